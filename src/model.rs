@@ -1,0 +1,97 @@
+//! Facts of the wire that client and server share: times and the text under a v1 signature.
+
+use chrono::{DateTime, NaiveDate, NaiveDateTime, SecondsFormat, Utc};
+
+/// The forms of `borrowed_until` that carry no zone and mean UTC (seed: borrow-floating-license).
+const UTC_FORMS: [&str; 4] =
+    ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"];
+
+/// Reads a time in any of the five forms of the seeds, or in RFC 3339 with an offset.
+///
+/// A form without zone is UTC; a date alone is its midnight. `None` if it is none of these.
+pub fn parse_time(text: &str) -> Option<DateTime<Utc>> {
+    let text = text.trim();
+    if let Ok(time) = DateTime::parse_from_rfc3339(text) {
+        return Some(time.with_timezone(&Utc));
+    }
+    let naive = UTC_FORMS
+        .iter()
+        .find_map(|form| NaiveDateTime::parse_from_str(text, form).ok())
+        .or_else(|| NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?.and_hms_opt(0, 0, 0))?;
+    Some(naive.and_utc())
+}
+
+/// Writes a time as the API does: `YYYY-MM-DDTHH:MM:SS.mmmZ`, never an offset (some clients cut the last character
+/// off unseen).
+pub fn format_time(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+/// The `Date` header's text (RFC 7231): `Thu, 01 Jan 2026 00:00:00 GMT`.
+pub fn format_http_date(time: DateTime<Utc>) -> String {
+    time.format("%a, %d %b %Y %H:%M:%S GMT").to_string()
+}
+
+/// Reads a `Date` header in the form that [`format_http_date`] writes.
+pub fn parse_http_date(text: &str) -> Option<DateTime<Utc>> {
+    NaiveDateTime::parse_from_str(text.trim(), "%a, %d %b %Y %H:%M:%S GMT").ok().map(|naive| naive.and_utc())
+}
+
+/// The text under `license_signature` (v1): `<hardware_id>#<auth>#<validity>`, the whole of it in lower case.
+///
+/// `auth` is the license key or the username; what follows a `|` in it is an SSO suffix and does not count. `validity`
+/// is the `validity_period` member as it stands in the reply, empty when null.
+pub fn v1_text(hardware_id: &str, auth: &str, validity: Option<&str>) -> String {
+    let auth = auth.split('|').next().unwrap_or_default();
+    format!("{hardware_id}#{auth}#{}", validity.unwrap_or_default()).to_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sha2::{Digest, Sha256};
+
+    #[test]
+    fn the_five_forms_of_the_seed_and_offsets_mean_the_same_instant_in_utc() {
+        for (text, expected) in [
+            ("2024-09-27T23:30:48.016Z", "2024-09-27T23:30:48.016Z"),
+            ("2024-09-27 23:30:48.016", "2024-09-27T23:30:48.016Z"),
+            ("2024-09-27 23:30:48", "2024-09-27T23:30:48.000Z"),
+            ("2024-09-27 23:30", "2024-09-27T23:30:00.000Z"),
+            ("2024-09-27", "2024-09-27T00:00:00.000Z"),
+            ("2024-09-28T01:30:48.016+02:00", "2024-09-27T23:30:48.016Z"),
+            ("2024-09-27T18:00:00-05:30", "2024-09-27T23:30:00.000Z"),
+            ("2024-09-27T23:30", "2024-09-27T23:30:00.000Z"),
+        ] {
+            assert_eq!(parse_time(text).map(format_time).as_deref(), Some(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_date_is_refused() {
+        for text in ["", "tomorrow", "2024-13-01", "2024-02-30", "27.09.2024", "1727479848", "2024-09-27T25:00:00Z"] {
+            assert_eq!(parse_time(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn http_dates_survive_the_round_trip() {
+        let text = "Tue, 07 Jun 2011 20:51:35 GMT";
+        assert_eq!(parse_http_date(text).map(format_http_date).as_deref(), Some(text));
+        assert_eq!(parse_http_date("2011-06-07"), None);
+    }
+
+    #[test]
+    fn v1_texts_match_the_test_vectors() {
+        let digest = |text: String| Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        assert_eq!(
+            digest(v1_text("hw-1", "AAAA-BBBB-CCCC-DDDD", Some("2026-12-31T00:00:00.000Z"))),
+            "45f0abd37c609ef664373bdb9d83b54d9bb1f8f2da59bf9735fdab702f8b2257"
+        );
+        assert_eq!(
+            digest(v1_text("hw-1", "AAAA-BBBB-CCCC-DDDD", None)),
+            "13a9327dbee7ed00fb21da655cc4ca83016225d7efe9c3f6596e2616c5c42ba0"
+        );
+        assert_eq!(v1_text("HW", "a@example.com|sso", None), "hw#a@example.com#");
+    }
+}

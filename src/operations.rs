@@ -1,0 +1,308 @@
+//! The API as one table: what each operation is called, where it lives, what it takes and what it answers.
+//!
+//! The client checks requests against it before anything is sent, the server checks what arrives. A new verb is a new
+//! row here, a function in `ffi/mod.rs` if it deserves one, and a handler in the server's `domain`.
+
+/// How an operation is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// Parameters travel in the query.
+    Get,
+    /// Parameters travel in a JSON body.
+    Post,
+}
+
+/// How a request names the license it is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Auth {
+    /// It names none.
+    None,
+    /// `license_key` or `username`.
+    Ident,
+    /// One of `license_key`; `username` + `password`; `id_token` or `code`, each + `customer_account_code`.
+    Set,
+}
+
+/// The JSON type of a parameter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A string.
+    Text,
+    /// An integer; the server also takes a numeric string.
+    Integer,
+    /// `true` or `false`.
+    Boolean,
+    /// A time in one of the forms of [`crate::model::parse_time`], or null.
+    TimeOrNull,
+    /// An object.
+    Object,
+    /// An array of strings.
+    Texts,
+}
+
+/// One parameter of an operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Parameter {
+    /// Its key in the query or the body.
+    pub name: &'static str,
+    /// Its type.
+    pub kind: Kind,
+    /// Whether the server answers `missing_parameters` without it.
+    pub required: bool,
+}
+
+/// What a successful reply carries, and so what proves it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reply {
+    /// A JSON object with the v1 signature inside and the v2 signature in the `LicenseSignature` header.
+    License,
+    /// A JSON object with the v2 signature.
+    Signed,
+    /// Nothing; the API does not sign it.
+    Empty,
+    /// This bare text; the API does not sign it.
+    Text(&'static str),
+}
+
+/// One row of the table.
+#[derive(Debug, Clone, Copy)]
+pub struct Operation {
+    /// The name for `floatlease_call`, and the C function's without its prefix.
+    pub name: &'static str,
+    /// How it is asked.
+    pub method: Method,
+    /// Below `/api/v4`.
+    pub path: &'static str,
+    /// How it names the license.
+    pub auth: Auth,
+    /// Whether it names a device by `hardware_id`.
+    pub device: bool,
+    /// Its own parameters, besides those of [`Operation::parameters`].
+    pub own: &'static [Parameter],
+    /// What it answers.
+    pub reply: Reply,
+    /// Whether repeating it after a lost reply leaves the server as one call would.
+    pub idempotent: bool,
+}
+
+const fn required(name: &'static str, kind: Kind) -> Parameter {
+    Parameter { name, kind, required: true }
+}
+
+const fn optional(name: &'static str, kind: Kind) -> Parameter {
+    Parameter { name, kind, required: false }
+}
+
+const PRODUCT: &[Parameter] = &[required("product", Kind::Text)];
+const HARDWARE_ID: &[Parameter] = &[required("hardware_id", Kind::Text)];
+const COMMON: &[Parameter] = &[optional("bundle_code", Kind::Text), optional("sdk_ver", Kind::Text)];
+
+const IDENT: &[Parameter] =
+    &[optional("license_key", Kind::Text), optional("username", Kind::Text), optional("license_id", Kind::Integer)];
+const SET: &[Parameter] = &[
+    optional("license_key", Kind::Text),
+    optional("username", Kind::Text),
+    optional("password", Kind::Text),
+    optional("id_token", Kind::Text),
+    optional("code", Kind::Text),
+    optional("customer_account_code", Kind::Text),
+    optional("redirect_uri", Kind::Text),
+    optional("license_id", Kind::Integer),
+];
+
+/// What a device tells of itself, taken by activation and check.
+macro_rules! with_device_info {
+    ($($own:expr),* $(,)?) => {
+        &[
+            $($own,)*
+            optional("os_ver", Kind::Text),
+            optional("hostname", Kind::Text),
+            optional("os_hostname", Kind::Text),
+            optional("ip", Kind::Text),
+            optional("ip_local", Kind::Text),
+            optional("mac_address", Kind::Text),
+            optional("app_ver", Kind::Text),
+            optional("is_vm", Kind::Boolean),
+            optional("vm_info", Kind::Text),
+        ]
+    };
+}
+
+/// The API. Sources: the seeds of the same name, `license-api.md` §3 for the others.
+pub const OPERATIONS: &[Operation] = &[
+    Operation {
+        name: "activate_license",
+        method: Method::Post,
+        path: "/activate_license",
+        auth: Auth::Set,
+        device: true,
+        own: with_device_info!(optional("variables", Kind::Object)),
+        reply: Reply::License,
+        idempotent: false,
+    },
+    Operation {
+        name: "check_license",
+        method: Method::Get,
+        path: "/check_license",
+        auth: Auth::Ident,
+        device: true,
+        own: with_device_info!(
+            optional("include_expired_features", Kind::Boolean),
+            optional("env", Kind::Text),
+            optional("channel", Kind::Text),
+        ),
+        reply: Reply::License,
+        idempotent: true,
+    },
+    Operation {
+        name: "deactivate_license",
+        method: Method::Post,
+        path: "/deactivate_license",
+        auth: Auth::Ident,
+        device: true,
+        own: &[optional("variables", Kind::Object)],
+        reply: Reply::Text("license_deactivated"),
+        idempotent: false,
+    },
+    Operation {
+        name: "borrow_license",
+        method: Method::Post,
+        path: "/floating/borrow",
+        auth: Auth::Set,
+        device: true,
+        own: &[required("borrowed_until", Kind::TimeOrNull)],
+        reply: Reply::Signed,
+        idempotent: false,
+    },
+    Operation {
+        name: "release_license",
+        method: Method::Post,
+        path: "/floating/release",
+        auth: Auth::Ident,
+        device: true,
+        own: &[],
+        reply: Reply::Empty,
+        idempotent: false,
+    },
+    Operation {
+        name: "check_feature",
+        method: Method::Get,
+        path: "/check_license_feature",
+        auth: Auth::Ident,
+        device: true,
+        own: &[required("feature", Kind::Text), optional("include_metadata_string", Kind::Boolean)],
+        reply: Reply::Signed,
+        idempotent: true,
+    },
+    Operation {
+        name: "borrow_feature",
+        method: Method::Post,
+        path: "/floating/feature_borrow",
+        auth: Auth::Set,
+        device: true,
+        own: &[required("feature", Kind::Text), required("borrowed_until", Kind::TimeOrNull)],
+        reply: Reply::Signed,
+        idempotent: false,
+    },
+    Operation {
+        name: "release_feature",
+        method: Method::Post,
+        path: "/floating/feature_release",
+        auth: Auth::Ident,
+        device: true,
+        own: &[required("feature", Kind::Text)],
+        reply: Reply::Empty,
+        idempotent: false,
+    },
+    Operation {
+        name: "add_consumption",
+        method: Method::Post,
+        path: "/add_consumption",
+        auth: Auth::Ident,
+        device: true,
+        own: &[
+            optional("consumptions", Kind::Integer),
+            optional("max_overages", Kind::Integer),
+            optional("allow_overages", Kind::Boolean),
+            optional("event", Kind::Texts),
+            optional("ignore_events", Kind::Boolean),
+        ],
+        reply: Reply::Signed,
+        idempotent: false,
+    },
+    Operation {
+        name: "add_feature_consumption",
+        method: Method::Post,
+        path: "/add_feature_consumption",
+        auth: Auth::Ident,
+        device: true,
+        own: &[
+            required("feature", Kind::Text),
+            optional("consumptions", Kind::Integer),
+            optional("event", Kind::Texts),
+        ],
+        reply: Reply::Signed,
+        idempotent: false,
+    },
+    Operation {
+        name: "product_details",
+        method: Method::Get,
+        path: "/product_details",
+        auth: Auth::None,
+        device: false,
+        own: &[
+            optional("include_latest_version", Kind::Boolean),
+            optional("include_custom_fields", Kind::Boolean),
+            optional("env", Kind::Text),
+        ],
+        reply: Reply::Signed,
+        idempotent: true,
+    },
+];
+
+impl Operation {
+    /// The operation called `name`.
+    pub fn named(name: &str) -> Option<&'static Operation> {
+        OPERATIONS.iter().find(|operation| operation.name == name)
+    }
+
+    /// Every parameter it takes.
+    pub fn parameters(&self) -> impl Iterator<Item = &'static Parameter> + use<> {
+        let device = if self.device { HARDWARE_ID } else { &[] };
+        let auth = match self.auth {
+            Auth::None => &[],
+            Auth::Ident => IDENT,
+            Auth::Set => SET,
+        };
+        [PRODUCT, device, auth, self.own, COMMON].into_iter().flatten()
+    }
+
+    /// The parameter called `name`.
+    pub fn parameter(&self, name: &str) -> Option<&'static Parameter> {
+        self.parameters().find(|parameter| parameter.name == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn names_paths_and_parameters_are_unique() {
+        let names: BTreeSet<_> = OPERATIONS.iter().map(|operation| operation.name).collect();
+        let paths: BTreeSet<_> = OPERATIONS.iter().map(|operation| operation.path).collect();
+        assert_eq!((names.len(), paths.len()), (OPERATIONS.len(), OPERATIONS.len()));
+        for operation in OPERATIONS {
+            let parameters: BTreeSet<_> = operation.parameters().map(|parameter| parameter.name).collect();
+            assert_eq!(parameters.len(), operation.parameters().count(), "{}", operation.name);
+        }
+    }
+
+    #[test]
+    fn only_what_asks_is_repeated_blindly() {
+        for operation in OPERATIONS {
+            assert_eq!(operation.idempotent, operation.method == Method::Get, "{}", operation.name);
+        }
+    }
+}
