@@ -1,1 +1,47 @@
-fn main() {}
+//! Generates the C header from `src/ffi/` and the status table, and names the shared library.
+//!
+//! The header goes to the build's own folder; `make header` copies it to `include/`, and a test fails while the two
+//! differ. A build must not write into the sources of those who merely use it.
+
+use std::{env, fmt::Write, path::PathBuf};
+
+#[path = "src/status.rs"]
+#[allow(dead_code, unreachable_pub, reason = "the header needs the table alone")]
+mod status;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    for path in ["build.rs", "cbindgen.toml", "src/ffi", "src/status.rs"] {
+        println!("cargo:rerun-if-changed={path}");
+    }
+
+    let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?);
+    let header = PathBuf::from(env::var("OUT_DIR")?).join("floatlease.h");
+    let mut config = cbindgen::Config::from_file(root.join("cbindgen.toml"))?;
+    config.after_includes = Some(status_constants()?);
+    cbindgen::Builder::new()
+        .with_src(root.join("src/ffi/mod.rs"))
+        .with_config(config)
+        .generate()?
+        .write_to_file(&header);
+    println!("cargo:rustc-env=FLOATLEASE_GENERATED_HEADER={}", header.display());
+
+    if env::var("CARGO_CFG_TARGET_OS")? == "linux" {
+        // The SONAME carries the ABI's major version. NODELETE: std's thread-local destructors must not outlive the
+        // code they run, and dlclose() would pull it from under them.
+        for argument in ["-soname,libfloatlease.so.1", "-z,nodelete", "-z,relro", "-z,now"] {
+            println!("cargo:rustc-cdylib-link-arg=-Wl,{argument}");
+        }
+    }
+    Ok(())
+}
+
+/// `#define FLOATLEASE_E_…` for every row of the table.
+fn status_constants() -> Result<String, std::fmt::Error> {
+    let mut text = String::new();
+    for row in status::STATUSES.iter().map(|status| status.row()) {
+        let prefix = if row.number == 0 { "FLOATLEASE_" } else { "FLOATLEASE_E_" };
+        write!(text, "\n/** {}\n *  {} */\n", row.message, row.advice)?;
+        writeln!(text, "#define {prefix}{} {}", row.name, row.number)?;
+    }
+    Ok(text)
+}

@@ -1,4 +1,44 @@
-//! floatlease: take, hold and give back floating licenses. (See the README.)
+//! floatlease: take, hold and give back floating (concurrent) licenses.
+//!
+//! This crate is the client; behind its C ABI ([`ffi`], `include/floatlease.h`) it is the shared library that every
+//! other language uses. Where to find what:
+//!
+//! | module | what |
+//! |---|---|
+//! | [`ffi`] | the C ABI: every exported function, the guard around it, handles |
+//! | [`client`] | [`Client`]: config in, verbs out; what is repeated and when |
+//! | [`config`], `strict` | the config's keys and defaults; strictness towards the caller |
+//! | `request`, `reply` | from the caller's JSON to the wire, and what may be believed of what comes back |
+//! | [`operations`] | the API as one table |
+//! | [`model`] | times and signed texts, shared with the server |
+//! | `http` | one exchange: deadlines, cancelling, sockets; the only place that knows ureq |
+//! | [`sign`], [`verify`] | authorisation of requests, proof of replies |
+//! | [`status`], [`error`] | the status table; the error object |
+//! | [`hardware`] | the hardware id and how it was found |
+//! | `diagnose` | every step to the server, with a verdict |
+//!
+//! Arrows run one way: `ffi → client → {request, reply, operations, http, sign, verify} → {model, config, error, status}`.
+#![deny(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+pub mod client;
+pub mod config;
+mod diagnose;
+pub mod error;
+pub mod ffi;
+pub mod hardware;
+mod http;
 pub mod model;
 pub mod operations;
+mod reply;
+mod request;
+mod secret;
 pub mod sign;
+pub mod status;
+mod strict;
+pub mod verify;
+
+pub use client::Client;
+pub use error::{Error, Outcome};
+pub use secret::Secret;
+pub use status::Status;

@@ -47,11 +47,7 @@ mod tests {
                 "Tue, 07 Jun 2011 20:51:35 GMT",
                 "UDysfR6MndUZReo07Y9r+vErn8vSxrnQ5ulit18iJ/Q=",
             ),
-            (
-                "test-shared-key",
-                "Thu, 01 Jan 2026 00:00:00 GMT",
-                "ZSAixNCci8/1ETWsbsFvOFEQArikBdcit3IEoc/cens=",
-            ),
+            ("test-shared-key", "Thu, 01 Jan 2026 00:00:00 GMT", "ZSAixNCci8/1ETWsbsFvOFEQArikBdcit3IEoc/cens="),
         ] {
             assert_eq!(signature(key, date), expected);
             assert!(is_signature(key, date, expected));

@@ -1,0 +1,631 @@
+/*
+ * floatlease: take, hold and give back floating (concurrent) licenses.
+ *
+ * CONVENTIONS, for every function
+ *
+ * Shape      A function takes a handle and one JSON object, and gives a status and one JSON text. The status says
+ *            what happened; the text is the server's answer as it came, or on failure an error object (below).
+ * Strings    UTF-8, NUL-terminated. What is passed in is read during the call only. What comes out in json_out is
+ *            the caller's and is freed with floatlease_string_free; it may be NULL if memory has run out.
+ * Out        Out pointers are set to NULL on entry. json_out may itself be NULL: the text is not wanted.
+ * Requests   request_json may be NULL: everything comes from the client's config. Any request may hold, besides its
+ *            own keys: product, hardware_id, license_id, bundle_code, sdk_ver; another way to name the license;
+ *            "timeout_ms", the deadline of this call; "extra", an object whose members go to the server untouched.
+ *            An unknown key or a wrong type is an error that names it, and nothing is sent.
+ * Dates      "2026-09-27T23:30:48.016Z", "2026-09-27 23:30:48.016", "2026-09-27 23:30:48", "2026-09-27 23:30" and
+ *            "2026-09-27" are UTC; an offset as in "2026-09-28T01:30:48+02:00" is honoured. Sent as UTC always.
+ * Handles    Tokens, not addresses. A closed, foreign or invented one gives FLOATLEASE_E_HANDLE, one inherited through
+ *            fork FLOATLEASE_E_FORKED; it is never a crash. A forked child opens a client of its own.
+ * Threads    Any function from any thread at any time. Calls on one client run side by side.
+ * Waiting    Every call that talks to the server ends at its deadline at the latest, or at once when cancelled.
+ *            No thread is started, but for one while the system resolves a host name that is no address.
+ * Host       Nothing ends the process: no exception or panic leaves the library. Nothing is printed. No signal
+ *            handler, no file, no environment variable read outside floatlease_client_open.
+ * Proof      A reply counts only if it carries the server's signature over its very bytes. The API leaves the
+ *            answers to release and deactivate unsigned.
+ * Stability  Numbers, names and JSON keys are never changed or reused within an ABI version, only added.
+ *
+ * THE ERROR OBJECT
+ *
+ * {"status":141,"name":"FLOATING_NOT_AVAILABLE","category":"license","message":"what happened","advice":"what to do",
+ *  "retryable":true,"retry_after_ms":null,"outcome":"rejected","http_status":400,
+ *  "server_code":"floating_not_available","attempts":1,"elapsed_ms":12}
+ *
+ * outcome is what a program must know before it tries again: "not_sent", the request did not leave this machine;
+ * "rejected", the server refused it and did nothing; "unknown", it may have been carried out, so ask first.
+ */
+
+
+#ifndef FLOATLEASE_H
+#define FLOATLEASE_H
+
+/* Generated from src/ffi/mod.rs and src/status.rs by `make header`. Do not edit. */
+
+#include <stdint.h>
+
+/** The call succeeded.
+ *  Nothing to do. */
+#define FLOATLEASE_OK 0
+
+/** A pointer that must not be NULL is NULL.
+ *  Pass the argument the header asks for. */
+#define FLOATLEASE_E_NULL_POINTER 1
+
+/** A string is not valid UTF-8.
+ *  Encode every string passed to floatlease in UTF-8. */
+#define FLOATLEASE_E_UTF8 2
+
+/** A text is not a JSON object.
+ *  Pass one JSON object, for example {}; a JSON checker finds the place. */
+#define FLOATLEASE_E_JSON 3
+
+/** A key is not known here.
+ *  Correct the key; members the library does not know go into "extra". */
+#define FLOATLEASE_E_UNKNOWN_KEY 4
+
+/** A value has the wrong JSON type.
+ *  Write the value as the type the message names. */
+#define FLOATLEASE_E_WRONG_TYPE 5
+
+/** A required key is missing.
+ *  Add the key to the config or to the request. */
+#define FLOATLEASE_E_MISSING_KEY 6
+
+/** A value is not acceptable.
+ *  Correct the value as the message says. */
+#define FLOATLEASE_E_BAD_VALUE 7
+
+/** The handle is not open: closed already, of another kind, or never opened.
+ *  Use the handle floatlease gave you, until you close it, and only for what it is. */
+#define FLOATLEASE_E_HANDLE 8
+
+/** The handle was opened before a fork, by the parent process.
+ *  Open a client of its own in the child process. */
+#define FLOATLEASE_E_FORKED 9
+
+/** There is no operation of this name.
+ *  Use a name from the table in the header, for example "borrow_license". */
+#define FLOATLEASE_E_UNKNOWN_OPERATION 10
+
+/** Keys that exclude each other are given together.
+ *  Give one way to name the license: license_key, or username, or an SSO token. */
+#define FLOATLEASE_E_CONFLICTING_KEYS 11
+
+/** The text is not a date.
+ *  Write it as 2026-09-27T23:30:48.016Z, 2026-09-27 23:30 or 2026-09-27, in UTC, or with an offset. */
+#define FLOATLEASE_E_BAD_DATE 12
+
+/** Without a public key no reply can be proven.
+ *  Set "public_key" to the server's PEM key; to do without proof, say "verify":"off". */
+#define FLOATLEASE_E_NO_PUBLIC_KEY 13
+
+/** The base_url would send the license key over an open network.
+ *  Use https://; to accept plain http:// to another machine, set "allow_http":true. */
+#define FLOATLEASE_E_INSECURE_URL 14
+
+/** The server's name could not be resolved.
+ *  Check the network connection and the host in base_url. */
+#define FLOATLEASE_E_DNS 20
+
+/** No connection to the server could be made.
+ *  Check that the server is running and that a firewall lets this program out. */
+#define FLOATLEASE_E_CONNECT 21
+
+/** The secure connection could not be set up.
+ *  Check that base_url names a TLS server and that nothing in between alters the connection. */
+#define FLOATLEASE_E_TLS 22
+
+/** The server's certificate is not valid at this time.
+ *  Renew the server's certificate; if it is fresh, correct this machine's clock. */
+#define FLOATLEASE_E_TLS_EXPIRED 23
+
+/** The server's certificate is for another host.
+ *  Use the host name the certificate was issued for in base_url. */
+#define FLOATLEASE_E_TLS_WRONG_HOST 24
+
+/** The server's certificate is not signed by a trusted authority.
+ *  Set "tls_roots" to "platform" or to the PEM of the authority that signed it. */
+#define FLOATLEASE_E_TLS_UNKNOWN_CA 25
+
+/** The proxy did not connect to the server.
+ *  Check "proxy" and that the proxy allows CONNECT to the server; "none" goes direct. */
+#define FLOATLEASE_E_PROXY 26
+
+/** The proxy wants a name and a password.
+ *  Write them into the proxy's URL: http://name:password@host:port. */
+#define FLOATLEASE_E_PROXY_AUTH 27
+
+/** The deadline passed before the call was done.
+ *  Try again later, or raise "timeout_ms". */
+#define FLOATLEASE_E_TIMEOUT 28
+
+/** The call was cancelled.
+ *  Nothing to do: your program asked for it. */
+#define FLOATLEASE_E_CANCELLED 29
+
+/** The connection ended before the reply came.
+ *  Ask the server where things stand before you try again: see "outcome". */
+#define FLOATLEASE_E_CONNECTION_LOST 30
+
+/** The server limits the rate of requests.
+ *  Wait for retry_after_ms before the next call. */
+#define FLOATLEASE_E_RATE_LIMITED 31
+
+/** The server could not answer because of an error of its own.
+ *  Try again later; if it stays, tell whoever runs the server. */
+#define FLOATLEASE_E_SERVER_ERROR 32
+
+/** What answered is not a license server.
+ *  Log in to the network if it has a log-in page; check base_url and the proxy. */
+#define FLOATLEASE_E_REPLY_NOT_API 33
+
+/** The reply ended too early.
+ *  Try again; if it stays, look at proxies between here and the server. */
+#define FLOATLEASE_E_REPLY_TRUNCATED 34
+
+/** The reply is larger than 1 MiB.
+ *  Check base_url: a license server does not answer that. */
+#define FLOATLEASE_E_REPLY_TOO_LARGE 35
+
+/** The server redirects to another address; a signed request is not sent elsewhere.
+ *  Set base_url to the final address. */
+#define FLOATLEASE_E_REPLY_REDIRECT 36
+
+/** The reply is empty where the API sends an object.
+ *  Check base_url and proxies between here and the server. */
+#define FLOATLEASE_E_REPLY_EMPTY 37
+
+/** The reply carries no signature, so it proves nothing.
+ *  Check that base_url is the license server and that no proxy strips the LicenseSignature header. */
+#define FLOATLEASE_E_REPLY_UNSIGNED 38
+
+/** The reply's signature was not made with the configured public key over these bytes.
+ *  Check that "public_key" is this server's key; if it is, something in between alters replies. */
+#define FLOATLEASE_E_REPLY_SIGNATURE 39
+
+/** The reply was altered on its way: its inner signature is the server's, its body is not what was signed.
+ *  Look for a proxy or a program on the way that rewrites replies. */
+#define FLOATLEASE_E_REPLY_ALTERED 40
+
+/** The reply is genuine, but it is about another device or license.
+ *  Look for a proxy that caches or repeats replies. */
+#define FLOATLEASE_E_REPLY_NOT_OURS 41
+
+/** No stable id of this machine was found.
+ *  Set "hardware_id" in the config to an id of your own that stays the same on this machine. */
+#define FLOATLEASE_E_HARDWARE_ID 50
+
+/** No trusted certificate authorities were found on this machine.
+ *  Set "tls_roots" to "bundled" or to PEM certificates, or install the system's CA certificates. */
+#define FLOATLEASE_E_TLS_ROOTS 51
+
+/** The library failed; your program's state is untouched.
+ *  Please report it with this error's message. */
+#define FLOATLEASE_E_INTERNAL 70
+
+/** The server refused with a code this version does not know.
+ *  See server_code and the message. */
+#define FLOATLEASE_E_UNKNOWN_CODE 100
+
+/** The server missed request headers.
+ *  Look for a proxy that strips Date or Authorization. */
+#define FLOATLEASE_E_MISSING_HEADERS 101
+
+/** The server could not read the Authorization header.
+ *  Look for a proxy that rewrites headers; check api_key for odd characters. */
+#define FLOATLEASE_E_AUTHORIZATION_INVALID_HEADERS 102
+
+/** The Authorization header misses a parameter.
+ *  Look for a proxy that rewrites headers. */
+#define FLOATLEASE_E_AUTHORIZATION_MISSING_PARAMS 103
+
+/** The server wants hmac-sha256.
+ *  Check that base_url is a License API v4. */
+#define FLOATLEASE_E_HMAC_REQUIRED 104
+
+/** This machine's clock is too far from the server's, also after correction.
+ *  Set this machine's clock. */
+#define FLOATLEASE_E_DATE_HEADER_DIFF 105
+
+/** The server does not accept the request's signature.
+ *  Check shared_key: it must be the one that belongs to api_key. */
+#define FLOATLEASE_E_SIGNATURE_MISMATCH 106
+
+/** The server does not know the API key.
+ *  Check api_key and base_url. */
+#define FLOATLEASE_E_INVALID_API_KEY 107
+
+/** The API key was revoked.
+ *  Ship a program with a valid api_key. */
+#define FLOATLEASE_E_REVOKED_API_KEY 108
+
+/** The API key may only read.
+ *  Use an api_key that may write. */
+#define FLOATLEASE_E_READ_ONLY_API_KEY 109
+
+/** The API key may not be used for this product.
+ *  Use an api_key of this product. */
+#define FLOATLEASE_E_API_KEY_PRODUCT_NOT_ALLOWED 110
+
+/** The access token has expired.
+ *  Try again: a new one is fetched. */
+#define FLOATLEASE_E_OAUTH_TOKEN_EXPIRED 111
+
+/** The server could not read the access token.
+ *  Check the client id and secret. */
+#define FLOATLEASE_E_OAUTH_TOKEN_MALFORMED 112
+
+/** The server found a parameter invalid.
+ *  See the message for the parameter. */
+#define FLOATLEASE_E_VALIDATION_ERROR 113
+
+/** The server missed parameters.
+ *  See the message for their names. */
+#define FLOATLEASE_E_MISSING_PARAMETERS 114
+
+/** The server missed the request's content.
+ *  Send the content this operation asks for. */
+#define FLOATLEASE_E_MISSING_CONTENT 115
+
+/** The server missed the hardware id.
+ *  Set hardware_id. */
+#define FLOATLEASE_E_MISSING_HARDWARE_ID 116
+
+/** The server wants an e-mail address.
+ *  Give "email". */
+#define FLOATLEASE_E_EMAIL_MISSING 117
+
+/** The server could not read the request's JSON.
+ *  Look for a proxy that rewrites requests. */
+#define FLOATLEASE_E_INVALID_JSON 118
+
+/** The server does not have this address.
+ *  Check base_url; it ends in /api/v4. */
+#define FLOATLEASE_E_NOT_FOUND 119
+
+/** The server does not know the product.
+ *  Check "product": it is the product's short code. */
+#define FLOATLEASE_E_UNKNOWN_PRODUCT 120
+
+/** The product was archived.
+ *  Ask the vendor for the product that replaces it. */
+#define FLOATLEASE_E_ARCHIVED_PRODUCT 121
+
+/** The product is disabled.
+ *  Ask the vendor. */
+#define FLOATLEASE_E_DISABLED_PRODUCT 122
+
+/** The license does not have this feature.
+ *  Check "feature" and what the license includes. */
+#define FLOATLEASE_E_UNSUPPORTED_PRODUCT_FEATURE 123
+
+/** The product does not take this kind of authorisation.
+ *  Use a license key for key-based products, a username for user-based ones. */
+#define FLOATLEASE_E_INVALID_PRODUCT_AUTH_METHOD 124
+
+/** There is no such version of the product.
+ *  Check version, env and channel. */
+#define FLOATLEASE_E_VERSION_NOT_FOUND 125
+
+/** The product wants a license key.
+ *  Set license_key. */
+#define FLOATLEASE_E_LICENSE_KEY_REQUIRED 126
+
+/** The server wants a license key or a user.
+ *  Set license_key, or username. */
+#define FLOATLEASE_E_LICENSE_KEY_OR_LICENSE_USER_REQUIRED 127
+
+/** No license belongs to this key or user.
+ *  Check license_key, or username and password, and that they are for this product. */
+#define FLOATLEASE_E_LICENSE_NOT_FOUND 128
+
+/** The license is not active.
+ *  Ask the vendor to activate it. */
+#define FLOATLEASE_E_LICENSE_NOT_ACTIVE 129
+
+/** The license is disabled.
+ *  Ask the vendor why. */
+#define FLOATLEASE_E_LICENSE_NOT_ENABLED 130
+
+/** The license has expired.
+ *  Renew the license. */
+#define FLOATLEASE_E_LICENSE_EXPIRED 131
+
+/** The trial has ended.
+ *  Buy a license. */
+#define FLOATLEASE_E_TRIAL_EXPIRED 132
+
+/** The product offers no trial.
+ *  Buy a license. */
+#define FLOATLEASE_E_TRIAL_NOT_ALLOWED 133
+
+/** This needs an active license.
+ *  Activate the license first. */
+#define FLOATLEASE_E_ACTIVE_LICENSE_REQUIRED 134
+
+/** The license is active on as many devices as it allows.
+ *  Deactivate it on another device. */
+#define FLOATLEASE_E_LICENSE_ACTIVATED_MAX_TIMES 135
+
+/** The license was moved between devices as often as it allows.
+ *  Ask the vendor. */
+#define FLOATLEASE_E_LICENSE_TRANSFERRED_MAX_TIMES 136
+
+/** The user is active on as many devices as the license allows.
+ *  Deactivate it on another device. */
+#define FLOATLEASE_E_LICENSE_USER_ACTIVATED_MAX_TIMES 137
+
+/** This device is not activated for the license.
+ *  Call activate_license first; check that hardware_id is the same as then. */
+#define FLOATLEASE_E_DEVICE_NOT_FOUND 138
+
+/** The vendor has blocked this device.
+ *  Ask the vendor. */
+#define FLOATLEASE_E_BLACKLISTED 139
+
+/** The license may not be borrowed.
+ *  Stay online, or ask for a license that may be borrowed. */
+#define FLOATLEASE_E_LICENSE_BORROW_NOT_ALLOWED 140
+
+/** No floating slot is free, or none is held that could be given back.
+ *  Wait until a colleague gives a slot back, or get more slots. */
+#define FLOATLEASE_E_FLOATING_NOT_AVAILABLE 141
+
+/** The license cannot be borrowed until then.
+ *  Choose a time in the future within max_borrow_time hours and the license's validity; null takes the longest. */
+#define FLOATLEASE_E_BORROW_UNTIL_NOT_VALID 142
+
+/** The feature does not float.
+ *  Use it without borrowing or releasing it. */
+#define FLOATLEASE_E_FEATURE_NOT_FLOATING 143
+
+/** The feature may not be borrowed.
+ *  Stay online, or ask for a license whose feature may be borrowed. */
+#define FLOATLEASE_E_FEATURE_BORROW_NOT_ALLOWED 144
+
+/** This device holds no slot of the feature.
+ *  Call check_feature first; it takes the slot. */
+#define FLOATLEASE_E_FLOATING_FEATURE_DEVICE_NOT_IN_USE 145
+
+/** The license does not have this feature.
+ *  Check "feature" and what the license includes. */
+#define FLOATLEASE_E_INVALID_LICENSE_FEATURE_CODE 146
+
+/** The license does not count consumptions.
+ *  Use a license of type consumption, or a consumption feature. */
+#define FLOATLEASE_E_LICENSE_NOT_CONSUMPTION 150
+
+/** The feature has too few consumptions left; nothing was booked.
+ *  Consume less, wait for the next period, or buy more. */
+#define FLOATLEASE_E_FEATURE_NOT_ENOUGH_CONSUMPTIONS 151
+
+/** Consumptions may not be given back here.
+ *  Add a positive number. */
+#define FLOATLEASE_E_NEGATIVE_CONSUMPTIONS_NOT_ALLOWED 152
+
+/** The license has too few consumptions left; nothing was booked.
+ *  Consume less, wait for the next period, or buy more. */
+#define FLOATLEASE_E_LICENSE_NOT_ENOUGH_CONSUMPTIONS 153
+
+/** The license belongs to another customer account.
+ *  Check customer_account_code. */
+#define FLOATLEASE_E_CUSTOMER_ACCOUNT_ID_MISMATCH 160
+
+/** There is no such customer account.
+ *  Check customer_account_code. */
+#define FLOATLEASE_E_CUSTOMER_ACCOUNT_NOT_FOUND 161
+
+/** There is no such customer.
+ *  Check the customer's e-mail address. */
+#define FLOATLEASE_E_CUSTOMER_DOES_NOT_EXIST 162
+
+/** There is no such customer.
+ *  Check the customer's e-mail address. */
+#define FLOATLEASE_E_CUSTOMER_NOT_FOUND 163
+
+/** The password may not be changed here.
+ *  Change it where the user's account is kept. */
+#define FLOATLEASE_E_CHANGE_PASSWORD_NOT_ALLOWED 164
+
+/** The order id is in use.
+ *  Choose another order id. */
+#define FLOATLEASE_E_ORDER_ID_EXISTS 165
+
+/** The server reports an error of its own.
+ *  Try again later; if it stays, tell whoever runs the server. */
+#define FLOATLEASE_E_SERVER_INTERNAL_ERROR 166
+
+
+/**
+ * The ABI's major version: this header belongs to libraries that return the same.
+ */
+#define FLOATLEASE_ABI_VERSION 1
+
+/**
+ * A client: one product, one device, one server. A token, not an address.
+ */
+typedef struct floatlease_client floatlease_client;
+
+/**
+ * What a call returns: FLOATLEASE_OK or one of FLOATLEASE_E_…. Expect numbers that this header does not know.
+ */
+typedef int32_t floatlease_status;
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+/**
+ * The ABI's major version of the library that was loaded. Compare it with FLOATLEASE_ABI_VERSION.
+ */
+uint32_t floatlease_abi_version(void);
+
+/**
+ * The library's version, for example "0.1.0". Static: not to be freed.
+ */
+const char *floatlease_version(void);
+
+/**
+ * The name of a status, for example "FLOATING_NOT_AVAILABLE"; "UNKNOWN_STATUS" for a number that is none. Static:
+ * not to be freed.
+ */
+const char *floatlease_status_name(floatlease_status status);
+
+/**
+ * Frees a string that a function put into json_out. NULL is ignored. Each string is freed once.
+ */
+void floatlease_string_free(char *string);
+
+/**
+ * Opens a client. Touches no network, starts no thread, writes no file; reads the environment here and nowhere
+ * else (proxy variables, SSL_CERT_FILE).
+ *
+ * config_json is one object. Unknown keys are errors; a null member counts as absent.
+ *
+ *     product              required: the product's short code
+ *     license_key          names the license; or
+ *     username, password   for user-based products; or
+ *     id_token | code      with customer_account_code: an SSO token or code
+ *     redirect_uri         optional, goes with an SSO code
+ *     license_id           optional integer: which of several licenses of a user
+ *     bundle_code          optional: the bundle the license came with
+ *     api_key, shared_key  required: the keys of the vendor's account
+ *     base_url             default "https://api.licensespring.com/api/v4"
+ *     public_key           PEM public key or certificate that proves replies; required for any other base_url
+ *     verify               "on" (default) or "off": believe replies without proof
+ *     hardware_id          names this device; default: derived from an id of the system, see
+ *                          floatlease_client_diagnose
+ *     timeout_ms           deadline of a call that names none; default 15000
+ *     connect_timeout_ms   the most of it for name, connection and TLS together; default 5000
+ *     proxy                "env" (default), "none" or "http://name:password@host:port"; from the environment it is
+ *                          not used for a server on this machine
+ *     tls_roots            "platform" (default), "bundled" or PEM certificates
+ *     allow_http           true: plain http:// also to other machines
+ *     app_name, app_version   the host program, for the server's logs
+ *
+ * On success *client_out is a handle for floatlease_client_close and *json_out "{}". On failure *client_out is NULL.
+ */
+floatlease_status floatlease_client_open(const char *config_json, floatlease_client **client_out, char **json_out);
+
+/**
+ * Wakes every call in flight on this client: each returns FLOATLEASE_E_CANCELLED at once, or soon after if the
+ * system is resolving a name for it. Calls made later are not touched.
+ */
+floatlease_status floatlease_client_cancel(floatlease_client *client);
+
+/**
+ * Closes a client. Local: touches no network and waits for nothing. Calls in flight on other threads are cancelled.
+ * Closing NULL, twice, or in a forked child does nothing.
+ */
+void floatlease_client_close(floatlease_client *client);
+
+/**
+ * Tries each step from here to the server's signature and tells how it went. Takes no slot; the report holds no
+ * secret. Returns FLOATLEASE_OK whenever there is a report:
+ *
+ *     {"ok":false,"version":"0.1.0","base_url":"…","product":"…","hardware_id":"…","checks":[
+ *      {"check":"dns","verdict":"ok","ms":1.2,"detail":"…"}, …]}
+ *
+ * Checks: hardware_id, proxy, dns, tcp, tls, http, clock_skew, authorisation, signature. Verdicts: ok, warning,
+ * failed, skipped. "ok" is false if any check failed.
+ */
+floatlease_status floatlease_client_diagnose(floatlease_client *client, char **json_out);
+
+/**
+ * Makes this device known to the license. Takes no slot. Must precede everything below.
+ *
+ * Own keys: variables (object), and what the device tells of itself: os_ver, hostname, os_hostname, ip, ip_local,
+ * mac_address, app_ver, vm_info (strings), is_vm (boolean).
+ * Reply: the license object.
+ */
+floatlease_status floatlease_activate_license(floatlease_client *client, const char *request_json, char **json_out);
+
+/**
+ * Asks how the license stands. On a floating license this takes this device's slot, or renews it; a device never
+ * has more than one. FLOATLEASE_E_FLOATING_NOT_AVAILABLE if none is free.
+ *
+ * Own keys: include_expired_features (boolean), env, channel, and those of floatlease_activate_license but variables.
+ * Reply: the license object, with floating_in_use_devices, is_borrowed, borrowed_until.
+ */
+floatlease_status floatlease_check_license(floatlease_client *client, const char *request_json, char **json_out);
+
+/**
+ * Makes the license forget this device; all its slots are free, borrowed ones too.
+ *
+ * Own keys: variables (object). Reply: {"message":"license_deactivated"}.
+ */
+floatlease_status floatlease_deactivate_license(floatlease_client *client, const char *request_json, char **json_out);
+
+/**
+ * Borrows the license: its slot is this device's until borrowed_until, with or without a network. Takes a slot if
+ * need be. Borrowing again moves the date.
+ *
+ * Own keys: borrowed_until, a date in the forms of the conventions, or null (default): as long as the license allows.
+ * Reply: {"borrowed_until":…,"max_borrow_time":hours,"device_id":…,"license_id":…,"floating_in_use_devices":…}.
+ */
+floatlease_status floatlease_borrow_license(floatlease_client *client, const char *request_json, char **json_out);
+
+/**
+ * Gives the license's slot back, borrowed or not. FLOATLEASE_E_FLOATING_NOT_AVAILABLE if this device held none.
+ *
+ * Own keys: none. Reply: {}.
+ */
+floatlease_status floatlease_release_license(floatlease_client *client, const char *request_json, char **json_out);
+
+/**
+ * Asks how a feature stands. If it floats, this takes this device's slot of the feature, or renews it.
+ *
+ * Own keys: feature (required), include_metadata_string (boolean).
+ * Reply: the feature with license_id; on floating features also floating_in_use_devices.
+ */
+floatlease_status floatlease_check_feature(floatlease_client *client, const char *request_json, char **json_out);
+
+/**
+ * Borrows a feature whose slot this device holds already (floatlease_check_feature takes it).
+ *
+ * Own keys: feature (required), borrowed_until as for floatlease_borrow_license. Reply: as there.
+ */
+floatlease_status floatlease_borrow_feature(floatlease_client *client, const char *request_json, char **json_out);
+
+/**
+ * Gives a feature's slot back, borrowed or not. FLOATLEASE_E_FLOATING_FEATURE_DEVICE_NOT_IN_USE if this device held
+ * none.
+ *
+ * Own keys: feature (required). Reply: {}.
+ */
+floatlease_status floatlease_release_feature(floatlease_client *client, const char *request_json, char **json_out);
+
+/**
+ * Books consumptions on a license of type consumption: all of them or none. The API knows no repetition: if the
+ * outcome is "unknown", ask for total_consumptions before you try again.
+ *
+ * Own keys: consumptions (integer, default 1, negative if the license allows it), max_overages (integer),
+ * allow_overages (boolean), event (array of one string), ignore_events (boolean).
+ * Reply: total_consumptions, max_consumptions and the license's limits.
+ */
+floatlease_status floatlease_add_consumption(floatlease_client *client, const char *request_json, char **json_out);
+
+/**
+ * Books consumptions on a consumption feature, as floatlease_add_consumption does on a license.
+ *
+ * Own keys: feature (required), consumptions, event. Reply: total_consumptions, max_consumptions and the feature's
+ * limits.
+ */
+floatlease_status floatlease_add_feature_consumption(floatlease_client *client,
+                                                     const char *request_json,
+                                                     char **json_out);
+
+/**
+ * Performs an operation by name: each of the functions above without its prefix ("borrow_license"), and
+ * "product_details" (own keys: include_latest_version, include_custom_fields, env), which has no function.
+ */
+floatlease_status floatlease_call(floatlease_client *client,
+                                  const char *operation,
+                                  const char *request_json,
+                                  char **json_out);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* FLOATLEASE_H */

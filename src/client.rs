@@ -1,0 +1,245 @@
+//! A client: config in, verbs out.
+
+use crate::config::Config;
+use crate::diagnose;
+use crate::error::{Error, Outcome};
+use crate::http::{Call, Exchange, Http, Stop};
+use crate::model;
+use crate::operations::{Method, OPERATIONS, Operation};
+use crate::reply::judge;
+use crate::request::Request;
+use crate::sign;
+use crate::status::Status;
+use crate::strict;
+use chrono::{TimeDelta, Utc};
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant};
+
+/// How often one call asks at most.
+const MOST_ATTEMPTS: u32 = 4;
+
+/// The pause before the second attempt; it doubles from there.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+
+/// One product, one device, one server. Any method from any thread at any time.
+#[derive(Debug)]
+pub struct Client {
+    config: Config,
+    http: Http,
+    /// What to add to this machine's clock to get the server's.
+    clock_offset_ms: AtomicI64,
+}
+
+impl Client {
+    /// Opens a client. Reads the config (see the README for its keys), the environment's proxy and certificate
+    /// settings, and the hardware id; connects to nothing.
+    pub fn open(config_json: &str) -> Result<Client, Error> {
+        Client::with(Config::parse(config_json)?)
+    }
+
+    pub(crate) fn with(config: Config) -> Result<Client, Error> {
+        let http = Http::new(&config)?;
+        Ok(Client { config, http, clock_offset_ms: AtomicI64::new(0) })
+    }
+
+    /// Performs one operation of [`OPERATIONS`] and returns the server's object as it came.
+    pub fn call(&self, operation: &str, request_json: &str) -> Result<String, Error> {
+        let started = Instant::now();
+        let operation = Operation::named(operation).ok_or_else(|| unknown_operation(operation))?;
+        let request = Request::prepare(operation, &self.config, request_json)?;
+        let in_flight = self.http.begin(request.timeout);
+        let mut attempts = 0;
+        let result = self.persist(&in_flight.call, &request, &mut attempts);
+        result.map_err(|error| self.without_secrets(Error { attempts, elapsed: started.elapsed(), ..error }))
+    }
+
+    /// Ends every call in flight with [`Status::Cancelled`]; calls made later are not touched.
+    pub fn cancel(&self) {
+        self.http.cancel_all();
+    }
+
+    /// Tries each step from here to the server's signature and tells how it went, as one JSON object. Takes no slot
+    /// and holds no secret.
+    pub fn diagnose(&self) -> String {
+        diagnose::report(&self.config)
+    }
+
+    /// Repeats what may be repeated, until it is done, definite, or out of time.
+    fn persist(&self, call: &Call, request: &Request, attempts: &mut u32) -> Result<String, Error> {
+        let mut in_doubt = false;
+        let mut clock_corrected = false;
+        loop {
+            *attempts += 1;
+            let error = match self.attempt(call, request) {
+                Ok(text) => return Ok(text),
+                Err(Failed::ClockSkew { server_ahead_ms, .. }) if !clock_corrected => {
+                    clock_corrected = true;
+                    self.clock_offset_ms.store(server_ahead_ms, Ordering::Relaxed);
+                    continue;
+                }
+                Err(Failed::ClockSkew { error, .. } | Failed::Other(error)) => error,
+            };
+            in_doubt |= error.outcome == Outcome::Unknown;
+            let error = match error.outcome {
+                Outcome::NotSent if in_doubt => Error { outcome: Outcome::Unknown, ..error },
+                _ => error,
+            };
+            let pause = pause_before_next(&error, request.operation, *attempts);
+            let (Some(pause), Ok(left)) = (pause, call.left()) else {
+                return Err(error);
+            };
+            if pause >= left {
+                return Err(error);
+            }
+            if call.sleep(pause) == Err(Stop::Cancelled) {
+                return Err(Error { outcome: error.outcome, ..Error::new(Status::Cancelled) });
+            }
+        }
+    }
+
+    /// One signed request and its judged reply.
+    fn attempt(&self, call: &Call, request: &Request) -> Result<String, Failed> {
+        let offset = TimeDelta::milliseconds(self.clock_offset_ms.load(Ordering::Relaxed));
+        let date = model::format_http_date(Utc::now() + offset);
+        let reply = send(&self.http, call, &self.config, request, &date).map_err(Failed::Other)?;
+        judge(request, &reply, self.config.public_key.as_ref()).map_err(|error| {
+            let server_time = reply.date.as_deref().and_then(model::parse_http_date);
+            match server_time {
+                Some(time) if error.status == Status::DateHeaderDiff => {
+                    Failed::ClockSkew { error, server_ahead_ms: (time - Utc::now()).num_milliseconds() }
+                }
+                _ => Failed::Other(error),
+            }
+        })
+    }
+
+    /// A server, or what poses as one, may echo anything in its messages.
+    fn without_secrets(&self, mut error: Error) -> Error {
+        let credentials = self.config.credentials.iter().map(|(_, secret)| secret);
+        for secret in credentials.chain([&self.config.api_key, &self.config.shared_key]) {
+            for text in [&mut error.detail, &mut error.server_code].into_iter().flatten() {
+                if text.contains(secret.expose()) {
+                    *text = text.replace(secret.expose(), "(secret)");
+                }
+            }
+        }
+        error
+    }
+}
+
+/// How one attempt failed.
+enum Failed {
+    /// The server refused the request's `Date`, and told its own.
+    ClockSkew {
+        error: Error,
+        server_ahead_ms: i64,
+    },
+    Other(Error),
+}
+
+/// Signs and sends one request.
+pub(crate) fn send(
+    http: &Http,
+    call: &Call,
+    config: &Config,
+    request: &Request,
+    date: &str,
+) -> Result<crate::http::Reply, Error> {
+    let content = request.content.expose();
+    let path = request.operation.path;
+    let (url, body) = match request.operation.method {
+        Method::Get => (format!("{}{path}?{content}", config.base_url), ""),
+        Method::Post => (format!("{}{path}", config.base_url), content),
+    };
+    let authorization = sign::authorization(config.api_key.expose(), config.shared_key.expose(), date);
+    let exchange = Exchange { method: request.operation.method, url: &url, date, authorization: &authorization, body };
+    http.exchange(call, &exchange).map_err(|lost| Error {
+        detail: lost.detail,
+        outcome: if lost.sent { Outcome::Unknown } else { Outcome::NotSent },
+        http_status: lost.http_status,
+        ..Error::new(lost.status)
+    })
+}
+
+/// How long to wait before trying again; `None` if it must not, or would not help.
+///
+/// What may have reached the server is repeated only if that changes nothing: asking twice is harmless, borrowing or
+/// consuming twice is not.
+fn pause_before_next(error: &Error, operation: &Operation, attempts: u32) -> Option<Duration> {
+    let may_help = matches!(
+        error.status,
+        Status::Dns
+            | Status::Connect
+            | Status::Proxy
+            | Status::Timeout
+            | Status::ConnectionLost
+            | Status::ReplyTruncated
+            | Status::RateLimited
+            | Status::ServerError
+            | Status::ServerInternalError
+    );
+    let harmless = error.outcome != Outcome::Unknown || operation.idempotent;
+    if !may_help || !harmless || attempts >= MOST_ATTEMPTS {
+        return None;
+    }
+    Some(error.retry_after.unwrap_or_else(|| jittered(FIRST_PAUSE * 2_u32.pow(attempts - 1))))
+}
+
+/// Between half and three halves of `pause`, so that a thousand clients do not come back in step.
+fn jittered(pause: Duration) -> Duration {
+    let random = RandomState::new().build_hasher().finish();
+    pause / 2 + pause.mul_f64((random % 1024) as f64 / 1024.0)
+}
+
+fn unknown_operation(name: &str) -> Error {
+    let shown: String = name.chars().take(40).collect();
+    let hint = match strict::nearest(name, OPERATIONS.iter().map(|operation| operation.name)) {
+        Some(near) => format!("did you mean \"{near}\"?"),
+        None => "see the table of operations in the header.".to_owned(),
+    };
+    Error::because(Status::UnknownOperation, format!("\"{shown}\" is not an operation: {hint}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(status: Status, outcome: Outcome) -> Error {
+        Error { outcome, ..Error::new(status) }
+    }
+
+    #[test]
+    fn only_what_is_harmless_is_repeated() {
+        let ask = Operation::named("check_license").unwrap();
+        let take = Operation::named("borrow_license").unwrap();
+        for (status, outcome, asks, takes) in [
+            (Status::Connect, Outcome::NotSent, true, true),
+            (Status::ConnectionLost, Outcome::Unknown, true, false),
+            (Status::ServerError, Outcome::Unknown, true, false),
+            (Status::RateLimited, Outcome::Rejected, true, true),
+            (Status::ReplySignature, Outcome::Unknown, false, false),
+            (Status::FloatingNotAvailable, Outcome::Rejected, false, false),
+            (Status::Cancelled, Outcome::NotSent, false, false),
+        ] {
+            let error = error(status, outcome);
+            assert_eq!(pause_before_next(&error, ask, 1).is_some(), asks, "{status:?}");
+            assert_eq!(pause_before_next(&error, take, 1).is_some(), takes, "{status:?}");
+            assert_eq!(pause_before_next(&error, ask, MOST_ATTEMPTS), None, "{status:?}");
+        }
+    }
+
+    #[test]
+    fn the_servers_pause_is_honoured_and_ours_grows_with_jitter() {
+        let ask = Operation::named("check_license").unwrap();
+        let limited =
+            Error { retry_after: Some(Duration::from_secs(7)), ..error(Status::RateLimited, Outcome::Rejected) };
+        assert_eq!(pause_before_next(&limited, ask, 1), Some(Duration::from_secs(7)));
+        let lost = error(Status::Connect, Outcome::NotSent);
+        for attempts in 1..MOST_ATTEMPTS {
+            let middle = FIRST_PAUSE * 2_u32.pow(attempts - 1);
+            let pause = pause_before_next(&lost, ask, attempts).unwrap();
+            assert!(pause >= middle / 2 && pause <= middle * 3 / 2);
+        }
+    }
+}

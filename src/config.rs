@@ -1,0 +1,377 @@
+//! The configuration of a client: strict parsing, one table of keys, defaults beside them.
+
+use crate::error::Error;
+use crate::hardware::HardwareId;
+use crate::operations::Kind;
+use crate::secret::Secret;
+use crate::status::Status;
+use crate::strict::{self, Object};
+use crate::verify::{PublicKey, VENDOR_CLOUD_KEY};
+use serde_json::Value;
+use std::time::Duration;
+
+/// The vendor's cloud.
+const VENDOR_CLOUD: &str = "https://api.licensespring.com/api/v4";
+
+/// Every key of the config. A key that names a license parameter is also a default for requests.
+const KEYS: &[(&str, Kind)] = &[
+    ("product", Kind::Text),
+    ("license_key", Kind::Text),
+    ("username", Kind::Text),
+    ("password", Kind::Text),
+    ("id_token", Kind::Text),
+    ("code", Kind::Text),
+    ("customer_account_code", Kind::Text),
+    ("redirect_uri", Kind::Text),
+    ("license_id", Kind::Integer),
+    ("bundle_code", Kind::Text),
+    ("api_key", Kind::Text),
+    ("shared_key", Kind::Text),
+    ("base_url", Kind::Text),
+    ("hardware_id", Kind::Text),
+    ("public_key", Kind::Text),
+    ("verify", Kind::Text),
+    ("timeout_ms", Kind::Integer),
+    ("connect_timeout_ms", Kind::Integer),
+    ("proxy", Kind::Text),
+    ("tls_roots", Kind::Text),
+    ("allow_http", Kind::Boolean),
+    ("app_name", Kind::Text),
+    ("app_version", Kind::Text),
+];
+
+/// The keys that name a license, in config and requests alike.
+pub(crate) const CREDENTIALS: &[&str] =
+    &["license_key", "username", "password", "id_token", "code", "customer_account_code", "redirect_uri"];
+
+/// Which proxy to use.
+#[derive(Debug, Clone)]
+pub enum ProxyChoice {
+    /// Whatever the environment named when the client was opened.
+    Env,
+    /// None.
+    Direct,
+    /// This one; its URL may hold a password.
+    Url(Secret),
+}
+
+/// Which certificate authorities to trust.
+#[derive(Debug, Clone)]
+pub enum TlsRoots {
+    /// The system's.
+    Platform,
+    /// Mozilla's, compiled in.
+    Bundled,
+    /// These, and no others.
+    Pem(String),
+}
+
+/// A checked configuration.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The product's short code.
+    pub product: String,
+    /// What names the license: members of one auth set, as they go to the wire.
+    pub credentials: Vec<(&'static str, Secret)>,
+    /// Which of several licenses of a user.
+    pub license_id: Option<Value>,
+    /// The bundle the license came with.
+    pub bundle_code: Option<String>,
+    /// Names the vendor's account.
+    pub api_key: Secret,
+    /// Signs requests.
+    pub shared_key: Secret,
+    /// Where the API lives, without a final slash.
+    pub base_url: String,
+    /// This device.
+    pub hardware_id: HardwareId,
+    /// Proves replies; `None` only if the host said `"verify":"off"`.
+    pub public_key: Option<PublicKey>,
+    /// The deadline of a call that names none.
+    pub timeout: Duration,
+    /// The longest that name resolution, connection and TLS together may take of it.
+    pub connect_timeout: Duration,
+    /// Which proxy to use.
+    pub proxy: ProxyChoice,
+    /// Which certificate authorities to trust.
+    pub tls_roots: TlsRoots,
+    /// The host program, for the `User-Agent`.
+    pub app_name: Option<String>,
+    /// Its version, also sent as `app_ver`.
+    pub app_version: Option<String>,
+}
+
+impl Config {
+    /// Reads and checks a config object.
+    pub fn parse(json: &str) -> Result<Config, Error> {
+        let mut object = strict::parse_object("the config", json)?;
+        strict::check("the config", &mut object, KEYS)?;
+        for (key, value) in &object {
+            // NUL and line ends would end up in headers or C strings; an empty text is a forgotten one.
+            let text = value.as_str().unwrap_or("-");
+            let printable = key == "public_key" || key == "tls_roots" || !text.contains(char::is_control);
+            if text.trim().is_empty() || !printable {
+                return Err(bad_value(key, "is empty or holds control characters"));
+            }
+        }
+
+        let base_url = match take_text(&mut object, "base_url") {
+            Some(url) => url.trim_end_matches('/').to_owned(),
+            None => VENDOR_CLOUD.to_owned(),
+        };
+        let allow_http = object.remove("allow_http") == Some(Value::Bool(true));
+        check_url(&base_url, allow_http)?;
+
+        let public_key = public_key(&mut object, &base_url)?;
+        let credentials = take_credentials(&mut object)?;
+        let product = require_text(&mut object, "product")?;
+        let hardware_id = match take_text(&mut object, "hardware_id") {
+            Some(id) => HardwareId::configured(id),
+            None => HardwareId::of_this_machine(&product)?,
+        };
+        let timeout = take_millis(&mut object, "timeout_ms", 15_000)?;
+        Ok(Config {
+            credentials,
+            license_id: object.remove("license_id"),
+            bundle_code: take_text(&mut object, "bundle_code"),
+            api_key: Secret::new(require_text(&mut object, "api_key")?),
+            shared_key: Secret::new(require_text(&mut object, "shared_key")?),
+            public_key,
+            connect_timeout: take_millis(&mut object, "connect_timeout_ms", 5_000)?.min(timeout),
+            timeout,
+            proxy: match take_text(&mut object, "proxy").as_deref() {
+                None | Some("env") => ProxyChoice::Env,
+                Some("none") => ProxyChoice::Direct,
+                Some(url) => ProxyChoice::Url(Secret::new(url.to_owned())),
+            },
+            tls_roots: match take_text(&mut object, "tls_roots") {
+                None => TlsRoots::Platform,
+                Some(text) if text == "platform" => TlsRoots::Platform,
+                Some(text) if text == "bundled" => TlsRoots::Bundled,
+                Some(text) if text.contains("-----BEGIN CERTIFICATE-----") => TlsRoots::Pem(text),
+                Some(_) => {
+                    return Err(bad_value("tls_roots", "must be \"platform\", \"bundled\" or PEM certificates"));
+                }
+            },
+            app_name: take_text(&mut object, "app_name"),
+            app_version: take_text(&mut object, "app_version"),
+            product,
+            base_url,
+            hardware_id,
+        })
+    }
+
+    /// Whether the server runs on this very machine.
+    pub fn is_local_server(&self) -> bool {
+        is_loopback(host_of(&self.base_url))
+    }
+
+    /// What the host calls itself, for the server's logs.
+    pub fn user_agent(&self) -> String {
+        let library = concat!("floatlease/", env!("CARGO_PKG_VERSION"));
+        match (&self.app_name, &self.app_version) {
+            (Some(name), Some(version)) => format!("{name}/{version} {library}"),
+            (Some(name), None) => format!("{name} {library}"),
+            _ => library.to_owned(),
+        }
+    }
+}
+
+/// The host of a URL that [`check_url`] accepted, without port or brackets.
+fn host_of(url: &str) -> &str {
+    let authority = url.split_once("://").map_or(url, |(_, rest)| rest).split('/').next().unwrap_or_default();
+    match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((v6, _)) => v6,
+        None => authority.split(':').next().unwrap_or_default(),
+    }
+}
+
+fn bad_value(key: &str, what: &str) -> Error {
+    Error::because(Status::BadValue, format!("\"{key}\" in the config {what}."))
+}
+
+fn take_text(object: &mut Object, key: &str) -> Option<String> {
+    match object.remove(key) {
+        Some(Value::String(text)) => Some(text),
+        _ => None,
+    }
+}
+
+fn require_text(object: &mut Object, key: &str) -> Result<String, Error> {
+    let missing = || Error::because(Status::MissingKey, format!("the config needs \"{key}\"."));
+    take_text(object, key).ok_or_else(missing)
+}
+
+fn take_millis(object: &mut Object, key: &str, default: u64) -> Result<Duration, Error> {
+    let millis = object.remove(key).map_or(Some(default), |value| value.as_u64());
+    checked_millis(key, millis)
+}
+
+/// A timeout of a config or a request: at least a millisecond, at most an hour.
+pub(crate) fn checked_millis(key: &str, millis: Option<u64>) -> Result<Duration, Error> {
+    match millis {
+        Some(millis @ 1..=3_600_000) => Ok(Duration::from_millis(millis)),
+        _ => Err(Error::because(Status::BadValue, format!("\"{key}\" must be from 1 to 3600000 milliseconds."))),
+    }
+}
+
+/// The members of one auth set, checked to be just one.
+fn take_credentials(object: &mut Object) -> Result<Vec<(&'static str, Secret)>, Error> {
+    let mut found = Vec::new();
+    for key in CREDENTIALS {
+        if let Some(text) = take_text(object, key) {
+            found.push((*key, Secret::new(text)));
+        }
+    }
+    let names: Vec<&str> = found.iter().map(|(name, _)| *name).collect();
+    check_credentials("the config", &names)?;
+    Ok(found)
+}
+
+/// Whether `names` are the members of exactly one auth set (seed: borrow-floating-license).
+pub(crate) fn check_credentials(what: &str, names: &[&str]) -> Result<(), Error> {
+    let has = |name: &str| names.contains(&name);
+    let needs = |owner: &str, name: &str| {
+        let message = format!("\"{owner}\" in {what} needs \"{name}\" beside it.");
+        if has(owner) && !has(name) { Err(Error::because(Status::MissingKey, message)) } else { Ok(()) }
+    };
+    let ways: Vec<&str> = ["license_key", "username", "id_token", "code"].into_iter().filter(|way| has(way)).collect();
+    match ways.as_slice() {
+        [_] => {}
+        [] => {
+            let message = format!("{what} needs \"license_key\", or \"username\" and \"password\", or an SSO token.");
+            return Err(Error::because(Status::MissingKey, message));
+        }
+        [first, second, ..] => {
+            let message = format!("{what} has both \"{first}\" and \"{second}\"; give only one of them.");
+            return Err(Error::because(Status::ConflictingKeys, message));
+        }
+    }
+    needs("password", "username")?;
+    needs("id_token", "customer_account_code")?;
+    needs("code", "customer_account_code")
+}
+
+/// The key that proves replies. The vendor's is a default for the vendor's cloud and for nothing else.
+fn public_key(object: &mut Object, base_url: &str) -> Result<Option<PublicKey>, Error> {
+    let verify = match take_text(object, "verify").as_deref() {
+        None | Some("on") => true,
+        Some("off") => false,
+        Some(_) => return Err(bad_value("verify", "must be \"on\" or \"off\"")),
+    };
+    let pem = take_text(object, "public_key");
+    let pem = pem.as_deref().or((base_url == VENDOR_CLOUD).then_some(VENDOR_CLOUD_KEY));
+    match (verify, pem) {
+        (false, _) => Ok(None),
+        (true, None) => Err(Error::because(
+            Status::NoPublicKey,
+            format!("the config names the server {base_url} but not its \"public_key\"; no reply could be proven."),
+        )),
+        (true, Some(pem)) => match PublicKey::from_pem(pem) {
+            Some(key) => Ok(Some(key)),
+            None => {
+                Err(bad_value("public_key", "must be an RSA public key or certificate in PEM, of 2048 bits or more"))
+            }
+        },
+    }
+}
+
+/// `https://` anywhere; `http://` to this machine, or where the host said so.
+fn check_url(url: &str, allow_http: bool) -> Result<(), Error> {
+    let Some((scheme @ ("http" | "https"), rest)) = url.split_once("://") else {
+        return Err(bad_value("base_url", "must be a URL such as https://licenses.example.com/api/v4"));
+    };
+    if rest.contains(['?', '#', '@']) {
+        return Err(bad_value("base_url", "must have neither a user nor a query"));
+    }
+    let host = host_of(url);
+    if host.is_empty() {
+        return Err(bad_value("base_url", "names no host"));
+    }
+    if scheme == "http" && !allow_http && !is_loopback(host) {
+        return Err(Error::new(Status::InsecureUrl));
+    }
+    Ok(())
+}
+
+/// Whether a host is this machine, by name or by address.
+fn is_loopback(host: &str) -> bool {
+    host.eq_ignore_ascii_case("localhost") || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = include_str!("../tests/data/signing-public-key.pem");
+
+    fn with(changes: &[(&str, Value)]) -> Result<Config, Error> {
+        let mut object = serde_json::json!({
+            "product": "XY", "license_key": "AAAA", "api_key": "api", "shared_key": "shared",
+            "base_url": "http://127.0.0.1:8080/api/v4/", "public_key": KEY,
+        });
+        for (key, value) in changes {
+            match value {
+                Value::Null => drop(object.as_object_mut().unwrap().remove(*key)),
+                value => object[*key] = value.clone(),
+            }
+        }
+        Config::parse(&object.to_string())
+    }
+
+    #[test]
+    fn defaults_are_the_documented_ones() {
+        let config = with(&[]).unwrap();
+        assert_eq!((config.timeout.as_millis(), config.connect_timeout.as_millis()), (15_000, 5_000));
+        assert_eq!(config.base_url, "http://127.0.0.1:8080/api/v4");
+        let vendor = with(&[("base_url", Value::Null), ("public_key", Value::Null)]).unwrap();
+        assert_eq!(vendor.base_url, VENDOR_CLOUD);
+        assert!(vendor.public_key.is_some(), "the vendor's key is compiled in");
+    }
+
+    #[test]
+    fn each_mistake_has_its_own_status_and_names_the_key() {
+        for (key, value, status) in [
+            ("product", Value::Null, Status::MissingKey),
+            ("api_key", Value::Null, Status::MissingKey),
+            ("shared_key", "".into(), Status::BadValue),
+            ("license_key", Value::Null, Status::MissingKey),
+            ("username", "a@example.com".into(), Status::ConflictingKeys),
+            ("password", "p".into(), Status::MissingKey),
+            ("public_key", Value::Null, Status::NoPublicKey),
+            ("public_key", "-----BEGIN NONSENSE-----".into(), Status::BadValue),
+            ("base_url", "http://192.0.2.1/api/v4".into(), Status::InsecureUrl),
+            ("base_url", "licenses.example.com".into(), Status::BadValue),
+            ("base_url", "ftp://licenses.example.com".into(), Status::BadValue),
+            ("base_url", "https://u:p@licenses.example.com".into(), Status::BadValue),
+            ("timeout_ms", 0.into(), Status::BadValue),
+            ("timeout_ms", (-5).into(), Status::BadValue),
+            ("timeout_ms", "5".into(), Status::WrongType),
+            ("tls_roots", "mine".into(), Status::BadValue),
+            ("verify", "no".into(), Status::BadValue),
+            ("api_key", "a\nb".into(), Status::BadValue),
+            ("apikey", "x".into(), Status::UnknownKey),
+        ] {
+            let error = with(&[(key, value.clone())]).expect_err(key);
+            assert_eq!(error.status, status, "{key}={value}: {error}");
+        }
+    }
+
+    #[test]
+    fn plain_http_to_another_machine_must_be_allowed_in_so_many_words() {
+        let url = ("base_url", Value::from("http://192.0.2.1/api/v4"));
+        assert!(with(&[url, ("allow_http", true.into())]).is_ok());
+        for host in ["localhost", "127.9.9.9", "[::1]"] {
+            assert!(with(&[("base_url", format!("http://{host}:1/").into())]).is_ok(), "{host}");
+        }
+    }
+
+    #[test]
+    fn debug_shows_no_secret() {
+        let config = with(&[("proxy", "http://me:hush@proxy:3128".into())]).unwrap();
+        let text = format!("{config:?}");
+        for secret in ["AAAA", "\"api\"", "shared\"", "hush"] {
+            assert!(!text.contains(secret), "{secret} in {text}");
+        }
+    }
+}

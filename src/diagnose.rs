@@ -1,0 +1,211 @@
+//! `diagnose`: each step from here to the server's signature, its verdict and its milliseconds.
+//!
+//! One `product_details` request over a fresh connection goes through all of them and takes no slot.
+
+use crate::client::send;
+use crate::config::Config;
+use crate::error::Error;
+use crate::http::{Http, Reply, Trace};
+use crate::model;
+use crate::operations::Operation;
+use crate::reply::judge;
+use crate::request::Request;
+use crate::status::{Category, Status};
+use chrono::Utc;
+use serde::Serialize;
+use std::time::{Duration, Instant};
+
+/// The server refuses requests whose `Date` is further off (`license-api.md` §1.1).
+const REFUSED_SKEW_S: i64 = 15 * 60;
+/// Nobody's clock should be that far off, though it does no harm yet.
+const ODD_SKEW_S: i64 = 60;
+
+const TLS_FAILURES: [Status; 4] = [Status::Tls, Status::TlsExpired, Status::TlsWrongHost, Status::TlsUnknownCa];
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Verdict {
+    Ok,
+    Warning,
+    Failed,
+    /// Not reached, or not needed.
+    Skipped,
+}
+
+#[derive(Serialize)]
+struct Check {
+    check: &'static str,
+    verdict: Verdict,
+    ms: Option<f64>,
+    detail: String,
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    ok: bool,
+    version: &'static str,
+    base_url: &'a str,
+    product: &'a str,
+    hardware_id: &'a str,
+    checks: Vec<Check>,
+}
+
+/// Runs every check; never fails itself.
+pub(crate) fn report(config: &Config) -> String {
+    let mut checks = vec![hardware_id(config)];
+    checks.extend(the_way(config));
+    let report = Report {
+        ok: checks.iter().all(|check| check.verdict != Verdict::Failed),
+        version: env!("CARGO_PKG_VERSION"),
+        base_url: &config.base_url,
+        product: &config.product,
+        hardware_id: &config.hardware_id.id,
+        checks,
+    };
+    serde_json::to_string(&report).unwrap_or_else(|_| r#"{"ok":false}"#.to_owned())
+}
+
+fn check(check: &'static str, verdict: Verdict, ms: Option<Duration>, detail: impl Into<String>) -> Check {
+    Check { check, verdict, ms: ms.map(|ms| (ms.as_secs_f64() * 1e6).round() / 1e3), detail: detail.into() }
+}
+
+fn hardware_id(config: &Config) -> Check {
+    let id = &config.hardware_id;
+    let verdict = if id.warning.is_some() { Verdict::Warning } else { Verdict::Ok };
+    let origin = format!("From {}.", id.source);
+    check("hardware_id", verdict, None, id.warning.map_or(origin.clone(), |warning| format!("{origin} {warning}")))
+}
+
+/// What one request met on its way.
+struct Journey {
+    started: Instant,
+    trace: Trace,
+    proxy: Option<String>,
+    secure: bool,
+    reply: Result<Reply, Error>,
+    replied: Instant,
+}
+
+fn the_way(config: &Config) -> Vec<Check> {
+    let prepared = Http::new(config).and_then(|http| {
+        let operation = Operation::named("product_details").ok_or_else(|| Error::new(Status::Internal))?;
+        Ok((http, Request::prepare(operation, config, "{}")?))
+    });
+    let (http, request) = match prepared {
+        Ok(prepared) => prepared,
+        Err(error) => return vec![check("setup", Verdict::Failed, None, error.to_string())],
+    };
+    let started = Instant::now();
+    let in_flight = http.begin(config.timeout);
+    let date = model::format_http_date(Utc::now());
+    let reply = send(&http, &in_flight.call, config, &request, &date);
+    let journey = Journey {
+        started,
+        trace: in_flight.call.traced(),
+        proxy: http.proxy.clone(),
+        secure: config.base_url.starts_with("https:"),
+        reply,
+        replied: Instant::now(),
+    };
+    let judged = journey.reply.as_ref().ok().map(|reply| judge(&request, reply, config.public_key.as_ref()));
+    let refused = judged.as_ref().and_then(|judged| judged.as_ref().err());
+    let mut checks = journey.connection();
+    checks.push(journey.http());
+    checks.push(journey.clock_skew());
+    checks.push(authorisation(judged.is_some(), refused));
+    checks.push(signature(config, judged.is_some(), refused));
+    checks
+}
+
+impl Journey {
+    /// The phases of a connection: each ends at an instant, or at the error that ended the journey.
+    fn connection(&self) -> Vec<Check> {
+        let Trace { resolved, connected, secured } = self.trace;
+        let proxied = self.proxy.as_deref();
+        // A tunnel that failed for its certificate was there.
+        let tunnelled = match &self.reply {
+            Err(error) if TLS_FAILURES.contains(&error.status) => connected,
+            _ => secured,
+        };
+        let to_proxy = |text: &str| proxied.map_or(text.to_owned(), |proxy| format!("{text} of the proxy {proxy}"));
+        vec![
+            match proxied {
+                Some(proxy) => self.phase("proxy", None, connected, tunnelled, format!("Through {proxy}.")),
+                None => check("proxy", Verdict::Skipped, None, "None is used."),
+            },
+            self.phase("dns", Some(self.started), Some(self.started), resolved, to_proxy("The name")),
+            self.phase("tcp", resolved, resolved, connected, to_proxy("The port")),
+            match self.secure {
+                true => self.phase("tls", connected, connected, secured, "The server's certificate".into()),
+                false => check("tls", Verdict::Skipped, None, "The base_url is plain http."),
+            },
+        ]
+    }
+
+    fn phase(
+        &self,
+        name: &'static str,
+        timed_from: Option<Instant>,
+        began: Option<Instant>,
+        ended: Option<Instant>,
+        subject: String,
+    ) -> Check {
+        let ms = timed_from.zip(ended).map(|(from, to)| to.saturating_duration_since(from));
+        match (began, ended, &self.reply) {
+            (_, Some(_), _) => check(name, Verdict::Ok, ms, subject),
+            (Some(_), None, Err(error)) => check(name, Verdict::Failed, None, error.to_string()),
+            _ => check(name, Verdict::Skipped, None, "Not reached."),
+        }
+    }
+
+    fn http(&self) -> Check {
+        let began = self.trace.secured;
+        match (&self.reply, began) {
+            (Ok(reply), began) => {
+                let ms = self.replied.saturating_duration_since(began.unwrap_or(self.started));
+                check("http", Verdict::Ok, Some(ms), format!("The server answered with HTTP {}.", reply.status))
+            }
+            (Err(error), Some(_)) => check("http", Verdict::Failed, None, error.to_string()),
+            (Err(_), None) => check("http", Verdict::Skipped, None, "Not reached."),
+        }
+    }
+
+    fn clock_skew(&self) -> Check {
+        let server = self.reply.as_ref().ok().and_then(|reply| model::parse_http_date(reply.date.as_deref()?));
+        let Some(server) = server else {
+            return check("clock_skew", Verdict::Skipped, None, "The server's time is not known.");
+        };
+        let ahead_s = (Utc::now() - server).num_seconds();
+        let verdict = match ahead_s.abs() {
+            skew if skew > REFUSED_SKEW_S => Verdict::Failed,
+            skew if skew > ODD_SKEW_S => Verdict::Warning,
+            _ => Verdict::Ok,
+        };
+        check("clock_skew", verdict, None, format!("This machine's clock is {ahead_s} s ahead of the server's."))
+    }
+}
+
+fn authorisation(reached: bool, refused: Option<&Error>) -> Check {
+    match refused {
+        _ if !reached => check("authorisation", Verdict::Skipped, None, "Not reached."),
+        Some(error) if error.status.row().category == Category::Reply => {
+            check("authorisation", Verdict::Skipped, None, "The reply can't be believed.")
+        }
+        Some(error) => check("authorisation", Verdict::Failed, None, error.to_string()),
+        None => check("authorisation", Verdict::Ok, None, "The server accepts the API key and knows the product."),
+    }
+}
+
+fn signature(config: &Config, reached: bool, refused: Option<&Error>) -> Check {
+    match refused {
+        _ if !reached => check("signature", Verdict::Skipped, None, "Not reached."),
+        Some(error) if error.status.row().category == Category::Reply => {
+            check("signature", Verdict::Failed, None, error.to_string())
+        }
+        Some(_) => check("signature", Verdict::Skipped, None, "Refusals carry none."),
+        None if config.public_key.is_none() => {
+            check("signature", Verdict::Warning, None, "Not verified: the config says \"verify\":\"off\".")
+        }
+        None => check("signature", Verdict::Ok, None, "Made with the configured public key."),
+    }
+}

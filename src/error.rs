@@ -1,0 +1,181 @@
+//! What went wrong, and all a host needs to decide what to do next.
+
+use crate::status::{Category, Retry, Status};
+use serde::Serialize;
+use std::time::Duration;
+
+/// Where a failed request stands: the one thing a host must know before it tries again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Nothing of the request left this machine.
+    NotSent,
+    /// The server refused it and did nothing.
+    Rejected,
+    /// It may have been carried out; ask before trying again.
+    Unknown,
+}
+
+/// A failed call.
+#[derive(Debug, Clone)]
+pub struct Error {
+    /// The row of the table.
+    pub status: Status,
+    /// What happened, where the row's own message says too little. Never holds a secret.
+    pub detail: Option<String>,
+    /// Where the request stands.
+    pub outcome: Outcome,
+    /// The HTTP status of the last reply.
+    pub http_status: Option<u16>,
+    /// The License API's `code` in the last reply.
+    pub server_code: Option<String>,
+    /// When the server wants the next request, if it said so.
+    pub retry_after: Option<Duration>,
+    /// How many requests were tried.
+    pub attempts: u32,
+    /// How long the call took.
+    pub elapsed: Duration,
+}
+
+impl Error {
+    /// An error before anything was sent.
+    pub fn new(status: Status) -> Error {
+        Error {
+            status,
+            detail: None,
+            outcome: Outcome::NotSent,
+            http_status: None,
+            server_code: None,
+            retry_after: None,
+            attempts: 0,
+            elapsed: Duration::ZERO,
+        }
+    }
+
+    /// The same, saying what exactly is wrong.
+    pub fn because(status: Status, detail: impl Into<String>) -> Error {
+        Error { detail: Some(detail.into()), ..Error::new(status) }
+    }
+
+    /// What happened, in a sentence or two.
+    pub fn message(&self) -> String {
+        match &self.detail {
+            // A mistake of the caller is best told by its own sentence; elsewhere it completes the general one.
+            Some(detail) if self.status.row().category == Category::Usage => detail.clone(),
+            Some(detail) => format!("{} {detail}", self.status.row().message),
+            None => self.status.row().message.to_owned(),
+        }
+    }
+
+    /// The error object of the C ABI.
+    pub fn to_json(&self) -> String {
+        let row = self.status.row();
+        let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        let object = ErrorObject {
+            status: row.number,
+            name: row.name,
+            category: row.category.name(),
+            message: self.message(),
+            advice: row.advice,
+            retryable: row.retry == Retry::Later,
+            retry_after_ms: self.retry_after.map(millis),
+            outcome: self.outcome,
+            http_status: self.http_status,
+            server_code: self.server_code.as_deref(),
+            attempts: self.attempts,
+            elapsed_ms: millis(self.elapsed),
+        };
+        serde_json::to_string(&object).unwrap_or_else(|_| format!(r#"{{"status":{}}}"#, row.number))
+    }
+}
+
+impl std::fmt::Display for Error {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "{}: {} {}", self.status.row().name, self.message(), self.status.row().advice)
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// The members of the error object, in their order.
+#[derive(Serialize)]
+struct ErrorObject<'a> {
+    status: i32,
+    name: &'static str,
+    category: &'static str,
+    message: String,
+    advice: &'static str,
+    retryable: bool,
+    retry_after_ms: Option<u64>,
+    outcome: Outcome,
+    http_status: Option<u16>,
+    server_code: Option<&'a str>,
+    attempts: u32,
+    elapsed_ms: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::status::STATUSES;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn numbers_names_and_codes_are_unique_and_in_their_blocks() {
+        let mut names = BTreeSet::new();
+        let mut codes = BTreeSet::new();
+        let mut last = -1;
+        for row in STATUSES.iter().map(|status| status.row()) {
+            assert!(row.number > last, "{} is out of order", row.name);
+            last = row.number;
+            assert!(names.insert(row.name), "{} stands twice", row.name);
+            assert!(row.server_code.is_empty() || codes.insert(row.server_code), "{} stands twice", row.server_code);
+            let said_no = (100..200).contains(&row.number);
+            assert_eq!(said_no, !row.server_code.is_empty() || row.number == 100, "{}", row.name);
+            assert!(row.message.ends_with('.') && row.advice.ends_with('.'), "{}", row.name);
+        }
+    }
+
+    #[test]
+    fn every_code_of_the_reference_has_a_number() {
+        let codes = "not_found order_id_exists internal_error signature_mismatch validation_error missing_headers \
+            missing_parameters missing_content missing_hardware_id email_missing invalid_json \
+            authorization_invalid_headers authorization_missing_params hmac_required date_header_diff invalid_api_key \
+            revoked_api_key read_only_api_key api_key_product_not_allowed oauth_token_expired oauth_token_malformed \
+            unknown_product archived_product disabled_product unsupported_product_feature invalid_product_auth_method \
+            version_not_found license_key_required license_key_or_license_user_required license_not_found \
+            license_not_active license_not_enabled license_expired trial_expired trial_not_allowed \
+            active_license_required license_activated_max_times license_transferred_max_times \
+            licenseUserActivatedMaxTimes device_not_found blacklisted floating_not_available \
+            license_borrow_not_allowed borrow_until_not_valid feature_not_floating feature_borrow_not_allowed \
+            floating_feature_device_not_in_use invalid_license_feature_code license_not_consumption \
+            feature_not_enough_consumptions negative_consumptions_not_allowed license_not_enough_consumptions \
+            customer_account_id_mismatch customer_account_not_found customer_does_not_exist customer_not_found \
+            change_password_not_allowed";
+        for code in codes.split_whitespace() {
+            assert_ne!(Status::of_server_code(code), Status::UnknownCode, "{code}");
+        }
+        assert_eq!(Status::of_server_code("brand_new_code"), Status::UnknownCode);
+        assert_eq!(Status::of_server_code(""), Status::UnknownCode);
+    }
+
+    #[test]
+    fn the_error_object_has_the_documented_members() {
+        let error = Error {
+            outcome: Outcome::Rejected,
+            http_status: Some(400),
+            server_code: Some("floating_not_available".into()),
+            attempts: 1,
+            elapsed: Duration::from_millis(12),
+            ..Error::new(Status::FloatingNotAvailable)
+        };
+        let row = Status::FloatingNotAvailable.row();
+        assert_eq!(
+            error.to_json(),
+            format!(
+                r#"{{"status":141,"name":"FLOATING_NOT_AVAILABLE","category":"license","message":"{}","advice":"{}","retryable":true,"retry_after_ms":null,"outcome":"rejected","http_status":400,"server_code":"floating_not_available","attempts":1,"elapsed_ms":12}}"#,
+                row.message, row.advice
+            )
+        );
+    }
+}

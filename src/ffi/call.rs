@@ -1,0 +1,177 @@
+//! The guard around every exported function: strings in, status and string out, and no panic across.
+
+use super::{floatlease_client, floatlease_status, handle};
+use crate::client::Client;
+use crate::error::Error;
+use crate::status::Status;
+use std::cell::{Cell, RefCell};
+use std::ffi::{CStr, CString, c_char};
+use std::panic::{self, AssertUnwindSafe};
+use std::ptr;
+use std::sync::{Arc, Once};
+
+thread_local! {
+    /// How many guards this thread is inside of.
+    static GUARDS: Cell<u32> = const { Cell::new(0) };
+    /// What the last panic inside a guard said.
+    static LAST_PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// Runs `body` and hands its text, or its error's, to the caller.
+///
+/// # Safety
+/// `json_out` is null or points to a `char *` that may be written.
+pub(super) unsafe fn guard(
+    json_out: *mut *mut c_char,
+    body: impl FnOnce() -> Result<String, Error>,
+) -> floatlease_status {
+    // SAFETY: as the caller promises.
+    unsafe { clear(json_out) };
+    let (status, text) = contained(|| match body() {
+        Ok(text) => (Status::Ok, c_string(text)),
+        Err(error) => (error.status, c_string(error.to_json())),
+    })
+    .unwrap_or_else(|message| {
+        let error = Error::because(Status::Internal, message);
+        (error.status, contained(|| c_string(error.to_json())).unwrap_or(ptr::null_mut()))
+    });
+    if json_out.is_null() {
+        // SAFETY: the text was made above and nobody else has it.
+        unsafe { free(text) };
+    } else {
+        // SAFETY: as the caller promises.
+        unsafe { *json_out = text };
+    }
+    status.number()
+}
+
+/// Runs `body` and swallows its panic, for functions that have no way to report one.
+pub(super) fn quietly(body: impl FnOnce()) {
+    let _ = contained(body);
+}
+
+/// Runs `body`; a panic in it becomes an `Err` with what it said. Nothing is printed: stderr is the host's.
+fn contained<T>(body: impl FnOnce() -> T) -> Result<T, String> {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let previous = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            if GUARDS.with(Cell::get) == 0 {
+                return previous(info);
+            }
+            LAST_PANIC.with(|last| {
+                if let Ok(mut last) = last.try_borrow_mut() {
+                    *last = Some(info.to_string());
+                }
+            });
+        }));
+    });
+
+    GUARDS.with(|guards| guards.set(guards.get() + 1));
+    let result = panic::catch_unwind(AssertUnwindSafe(body));
+    GUARDS.with(|guards| guards.set(guards.get() - 1));
+    result.map_err(|payload| {
+        // Dropping a payload could panic again.
+        std::mem::forget(payload);
+        LAST_PANIC.with(|last| last.try_borrow_mut().ok().and_then(|mut last| last.take())).unwrap_or_default()
+    })
+}
+
+/// The client under a handle.
+pub(super) fn client(handle: *mut floatlease_client) -> Result<Arc<Client>, Error> {
+    handle::get(handle.addr())
+}
+
+/// One verb: a client, a request that may be null, a reply.
+///
+/// # Safety
+/// `request_json` is null or a NUL-terminated string; `json_out` as for [`guard`].
+pub(super) unsafe fn verb(
+    handle: *mut floatlease_client,
+    operation: &str,
+    request_json: *const c_char,
+    json_out: *mut *mut c_char,
+) -> floatlease_status {
+    // SAFETY: as the caller promises.
+    unsafe {
+        guard(json_out, || {
+            let client = client(handle)?;
+            client.call(operation, optional_text("request_json", request_json)?.unwrap_or("{}"))
+        })
+    }
+}
+
+/// Sets an out pointer to null, if there is one.
+///
+/// # Safety
+/// `out` is null or may be written.
+pub(super) unsafe fn clear<T>(out: *mut *mut T) {
+    if !out.is_null() {
+        // SAFETY: not null, and writable as the caller promises.
+        unsafe { *out = ptr::null_mut() };
+    }
+}
+
+/// The text behind a pointer; `name` is the argument's, for messages.
+///
+/// # Safety
+/// `text` is null or a NUL-terminated string that outlives the result.
+pub(super) unsafe fn optional_text<'a>(name: &str, text: *const c_char) -> Result<Option<&'a str>, Error> {
+    if text.is_null() {
+        return Ok(None);
+    }
+    // SAFETY: not null, and NUL-terminated as the caller promises.
+    let text = unsafe { CStr::from_ptr(text) };
+    match text.to_str() {
+        Ok(text) => Ok(Some(text)),
+        Err(error) => {
+            let message = format!("{name} is not valid UTF-8 after byte {}.", error.valid_up_to());
+            Err(Error::because(Status::Utf8, message))
+        }
+    }
+}
+
+/// Like [`optional_text`], for an argument that must be there.
+///
+/// # Safety
+/// As for [`optional_text`].
+pub(super) unsafe fn text<'a>(name: &str, text: *const c_char) -> Result<&'a str, Error> {
+    // SAFETY: as the caller promises.
+    let text = unsafe { optional_text(name, text) }?;
+    text.ok_or_else(|| Error::because(Status::NullPointer, format!("{name} must not be NULL.")))
+}
+
+/// Frees a string that [`guard`] gave out.
+///
+/// # Safety
+/// `text` is null or came from [`guard`] and was not freed yet.
+pub(super) unsafe fn free(text: *mut c_char) {
+    if !text.is_null() {
+        // SAFETY: it came from `CString::into_raw`.
+        drop(unsafe { CString::from_raw(text) });
+    }
+}
+
+/// A string for the caller; null if the text holds a NUL, which no JSON text does.
+fn c_string(text: String) -> *mut c_char {
+    CString::new(text).map_or(ptr::null_mut(), CString::into_raw)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_becomes_a_status_and_an_error_object() {
+        let mut json = ptr::null_mut();
+        // SAFETY: `json` may be written; the string is freed once.
+        let (status, text) = unsafe {
+            let status = guard(&raw mut json, || panic!("told on purpose"));
+            let text = CStr::from_ptr(json).to_str().unwrap().to_owned();
+            free(json);
+            (status, text)
+        };
+        assert_eq!(status, Status::Internal.number());
+        assert!(text.contains("told on purpose") && text.contains("\"INTERNAL\""), "{text}");
+    }
+}

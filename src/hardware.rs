@@ -1,0 +1,190 @@
+//! The hardware id: what makes a machine one device, and how it was found.
+//!
+//! The raw id of the system never leaves the machine: it is hashed together with the product, so that two vendors
+//! can't tell by it that they share a customer.
+
+use crate::error::Error;
+use crate::status::Status;
+use sha2::{Digest, Sha256};
+
+/// An id and its origin.
+#[derive(Debug, Clone)]
+pub struct HardwareId {
+    /// What goes to the server.
+    pub id: String,
+    /// Where it comes from, for `diagnose`: "config", or the name of a source.
+    pub source: &'static str,
+    /// What a person should know about it.
+    pub warning: Option<&'static str>,
+}
+
+const EPHEMERAL: &str = "This is a container: its id may change when it is made anew, and each id takes a slot of its \
+    own. Set \"hardware_id\" to something that stays, for example the host's name.";
+
+impl HardwareId {
+    /// An id the host chose.
+    pub fn configured(id: String) -> HardwareId {
+        HardwareId { id, source: "config", warning: None }
+    }
+
+    /// The id of this machine for `product`.
+    pub fn of_this_machine(product: &str) -> Result<HardwareId, Error> {
+        let found = platform::SOURCES.iter().find_map(|(source, read)| Some((*source, read()?)));
+        let (source, raw) = found.ok_or_else(|| Error::new(Status::HardwareId))?;
+        let warning = platform::is_container().then_some(EPHEMERAL);
+        Ok(HardwareId { id: salted(product, &raw), source, warning })
+    }
+}
+
+/// 128 bits of SHA-256 in hexadecimal: enough to be unique, short enough to be read out on the telephone.
+fn salted(product: &str, raw: &str) -> String {
+    let digest = Sha256::digest(format!("floatlease hardware id\n{product}\n{raw}"));
+    digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A raw id is worth something only if it is not one of the fillers that images and firmware ship with.
+fn meaningful(text: &str) -> Option<String> {
+    let text = text.trim().to_ascii_lowercase();
+    let significant: String = text.chars().filter(char::is_ascii_alphanumeric).collect();
+    let first = significant.chars().next()?;
+    let filler = significant.chars().all(|c| c == first) || text == "uninitialized" || significant.len() < 8;
+    (!filler).then_some(text)
+}
+
+/// Where a system keeps an id, best first; a source answers `None` where it has none.
+type Source = (&'static str, fn() -> Option<String>);
+
+#[cfg(target_os = "linux")]
+mod platform {
+    use super::{Source, meaningful};
+    use std::{fs, path::Path};
+
+    pub(super) const SOURCES: &[Source] = &[
+        ("/etc/machine-id", || file("/etc/machine-id")),
+        ("/var/lib/dbus/machine-id", || file("/var/lib/dbus/machine-id")),
+        ("/sys/class/dmi/id/product_uuid", || file("/sys/class/dmi/id/product_uuid")),
+        ("/var/lib/cloud/data/instance-id", || file("/var/lib/cloud/data/instance-id")),
+        ("network card", network_card),
+    ];
+
+    fn file(path: &str) -> Option<String> {
+        meaningful(&fs::read_to_string(path).ok()?)
+    }
+
+    /// The lowest address among the physical cards: bridges, tunnels and containers' cards have no `device`.
+    fn network_card() -> Option<String> {
+        let cards = fs::read_dir("/sys/class/net").ok()?.flatten();
+        cards
+            .filter(|card| card.path().join("device").exists())
+            .filter_map(|card| meaningful(&fs::read_to_string(card.path().join("address")).ok()?))
+            .min()
+    }
+
+    pub(super) fn is_container() -> bool {
+        ["/.dockerenv", "/run/.containerenv", "/run/systemd/container"].iter().any(|path| Path::new(path).exists())
+            || fs::read_to_string("/proc/1/cgroup")
+                .is_ok_and(|text| text.contains("docker") || text.contains("kubepods"))
+    }
+}
+
+#[cfg(target_os = "macos")]
+mod platform {
+    use super::{Source, meaningful};
+
+    pub(super) const SOURCES: &[Source] = &[("gethostuuid", host_uuid)];
+
+    #[allow(unsafe_code)]
+    fn host_uuid() -> Option<String> {
+        unsafe extern "C" {
+            fn gethostuuid(id: *mut u8, wait: *const libc::timespec) -> libc::c_int;
+        }
+        let mut id = [0_u8; 16];
+        let wait = libc::timespec { tv_sec: 1, tv_nsec: 0 };
+        // SAFETY: `id` has the 16 bytes the call writes, `wait` outlives it.
+        let result = unsafe { gethostuuid(id.as_mut_ptr(), &raw const wait) };
+        (result == 0).then(|| meaningful(&id.iter().map(|byte| format!("{byte:02x}")).collect::<String>()))?
+    }
+
+    pub(super) fn is_container() -> bool {
+        false
+    }
+}
+
+#[cfg(windows)]
+mod platform {
+    use super::{Source, meaningful};
+
+    pub(super) const SOURCES: &[Source] = &[("MachineGuid", machine_guid)];
+
+    #[allow(unsafe_code)]
+    fn machine_guid() -> Option<String> {
+        #[link(name = "advapi32")]
+        unsafe extern "system" {
+            fn RegGetValueW(
+                key: isize,
+                subkey: *const u16,
+                value: *const u16,
+                flags: u32,
+                kind: *mut u32,
+                data: *mut u16,
+                bytes: *mut u32,
+            ) -> i32;
+        }
+        const HKEY_LOCAL_MACHINE: isize = 0x8000_0002_u32 as i32 as isize;
+        const STRING_OF_64_BIT_VIEW: u32 = 0x0000_0002 | 0x0001_0000;
+
+        let wide = |text: &str| text.encode_utf16().chain([0]).collect::<Vec<u16>>();
+        let (subkey, value) = (wide(r"SOFTWARE\Microsoft\Cryptography"), wide("MachineGuid"));
+        let mut data = [0_u16; 64];
+        let mut bytes = 128_u32;
+        // SAFETY: the names end in NUL, `data` has the `bytes` it says; all outlive the call.
+        let result = unsafe {
+            RegGetValueW(
+                HKEY_LOCAL_MACHINE,
+                subkey.as_ptr(),
+                value.as_ptr(),
+                STRING_OF_64_BIT_VIEW,
+                std::ptr::null_mut(),
+                data.as_mut_ptr(),
+                &raw mut bytes,
+            )
+        };
+        let text = data.split(|&unit| unit == 0).next()?;
+        (result == 0).then(|| meaningful(&String::from_utf16_lossy(text)))?
+    }
+
+    pub(super) fn is_container() -> bool {
+        false
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "macos", windows)))]
+mod platform {
+    pub(super) const SOURCES: &[super::Source] = &[];
+
+    pub(super) fn is_container() -> bool {
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fillers_are_no_ids() {
+        for text in ["", "\n", "uninitialized\n", "00000000-0000-0000-0000-000000000000", "ffffffff", "1234"] {
+            assert_eq!(meaningful(text), None, "{text:?}");
+        }
+        assert_eq!(meaningful("3F2A11B09C\n").as_deref(), Some("3f2a11b09c"));
+    }
+
+    #[test]
+    fn the_id_depends_on_machine_and_product_and_shows_neither() {
+        let id = salted("XY", "3f2a11b09c");
+        assert_eq!(id.len(), 32);
+        assert_eq!(id, salted("XY", "3f2a11b09c"));
+        assert_ne!(id, salted("XZ", "3f2a11b09c"));
+        assert!(!id.contains("3f2a"));
+    }
+}

@@ -1,0 +1,195 @@
+//! A call in flight: its deadline, whether it was cancelled, how far it got.
+//!
+//! ureq runs a request on the calling thread from beginning to end, so the resolver and the transport find the call
+//! they work for by their thread.
+
+use std::net::{Shutdown, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, ThreadId};
+use std::time::{Duration, Instant};
+
+/// Why waiting ended without what was waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stop {
+    Timeout,
+    Cancelled,
+}
+
+/// When the phases of a fresh connection ended, for `diagnose`.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Trace {
+    pub(crate) resolved: Option<Instant>,
+    pub(crate) connected: Option<Instant>,
+    pub(crate) secured: Option<Instant>,
+}
+
+/// One call of the host, however many attempts it takes.
+#[derive(Debug)]
+pub(crate) struct Call {
+    thread: ThreadId,
+    deadline: Instant,
+    cancelled: AtomicBool,
+    /// How many connectors are at work: a proxy's and the target's are nested.
+    connecting: AtomicU32,
+    /// Whether a byte of the request itself may have left this machine.
+    sent: AtomicBool,
+    waiting: Mutex<Waiting>,
+    woken: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    /// The end of the attempt to connect, while there is one.
+    connect_deadline: Option<Instant>,
+    /// What a blocked read or write waits on.
+    socket: Option<Arc<TcpStream>>,
+    trace: Trace,
+}
+
+impl Call {
+    fn new(deadline: Instant) -> Call {
+        Call {
+            thread: thread::current().id(),
+            deadline,
+            cancelled: AtomicBool::new(false),
+            connecting: AtomicU32::new(0),
+            sent: AtomicBool::new(false),
+            waiting: Mutex::default(),
+            woken: Condvar::new(),
+        }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Wakes whatever the call waits for.
+    fn cancel(&self) {
+        let waiting = self.waiting();
+        self.cancelled.store(true, Ordering::Release);
+        if let Some(socket) = &waiting.socket {
+            // Fails only if the peer was faster.
+            let _ = socket.shutdown(Shutdown::Both);
+        }
+        self.woken.notify_all();
+    }
+
+    /// The time left for what the call is doing now.
+    pub(crate) fn left(&self) -> Result<Duration, Stop> {
+        if self.cancelled.load(Ordering::Acquire) {
+            return Err(Stop::Cancelled);
+        }
+        let end = self.waiting().connect_deadline.map_or(self.deadline, |end| end.min(self.deadline));
+        match end.saturating_duration_since(Instant::now()) {
+            Duration::ZERO => Err(Stop::Timeout),
+            left => Ok(left),
+        }
+    }
+
+    /// Sleeps, unless cancelled.
+    pub(crate) fn sleep(&self, duration: Duration) -> Result<(), Stop> {
+        let end = Instant::now() + duration;
+        let mut waiting = self.waiting();
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            if self.cancelled.load(Ordering::Acquire) {
+                return Err(Stop::Cancelled);
+            }
+            if left.is_zero() {
+                return Ok(());
+            }
+            waiting = self.woken.wait_timeout(waiting, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Begins a new attempt: nothing of it has been sent.
+    pub(crate) fn begin_attempt(&self) {
+        self.sent.store(false, Ordering::Release);
+        self.connecting.store(0, Ordering::Release);
+        let mut waiting = self.waiting();
+        waiting.connect_deadline = None;
+        waiting.trace = Trace::default();
+    }
+
+    /// A connector starts; the outermost starts the time a connection may take.
+    pub(crate) fn begin_connecting(&self, connect_timeout: Duration) {
+        if self.connecting.fetch_add(1, Ordering::AcqRel) == 0 {
+            self.waiting().connect_deadline = Some(Instant::now() + connect_timeout);
+        }
+    }
+
+    /// A connector is done; after the outermost, the connection carries the request.
+    pub(crate) fn end_connecting(&self) {
+        if self.connecting.fetch_sub(1, Ordering::AcqRel) == 1 {
+            let mut waiting = self.waiting();
+            waiting.connect_deadline = None;
+            waiting.trace.secured = Some(Instant::now());
+        }
+    }
+
+    /// Bytes are about to leave on this call's connection.
+    pub(crate) fn about_to_send(&self) {
+        if self.connecting.load(Ordering::Acquire) == 0 {
+            self.sent.store(true, Ordering::Release);
+        }
+    }
+
+    pub(crate) fn was_sent(&self) -> bool {
+        self.sent.load(Ordering::Acquire)
+    }
+
+    /// Names the socket a cancel must shut down.
+    pub(crate) fn waits_on(&self, socket: &Arc<TcpStream>) {
+        self.waiting().socket = Some(Arc::clone(socket));
+    }
+
+    pub(crate) fn trace(&self, record: impl FnOnce(&mut Trace)) {
+        record(&mut self.waiting().trace);
+    }
+
+    pub(crate) fn traced(&self) -> Trace {
+        self.waiting().trace
+    }
+}
+
+/// The calls a client has in flight.
+#[derive(Debug, Default)]
+pub(crate) struct Calls(Mutex<Vec<Arc<Call>>>);
+
+impl Calls {
+    /// Registers a call of this thread, until the guard is dropped.
+    pub(crate) fn begin(self: &Arc<Calls>, deadline: Instant) -> InFlight {
+        let call = Arc::new(Call::new(deadline));
+        self.list().push(Arc::clone(&call));
+        InFlight { calls: Arc::clone(self), call }
+    }
+
+    /// The call this thread works for.
+    pub(crate) fn current(&self) -> Option<Arc<Call>> {
+        let thread = thread::current().id();
+        self.list().iter().find(|call| call.thread == thread).cloned()
+    }
+
+    /// Ends every call in flight; later ones are not touched.
+    pub(crate) fn cancel_all(&self) {
+        let calls = self.list().clone();
+        calls.iter().for_each(|call| call.cancel());
+    }
+
+    fn list(&self) -> MutexGuard<'_, Vec<Arc<Call>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Keeps a call registered.
+pub(crate) struct InFlight {
+    calls: Arc<Calls>,
+    pub(crate) call: Arc<Call>,
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.calls.list().retain(|call| !Arc::ptr_eq(call, &self.call));
+    }
+}

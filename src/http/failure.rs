@@ -1,0 +1,89 @@
+//! What our resolver and transport tell through ureq, and what ureq's own errors mean.
+
+use super::call::Stop;
+use crate::status::Status;
+use rustls::CertificateError;
+use std::fmt;
+use std::io;
+
+/// A failure of ours, carried through ureq as it is.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The deadline passed, or the call was cancelled.
+    Stopped(Stop),
+    /// The name could not be resolved.
+    Dns(io::Error),
+    /// No address could be connected to.
+    Connect(io::Error),
+    /// ureq asked for work on a thread without a call: a defect.
+    NoCall,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Stopped(Stop::Timeout) => out.write_str("the deadline passed"),
+            Failure::Stopped(Stop::Cancelled) => out.write_str("the call was cancelled"),
+            Failure::Dns(error) | Failure::Connect(error) => error.fmt(out),
+            Failure::NoCall => out.write_str("no call on this thread"),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}
+
+impl From<Failure> for ureq::Error {
+    fn from(failure: Failure) -> Self {
+        ureq::Error::Other(Box::new(failure))
+    }
+}
+
+/// A status and, where it helps, the words of whoever noticed.
+pub(super) type Verdict = (Status, Option<String>);
+
+pub(super) fn stopped(stop: Stop) -> Status {
+    match stop {
+        Stop::Timeout => Status::Timeout,
+        Stop::Cancelled => Status::Cancelled,
+    }
+}
+
+/// What an error of ureq means to a host.
+pub(super) fn verdict(error: &ureq::Error) -> Verdict {
+    match error {
+        ureq::Error::Other(other) => match other.downcast_ref::<Failure>() {
+            Some(Failure::Stopped(stop)) => (stopped(*stop), None),
+            Some(Failure::Dns(error)) => (Status::Dns, Some(format!("({error})"))),
+            Some(Failure::Connect(error)) => (Status::Connect, Some(format!("({error})"))),
+            Some(Failure::NoCall) | None => (Status::Internal, Some(other.to_string())),
+        },
+        ureq::Error::Rustls(error) => tls(error),
+        ureq::Error::Io(error) => match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+            Some(error) => tls(error),
+            None => (Status::ConnectionLost, Some(format!("({error})"))),
+        },
+        ureq::Error::Tls(words) => (Status::Tls, Some(format!("({words})"))),
+        ureq::Error::ConnectProxyFailed(words) if words.contains("407") => (Status::ProxyAuth, None),
+        ureq::Error::ConnectProxyFailed(words) => (Status::Proxy, Some(format!("({words})"))),
+        ureq::Error::BodyExceedsLimit(_) | ureq::Error::LargeResponseHeader(..) => (Status::ReplyTooLarge, None),
+        ureq::Error::Timeout(_) => (Status::Timeout, None),
+        ureq::Error::Protocol(error) => (Status::ReplyNotApi, Some(format!("({error})"))),
+        other => (Status::Internal, Some(other.to_string())),
+    }
+}
+
+fn tls(error: &rustls::Error) -> Verdict {
+    let status = match error {
+        rustls::Error::InvalidCertificate(certificate) => match certificate {
+            CertificateError::Expired
+            | CertificateError::ExpiredContext { .. }
+            | CertificateError::NotValidYet
+            | CertificateError::NotValidYetContext { .. } => Status::TlsExpired,
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => Status::TlsWrongHost,
+            CertificateError::UnknownIssuer => Status::TlsUnknownCa,
+            _ => Status::Tls,
+        },
+        _ => Status::Tls,
+    };
+    (status, Some(format!("({error})")))
+}

@@ -1,0 +1,191 @@
+//! One exchange with the server. The only place that knows ureq.
+//!
+//! ureq's own timeouts, resolver and TCP transport are not used: with any timeout set it starts a thread for each
+//! request, and nothing in it can be woken. Deadlines and cancelling live in [`call`], sockets in [`transport`].
+
+mod call;
+mod failure;
+mod resolver;
+mod roots;
+mod socket;
+mod transport;
+
+pub(crate) use call::{Call, Calls, InFlight, Stop, Trace};
+
+use crate::config::{Config, ProxyChoice, TlsRoots};
+use crate::error::Error;
+use crate::operations::Method;
+use crate::status::Status;
+use std::sync::Arc;
+use std::time::Duration;
+use ureq::config::AutoHeaderValue;
+use ureq::http::{HeaderMap, Request, StatusCode};
+use ureq::tls::{RootCerts, TlsConfig};
+use ureq::{Agent, Body, Proxy};
+
+/// No reply of the API comes near this.
+const LONGEST_REPLY_BYTES: u64 = 1024 * 1024;
+
+/// Connections to one server.
+#[derive(Debug)]
+pub(crate) struct Http {
+    agent: Agent,
+    calls: Arc<Calls>,
+    /// The proxy's host and port, if there is one, without its credentials.
+    pub(crate) proxy: Option<String>,
+    /// Which authorities are trusted, in words.
+    pub(crate) roots: String,
+}
+
+/// What goes out.
+pub(crate) struct Exchange<'a> {
+    pub(crate) method: Method,
+    pub(crate) url: &'a str,
+    pub(crate) date: &'a str,
+    pub(crate) authorization: &'a str,
+    pub(crate) body: &'a str,
+}
+
+/// What came back, whatever it is.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) body: Vec<u8>,
+    /// `LicenseSignature`.
+    pub(crate) signature: Option<String>,
+    /// `Date`.
+    pub(crate) date: Option<String>,
+    /// `Retry-After`, in seconds or as a date; a date is for the caller to subtract.
+    pub(crate) retry_after: Option<String>,
+}
+
+/// Why nothing came back.
+#[derive(Debug)]
+pub(crate) struct Lost {
+    pub(crate) status: Status,
+    pub(crate) detail: Option<String>,
+    /// Whether a byte of the request may have left.
+    pub(crate) sent: bool,
+    /// The status line, if at least that came.
+    pub(crate) http_status: Option<u16>,
+}
+
+impl Http {
+    /// Prepares connections as `config` says; connects to nothing yet. The only place that reads the environment:
+    /// proxy variables and `SSL_CERT_FILE`.
+    pub(crate) fn new(config: &Config) -> Result<Http, Error> {
+        let proxy = choose_proxy(config)?;
+        let (root_certs, roots) = match &config.tls_roots {
+            TlsRoots::Platform if config.base_url.starts_with("http:") => (RootCerts::WebPki, "none".to_owned()),
+            chosen => roots::load(chosen)?,
+        };
+        let proxy_name = proxy.as_ref().map(|proxy| format!("{}:{}", proxy.host(), proxy.port()));
+        let calls = Arc::new(Calls::default());
+        let settings = Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .proxy(proxy)
+            .tls_config(TlsConfig::builder().root_certs(root_certs).build())
+            .user_agent(config.user_agent())
+            .accept("application/json")
+            .accept_encoding(AutoHeaderValue::None)
+            .timeout_global(None)
+            .timeout_await_100(None)
+            .max_idle_connections(4)
+            .max_idle_connections_per_host(4)
+            .max_idle_age(Duration::from_secs(60))
+            .max_response_header_size(64 * 1024)
+            .input_buffer_size(16 * 1024)
+            .output_buffer_size(16 * 1024)
+            .build();
+        let connector = transport::connector(&calls, config.connect_timeout);
+        let agent = Agent::with_parts(settings, connector, resolver::Later);
+        Ok(Http { agent, calls, proxy: proxy_name, roots })
+    }
+
+    /// Registers a call of this thread that ends by itself after `timeout`.
+    pub(crate) fn begin(&self, timeout: Duration) -> InFlight {
+        self.calls.begin(std::time::Instant::now() + timeout)
+    }
+
+    /// Ends every call in flight.
+    pub(crate) fn cancel_all(&self) {
+        self.calls.cancel_all();
+    }
+
+    /// Sends one request and reads its reply, within the deadline of `call`, which must be this thread's.
+    pub(crate) fn exchange(&self, call: &Call, exchange: &Exchange) -> Result<Reply, Lost> {
+        call.begin_attempt();
+        let lost = |error: &ureq::Error, http_status: Option<u16>| {
+            let (status, detail) = failure::verdict(error);
+            let detail = match status {
+                Status::TlsUnknownCa => Some(format!("Trusted are {}. {}", self.roots, detail.unwrap_or_default())),
+                _ => detail,
+            };
+            Lost { status, detail, sent: call.was_sent(), http_status }
+        };
+        let request = Request::builder()
+            .uri(exchange.url)
+            .header("Date", exchange.date)
+            .header("Authorization", exchange.authorization)
+            .header("Content-Type", "application/json");
+        let response = match exchange.method {
+            Method::Get => self.agent.run(request.method("GET").body(()).map_err(|e| lost(&e.into(), None))?),
+            Method::Post => {
+                let body = exchange.body.as_bytes();
+                self.agent.run(request.method("POST").body(body).map_err(|e| lost(&e.into(), None))?)
+            }
+        };
+        let (parts, body) = response.map_err(|error| lost(&error, None))?.into_parts();
+        let body = read(body, parts.status).map_err(|error| match error {
+            ureq::Error::Io(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Lost {
+                status: Status::ReplyTruncated,
+                detail: None,
+                sent: true,
+                http_status: Some(parts.status.as_u16()),
+            },
+            error => lost(&error, Some(parts.status.as_u16())),
+        })?;
+        Ok(Reply {
+            status: parts.status.as_u16(),
+            body,
+            signature: header(&parts.headers, "LicenseSignature"),
+            date: header(&parts.headers, "Date"),
+            retry_after: header(&parts.headers, "Retry-After"),
+        })
+    }
+}
+
+fn read(body: Body, status: StatusCode) -> Result<Vec<u8>, ureq::Error> {
+    // A redirect's body matters to nobody.
+    if status.is_redirection() {
+        return Ok(Vec::new());
+    }
+    body.into_with_config().limit(LONGEST_REPLY_BYTES).read_to_vec()
+}
+
+fn header(headers: &HeaderMap, name: &str) -> Option<String> {
+    headers.get(name)?.to_str().ok().map(str::to_owned)
+}
+
+/// The proxy to use. The environment's is not asked for what this machine serves itself.
+fn choose_proxy(config: &Config) -> Result<Option<Proxy>, Error> {
+    let refuse =
+        |what: &str| Err(Error::because(Status::BadValue, format!("{what}; it must be like http://host:3128.")));
+    let proxy = match &config.proxy {
+        ProxyChoice::Direct => None,
+        ProxyChoice::Env if config.is_local_server() => None,
+        ProxyChoice::Env => Proxy::try_from_env(),
+        ProxyChoice::Url(url) => match Proxy::new(url.expose()) {
+            Ok(proxy) => Some(proxy),
+            Err(_) => return refuse("\"proxy\" in the config is not a proxy's URL"),
+        },
+    };
+    match &proxy {
+        Some(found) if !matches!(found.protocol(), ureq::ProxyProtocol::Http | ureq::ProxyProtocol::Https) => {
+            refuse("the proxy is of a kind that is not supported")
+        }
+        _ => Ok(proxy),
+    }
+}

@@ -1,0 +1,227 @@
+//! Sockets for ureq: connected within the deadline, woken by a cancel, one write for each request.
+
+use super::call::{Call, Calls, Stop};
+use super::failure::Failure;
+use super::resolver::Names;
+use super::socket::{self, ConnectError};
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use ureq::Error;
+use ureq::unversioned::transport::{
+    Buffers, ConnectProxyConnector, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout, RustlsConnector,
+    Transport,
+};
+
+/// The chain that makes a connection: through the proxy if there is one, by TCP, then TLS for `https`.
+pub(super) fn connector(calls: &Arc<Calls>, connect_timeout: Duration) -> impl Connector<()> {
+    ().chain(Begin { calls: Arc::clone(calls), connect_timeout })
+        .chain(ConnectProxyConnector::default())
+        .chain(Dial { calls: Arc::clone(calls), names: Names::default() })
+        .chain(RustlsConnector::default())
+        .chain(End { calls: Arc::clone(calls) })
+}
+
+fn current(calls: &Calls) -> Result<Arc<Call>, Failure> {
+    calls.current().ok_or(Failure::NoCall)
+}
+
+/// Starts the clock of a connection.
+#[derive(Debug)]
+struct Begin {
+    calls: Arc<Calls>,
+    connect_timeout: Duration,
+}
+
+impl<In: Transport> Connector<In> for Begin {
+    type Out = In;
+
+    fn connect(&self, _: &ConnectionDetails, chained: Option<In>) -> Result<Option<In>, Error> {
+        current(&self.calls)?.begin_connecting(self.connect_timeout);
+        Ok(chained)
+    }
+}
+
+/// Stops it.
+#[derive(Debug)]
+struct End {
+    calls: Arc<Calls>,
+}
+
+impl<In: Transport> Connector<In> for End {
+    type Out = In;
+
+    fn connect(&self, _: &ConnectionDetails, chained: Option<In>) -> Result<Option<In>, Error> {
+        current(&self.calls)?.end_connecting();
+        Ok(chained)
+    }
+}
+
+/// Resolves a name and connects, unless a proxy has done it.
+#[derive(Debug)]
+struct Dial {
+    calls: Arc<Calls>,
+    names: Names,
+}
+
+impl<In: Transport> Connector<In> for Dial {
+    type Out = Either<In, Socket>;
+
+    fn connect(&self, details: &ConnectionDetails, chained: Option<In>) -> Result<Option<Self::Out>, Error> {
+        if let Some(transport) = chained {
+            return Ok(Some(Either::A(transport)));
+        }
+        let call = current(&self.calls)?;
+        let addresses = self.names.addresses(details.uri, &call)?;
+        call.trace(|trace| trace.resolved = Some(Instant::now()));
+        let stream = Arc::new(dial(&addresses, &call)?);
+        call.trace(|trace| trace.connected = Some(Instant::now()));
+        let config = details.config;
+        Ok(Some(Either::B(Socket {
+            calls: Arc::clone(&self.calls),
+            stream,
+            buffers: LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size()),
+            unsent: Vec::new(),
+            read_timeout: Duration::ZERO,
+            write_timeout: Duration::ZERO,
+            idle: false,
+        })))
+    }
+}
+
+/// Tries the addresses in turn; each but the last gets half of the time that is left.
+fn dial(addresses: &[SocketAddr], call: &Call) -> Result<TcpStream, Failure> {
+    let mut last_error = io::Error::from(io::ErrorKind::NotFound);
+    for (index, address) in addresses.iter().enumerate() {
+        let left = call.left().map_err(Failure::Stopped)?;
+        let longest = if index + 1 == addresses.len() { left } else { left / 2 };
+        match socket::connect(*address, longest, call) {
+            Ok(stream) => return Ok(stream),
+            Err(ConnectError::Stopped(stop)) => return Err(Failure::Stopped(stop)),
+            Err(ConnectError::Io(error)) => last_error = error,
+        }
+    }
+    Err(Failure::Connect(last_error))
+}
+
+/// A TCP connection.
+#[derive(Debug)]
+struct Socket {
+    calls: Arc<Calls>,
+    stream: Arc<TcpStream>,
+    buffers: LazyBuffers,
+    /// Written at once, when the reply is waited for: header and body leave in one packet.
+    unsent: Vec<u8>,
+    read_timeout: Duration,
+    write_timeout: Duration,
+    /// Whether the connection was put aside after a reply and not yet looked at again.
+    idle: bool,
+}
+
+impl Socket {
+    fn flush(&mut self, call: &Call) -> Result<(), Error> {
+        if self.unsent.is_empty() {
+            return Ok(());
+        }
+        call.about_to_send();
+        let mut written = 0;
+        while written < self.unsent.len() {
+            let left = call.left().map_err(Failure::Stopped)?;
+            set_timeout(&mut self.write_timeout, left, |timeout| self.stream.set_write_timeout(timeout))?;
+            match (&*self.stream).write(&self.unsent[written..]) {
+                Ok(0) => return Err(Error::Io(io::ErrorKind::WriteZero.into())),
+                Ok(count) => written += count,
+                Err(error) => again(error, call)?,
+            }
+        }
+        self.unsent.clear();
+        Ok(())
+    }
+}
+
+impl Transport for Socket {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        &mut self.buffers
+    }
+
+    fn transmit_output(&mut self, amount: usize, _: NextTimeout) -> Result<(), Error> {
+        self.idle = false;
+        self.unsent.extend_from_slice(&self.buffers.output()[..amount]);
+        Ok(())
+    }
+
+    fn await_input(&mut self, _: NextTimeout) -> Result<bool, Error> {
+        let call = current(&self.calls)?;
+        call.waits_on(&self.stream);
+        self.flush(&call)?;
+        loop {
+            let left = call.left().map_err(Failure::Stopped)?;
+            set_timeout(&mut self.read_timeout, left, |timeout| self.stream.set_read_timeout(timeout))?;
+            match (&*self.stream).read(self.buffers.input_append_buf()) {
+                Ok(count) => {
+                    // A cancel shuts the socket down, which reads as an end of file.
+                    if count == 0 && call.left() == Err(Stop::Cancelled) {
+                        return Err(Failure::Stopped(Stop::Cancelled).into());
+                    }
+                    self.buffers.input_appended(count);
+                    return Ok(count > 0);
+                }
+                Err(error) => again(error, &call)?,
+            }
+        }
+    }
+
+    /// Asked twice of a kept connection: when it is put aside, which needs no answer, and when it is taken up again.
+    fn is_open(&mut self) -> bool {
+        let taken_up = std::mem::replace(&mut self.idle, true);
+        !taken_up || socket::is_quiet(&self.stream)
+    }
+}
+
+/// Whether to go on after a failed read or write: yes, unless it is a real failure or the call is over.
+fn again(error: io::Error, call: &Call) -> Result<(), Error> {
+    match (error.kind(), call.left()) {
+        (_, Err(Stop::Cancelled)) => Err(Failure::Stopped(Stop::Cancelled).into()),
+        (io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut, _) => Ok(()),
+        _ => Err(Error::Io(error)),
+    }
+}
+
+/// Gives the socket a timeout that ends before the deadline does.
+///
+/// Rounding it down to a power of two makes it the same for nearly every request, so that the system call is
+/// nearly never made; a wait that ends early is simply begun again with what is left.
+fn set_timeout(
+    current: &mut Duration,
+    left: Duration,
+    set: impl FnOnce(Option<Duration>) -> io::Result<()>,
+) -> io::Result<()> {
+    let left_ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX).max(1);
+    let rounded = Duration::from_millis(1 << left_ms.ilog2());
+    if rounded != *current {
+        set(Some(rounded))?;
+        *current = rounded;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timeout_never_reaches_beyond_the_deadline_and_seldom_changes() {
+        let mut current = Duration::ZERO;
+        let mut changes = 0;
+        for left_ms in (8_192..=15_000).rev() {
+            set_timeout(&mut current, Duration::from_millis(left_ms), |_| {
+                changes += 1;
+                Ok(())
+            })
+            .unwrap();
+            assert!(current <= Duration::from_millis(left_ms));
+        }
+        assert_eq!(changes, 1);
+    }
+}

@@ -1,0 +1,271 @@
+//! From the caller's JSON to what goes on the wire: strict checks, defaults from the config, dates made UTC.
+
+use crate::config::{CREDENTIALS, Config, check_credentials, checked_millis};
+use crate::error::Error;
+use crate::model;
+use crate::operations::{Auth, Kind, Method, Operation};
+use crate::secret::Secret;
+use crate::status::Status;
+use crate::strict::{self, Object};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::Value;
+use std::time::Duration;
+use zeroize::Zeroize;
+
+/// A checked request, ready to be signed and sent.
+#[derive(Debug)]
+pub(crate) struct Request {
+    pub(crate) operation: &'static Operation,
+    /// The query of a GET or the JSON body of a POST.
+    pub(crate) content: Secret,
+    /// The deadline for the whole call.
+    pub(crate) timeout: Duration,
+    /// What a v1 signature covers besides the reply itself.
+    pub(crate) hardware_id: String,
+    pub(crate) auth: Option<Secret>,
+}
+
+/// All but the unreserved characters of RFC 3986.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// Keys of a request that do not go to the wire as they are.
+const CONTROL_KEYS: &[(&str, Kind)] = &[("timeout_ms", Kind::Integer), ("extra", Kind::Object)];
+
+impl Request {
+    /// Checks `json` for `operation` and completes it from `config`.
+    pub(crate) fn prepare(operation: &'static Operation, config: &Config, json: &str) -> Result<Request, Error> {
+        let what = format!("the {} request", operation.name);
+        let mut given = strict::parse_object(&what, json)?;
+        let known: Vec<_> = operation.parameters().map(|parameter| (parameter.name, parameter.kind)).collect();
+        strict::check(&what, &mut given, &[known.as_slice(), CONTROL_KEYS].concat())?;
+
+        let timeout = match given.remove("timeout_ms") {
+            Some(value) => checked_millis("timeout_ms", value.as_u64())?,
+            None => config.timeout,
+        };
+        let extra = given.remove("extra");
+        complete_credentials(&what, operation, config, &mut given)?;
+        complete(operation, config, &mut given);
+        normalise_times(&what, operation, &mut given)?;
+        for parameter in operation.parameters().filter(|parameter| parameter.required) {
+            if given.get(parameter.name).is_none_or(|value| value.as_str().is_some_and(str::is_empty)) {
+                return Err(Error::because(Status::MissingKey, format!("{what} needs \"{}\".", parameter.name)));
+            }
+        }
+        if let Some(Value::Object(extra)) = extra {
+            merge_extra(&what, operation, &mut given, extra)?;
+        }
+
+        let text = |key: &str| given.get(key).and_then(Value::as_str);
+        let request = Request {
+            operation,
+            timeout,
+            hardware_id: text("hardware_id").unwrap_or_default().to_owned(),
+            auth: text("license_key").or_else(|| text("username")).map(|auth| Secret::new(auth.to_owned())),
+            content: Secret::new(match operation.method {
+                Method::Get => query(&what, &given)?,
+                Method::Post => Value::Object(std::mem::take(&mut given)).to_string(),
+            }),
+        };
+        given.values_mut().for_each(wipe);
+        Ok(request)
+    }
+}
+
+/// The way the request names the license, or else the config's; what the operation does not take is left out.
+fn complete_credentials(what: &str, operation: &Operation, config: &Config, given: &mut Object) -> Result<(), Error> {
+    if operation.auth == Auth::None {
+        return Ok(());
+    }
+    if !CREDENTIALS.iter().any(|key| given.contains_key(*key)) {
+        for (key, secret) in &config.credentials {
+            if operation.parameter(key).is_some() {
+                given.insert((*key).to_owned(), secret.expose().into());
+            }
+        }
+    }
+    let names: Vec<&str> = CREDENTIALS.iter().copied().filter(|key| given.contains_key(*key)).collect();
+    if names.is_empty() && operation.auth == Auth::Ident {
+        let message = format!("{what} needs \"username\": after an SSO activation it is the user's e-mail address.");
+        return Err(Error::because(Status::MissingKey, message));
+    }
+    check_credentials(what, &names)?;
+    if operation.auth == Auth::Set && names.contains(&"username") && !names.contains(&"password") {
+        return Err(Error::because(Status::MissingKey, format!("{what} needs \"password\" beside \"username\".")));
+    }
+    Ok(())
+}
+
+/// Everything else the config knows and the caller did not say.
+fn complete(operation: &Operation, config: &Config, given: &mut Object) {
+    let sdk = concat!("floatlease ", env!("CARGO_PKG_VERSION"));
+    let defaults: [(&str, Option<Value>); 7] = [
+        ("product", Some(config.product.as_str().into())),
+        ("hardware_id", Some(config.hardware_id.id.as_str().into())),
+        ("license_id", config.license_id.clone()),
+        ("bundle_code", config.bundle_code.as_deref().map(Value::from)),
+        ("app_ver", config.app_version.as_deref().map(Value::from)),
+        ("sdk_ver", Some(sdk.into())),
+        // The API wants the key even where it means "as long as you may": null.
+        ("borrowed_until", Some(Value::Null)),
+    ];
+    for (key, default) in defaults {
+        if let Some(default) = default.filter(|_| operation.parameter(key).is_some()) {
+            given.entry(key).or_insert(default);
+        }
+    }
+}
+
+/// Whatever form a date came in, it is sent as `YYYY-MM-DDTHH:MM:SS.mmmZ`; what is no date is not sent.
+fn normalise_times(what: &str, operation: &Operation, given: &mut Object) -> Result<(), Error> {
+    for parameter in operation.parameters().filter(|parameter| parameter.kind == Kind::TimeOrNull) {
+        if let Some(Value::String(text)) = given.get_mut(parameter.name) {
+            let Some(time) = model::parse_time(text) else {
+                let message = format!("\"{}\" in {what} is not a date.", parameter.name);
+                return Err(Error::because(Status::BadDate, message));
+            };
+            *text = model::format_time(time);
+        }
+    }
+    Ok(())
+}
+
+fn merge_extra(what: &str, operation: &Operation, given: &mut Object, extra: Object) -> Result<(), Error> {
+    for (key, value) in extra {
+        if operation.parameter(&key).is_some() {
+            let message = format!("\"{key}\" in \"extra\" of {what} is a parameter of its own: write it outside.");
+            return Err(Error::because(Status::ConflictingKeys, message));
+        }
+        given.insert(key, value);
+    }
+    Ok(())
+}
+
+/// `a=1&b=two`; nulls are left out.
+fn query(what: &str, given: &Object) -> Result<String, Error> {
+    let mut pairs = Vec::with_capacity(given.len());
+    for (key, value) in given {
+        let text = match value {
+            Value::Null => continue,
+            Value::String(text) => text.clone(),
+            Value::Bool(_) | Value::Number(_) => value.to_string(),
+            Value::Array(_) | Value::Object(_) => {
+                let message = format!("\"{key}\" of {what} travels in a URL, so it can't be an array or an object.");
+                return Err(Error::because(Status::WrongType, message));
+            }
+        };
+        let encode = |text: &str| utf8_percent_encode(text, RESERVED).to_string();
+        pairs.push(format!("{}={}", encode(key), encode(&text)));
+    }
+    Ok(pairs.join("&"))
+}
+
+fn wipe(value: &mut Value) {
+    if let Value::String(text) = value {
+        text.zeroize();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(credentials: Value) -> Config {
+        let mut object = serde_json::json!({
+            "product": "XY", "api_key": "a", "shared_key": "s", "hardware_id": "hw-1", "verify": "off",
+            "base_url": "http://127.0.0.1:1", "license_id": 9007199254740991_i64, "app_version": "2.1",
+        });
+        for (key, value) in credentials.as_object().unwrap() {
+            object[key] = value.clone();
+        }
+        Config::parse(&object.to_string()).unwrap()
+    }
+
+    fn key() -> Config {
+        config(serde_json::json!({"license_key": "AAAA"}))
+    }
+
+    fn prepare(config: &Config, operation: &str, json: &str) -> Result<String, Error> {
+        let request = Request::prepare(Operation::named(operation).unwrap(), config, json)?;
+        Ok(request.content.expose().to_owned())
+    }
+
+    fn body(config: &Config, operation: &str, json: &str) -> Value {
+        serde_json::from_str(&prepare(config, operation, json).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn an_empty_request_is_completed_from_the_config() {
+        assert_eq!(
+            body(&key(), "borrow_license", "{}"),
+            serde_json::json!({"product": "XY", "hardware_id": "hw-1", "license_key": "AAAA", "borrowed_until": null,
+                "license_id": 9007199254740991_i64, "sdk_ver": concat!("floatlease ", env!("CARGO_PKG_VERSION"))})
+        );
+        let query = prepare(&key(), "check_feature", r#"{"feature":"A&B ü"}"#).unwrap();
+        assert!(query.contains("feature=A%26B%20%C3%BC&") && query.contains("license_id=9007199254740991"), "{query}");
+    }
+
+    #[test]
+    fn what_the_request_says_wins_and_its_credentials_replace_the_configs() {
+        let sent = body(
+            &key(),
+            "borrow_license",
+            r#"{"username":"u","password":"p","hardware_id":"other","extra":{"x":[1]}}"#,
+        );
+        assert_eq!(sent["username"], "u");
+        assert_eq!(sent["hardware_id"], "other");
+        assert_eq!(sent["x"], serde_json::json!([1]));
+        assert!(sent.get("license_key").is_none());
+    }
+
+    #[test]
+    fn a_password_goes_only_where_it_is_asked_for() {
+        let user = config(serde_json::json!({"username": "u", "password": "p"}));
+        assert_eq!(body(&user, "borrow_license", "{}")["password"], "p");
+        assert!(body(&user, "release_license", "{}").get("password").is_none());
+    }
+
+    #[test]
+    fn each_way_to_name_a_license_is_sent() {
+        for (credentials, expected) in [
+            (serde_json::json!({"id_token": "t", "customer_account_code": "c"}), ["id_token", "customer_account_code"]),
+            (serde_json::json!({"code": "t", "customer_account_code": "c"}), ["code", "customer_account_code"]),
+            (serde_json::json!({"username": "u", "password": "p"}), ["username", "password"]),
+        ] {
+            let sent = body(&config(credentials), "activate_license", "{}");
+            assert!(expected.iter().all(|key| sent.get(*key).is_some()), "{sent}");
+        }
+    }
+
+    #[test]
+    fn dates_are_sent_in_utc_with_milliseconds() {
+        for text in ["2024-09-27 23:30", "2024-09-28T01:30:00+02:00", "2024-09-27T23:30:00.000Z"] {
+            let sent = body(&key(), "borrow_license", &format!(r#"{{"borrowed_until":"{text}"}}"#));
+            assert_eq!(sent["borrowed_until"], "2024-09-27T23:30:00.000Z", "{text}");
+        }
+    }
+
+    #[test]
+    fn mistakes_are_refused_before_anything_is_sent() {
+        let sso = config(serde_json::json!({"id_token": "t", "customer_account_code": "c"}));
+        let user = config(serde_json::json!({"username": "u"}));
+        for (config, operation, json, status) in [
+            (&key(), "check_feature", "{}", Status::MissingKey),
+            (&key(), "check_feature", r#"{"feature":""}"#, Status::MissingKey),
+            (&key(), "check_feature", r#"{"feature":1}"#, Status::WrongType),
+            (&key(), "check_feature", r#"{"featur":"A"}"#, Status::UnknownKey),
+            (&key(), "check_license", r#"{"extra":{"a":[]}}"#, Status::WrongType),
+            (&key(), "check_license", r#"{"extra":{"product":"A"}}"#, Status::ConflictingKeys),
+            (&key(), "check_license", r#"{"timeout_ms":0}"#, Status::BadValue),
+            (&key(), "borrow_license", r#"{"borrowed_until":"soon"}"#, Status::BadDate),
+            (&key(), "borrow_license", r#"{"license_key":"A","username":"u"}"#, Status::ConflictingKeys),
+            (&key(), "borrow_license", r#"{"username":"u"}"#, Status::MissingKey),
+            (&key(), "add_consumption", r#"{"consumptions":1.5}"#, Status::WrongType),
+            (&user, "borrow_license", "{}", Status::MissingKey),
+            (&sso, "check_license", "{}", Status::MissingKey),
+        ] {
+            let error = prepare(config, operation, json).expect_err(json);
+            assert_eq!(error.status, status, "{json}: {error}");
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! Proof of a reply: RSA PKCS#1 v1.5 with SHA-256 under the server's public key.
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use ring::signature::{RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
+use rustls::pki_types::{CertificateDer, SubjectPublicKeyInfoDer, pem::PemObject};
+
+/// The production key of the vendor's cloud; the default there, and only there.
+pub const VENDOR_CLOUD_KEY: &str = include_str!("vendor-production-key.pem");
+
+/// A server's public key.
+#[derive(Clone, Debug)]
+pub struct PublicKey {
+    /// PKCS#1 `RSAPublicKey`, as ring wants it.
+    rsa: Vec<u8>,
+}
+
+impl PublicKey {
+    /// Reads a PEM public key (`BEGIN PUBLIC KEY`) or certificate; `None` if it is neither, or not RSA of at least
+    /// 2048 bits.
+    pub fn from_pem(pem: &str) -> Option<PublicKey> {
+        let spki = match SubjectPublicKeyInfoDer::from_pem_slice(pem.as_bytes()) {
+            Ok(spki) => spki.as_ref().to_vec(),
+            Err(_) => spki_of_certificate(CertificateDer::from_pem_slice(pem.as_bytes()).ok()?.as_ref())?.to_vec(),
+        };
+        let rsa = rsa_of_spki(&spki)?.to_vec();
+        (2048..=8192).contains(&modulus_bits(&rsa)?).then_some(PublicKey { rsa })
+    }
+
+    /// Whether `signature`, in Base64, is this key's over `message`.
+    pub fn verifies(&self, message: &[u8], signature: &str) -> bool {
+        let key = UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, &self.rsa);
+        STANDARD.decode(signature.trim()).is_ok_and(|signature| key.verify(message, &signature).is_ok())
+    }
+}
+
+const INTEGER: u8 = 0x02;
+const BIT_STRING: u8 = 0x03;
+const OBJECT_ID: u8 = 0x06;
+const SEQUENCE: u8 = 0x30;
+const VERSION: u8 = 0xa0;
+const RSA_ENCRYPTION: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];
+
+/// One DER element: its tag, its content, the whole of it, and what follows.
+struct Element<'a> {
+    tag: u8,
+    content: &'a [u8],
+    whole: &'a [u8],
+    rest: &'a [u8],
+}
+
+fn element(der: &[u8]) -> Option<Element<'_>> {
+    let (&tag, after_tag) = der.split_first()?;
+    let (&first, mut body) = after_tag.split_first()?;
+    let mut length = usize::from(first);
+    if first >= 0x80 {
+        let digits = usize::from(first & 0x7f);
+        if digits > 4 {
+            return None;
+        }
+        let (prefix, after) = body.split_at_checked(digits)?;
+        length = prefix.iter().fold(0, |sum, &digit| sum << 8 | usize::from(digit));
+        body = after;
+    }
+    let (content, rest) = body.split_at_checked(length)?;
+    Some(Element { tag, content, whole: der.get(..der.len() - rest.len())?, rest })
+}
+
+fn expect(der: &[u8], tag: u8) -> Option<Element<'_>> {
+    element(der).filter(|found| found.tag == tag)
+}
+
+/// Certificate → tbsCertificate → subjectPublicKeyInfo, its seventh field (the version may be absent).
+fn spki_of_certificate(certificate: &[u8]) -> Option<&[u8]> {
+    let tbs = expect(expect(certificate, SEQUENCE)?.content, SEQUENCE)?;
+    let mut field = element(tbs.content)?;
+    let fields_before = if field.tag == VERSION { 6 } else { 5 };
+    for _ in 0..fields_before {
+        field = element(field.rest)?;
+    }
+    (field.tag == SEQUENCE).then_some(field.whole)
+}
+
+/// SubjectPublicKeyInfo → the `RSAPublicKey` in its bit string.
+fn rsa_of_spki(spki: &[u8]) -> Option<&[u8]> {
+    let algorithm = expect(expect(spki, SEQUENCE)?.content, SEQUENCE)?;
+    if expect(algorithm.content, OBJECT_ID)?.content != RSA_ENCRYPTION {
+        return None;
+    }
+    // The first byte of a bit string counts its unused bits: none.
+    expect(algorithm.rest, BIT_STRING)?.content.strip_prefix(&[0])
+}
+
+fn modulus_bits(rsa: &[u8]) -> Option<usize> {
+    let modulus = expect(expect(rsa, SEQUENCE)?.content, INTEGER)?.content;
+    let significant = modulus.iter().position(|&byte| byte != 0).map(|zeros| &modulus[zeros..])?;
+    Some(significant.len() * 8 - significant.first()?.leading_zeros() as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CERTIFICATE: &str = include_str!("../tests/data/signing-certificate.pem");
+    const PUBLIC_KEY: &str = include_str!("../tests/data/signing-public-key.pem");
+    const MESSAGE: &[u8] = br#"{"license_id":1}"#;
+    /// `openssl dgst -sha256 -sign` over [`MESSAGE`] with the key of the two files.
+    const SIGNATURE: &str = include_str!("../tests/data/signature.base64");
+
+    #[test]
+    fn a_key_and_a_certificate_prove_the_same_reply() {
+        for pem in [PUBLIC_KEY, CERTIFICATE] {
+            let key = PublicKey::from_pem(pem).unwrap();
+            assert!(key.verifies(MESSAGE, SIGNATURE));
+            assert!(!key.verifies(br#"{"license_id":2}"#, SIGNATURE));
+            assert!(!key.verifies(MESSAGE, "not base64!"));
+            assert!(!key.verifies(MESSAGE, ""));
+        }
+    }
+
+    #[test]
+    fn the_vendors_key_is_readable_and_no_other_key_verifies() {
+        let vendor = PublicKey::from_pem(VENDOR_CLOUD_KEY).unwrap();
+        assert!(!vendor.verifies(MESSAGE, SIGNATURE));
+    }
+
+    #[test]
+    fn what_is_no_rsa_key_is_refused() {
+        let truncated: String =
+            PUBLIC_KEY.lines().enumerate().filter(|(i, _)| *i != 3).map(|(_, l)| l.to_owned() + "\n").collect();
+        for pem in ["", "hello", &truncated, include_str!("../tests/data/ec-public-key.pem")] {
+            assert!(PublicKey::from_pem(pem).is_none());
+        }
+    }
+}
