@@ -51,7 +51,7 @@ impl Client {
         let in_flight = self.http.begin(request.timeout);
         let mut attempts = 0;
         let result = self.persist(&in_flight.call, &request, &mut attempts);
-        result.map_err(|error| self.without_secrets(Error { attempts, elapsed: started.elapsed(), ..error }))
+        result.map_err(|error| Error { attempts, elapsed: started.elapsed(), ..error })
     }
 
     /// Ends every call in flight with [`Status::Cancelled`]; calls made later are not touched.
@@ -105,6 +105,7 @@ impl Client {
         let reply = send(&self.http, call, &self.config, request, &date).map_err(Failed::Other)?;
         judge(request, &reply, self.config.public_key.as_ref()).map_err(|error| {
             let server_time = reply.date.as_deref().and_then(model::parse_http_date);
+            let error = self.without_secrets(error);
             match server_time {
                 Some(time) if error.status == Status::DateHeaderDiff => {
                     Failed::ClockSkew { error, server_ahead_ms: (time - Utc::now()).num_milliseconds() }
@@ -119,9 +120,7 @@ impl Client {
         let credentials = self.config.credentials.iter().map(|(_, secret)| secret);
         for secret in credentials.chain([&self.config.api_key, &self.config.shared_key]) {
             for text in [&mut error.detail, &mut error.server_code].into_iter().flatten() {
-                if text.contains(secret.expose()) {
-                    *text = text.replace(secret.expose(), "(secret)");
-                }
+                *text = secret.redacted(text);
             }
         }
         error

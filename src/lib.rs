@@ -42,3 +42,7 @@ pub use client::Client;
 pub use error::{Error, Outcome};
 pub use secret::Secret;
 pub use status::Status;
+
+/// Where the build wrote the C header; `make header` copies it to `include/`.
+#[doc(hidden)]
+pub const GENERATED_HEADER: &str = env!("FLOATLEASE_GENERATED_HEADER");

@@ -12,6 +12,11 @@ impl Secret {
         Secret(Zeroizing::new(text))
     }
 
+    /// `text` without this secret in it. One of a few letters is left: it would take half of any sentence with it.
+    pub(crate) fn redacted(&self, text: &str) -> String {
+        if self.0.len() < 4 { text.to_owned() } else { text.replace(self.expose(), "(secret)") }
+    }
+
     /// The text, for the one place that needs it.
     pub fn expose(&self) -> &str {
         &self.0

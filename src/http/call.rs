@@ -106,10 +106,15 @@ impl Call {
     /// Begins a new attempt: nothing of it has been sent.
     pub(crate) fn begin_attempt(&self) {
         self.sent.store(false, Ordering::Release);
+        self.waiting().trace = Trace::default();
+    }
+
+    /// Ends it, wherever it stopped.
+    pub(crate) fn end_attempt(&self) {
         self.connecting.store(0, Ordering::Release);
         let mut waiting = self.waiting();
         waiting.connect_deadline = None;
-        waiting.trace = Trace::default();
+        waiting.socket = None;
     }
 
     /// A connector starts; the outermost starts the time a connection may take.

@@ -117,6 +117,12 @@ impl Http {
     /// Sends one request and reads its reply, within the deadline of `call`, which must be this thread's.
     pub(crate) fn exchange(&self, call: &Call, exchange: &Exchange) -> Result<Reply, Lost> {
         call.begin_attempt();
+        let result = self.run(call, exchange);
+        call.end_attempt();
+        result
+    }
+
+    fn run(&self, call: &Call, exchange: &Exchange) -> Result<Reply, Lost> {
         let lost = |error: &ureq::Error, http_status: Option<u16>| {
             let (status, detail) = failure::verdict(error);
             let detail = match status {

@@ -1,0 +1,68 @@
+# floatlease: `make help` lists what there is to do.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+CARGO ?= cargo
+CC ?= cc
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+RELEASE := $(TARGET)/release
+SERVER := $(TARGET)/debug/floatlease-server
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: ## Install what is missing for test, lint and bench (Debian, Ubuntu)
+	scripts/setup
+
+# The library is built alone: an rlib beside it would silently switch link-time optimisation off. The server has a
+# profile, and so a folder, of its own: as its dependency the library would be built again, differently, into the
+# same file.
+.PHONY: release
+release: ## Build the shared and static library that ship, in target/release
+	$(CARGO) rustc -q -p floatlease --release --lib --crate-type cdylib,staticlib
+	@ln -sf libfloatlease.so $(RELEASE)/libfloatlease.so.1
+
+.PHONY: server
+server: ## Build the server for real use, as target/server/floatlease-server
+	$(CARGO) build -q -p floatlease-server --profile server
+
+.PHONY: header
+header: ## Generate include/floatlease.h anew
+	$(CARGO) test -q -p floatlease --test header -- --ignored write_the_header
+
+.PHONY: demo
+demo: release ## Watch a C program take, borrow and give back licenses on a server of its own
+	@$(CARGO) build -q -p floatlease-server
+	@$(CC) -std=c11 -Wall -Wextra -Iinclude examples/c/quickstart.c \
+		-L$(RELEASE) -Wl,-rpath,$(abspath $(RELEASE)) -lfloatlease -o $(RELEASE)/quickstart
+	@$(SERVER) exec -- $(RELEASE)/quickstart
+
+.PHONY: test
+test: release test-panic ## Prove everything: unit, C ABI, server, misuse under valgrind
+	scripts/setup --check
+	$(CARGO) build -q --workspace
+	$(CARGO) test -q --workspace
+	@echo "every test passed"
+
+# In the release profile, because that is how the library ships; in a folder of its own, because it must not ship.
+.PHONY: test-panic
+test-panic:
+	$(CARGO) rustc -q -p floatlease --release --lib --crate-type cdylib --features test-panic \
+		--target-dir $(TARGET)/panic
+	@ln -sf libfloatlease.so $(TARGET)/panic/release/libfloatlease.so.1
+
+.PHONY: lint
+lint: ## Formatting and lints, warnings are errors
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy -q --workspace --all-targets -- -D warnings
+
+.PHONY: bench
+bench: release server ## Measure, and write docs/figures.md (some minutes, a quiet machine)
+	python3 benches/run.py
+
+.PHONY: clean
+clean: ## Remove everything that was built
+	$(CARGO) clean

@@ -1,0 +1,291 @@
+/*
+ * Everything a C program can do wrong, against the library that ships: each mistake must be a status, never a crash.
+ * Run by tests/c_programs.rs, also under valgrind. FLOATLEASE_CONFIG and FLOATLEASE_SILENT_CONFIG name a real server
+ * and one that never answers.
+ */
+#define _GNU_SOURCE
+#include <floatlease.h>
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define THREADS 8
+
+typedef floatlease_status verb(floatlease_client *, const char *, char **);
+
+static verb *const verbs[] = {
+    floatlease_activate_license, floatlease_check_license,   floatlease_deactivate_license,
+    floatlease_borrow_license,   floatlease_release_license, floatlease_check_feature,
+    floatlease_borrow_feature,   floatlease_release_feature, floatlease_add_consumption,
+    floatlease_add_feature_consumption,
+};
+#define VERBS (sizeof verbs / sizeof *verbs)
+
+static int checks;
+
+static void expect(int line, const char *what, floatlease_status got, floatlease_status wanted)
+{
+    checks++;
+    if (got != wanted) {
+        fprintf(stderr, "misuse.c:%d: %s gave %s, not %s\n", line, what, floatlease_status_name(got),
+                floatlease_status_name(wanted));
+        exit(1);
+    }
+}
+
+static void hold(int line, const char *what, int holds)
+{
+    checks++;
+    if (!holds) {
+        fprintf(stderr, "misuse.c:%d: not so: %s\n", line, what);
+        exit(1);
+    }
+}
+
+#define EXPECT(call, wanted) expect(__LINE__, #call, (call), (wanted))
+#define HOLD(condition) hold(__LINE__, #condition, (condition))
+
+static floatlease_client *opened(const char *variable)
+{
+    floatlease_client *client = NULL;
+
+    EXPECT(floatlease_client_open(getenv(variable), &client, NULL), FLOATLEASE_OK);
+    HOLD(client != NULL);
+    return client;
+}
+
+/* Every function that takes a handle says the same of a bad one, and leaves an error object. */
+static void expect_everywhere(floatlease_client *bad, floatlease_status wanted)
+{
+    char *json;
+
+    for (size_t i = 0; i < VERBS; i++) {
+        json = (char *)"not touched";
+        EXPECT(verbs[i](bad, "{}", &json), wanted);
+        HOLD(json && strstr(json, floatlease_status_name(wanted)));
+        floatlease_string_free(json);
+        EXPECT(verbs[i](bad, NULL, NULL), wanted);
+    }
+    EXPECT(floatlease_call(bad, "check_license", "{}", NULL), wanted);
+    EXPECT(floatlease_client_cancel(bad), wanted);
+    json = NULL;
+    EXPECT(floatlease_client_diagnose(bad, &json), wanted);
+    floatlease_string_free(json);
+    EXPECT(floatlease_client_diagnose(bad, NULL), wanted);
+    floatlease_client_close(bad);
+}
+
+static void nulls(void)
+{
+    floatlease_client *client = (floatlease_client *)&checks;
+    char *json = NULL;
+
+    floatlease_string_free(NULL);
+    expect_everywhere(NULL, FLOATLEASE_E_HANDLE);
+    EXPECT(floatlease_client_open(NULL, &client, &json), FLOATLEASE_E_NULL_POINTER);
+    HOLD(client == NULL);
+    HOLD(json && strstr(json, "config_json"));
+    floatlease_string_free(json);
+    EXPECT(floatlease_client_open(NULL, NULL, NULL), FLOATLEASE_E_NULL_POINTER);
+    EXPECT(floatlease_client_open(getenv("FLOATLEASE_CONFIG"), NULL, NULL), FLOATLEASE_E_NULL_POINTER);
+
+    client = opened("FLOATLEASE_CONFIG");
+    EXPECT(floatlease_call(client, NULL, NULL, NULL), FLOATLEASE_E_NULL_POINTER);
+    floatlease_client_close(client);
+}
+
+static void texts(void)
+{
+    static const struct {
+        const char *text;
+        floatlease_status wanted;
+    } bad[] = {
+        {"\xff\xfe", FLOATLEASE_E_UTF8},
+        {"{\"feature\":\"\xc3\"}", FLOATLEASE_E_UTF8},
+        {"", FLOATLEASE_E_JSON},
+        {"hello", FLOATLEASE_E_JSON},
+        {"{\"feature\":", FLOATLEASE_E_JSON},
+        {"[]", FLOATLEASE_E_JSON},
+        {"7", FLOATLEASE_E_JSON},
+        {"null", FLOATLEASE_E_JSON},
+        {"{\"product\":7}", FLOATLEASE_E_WRONG_TYPE},
+        {"{\"license_id\":\"7\"}", FLOATLEASE_E_WRONG_TYPE},
+        {"{\"licence_key\":\"A\"}", FLOATLEASE_E_UNKNOWN_KEY},
+        {"{\"timeout_ms\":-1}", FLOATLEASE_E_BAD_VALUE},
+    };
+    floatlease_client *client = opened("FLOATLEASE_CONFIG");
+    floatlease_client *none;
+    char *deep = malloc(200002);
+
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        for (size_t v = 0; v < VERBS; v++)
+            EXPECT(verbs[v](client, bad[i].text, NULL), bad[i].wanted);
+        if (i < 8)
+            EXPECT(floatlease_client_open(bad[i].text, &none, NULL), bad[i].wanted);
+    }
+    EXPECT(floatlease_call(client, "\xff", NULL, NULL), FLOATLEASE_E_UTF8);
+    EXPECT(floatlease_call(client, "", NULL, NULL), FLOATLEASE_E_UNKNOWN_OPERATION);
+    EXPECT(floatlease_call(client, "borow_license", NULL, NULL), FLOATLEASE_E_UNKNOWN_OPERATION);
+
+    /* Nesting deep enough to run a careless parser out of its stack. */
+    memset(deep, '[', 200000);
+    deep[200000] = '\0';
+    EXPECT(floatlease_check_license(client, deep, NULL), FLOATLEASE_E_JSON);
+    free(deep);
+    floatlease_client_close(client);
+}
+
+static void handles(void)
+{
+    floatlease_client *client = opened("FLOATLEASE_CONFIG");
+    floatlease_client *other = opened("FLOATLEASE_CONFIG");
+    void *memory = malloc(64);
+    /* The highest byte of a token says what kind of handle it is: 1 a client, 2 a lease. */
+    uintptr_t lease = ((uintptr_t)client & ~((uintptr_t)0xff << (sizeof lease * 8 - 8))) |
+                      (uintptr_t)2 << (sizeof lease * 8 - 8);
+
+    expect_everywhere((floatlease_client *)lease, FLOATLEASE_E_HANDLE);
+    expect_everywhere((floatlease_client *)memory, FLOATLEASE_E_HANDLE);
+    expect_everywhere((floatlease_client *)&checks, FLOATLEASE_E_HANDLE);
+    expect_everywhere((floatlease_client *)(uintptr_t)1, FLOATLEASE_E_HANDLE);
+    expect_everywhere((floatlease_client *)UINTPTR_MAX, FLOATLEASE_E_HANDLE);
+    expect_everywhere((floatlease_client *)((uintptr_t)client + 100000), FLOATLEASE_E_HANDLE);
+    free(memory);
+
+    EXPECT(floatlease_client_cancel(client), FLOATLEASE_OK);
+    floatlease_client_close(client);
+    floatlease_client_close(client);
+    expect_everywhere(client, FLOATLEASE_E_HANDLE);
+
+    /* The slot is used again, the old token stays dead. */
+    floatlease_client *reborn = opened("FLOATLEASE_CONFIG");
+    HOLD(reborn != client);
+    expect_everywhere(client, FLOATLEASE_E_HANDLE);
+    EXPECT(floatlease_client_cancel(reborn), FLOATLEASE_OK);
+    EXPECT(floatlease_client_cancel(other), FLOATLEASE_OK);
+    floatlease_client_close(reborn);
+    floatlease_client_close(other);
+}
+
+static pthread_barrier_t barrier;
+
+static void *close_it(void *client)
+{
+    pthread_barrier_wait(&barrier);
+    floatlease_client_close(client);
+    return NULL;
+}
+
+static void closed_by_many(void)
+{
+    pthread_t threads[THREADS];
+
+    for (int round = 0; round < 50; round++) {
+        floatlease_client *client = opened("FLOATLEASE_CONFIG");
+
+        pthread_barrier_init(&barrier, NULL, THREADS);
+        for (int i = 0; i < THREADS; i++)
+            pthread_create(&threads[i], NULL, close_it, client);
+        for (int i = 0; i < THREADS; i++)
+            pthread_join(threads[i], NULL);
+        pthread_barrier_destroy(&barrier);
+        EXPECT(floatlease_client_cancel(client), FLOATLEASE_E_HANDLE);
+    }
+}
+
+static void *call_it(void *client)
+{
+    return (void *)(intptr_t)floatlease_borrow_license(client, NULL, NULL);
+}
+
+static void closed_in_flight(void)
+{
+    pthread_t threads[THREADS];
+    floatlease_client *client = opened("FLOATLEASE_SILENT_CONFIG");
+    void *status;
+
+    for (int i = 0; i < THREADS; i++)
+        pthread_create(&threads[i], NULL, call_it, client);
+    usleep(300000);
+    floatlease_client_close(client);
+    for (int i = 0; i < THREADS; i++) {
+        pthread_join(threads[i], &status);
+        EXPECT((floatlease_status)(intptr_t)status, FLOATLEASE_E_CANCELLED);
+    }
+}
+
+static void forked(void)
+{
+    floatlease_client *client = opened("FLOATLEASE_CONFIG");
+    int status = 0;
+
+    EXPECT(floatlease_activate_license(client, NULL, NULL), FLOATLEASE_OK); /* leaves a kept connection behind */
+    pid_t child = fork();
+    if (child == 0) {
+        expect_everywhere(client, FLOATLEASE_E_FORKED);
+        floatlease_client *own = opened("FLOATLEASE_CONFIG");
+        EXPECT(floatlease_check_license(own, NULL, NULL), FLOATLEASE_OK);
+        expect_everywhere(client, FLOATLEASE_E_FORKED);
+        floatlease_client_close(own);
+        _exit(0);
+    }
+    HOLD(waitpid(child, &status, 0) == child);
+    HOLD(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    EXPECT(floatlease_check_license(client, NULL, NULL), FLOATLEASE_OK);
+    EXPECT(floatlease_release_license(client, NULL, NULL), FLOATLEASE_OK);
+    floatlease_client_close(client);
+}
+
+static volatile sig_atomic_t signals;
+
+static void count_signal(int number)
+{
+    (void)number;
+    signals++;
+}
+
+/* A profiler's timer interrupts every wait; calls and deadlines must not notice. */
+static void interrupted(void)
+{
+    struct sigaction action = {.sa_handler = count_signal};
+    struct itimerval every_5_ms = {{0, 5000}, {0, 5000}};
+    struct itimerval never = {{0, 0}, {0, 0}};
+    floatlease_client *client = opened("FLOATLEASE_CONFIG");
+    floatlease_client *silent = opened("FLOATLEASE_SILENT_CONFIG");
+
+    sigaction(SIGALRM, &action, NULL);
+    setitimer(ITIMER_REAL, &every_5_ms, NULL);
+    for (int i = 0; i < 20; i++)
+        EXPECT(floatlease_check_license(client, NULL, NULL), FLOATLEASE_OK);
+    EXPECT(floatlease_check_license(silent, "{\"timeout_ms\":300}", NULL), FLOATLEASE_E_TIMEOUT);
+    setitimer(ITIMER_REAL, &never, NULL);
+    HOLD(signals > 10);
+    EXPECT(floatlease_release_license(client, NULL, NULL), FLOATLEASE_OK);
+    floatlease_client_close(client);
+    floatlease_client_close(silent);
+}
+
+int main(void)
+{
+    HOLD(floatlease_abi_version() == FLOATLEASE_ABI_VERSION);
+    HOLD(strlen(floatlease_version()) >= 5);
+    HOLD(strcmp(floatlease_status_name(FLOATLEASE_OK), "OK") == 0);
+    HOLD(strcmp(floatlease_status_name(FLOATLEASE_E_FLOATING_NOT_AVAILABLE), "FLOATING_NOT_AVAILABLE") == 0);
+    HOLD(strcmp(floatlease_status_name(-1), "UNKNOWN_STATUS") == 0);
+
+    nulls();
+    texts();
+    handles();
+    closed_by_many();
+    closed_in_flight();
+    forked();
+    interrupted();
+    printf("misuse: %d checks hold\n", checks);
+    return 0;
+}

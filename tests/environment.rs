@@ -1,0 +1,102 @@
+//! What the library takes from the environment, and when: proxies and authorities, in `client_open`, once.
+//!
+//! One test, because the environment belongs to the whole process.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(unsafe_code)]
+
+mod support;
+
+use serde_json::{Value, json};
+use support::abi::Client;
+use support::proxy::Proxy;
+use support::tls::Authority;
+use support::{Demo, with};
+
+/// "floatlease:s3cret" in Base64.
+const CREDENTIALS: &str = "ZmxvYXRsZWFzZTpzM2NyZXQ=";
+
+fn set(name: &str, value: &str) {
+    // SAFETY: this test binary has one test and no thread that reads the environment meanwhile.
+    unsafe { std::env::set_var(name, value) };
+}
+
+fn unset(names: &[&str]) {
+    // SAFETY: as in `set`.
+    names.iter().for_each(|name| unsafe { std::env::remove_var(name) });
+}
+
+#[test]
+fn proxies_and_authorities_come_from_config_or_environment() {
+    let (demo, authority) = (Demo::start(), Authority::new());
+    // A name that only the proxy can reach shows that the request went through it.
+    let host = "licenses.invalid";
+    let front = authority.front(demo.address(), &[host], false);
+    let plain = json!({"base_url": format!("http://{host}/api/v4"), "allow_http": true});
+    let secure = json!({"base_url": format!("https://{host}/api/v4"), "tls_roots": authority.pem()});
+    let opened = |server: &Value, changes: Value| {
+        Client::open(&with(&with(&demo.config("proxy"), server.clone()), changes)).unwrap()
+    };
+
+    for (server, target) in [(&plain, demo.address()), (&secure, front.clone())] {
+        let (open, guarded) = (Proxy::to(target.clone(), None), Proxy::to(target, Some(CREDENTIALS)));
+        let with_password = format!("http://floatlease:s3cret@{}", guarded.address);
+        let without_password = format!("http://{}", guarded.address);
+
+        // By config.
+        for (proxy, url) in [(&open, format!("http://{}", open.address)), (&guarded, with_password.clone())] {
+            let client = opened(server, json!({"proxy": url}));
+            client.call("activate_license", &Value::Null).ok();
+            assert_eq!(proxy.tunnels(), 1, "{url}");
+            client.call("check_license", &Value::Null).ok();
+            assert_eq!(proxy.tunnels(), 1, "the tunnel is kept");
+        }
+        let refused = opened(server, json!({"proxy": without_password}));
+        refused.call("check_license", &Value::Null).failed("PROXY_AUTH", "not_sent");
+
+        // By environment, read when the client is opened and not again.
+        for variable in ["ALL_PROXY", "HTTPS_PROXY"] {
+            set(variable, &with_password);
+            let client = opened(server, json!({}));
+            unset(&[variable]);
+            let before = guarded.tunnels();
+            client.call("check_license", &Value::Null).ok();
+            assert_eq!(guarded.tunnels(), before + 1, "{variable}");
+        }
+
+        // "none" and NO_PROXY go direct, where the name does not exist.
+        set("ALL_PROXY", &with_password);
+        let direct = opened(server, json!({"proxy": "none"}));
+        set("NO_PROXY", host);
+        let excepted = opened(server, json!({}));
+        unset(&["ALL_PROXY", "NO_PROXY"]);
+        for client in [direct, excepted] {
+            client.call("borrow_license", &json!({"timeout_ms": 2000})).failed("DNS", "not_sent");
+        }
+    }
+
+    // A server on this machine is not asked for through the environment's proxy.
+    set("ALL_PROXY", "http://127.0.0.1:9");
+    let local = demo.client("local");
+    unset(&["ALL_PROXY"]);
+    local.call("activate_license", &Value::Null).ok();
+
+    // A kind of proxy that is not supported is said so at once.
+    set("ALL_PROXY", "socks5://127.0.0.1:9");
+    let error = Client::open(&with(&demo.config("socks"), plain.clone())).unwrap_err();
+    unset(&["ALL_PROXY"]);
+    assert_eq!(error["name"], "BAD_VALUE", "{error}");
+
+    // A proxy that is not there is not the server's fault.
+    let nobody = opened(&plain, json!({"proxy": "http://127.0.0.1:9"}));
+    nobody.call("borrow_license", &Value::Null).failed("CONNECT", "not_sent");
+
+    // The system's authorities are found where the environment says.
+    let bundle = support::target_dir().join("authority.pem");
+    std::fs::write(&bundle, authority.pem()).unwrap();
+    let local_front = authority.front(demo.address(), &["localhost"], false);
+    let port = local_front.rsplit(':').next().unwrap();
+    set("SSL_CERT_FILE", bundle.to_str().unwrap());
+    let trusting = opened(&json!({"base_url": format!("https://localhost:{port}/api/v4")}), json!({}));
+    unset(&["SSL_CERT_FILE"]);
+    trusting.call("check_license", &json!({"hardware_id": "local"})).ok();
+}

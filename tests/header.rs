@@ -1,0 +1,56 @@
+//! The C header: fresh, complete, and acceptable to C11 and C++17 compilers.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use floatlease::operations::OPERATIONS;
+use floatlease::status::STATUSES;
+use std::path::PathBuf;
+use support::{root, run, tool};
+
+fn committed() -> PathBuf {
+    root().join("include/floatlease.h")
+}
+
+#[test]
+fn the_committed_header_is_the_generated_one() {
+    let (committed, generated) =
+        (std::fs::read(committed()).unwrap(), std::fs::read(floatlease::GENERATED_HEADER).unwrap());
+    assert!(committed == generated, "include/floatlease.h is stale: run `make header` and commit it");
+}
+
+#[test]
+#[ignore = "`make header` runs it"]
+fn write_the_header() {
+    std::fs::copy(floatlease::GENERATED_HEADER, committed()).unwrap();
+}
+
+#[test]
+fn every_status_and_every_verb_is_in_it() {
+    let header = std::fs::read_to_string(committed()).unwrap();
+    for row in STATUSES.iter().map(|status| status.row()) {
+        let prefix = if row.number == 0 { "FLOATLEASE_" } else { "FLOATLEASE_E_" };
+        assert!(header.contains(&format!("#define {prefix}{} {}\n", row.name, row.number)), "{}", row.name);
+    }
+    for operation in OPERATIONS {
+        assert!(header.contains(operation.name), "{}", operation.name);
+    }
+}
+
+#[test]
+fn it_compiles_alone_and_in_two_units_as_c11_and_cpp17() {
+    let header = committed();
+    for (compiler, standard, ending) in [("cc", "-std=c11", "c"), ("c++", "-std=c++17", "cpp")] {
+        let objects = ["one", "two"].map(|unit| {
+            let source = support::target_dir().join(format!("header_{unit}.{ending}"));
+            let object = source.with_extension(format!("{ending}.o"));
+            let text = format!("#include \"{0}\"\n#include \"{0}\"\nint {unit}(void);\n", header.display());
+            std::fs::write(&source, text).unwrap();
+            run(tool(compiler)
+                .args([standard, "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-c", "-o"])
+                .args([&object, &source]));
+            object
+        });
+        run(tool("ld").args(["-r", "-o"]).arg(support::target_dir().join("header_linked.o")).args(objects));
+    }
+}

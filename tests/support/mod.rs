@@ -1,0 +1,119 @@
+//! What the integration tests share: a real server process, the C ABI in safe clothes, and things in between.
+#![allow(dead_code, reason = "each test uses its part")]
+#![allow(missing_docs, unreachable_pub)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+pub mod abi;
+pub mod proxy;
+pub mod stub;
+pub mod tls;
+
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+/// The repository's root.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Where cargo puts what it builds with this test's profile.
+pub fn target_dir() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    test.parent().and_then(Path::parent).unwrap().to_owned()
+}
+
+/// Where `make release` puts the library that ships.
+pub fn release_dir() -> PathBuf {
+    let directory = target_dir().parent().unwrap().join("release");
+    assert!(directory.join("libfloatlease.so.1").exists(), "the release library is missing: run `make release`");
+    directory
+}
+
+/// The server built with the same profile.
+pub fn server_binary() -> PathBuf {
+    let path = target_dir().join("floatlease-server");
+    assert!(path.exists(), "{} is missing: run `make test`, or `cargo build --workspace` first", path.display());
+    path
+}
+
+/// A tool of the system; a missing one is a failure, never a skip.
+pub fn tool(name: &str) -> Command {
+    let found = Command::new("sh").args(["-c", &format!("command -v {name}")]).stdout(Stdio::null()).status();
+    assert!(found.unwrap().success(), "{name} is missing: run scripts/setup");
+    Command::new(name)
+}
+
+/// Runs a command, asserts that it succeeds and returns what it printed.
+pub fn run(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{command:?} ended with {}\n{out}\n{err}", output.status);
+    out.into_owned()
+}
+
+/// A `floatlease-server demo` of its own for a test.
+pub struct Demo {
+    child: Child,
+    /// What it said when it listened.
+    pub said: Value,
+}
+
+impl Demo {
+    pub fn start() -> Demo {
+        let mut child = Command::new(server_binary())
+            .arg("demo")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the server starts");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let said = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error} in what demo said: {line}"));
+        Demo { child, said }
+    }
+
+    pub fn text(&self, key: &str) -> &str {
+        self.said[key].as_str().unwrap_or_else(|| panic!("demo did not say {key}: {}", self.said))
+    }
+
+    /// The config of a client on the machine `hardware_id`, with the demo's own license.
+    pub fn config(&self, hardware_id: &str) -> Value {
+        let mut config = json!({ "hardware_id": hardware_id });
+        for key in ["base_url", "api_key", "shared_key", "public_key", "product", "license_key"] {
+            config[key] = self.said[key].clone();
+        }
+        config
+    }
+
+    /// An opened client of that config.
+    pub fn client(&self, hardware_id: &str) -> abi::Client {
+        abi::Client::open(&self.config(hardware_id)).unwrap()
+    }
+
+    /// Host and port.
+    pub fn address(&self) -> String {
+        let url = self.text("base_url").strip_prefix("http://").unwrap();
+        url.split('/').next().unwrap().to_owned()
+    }
+}
+
+impl Drop for Demo {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        let _ = self.child.wait();
+    }
+}
+
+/// `base` with some members changed; null removes one.
+pub fn with(base: &Value, changes: Value) -> Value {
+    let mut object = base.clone();
+    for (key, value) in changes.as_object().unwrap() {
+        match value {
+            Value::Null => drop(object.as_object_mut().unwrap().remove(key)),
+            value => object[key] = value.clone(),
+        }
+    }
+    object
+}

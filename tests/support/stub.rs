@@ -1,0 +1,107 @@
+//! What no real server does on purpose: silence, garbage, and a man in the middle.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::thread;
+
+/// Listens on a free loopback port and handles each connection on a thread; returns the address.
+pub fn listen(handle: impl Fn(TcpStream) + Clone + Send + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let handle = handle.clone();
+            thread::spawn(move || handle(stream));
+        }
+    });
+    address
+}
+
+/// Accepts and reads, and never answers.
+pub fn silent() -> String {
+    listen(|mut stream| while stream.read(&mut [0; 4096]).is_ok_and(|count| count > 0) {})
+}
+
+/// Answers every request with the same bytes and closes.
+pub fn answering(bytes: impl Into<Vec<u8>>) -> String {
+    let bytes = bytes.into();
+    listen(move |mut stream| {
+        if read_message(&mut stream).is_some() {
+            let _ = stream.write_all(&bytes);
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    })
+}
+
+/// A man in the middle: passes each request to `server` and what `alter` makes of the reply back.
+pub fn altering(server: String, alter: impl Fn(Message) -> Vec<u8> + Clone + Send + 'static) -> String {
+    between(server, |request| request, alter)
+}
+
+/// The same, who alters the request too.
+pub fn between(
+    server: String,
+    ask: impl Fn(Message) -> Message + Clone + Send + 'static,
+    answer: impl Fn(Message) -> Vec<u8> + Clone + Send + 'static,
+) -> String {
+    listen(move |mut client| {
+        let mut upstream = TcpStream::connect(&server).unwrap();
+        while let Some(request) = read_message(&mut client) {
+            upstream.write_all(&ask(request).bytes()).unwrap();
+            let reply = read_message(&mut upstream).expect("the server answers");
+            let altered = answer(reply);
+            // A reply that is no longer whole would keep the client waiting for the rest.
+            if client.write_all(&altered).is_err() || read_message(&mut altered.as_slice()).is_none() {
+                return;
+            }
+        }
+    })
+}
+
+/// A request or a reply.
+#[derive(Debug, Clone)]
+pub struct Message {
+    /// Start line and headers, without the empty line.
+    pub head: String,
+    pub body: Vec<u8>,
+}
+
+impl Message {
+    /// As it goes on the wire; the length is made true.
+    pub fn bytes(&self) -> Vec<u8> {
+        let lines = self.head.lines().filter(|line| !is_header(line, "content-length"));
+        let mut head: String = lines.map(|line| format!("{line}\r\n")).collect();
+        head += &format!("Content-Length: {}\r\n\r\n", self.body.len());
+        [head.as_bytes(), &self.body].concat()
+    }
+
+    pub fn without_header(mut self, name: &str) -> Message {
+        self.head = self.head.lines().filter(|line| !is_header(line, name)).collect::<Vec<_>>().join("\r\n");
+        self
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let line = self.head.lines().find(|line| is_header(line, name))?;
+        Some(line.split_once(':')?.1.trim())
+    }
+}
+
+fn is_header(line: &str, name: &str) -> bool {
+    line.split_once(':').is_some_and(|(key, _)| key.eq_ignore_ascii_case(name))
+}
+
+/// Reads one message with a `Content-Length` or without a body; `None` at the end of the connection.
+pub fn read_message(stream: &mut impl Read) -> Option<Message> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).ok()?;
+        head.push(byte[0]);
+    }
+    let head = String::from_utf8(head).unwrap().trim_end().to_owned();
+    let mut message = Message { head, body: Vec::new() };
+    let length = message.header("content-length").map_or(0, |length| length.parse().unwrap());
+    message.body = vec![0; length];
+    stream.read_exact(&mut message.body).ok()?;
+    Some(message)
+}

@@ -1,0 +1,158 @@
+//! Nothing here freezes the host: deadlines, cancelling and closing, also while a server says nothing.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+use support::abi::Client;
+use support::{stub, with};
+
+fn client(address: &str, changes: Value) -> Client {
+    let config = json!({
+        "product": "XY", "license_key": "AAAA", "api_key": "a", "shared_key": "s", "hardware_id": "hw-1",
+        "verify": "off", "base_url": format!("http://{address}/api/v4"),
+    });
+    Client::open(&with(&config, changes)).unwrap()
+}
+
+/// The bound of the promise, not a measurement: a call that hangs would take seconds.
+fn ends_at_its_deadline(started: Instant, deadline_ms: u64) {
+    let elapsed = started.elapsed();
+    let deadline = Duration::from_millis(deadline_ms);
+    assert!(elapsed >= deadline && elapsed < deadline + Duration::from_millis(100), "{elapsed:?}");
+}
+
+#[test]
+fn a_server_that_never_answers_ends_the_call_at_its_deadline() {
+    let client = client(&stub::silent(), json!({}));
+    for (verb, request) in
+        [("check_license", json!({"timeout_ms": 300})), ("borrow_license", json!({"timeout_ms": 300}))]
+    {
+        let started = Instant::now();
+        let error = client.call(verb, &request).failed("TIMEOUT", "unknown");
+        ends_at_its_deadline(started, 300);
+        assert_eq!(error["attempts"], 1);
+    }
+}
+
+#[test]
+fn a_server_that_dribbles_ends_the_call_at_its_deadline() {
+    let address = stub::listen(|mut stream| {
+        use std::io::Write;
+        while stream.write_all(b"HTTP/1.1 200 OK\r\nX: y\r\n"[..1].as_ref()).is_ok() {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    });
+    let started = Instant::now();
+    let answer = client(&address, json!({})).call("check_license", &json!({"timeout_ms": 300}));
+    assert_ne!(answer.status, "OK");
+    assert!(started.elapsed() < Duration::from_millis(400), "{:?}", started.elapsed());
+}
+
+#[test]
+fn an_address_that_swallows_packets_ends_the_attempt_at_the_connect_timeout() {
+    // A listener whose queue is full drops what comes: no answer, no refusal.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut queue = Vec::new();
+    while let Ok(stream) = std::net::TcpStream::connect_timeout(&address, Duration::from_millis(200)) {
+        queue.push(stream);
+        assert!(queue.len() < 10_000, "the queue never fills");
+    }
+    let client = client(&address.to_string(), json!({"connect_timeout_ms": 100}));
+    let started = Instant::now();
+    let error = client.call("borrow_license", &json!({"timeout_ms": 300})).failed("TIMEOUT", "not_sent");
+    assert!(started.elapsed() < Duration::from_millis(400), "{:?}", started.elapsed());
+    assert!(error["attempts"].as_u64() >= Some(2), "what was not sent is tried again: {error}");
+}
+
+#[test]
+fn a_refused_connection_is_not_sent_and_tried_again() {
+    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let error = client(&address, json!({})).call("borrow_license", &json!({})).failed("CONNECT", "not_sent");
+    assert_eq!((&error["attempts"], &error["retryable"]), (&json!(4), &json!(true)));
+    assert!(error["message"].as_str().unwrap().contains("refused"), "{error}");
+}
+
+#[test]
+fn a_name_that_does_not_exist_is_a_dns_error() {
+    let client = client("no-such-host.invalid", json!({"allow_http": true, "proxy": "none"}));
+    client.call("borrow_license", &json!({"timeout_ms": 3000})).failed("DNS", "not_sent");
+}
+
+#[test]
+fn cancel_wakes_every_call_in_flight_and_touches_no_later_one() {
+    let client = client(&stub::silent(), json!({}));
+    let started = Instant::now();
+    std::thread::scope(|scope| {
+        let calls: Vec<_> = (0..8)
+            .map(|index| {
+                let verb = if index % 2 == 0 { "check_license" } else { "borrow_license" };
+                let client = &client;
+                scope.spawn(move || client.call(verb, &Value::Null))
+            })
+            .collect();
+        std::thread::sleep(Duration::from_millis(200));
+        assert_eq!(client.cancel(), "OK");
+        for call in calls {
+            call.join().unwrap().failed("CANCELLED", "unknown");
+        }
+    });
+    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+    client.call("check_license", &json!({"timeout_ms": 50})).refused("TIMEOUT");
+}
+
+#[test]
+fn cancel_wakes_a_connection_attempt_and_a_pause_between_attempts() {
+    let refused = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let busy = stub::answering(
+        "HTTP/1.1 429 Too Many Requests\r\nRetry-After: 10\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
+    );
+    for (address, outcome) in [(refused, "not_sent"), (busy, "rejected")] {
+        let client = client(&address, json!({"timeout_ms": 60_000}));
+        let started = Instant::now();
+        std::thread::scope(|scope| {
+            let call = scope.spawn(|| client.call("borrow_license", &Value::Null));
+            std::thread::sleep(Duration::from_millis(60));
+            client.cancel();
+            let answer = call.join().unwrap();
+            // A refused connection gives up by itself after four attempts; either way it is soon over.
+            assert!(["CANCELLED", "CONNECT"].contains(&answer.status.as_str()), "{answer:?}");
+            assert_eq!(answer.json["outcome"], outcome);
+        });
+        assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+    }
+}
+
+#[test]
+fn closing_a_client_wakes_its_calls_and_waits_for_nothing() {
+    let client = client(&stub::silent(), json!({}));
+    std::thread::scope(|scope| {
+        let call = scope.spawn(|| client.call("borrow_license", &Value::Null));
+        std::thread::sleep(Duration::from_millis(100));
+        let started = Instant::now();
+        client.close();
+        assert!(started.elapsed() < Duration::from_millis(100));
+        call.join().unwrap().failed("CANCELLED", "unknown");
+    });
+    client.call("check_license", &Value::Null).refused("HANDLE");
+    assert_eq!(client.cancel(), "HANDLE");
+}
+
+#[test]
+fn retry_after_is_honoured_and_reported() {
+    let busy = stub::answering(
+        "HTTP/1.1 429 Too Many Requests\r\nRetry-After: 100\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
+    );
+    let error = client(&busy, json!({})).call("borrow_license", &Value::Null).failed("RATE_LIMITED", "rejected");
+    assert_eq!((&error["retry_after_ms"], &error["attempts"]), (&json!(100_000), &json!(1)));
+}
+
+#[test]
+fn an_error_of_the_server_is_asked_again_but_nothing_is_borrowed_twice() {
+    let ill = stub::answering("HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+    let client = client(&ill, json!({}));
+    assert_eq!(client.call("check_license", &Value::Null).failed("SERVER_ERROR", "unknown")["attempts"], 4);
+    assert_eq!(client.call("borrow_license", &Value::Null).failed("SERVER_ERROR", "unknown")["attempts"], 1);
+}
