@@ -1,1 +1,253 @@
-fn main() {}
+//! The command line.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::thread;
+
+use clap::{Args, Parser, Subcommand};
+use floatlease_server::catalogue::{self, Catalogue};
+use floatlease_server::clock::SystemClock;
+use floatlease_server::keys::SigningKey;
+use floatlease_server::store::SqliteStore;
+use floatlease_server::{Failure, Server, Setup, demo};
+use serde_json::{Map, Value, json};
+use tokio::sync::oneshot;
+
+/// A license server that speaks the LicenseSpring License API v4.
+#[derive(Parser)]
+#[command(version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve the sample catalogue with fresh keys and nothing on disk, until standard input closes.
+    ///
+    /// Prints one line of JSON when it listens: the URL, the keys, and what there is to try.
+    Demo {
+        /// Listen on 127.0.0.1 at this port; 0 takes a free one.
+        #[arg(long, default_value_t = 0)]
+        port: u16,
+    },
+    /// Run a command beside a demo server, and pass on its exit code.
+    ///
+    /// The command finds the URL and the keys in FLOATLEASE_BASE_URL, FLOATLEASE_API_KEY and so on, and a whole
+    /// client configuration in FLOATLEASE_CONFIG.
+    Exec {
+        /// The command and its arguments, after `--`.
+        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        command: Vec<String>,
+    },
+    /// Serve a catalogue of your own and keep what happens in a directory.
+    ///
+    /// Prints one line of JSON when it listens. SIGTERM or Ctrl-C ends it in order.
+    Serve(Serve),
+    /// Read a catalogue and say what is in it, or everything that is wrong with it.
+    Check {
+        /// The catalogue, TOML.
+        file: PathBuf,
+    },
+}
+
+#[derive(Args)]
+struct Serve {
+    /// Where data and keys are kept; made if it is not there.
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// What is licensed to whom, TOML; examples/catalogue.toml shows how.
+    #[arg(long, value_name = "FILE")]
+    catalogue: PathBuf,
+    /// Where to listen; port 0 takes a free one.
+    #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
+    listen: SocketAddr,
+    /// Listen on other than loopback addresses without TLS: only behind a proxy that adds it.
+    #[arg(long)]
+    allow_http: bool,
+    /// Leave out signatures. For benchmarks only: clients that verify replies refuse them.
+    #[arg(long)]
+    unsigned: bool,
+}
+
+/// Why the program ends early: what to tell, and the exit code.
+struct Exit(u8, String);
+
+/// The exit code for mistakes in the command line or the catalogue.
+const USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    tracing_subscriber::fmt().with_writer(io::stderr).with_target(false).init();
+    let result = match Cli::parse().command {
+        Command::Demo { port } => run_demo(port),
+        Command::Exec { command } => exec(&command),
+        Command::Serve(serve) => run_serve(serve),
+        Command::Check { file } => check(&file),
+    };
+    match result {
+        Ok(code) => ExitCode::from(code),
+        Err(Exit(code, message)) => {
+            // Nobody is left to tell if this fails.
+            let _ = writeln!(io::stderr(), "floatlease-server: {message}");
+            ExitCode::from(code)
+        }
+    }
+}
+
+fn run_demo(port: u16) -> Result<u8, Exit> {
+    let (server, access) = demo::start(port, Arc::new(SystemClock))?;
+    let mut line: Map<String, Value> = access.facts().map(|(name, value)| (name.to_owned(), value.into())).collect();
+    line.insert("pid".to_owned(), std::process::id().into());
+    print_line(&Value::Object(line))?;
+    let (closed, stdin_closed) = oneshot::channel::<()>();
+    thread::spawn(move || {
+        let _ = io::copy(&mut io::stdin(), &mut io::sink());
+        drop(closed);
+    });
+    server.run_until(async {
+        tokio::select! {
+            _ = stdin_closed => {}
+            () = terminated() => {}
+        }
+    })?;
+    Ok(0)
+}
+
+fn exec(command: &[String]) -> Result<u8, Exit> {
+    let (server, access) = demo::start(0, Arc::new(SystemClock))?;
+    let (program, arguments) =
+        command.split_first().ok_or_else(|| Exit(USAGE, "name a command after --".to_owned()))?;
+    let variables = access.facts().map(|(name, value)| (format!("FLOATLEASE_{}", name.to_uppercase()), value));
+    let mut child = tokio::process::Command::new(program);
+    child.args(arguments).envs(variables).env("FLOATLEASE_CONFIG", access.client_config());
+    // Ctrl-C reaches the command itself; SIGTERM reaches only us, and leaves nothing behind.
+    child.kill_on_drop(true);
+    let ended = server.run_until(async {
+        let mut child = child.spawn()?;
+        tokio::select! {
+            status = child.wait() => status.map(exit_code),
+            () = terminated_but_not_by_the_terminal() => Ok(128 + 15),
+        }
+    })?;
+    let failed = |error| Exit(USAGE, format!("can't run {program}: {error}; check the command after --"));
+    ended.unwrap_or(Ok(1)).map_err(failed)
+}
+
+fn run_serve(serve: Serve) -> Result<u8, Exit> {
+    if !serve.listen.ip().is_loopback() && !serve.allow_http {
+        let message = format!(
+            "{} can be reached from other machines, and this server speaks plain HTTP: put a TLS proxy in front and \
+             let it reach 127.0.0.1, or add --allow-http if the proxy is elsewhere",
+            serve.listen
+        );
+        return Err(Exit(USAGE, message));
+    }
+    let catalogue = read_catalogue(&serve.catalogue)?;
+    let data = &serve.data;
+    let failed = |what: &str, error: io::Error| Exit(1, format!("can't {what} in {}: {error}", data.display()));
+    fs::create_dir_all(data).map_err(|error| failed("keep data", error))?;
+    let _lock = lock(data)?;
+    let key =
+        SigningKey::load_or_generate(&data.join("private-key.pem")).map_err(|error| failed("keep a key", error))?;
+    let public_key_file = data.join("public-key.pem");
+    let public_key = key.public_pem().map_err(|error| failed("read the key", error))?;
+    fs::write(&public_key_file, public_key).map_err(|error| failed("keep the public key", error))?;
+    let store = SqliteStore::open(&data.join("floatlease.sqlite")).map_err(Failure::from)?;
+    let server = Server::start(Setup {
+        catalogue,
+        store: Box::new(store),
+        clock: Arc::new(SystemClock),
+        key,
+        unsigned: serve.unsigned,
+        listen: serve.listen,
+    })?;
+    print_line(&json!({
+        "base_url": server.base_url(),
+        "public_key_file": public_key_file,
+        "pid": std::process::id(),
+    }))?;
+    tracing::info!("listening on {}", server.base_url());
+    server.run_until(terminated())?;
+    tracing::info!("stopped");
+    Ok(0)
+}
+
+fn check(file: &Path) -> Result<u8, Exit> {
+    let catalogue = read_catalogue(file)?;
+    write_out(&format!("{}: {}\n", file.display(), catalogue.summary()))?;
+    Ok(0)
+}
+
+fn read_catalogue(file: &Path) -> Result<Catalogue, Exit> {
+    let unreadable = |error| Exit(USAGE, format!("can't read the catalogue {}: {error}", file.display()));
+    let mut text = String::new();
+    File::open(file).and_then(|mut file| file.read_to_string(&mut text)).map_err(unreadable)?;
+    catalogue::parse(&text).map_err(|mistakes| Exit(USAGE, format!("in {}:\n{mistakes}", file.display())))
+}
+
+/// Two servers on the same data would hand out the same slots. The lock ends with the process, however that ends.
+fn lock(data: &Path) -> Result<File, Exit> {
+    let path = data.join("lock");
+    let unusable = |error| Exit(1, format!("can't use {}: {error}", path.display()));
+    let file = File::create(&path).map_err(unusable)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(fs::TryLockError::WouldBlock) => {
+            Err(Exit(USAGE, format!("another server runs on {}: stop it, or choose another --data", data.display())))
+        }
+        Err(fs::TryLockError::Error(error)) => Err(unusable(error)),
+    }
+}
+
+fn print_line(line: &Value) -> Result<(), Exit> {
+    write_out(&format!("{line}\n"))
+}
+
+fn write_out(text: &str) -> Result<(), Exit> {
+    let mut stdout = io::stdout();
+    let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    written.map_err(|error| Exit(1, format!("can't write to standard output: {error}")))
+}
+
+/// Waits for SIGTERM or Ctrl-C.
+async fn terminated() {
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        () = terminated_but_not_by_the_terminal() => {}
+    }
+}
+
+#[cfg(unix)]
+async fn terminated_but_not_by_the_terminal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match signal(SignalKind::terminate()) {
+        Ok(mut signals) => {
+            signals.recv().await;
+        }
+        Err(_) => std::future::pending().await,
+    }
+}
+
+#[cfg(not(unix))]
+async fn terminated_but_not_by_the_terminal() {
+    std::future::pending().await
+}
+
+/// As a shell has it: 128 and the signal for a command that was killed.
+fn exit_code(status: std::process::ExitStatus) -> u8 {
+    #[cfg(unix)]
+    if let Some(signal) = std::os::unix::process::ExitStatusExt::signal(&status) {
+        return u8::try_from(128 + signal).unwrap_or(u8::MAX);
+    }
+    status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)
+}
+
+impl From<Failure> for Exit {
+    fn from(failure: Failure) -> Exit {
+        Exit(1, failure.to_string())
+    }
+}

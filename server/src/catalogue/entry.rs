@@ -1,0 +1,246 @@
+//! Reads one entry of the catalogue file key by key and remembers every mistake, so that a user sees all of them at
+//! once, each naming the entry, the key, what was expected and, for an unknown key, the nearest known one.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use floatlease::model::parse_time;
+use serde_json::Map;
+use toml::{Table, Value};
+
+use super::metadata;
+use super::{AuthorizationMethod, LicenseType, Period, ProductStatus};
+
+/// What is wrong with the file so far.
+pub(super) type Notes = RefCell<Vec<String>>;
+
+/// One table of the file.
+pub(super) struct Entry<'n> {
+    /// How messages call it: `license "AAAA-BBBB-CCCC-DDDD"`.
+    pub(super) title: String,
+    table: Table,
+    known: Vec<&'static str>,
+    notes: &'n Notes,
+}
+
+/// A type that a value of the file can have.
+pub(super) trait Read: Sized {
+    /// How messages call it.
+    const EXPECTED: &'static str;
+    /// The value, if it is of this type.
+    fn read(value: &Value) -> Option<Self>;
+}
+
+impl<'n> Entry<'n> {
+    pub(super) fn new(title: impl Into<String>, table: Table, notes: &'n Notes) -> Entry<'n> {
+        Entry { title: title.into(), table, known: Vec::new(), notes }
+    }
+
+    /// The value of `key`, if it is there and of the right type.
+    pub(super) fn optional<T: Read>(&mut self, key: &'static str) -> Option<T> {
+        self.known.push(key);
+        let value = self.table.remove(key)?;
+        let read = T::read(&value);
+        if read.is_none() {
+            self.note(format!("`{key}` must be {}, but is {value}", T::EXPECTED));
+        }
+        read
+    }
+
+    /// The value of `key`, or `default`.
+    pub(super) fn or<T: Read>(&mut self, key: &'static str, default: T) -> T {
+        self.optional(key).unwrap_or(default)
+    }
+
+    /// The value of `key`, which must be there.
+    pub(super) fn required<T: Read + Default>(&mut self, key: &'static str) -> T {
+        if !self.table.contains_key(key) {
+            self.note(format!("`{key}` is missing: give it {}", T::EXPECTED));
+        }
+        self.or(key, T::default())
+    }
+
+    /// The table `key`, if it is there.
+    pub(super) fn table(&mut self, key: &'static str) -> Option<Entry<'n>> {
+        let table = self.optional::<Table>(key)?;
+        Some(Entry::new(format!("{}, `{key}`", self.title), table, self.notes))
+    }
+
+    /// The tables `[[key]]`, each called by what stands under `name` in it.
+    pub(super) fn tables(&mut self, key: &'static str, name: &str) -> Vec<Entry<'n>> {
+        let tables = self.or::<Vec<Table>>(key, Vec::new());
+        let title = |(number, table): (usize, &Table)| match table.get(name).and_then(Value::as_str) {
+            Some(name) => format!("{key} {name:?}"),
+            None => format!("{key} number {}", number + 1),
+        };
+        let titles: Vec<String> = tables.iter().enumerate().map(title).collect();
+        titles.into_iter().zip(tables).map(|(title, table)| Entry::new(title, table, self.notes)).collect()
+    }
+
+    /// Calls every key that nobody asked for a mistake.
+    pub(super) fn finish(self) {
+        for key in self.table.keys() {
+            let nearest = self.known.iter().min_by_key(|known| distance(key, known));
+            let advice = nearest.map(|known| format!("; did you mean `{known}`?")).unwrap_or_default();
+            self.note(format!("`{key}` is not a known key{advice}"));
+        }
+    }
+
+    /// Remembers a mistake of this entry.
+    pub(super) fn note(&self, mistake: impl AsRef<str>) {
+        self.notes.borrow_mut().push(format!("{}: {}", self.title, mistake.as_ref()));
+    }
+}
+
+/// Levenshtein's edit distance.
+fn distance(left: &str, right: &str) -> usize {
+    let right: Vec<char> = right.chars().collect();
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (i, a) in left.chars().enumerate() {
+        let mut diagonal = i;
+        let mut previous = i + 1;
+        for (slot, b) in row.iter_mut().skip(1).zip(&right) {
+            let cost = (diagonal + usize::from(a != *b)).min(*slot + 1).min(previous + 1);
+            diagonal = std::mem::replace(slot, cost);
+            previous = cost;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = i + 1;
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+impl Read for String {
+    const EXPECTED: &'static str = "a text in quotes";
+    fn read(value: &Value) -> Option<String> {
+        value.as_str().map(str::to_owned)
+    }
+}
+
+impl Read for bool {
+    const EXPECTED: &'static str = "true or false";
+    fn read(value: &Value) -> Option<bool> {
+        value.as_bool()
+    }
+}
+
+impl Read for i64 {
+    const EXPECTED: &'static str = "a whole number below 2^53";
+    fn read(value: &Value) -> Option<i64> {
+        value.as_integer().filter(|number| number.unsigned_abs() <= metadata::MAX_SAFE_INTEGER)
+    }
+}
+
+impl Read for u64 {
+    const EXPECTED: &'static str = "a whole number from 0, below 2^53";
+    fn read(value: &Value) -> Option<u64> {
+        i64::read(value)?.try_into().ok()
+    }
+}
+
+/// Counts, minutes and hours; a hundred years of hours is the most that makes sense.
+impl Read for u32 {
+    const EXPECTED: &'static str = "a whole number from 0 to 1000000";
+    fn read(value: &Value) -> Option<u32> {
+        value.as_integer()?.try_into().ok().filter(|number| *number <= 1_000_000)
+    }
+}
+
+impl Read for DateTime<Utc> {
+    const EXPECTED: &'static str = "a date in UTC such as 2026-12-31 or \"2026-12-31T00:00:00Z\"";
+    fn read(value: &Value) -> Option<DateTime<Utc>> {
+        match value {
+            Value::String(text) => parse_time(text),
+            Value::Datetime(date) => parse_time(&date.to_string()),
+            _ => None,
+        }
+    }
+}
+
+impl Read for Table {
+    const EXPECTED: &'static str = "a table such as { key = \"value\" }";
+    fn read(value: &Value) -> Option<Table> {
+        value.as_table().cloned()
+    }
+}
+
+impl Read for Vec<Table> {
+    const EXPECTED: &'static str = "a list of tables";
+    fn read(value: &Value) -> Option<Vec<Table>> {
+        value.as_array()?.iter().map(Table::read).collect()
+    }
+}
+
+impl Read for Vec<String> {
+    const EXPECTED: &'static str = "a list of texts in quotes";
+    fn read(value: &Value) -> Option<Vec<String>> {
+        value.as_array()?.iter().map(String::read).collect()
+    }
+}
+
+impl Read for HashMap<String, String> {
+    const EXPECTED: &'static str = "a table of texts in quotes";
+    fn read(value: &Value) -> Option<HashMap<String, String>> {
+        value.as_table()?.iter().map(|(key, value)| Some((key.clone(), String::read(value)?))).collect()
+    }
+}
+
+impl Read for Map<String, serde_json::Value> {
+    const EXPECTED: &'static str =
+        "a table of texts, booleans, whole numbers below 2^53, plain decimal numbers, lists and tables";
+    fn read(value: &Value) -> Option<Map<String, serde_json::Value>> {
+        metadata::object(value.as_table()?)
+    }
+}
+
+/// A type whose values are words.
+macro_rules! words {
+    ($type:ty, $($word:literal => $value:expr),+ $(,)?) => {
+        impl $type {
+            /// The word for it, in the file and on the wire.
+            pub fn as_str(self) -> &'static str {
+                match self { $(value if value == $value => $word,)+ _ => "" }
+            }
+        }
+        impl Read for $type {
+            const EXPECTED: &'static str = concat!("one of", $(" ", stringify!($word)),+);
+            fn read(value: &Value) -> Option<$type> {
+                match value.as_str()? { $($word => Some($value),)+ _ => None }
+            }
+        }
+    };
+}
+
+words!(AuthorizationMethod, "license-key" => AuthorizationMethod::LicenseKey, "user" => AuthorizationMethod::User);
+words!(
+    ProductStatus,
+    "enabled" => ProductStatus::Enabled,
+    "disabled" => ProductStatus::Disabled,
+    "archived" => ProductStatus::Archived,
+);
+words!(
+    LicenseType,
+    "perpetual" => LicenseType::Perpetual,
+    "time-limited" => LicenseType::TimeLimited,
+    "subscription" => LicenseType::Subscription,
+    "consumption" => LicenseType::Consumption,
+);
+words!(
+    Period,
+    "daily" => Period::Daily,
+    "weekly" => Period::Weekly,
+    "monthly" => Period::Monthly,
+    "annually" => Period::Annually,
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distances_count_edits() {
+        assert_eq!((distance("", "abc"), distance("kitten", "sitting"), distance("same", "same")), (3, 3, 0));
+    }
+}

@@ -1,0 +1,383 @@
+//! From the text of a catalogue file to a checked [`Catalogue`].
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::sync::Arc;
+
+use aws_lc_rs::digest::{SHA256, digest};
+
+use super::entry::{Entry, Notes};
+use super::{
+    AccountLabel, ApiKey, AuthorizationMethod, Catalogue, Consumption, CustomField, Customer, CustomerAccount, Feature,
+    Floating, Holder, License, LicenseType, Overages, Product, ProductStatus, Shelf, User,
+};
+
+const DEFAULT_FLOATING_TIMEOUT_MINUTES: u32 = 120;
+/// A hundred years: beyond any use, and far from where dates end.
+const MAX_BORROW_TIME_HOURS: u32 = 876_600;
+
+/// Everything that is wrong with a catalogue file, one sentence each.
+#[derive(Debug)]
+pub struct Mistakes(pub Vec<String>);
+
+impl fmt::Display for Mistakes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("\n"))
+    }
+}
+
+impl std::error::Error for Mistakes {}
+
+/// Reads a catalogue file.
+///
+/// # Errors
+/// Every mistake in it.
+pub fn parse(text: &str) -> Result<Catalogue, Mistakes> {
+    let table: toml::Table = text.parse().map_err(|error| Mistakes(vec![format!("not TOML: {error}")]))?;
+    let notes = Notes::default();
+    let catalogue = Reader { notes: &notes, ids: HashSet::new() }.catalogue(Entry::new("top level", table, &notes));
+    match notes.into_inner() {
+        mistakes if mistakes.is_empty() => Ok(catalogue),
+        mistakes => Err(Mistakes(mistakes)),
+    }
+}
+
+struct Reader<'n> {
+    notes: &'n Notes,
+    /// Those given so far; two entries of the same number would share their slots.
+    ids: HashSet<u64>,
+}
+
+/// What licenses refer to by name.
+struct Parties {
+    products: HashMap<String, Arc<Product>>,
+    users: HashMap<String, Arc<User>>,
+    customers: HashMap<String, Arc<Customer>>,
+}
+
+impl Reader<'_> {
+    fn catalogue(mut self, mut top: Entry<'_>) -> Catalogue {
+        let company_id = top.or("company_id", 1);
+        let blacklisted: Vec<String> = top.or("blacklisted_hardware_ids", Vec::new());
+        let api_keys = self.collect(top.tables("api_key", "key"), Reader::api_key);
+        let customer_accounts = self.collect(top.tables("customer_account", "code"), Reader::customer_account);
+        let customers = top.tables("customer", "email").into_iter();
+        let customers = customers.filter_map(|entry| self.customer(entry, &customer_accounts)).collect();
+        let users = self.collect(top.tables("user", "username"), Reader::user);
+        let products = self.collect(top.tables("product", "code"), Reader::product);
+        let parties = Parties { products, users, customers };
+        let mut shelves: HashMap<String, Shelf> = parties.products.iter().map(shelf).collect();
+        let licenses: Vec<Entry<'_>> = top.tables("license", "license_key");
+        top.finish();
+        for entry in licenses {
+            self.license(entry, &parties, &mut shelves);
+        }
+        for api_key in api_keys.values() {
+            self.check_products(api_key, &parties.products);
+        }
+        Catalogue {
+            company_id,
+            products: shelves,
+            api_keys,
+            customer_accounts,
+            blacklisted_hardware_ids: blacklisted.into_iter().collect(),
+        }
+    }
+
+    /// Reads entries that are referred to by name; no two may have the same.
+    fn collect<'n, T>(
+        &mut self,
+        entries: Vec<Entry<'n>>,
+        read: fn(&mut Self, &mut Entry<'n>) -> (String, T),
+    ) -> HashMap<String, T> {
+        let mut named = HashMap::new();
+        for mut entry in entries {
+            let (name, value) = read(self, &mut entry);
+            if named.insert(name, value).is_some() {
+                entry.note("is there twice; remove one");
+            }
+            entry.finish();
+        }
+        named
+    }
+
+    /// The entry's number: its `id`, or one that only depends on what it is called.
+    fn id(&mut self, entry: &mut Entry<'_>, parts: &[&str]) -> u64 {
+        let id = entry.optional("id").unwrap_or_else(|| derived_id(parts));
+        if !self.ids.insert(id) {
+            entry.note(format!("`id` {id} is taken by another entry; give it one of its own"));
+        }
+        id
+    }
+
+    fn api_key(&mut self, entry: &mut Entry<'_>) -> (String, ApiKey) {
+        let key: String = entry.required("key");
+        let shared_key = entry.required("shared_key");
+        let (read_only, revoked) = (entry.or("read_only", false), entry.or("revoked", false));
+        let products = entry.optional("products");
+        (key.clone(), ApiKey { key, shared_key, read_only, revoked, products })
+    }
+
+    fn check_products(&self, api_key: &ApiKey, products: &HashMap<String, Arc<Product>>) {
+        for code in api_key.products.iter().flatten().filter(|code| !products.contains_key(*code)) {
+            let mistake = format!("api_key {:?}: `products` names {code:?}, which no [[product]] has", api_key.key);
+            self.notes.borrow_mut().push(mistake);
+        }
+    }
+
+    fn customer_account(&mut self, entry: &mut Entry<'_>) -> (String, CustomerAccount) {
+        let code: String = entry.required("code");
+        let id = self.id(entry, &["customer_account", &code]);
+        let label = AccountLabel { id, name: entry.or("name", code.clone()), code: code.clone() };
+        let id_tokens = entry.or("id_tokens", HashMap::new());
+        (code, CustomerAccount { label, id_tokens, codes: entry.or("codes", HashMap::new()) })
+    }
+
+    fn customer(
+        &mut self,
+        mut entry: Entry<'_>,
+        accounts: &HashMap<String, CustomerAccount>,
+    ) -> Option<(String, Arc<Customer>)> {
+        let email: String = entry.required("email");
+        let code: Option<String> = entry.optional("customer_account");
+        let account = code.as_ref().and_then(|code| accounts.get(code));
+        if let (Some(code), None) = (&code, account) {
+            entry.note(format!("`customer_account` is {code:?}, which no [[customer_account]] has"));
+        }
+        let mut text = |key| entry.or(key, String::new());
+        let customer = Customer {
+            email: email.clone(),
+            company_name: text("company_name"),
+            reference: text("reference"),
+            phone: text("phone"),
+            first_name: text("first_name"),
+            last_name: text("last_name"),
+            city: text("city"),
+            postcode: text("postcode"),
+            state: text("state"),
+            country: text("country"),
+            address: text("address"),
+            customer_account: account.map(|account| account.label.clone()),
+            metadata: entry.optional("metadata").unwrap_or_default(),
+        };
+        entry.finish();
+        Some((email, Arc::new(customer)))
+    }
+
+    fn user(&mut self, entry: &mut Entry<'_>) -> (String, Arc<User>) {
+        let username: String = entry.required("username");
+        let user = User {
+            id: self.id(entry, &["user", &username]),
+            email: entry.or("email", username.clone()),
+            first_name: entry.or("first_name", String::new()),
+            last_name: entry.or("last_name", String::new()),
+            phone_number: entry.or("phone_number", String::new()),
+            is_initial_password: entry.or("is_initial_password", false),
+            allow_unlimited_activations: entry.or("allow_unlimited_activations", false),
+            max_activations: entry.or("max_activations", 1),
+            password: entry.required("password"),
+            username: username.clone(),
+        };
+        (username, Arc::new(user))
+    }
+
+    fn product(&mut self, entry: &mut Entry<'_>) -> (String, Arc<Product>) {
+        let code: String = entry.required("code");
+        let product = Product {
+            id: self.id(entry, &["product", &code]),
+            name: entry.or("name", code.clone()),
+            authorization_method: entry.or("authorization_method", AuthorizationMethod::LicenseKey),
+            status: entry.or("status", ProductStatus::Enabled),
+            floating_timeout_minutes: entry.or("floating_timeout_minutes", DEFAULT_FLOATING_TIMEOUT_MINUTES),
+            prevent_vm: entry.or("prevent_vm", false),
+            version: entry.or("version", String::new()),
+            metadata: entry.optional("metadata").unwrap_or_default(),
+            code: code.clone(),
+        };
+        (code, Arc::new(product))
+    }
+
+    fn license(&mut self, mut entry: Entry<'_>, parties: &Parties, shelves: &mut HashMap<String, Shelf>) {
+        let code: String = entry.required("product");
+        let Some(product) = parties.products.get(&code) else {
+            return entry.note(format!("`product` is {code:?}, which no [[product]] has"));
+        };
+        let Some((holder, name)) = holder(&mut entry, product, &parties.users) else { return };
+        let id = self.id(&mut entry, &["license", &code, &name]);
+        let floating = floating(&mut entry, product);
+        let consumption = consumption(&mut entry);
+        let license_type = entry
+            .or("license_type", if consumption.is_some() { LicenseType::Consumption } else { LicenseType::Perpetual });
+        let license = License {
+            id,
+            product: Arc::clone(product),
+            license_type,
+            active: entry.or("active", true),
+            enabled: entry.or("enabled", true),
+            is_trial: entry.or("is_trial", false),
+            start_date: entry.optional("start_date"),
+            validity_period: entry.optional("validity_period"),
+            maintenance_period: entry.optional("maintenance_period"),
+            grace_period_hours: entry.or("grace_period_hours", 0),
+            max_activations: entry.or("max_activations", 1),
+            allow_unlimited_activations: entry.or("allow_unlimited_activations", false),
+            max_transfers: entry.or("max_transfers", 0),
+            prevent_vm: entry.or("prevent_vm", product.prevent_vm),
+            order_store_id: entry.or("order_store_id", String::new()),
+            customer: customer(&mut entry, &parties.customers),
+            custom_fields: custom_fields(&mut entry),
+            metadata: entry.optional("metadata").unwrap_or_default(),
+            features: self.features(&mut entry, product, &name),
+            floating,
+            consumption,
+            holder,
+        };
+        check_license(&entry, &license);
+        if let Some(shelf) = shelves.get_mut(&code) {
+            place(shelf, Arc::new(license), &entry);
+        }
+        entry.finish();
+    }
+
+    fn features(&mut self, entry: &mut Entry<'_>, product: &Product, license: &str) -> Vec<Arc<Feature>> {
+        let title = entry.title.clone();
+        let mut features: Vec<Arc<Feature>> = Vec::new();
+        for mut entry in entry.tables("feature", "code") {
+            entry.title = format!("{title}, {}", entry.title);
+            let code: String = entry.required("code");
+            if features.iter().any(|other| *other.code == *code) {
+                entry.note("is there twice; remove one");
+                continue;
+            }
+            features.push(Arc::new(Feature {
+                id: self.id(&mut entry, &["feature", &product.code, license, &code]),
+                name: entry.or("name", code.clone()),
+                expiry_date: entry.optional("expiry_date"),
+                floating: floating(&mut entry, product),
+                consumption: consumption(&mut entry),
+                metadata: entry.optional("metadata").unwrap_or_default(),
+                code: code.into(),
+            }));
+            entry.finish();
+        }
+        features
+    }
+}
+
+/// Who holds the license, and the name that its number is derived from.
+fn holder(entry: &mut Entry<'_>, product: &Product, users: &HashMap<String, Arc<User>>) -> Option<(Holder, String)> {
+    match product.authorization_method {
+        AuthorizationMethod::LicenseKey => {
+            let key: String = entry.required("license_key");
+            Some((Holder::Key(key.clone()), key))
+        }
+        AuthorizationMethod::User => {
+            let names: Vec<String> = entry.required("users");
+            for unknown in names.iter().filter(|name| !users.contains_key(*name)) {
+                entry.note(format!("`users` names {unknown:?}, which no [[user]] has"));
+            }
+            let Some(first) = names.first().cloned() else {
+                entry.note("`users` is empty: name at least one user");
+                return None;
+            };
+            Some((Holder::Users(names.iter().filter_map(|name| users.get(name).cloned()).collect()), first))
+        }
+    }
+}
+
+fn floating(entry: &mut Entry<'_>, product: &Product) -> Option<Floating> {
+    let mut entry = entry.table("floating")?;
+    let floating = Floating {
+        users: entry.required("users"),
+        timeout_minutes: entry.or("timeout_minutes", product.floating_timeout_minutes),
+        can_borrow: entry.or("can_borrow", false),
+        max_borrow_time_hours: entry.or("max_borrow_time_hours", 0),
+    };
+    if floating.timeout_minutes == 0 {
+        entry.note("`timeout_minutes` must be at least 1");
+    }
+    if floating.can_borrow && !(1..=MAX_BORROW_TIME_HOURS).contains(&floating.max_borrow_time_hours) {
+        entry.note(format!(
+            "`max_borrow_time_hours` must be from 1 to {MAX_BORROW_TIME_HOURS} where `can_borrow` is true"
+        ));
+    }
+    entry.finish();
+    Some(floating)
+}
+
+fn consumption(entry: &mut Entry<'_>) -> Option<Consumption> {
+    let mut entry = entry.table("consumption")?;
+    let unlimited = entry.or("allow_unlimited_consumptions", false);
+    let consumption = Consumption {
+        unlimited,
+        max: if unlimited { entry.or("max_consumptions", 0) } else { entry.required("max_consumptions") },
+        allow_negative: entry.or("allow_negative_consumptions", false),
+        overages: Overages { allowed: entry.or("allow_overages", false), max: entry.or("max_overages", 0) },
+        period: entry.optional("consumption_period"),
+    };
+    if consumption.max < 0 || consumption.overages.max < 0 {
+        entry.note("`max_consumptions` and `max_overages` must not be negative");
+    }
+    entry.finish();
+    Some(consumption)
+}
+
+fn customer(entry: &mut Entry<'_>, customers: &HashMap<String, Arc<Customer>>) -> Arc<Customer> {
+    let Some(email) = entry.optional::<String>("customer") else { return Arc::default() };
+    customers.get(&email).cloned().unwrap_or_else(|| {
+        entry.note(format!("`customer` is {email:?}, which no [[customer]] has"));
+        Arc::default()
+    })
+}
+
+fn custom_fields(entry: &mut Entry<'_>) -> Vec<CustomField> {
+    let read = |mut entry: Entry<'_>| {
+        let field = CustomField {
+            name: entry.required("name"),
+            data_type: entry.optional("data_type"),
+            value: entry.required("value"),
+        };
+        entry.finish();
+        field
+    };
+    entry.tables("custom_field", "name").into_iter().map(read).collect()
+}
+
+/// What no single key can tell.
+fn check_license(entry: &Entry<'_>, license: &License) {
+    if (license.license_type == LicenseType::Consumption) != license.consumption.is_some() {
+        entry.note("a license has a `consumption` table if, and only if, its `license_type` is \"consumption\"");
+    }
+    if license.license_type == LicenseType::TimeLimited && license.validity_period.is_none() {
+        entry.note("`validity_period` is missing: a time-limited license needs an end");
+    }
+    if license.ends_at().zip(license.start_date).is_some_and(|(end, start)| end <= start) {
+        entry.note("`validity_period` must be later than `start_date`");
+    }
+}
+
+fn place(shelf: &mut Shelf, license: Arc<License>, entry: &Entry<'_>) {
+    match &license.holder {
+        Holder::Key(key) => {
+            if shelf.by_key.insert(key.clone(), Arc::clone(&license)).is_some() {
+                entry.note("this `license_key` is there twice for its product; remove one");
+            }
+        }
+        Holder::Users(users) => {
+            for user in users {
+                shelf.by_username.entry(user.username.clone()).or_default().push(Arc::clone(&license));
+            }
+        }
+    }
+}
+
+fn shelf((code, product): (&String, &Arc<Product>)) -> (String, Shelf) {
+    (code.clone(), Shelf::new(Arc::clone(product)))
+}
+
+/// 16 digits, below 2^53, the same whenever the same names are given.
+fn derived_id(parts: &[&str]) -> u64 {
+    let digest = digest(&SHA256, parts.join("\u{1f}").as_bytes());
+    let number = digest.as_ref().iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte));
+    1_000_000_000_000_000 + number % 8_000_000_000_000_000
+}

@@ -1,0 +1,134 @@
+//! Activation: which devices a license is active on, and how often it moved from one to another.
+
+use std::collections::{BTreeMap, HashMap};
+
+use chrono::{DateTime, Utc};
+
+use super::subject::Subject;
+use super::{Change, Command, EventKind, Outcome, Refusal, Reply, Transition};
+use crate::catalogue::{License, Overages};
+
+/// Devices are numbered from here: 16 digits, as clients expect.
+pub(super) const DEVICE_IDS_FROM: u64 = 1_000_000_000_000_000;
+
+/// A device that is or was active on a license.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Device {
+    /// Its number.
+    pub id: u64,
+    /// Who activated it, on a user-based license.
+    pub user_id: Option<u64>,
+    /// Whether it is active.
+    pub status: DeviceStatus,
+}
+
+/// Whether a device is active.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeviceStatus {
+    /// It is.
+    Active,
+    /// It was; another device that takes its place is a transfer.
+    Vacated,
+    /// It was, and another one has taken its place.
+    Replaced,
+}
+
+/// A fact that the host program keeps about a device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Variable {
+    /// Its name.
+    pub name: String,
+    /// Its value as text.
+    pub value: String,
+    /// When it was set.
+    pub created_at: DateTime<Utc>,
+}
+
+/// What has happened on one license, its slots and consumption apart.
+#[derive(Debug, Default)]
+pub(super) struct LicenseRecord {
+    pub(super) devices: HashMap<String, Device>,
+    pub(super) variables: HashMap<String, BTreeMap<String, Variable>>,
+    /// Names of the devices of this status, by number.
+    pub(super) vacated: BTreeMap<u64, String>,
+    pub(super) times_activated: u64,
+    pub(super) transfer_count: u64,
+    pub(super) overages: Option<Overages>,
+}
+
+impl Transition<'_> {
+    /// The number of the device, if it is active.
+    pub(super) fn active_device(&self, license_id: u64, hardware_id: &str) -> Option<u64> {
+        let device = self.state.licenses.get(&license_id)?.devices.get(hardware_id)?;
+        (device.status == DeviceStatus::Active).then_some(device.id)
+    }
+
+    /// Makes the device one of the license's; an active one stays as it is and counts nothing.
+    pub(super) fn activate(&mut self, subject: Subject, command: &Command, variables: &[(String, String)]) -> Outcome {
+        let hardware_id = &command.hardware_id;
+        let license = &subject.license;
+        let device_id = match self.active_device(license.id, hardware_id) {
+            Some(device_id) => device_id,
+            None => self.admit(&subject, hardware_id)?,
+        };
+        self.keep_variables(license, hardware_id, device_id, variables);
+        Ok(Reply::Activation(Box::new(self.license_view(&subject, command, device_id, false))))
+    }
+
+    fn admit(&mut self, subject: &Subject, hardware_id: &str) -> Result<u64, Refusal> {
+        let license = &subject.license;
+        let record = self.state.licenses.entry(license.id).or_default();
+        if !license.allow_unlimited_activations && record.times_activated >= license.max_activations {
+            return Err(Refusal::LicenseActivatedMaxTimes);
+        }
+        if let Some(user) = &subject.user {
+            let activations = self.state.activations_of_users.get(&user.id).copied().unwrap_or_default();
+            if !user.allow_unlimited_activations && activations >= user.max_activations {
+                return Err(Refusal::LicenseUserActivatedMaxTimes);
+            }
+        }
+        let known = record.devices.get(hardware_id);
+        let returns = known.is_some_and(|device| device.status == DeviceStatus::Vacated);
+        let id = known.map_or(self.state.last_device_id + 1, |device| device.id);
+        let replaced = record.vacated.values().next().filter(|_| !returns);
+        if let Some((name, device)) = replaced.and_then(|name| record.devices.get_key_value(name)) {
+            let (name, device) = (name.clone(), device.clone());
+            let count = record.transfer_count + 1;
+            if license.max_transfers > 0 && count > license.max_transfers {
+                return Err(Refusal::LicenseTransferredMaxTimes);
+            }
+            self.put_device(license, &name, Device { status: DeviceStatus::Replaced, ..device });
+            self.record(Change::Transfers { license_id: license.id, count });
+        }
+        let user_id = subject.user.as_ref().map(|user| user.id);
+        self.put_device(license, hardware_id, Device { id, user_id, status: DeviceStatus::Active });
+        self.note(EventKind::Activated, license, None, id);
+        Ok(id)
+    }
+
+    /// Takes the device off the license; its slots are free, borrowed ones too.
+    pub(super) fn deactivate(&mut self, license: &License, hardware_id: &str, variables: &[(String, String)]) {
+        let record = self.state.licenses.get(&license.id);
+        let Some(device) = record.and_then(|record| record.devices.get(hardware_id)).cloned() else { return };
+        let device_id = device.id;
+        self.keep_variables(license, hardware_id, device_id, variables);
+        self.free_all(license, device_id);
+        self.put_device(license, hardware_id, Device { status: DeviceStatus::Vacated, ..device });
+        self.note(EventKind::Deactivated, license, None, device_id);
+    }
+
+    fn put_device(&mut self, license: &License, hardware_id: &str, device: Device) {
+        self.record(Change::Device { license_id: license.id, hardware_id: hardware_id.to_owned(), device });
+    }
+
+    fn keep_variables(&mut self, license: &License, hardware_id: &str, device_id: u64, variables: &[(String, String)]) {
+        for (name, value) in variables {
+            self.record(Change::Variable {
+                license_id: license.id,
+                hardware_id: hardware_id.to_owned(),
+                device_id,
+                variable: Variable { name: name.clone(), value: value.clone(), created_at: self.now },
+            });
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! Consumption: limits, overages, and the periods after which a total starts again.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Datelike, NaiveDate, TimeDelta, Utc};
+
+use super::{Change, EntitlementId, EventKind, Outcome, Refusal, Reply, State, Transition};
+use crate::catalogue::{Consumption, Feature, License, MAX_SAFE_INTEGER, Overages, Period};
+
+/// How much is consumed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counter {
+    /// In this period.
+    pub total: i64,
+    /// When it was last written.
+    pub at: DateTime<Utc>,
+}
+
+/// When the period that `now` lies in began, at 00:00 UTC.
+fn period_start(period: Period, now: DateTime<Utc>) -> DateTime<Utc> {
+    let today = now.date_naive();
+    let first = match period {
+        Period::Daily => Some(today),
+        Period::Weekly => today.checked_sub_signed(TimeDelta::days(today.weekday().num_days_from_monday().into())),
+        Period::Monthly => today.with_day(1),
+        Period::Annually => NaiveDate::from_ymd_opt(today.year(), 1, 1),
+    };
+    first.unwrap_or(today).and_time(chrono::NaiveTime::MIN).and_utc()
+}
+
+impl State {
+    /// What is consumed as of `now`: nothing when a new period has begun since the last time.
+    pub(super) fn total(&self, entitlement: EntitlementId, consumption: &Consumption, now: DateTime<Utc>) -> i64 {
+        let counter = self.counters.get(&entitlement);
+        let current =
+            |counter: &&Counter| consumption.period.is_none_or(|period| counter.at >= period_start(period, now));
+        counter.filter(current).map_or(0, |counter| counter.total)
+    }
+
+    /// What the license allows beyond its limit: the catalogue's word until a client changed it.
+    pub(super) fn overages(&self, license: &License) -> Overages {
+        let changed = self.licenses.get(&license.id).and_then(|record| record.overages);
+        changed.or_else(|| license.consumption.map(|consumption| consumption.overages)).unwrap_or_default()
+    }
+}
+
+impl Transition<'_> {
+    /// `overages` takes effect with the amount, or not at all.
+    pub(super) fn consume_license(
+        &mut self,
+        license: &Arc<License>,
+        device_id: u64,
+        amount: i64,
+        overages: Overages,
+    ) -> Outcome {
+        let consumption = license.consumption.as_ref().ok_or(Refusal::LicenseNotConsumption)?;
+        // A license that allows overages without saying how many has no limit.
+        let unlimited = overages.allowed && overages.max == 0;
+        let limit = if unlimited { None } else { limit(consumption, overages) };
+        let total = self.consume(license, None, consumption, limit, device_id, amount)?;
+        let total = total.ok_or(Refusal::LicenseNotEnoughConsumptions)?;
+        if overages != self.state.overages(license) {
+            self.record(Change::Overages { license_id: license.id, overages });
+        }
+        Ok(Reply::Consumption { license: Arc::clone(license), total_consumptions: total, overages })
+    }
+
+    pub(super) fn consume_feature(
+        &mut self,
+        license: &License,
+        feature: &Arc<Feature>,
+        device_id: u64,
+        amount: i64,
+    ) -> Outcome {
+        let consumption = feature.consumption.as_ref().ok_or(Refusal::UnsupportedProductFeature)?;
+        let limit = limit(consumption, consumption.overages);
+        let total = self.consume(license, Some(feature), consumption, limit, device_id, amount)?;
+        let total = total.ok_or(Refusal::FeatureNotEnoughConsumptions)?;
+        Ok(Reply::FeatureConsumption {
+            license_id: license.id,
+            feature: Arc::clone(feature),
+            total_consumptions: total,
+        })
+    }
+
+    /// Books the amount as a whole and answers the new total, or `None` if too few are left.
+    fn consume(
+        &mut self,
+        license: &License,
+        feature: Option<&Feature>,
+        consumption: &Consumption,
+        limit: Option<i64>,
+        device_id: u64,
+        amount: i64,
+    ) -> Result<Option<i64>, Refusal> {
+        if amount < 0 && !consumption.allow_negative {
+            return Err(Refusal::NegativeConsumptionsNotAllowed);
+        }
+        let entitlement = EntitlementId::of(license, feature);
+        let total = self.state.total(entitlement, consumption, self.now).checked_add(amount);
+        // Replies must survive JavaScript, which keeps no larger integers.
+        let total = total.filter(|total| total.unsigned_abs() <= MAX_SAFE_INTEGER).ok_or_else(|| {
+            Refusal::ValidationError("consumptions must keep the total below 2^53; send a smaller amount".to_owned())
+        })?;
+        if amount > 0 && limit.is_some_and(|limit| total > limit) {
+            return Ok(None);
+        }
+        self.record(Change::Consumed { entitlement, counter: Counter { total, at: self.now } });
+        self.note(EventKind::Consumed { amount }, license, feature, device_id);
+        Ok(Some(total))
+    }
+}
+
+/// What the total may reach; `None` is anything.
+fn limit(consumption: &Consumption, overages: Overages) -> Option<i64> {
+    let extra = if overages.allowed { overages.max } else { 0 };
+    (!consumption.unlimited).then(|| consumption.max.saturating_add(extra))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use floatlease::model::{format_time, parse_time};
+
+    #[test]
+    fn periods_begin_at_midnight_utc() {
+        for (period, now, start) in [
+            (Period::Daily, "2028-02-29T23:59:59.999Z", "2028-02-29"),
+            (Period::Daily, "2028-03-01T00:00:00.000Z", "2028-03-01"),
+            (Period::Weekly, "2026-11-22T23:59:59.999Z", "2026-11-16"),
+            (Period::Weekly, "2026-11-23T00:00:00.000Z", "2026-11-23"),
+            (Period::Weekly, "2027-01-01T12:00:00.000Z", "2026-12-28"),
+            (Period::Monthly, "2028-02-29T12:00:00.000Z", "2028-02-01"),
+            (Period::Monthly, "2026-12-31T23:59:59.999Z", "2026-12-01"),
+            (Period::Annually, "2026-12-31T23:59:59.999Z", "2026-01-01"),
+            (Period::Annually, "2027-01-01T00:00:00.000Z", "2027-01-01"),
+        ] {
+            let now = parse_time(now).unwrap();
+            assert_eq!(format_time(period_start(period, now)), format!("{start}T00:00:00.000Z"), "{period:?} {now}");
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! Floating: pools of slots, taking, renewing, borrowing and giving them back.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::reply::Borrow;
+use super::subject::Subject;
+use super::{Change, EntitlementId, EventKind, Outcome, Refusal, Reply, Transition};
+use crate::catalogue::{Feature, Floating, License};
+
+/// A slot that a device holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slot {
+    /// It is free from then on, to the millisecond.
+    pub until: DateTime<Utc>,
+    /// It needs no renewal until then.
+    pub borrowed: bool,
+}
+
+/// Until when a client wants to borrow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Until {
+    /// As long as may be.
+    Longest,
+    /// Until then.
+    At(DateTime<Utc>),
+    /// It said something that is no time.
+    Unreadable,
+}
+
+/// The slots of one license or feature that are taken.
+///
+/// Ordered by expiry as well, so that freeing what expired costs the number of expired slots, not of live ones.
+#[derive(Debug, Default)]
+pub(super) struct Pool {
+    slots: HashMap<u64, Slot>,
+    by_expiry: BTreeSet<(DateTime<Utc>, u64)>,
+}
+
+impl Pool {
+    pub(super) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    pub(super) fn slot(&self, device_id: u64) -> Option<Slot> {
+        self.slots.get(&device_id).copied()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u64, Slot)> {
+        self.slots.iter().map(|(device_id, slot)| (*device_id, *slot))
+    }
+
+    pub(super) fn put(&mut self, device_id: u64, slot: Slot) {
+        self.remove(device_id);
+        self.slots.insert(device_id, slot);
+        self.by_expiry.insert((slot.until, device_id));
+    }
+
+    pub(super) fn remove(&mut self, device_id: u64) {
+        if let Some(slot) = self.slots.remove(&device_id) {
+            self.by_expiry.remove(&(slot.until, device_id));
+        }
+    }
+
+    /// A device whose slot's time has come.
+    fn expired(&self, now: DateTime<Utc>) -> Option<(u64, Slot)> {
+        let (until, device_id) = *self.by_expiry.first()?;
+        if until > now { None } else { self.slot(device_id).map(|slot| (device_id, slot)) }
+    }
+}
+
+impl Transition<'_> {
+    /// Takes a slot for the device, or renews the one it holds; a borrowed one stays as it is.
+    pub(super) fn claim(
+        &mut self,
+        license: &License,
+        feature: Option<&Feature>,
+        floating: &Floating,
+        device_id: u64,
+    ) -> Result<(), Refusal> {
+        let slot = Slot { until: self.now + TimeDelta::minutes(floating.timeout_minutes.into()), borrowed: false };
+        match self.slot(license, feature, device_id) {
+            Some(held) if held.borrowed => {}
+            Some(_) => self.hold(license, feature, device_id, slot),
+            None => self.take(license, feature, floating, device_id, slot)?,
+        }
+        Ok(())
+    }
+
+    /// Takes a slot if one is free.
+    fn take(
+        &mut self,
+        license: &License,
+        feature: Option<&Feature>,
+        floating: &Floating,
+        device_id: u64,
+        slot: Slot,
+    ) -> Result<(), Refusal> {
+        if self.in_use(license, feature) >= u64::from(floating.users) {
+            return Err(Refusal::FloatingNotAvailable);
+        }
+        self.hold(license, feature, device_id, slot);
+        self.note(EventKind::SlotTaken, license, feature, device_id);
+        Ok(())
+    }
+
+    pub(super) fn borrow_license(&mut self, license: &License, device_id: u64, until: Until) -> Outcome {
+        let floating = license.floating.as_ref().ok_or(Refusal::LicenseNotFloating)?;
+        if !floating.can_borrow {
+            return Err(Refusal::LicenseBorrowNotAllowed);
+        }
+        let slot = self.borrowed_slot(floating, until, license.ends_at())?;
+        if self.slot(license, None, device_id).is_none() {
+            self.take(license, None, floating, device_id, slot)?;
+        }
+        Ok(self.borrow(license, None, floating, device_id, slot))
+    }
+
+    pub(super) fn borrow_feature(
+        &mut self,
+        license: &License,
+        feature: &Arc<Feature>,
+        device_id: u64,
+        until: Until,
+    ) -> Outcome {
+        let floating = feature.floating.as_ref().ok_or(Refusal::FeatureNotFloating)?;
+        if !floating.can_borrow {
+            return Err(Refusal::FeatureBorrowNotAllowed);
+        }
+        self.slot(license, Some(feature), device_id).ok_or(Refusal::FloatingFeatureDeviceNotInUse)?;
+        let ends_at = license.ends_at().into_iter().chain(feature.expiry_date).min();
+        let slot = self.borrowed_slot(floating, until, ends_at)?;
+        Ok(self.borrow(license, Some(feature), floating, device_id, slot))
+    }
+
+    /// The slot as it will be. What is asked for must lie within `max_borrow_time` and the right to use the license;
+    /// who asks for the longest gets the longest.
+    fn borrowed_slot(
+        &self,
+        floating: &Floating,
+        until: Until,
+        ends_at: Option<DateTime<Utc>>,
+    ) -> Result<Slot, Refusal> {
+        let longest = self.now + TimeDelta::hours(floating.max_borrow_time_hours.into());
+        let longest = ends_at.map_or(longest, |end| longest.min(end));
+        match until {
+            Until::Longest if longest > self.now => Ok(Slot { until: longest, borrowed: true }),
+            Until::At(until) if until > self.now && until <= longest => Ok(Slot { until, borrowed: true }),
+            _ => Err(Refusal::BorrowUntilNotValid),
+        }
+    }
+
+    fn borrow(
+        &mut self,
+        license: &License,
+        feature: Option<&Arc<Feature>>,
+        floating: &Floating,
+        device_id: u64,
+        slot: Slot,
+    ) -> Reply {
+        let plain = feature.map(Arc::as_ref);
+        self.hold(license, plain, device_id, slot);
+        self.note(EventKind::Borrowed { until: slot.until }, license, plain, device_id);
+        Reply::Borrow(Borrow {
+            borrowed_until: slot.until,
+            max_borrow_time_hours: floating.max_borrow_time_hours,
+            device_id,
+            license_id: license.id,
+            floating_in_use_devices: self.in_use(license, plain),
+            feature: feature.map(|feature| Arc::clone(&feature.code)),
+        })
+    }
+
+    pub(super) fn release_license(&mut self, license: &License, device_id: u64) -> Outcome {
+        license.floating.as_ref().ok_or(Refusal::LicenseNotFloating)?;
+        let slot = self.slot(license, None, device_id).ok_or(Refusal::LicenseSlotNotHeld)?;
+        self.free(license, None, device_id, slot, EventKind::SlotReleased);
+        Ok(Reply::Empty)
+    }
+
+    pub(super) fn release_feature(&mut self, license: &License, feature: &Feature, device_id: u64) -> Outcome {
+        feature.floating.as_ref().ok_or(Refusal::FeatureNotFloating)?;
+        let slot = self.slot(license, Some(feature), device_id).ok_or(Refusal::FloatingFeatureDeviceNotInUse)?;
+        self.free(license, Some(feature), device_id, slot, EventKind::SlotReleased);
+        Ok(Reply::Empty)
+    }
+
+    pub(super) fn check_feature(
+        &mut self,
+        subject: &Subject,
+        feature: &Arc<Feature>,
+        device_id: u64,
+        include_metadata_string: bool,
+    ) -> Outcome {
+        if let Some(floating) = &feature.floating {
+            subject.require_unexpired(self.now)?;
+            self.claim(&subject.license, Some(feature), floating, device_id)?;
+        }
+        let view = self.feature_view(&subject.license, feature, device_id);
+        Ok(Reply::Feature { license_id: subject.license.id, feature: view, include_metadata_string })
+    }
+
+    /// Frees every slot of the license and its features that the device holds, borrowed ones too.
+    pub(super) fn free_all(&mut self, license: &License, device_id: u64) {
+        let features = license.features.iter().map(|feature| Some(feature.as_ref()));
+        for feature in std::iter::once(None).chain(features) {
+            if let Some(slot) = self.slot(license, feature, device_id) {
+                self.free(license, feature, device_id, slot, EventKind::SlotReleased);
+            }
+        }
+    }
+
+    /// How many slots are taken.
+    pub(super) fn in_use(&mut self, license: &License, feature: Option<&Feature>) -> u64 {
+        self.free_expired(license, feature);
+        let pool = self.state.pools.get(&EntitlementId::of(license, feature));
+        pool.map_or(0, Pool::len) as u64
+    }
+
+    /// The slot that the device holds.
+    pub(super) fn slot(&mut self, license: &License, feature: Option<&Feature>, device_id: u64) -> Option<Slot> {
+        self.free_expired(license, feature);
+        self.state.pools.get(&EntitlementId::of(license, feature))?.slot(device_id)
+    }
+
+    fn free_expired(&mut self, license: &License, feature: Option<&Feature>) {
+        let pool = EntitlementId::of(license, feature);
+        while let Some((device_id, slot)) = self.state.pools.get(&pool).and_then(|pool| pool.expired(self.now)) {
+            self.free(license, feature, device_id, slot, EventKind::SlotExpired);
+        }
+    }
+
+    fn hold(&mut self, license: &License, feature: Option<&Feature>, device_id: u64, slot: Slot) {
+        self.record(Change::SlotHeld { pool: EntitlementId::of(license, feature), device_id, slot });
+    }
+
+    fn free(&mut self, license: &License, feature: Option<&Feature>, device_id: u64, slot: Slot, how: EventKind) {
+        self.record(Change::SlotFreed { pool: EntitlementId::of(license, feature), device_id });
+        if slot.borrowed {
+            self.note(EventKind::BorrowEnded, license, feature, device_id);
+        }
+        self.note(how, license, feature, device_id);
+    }
+}

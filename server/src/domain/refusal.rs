@@ -1,0 +1,219 @@
+//! Every way of saying no, in one table: code, HTTP status and the message printed in the seed of the endpoint.
+
+use std::borrow::Cow;
+
+/// Why a request is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "each is named after its code, and the table below says the rest")]
+pub enum Refusal {
+    NotFound(String),
+    InternalError,
+    // authorisation
+    MissingHeaders(String),
+    AuthorizationInvalidHeaders,
+    AuthorizationMissingParams(String),
+    HmacRequired,
+    DateHeaderDiff,
+    SignatureMismatch,
+    InvalidApiKey,
+    RevokedApiKey,
+    ReadOnlyApiKey,
+    ApiKeyProductNotAllowed,
+    // request
+    InvalidJson,
+    MissingParameters(String),
+    ValidationError(String),
+    // product
+    UnknownProduct,
+    DisabledProduct,
+    ArchivedProduct,
+    UnsupportedProductFeature,
+    // license
+    LicenseNotFound,
+    LicenseNotActive,
+    /// Shares the code of `LicenseNotActive`: none is documented.
+    LicenseNotStarted,
+    /// Shares the code of `LicenseNotActive`: none is documented.
+    VirtualMachineRefused,
+    LicenseNotEnabled,
+    LicenseExpired,
+    TrialExpired,
+    LicenseActivatedMaxTimes,
+    LicenseTransferredMaxTimes,
+    LicenseUserActivatedMaxTimes,
+    CustomerAccountNotFound,
+    CustomerAccountIdMismatch,
+    // device
+    DeviceNotFound,
+    Blacklisted,
+    // floating
+    FloatingNotAvailable,
+    /// Shares the code of `FloatingNotAvailable`: none is documented.
+    LicenseNotFloating,
+    /// Shares the code of `FloatingNotAvailable`: the only candidate that the endpoint's page lists.
+    LicenseSlotNotHeld,
+    LicenseBorrowNotAllowed,
+    FeatureBorrowNotAllowed,
+    BorrowUntilNotValid,
+    FeatureNotFloating,
+    FloatingFeatureDeviceNotInUse,
+    InvalidLicenseFeatureCode(String),
+    // consumption
+    LicenseNotConsumption,
+    LicenseNotEnoughConsumptions,
+    FeatureNotEnoughConsumptions,
+    NegativeConsumptionsNotAllowed,
+}
+
+/// Where a seed words a message in its own way: (operation, code, message).
+const WORDED_OTHERWISE: &[(&str, &str, &str)] = &[
+    ("check_feature", "floating_not_available", "No available slots for floating license."),
+    ("borrow_feature", "device_not_found", "License feature device not found."),
+    ("borrow_feature", "floating_feature_device_not_in_use", "License feature device is not in use."),
+    ("borrow_feature", "feature_not_floating", "License feature is not a floating feature."),
+];
+
+impl Refusal {
+    /// HTTP status, code and message.
+    fn row(&self) -> (u16, &'static str, Cow<'_, str>) {
+        use Refusal::*;
+        let (status, code, message) = match self {
+            NotFound(message) => return (404, "not_found", message.into()),
+            InternalError => (503, "internal_error", "The server could not keep the result; ask again in a while"),
+            MissingHeaders(names) => {
+                return (400, "missing_headers", format!("Some headers are missing: {names}").into());
+            }
+            AuthorizationInvalidHeaders => (
+                400,
+                "authorization_invalid_headers",
+                "The Authorization header can't be read; send algorithm=\"hmac-sha256\", headers=\"date\", signature=\"…\", apikey=\"…\"",
+            ),
+            AuthorizationMissingParams(names) => {
+                let message = format!("Some parameters are missing in the Authorization header: {names}");
+                return (400, "authorization_missing_params", message.into());
+            }
+            HmacRequired => {
+                (400, "hmac_required", "Authorize by API key, with algorithm=\"hmac-sha256\" and headers=\"date\"")
+            }
+            DateHeaderDiff => {
+                (400, "date_header_diff", "The Date header is more than 15 minutes from now; set the clock right")
+            }
+            SignatureMismatch => {
+                (400, "signature_mismatch", "The signature does not match; check the shared key and the Date signed")
+            }
+            InvalidApiKey => (400, "invalid_api_key", "The API key is not known; check it"),
+            RevokedApiKey => (400, "revoked_api_key", "The API key is revoked; use another one"),
+            ReadOnlyApiKey => (400, "read_only_api_key", "The API key may only read; use another one for this call"),
+            ApiKeyProductNotAllowed => {
+                (400, "api_key_product_not_allowed", "The API key may not activate this product; use another one")
+            }
+            InvalidJson => (400, "invalid_json", "The body is not valid JSON; send an object in UTF-8"),
+            MissingParameters(names) => {
+                let message = format!("Some parameters are missing in the request: {names}.");
+                return (400, "missing_parameters", message.into());
+            }
+            ValidationError(message) => return (400, "validation_error", message.into()),
+            UnknownProduct => (400, "unknown_product", "Provided product was not found"),
+            DisabledProduct => (400, "disabled_product", "The product is disabled"),
+            ArchivedProduct => (400, "archived_product", "The product is archived"),
+            UnsupportedProductFeature => (
+                400,
+                "unsupported_product_feature",
+                "One or more of requested product features do not exists or they are not enabled on the product",
+            ),
+            LicenseNotFound => (400, "license_not_found", "License with the provided license user not found"),
+            LicenseNotActive => (400, "license_not_active", "The license is not active"),
+            LicenseNotStarted => (400, "license_not_active", "The license is not active before its start date"),
+            VirtualMachineRefused => {
+                (400, "license_not_active", "The license is not active in a virtual machine; use a physical one")
+            }
+            LicenseNotEnabled => (400, "license_not_enabled", "The license is not enabled"),
+            LicenseExpired => (400, "license_expired", "The license has expired"),
+            TrialExpired => (400, "trial_expired", "The trial has expired"),
+            LicenseActivatedMaxTimes => {
+                (400, "license_activated_max_times", "The license is active on as many devices as it allows")
+            }
+            LicenseTransferredMaxTimes => {
+                (400, "license_transferred_max_times", "The license has moved to another device as often as it allows")
+            }
+            LicenseUserActivatedMaxTimes => {
+                (400, "licenseUserActivatedMaxTimes", "The license user is active on as many devices as he may use")
+            }
+            CustomerAccountNotFound => {
+                (400, "customer_account_not_found", "Customer account with the provided code not found")
+            }
+            CustomerAccountIdMismatch => {
+                (400, "customer_account_id_mismatch", "The license belongs to another customer account")
+            }
+            DeviceNotFound => (400, "device_not_found", "An active device matching the hardware_id not found"),
+            Blacklisted => (400, "blacklisted", "This device is blacklisted"),
+            FloatingNotAvailable => (400, "floating_not_available", "No available slots for floating license"),
+            LicenseNotFloating => (400, "floating_not_available", "The license is not a floating license"),
+            LicenseSlotNotHeld => (400, "floating_not_available", "The device holds no slot of the floating license"),
+            LicenseBorrowNotAllowed => (400, "license_borrow_not_allowed", "License does not allow borrowing"),
+            FeatureBorrowNotAllowed => (400, "feature_borrow_not_allowed", "License feature does not allow borrowing"),
+            BorrowUntilNotValid => (400, "borrow_until_not_valid", "Borrow until field is not valid"),
+            FeatureNotFloating => (400, "feature_not_floating", "License feature is not floating cloud feature."),
+            FloatingFeatureDeviceNotInUse => {
+                (400, "floating_feature_device_not_in_use", "Floating feature device is not in use")
+            }
+            InvalidLicenseFeatureCode(code) => {
+                let message = format!("License feature code: {code} is invalid or not assigned to the license.");
+                return (400, "invalid_license_feature_code", message.into());
+            }
+            LicenseNotConsumption => (400, "license_not_consumption", "The license is not of type consumption"),
+            LicenseNotEnoughConsumptions => (400, "license_not_enough_consumptions", "Not enough consumptions left"),
+            FeatureNotEnoughConsumptions => (400, "feature_not_enough_consumptions", "Not enough consumptions left"),
+            NegativeConsumptionsNotAllowed => {
+                (400, "negative_consumptions_not_allowed", "Negative consumptions not allowed")
+            }
+        };
+        (status, code, message.into())
+    }
+
+    /// The HTTP status.
+    pub fn status(&self) -> u16 {
+        self.row().0
+    }
+
+    /// What clients go by.
+    pub fn code(&self) -> &'static str {
+        self.row().1
+    }
+
+    /// What people read, as the seed of the operation words it.
+    pub fn message(&self, operation: &str) -> String {
+        let (_, code, message) = self.row();
+        if let Some((.., worded)) = WORDED_OTHERWISE.iter().find(|row| (row.0, row.1) == (operation, code)) {
+            return (*worded).to_owned();
+        }
+        let message = message.into_owned();
+        // The seed of this one ends every message in a full stop.
+        if operation == "borrow_feature" && !message.ends_with('.') { message + "." } else { message }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_are_those_of_the_seed_of_the_endpoint() {
+        let code = || Refusal::InvalidLicenseFeatureCode("RENDER".to_owned());
+        for (operation, refusal, message) in [
+            ("borrow_license", Refusal::UnknownProduct, "Provided product was not found"),
+            ("borrow_feature", Refusal::UnknownProduct, "Provided product was not found."),
+            ("borrow_feature", Refusal::DeviceNotFound, "License feature device not found."),
+            ("release_feature", Refusal::DeviceNotFound, "An active device matching the hardware_id not found"),
+            ("borrow_license", Refusal::FloatingNotAvailable, "No available slots for floating license"),
+            ("check_feature", Refusal::FloatingNotAvailable, "No available slots for floating license."),
+            ("borrow_feature", Refusal::FeatureNotFloating, "License feature is not a floating feature."),
+            ("release_feature", Refusal::FeatureNotFloating, "License feature is not floating cloud feature."),
+            ("borrow_feature", Refusal::FloatingFeatureDeviceNotInUse, "License feature device is not in use."),
+            ("release_feature", Refusal::FloatingFeatureDeviceNotInUse, "Floating feature device is not in use"),
+            ("check_feature", code(), "License feature code: RENDER is invalid or not assigned to the license."),
+        ] {
+            assert_eq!(refusal.message(operation), message, "{operation}");
+        }
+    }
+}

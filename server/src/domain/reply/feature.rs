@@ -1,0 +1,196 @@
+//! Features and consumption.
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::{Company, Iso};
+use crate::catalogue::{Consumption, Feature, Floating, License, Overages, Period};
+use crate::domain::view::FeatureView;
+
+#[derive(Serialize)]
+pub(super) struct CheckFeatureBody<'a> {
+    license_id: u64,
+    #[serde(flatten)]
+    feature: FeatureBody<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata_string: Option<String>,
+    company: Company,
+}
+
+#[derive(Serialize)]
+pub(super) struct FeatureBody<'a> {
+    id: u64,
+    code: &'a str,
+    name: &'a str,
+    feature_type: &'static str,
+    expiry_date: Option<Iso>,
+    is_expired: bool,
+    metadata: &'a Map<String, Value>,
+    #[serde(flatten)]
+    limits: Option<FeatureLimits>,
+    is_floating: bool,
+    is_floating_cloud: bool,
+    #[serde(flatten)]
+    floating: Option<FeatureFloating>,
+}
+
+/// As [`Limits`], but the reference calls the first one in the singular here.
+#[derive(Serialize)]
+struct FeatureLimits {
+    max_consumption: i64,
+    #[serde(flatten)]
+    limits: LimitsRest,
+}
+
+#[derive(Serialize)]
+struct FeatureFloating {
+    floating_timeout: u32,
+    floating_users: u32,
+    floating_in_use_devices: u64,
+    can_borrow: bool,
+    is_borrowed: bool,
+    borrowed_until: Option<Iso>,
+    max_borrow_time: u32,
+}
+
+impl<'a> FeatureBody<'a> {
+    pub(super) fn new(view: &'a FeatureView) -> FeatureBody<'a> {
+        let feature = &view.feature;
+        let limits = |consumption: &Consumption| FeatureLimits {
+            max_consumption: consumption.max,
+            limits: LimitsRest::new(consumption, consumption.overages, view.total_consumptions),
+        };
+        let floating = |floating: &Floating| FeatureFloating {
+            floating_timeout: floating.timeout_minutes,
+            floating_users: floating.users,
+            floating_in_use_devices: view.seat.in_use,
+            can_borrow: floating.can_borrow,
+            is_borrowed: view.seat.borrowed_until.is_some(),
+            borrowed_until: view.seat.borrowed_until.map(Iso),
+            max_borrow_time: floating.max_borrow_time_hours,
+        };
+        FeatureBody {
+            id: feature.id,
+            code: &feature.code,
+            name: &feature.name,
+            feature_type: if feature.consumption.is_some() { "consumption" } else { "activation" },
+            expiry_date: feature.expiry_date.map(Iso),
+            is_expired: view.is_expired,
+            metadata: &feature.metadata,
+            limits: feature.consumption.as_ref().map(limits),
+            is_floating: false,
+            is_floating_cloud: feature.floating.is_some(),
+            floating: feature.floating.as_ref().map(floating),
+        }
+    }
+}
+
+/// The state of a consumption total.
+#[derive(Serialize)]
+struct Limits {
+    max_consumptions: i64,
+    #[serde(flatten)]
+    rest: LimitsRest,
+}
+
+#[derive(Serialize)]
+struct LimitsRest {
+    total_consumptions: i64,
+    allow_unlimited_consumptions: bool,
+    allow_negative_consumptions: bool,
+    allow_overages: bool,
+    max_overages: i64,
+    reset_consumption: bool,
+    consumption_period: Option<&'static str>,
+}
+
+impl Limits {
+    fn new(consumption: &Consumption, overages: Overages, total_consumptions: i64) -> Limits {
+        let rest = LimitsRest::new(consumption, overages, total_consumptions);
+        Limits { max_consumptions: consumption.max, rest }
+    }
+}
+
+impl LimitsRest {
+    fn new(consumption: &Consumption, overages: Overages, total_consumptions: i64) -> LimitsRest {
+        LimitsRest {
+            total_consumptions,
+            allow_unlimited_consumptions: consumption.unlimited,
+            allow_negative_consumptions: consumption.allow_negative,
+            allow_overages: overages.allowed,
+            max_overages: overages.max,
+            reset_consumption: consumption.period.is_some(),
+            consumption_period: consumption.period.map(Period::as_str),
+        }
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct ConsumptionBody {
+    id: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    license_id: Option<u64>,
+    #[serde(flatten)]
+    limits: Option<Limits>,
+    #[serde(flatten)]
+    floats: Option<Floats>,
+    company: Company,
+}
+
+#[derive(Serialize)]
+struct Floats {
+    is_floating: bool,
+    is_floating_cloud: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    floating_timeout: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    floating_users: Option<u32>,
+}
+
+impl<'a> CheckFeatureBody<'a> {
+    pub(super) fn new(
+        license_id: u64,
+        view: &'a FeatureView,
+        include_metadata_string: bool,
+        company: Company,
+    ) -> CheckFeatureBody<'a> {
+        let feature = FeatureBody::new(view);
+        let metadata_string =
+            include_metadata_string.then(|| serde_json::to_string(feature.metadata).unwrap_or_default());
+        CheckFeatureBody { license_id, feature, metadata_string, company }
+    }
+}
+
+impl ConsumptionBody {
+    pub(super) fn of_license(
+        license: &License,
+        overages: Overages,
+        total_consumptions: i64,
+        company: Company,
+    ) -> ConsumptionBody {
+        let limits = license.consumption.as_ref().map(|terms| Limits::new(terms, overages, total_consumptions));
+        ConsumptionBody { id: license.id, license_id: None, limits, floats: None, company }
+    }
+
+    pub(super) fn of_feature(
+        license_id: u64,
+        feature: &Feature,
+        total_consumptions: i64,
+        company: Company,
+    ) -> ConsumptionBody {
+        let limits = feature.consumption.as_ref().map(|terms| Limits::new(terms, terms.overages, total_consumptions));
+        let floats = Some(Floats::new(feature));
+        ConsumptionBody { id: feature.id, license_id: Some(license_id), limits, floats, company }
+    }
+}
+
+impl Floats {
+    fn new(feature: &Feature) -> Floats {
+        Floats {
+            is_floating: false,
+            is_floating_cloud: feature.floating.is_some(),
+            floating_timeout: feature.floating.map(|floating| floating.timeout_minutes),
+            floating_users: feature.floating.map(|floating| floating.users),
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! The license object: the reply of activation and check.
+
+use std::io;
+
+use floatlease::model::v1_text;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::feature::FeatureBody;
+use super::product::{ProductBody, ProductPart};
+use super::{Company, Iso};
+use crate::catalogue::{CustomField, Customer, Holder, LicenseType};
+use crate::domain::view::{LicenseView, UserView};
+
+#[derive(Serialize)]
+pub(super) struct LicenseBody<'a> {
+    id: u64,
+    #[serde(flatten)]
+    activation: Option<ActivationPart<'a>>,
+    allow_grace_period: bool,
+    allow_offline_activation: bool,
+    allow_overages: bool,
+    allow_unlimited_activations: bool,
+    can_borrow: bool,
+    enable_maintenance_period: bool,
+    floating_timeout: u32,
+    floating_users: u32,
+    floating_in_use_devices: u64,
+    grace_period: u32,
+    is_air_gapped: bool,
+    is_floating: bool,
+    is_floating_cloud: bool,
+    is_hardware_key_auth: bool,
+    is_trial: bool,
+    license_active: bool,
+    license_enabled: bool,
+    license_key: Option<&'a str>,
+    license_template_id: Option<u64>,
+    license_type: &'static str,
+    maintenance_period: Option<Iso>,
+    max_activations: u64,
+    max_borrow_time: u32,
+    max_license_users: usize,
+    max_overages: i64,
+    max_transfers: u64,
+    order_store_id: &'a str,
+    prevent_vm: bool,
+    start_date: Option<Iso>,
+    times_activated: u64,
+    transfer_count: u64,
+    validity_period: Option<Iso>,
+    metadata: &'a Map<String, Value>,
+    custom_fields: &'a [CustomField],
+    product_features: Vec<FeatureBody<'a>>,
+    customer: &'a Customer,
+    company: Company,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<UserBody<'a>>,
+    #[serde(flatten)]
+    consumption: Option<LicenseConsumption>,
+    product_details: ProductBody<'a>,
+    is_expired: bool,
+    device_id: u64,
+    is_borrowed: bool,
+    borrowed_until: Option<Iso>,
+    version: &'a str,
+    #[serde(flatten)]
+    installation: Installation,
+    license_signature: String,
+}
+
+/// What only an activation's reply carries.
+#[derive(Serialize)]
+pub(super) struct ActivationPart<'a> {
+    request: &'static str,
+    active: bool,
+    hardware_id: &'a str,
+    variables: Vec<VariableBody<'a>>,
+}
+
+/// What only a license of type consumption carries. Its overages are among the members that all carry.
+#[derive(Serialize)]
+struct LicenseConsumption {
+    max_consumptions: i64,
+    total_consumptions: i64,
+    allow_unlimited_consumptions: bool,
+    allow_negative_consumptions: bool,
+    reset_consumption: bool,
+    consumption_period: Option<&'static str>,
+}
+
+/// The members of the newest version besides its number: this server hosts no installation files.
+#[derive(Serialize)]
+struct Installation {
+    installation_file: &'static str,
+    release_date: Option<Iso>,
+    hash_md5: &'static str,
+    requires_version: Option<&'static str>,
+    environment: &'static str,
+    eula_link: &'static str,
+    release_notes_link: &'static str,
+    size: Option<u64>,
+    channel: &'static str,
+}
+
+impl<'a> ActivationPart<'a> {
+    pub(super) fn new(view: &'a LicenseView) -> ActivationPart<'a> {
+        let variables = view.variables.iter().map(|variable| VariableBody {
+            variable: &variable.name,
+            value: &variable.value,
+            device_id: view.device_id,
+            created_at: Iso(variable.created_at),
+        });
+        ActivationPart {
+            request: "activation",
+            active: true,
+            hardware_id: &view.hardware_id,
+            variables: variables.collect(),
+        }
+    }
+}
+
+impl<'a> LicenseBody<'a> {
+    pub(super) fn new(
+        view: &'a LicenseView,
+        company: Company,
+        activation: Option<ActivationPart<'a>>,
+        sign: impl Fn(&str) -> io::Result<String>,
+    ) -> io::Result<LicenseBody<'a>> {
+        let license = &*view.license;
+        let product = &*license.product;
+        let floating = license.floating.as_ref();
+        let validity_period = license.validity_period.map(Iso);
+        let validity = validity_period.map(Iso::text);
+        let product_part = activation.is_some().then(|| ProductPart::new(product, company.id));
+        Ok(LicenseBody {
+            id: license.id,
+            allow_grace_period: license.grace_period_hours > 0,
+            allow_offline_activation: false,
+            allow_overages: view.overages.allowed,
+            allow_unlimited_activations: license.allow_unlimited_activations,
+            can_borrow: floating.is_some_and(|floating| floating.can_borrow),
+            enable_maintenance_period: license.maintenance_period.is_some(),
+            floating_timeout: floating.map_or(product.floating_timeout_minutes, |floating| floating.timeout_minutes),
+            floating_users: floating.map_or(0, |floating| floating.users),
+            floating_in_use_devices: view.seat.in_use,
+            grace_period: license.grace_period_hours,
+            is_air_gapped: false,
+            is_floating: false,
+            is_floating_cloud: floating.is_some(),
+            is_hardware_key_auth: false,
+            is_trial: license.is_trial,
+            license_active: license.active,
+            license_enabled: license.enabled,
+            license_key: match &license.holder {
+                Holder::Key(key) => Some(key),
+                Holder::Users(_) => None,
+            },
+            license_template_id: None,
+            license_type: LicenseType::as_str(license.license_type),
+            maintenance_period: license.maintenance_period.map(Iso),
+            max_activations: license.max_activations,
+            max_borrow_time: floating.map_or(0, |floating| floating.max_borrow_time_hours),
+            max_license_users: match &license.holder {
+                Holder::Key(_) => 1,
+                Holder::Users(users) => users.len(),
+            },
+            max_overages: view.overages.max,
+            max_transfers: license.max_transfers,
+            order_store_id: &license.order_store_id,
+            prevent_vm: license.prevent_vm,
+            start_date: license.start_date.map(Iso),
+            times_activated: view.times_activated,
+            transfer_count: view.transfer_count,
+            metadata: &license.metadata,
+            custom_fields: &license.custom_fields,
+            product_features: view.features.iter().map(FeatureBody::new).collect(),
+            customer: &license.customer,
+            company,
+            user: view.user.as_ref().map(UserBody::new),
+            consumption: license.consumption.as_ref().map(|consumption| LicenseConsumption {
+                max_consumptions: consumption.max,
+                total_consumptions: view.total_consumptions,
+                allow_unlimited_consumptions: consumption.unlimited,
+                allow_negative_consumptions: consumption.allow_negative,
+                reset_consumption: consumption.period.is_some(),
+                consumption_period: consumption.period.map(|period| period.as_str()),
+            }),
+            product_details: ProductBody::new(product, product_part),
+            is_expired: view.is_expired,
+            device_id: view.device_id,
+            is_borrowed: view.seat.borrowed_until.is_some(),
+            borrowed_until: view.seat.borrowed_until.map(Iso),
+            version: &product.version,
+            installation: Installation {
+                installation_file: "",
+                release_date: None,
+                hash_md5: "",
+                requires_version: None,
+                environment: "",
+                eula_link: "",
+                release_notes_link: "",
+                size: None,
+                channel: "",
+            },
+            license_signature: sign(&v1_text(&view.hardware_id, &view.auth, validity.as_deref()))?,
+            validity_period,
+            activation,
+        })
+    }
+}
+
+#[derive(Serialize)]
+struct VariableBody<'a> {
+    variable: &'a str,
+    value: &'a str,
+    device_id: u64,
+    created_at: Iso,
+}
+
+#[derive(Serialize)]
+struct UserBody<'a> {
+    id: u64,
+    email: &'a str,
+    first_name: &'a str,
+    last_name: &'a str,
+    phone_number: &'a str,
+    is_initial_password: bool,
+    max_activations: u64,
+    allow_unlimited_activations: bool,
+    total_activations: u64,
+}
+
+impl<'a> UserBody<'a> {
+    fn new(view: &'a UserView) -> UserBody<'a> {
+        let user = &view.user;
+        UserBody {
+            id: user.id,
+            email: &user.email,
+            first_name: &user.first_name,
+            last_name: &user.last_name,
+            phone_number: &user.phone_number,
+            is_initial_password: user.is_initial_password,
+            max_activations: user.max_activations,
+            allow_unlimited_activations: user.allow_unlimited_activations,
+            total_activations: view.total_activations,
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! Replies as JSON. The order of the fields is the order on the wire.
+//!
+//! Compact, and of such values that JavaScript would write the same bytes: some clients verify those instead of ours.
+
+mod feature;
+mod license;
+mod product;
+
+use std::io;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use floatlease::model::format_time;
+use serde::{Serialize, Serializer};
+
+use super::view::{FeatureView, LicenseView};
+use crate::catalogue::{Catalogue, Feature, License, Overages};
+use feature::{CheckFeatureBody, ConsumptionBody};
+use license::{ActivationPart, LicenseBody};
+pub use product::product_details;
+
+/// What a command was answered, before it is JSON.
+#[derive(Debug, Clone)]
+#[allow(missing_docs, reason = "each is the reply of the operation it is named after")]
+pub enum Reply {
+    Empty,
+    Text(&'static str),
+    License(Box<LicenseView>),
+    Activation(Box<LicenseView>),
+    Borrow(Borrow),
+    Feature { license_id: u64, feature: FeatureView, include_metadata_string: bool },
+    Consumption { license: Arc<License>, total_consumptions: i64, overages: Overages },
+    FeatureConsumption { license_id: u64, feature: Arc<Feature>, total_consumptions: i64 },
+}
+
+/// What a borrow was answered.
+#[derive(Debug, Clone)]
+pub struct Borrow {
+    /// The slot is the device's until then.
+    pub borrowed_until: DateTime<Utc>,
+    /// The most that could be had.
+    pub max_borrow_time_hours: u32,
+    /// Whose slot.
+    pub device_id: u64,
+    /// Of what.
+    pub license_id: u64,
+    /// How many are taken.
+    pub floating_in_use_devices: u64,
+    /// Of which feature, if it is one's.
+    pub feature: Option<Arc<str>>,
+}
+
+/// A reply as it goes out.
+#[derive(Debug)]
+pub enum Body {
+    /// Nothing.
+    Empty,
+    /// A bare text.
+    Text(&'static str),
+    /// JSON, to be signed.
+    Json(Vec<u8>),
+}
+
+impl Reply {
+    /// The body, with `sign` for the v1 signature inside.
+    ///
+    /// # Errors
+    /// It can't be signed; everything here has a JSON form.
+    pub fn body(&self, catalogue: &Catalogue, sign: impl Fn(&str) -> io::Result<String>) -> io::Result<Body> {
+        let company = Company { id: catalogue.company_id };
+        let json = match self {
+            Reply::Empty => return Ok(Body::Empty),
+            Reply::Text(text) => return Ok(Body::Text(text)),
+            Reply::License(view) => serde_json::to_vec(&LicenseBody::new(view, company, None, sign)?),
+            Reply::Activation(view) => {
+                serde_json::to_vec(&LicenseBody::new(view, company, Some(ActivationPart::new(view)), sign)?)
+            }
+            Reply::Borrow(borrow) => serde_json::to_vec(&BorrowBody {
+                borrowed_until: Iso(borrow.borrowed_until),
+                max_borrow_time: borrow.max_borrow_time_hours,
+                device_id: borrow.device_id,
+                license_id: borrow.license_id,
+                floating_in_use_devices: borrow.floating_in_use_devices,
+                feature: borrow.feature.as_deref(),
+                company,
+            }),
+            Reply::Feature { license_id, feature, include_metadata_string } => {
+                serde_json::to_vec(&CheckFeatureBody::new(*license_id, feature, *include_metadata_string, company))
+            }
+            Reply::Consumption { license, total_consumptions, overages } => {
+                serde_json::to_vec(&ConsumptionBody::of_license(license, *overages, *total_consumptions, company))
+            }
+            Reply::FeatureConsumption { license_id, feature, total_consumptions } => {
+                serde_json::to_vec(&ConsumptionBody::of_feature(*license_id, feature, *total_consumptions, company))
+            }
+        };
+        Ok(Body::Json(json?))
+    }
+}
+
+/// A time as the API writes it.
+#[derive(Clone, Copy)]
+struct Iso(DateTime<Utc>);
+
+impl Iso {
+    fn text(self) -> String {
+        format_time(self.0)
+    }
+}
+
+impl Serialize for Iso {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.text())
+    }
+}
+
+#[derive(Clone, Copy, Serialize)]
+struct Company {
+    id: u64,
+}
+
+#[derive(Serialize)]
+struct BorrowBody<'a> {
+    borrowed_until: Iso,
+    max_borrow_time: u32,
+    device_id: u64,
+    license_id: u64,
+    floating_in_use_devices: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    feature: Option<&'a str>,
+    company: Company,
+}

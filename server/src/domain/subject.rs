@@ -1,0 +1,97 @@
+//! Who asks: from a product code and a credential to a license, and whether that can be used at all.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use super::{Action, Command, Credential, Refusal, Token};
+use crate::catalogue::{Catalogue, License, ProductStatus, User};
+
+/// The license a command is about, and the user it comes from.
+#[derive(Debug, Clone)]
+pub(super) struct Subject {
+    pub(super) license: Arc<License>,
+    pub(super) user: Option<Arc<User>>,
+}
+
+impl Subject {
+    /// Product first, then license.
+    pub(super) fn find(catalogue: &Catalogue, command: &Command) -> Result<Subject, Refusal> {
+        let product = catalogue.product(&command.product).ok_or(Refusal::UnknownProduct)?;
+        match product.status {
+            ProductStatus::Enabled => {}
+            ProductStatus::Disabled => return Err(Refusal::DisabledProduct),
+            ProductStatus::Archived => return Err(Refusal::ArchivedProduct),
+        }
+        match &command.credential {
+            Credential::Key(key) => {
+                let license = catalogue.license_with_key(&product.code, key).filter(|license| wanted(command, license));
+                let license = license.cloned().ok_or(Refusal::LicenseNotFound)?;
+                Ok(Subject { license, user: None })
+            }
+            Credential::User { username, password } => {
+                let subject = Subject::of_user(catalogue, command, username)?;
+                let knows = |user: &Arc<User>| password.as_ref().is_none_or(|password| user.has_password(password));
+                if subject.user.as_ref().is_some_and(knows) { Ok(subject) } else { Err(Refusal::LicenseNotFound) }
+            }
+            Credential::Token { token, customer_account_code } => {
+                let account = catalogue.customer_account(customer_account_code);
+                let account = account.ok_or(Refusal::CustomerAccountNotFound)?;
+                let username = match token {
+                    Token::IdToken(token) => account.id_tokens.get(token),
+                    Token::Code(code) => account.codes.get(code),
+                };
+                let username = username.ok_or(Refusal::LicenseNotFound)?;
+                let subject = Subject::of_user(catalogue, command, username)?;
+                let owner = subject.license.customer.customer_account.as_ref();
+                if owner.is_some_and(|owner| owner.id == account.label.id) {
+                    Ok(subject)
+                } else {
+                    Err(Refusal::CustomerAccountIdMismatch)
+                }
+            }
+        }
+    }
+
+    fn of_user(catalogue: &Catalogue, command: &Command, username: &str) -> Result<Subject, Refusal> {
+        let mut licenses = catalogue.licenses_of_user(&command.product, username);
+        let license = licenses.find(|license| wanted(command, license)).ok_or(Refusal::LicenseNotFound)?;
+        Ok(Subject { license: Arc::clone(license), user: license.user(username).cloned() })
+    }
+
+    /// Whether the license's state allows the action.
+    pub(super) fn require_usable(&self, command: &Command, now: DateTime<Utc>) -> Result<(), Refusal> {
+        let license = &self.license;
+        if !license.active {
+            return Err(Refusal::LicenseNotActive);
+        }
+        if license.start_date.is_some_and(|start| now < start) {
+            return Err(Refusal::LicenseNotStarted);
+        }
+        if command.is_vm && license.prevent_vm {
+            return Err(Refusal::VirtualMachineRefused);
+        }
+        if !license.enabled {
+            return Err(Refusal::LicenseNotEnabled);
+        }
+        let needs_validity = match command.action {
+            Action::Activate { .. } | Action::BorrowLicense(_) | Action::BorrowFeature { .. } => true,
+            Action::CheckLicense { .. } => license.floating.is_some(),
+            _ => false,
+        };
+        if needs_validity { self.require_unexpired(now) } else { Ok(()) }
+    }
+
+    /// Whether the license still runs.
+    pub(super) fn require_unexpired(&self, now: DateTime<Utc>) -> Result<(), Refusal> {
+        match (self.license.is_expired(now), self.license.is_trial) {
+            (false, _) => Ok(()),
+            (true, false) => Err(Refusal::LicenseExpired),
+            (true, true) => Err(Refusal::TrialExpired),
+        }
+    }
+}
+
+fn wanted(command: &Command, license: &License) -> bool {
+    command.license_id.is_none_or(|id| id == license.id)
+}

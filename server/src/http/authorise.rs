@@ -1,0 +1,85 @@
+//! Authorisation of a request by `Date` and `Authorization`. The MAC covers the date only: that is the protocol.
+
+use std::collections::HashMap;
+
+use axum::http::{HeaderMap, header};
+use chrono::{DateTime, TimeDelta, Utc};
+use floatlease::model::parse_http_date;
+use floatlease::operations::{Method, Operation};
+use floatlease::sign::is_signature;
+
+use crate::catalogue::{ApiKey, Catalogue};
+use crate::domain::Refusal;
+
+/// How far a request's `Date` may be from now, either way.
+const WINDOW: TimeDelta = TimeDelta::minutes(15);
+const PARAMETERS: [&str; 4] = ["algorithm", "headers", "signature", "apikey"];
+
+/// The API key that the request proves to know; `now` is real time, not licence time.
+pub(super) fn authorise<'c>(
+    catalogue: &'c Catalogue,
+    operation: &Operation,
+    headers: &HeaderMap,
+    now: DateTime<Utc>,
+) -> Result<&'c ApiKey, Refusal> {
+    let wanted = [("Date", header::DATE), ("Authorization", header::AUTHORIZATION)];
+    let missing = wanted.iter().filter(|(_, name)| !headers.contains_key(name)).map(|(title, _)| *title);
+    let missing: Vec<&str> = missing.collect();
+    if !missing.is_empty() {
+        return Err(Refusal::MissingHeaders(missing.join(", ")));
+    }
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let authorization = text(header::AUTHORIZATION).ok_or(Refusal::AuthorizationInvalidHeaders)?;
+    if scheme(authorization) == Some("bearer".to_owned()) {
+        return Err(Refusal::HmacRequired);
+    }
+    let given = parameters(authorization).ok_or(Refusal::AuthorizationInvalidHeaders)?;
+    let missing: Vec<&str> = PARAMETERS.into_iter().filter(|name| !given.contains_key(*name)).collect();
+    if !missing.is_empty() {
+        return Err(Refusal::AuthorizationMissingParams(missing.join(", ")));
+    }
+    let parameter = |name| given.get(name).copied().unwrap_or_default();
+    if !parameter("algorithm").eq_ignore_ascii_case("hmac-sha256") || !parameter("headers").eq_ignore_ascii_case("date")
+    {
+        return Err(Refusal::HmacRequired);
+    }
+    let date = text(header::DATE).unwrap_or_default();
+    let sent_at = parse_http_date(date).ok_or(Refusal::DateHeaderDiff)?;
+    if (now - sent_at).abs() > WINDOW {
+        return Err(Refusal::DateHeaderDiff);
+    }
+    let api_key = catalogue.api_key(parameter("apikey")).ok_or(Refusal::InvalidApiKey)?;
+    if !is_signature(&api_key.shared_key, date.trim(), parameter("signature")) {
+        return Err(Refusal::SignatureMismatch);
+    }
+    if api_key.revoked {
+        return Err(Refusal::RevokedApiKey);
+    }
+    if api_key.read_only && operation.method == Method::Post {
+        return Err(Refusal::ReadOnlyApiKey);
+    }
+    Ok(api_key)
+}
+
+/// Whether the key may be used for this product: it matters on activation only.
+pub(super) fn require_product(api_key: &ApiKey, operation: &Operation, product: &str) -> Result<(), Refusal> {
+    let allowed = api_key.products.as_ref().is_none_or(|products| products.iter().any(|code| code == product));
+    if allowed || operation.name != "activate_license" { Ok(()) } else { Err(Refusal::ApiKeyProductNotAllowed) }
+}
+
+fn scheme(authorization: &str) -> Option<String> {
+    let (scheme, _) = authorization.trim().split_once(' ')?;
+    Some(scheme.to_ascii_lowercase())
+}
+
+/// `name="value"` with commas between, with or without spaces; names without case.
+fn parameters(authorization: &str) -> Option<HashMap<String, &str>> {
+    authorization
+        .split(',')
+        .filter(|part| !part.trim().is_empty())
+        .map(|part| {
+            let (name, value) = part.split_once('=')?;
+            Some((name.trim().to_ascii_lowercase(), value.trim().trim_matches('"')))
+        })
+        .collect()
+}

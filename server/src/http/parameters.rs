@@ -1,0 +1,220 @@
+//! From a query or a body to a [`Command`], checked against the table of operations that clients are checked against.
+
+use floatlease::model::parse_time;
+use floatlease::operations::{Auth, Kind, Method, Operation};
+use serde_json::{Map, Value};
+
+use crate::domain::{Action, Command, Credential, Refusal, Token, Until};
+
+/// The two `event`s of consumption; which one it is only matters to an activity log that this server has not.
+const CONSUMPTION_EVENTS: [&str; 2] = ["consumption_add", "offline_floating_consumptions_sync"];
+
+/// The parameters of a request, each of the type that its operation says.
+#[derive(Debug)]
+pub(super) struct Parameters(Map<String, Value>);
+
+impl Parameters {
+    /// Takes them from where the operation has them.
+    pub(super) fn read(operation: &Operation, query: &str, body: &[u8]) -> Result<Parameters, Refusal> {
+        let given = match operation.method {
+            Method::Get => form_urlencoded::parse(query.as_bytes())
+                .map(|(name, value)| (name.into_owned(), Value::String(value.into_owned())))
+                .collect(),
+            Method::Post if body.trim_ascii().is_empty() => Map::new(),
+            Method::Post => match serde_json::from_slice(body).map_err(|_| Refusal::InvalidJson)? {
+                Value::Object(given) => given,
+                _ => return Err(Refusal::ValidationError("The body must be a JSON object.".to_owned())),
+            },
+        };
+        Parameters(given).checked(operation)
+    }
+
+    fn checked(self, operation: &Operation) -> Result<Parameters, Refusal> {
+        let missing: Vec<&str> = operation
+            .parameters()
+            .filter(|parameter| parameter.required || self.is_wanted(operation.auth, parameter.name))
+            .filter(|parameter| !self.is_given(parameter.name, parameter.kind))
+            .map(|parameter| parameter.name)
+            .collect();
+        if !missing.is_empty() {
+            return Err(Refusal::MissingParameters(missing.join(", ")));
+        }
+        let sets = ["license_key", "username", "id_token", "code"];
+        let sets: Vec<&str> = sets.into_iter().filter(|name| self.takes(operation, name)).collect();
+        if sets.len() > 1 {
+            return invalid(format!("{} exclude each other; send one of them", sets.join(" and ")));
+        }
+        let mut checked = Map::new();
+        for parameter in operation.parameters().filter(|parameter| self.is_given(parameter.name, parameter.kind)) {
+            let (name, given) = (parameter.name, self.0.get(parameter.name));
+            let value = given.and_then(|value| typed(parameter.kind, value));
+            let value = value.map_or_else(|| invalid(format!("{name} must be {}", expected(parameter.kind))), Ok)?;
+            checked.insert(name.to_owned(), value);
+        }
+        Ok(Parameters(checked))
+    }
+
+    /// Whether `name` must be given because of what else is given.
+    fn is_wanted(&self, auth: Auth, name: &str) -> bool {
+        let text = |name| self.is_given(name, Kind::Text);
+        match (auth, name) {
+            (Auth::None, _) => false,
+            (Auth::Ident, "license_key") => !text("username"),
+            (Auth::Ident, _) => false,
+            (Auth::Set, "license_key") => !["username", "password", "id_token", "code"].into_iter().any(text),
+            (Auth::Set, "username") => text("password"),
+            (Auth::Set, "password") => text("username"),
+            (Auth::Set, "customer_account_code") => text("id_token") || text("code"),
+            (Auth::Set, _) => false,
+        }
+    }
+
+    /// Null and the empty text are as good as absent, but `borrowed_until` has a meaning for null.
+    fn is_given(&self, name: &str, kind: Kind) -> bool {
+        match self.0.get(name) {
+            None => false,
+            Some(Value::Null) => kind == Kind::TimeOrNull,
+            Some(Value::String(text)) => kind == Kind::TimeOrNull || !text.is_empty(),
+            Some(_) => true,
+        }
+    }
+
+    fn takes(&self, operation: &Operation, name: &str) -> bool {
+        operation.parameter(name).is_some_and(|parameter| self.is_given(name, parameter.kind))
+    }
+
+    pub(super) fn text(&self, name: &str) -> Option<String> {
+        self.0.get(name).and_then(Value::as_str).map(str::to_owned)
+    }
+
+    pub(super) fn flag(&self, name: &str) -> bool {
+        self.boolean(name).unwrap_or(false)
+    }
+
+    fn boolean(&self, name: &str) -> Option<bool> {
+        self.0.get(name).and_then(Value::as_bool)
+    }
+
+    fn integer(&self, name: &str) -> Option<i64> {
+        self.0.get(name).and_then(Value::as_i64)
+    }
+
+    /// A text that was required.
+    pub(super) fn required(&self, name: &str) -> String {
+        self.text(name).unwrap_or_default()
+    }
+
+    /// What the client wants.
+    pub(super) fn command(&self, operation: &Operation) -> Result<Command, Refusal> {
+        Ok(Command {
+            product: self.required("product"),
+            credential: self.credential(),
+            // An id that is no id of ours finds no license.
+            license_id: self.integer("license_id").map(|id| id.try_into().unwrap_or_default()),
+            hardware_id: self.required("hardware_id"),
+            is_vm: self.flag("is_vm"),
+            action: self.action(operation.name)?,
+        })
+    }
+
+    fn credential(&self) -> Credential {
+        let customer_account_code = self.required("customer_account_code");
+        if let Some(token) = self.text("id_token") {
+            return Credential::Token { token: Token::IdToken(token), customer_account_code };
+        }
+        if let Some(code) = self.text("code") {
+            return Credential::Token { token: Token::Code(code), customer_account_code };
+        }
+        match self.text("username") {
+            Some(username) => Credential::User { username, password: self.text("password") },
+            None => Credential::Key(self.required("license_key")),
+        }
+    }
+
+    fn action(&self, operation: &str) -> Result<Action, Refusal> {
+        let feature = self.required("feature");
+        Ok(match operation {
+            "activate_license" => Action::Activate { variables: self.variables()? },
+            "check_license" => Action::CheckLicense { include_expired_features: self.flag("include_expired_features") },
+            "deactivate_license" => Action::Deactivate { variables: self.variables()? },
+            "borrow_license" => Action::BorrowLicense(self.until()),
+            "release_license" => Action::ReleaseLicense,
+            "check_feature" => {
+                Action::CheckFeature { feature, include_metadata_string: self.flag("include_metadata_string") }
+            }
+            "borrow_feature" => Action::BorrowFeature { feature, until: self.until() },
+            "release_feature" => Action::ReleaseFeature { feature },
+            "add_consumption" => Action::AddConsumption {
+                amount: self.amount()?,
+                allow_overages: self.boolean("allow_overages"),
+                max_overages: self.max_overages()?,
+            },
+            "add_feature_consumption" => Action::AddFeatureConsumption { feature, amount: self.amount()? },
+            other => return Err(Refusal::NotFound(format!("This server does not know {other}."))),
+        })
+    }
+
+    fn until(&self) -> Until {
+        match self.text("borrowed_until") {
+            None => Until::Longest,
+            Some(text) => parse_time(&text).map_or(Until::Unreadable, Until::At),
+        }
+    }
+
+    fn amount(&self) -> Result<i64, Refusal> {
+        let events = self.0.get("event").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let known = |event: &Value| event.as_str().is_some_and(|event| CONSUMPTION_EVENTS.contains(&event));
+        if events.len() > 1 || !events.iter().all(known) {
+            return invalid(format!("event must hold exactly one of {}", CONSUMPTION_EVENTS.join(", ")));
+        }
+        Ok(self.integer("consumptions").unwrap_or(1))
+    }
+
+    fn max_overages(&self) -> Result<Option<i64>, Refusal> {
+        match self.integer("max_overages") {
+            Some(max) if max < 0 => invalid("max_overages must not be negative".to_owned()),
+            max => Ok(max),
+        }
+    }
+
+    fn variables(&self) -> Result<Vec<(String, String)>, Refusal> {
+        let variables = self.0.get("variables").and_then(Value::as_object).into_iter().flatten();
+        variables
+            .map(|(name, value)| match value {
+                Value::String(text) => Ok((name.clone(), text.clone())),
+                Value::Number(_) | Value::Bool(_) => Ok((name.clone(), value.to_string())),
+                _ => invalid(format!("variables.{name} must be a string, a number or a boolean")),
+            })
+            .collect()
+    }
+}
+
+fn invalid<T>(message: String) -> Result<T, Refusal> {
+    Err(Refusal::ValidationError(message))
+}
+
+/// The value as the kind has it; a query knows nothing but texts.
+fn typed(kind: Kind, value: &Value) -> Option<Value> {
+    match (kind, value) {
+        (Kind::Text, Value::String(_))
+        | (Kind::TimeOrNull, Value::String(_) | Value::Null)
+        | (Kind::Boolean, Value::Bool(_))
+        | (Kind::Object, Value::Object(_)) => Some(value.clone()),
+        (Kind::Integer, Value::Number(number)) => number.as_i64().map(Value::from),
+        (Kind::Integer, Value::String(text)) => text.trim().parse::<i64>().ok().map(Value::from),
+        (Kind::Boolean, Value::String(text)) => text.parse::<bool>().ok().map(Value::from),
+        (Kind::Texts, Value::Array(values)) if values.iter().all(Value::is_string) => Some(value.clone()),
+        _ => None,
+    }
+}
+
+fn expected(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Text => "a string",
+        Kind::Integer => "an integer",
+        Kind::Boolean => "true or false",
+        Kind::TimeOrNull => "a string or null",
+        Kind::Object => "an object",
+        Kind::Texts => "an array of strings",
+    }
+}

@@ -1,0 +1,121 @@
+//! The server's RSA key: made once, kept in the data directory, shown to clients as a PEM public key.
+
+use std::fmt;
+use std::fs;
+use std::io::{self, Write};
+use std::path::Path;
+
+use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
+use aws_lc_rs::rand::{self, SystemRandom};
+use aws_lc_rs::rsa::{KeyPair, KeySize};
+use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_SHA256};
+use base64::{Engine, engine::general_purpose::STANDARD};
+
+const PRIVATE_LABEL: &str = "PRIVATE KEY";
+
+/// The key that replies are signed with.
+pub struct SigningKey {
+    pair: KeyPair,
+}
+
+impl SigningKey {
+    /// A new key of 2048 bits.
+    ///
+    /// # Errors
+    /// No randomness to be had.
+    pub fn generate() -> io::Result<SigningKey> {
+        KeyPair::generate(KeySize::Rsa2048).map(|pair| SigningKey { pair }).map_err(unspecified)
+    }
+
+    /// The key in this PEM file (PKCS #8), which is made if it is not there, readable by its owner alone.
+    ///
+    /// # Errors
+    /// The file can't be read or written, or holds no RSA key.
+    pub fn load_or_generate(file: &Path) -> io::Result<SigningKey> {
+        match fs::read_to_string(file) {
+            Ok(pem) => {
+                let der = pem_body(&pem, PRIVATE_LABEL).ok_or_else(|| invalid("no PEM private key"))?;
+                let pair = KeyPair::from_pkcs8(&der).map_err(|error| invalid(&error.to_string()))?;
+                Ok(SigningKey { pair })
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let key = SigningKey::generate()?;
+                let der: Pkcs8V1Der<'_> = key.pair.as_der().map_err(unspecified)?;
+                write_private(file, &pem(PRIVATE_LABEL, der.as_ref()))?;
+                Ok(key)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What clients verify with: PEM, SubjectPublicKeyInfo.
+    ///
+    /// # Errors
+    /// None in fact: every key has this form.
+    pub fn public_pem(&self) -> io::Result<String> {
+        let der: PublicKeyX509Der<'_> = self.pair.public_key().as_der().map_err(unspecified)?;
+        Ok(pem("PUBLIC KEY", der.as_ref()))
+    }
+
+    /// The RSA signature (PKCS #1 v1.5 with SHA-256), Base64.
+    ///
+    /// # Errors
+    /// No memory.
+    pub fn sign(&self, message: &[u8]) -> io::Result<String> {
+        let mut signature = vec![0; self.pair.public_modulus_len()];
+        let random = SystemRandom::new();
+        self.pair.sign(&RSA_PKCS1_SHA256, &random, message, &mut signature).map_err(unspecified)?;
+        Ok(STANDARD.encode(signature))
+    }
+}
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SigningKey")
+    }
+}
+
+/// A random text of so many characters, fit for API keys.
+///
+/// # Errors
+/// No randomness to be had.
+pub fn random_text(length: usize) -> io::Result<String> {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut bytes = vec![0; length];
+    rand::fill(&mut bytes).map_err(unspecified)?;
+    Ok(bytes.into_iter().filter_map(|byte| ALPHABET.get(usize::from(byte % 64)).copied().map(char::from)).collect())
+}
+
+/// A file appears whole or not at all, and never readable by others in between.
+fn write_private(file: &Path, text: &str) -> io::Result<()> {
+    let draft = file.with_extension("new");
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut output = options.open(&draft)?;
+    output.write_all(text.as_bytes())?;
+    output.sync_all()?;
+    fs::rename(draft, file)
+}
+
+fn pem(label: &str, der: &[u8]) -> String {
+    let body = STANDARD.encode(der);
+    let lines = body.as_bytes().chunks(64).map(String::from_utf8_lossy);
+    let lines: String = lines.map(|line| format!("{line}\n")).collect();
+    format!("-----BEGIN {label}-----\n{lines}-----END {label}-----\n")
+}
+
+fn pem_body(pem: &str, label: &str) -> Option<Vec<u8>> {
+    let (_, rest) = pem.split_once(&format!("-----BEGIN {label}-----"))?;
+    let (body, _) = rest.split_once("-----END")?;
+    STANDARD.decode(body.split_whitespace().collect::<String>()).ok()
+}
+
+fn unspecified(_: aws_lc_rs::error::Unspecified) -> io::Error {
+    io::Error::other("the cryptographic library refused")
+}
+
+fn invalid(message: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, message.to_owned())
+}

@@ -1,0 +1,16 @@
+//! floatlease-server: a license server that speaks the LicenseSpring License API v4.
+//!
+//! [`http`](Server) workers parse, authorise and sign; one writer thread applies commands to [`domain`] and answers
+//! after the [`store`] has kept what changed; the [`catalogue`] says what is licensed to whom.
+
+pub mod catalogue;
+pub mod clock;
+pub mod demo;
+pub mod domain;
+mod http;
+pub mod keys;
+mod server;
+pub mod store;
+mod writer;
+
+pub use server::{Failure, Server, Setup};

@@ -1,0 +1,233 @@
+//! SQLite: one file, one connection, one writer.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use rusqlite::{Connection, Row, Transaction, params};
+
+use super::{Store, StoreError};
+use crate::catalogue::Overages;
+use crate::clock::from_millis;
+use crate::domain::{Change, Counter, Device, DeviceStatus, EntitlementId, Event, EventKind, Slot, Variable};
+
+/// Each brings the schema from the version before it to its own; their number is the file's `user_version`.
+const MIGRATIONS: &[&str] = &[include_str!("schema_1.sql")];
+/// More than there are statements below, so that each is parsed once.
+const CACHED_STATEMENTS: usize = 32;
+
+/// A store in an SQLite file.
+#[derive(Debug)]
+pub struct SqliteStore {
+    connection: Connection,
+}
+
+impl SqliteStore {
+    /// The store in this file, which is made if it is not there.
+    ///
+    /// # Errors
+    /// The file can't be opened, is no store of ours, or is of a newer version.
+    pub fn open(file: &Path) -> Result<SqliteStore, StoreError> {
+        let connection = Connection::open(file)?;
+        // FULL: NORMAL loses commits that were acknowledged when the power goes.
+        connection.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")?;
+        SqliteStore::prepare(connection)
+    }
+
+    /// A store that is gone with the process.
+    ///
+    /// # Errors
+    /// No memory.
+    pub fn in_memory() -> Result<SqliteStore, StoreError> {
+        SqliteStore::prepare(Connection::open_in_memory()?)
+    }
+
+    fn prepare(mut connection: Connection) -> Result<SqliteStore, StoreError> {
+        connection.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
+        let version: usize = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        let Some(missing) = MIGRATIONS.get(version..) else {
+            let newest = MIGRATIONS.len();
+            return Err(StoreError(format!(
+                "the data is of version {version}, this server knows {newest}: start a newer server on it"
+            )));
+        };
+        let transaction = connection.transaction()?;
+        for migration in missing {
+            transaction.execute_batch(migration)?;
+        }
+        transaction.pragma_update(None, "user_version", MIGRATIONS.len())?;
+        transaction.commit()?;
+        Ok(SqliteStore { connection })
+    }
+
+    fn rows(
+        &self,
+        query: &str,
+        changes: &mut Vec<Change>,
+        read: fn(&Row<'_>) -> rusqlite::Result<Change>,
+    ) -> Result<(), StoreError> {
+        let mut statement = self.connection.prepare(query)?;
+        for change in statement.query_map([], read)? {
+            changes.push(change?);
+        }
+        Ok(())
+    }
+}
+
+impl Store for SqliteStore {
+    fn load(&mut self) -> Result<Vec<Change>, StoreError> {
+        let mut changes = Vec::new();
+        for (query, read) in TABLES {
+            self.rows(query, &mut changes, *read)?;
+        }
+        Ok(changes)
+    }
+
+    fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError> {
+        let transaction = self.connection.transaction()?;
+        for change in changes {
+            write(&transaction, change)?;
+        }
+        Ok(transaction.commit()?)
+    }
+}
+
+type ReadRow = fn(&Row<'_>) -> rusqlite::Result<Change>;
+
+/// Every table of the state, and what change a row of it stands for.
+const TABLES: &[(&str, ReadRow)] = &[
+    ("SELECT license_id, hardware_id, id, user_id, status FROM device ORDER BY id", |row| {
+        Ok(Change::Device {
+            license_id: row.get(0)?,
+            hardware_id: row.get(1)?,
+            device: Device { id: row.get(2)?, user_id: row.get(3)?, status: status(row.get_ref(4)?.as_str()?) },
+        })
+    }),
+    (
+        "SELECT license_id, hardware_id, id, name, value, created_at_ms FROM device_variable JOIN device ON id = device_id",
+        |row| {
+            Ok(Change::Variable {
+                license_id: row.get(0)?,
+                hardware_id: row.get(1)?,
+                device_id: row.get(2)?,
+                variable: Variable { name: row.get(3)?, value: row.get(4)?, created_at: time(row, 5)? },
+            })
+        },
+    ),
+    ("SELECT license_id, feature_id, device_id, until_ms, borrowed FROM slot", |row| {
+        let slot = Slot { until: time(row, 3)?, borrowed: row.get(4)? };
+        Ok(Change::SlotHeld { pool: entitlement(row)?, device_id: row.get(2)?, slot })
+    }),
+    ("SELECT license_id, feature_id, total, at_ms FROM consumption", |row| {
+        Ok(Change::Consumed {
+            entitlement: entitlement(row)?,
+            counter: Counter { total: row.get(2)?, at: time(row, 3)? },
+        })
+    }),
+    ("SELECT license_id, allowed, max FROM overages", |row| {
+        Ok(Change::Overages { license_id: row.get(0)?, overages: Overages { allowed: row.get(1)?, max: row.get(2)? } })
+    }),
+    ("SELECT license_id, count FROM transfers", |row| {
+        Ok(Change::Transfers { license_id: row.get(0)?, count: row.get(1)? })
+    }),
+    ("SELECT value FROM meta WHERE name = 'alive_at_ms'", |row| Ok(Change::Alive { at: time(row, 0)? })),
+];
+
+fn write(transaction: &Transaction<'_>, change: &Change) -> rusqlite::Result<()> {
+    let execute = |sql: &str, params: &[&dyn rusqlite::ToSql]| -> rusqlite::Result<()> {
+        transaction.prepare_cached(sql)?.execute(params).map(|_| ())
+    };
+    match change {
+        Change::Device { license_id, hardware_id, device } => execute(
+            "INSERT INTO device (license_id, hardware_id, id, user_id, status) VALUES (?, ?, ?, ?, ?) \
+             ON CONFLICT (id) DO UPDATE SET user_id = excluded.user_id, status = excluded.status",
+            params![license_id, hardware_id, device.id, device.user_id, status_name(device.status)],
+        ),
+        Change::Variable { device_id, variable, .. } => execute(
+            "INSERT OR REPLACE INTO device_variable (device_id, name, value, created_at_ms) VALUES (?, ?, ?, ?)",
+            params![device_id, variable.name, variable.value, variable.created_at.timestamp_millis()],
+        ),
+        Change::SlotHeld { pool, device_id, slot } => execute(
+            "INSERT OR REPLACE INTO slot (license_id, feature_id, device_id, until_ms, borrowed) VALUES (?, ?, ?, ?, ?)",
+            params![pool.license_id, feature_id(pool), device_id, slot.until.timestamp_millis(), slot.borrowed],
+        ),
+        Change::SlotFreed { pool, device_id } => execute(
+            "DELETE FROM slot WHERE license_id = ? AND feature_id = ? AND device_id = ?",
+            params![pool.license_id, feature_id(pool), device_id],
+        ),
+        Change::Consumed { entitlement, counter } => execute(
+            "INSERT OR REPLACE INTO consumption (license_id, feature_id, total, at_ms) VALUES (?, ?, ?, ?)",
+            params![entitlement.license_id, feature_id(entitlement), counter.total, counter.at.timestamp_millis()],
+        ),
+        Change::Overages { license_id, overages } => execute(
+            "INSERT OR REPLACE INTO overages (license_id, allowed, max) VALUES (?, ?, ?)",
+            params![license_id, overages.allowed, overages.max],
+        ),
+        Change::Transfers { license_id, count } => {
+            execute("INSERT OR REPLACE INTO transfers (license_id, count) VALUES (?, ?)", params![license_id, count])
+        }
+        Change::Alive { at } => execute(
+            "INSERT OR REPLACE INTO meta (name, value) VALUES ('alive_at_ms', ?)",
+            params![at.timestamp_millis()],
+        ),
+        Change::Happened(event) => {
+            let (amount, until_ms) = detail(event);
+            execute(
+                "INSERT INTO journal (at_ms, event, license_id, feature, device_id, amount, until_ms) \
+                 VALUES (?, ?, ?, ?, ?, ?, ?)",
+                params![
+                    event.at.timestamp_millis(),
+                    event.kind.name(),
+                    event.license_id,
+                    event.feature.as_ref().map(Arc::as_ref),
+                    event.device_id,
+                    amount,
+                    until_ms
+                ],
+            )
+        }
+    }
+}
+
+fn detail(event: &Event) -> (Option<i64>, Option<i64>) {
+    match event.kind {
+        EventKind::Consumed { amount } => (Some(amount), None),
+        EventKind::Borrowed { until } => (None, Some(until.timestamp_millis())),
+        _ => (None, None),
+    }
+}
+
+fn entitlement(row: &Row<'_>) -> rusqlite::Result<EntitlementId> {
+    let feature_id = Some(row.get(1)?).filter(|id| *id != 0);
+    Ok(EntitlementId { license_id: row.get(0)?, feature_id })
+}
+
+fn feature_id(entitlement: &EntitlementId) -> u64 {
+    entitlement.feature_id.unwrap_or_default()
+}
+
+fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<DateTime<Utc>> {
+    row.get(column).map(from_millis)
+}
+
+fn status_name(status: DeviceStatus) -> &'static str {
+    match status {
+        DeviceStatus::Active => "active",
+        DeviceStatus::Vacated => "vacated",
+        DeviceStatus::Replaced => "replaced",
+    }
+}
+
+fn status(name: &str) -> DeviceStatus {
+    match name {
+        "active" => DeviceStatus::Active,
+        "vacated" => DeviceStatus::Vacated,
+        _ => DeviceStatus::Replaced,
+    }
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> StoreError {
+        StoreError(format!("SQLite: {error}"))
+    }
+}
