@@ -22,7 +22,7 @@ setup: ## Install what is missing for test, lint and bench (Debian, Ubuntu)
 # same file.
 .PHONY: release
 release: ## Build the shared and static library that ship, in target/release
-	$(CARGO) rustc -q -p floatlease --release --lib --crate-type cdylib,staticlib
+	$(CARGO) rustc -q -p floatlease --release --features quiet --lib --crate-type cdylib,staticlib
 	@ln -sf libfloatlease.so $(RELEASE)/libfloatlease.so.1
 
 .PHONY: server
@@ -50,7 +50,7 @@ test: release test-panic ## Prove everything: unit, C ABI, server, misuse under 
 # In the release profile, because that is how the library ships; in a folder of its own, because it must not ship.
 .PHONY: test-panic
 test-panic:
-	$(CARGO) rustc -q -p floatlease --release --lib --crate-type cdylib --features test-panic \
+	$(CARGO) rustc -q -p floatlease --release --lib --crate-type cdylib --features quiet,test-panic \
 		--target-dir $(TARGET)/panic
 	@ln -sf libfloatlease.so $(TARGET)/panic/release/libfloatlease.so.1
 

@@ -1,23 +1,18 @@
 //! Facts of the wire that client and server share: times and the text under a v1 signature.
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, SecondsFormat, Utc};
-
-/// The forms of `borrowed_until` that carry no zone and mean UTC (seed: borrow-floating-license).
-const UTC_FORMS: [&str; 4] = ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"];
+use chrono::{DateTime, Datelike, SecondsFormat, Utc};
 
 /// Reads a time in any of the five forms of the seeds, or in RFC 3339 with an offset.
 ///
 /// A form without zone is UTC; a date alone is its midnight. `None` if it is none of these.
 pub fn parse_time(text: &str) -> Option<DateTime<Utc>> {
     let text = text.trim();
-    if let Ok(time) = DateTime::parse_from_rfc3339(text) {
-        return Some(time.with_timezone(&Utc));
-    }
-    let naive = UTC_FORMS
-        .iter()
-        .find_map(|form| NaiveDateTime::parse_from_str(text, form).ok())
-        .or_else(|| NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?.and_hms_opt(0, 0, 0))?;
-    Some(naive.and_utc())
+    let (date, time) = text.split_once(['T', 't', ' ']).unwrap_or((text, "00:00"));
+    // What a form leaves out is completed to RFC 3339: the seconds of 23:30, the Z of a time without zone.
+    let seconds = if time.len() == "23:30".len() { ":00" } else { "" };
+    let zone = if time.contains(['Z', 'z', '+', '-']) { "" } else { "Z" };
+    let complete = format!("{date}T{time}{seconds}{zone}");
+    DateTime::parse_from_rfc3339(&complete).ok().map(|time| time.with_timezone(&Utc))
 }
 
 /// Writes a time as the API does: `YYYY-MM-DDTHH:MM:SS.mmmZ`, never an offset (some clients cut the last character
@@ -28,12 +23,16 @@ pub fn format_time(time: DateTime<Utc>) -> String {
 
 /// The `Date` header's text (RFC 7231): `Thu, 01 Jan 2026 00:00:00 GMT`.
 pub fn format_http_date(time: DateTime<Utc>) -> String {
-    time.format("%a, %d %b %Y %H:%M:%S GMT").to_string()
+    // RFC 2822 leaves the day of the month unpadded, RFC 7231 pads it.
+    let (weekday, rest) = (time.weekday(), time.to_rfc2822());
+    let rest = rest.split_once(", ").map_or("", |(_, rest)| rest).trim_end_matches("+0000");
+    let padding = if time.day() < 10 && !rest.starts_with('0') { "0" } else { "" };
+    format!("{weekday}, {padding}{rest}GMT")
 }
 
 /// Reads a `Date` header in the form that [`format_http_date`] writes.
 pub fn parse_http_date(text: &str) -> Option<DateTime<Utc>> {
-    NaiveDateTime::parse_from_str(text.trim(), "%a, %d %b %Y %H:%M:%S GMT").ok().map(|naive| naive.and_utc())
+    DateTime::parse_from_rfc2822(text.trim()).ok().map(|time| time.with_timezone(&Utc))
 }
 
 /// The text under `license_signature` (v1): `<hardware_id>#<auth>#<validity>`, the whole of it in lower case.
@@ -75,8 +74,10 @@ mod tests {
 
     #[test]
     fn http_dates_survive_the_round_trip() {
-        let text = "Tue, 07 Jun 2011 20:51:35 GMT";
-        assert_eq!(parse_http_date(text).map(format_http_date).as_deref(), Some(text));
+        for text in ["Tue, 07 Jun 2011 20:51:35 GMT", "Thu, 31 Dec 2026 23:59:59 GMT", "Thu, 01 Jan 2026 00:00:00 GMT"]
+        {
+            assert_eq!(parse_http_date(text).map(format_http_date).as_deref(), Some(text));
+        }
         assert_eq!(parse_http_date("2011-06-07"), None);
     }
 

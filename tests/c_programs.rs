@@ -1,4 +1,4 @@
-//! C programs against the header and the library that ships: misuse, valgrind, the header alone.
+//! C programs against the header and the library that ships: misuse, panics, threads, the quick start.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
@@ -6,12 +6,12 @@ mod support;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use support::{Demo, root, run, stub, tool, with};
+use support::abi::VERBS;
+use support::{Demo, release_dir, root, run, stub, tool, with};
 
-/// Compiles a C program against `include/` and the release library.
-fn compile(source: &str) -> PathBuf {
+/// Compiles a C program against `include/` and the shared library in `library`.
+fn compile(source: &str, library: &Path) -> PathBuf {
     let program = support::target_dir().join(Path::new(source).file_stem().unwrap());
-    let library = support::release_dir();
     run(tool("cc")
         .args(["-std=gnu11", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-g", "-pthread", "-o"])
         .arg(&program)
@@ -34,17 +34,50 @@ fn misuse(command: &mut Command) {
 }
 
 #[test]
-fn every_misuse_is_a_status() {
-    misuse(&mut Command::new(compile("tests/abi/misuse.c")));
-}
-
-#[test]
-fn valgrind_finds_no_error_and_no_leak() {
-    let program = compile("tests/abi/misuse.c");
+fn every_misuse_is_a_status_and_under_valgrind_no_error_and_no_leak() {
+    let program = compile("tests/abi/misuse.c", &release_dir());
+    misuse(&mut Command::new(&program));
     misuse(
         tool("valgrind")
             .args(["--error-exitcode=99", "--leak-check=full", "--errors-for-leak-kinds=definite,indirect"])
-            .args(["--show-leak-kinds=definite,indirect", "--quiet", "--child-silent-after-fork=yes"])
+            .args(["--show-leak-kinds=definite,indirect", "--quiet"])
             .arg(program),
     );
+}
+
+#[test]
+fn a_panic_is_a_status_and_nothing_is_printed() {
+    let program = compile("tests/abi/panic.c", &support::panic_dir());
+    let demo = Demo::start();
+    let output = Command::new(program).env("FLOATLEASE_CONFIG", demo.config("panic").to_string()).output().unwrap();
+    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(0), b"contained\n".as_slice()));
+    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn no_request_starts_a_thread() {
+    let quickstart = compile("examples/c/quickstart.c", &release_dir());
+    let log = support::target_dir().join("quickstart.strace");
+    run(Command::new(support::server_binary())
+        .args(["exec", "--", "strace", "-f", "-e", "trace=clone,clone3,fork,vfork", "-o"])
+        .arg(&log)
+        .arg(quickstart));
+    let calls = std::fs::read_to_string(&log).unwrap();
+    assert!(calls.contains("+++ exited with 0 +++"), "{calls}");
+    assert!(!calls.contains("clone") && !calls.contains("fork"), "{calls}");
+}
+
+#[test]
+fn the_quick_start_shows_the_ten_operations_and_the_refusal() {
+    let quickstart = compile("examples/c/quickstart.c", &release_dir());
+    let transcript = run(Command::new(support::server_binary()).args(["exec", "--"]).arg(quickstart));
+    for (verb, _) in VERBS {
+        let done = transcript.lines().any(|line| line.trim_start().starts_with(verb) && line.contains(" ok"));
+        assert!(done, "{verb} in\n{transcript}");
+    }
+    for words in
+        ["refused: FLOATING_NOT_AVAILABLE", "what to do:    Wait until a colleague", "borrowed_until 20", "Done."]
+    {
+        assert!(transcript.contains(words), "{words} in\n{transcript}");
+    }
 }

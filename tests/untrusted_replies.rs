@@ -41,7 +41,7 @@ fn each_kind_of_untrustworthy_reply_has_its_own_status() {
     let other_key = Demo::start();
 
     let unsigned = altered(&demo, |reply| reply.without_header("LicenseSignature").bytes());
-    let flipped = altered(&demo, |reply| flip(reply, "\"license_enabled\":t"));
+    let flipped = altered(&demo, |reply| flip(reply, "\"floating_users\":2"));
     let flipped_borrow = altered(&demo, |reply| flip(reply, "\"max_borrow_time\":2"));
     let truncated = altered(&demo, |reply| {
         let bytes = reply.bytes();

@@ -95,13 +95,9 @@ fn a_user_based_product_and_single_sign_on() {
     wrong.call("activate_license", &Value::Null).refused("LICENSE_NOT_FOUND");
 
     for token in [json!({"id_token": "token-of-ada"}), json!({"code": "code-of-ada"})] {
-        let sso = with(
-            &token,
-            json!({"license_key": null, "product": demo.said["user_product"],
-            "customer_account_code": "EXAMPLE"}),
-        );
-        let client =
-            Client::open(&with(&demo.config("sso"), with(&sso, json!({})))).map_err(|e| e.to_string()).unwrap();
+        let product = json!({"license_key": null, "product": demo.said["user_product"],
+            "customer_account_code": "EXAMPLE"});
+        let client = Client::open(&with(&with(&demo.config("sso"), product), token)).unwrap();
         let activated = client.call("activate_license", &Value::Null).ok();
         let username = activated["user"]["email"].clone();
         client.call("check_license", &json!({"username": username})).ok();

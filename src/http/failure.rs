@@ -80,7 +80,8 @@ fn tls(error: &rustls::Error) -> Verdict {
             | CertificateError::NotValidYet
             | CertificateError::NotValidYetContext { .. } => Status::TlsExpired,
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => Status::TlsWrongHost,
-            CertificateError::UnknownIssuer => Status::TlsUnknownCa,
+            // A signature that does not fit is an authority of the same name with another key.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => Status::TlsUnknownCa,
             _ => Status::Tls,
         },
         _ => Status::Tls,

@@ -6,8 +6,8 @@
 mod call;
 mod failure;
 mod resolver;
-mod roots;
 mod socket;
+mod tls;
 mod transport;
 
 pub(crate) use call::{Call, Calls, InFlight, Stop, Trace};
@@ -77,16 +77,18 @@ impl Http {
         let proxy = choose_proxy(config)?;
         let (root_certs, roots) = match &config.tls_roots {
             TlsRoots::Platform if config.base_url.starts_with("http:") => (RootCerts::WebPki, "none".to_owned()),
-            chosen => roots::load(chosen)?,
+            chosen => tls::roots(chosen)?,
         };
         let proxy_name = proxy.as_ref().map(|proxy| format!("{}:{}", proxy.host(), proxy.port()));
         let calls = Arc::new(Calls::default());
+        let tls =
+            TlsConfig::builder().root_certs(root_certs).unversioned_rustls_crypto_provider(tls::provider()).build();
         let settings = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
             .max_redirects_will_error(false)
             .proxy(proxy)
-            .tls_config(TlsConfig::builder().root_certs(root_certs).build())
+            .tls_config(tls)
             .user_agent(config.user_agent())
             .accept("application/json")
             .accept_encoding(AutoHeaderValue::None)

@@ -6,7 +6,6 @@
 
 use super::call::Call;
 use super::failure::Failure;
-use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
@@ -24,7 +23,7 @@ type Lookup = Arc<Mutex<mpsc::Receiver<Answer>>>;
 #[derive(Debug, Default)]
 pub(super) struct Names {
     /// Lookups whose answer nobody has taken yet.
-    pending: Mutex<HashMap<String, Lookup>>,
+    pending: Mutex<Vec<(String, Lookup)>>,
 }
 
 impl Names {
@@ -53,9 +52,9 @@ impl Names {
             match answer {
                 Err(mpsc::RecvTimeoutError::Timeout) => {}
                 // Another call of this client took the answer: ask anew.
-                Err(mpsc::RecvTimeoutError::Disconnected) => self.forget(name, &lookup),
+                Err(mpsc::RecvTimeoutError::Disconnected) => self.forget(&lookup),
                 Ok(answer) => {
-                    self.forget(name, &lookup);
+                    self.forget(&lookup);
                     return answer.map_err(Failure::Dns);
                 }
             }
@@ -65,7 +64,7 @@ impl Names {
     /// The lookup of `name` under way, or a new one.
     fn lookup_of(&self, name: &str) -> io::Result<Lookup> {
         let mut pending = self.pending();
-        if let Some(lookup) = pending.get(name) {
+        if let Some((_, lookup)) = pending.iter().find(|(pending, _)| pending == name) {
             return Ok(Arc::clone(lookup));
         }
         let (answer, receiver) = mpsc::sync_channel(1);
@@ -75,18 +74,15 @@ impl Names {
             let _ = answer.send(target.to_socket_addrs().map(Iterator::collect));
         })?;
         let lookup = Arc::new(Mutex::new(receiver));
-        pending.insert(name.to_owned(), Arc::clone(&lookup));
+        pending.push((name.to_owned(), Arc::clone(&lookup)));
         Ok(lookup)
     }
 
-    fn forget(&self, name: &str, lookup: &Lookup) {
-        let mut pending = self.pending();
-        if pending.get(name).is_some_and(|current| Arc::ptr_eq(current, lookup)) {
-            pending.remove(name);
-        }
+    fn forget(&self, lookup: &Lookup) {
+        self.pending().retain(|(_, pending)| !Arc::ptr_eq(pending, lookup));
     }
 
-    fn pending(&self) -> MutexGuard<'_, HashMap<String, Lookup>> {
+    fn pending(&self) -> MutexGuard<'_, Vec<(String, Lookup)>> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -132,7 +128,7 @@ mod tests {
         let calls = Arc::new(Calls::default());
         let names = Names::default();
         let (answer, receiver) = mpsc::sync_channel(1);
-        names.pending.lock().unwrap().insert("slow:80".into(), Arc::new(Mutex::new(receiver)));
+        names.pending.lock().unwrap().push(("slow:80".into(), Arc::new(Mutex::new(receiver))));
 
         let hurried = calls.begin(Instant::now() + Duration::from_millis(30));
         let result = names.look_up("slow:80", &hurried.call);

@@ -26,8 +26,17 @@ pub fn target_dir() -> PathBuf {
 
 /// Where `make release` puts the library that ships.
 pub fn release_dir() -> PathBuf {
-    let directory = target_dir().parent().unwrap().join("release");
-    assert!(directory.join("libfloatlease.so.1").exists(), "the release library is missing: run `make release`");
+    library_dir("release", "make release")
+}
+
+/// Where `make test-panic` puts one that panics on demand.
+pub fn panic_dir() -> PathBuf {
+    library_dir("panic/release", "make test-panic")
+}
+
+fn library_dir(name: &str, maker: &str) -> PathBuf {
+    let directory = target_dir().parent().unwrap().join(name);
+    assert!(directory.join("libfloatlease.so.1").exists(), "{} has no library: run `{maker}`", directory.display());
     directory
 }
 

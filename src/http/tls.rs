@@ -1,0 +1,127 @@
+//! TLS: the certificate authorities to trust, and no more cryptography than a client needs.
+
+use crate::config::TlsRoots;
+use crate::error::Error;
+use crate::status::Status;
+use ring::rand::{SecureRandom as _, SystemRandom};
+use rustls::SignatureScheme;
+use rustls::crypto::ring::{cipher_suite, kx_group};
+use rustls::crypto::{CryptoProvider, GetRandomFailed, KeyProvider, SecureRandom, WebPkiSupportedAlgorithms};
+use rustls::pki_types::PrivateKeyDer;
+use rustls::sign::SigningKey;
+use std::sync::Arc;
+use ureq::tls::{Certificate, PemItem, RootCerts, parse_pem};
+use webpki::ring as algorithm;
+
+/// ring without what every server can do without: ChaCha20, P-384, and keys of our own. Smaller by a twentieth of the
+/// library, and never the process's default provider.
+pub(super) fn provider() -> Arc<CryptoProvider> {
+    Arc::new(CryptoProvider {
+        cipher_suites: vec![
+            cipher_suite::TLS13_AES_128_GCM_SHA256,
+            cipher_suite::TLS13_AES_256_GCM_SHA384,
+            cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+            cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+            cipher_suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+            cipher_suite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+        ],
+        kx_groups: vec![kx_group::X25519, kx_group::SECP256R1],
+        signature_verification_algorithms: SIGNATURES,
+        secure_random: &Client,
+        key_provider: &Client,
+    })
+}
+
+/// How certificates and handshakes may be signed.
+static SIGNATURES: WebPkiSupportedAlgorithms = WebPkiSupportedAlgorithms {
+    all: &[
+        algorithm::ECDSA_P256_SHA256,
+        algorithm::ECDSA_P256_SHA384,
+        algorithm::ECDSA_P384_SHA256,
+        algorithm::ECDSA_P384_SHA384,
+        algorithm::RSA_PSS_2048_8192_SHA256_LEGACY_KEY,
+        algorithm::RSA_PSS_2048_8192_SHA384_LEGACY_KEY,
+        algorithm::RSA_PSS_2048_8192_SHA512_LEGACY_KEY,
+        algorithm::RSA_PKCS1_2048_8192_SHA256,
+        algorithm::RSA_PKCS1_2048_8192_SHA384,
+        algorithm::RSA_PKCS1_2048_8192_SHA512,
+    ],
+    mapping: &[
+        // In TLS 1.2 the name of a scheme does not fix the curve.
+        (SignatureScheme::ECDSA_NISTP256_SHA256, &[algorithm::ECDSA_P256_SHA256, algorithm::ECDSA_P384_SHA256]),
+        (SignatureScheme::ECDSA_NISTP384_SHA384, &[algorithm::ECDSA_P384_SHA384, algorithm::ECDSA_P256_SHA384]),
+        (SignatureScheme::RSA_PSS_SHA256, &[algorithm::RSA_PSS_2048_8192_SHA256_LEGACY_KEY]),
+        (SignatureScheme::RSA_PSS_SHA384, &[algorithm::RSA_PSS_2048_8192_SHA384_LEGACY_KEY]),
+        (SignatureScheme::RSA_PSS_SHA512, &[algorithm::RSA_PSS_2048_8192_SHA512_LEGACY_KEY]),
+        (SignatureScheme::RSA_PKCS1_SHA256, &[algorithm::RSA_PKCS1_2048_8192_SHA256]),
+        (SignatureScheme::RSA_PKCS1_SHA384, &[algorithm::RSA_PKCS1_2048_8192_SHA384]),
+        (SignatureScheme::RSA_PKCS1_SHA512, &[algorithm::RSA_PKCS1_2048_8192_SHA512]),
+    ],
+};
+
+/// A client's needs: randomness, and no key.
+#[derive(Debug)]
+struct Client;
+
+impl SecureRandom for Client {
+    fn fill(&self, bytes: &mut [u8]) -> Result<(), GetRandomFailed> {
+        SystemRandom::new().fill(bytes).map_err(|_| GetRandomFailed)
+    }
+}
+
+impl KeyProvider for Client {
+    fn load_private_key(&self, _: PrivateKeyDer<'static>) -> Result<Arc<dyn SigningKey>, rustls::Error> {
+        Err(rustls::Error::General("a client of floatlease has no key of its own".to_owned()))
+    }
+}
+
+/// Where systems without a certificate API keep their authorities, as a file of PEM certificates.
+#[cfg(all(unix, not(target_vendor = "apple")))]
+const SYSTEM_FILES: &[&str] = &[
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+    "/usr/local/share/certs/ca-root-nss.crt",
+];
+
+/// The authorities, and what to call them in an error.
+pub(super) fn roots(roots: &TlsRoots) -> Result<(RootCerts, String), Error> {
+    match roots {
+        TlsRoots::Bundled => Ok((RootCerts::WebPki, "the bundled authorities".to_owned())),
+        TlsRoots::Pem(pem) => match certificates(pem.as_bytes()) {
+            Some(certificates) => Ok((certificates, "the authorities of \"tls_roots\"".to_owned())),
+            None => {
+                let message = "\"tls_roots\" in the config holds no readable certificate.";
+                Err(Error::because(Status::BadValue, message))
+            }
+        },
+        TlsRoots::Platform => platform(),
+    }
+}
+
+/// The variable that OpenSSL, curl and Python honour, else the first file that holds certificates.
+#[cfg(all(unix, not(target_vendor = "apple")))]
+fn platform() -> Result<(RootCerts, String), Error> {
+    let chosen = std::env::var("SSL_CERT_FILE").ok();
+    let files = chosen.as_deref().into_iter().chain(SYSTEM_FILES.iter().copied());
+    let found = files.filter_map(|file| Some((certificates(&std::fs::read(file).ok()?)?, file.to_owned()))).next();
+    found.ok_or_else(|| Error::new(Status::TlsRoots))
+}
+
+/// The system's own verifier.
+#[cfg(not(all(unix, not(target_vendor = "apple"))))]
+fn platform() -> Result<(RootCerts, String), Error> {
+    Ok((RootCerts::PlatformVerifier, "the system's authorities".to_owned()))
+}
+
+fn certificates(pem: &[u8]) -> Option<RootCerts> {
+    let certificates: Vec<Certificate<'static>> = parse_pem(pem)
+        .filter_map(|item| match item {
+            Ok(PemItem::Certificate(certificate)) => Some(certificate),
+            _ => None,
+        })
+        .collect();
+    (!certificates.is_empty()).then(|| RootCerts::new_with_certs(&certificates))
+}

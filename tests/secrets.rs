@@ -1,0 +1,104 @@
+//! Secrets stay secret: no error, report or `Debug` shows a key, a password or a token, whatever goes wrong.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use floatlease::config::Config;
+use serde_json::{Value, json};
+use support::abi::Client;
+use support::stub::{self, Message};
+use support::with;
+
+/// Each stands for itself wherever it turns up.
+const SECRETS: [&str; 7] =
+    ["KEY-4f1d", "apikey-9c2e", "sharedkey-77aa", "password-1b3c", "proxypass-5d5d", "token-8e8e", "code-6a6a"];
+
+fn config(address: &str) -> Value {
+    json!({
+        "product": "XY", "license_key": "KEY-4f1d", "api_key": "apikey-9c2e", "shared_key": "sharedkey-77aa",
+        "hardware_id": "hw-1", "verify": "off", "base_url": format!("http://{address}/api/v4"),
+    })
+}
+
+fn by(way: Value) -> Value {
+    with(&way, json!({"license_key": null}))
+}
+
+/// A server that answers with everything it was sent.
+fn echo() -> String {
+    stub::listen(|mut stream| {
+        use std::io::Write;
+        while let Some(request) = stub::read_message(&mut stream) {
+            let heard =
+                format!("{} {}", request.head.replace(['\r', '\n'], " "), String::from_utf8_lossy(&request.body));
+            let body = json!({"status": 400, "code": heard, "message": heard}).to_string().into_bytes();
+            let head = "HTTP/1.1 400 Bad Request".to_owned();
+            stream.write_all(&Message { head, body }.bytes()).unwrap();
+        }
+    })
+}
+
+#[test]
+fn nothing_that_goes_wrong_shows_a_secret() {
+    let refused = "127.0.0.1:9";
+    let mut said = Vec::new();
+
+    // Configs that are wrong in many ways, each with a secret near the mistake.
+    let base = config(refused);
+    for changes in [
+        json!({"shared_key": ["sharedkey-77aa"]}),
+        json!({"api_key": "apikey-9c2e\n"}),
+        json!({"licence_key": "KEY-4f1d"}),
+        json!({"username": "u", "password": "password-1b3c"}),
+        json!({"proxy": "http://u:proxypass-5d5d@:x"}),
+        json!({"proxy": "socks5://u:proxypass-5d5d@host:1"}),
+        json!({"base_url": "https://u:password-1b3c@host"}),
+        json!({"public_key": "sharedkey-77aa", "verify": "on"}),
+        json!({"tls_roots": "sharedkey-77aa"}),
+    ] {
+        said.push(Client::open(&with(&base, changes)).unwrap_err().to_string());
+    }
+    said.push(Client::open(&json!("KEY-4f1d")).unwrap_err().to_string());
+
+    // Calls that fail on the way, at the server, and in the request.
+    for (address, changes) in [
+        (refused.to_owned(), json!({})),
+        (echo(), json!({})),
+        (echo(), by(json!({"username": "u", "password": "password-1b3c"}))),
+        (echo(), by(json!({"id_token": "token-8e8e", "customer_account_code": "c"}))),
+        (echo(), by(json!({"code": "code-6a6a", "customer_account_code": "c"}))),
+        ("host.invalid".to_owned(), json!({"proxy": "http://u:proxypass-5d5d@127.0.0.1:9", "allow_http": true})),
+    ] {
+        let client = Client::open(&with(&config(&address), changes)).unwrap();
+        for (verb, request) in [
+            ("activate_license", json!({})),
+            ("check_license", json!({})),
+            ("borrow_license", json!({"license_key": "KEY-4f1d", "borrowed_until": "KEY-4f1d"})),
+            ("check_feature", json!({"feature": ["KEY-4f1d"]})),
+            ("KEY-4f1d", json!({})),
+        ] {
+            let answer = client.call(verb, &request);
+            assert_ne!(answer.status, "OK");
+            // The name of an operation is no secret; that one is a key is the caller's doing.
+            if verb != "KEY-4f1d" {
+                said.push(answer.json.to_string());
+            }
+        }
+        said.push(client.diagnose().to_string());
+    }
+
+    // What a Rust host would print.
+    let user = json!({"license_key": null, "username": "u", "password": "password-1b3c"});
+    for changes in [json!({}), user, json!({"proxy": "http://u:proxypass-5d5d@h:1"})] {
+        let text = with(&config(refused), changes).to_string();
+        said.push(format!("{:?}", Config::parse(&text).unwrap()));
+        said.push(format!("{:?}", floatlease::Client::open(&text).unwrap()));
+    }
+
+    for text in &said {
+        for secret in SECRETS {
+            assert!(!text.contains(secret), "{secret} in {text}");
+        }
+    }
+    assert!(said.len() > 30);
+}

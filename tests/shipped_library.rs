@@ -1,0 +1,64 @@
+//! The file that ships, not the intention: symbols, names, hardening, size.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use support::{release_dir, root, run, tool};
+
+/// The ceiling of the design, stripped and with TLS.
+const LARGEST_BYTES: u64 = 1_900_000;
+
+fn library() -> PathBuf {
+    release_dir().join("libfloatlease.so.1")
+}
+
+/// The functions that the header declares.
+fn declared() -> BTreeSet<String> {
+    let header = std::fs::read_to_string(root().join("include/floatlease.h")).unwrap();
+    let code = header.lines().filter(|line| !line.trim_start().starts_with(['*', '/', '#']));
+    let calls = code.filter_map(|line| line.split_once('(')).map(|(before, _)| before);
+    let names = calls.filter_map(|before| before.rsplit([' ', '*']).next());
+    names.filter(|name| name.starts_with("floatlease_")).map(str::to_owned).collect()
+}
+
+#[test]
+fn it_exports_exactly_what_the_header_declares() {
+    let listed = run(tool("nm").args(["-D", "--defined-only", "--format=posix"]).arg(library()));
+    let exported: BTreeSet<String> = listed.lines().map(|line| line.split(' ').next().unwrap().to_owned()).collect();
+    assert_eq!(exported, declared());
+    assert!(exported.len() >= 19, "{exported:?}");
+    println!("{} exported functions", exported.len());
+}
+
+#[test]
+fn it_is_named_hardened_and_needs_libc_alone() {
+    let dynamic = run(tool("readelf").args(["-W", "-d"]).arg(library()));
+    assert!(dynamic.contains("[libfloatlease.so.1]"), "{dynamic}");
+    assert!(dynamic.contains("NODELETE") && dynamic.contains("NOW"), "{dynamic}");
+    for line in dynamic.lines().filter(|line| line.contains("(NEEDED)")) {
+        let allowed = ["libc.so.6", "libgcc_s.so.1", "ld-linux"];
+        assert!(allowed.iter().any(|name| line.contains(name)), "{line}");
+    }
+    let segments = run(tool("readelf").args(["-W", "-l"]).arg(library()));
+    let stack = segments.lines().find(|line| line.contains("GNU_STACK")).unwrap();
+    assert!(segments.contains("GNU_RELRO") && !stack.contains("RWE"), "{segments}");
+}
+
+#[test]
+fn it_is_small() {
+    let bytes = std::fs::metadata(library()).unwrap().len();
+    println!("{bytes} bytes");
+    assert!(bytes <= LARGEST_BYTES, "{bytes} bytes are more than {LARGEST_BYTES}");
+}
+
+#[test]
+fn the_operation_that_panics_is_not_in_it() {
+    let holds = |library: PathBuf| {
+        let bytes = std::fs::read(library).unwrap();
+        bytes.windows(b"panic_for_test".len()).any(|window| window == b"panic_for_test")
+    };
+    assert!(!holds(library()));
+    assert!(holds(support::panic_dir().join("libfloatlease.so.1")), "so the search would have found it");
+}
