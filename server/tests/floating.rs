@@ -227,7 +227,8 @@ fn releasing_frees_at_once_borrowed_or_not() {
     world.ask("K", "a", Action::ReleaseLicense).unwrap();
     world.ask("K", "b", Action::ReleaseLicense).unwrap();
     assert_eq!(world.check("K", "c").unwrap()["floating_in_use_devices"], 1);
-    let events = ["slot_taken", "slot_taken", "borrowed", "slot_released", "borrow_ended", "slot_released", "slot_taken"];
+    let events =
+        ["slot_taken", "slot_taken", "borrowed", "slot_released", "borrow_ended", "slot_released", "slot_taken"];
     assert_eq!(world.events(), events);
 
     assert_eq!(world.ask("K", "a", release_feature("F")), Err("floating_feature_device_not_in_use"));

@@ -59,7 +59,8 @@ mod tests {
 
     #[test]
     fn keys_and_numbers_come_as_javascript_would_write_them() {
-        let toml = "b = 1.0\n10 = -0.0\n9 = 2.5\n01 = 1e3\nlist = [0.1, 0.00001, true, \"\\u0001é\"]\nwhen = 2026-01-02";
+        let toml =
+            "b = 1.0\n10 = -0.0\n9 = 2.5\n01 = 1e3\nlist = [0.1, 0.00001, true, \"\\u0001é\"]\nwhen = 2026-01-02";
         let json = r#"{"9":2.5,"10":0,"01":1000,"b":1,"list":[0.1,0.00001,true,"\u0001é"],"when":"2026-01-02"}"#;
         assert_eq!(text(toml).as_deref(), Some(json));
     }

@@ -107,8 +107,9 @@ impl Client {
             Method::Get => {
                 let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
                 let query = parameters.as_object().unwrap().iter().filter(|(_, value)| !value.is_null());
-                let query: String =
-                    form_urlencoded::Serializer::new(String::new()).extend_pairs(query.map(|(k, v)| (k, text(v)))).finish();
+                let query: String = form_urlencoded::Serializer::new(String::new())
+                    .extend_pairs(query.map(|(k, v)| (k, text(v))))
+                    .finish();
                 self.send("GET", &format!("/api/v4{}?{query}", operation.path), &headers, b"")
             }
             Method::Post => {

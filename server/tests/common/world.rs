@@ -62,7 +62,9 @@ impl World {
     /// The names of the events since the last time, in order.
     pub fn events(&mut self) -> Vec<&'static str> {
         let events = self.changes.iter().skip(std::mem::replace(&mut self.seen, self.changes.len()));
-        events.filter_map(|change| if let Change::Happened(event) = change { Some(event.kind.name()) } else { None }).collect()
+        events
+            .filter_map(|change| if let Change::Happened(event) = change { Some(event.kind.name()) } else { None })
+            .collect()
     }
 }
 
