@@ -10,7 +10,10 @@ fn mistakes(toml: &str) -> Vec<String> {
 #[test]
 fn the_sample_is_a_catalogue() {
     let catalogue = catalogue::parse(demo::CATALOGUE).unwrap();
-    assert_eq!(catalogue.summary(), "4 products, 11 licenses, 3 API keys, 2 customer accounts, 1 blacklisted devices");
+    assert_eq!(
+        catalogue.summary(),
+        "products: 4, licenses: 11, API keys: 3, customer accounts: 2, blacklisted devices: 1"
+    );
 }
 
 #[test]

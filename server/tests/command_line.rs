@@ -98,7 +98,7 @@ fn what_a_user_gets_wrong_is_one_sentence_and_exit_code_2() {
     }
     let (code, stdout, _) = run(&["check", good]);
     assert_eq!(code, 0);
-    assert!(stdout.contains("0 products, 0 licenses"), "{stdout}");
+    assert!(stdout.contains("products: 0, licenses: 0"), "{stdout}");
 }
 
 #[test]
