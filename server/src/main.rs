@@ -124,13 +124,14 @@ fn exec(command: &[String]) -> Result<u8, Exit> {
     let variables = access.facts().map(|(name, value)| (format!("FLOATLEASE_{}", name.to_uppercase()), value));
     let mut child = tokio::process::Command::new(program);
     child.args(arguments).envs(variables).env("FLOATLEASE_CONFIG", access.client_config());
-    // Ctrl-C reaches the command itself; SIGTERM reaches only us, and leaves nothing behind.
+    // SIGTERM reaches only us, and must leave nothing behind.
     child.kill_on_drop(true);
     let ended = server.run_until(async {
         let mut child = child.spawn()?;
         tokio::select! {
             status = child.wait() => status.map(exit_code),
-            () = terminated_but_not_by_the_terminal() => Ok(128 + 15),
+            () = sigterm() => Ok(128 + 15),
+            () = outlive_ctrl_c() => Ok(1),
         }
     })?;
     let failed = |error| Exit(USAGE, format!("can't run {program}: {error}; check the command after --"));
@@ -217,12 +218,18 @@ fn write_out(text: &str) -> Result<(), Exit> {
 async fn terminated() {
     tokio::select! {
         _ = tokio::signal::ctrl_c() => {}
-        () = terminated_but_not_by_the_terminal() => {}
+        () = sigterm() => {}
     }
 }
 
+/// Ctrl-C reaches the command by itself, which decides what that means; it needs the server until then.
+async fn outlive_ctrl_c() {
+    while tokio::signal::ctrl_c().await.is_ok() {}
+    std::future::pending().await
+}
+
 #[cfg(unix)]
-async fn terminated_but_not_by_the_terminal() {
+async fn sigterm() {
     use tokio::signal::unix::{SignalKind, signal};
     match signal(SignalKind::terminate()) {
         Ok(mut signals) => {
@@ -233,7 +240,7 @@ async fn terminated_but_not_by_the_terminal() {
 }
 
 #[cfg(not(unix))]
-async fn terminated_but_not_by_the_terminal() {
+async fn sigterm() {
     std::future::pending().await
 }
 

@@ -7,6 +7,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::serve::ListenerExt;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
@@ -78,7 +79,8 @@ impl Server {
         let runtime = Builder::new_multi_thread().enable_all().build()?;
         let socket = {
             let _inside = runtime.enter();
-            tokio::net::TcpListener::from_std(socket)?
+            // A reply of several segments must not wait for the acknowledgement of the first.
+            tokio::net::TcpListener::from_std(socket)?.tap_io(|stream| drop(stream.set_nodelay(true)))
         };
         let (stop, mut stopping) = watch::channel(false);
         let serving = runtime.spawn(async move {

@@ -197,43 +197,26 @@ impl Read for Map<String, serde_json::Value> {
 
 /// A type whose values are words.
 macro_rules! words {
-    ($type:ty, $($word:literal => $value:expr),+ $(,)?) => {
+    ($type:ident: $($word:literal => $variant:ident),+ $(,)?) => {
         impl $type {
             /// The word for it, in the file and on the wire.
             pub fn as_str(self) -> &'static str {
-                match self { $(value if value == $value => $word,)+ _ => "" }
+                match self { $($type::$variant => $word),+ }
             }
         }
         impl Read for $type {
             const EXPECTED: &'static str = concat!("one of", $(" ", stringify!($word)),+);
             fn read(value: &Value) -> Option<$type> {
-                match value.as_str()? { $($word => Some($value),)+ _ => None }
+                match value.as_str()? { $($word => Some($type::$variant),)+ _ => None }
             }
         }
     };
 }
 
-words!(AuthorizationMethod, "license-key" => AuthorizationMethod::LicenseKey, "user" => AuthorizationMethod::User);
-words!(
-    ProductStatus,
-    "enabled" => ProductStatus::Enabled,
-    "disabled" => ProductStatus::Disabled,
-    "archived" => ProductStatus::Archived,
-);
-words!(
-    LicenseType,
-    "perpetual" => LicenseType::Perpetual,
-    "time-limited" => LicenseType::TimeLimited,
-    "subscription" => LicenseType::Subscription,
-    "consumption" => LicenseType::Consumption,
-);
-words!(
-    Period,
-    "daily" => Period::Daily,
-    "weekly" => Period::Weekly,
-    "monthly" => Period::Monthly,
-    "annually" => Period::Annually,
-);
+words!(AuthorizationMethod: "license-key" => LicenseKey, "user" => User);
+words!(ProductStatus: "enabled" => Enabled, "disabled" => Disabled, "archived" => Archived);
+words!(LicenseType: "perpetual" => Perpetual, "time-limited" => TimeLimited, "subscription" => Subscription, "consumption" => Consumption);
+words!(Period: "daily" => Daily, "weekly" => Weekly, "monthly" => Monthly, "annually" => Annually);
 
 #[cfg(test)]
 mod tests {

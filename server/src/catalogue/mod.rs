@@ -363,7 +363,7 @@ impl Catalogue {
     pub fn summary(&self) -> String {
         let licenses: usize = self.products.values().map(Shelf::licenses).sum();
         format!(
-            "{} products, {licenses} licenses, {} API keys, {} customer accounts, {} blacklisted devices",
+            "products: {}, licenses: {licenses}, API keys: {}, customer accounts: {}, blacklisted devices: {}",
             self.products.len(),
             self.api_keys.len(),
             self.customer_accounts.len(),
@@ -397,15 +397,20 @@ impl License {
         }
     }
 
-    /// When the right to use it ends: a subscription has its grace period on top.
+    /// When the right to use it ends: a subscription has its grace period on top, and a perpetual license never ends,
+    /// whatever its `validity_period` says.
     pub fn ends_at(&self) -> Option<DateTime<Utc>> {
-        let grace_hours = if self.license_type == LicenseType::Subscription { self.grace_period_hours } else { 0 };
+        let grace_hours = match self.license_type {
+            LicenseType::Perpetual => return None,
+            LicenseType::Subscription => self.grace_period_hours,
+            LicenseType::TimeLimited | LicenseType::Consumption => 0,
+        };
         self.validity_period.map(|end| end + TimeDelta::hours(grace_hours.into()))
     }
 
-    /// Whether that moment has come. A perpetual license never expires, whatever its `validity_period` says.
+    /// Whether that moment has come.
     pub fn is_expired(&self, now: DateTime<Utc>) -> bool {
-        self.license_type != LicenseType::Perpetual && self.ends_at().is_some_and(|end| now >= end)
+        self.ends_at().is_some_and(|end| now >= end)
     }
 }
 

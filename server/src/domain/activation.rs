@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use chrono::{DateTime, Utc};
 
 use super::subject::Subject;
-use super::{Change, Command, EventKind, Outcome, Refusal, Reply, Transition};
+use super::{Change, EventKind, Refusal, Transition};
 use crate::catalogue::{License, Overages};
 
 /// Devices are numbered from here: 16 digits, as clients expect.
@@ -64,18 +64,10 @@ impl Transition<'_> {
     }
 
     /// Makes the device one of the license's; an active one stays as it is and counts nothing.
-    pub(super) fn activate(&mut self, subject: Subject, command: &Command, variables: &[(String, String)]) -> Outcome {
-        let hardware_id = &command.hardware_id;
-        let license = &subject.license;
-        let device_id = match self.active_device(license.id, hardware_id) {
-            Some(device_id) => device_id,
-            None => self.admit(&subject, hardware_id)?,
-        };
-        self.keep_variables(license, hardware_id, device_id, variables);
-        Ok(Reply::Activation(Box::new(self.license_view(&subject, command, device_id, false))))
-    }
-
-    fn admit(&mut self, subject: &Subject, hardware_id: &str) -> Result<u64, Refusal> {
+    pub(super) fn admit(&mut self, subject: &Subject, hardware_id: &str) -> Result<u64, Refusal> {
+        if let Some(device_id) = self.active_device(subject.license.id, hardware_id) {
+            return Ok(device_id);
+        }
         let license = &subject.license;
         let record = self.state.licenses.entry(license.id).or_default();
         if !license.allow_unlimited_activations && record.times_activated >= license.max_activations {
@@ -121,7 +113,13 @@ impl Transition<'_> {
         self.record(Change::Device { license_id: license.id, hardware_id: hardware_id.to_owned(), device });
     }
 
-    fn keep_variables(&mut self, license: &License, hardware_id: &str, device_id: u64, variables: &[(String, String)]) {
+    pub(super) fn keep_variables(
+        &mut self,
+        license: &License,
+        hardware_id: &str,
+        device_id: u64,
+        variables: &[(String, String)],
+    ) {
         for (name, value) in variables {
             self.record(Change::Variable {
                 license_id: license.id,

@@ -234,13 +234,17 @@ impl Transition<'_> {
         if catalogue.is_blacklisted(&command.hardware_id) {
             return Err(Refusal::Blacklisted);
         }
-        if let Action::Activate { variables } = &command.action {
-            return self.activate(subject, command, variables);
-        }
         let license = &subject.license;
-        let device_id = self.active_device(license.id, &command.hardware_id).ok_or(Refusal::DeviceNotFound)?;
+        // Activation makes the device that everything else needs.
+        let device_id = match command.action {
+            Action::Activate { .. } => self.admit(&subject, &command.hardware_id)?,
+            _ => self.active_device(license.id, &command.hardware_id).ok_or(Refusal::DeviceNotFound)?,
+        };
         match &command.action {
-            Action::Activate { .. } => Err(Refusal::InternalError),
+            Action::Activate { variables } => {
+                self.keep_variables(license, &command.hardware_id, device_id, variables);
+                Ok(Reply::Activation(Box::new(self.license_view(&subject, command, device_id, false))))
+            }
             Action::CheckLicense { include_expired_features } => {
                 if let Some(floating) = &license.floating {
                     self.claim(license, None, floating, device_id)?;

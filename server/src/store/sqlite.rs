@@ -210,20 +210,16 @@ fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<DateTime<Utc>> {
     row.get(column).map(from_millis)
 }
 
-fn status_name(status: DeviceStatus) -> &'static str {
-    match status {
-        DeviceStatus::Active => "active",
-        DeviceStatus::Vacated => "vacated",
-        DeviceStatus::Replaced => "replaced",
-    }
+/// How the file calls them; nothing else can be in it.
+const STATUSES: [(DeviceStatus, &str); 3] =
+    [(DeviceStatus::Active, "active"), (DeviceStatus::Vacated, "vacated"), (DeviceStatus::Replaced, "replaced")];
+
+fn status_name(status: DeviceStatus) -> Option<&'static str> {
+    STATUSES.iter().find(|row| row.0 == status).map(|row| row.1)
 }
 
 fn status(name: &str) -> DeviceStatus {
-    match name {
-        "active" => DeviceStatus::Active,
-        "vacated" => DeviceStatus::Vacated,
-        _ => DeviceStatus::Replaced,
-    }
+    STATUSES.iter().find(|row| row.1 == name).map_or(DeviceStatus::Replaced, |row| row.0)
 }
 
 impl From<rusqlite::Error> for StoreError {

@@ -132,7 +132,7 @@ impl<'a> LicenseBody<'a> {
         let floating = license.floating.as_ref();
         let validity_period = license.validity_period.map(Iso);
         let validity = validity_period.map(Iso::text);
-        let product_part = activation.is_some().then(|| ProductPart::new(product, company.id));
+        let product_part = activation.is_some().then(|| ProductPart::of_activation(product, company));
         Ok(LicenseBody {
             id: license.id,
             allow_grace_period: license.grace_period_hours > 0,

@@ -18,7 +18,7 @@ pub fn product_details(
 ) -> serde_json::Result<Body> {
     let latest_version = (!product.version.is_empty()).then(|| Version::of(product));
     let body = ProductReply {
-        product: ProductBody::new(product, Some(ProductPart::new(product, catalogue.company_id))),
+        product: ProductBody::new(product, Some(ProductPart::new(product))),
         company: Company { id: catalogue.company_id },
         latest_version: include_latest_version.then_some(latest_version),
         custom_fields: include_custom_fields.then_some([]),
@@ -56,8 +56,15 @@ pub(super) struct ProductPart {
     allow_overages: bool,
     max_overages: i64,
     prevent_vm: bool,
-    validity_period: Option<Iso>,
     floating_timeout: u32,
+    #[serde(flatten)]
+    activation: Option<ActivatedProduct>,
+}
+
+/// What only an activation tells of its product.
+#[derive(Serialize)]
+struct ActivatedProduct {
+    validity_period: Option<Iso>,
     company_id: u64,
 }
 
@@ -87,17 +94,21 @@ impl<'a> ProductBody<'a> {
 }
 
 impl ProductPart {
-    pub(super) fn new(product: &Product, company_id: u64) -> ProductPart {
+    fn new(product: &Product) -> ProductPart {
         ProductPart {
             allow_trial: false,
             trial_days: 0,
             allow_overages: false,
             max_overages: 0,
             prevent_vm: product.prevent_vm,
-            validity_period: None,
             floating_timeout: product.floating_timeout_minutes,
-            company_id,
+            activation: None,
         }
+    }
+
+    pub(super) fn of_activation(product: &Product, company: Company) -> ProductPart {
+        let activation = Some(ActivatedProduct { validity_period: None, company_id: company.id });
+        ProductPart { activation, ..ProductPart::new(product) }
     }
 }
 

@@ -1,0 +1,107 @@
+//! The catalogue file: what is read, and what every mistake is told.
+#![allow(clippy::unwrap_used)]
+
+use floatlease_server::{catalogue, demo};
+
+fn mistakes(toml: &str) -> Vec<String> {
+    catalogue::parse(toml).map(|_| ()).unwrap_err().0
+}
+
+#[test]
+fn the_sample_is_a_catalogue() {
+    let catalogue = catalogue::parse(demo::CATALOGUE).unwrap();
+    assert_eq!(
+        catalogue.summary(),
+        "products: 4, licenses: 11, API keys: 3, customer accounts: 2, blacklisted devices: 1"
+    );
+}
+
+#[test]
+fn ids_are_stable_and_of_16_digits() {
+    let id = |toml: &str| catalogue::parse(toml).unwrap().license_with_key("P", "K").unwrap().id;
+    let alone = "product = [{ code = \"P\" }]\nlicense = [{ product = \"P\", license_key = \"K\" }]";
+    let among = "product = [{ code = \"P\", name = \"Other\" }]\n\
+                 license = [{ product = \"P\", license_key = \"A\" }, { product = \"P\", license_key = \"K\", active = false }]";
+    assert_eq!(id(alone), id(among));
+    assert!((1_000_000_000_000_000..1 << 53).contains(&id(alone)));
+    assert_eq!(id(&alone.replace("\"K\"", "\"K\", id = 7")), 7);
+}
+
+#[test]
+fn every_mistake_names_the_entry_the_key_and_what_was_expected() {
+    let product = "[[product]]\ncode = \"P\"\n";
+    let license = "[[license]]\nproduct = \"P\"\nlicense_key = \"K\"\n";
+    for (toml, expected) in [
+        ("colour = 1".to_owned(), "top level: `colour` is not a known key; did you mean"),
+        ("= 1".to_owned(), "not TOML: "),
+        ("[[product]]\nname = \"x\"".to_owned(), "product number 1: `code` is missing: give it a text in quotes"),
+        (format!("{product}{product}"), "product \"P\": is there twice; remove one"),
+        (
+            format!("{product}status = \"gone\""),
+            "product \"P\": `status` must be one of \"enabled\" \"disabled\" \"archived\", but is \"gone\"",
+        ),
+        (format!("{product}metadata = {{ x = 1e-9 }}"), "product \"P\": `metadata` must be a table of"),
+        (license.to_owned(), "license \"K\": `product` is \"P\", which no [[product]] has"),
+        (
+            format!("{product}{license}{license}"),
+            "license \"K\": this `license_key` is there twice for its product; remove one",
+        ),
+        (
+            format!("{product}{license}floating_users = 2"),
+            "license \"K\": `floating_users` is not a known key; did you mean `floating`?",
+        ),
+        (
+            format!("{product}{license}floating = {{ users = -1 }}"),
+            "license \"K\", `floating`: `users` must be a whole number from 0 to 1000000, but is -1",
+        ),
+        (
+            format!("{product}{license}floating = {{ users = 1, can_borrow = true }}"),
+            "license \"K\", `floating`: `max_borrow_time_hours` must be from 1 to 876600 where `can_borrow` is true",
+        ),
+        (
+            format!("{product}{license}validity_period = \"soon\""),
+            "license \"K\": `validity_period` must be a date in UTC such as 2026-12-31 or \"2026-12-31T00:00:00Z\", but is \"soon\"",
+        ),
+        (
+            format!("{product}{license}license_type = \"time-limited\""),
+            "license \"K\": `validity_period` is missing: a time-limited license needs an end",
+        ),
+        (
+            format!("{product}{license}license_type = \"consumption\""),
+            "license \"K\": a license has a `consumption` table if, and only if,",
+        ),
+        (
+            format!("{product}{license}consumption = {{ max_consumption = 5 }}"),
+            "license \"K\", `consumption`: `max_consumption` is not a known key; did you mean `max_consumptions`?",
+        ),
+        (
+            format!("{product}{license}customer = \"c\""),
+            "license \"K\": `customer` is \"c\", which no [[customer]] has",
+        ),
+        (
+            format!("{product}{license}feature = [{{ code = \"F\" }}, {{ code = \"F\" }}]"),
+            "license \"K\", feature \"F\": is there twice; remove one",
+        ),
+        (
+            format!("{product}{license}feature = [{{ code = \"F\", id = 7 }}, {{ code = \"G\", id = 7 }}]"),
+            "license \"K\", feature \"G\": `id` 7 is taken by another entry; give it one of its own",
+        ),
+        (
+            format!("{product}authorization_method = \"user\"\n[[license]]\nproduct = \"P\"\nusers = [\"x\"]"),
+            "license number 1: `users` names \"x\", which no [[user]] has",
+        ),
+        (
+            "[[api_key]]\nkey = \"k\"\nshared_key = \"s\"\nproducts = [\"P\"]".to_owned(),
+            "api_key \"k\": `products` names \"P\", which no [[product]] has",
+        ),
+    ] {
+        let found = mistakes(&toml);
+        assert!(found.iter().any(|mistake| mistake.starts_with(expected)), "{toml}\n{found:#?}");
+    }
+}
+
+#[test]
+fn all_mistakes_are_told_at_once() {
+    let found = mistakes("[[product]]\ncode = 5\nnme = \"x\"\n[[user]]\nusername = \"u\"\n");
+    assert_eq!(found.len(), 3, "{found:#?}");
+}

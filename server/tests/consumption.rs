@@ -1,0 +1,157 @@
+//! Consumption: limits, overages, negative amounts, periods.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::time;
+use common::world::{World, consume, consume_feature};
+use floatlease_server::domain::Action;
+
+const CATALOGUE: &str = r#"
+[[product]]
+code = "P"
+
+[[license]]
+product = "P"
+license_key = "K"
+max_activations = 5
+feature = [
+    { code = "TEN", consumption = { max_consumptions = 10 } },
+    { code = "BACK", consumption = { max_consumptions = 10, allow_negative_consumptions = true } },
+    { code = "MORE", consumption = { max_consumptions = 10, allow_overages = true, max_overages = 5 } },
+    { code = "NO-MORE", consumption = { max_consumptions = 10, allow_overages = true } },
+    { code = "ANY", consumption = { allow_unlimited_consumptions = true } },
+    { code = "DAILY", consumption = { max_consumptions = 10, consumption_period = "daily" } },
+    { code = "WEEKLY", consumption = { max_consumptions = 10, consumption_period = "weekly" } },
+    { code = "MONTHLY", consumption = { max_consumptions = 10, consumption_period = "monthly" } },
+    { code = "ANNUALLY", consumption = { max_consumptions = 10, consumption_period = "annually" } },
+    { code = "OVER", expiry_date = 2020-01-01, consumption = { max_consumptions = 10 } },
+    { code = "PLAIN" },
+]
+
+[[license]]
+product = "P"
+license_key = "C"
+consumption = { max_consumptions = 10 }
+
+[[license]]
+product = "P"
+license_key = "BACK"
+consumption = { max_consumptions = 10, allow_negative_consumptions = true, consumption_period = "monthly" }
+"#;
+
+fn world(now: &str) -> World {
+    let mut world = World::new(CATALOGUE, now);
+    for key in ["K", "C", "BACK"] {
+        world.activate(key, "a").unwrap();
+    }
+    world.events();
+    world
+}
+
+fn total(world: &mut World, feature: &str, amount: i64) -> Result<i64, &'static str> {
+    let reply = world.ask("K", "a", consume_feature(feature, amount))?;
+    Ok(reply["total_consumptions"].as_i64().unwrap())
+}
+
+#[test]
+fn limits_are_kept_all_or_nothing() {
+    let mut world = world("2026-06-01");
+    assert_eq!(total(&mut world, "TEN", 7), Ok(7));
+    assert_eq!(total(&mut world, "TEN", 4), Err("feature_not_enough_consumptions"));
+    assert_eq!(total(&mut world, "TEN", 3), Ok(10));
+    assert_eq!(total(&mut world, "TEN", 1), Err("feature_not_enough_consumptions"));
+    assert_eq!(total(&mut world, "TEN", -1), Err("negative_consumptions_not_allowed"));
+    assert_eq!(total(&mut world, "TEN", 0), Ok(10));
+    assert_eq!(world.events(), ["consumed", "consumed", "consumed"]);
+}
+
+#[test]
+fn negative_amounts_give_back_and_may_go_below_zero() {
+    let mut world = world("2026-06-01");
+    assert_eq!(total(&mut world, "BACK", 10), Ok(10));
+    assert_eq!(total(&mut world, "BACK", -15), Ok(-5));
+    assert_eq!(total(&mut world, "BACK", 15), Ok(10));
+    assert_eq!(total(&mut world, "BACK", 1), Err("feature_not_enough_consumptions"));
+}
+
+#[test]
+fn overages_extend_a_limit_and_none_are_none_on_a_feature() {
+    let mut world = world("2026-06-01");
+    assert_eq!(total(&mut world, "MORE", 15), Ok(15));
+    assert_eq!(total(&mut world, "MORE", 1), Err("feature_not_enough_consumptions"));
+    assert_eq!(total(&mut world, "NO-MORE", 11), Err("feature_not_enough_consumptions"));
+    assert_eq!(total(&mut world, "ANY", 1 << 50), Ok(1 << 50));
+}
+
+#[test]
+fn totals_stay_what_javascript_can_count() {
+    let mut world = world("2026-06-01");
+    let largest = (1 << 53) - 1;
+    assert_eq!(total(&mut world, "ANY", largest), Ok(largest));
+    for amount in [1, i64::MAX] {
+        assert_eq!(total(&mut world, "ANY", amount), Err("validation_error"));
+    }
+    assert_eq!(total(&mut world, "BACK", i64::MIN), Err("validation_error"));
+}
+
+#[test]
+fn what_is_no_consumption_feature_is_unsupported() {
+    let mut world = world("2026-06-01");
+    for feature in ["NONE", "PLAIN", "OVER"] {
+        assert_eq!(total(&mut world, feature, 1), Err("unsupported_product_feature"), "{feature}");
+    }
+    assert_eq!(world.ask("K", "a", consume(1)), Err("license_not_consumption"));
+}
+
+#[test]
+fn periods_start_again_at_their_very_instant_and_not_before() {
+    for (feature, from, last, first) in [
+        ("DAILY", "2028-02-28T09:00:00Z", "2028-02-28T23:59:59.999Z", "2028-02-29"),
+        ("WEEKLY", "2026-12-28", "2027-01-03T23:59:59.999Z", "2027-01-04"),
+        ("MONTHLY", "2028-02-01", "2028-02-29T23:59:59.999Z", "2028-03-01"),
+        ("ANNUALLY", "2028-01-01", "2028-12-31T23:59:59.999Z", "2029-01-01"),
+    ] {
+        let mut world = world(from);
+        assert_eq!(total(&mut world, feature, 10), Ok(10), "{feature}");
+        world.now = time(last);
+        assert_eq!(total(&mut world, feature, 1), Err("feature_not_enough_consumptions"), "{feature}");
+        world.now = time(first);
+        world.restart();
+        let seen = world.check("K", "a").unwrap();
+        let seen = seen["product_features"].as_array().unwrap().iter().find(|seen| seen["code"] == feature).cloned();
+        assert_eq!(seen.unwrap()["total_consumptions"], 0, "{feature}: as read");
+        assert_eq!(total(&mut world, feature, 10), Ok(10), "{feature}: as written");
+    }
+}
+
+#[test]
+fn a_license_is_consumed_likewise() {
+    let mut world = world("2026-06-01");
+    let reply = world.ask("C", "a", consume(10)).unwrap();
+    let keys: Vec<&str> = reply.as_object().unwrap().keys().map(String::as_str).collect();
+    let shape = "id max_consumptions total_consumptions allow_unlimited_consumptions allow_negative_consumptions \
+                 allow_overages max_overages reset_consumption consumption_period company";
+    assert_eq!(keys.join(" "), shape);
+    assert_eq!(world.ask("C", "a", consume(1)), Err("license_not_enough_consumptions"));
+    assert_eq!(world.ask("C", "a", consume(-1)), Err("negative_consumptions_not_allowed"));
+    assert_eq!(world.check("C", "a").unwrap()["total_consumptions"], 10);
+    world.ask("BACK", "a", consume(-3)).unwrap();
+    world.now = time("2026-07-01");
+    assert_eq!(world.ask("BACK", "a", consume(2)).unwrap()["total_consumptions"], 2);
+}
+
+#[test]
+fn a_client_may_change_the_overages_of_a_license_with_an_amount_that_fits() {
+    let mut world = world("2026-06-01");
+    let with = |amount, allow_overages, max_overages| Action::AddConsumption { amount, allow_overages, max_overages };
+    assert_eq!(world.ask("C", "a", with(16, Some(true), Some(5))), Err("license_not_enough_consumptions"));
+    assert_eq!(world.ask("C", "a", consume(11)), Err("license_not_enough_consumptions"), "nothing was changed");
+    let reply = world.ask("C", "a", with(15, Some(true), Some(5))).unwrap();
+    assert_eq!((&reply["allow_overages"], &reply["max_overages"]), (&true.into(), &5.into()));
+    world.restart();
+    assert_eq!(world.check("C", "a").unwrap()["max_overages"], 5);
+    assert_eq!(world.ask("C", "a", consume(1)), Err("license_not_enough_consumptions"));
+    world.ask("C", "a", with(100, Some(true), Some(0))).unwrap();
+    assert_eq!(world.ask("C", "a", with(1, Some(false), Some(0))), Err("license_not_enough_consumptions"));
+}

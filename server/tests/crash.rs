@@ -1,0 +1,272 @@
+//! `kill -9` under load, again and again: what was acknowledged is there after the restart.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod common;
+
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use common::{API_KEY, Client, Random, SHARED_KEY, directory};
+use serde_json::{Value, json};
+
+const KILLS: u64 = 20;
+const THREADS: usize = 6;
+
+/// Slots for all: whoever was granted one must still have it.
+const CATALOGUE: &str = r#"
+product = [{ code = "P" }]
+api_key = [{ key = "test-api-key", shared_key = "test-shared-key" }]
+[[license]]
+product = "P"
+license_key = "K"
+allow_unlimited_activations = true
+floating = { users = 100, timeout_minutes = 1, can_borrow = true, max_borrow_time_hours = 1 }
+feature = [
+    { code = "F", floating = { users = 100, timeout_minutes = 1 } },
+    { code = "C", consumption = { max_consumptions = 1000000000 } },
+]
+"#;
+
+struct Process {
+    child: Child,
+    base_url: String,
+}
+
+impl Process {
+    fn start(data: &Path, catalogue: &Path) -> Process {
+        let mut child = command(data, catalogue).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let line: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(line["pid"], child.id());
+        assert!(Path::new(line["public_key_file"].as_str().unwrap()).exists());
+        Process { child, base_url: line["base_url"].as_str().unwrap().to_owned() }
+    }
+
+    fn client(&self) -> Client {
+        Client::new(&self.base_url, API_KEY, SHARED_KEY)
+    }
+
+    /// SIGKILL: nothing is flushed, nothing is said.
+    fn kill(self) {
+        drop(self);
+    }
+}
+
+/// Also when a test fails: no server may outlive it.
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn command(data: &Path, catalogue: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_floatlease-server"));
+    command.args(["serve", "--unsigned", "--listen", "127.0.0.1:0", "--data"]).arg(data);
+    command.arg("--catalogue").arg(catalogue);
+    command
+}
+
+fn set_up(name: &str) -> (PathBuf, PathBuf) {
+    let directory = directory(name);
+    let catalogue = directory.join("catalogue.toml");
+    std::fs::write(&catalogue, CATALOGUE).unwrap();
+    (directory.join("data"), catalogue)
+}
+
+/// What one client knows: what was acknowledged, and what may or may not have happened.
+#[derive(Clone, Copy)]
+struct Knowledge {
+    /// `None` while it is not known.
+    license: Option<bool>,
+    feature: Option<bool>,
+    consumed: i64,
+    maybe_consumed: i64,
+}
+
+fn about(number: usize) -> Value {
+    json!({ "product": "P", "license_key": "K", "hardware_id": format!("hw-{number}"), "feature": "F", "borrowed_until": null })
+}
+
+/// Works until the server is gone; notes before each request that its outcome is open.
+fn work(mut client: Client, number: usize, seed: u64, mut known: Knowledge, killed: &AtomicBool) -> Knowledge {
+    let mut random = Random::new(seed * 1000 + number as u64);
+    let about = about(number);
+    let consumption = {
+        let mut about = about.clone();
+        about["feature"] = "C".into();
+        about
+    };
+    let hold = |client: &mut Client, slot: &mut Option<bool>, operation: &str, held: bool| {
+        *slot = None;
+        let answer = client.try_call(operation, &about);
+        let answered = answer.is_ok_and(|answer| answer.status == 200 || !held);
+        if answered {
+            *slot = Some(held);
+        }
+        answered
+    };
+    while !killed.load(Ordering::Relaxed) {
+        let went_on = match random.below(6) {
+            0 => hold(&mut client, &mut known.license, "check_license", true),
+            1 => hold(&mut client, &mut known.license, "borrow_license", true),
+            2 => hold(&mut client, &mut known.license, "release_license", false),
+            3 => hold(&mut client, &mut known.feature, "check_feature", true),
+            4 => hold(&mut client, &mut known.feature, "release_feature", false),
+            _ => {
+                let answer = client.try_call("add_feature_consumption", &consumption);
+                let booked = answer.is_ok_and(|answer| answer.status == 200);
+                if booked {
+                    known.consumed += 1
+                } else {
+                    known.maybe_consumed += 1
+                }
+                booked
+            }
+        };
+        if !went_on {
+            break;
+        }
+    }
+    known
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_to_kill_9() {
+    let (data, catalogue) = set_up("crash");
+    let mut server = Process::start(&data, &catalogue);
+    let nothing = Knowledge { license: Some(false), feature: Some(false), consumed: 0, maybe_consumed: 0 };
+    let mut known = [nothing; THREADS];
+    for number in 0..THREADS {
+        assert_eq!(server.client().call("activate_license", &about(number)).code(), None);
+    }
+    for round in 1..=KILLS {
+        let killed = AtomicBool::new(false);
+        known = thread::scope(|scope| {
+            let workers: Vec<_> = known
+                .iter()
+                .enumerate()
+                .map(|(number, known)| {
+                    let (client, killed) = (server.client(), &killed);
+                    scope.spawn(move || work(client, number, round, *known, killed))
+                })
+                .collect();
+            thread::sleep(Duration::from_millis(300 + 170 * round % 500));
+            server.kill();
+            killed.store(true, Ordering::Relaxed);
+            let known: Vec<Knowledge> = workers.into_iter().map(|worker| worker.join().unwrap()).collect();
+            known.try_into().ok().unwrap()
+        });
+        server = Process::start(&data, &catalogue);
+        compare(&server, &mut known, round);
+    }
+    server.kill();
+    let consumed: i64 = known.iter().map(|known| known.consumed).sum();
+    assert!(consumed > 100, "hardly anything happened: {consumed}");
+    assert_eq!(repeated(&data), 0, "a device holds a slot twice");
+}
+
+/// A release says whether the slot was held; afterwards everybody starts with none.
+fn compare(server: &Process, known: &mut [Knowledge; THREADS], round: u64) {
+    let mut client = server.client();
+    for (number, known) in known.iter_mut().enumerate() {
+        for (operation, slot) in [("release_license", &mut known.license), ("release_feature", &mut known.feature)] {
+            let held = client.call(operation, &about(number)).status == 200;
+            assert!(slot.is_none_or(|slot| slot == held), "round {round}, device {number}, {operation}: held {held}");
+            *slot = Some(false);
+        }
+    }
+    let license = client.call("activate_license", &about(0)).json();
+    let features = license["product_features"].as_array().unwrap().iter();
+    let total = features.filter_map(|feature| feature["total_consumptions"].as_i64()).sum::<i64>();
+    let consumed: i64 = known.iter().map(|known| known.consumed).sum();
+    let maybe: i64 = known.iter().map(|known| known.maybe_consumed).sum();
+    assert!((consumed..=consumed + maybe).contains(&total), "round {round}: {consumed} + {maybe} became {total}");
+}
+
+/// How often the journal has a device take a slot that it holds.
+fn repeated(data: &Path) -> usize {
+    let journal = rusqlite::Connection::open(data.join("floatlease.sqlite")).unwrap();
+    let mut rows = journal.prepare("SELECT event, feature, device_id FROM journal ORDER BY seq").unwrap();
+    let rows = rows
+        .query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, Option<String>>(1)?, row.get::<_, i64>(2)?)));
+    let mut held = std::collections::BTreeSet::new();
+    let mut repeated = 0;
+    for row in rows.unwrap() {
+        let (event, feature, device) = row.unwrap();
+        match event.as_str() {
+            "slot_taken" => repeated += usize::from(!held.insert((feature, device))),
+            "slot_released" | "slot_expired" => repeated += usize::from(!held.remove(&(feature, device))),
+            _ => {}
+        }
+    }
+    repeated
+}
+
+/// Puts the last sign of life into the past, and the slots with it, as a long downtime would.
+#[test]
+fn nobody_loses_a_live_slot_to_the_downtime() {
+    let (data, catalogue) = set_up("downtime");
+    let server = Process::start(&data, &catalogue);
+    let mut client = server.client();
+    for number in 0..3 {
+        client.call("activate_license", &about(number));
+    }
+    client.call("check_license", &about(0));
+    client.call("check_feature", &about(1));
+    let borrow = client.call("borrow_license", &about(2)).json();
+    server.kill();
+    let file = data.join("floatlease.sqlite");
+    let sql = rusqlite::Connection::open(&file).unwrap();
+    let until = |borrowed: bool| -> i64 {
+        sql.query_row("SELECT min(until_ms) FROM slot WHERE borrowed = ?", [borrowed], |row| row.get(0)).unwrap()
+    };
+    let hours_off = 5 * 3_600_000;
+    let (slot, pinned) = (until(false), until(true));
+    sql.execute("UPDATE meta SET value = value - ?1 WHERE name = 'alive_at_ms'", [hours_off]).unwrap();
+    sql.execute("UPDATE slot SET until_ms = until_ms - ?1 WHERE borrowed = 0", [hours_off]).unwrap();
+    Process::start(&data, &catalogue).kill();
+    let server = Process::start(&data, &catalogue);
+    let extension = until(false) - slot;
+    assert!((0..20_000).contains(&extension), "extended by the downtime, once: {extension} ms");
+    assert_eq!(until(true), pinned, "a borrow's end was promised: {borrow}");
+    let mut client = server.client();
+    assert_eq!(client.call("release_license", &about(0)).code(), None);
+    assert_eq!(client.call("release_feature", &about(1)).code(), None);
+    server.kill();
+}
+
+#[test]
+fn a_second_server_on_the_same_data_is_refused() {
+    let (data, catalogue) = set_up("second");
+    let server = Process::start(&data, &catalogue);
+    let second = command(&data, &catalogue).output().unwrap();
+    let message = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert_eq!(second.status.code(), Some(2), "{message}");
+    assert!(message.contains("another server runs on"), "{message}");
+    server.kill();
+    Process::start(&data, &catalogue).kill();
+}
+
+#[test]
+fn sigterm_ends_it_in_order_and_soon() {
+    let (data, catalogue) = set_up("sigterm");
+    let mut server = Process::start(&data, &catalogue);
+    let mut idle = server.client();
+    idle.call("activate_license", &about(0));
+    let pid = server.child.id().to_string();
+    let started = Instant::now();
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    assert_eq!(server.child.wait().unwrap().code(), Some(0));
+    assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
+    let mode = std::fs::metadata(data.join("private-key.pem")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "nobody else reads the key");
+    assert!(!data.join("floatlease.sqlite-wal").exists(), "the store was closed");
+}

@@ -1,0 +1,322 @@
+//! Slots: taking, renewing, borrowing, giving back, and the very instant at which they are free.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use chrono::TimeDelta;
+use common::time;
+use common::world::{World, borrow_feature, check_feature, release_feature};
+use floatlease_server::domain::{Action, Until};
+
+const CATALOGUE: &str = r#"
+[[product]]
+code = "P"
+
+[[license]]
+product = "P"
+license_key = "K"
+allow_unlimited_activations = true
+floating = { users = 2, timeout_minutes = 10, can_borrow = true, max_borrow_time_hours = 24 }
+feature = [
+    { code = "F", floating = { users = 1, timeout_minutes = 5, can_borrow = true, max_borrow_time_hours = 12 } },
+    { code = "HOME", floating = { users = 1 } },
+    { code = "PLAIN" },
+    { code = "ENDING", expiry_date = 2026-06-02, floating = { users = 1, can_borrow = true, max_borrow_time_hours = 72 } },
+]
+
+[[license]]
+product = "P"
+license_key = "ENDING"
+license_type = "time-limited"
+validity_period = 2026-06-02
+allow_unlimited_activations = true
+floating = { users = 1, can_borrow = true, max_borrow_time_hours = 72 }
+feature = [{ code = "F", floating = { users = 1 } }, { code = "PLAIN" }]
+
+[[license]]
+product = "P"
+license_key = "SUBSCRIPTION"
+license_type = "subscription"
+validity_period = 2026-06-02
+grace_period_hours = 1
+floating = { users = 1 }
+
+[[license]]
+product = "P"
+license_key = "NODE"
+license_type = "time-limited"
+validity_period = 2026-06-02
+"#;
+
+const MS: TimeDelta = TimeDelta::milliseconds(1);
+
+/// At noon, with four devices active on every license.
+fn world() -> World {
+    let mut world = World::new(CATALOGUE, "2026-06-01T12:00:00Z");
+    for key in ["K", "ENDING"] {
+        for device in ["a", "b", "c", "d"] {
+            world.activate(key, device).unwrap();
+        }
+    }
+    world.activate("SUBSCRIPTION", "a").unwrap();
+    world.activate("NODE", "a").unwrap();
+    world.events();
+    world
+}
+
+fn at(text: &str) -> Action {
+    Action::BorrowLicense(Until::At(time(text)))
+}
+
+#[test]
+fn a_device_takes_one_slot_however_often_it_checks() {
+    let mut world = world();
+    for _ in 0..3 {
+        assert_eq!(world.check("K", "a").unwrap()["floating_in_use_devices"], 1);
+    }
+    assert_eq!(world.check("K", "b").unwrap()["floating_in_use_devices"], 2);
+    assert_eq!(world.check("K", "c"), Err("floating_not_available"));
+    assert_eq!(world.check("K", "a").unwrap()["floating_in_use_devices"], 2);
+    assert_eq!(world.events(), ["slot_taken", "slot_taken"]);
+}
+
+#[test]
+fn activation_takes_no_slot() {
+    let mut world = world();
+    assert_eq!(world.activate("K", "e").unwrap()["floating_in_use_devices"], 0);
+}
+
+#[test]
+fn a_slot_is_free_at_the_very_instant_of_its_timeout() {
+    let mut world = world();
+    world.check("K", "a").unwrap();
+    world.check("K", "b").unwrap();
+    world.wait(TimeDelta::minutes(10) - MS);
+    assert_eq!(world.check("K", "c"), Err("floating_not_available"));
+    world.wait(MS);
+    assert_eq!(world.check("K", "c").unwrap()["floating_in_use_devices"], 1);
+    assert_eq!(world.events(), ["slot_taken", "slot_taken", "slot_expired", "slot_expired", "slot_taken"]);
+}
+
+#[test]
+fn a_check_renews_and_nothing_else_but_borrowing_does() {
+    let mut world = world();
+    world.check("K", "a").unwrap();
+    world.wait(TimeDelta::minutes(9));
+    world.check("K", "a").unwrap();
+    world.wait(TimeDelta::minutes(9));
+    world.ask("K", "a", check_feature("F")).unwrap();
+    world.activate("K", "a").unwrap();
+    assert_eq!(world.check("K", "b").unwrap()["floating_in_use_devices"], 2);
+    world.wait(TimeDelta::minutes(1));
+    assert_eq!(world.check("K", "b").unwrap()["floating_in_use_devices"], 1);
+}
+
+#[test]
+fn features_have_slots_of_their_own_and_need_none_of_the_license() {
+    let mut world = world();
+    let reply = world.ask("K", "a", check_feature("F")).unwrap();
+    assert_eq!((&reply["floating_in_use_devices"], &reply["code"]), (&1.into(), &"F".into()));
+    assert_eq!(world.ask("K", "b", check_feature("F")), Err("floating_not_available"));
+    assert_eq!(world.check("K", "b").unwrap()["floating_in_use_devices"], 1);
+    assert!(world.ask("K", "b", check_feature("PLAIN")).unwrap().get("floating_in_use_devices").is_none());
+    world.wait(TimeDelta::minutes(5));
+    world.ask("K", "b", check_feature("F")).unwrap();
+}
+
+#[test]
+fn null_borrows_for_the_longest_time() {
+    let mut world = world();
+    let reply = world.ask("K", "a", Action::BorrowLicense(Until::Longest)).unwrap();
+    let keys: Vec<&str> = reply.as_object().unwrap().keys().map(String::as_str).collect();
+    let shape = ["borrowed_until", "max_borrow_time", "device_id", "license_id", "floating_in_use_devices", "company"];
+    assert_eq!(keys, shape);
+    assert_eq!(reply["borrowed_until"], "2026-06-02T12:00:00.000Z");
+    assert_eq!((&reply["max_borrow_time"], &reply["floating_in_use_devices"]), (&24.into(), &1.into()));
+    assert_eq!(world.events(), ["slot_taken", "borrowed"]);
+}
+
+#[test]
+fn a_borrowed_slot_needs_no_check_and_is_free_at_its_end() {
+    let mut world = world();
+    world.ask("K", "a", at("2026-06-01T20:00:00Z")).unwrap();
+    world.check("K", "b").unwrap();
+    world.wait(TimeDelta::hours(8) - MS);
+    let reply = world.check("K", "a").unwrap();
+    assert_eq!((&reply["is_borrowed"], &reply["borrowed_until"]), (&true.into(), &"2026-06-01T20:00:00.000Z".into()));
+    assert_eq!(world.check("K", "c").unwrap()["floating_in_use_devices"], 2);
+    world.events();
+    world.wait(MS);
+    assert_eq!(world.check("K", "d").unwrap()["floating_in_use_devices"], 2);
+    assert_eq!(world.events(), ["borrow_ended", "slot_expired", "slot_taken"]);
+    assert_eq!(world.check("K", "a"), Err("floating_not_available"));
+    world.ask("K", "c", Action::ReleaseLicense).unwrap();
+    let reply = world.check("K", "a").unwrap();
+    assert_eq!((&reply["is_borrowed"], reply["borrowed_until"].is_null()), (&false.into(), true));
+}
+
+#[test]
+fn borrowing_again_replaces_the_date_and_takes_no_second_slot() {
+    let mut world = world();
+    for until in ["2026-06-02T12:00:00Z", "2026-06-01T13:00:00Z", "2026-06-01T14:00:00Z"] {
+        let reply = world.ask("K", "a", at(until)).unwrap();
+        assert_eq!(reply["borrowed_until"], common::time(until).format("%FT%T.000Z").to_string());
+        assert_eq!(reply["floating_in_use_devices"], 1);
+    }
+    world.wait(TimeDelta::hours(2));
+    assert_eq!(world.check("K", "b").unwrap()["floating_in_use_devices"], 1);
+}
+
+#[test]
+fn dates_that_can_not_be_are_refused() {
+    let mut world = world();
+    for until in ["2026-06-01T12:00:00Z", "2026-05-31", "2026-06-02T12:00:00.001Z", "2027-01-01"] {
+        assert_eq!(world.ask("K", "a", at(until)), Err("borrow_until_not_valid"), "{until}");
+    }
+    assert_eq!(world.ask("K", "a", Action::BorrowLicense(Until::Unreadable)), Err("borrow_until_not_valid"));
+    assert_eq!(world.events(), [""; 0]);
+    world.ask("K", "a", at("2026-06-01T12:00:00.001Z")).unwrap();
+    world.ask("K", "a", at("2026-06-02T12:00:00.000Z")).unwrap();
+}
+
+#[test]
+fn nothing_is_borrowed_beyond_the_end_of_the_license_or_the_feature() {
+    let mut world = world();
+    assert_eq!(world.ask("ENDING", "a", at("2026-06-02T00:00:00.001Z")), Err("borrow_until_not_valid"));
+    let reply = world.ask("ENDING", "a", Action::BorrowLicense(Until::Longest)).unwrap();
+    assert_eq!(reply["borrowed_until"], "2026-06-02T00:00:00.000Z");
+    world.ask("K", "a", check_feature("ENDING")).unwrap();
+    let reply = world.ask("K", "a", borrow_feature("ENDING", Until::Longest)).unwrap();
+    assert_eq!(reply["borrowed_until"], "2026-06-02T00:00:00.000Z");
+}
+
+#[test]
+fn borrowing_needs_a_free_slot_unless_one_is_held() {
+    let mut world = world();
+    world.check("K", "a").unwrap();
+    world.check("K", "b").unwrap();
+    assert_eq!(world.ask("K", "c", Action::BorrowLicense(Until::Longest)), Err("floating_not_available"));
+    world.ask("K", "a", Action::BorrowLicense(Until::Longest)).unwrap();
+}
+
+#[test]
+fn a_feature_is_borrowed_only_by_who_uses_it() {
+    let mut world = world();
+    let borrow = || borrow_feature("F", Until::Longest);
+    assert_eq!(world.ask("K", "a", borrow()), Err("floating_feature_device_not_in_use"));
+    world.ask("K", "a", check_feature("F")).unwrap();
+    assert_eq!(world.ask("K", "b", borrow()), Err("floating_feature_device_not_in_use"));
+    let reply = world.ask("K", "a", borrow()).unwrap();
+    assert_eq!(reply["borrowed_until"], "2026-06-02T00:00:00.000Z");
+    assert_eq!((&reply["feature"], &reply["max_borrow_time"]), (&"F".into(), &12.into()));
+    let seen = world.ask("K", "a", check_feature("F")).unwrap();
+    assert_eq!((&seen["is_borrowed"], &seen["borrowed_until"]), (&true.into(), &reply["borrowed_until"]));
+    assert_eq!(world.ask("K", "a", borrow_feature("HOME", Until::Longest)), Err("feature_borrow_not_allowed"));
+    assert_eq!(world.ask("K", "a", borrow_feature("PLAIN", Until::Longest)), Err("feature_not_floating"));
+    assert_eq!(world.ask("K", "a", borrow_feature("NONE", Until::Longest)), Err("invalid_license_feature_code"));
+    let past = borrow_feature("F", Until::At(time("2026-01-01")));
+    assert_eq!(world.ask("K", "a", past), Err("borrow_until_not_valid"));
+}
+
+#[test]
+fn releasing_frees_at_once_borrowed_or_not() {
+    let mut world = world();
+    assert_eq!(world.ask("K", "a", Action::ReleaseLicense), Err("floating_not_available"));
+    world.check("K", "a").unwrap();
+    world.ask("K", "b", Action::BorrowLicense(Until::Longest)).unwrap();
+    world.ask("K", "a", Action::ReleaseLicense).unwrap();
+    world.ask("K", "b", Action::ReleaseLicense).unwrap();
+    assert_eq!(world.check("K", "c").unwrap()["floating_in_use_devices"], 1);
+    let events =
+        ["slot_taken", "slot_taken", "borrowed", "slot_released", "borrow_ended", "slot_released", "slot_taken"];
+    assert_eq!(world.events(), events);
+
+    assert_eq!(world.ask("K", "a", release_feature("F")), Err("floating_feature_device_not_in_use"));
+    assert_eq!(world.ask("K", "a", release_feature("PLAIN")), Err("feature_not_floating"));
+    assert_eq!(world.ask("K", "a", release_feature("NONE")), Err("invalid_license_feature_code"));
+    world.ask("K", "a", check_feature("F")).unwrap();
+    world.ask("K", "a", release_feature("F")).unwrap();
+    world.ask("K", "b", check_feature("F")).unwrap();
+}
+
+#[test]
+fn a_slot_that_has_expired_can_not_be_released() {
+    let mut world = world();
+    world.check("K", "a").unwrap();
+    world.wait(TimeDelta::minutes(10));
+    assert_eq!(world.ask("K", "a", Action::ReleaseLicense), Err("floating_not_available"));
+    assert_eq!(world.events(), ["slot_taken", "slot_expired"]);
+}
+
+#[test]
+fn deactivation_frees_every_slot_of_the_device() {
+    let mut world = world();
+    world.ask("K", "a", Action::BorrowLicense(Until::Longest)).unwrap();
+    world.ask("K", "a", check_feature("F")).unwrap();
+    world.events();
+    let reply = world.ask("K", "a", Action::Deactivate { variables: Vec::new() }).unwrap();
+    assert_eq!(reply, "license_deactivated");
+    assert_eq!(world.events(), ["borrow_ended", "slot_released", "slot_released", "deactivated"]);
+    assert_eq!(world.check("K", "a"), Err("device_not_found"));
+    world.ask("K", "b", check_feature("F")).unwrap();
+    world.activate("K", "a").unwrap();
+    assert_eq!(world.check("K", "a").unwrap()["is_borrowed"], false);
+}
+
+#[test]
+fn an_expired_license_takes_no_slot() {
+    let mut world = world();
+    world.check("ENDING", "a").unwrap();
+    world.ask("ENDING", "a", check_feature("F")).unwrap();
+    world.now = time("2026-06-02");
+    assert_eq!(world.check("ENDING", "a"), Err("license_expired"));
+    assert_eq!(world.ask("ENDING", "a", check_feature("F")), Err("license_expired"));
+    assert_eq!(world.ask("ENDING", "a", Action::BorrowLicense(Until::Longest)), Err("license_expired"));
+    assert_eq!(world.ask("ENDING", "a", borrow_feature("F", Until::Longest)), Err("license_expired"));
+    assert_eq!(world.activate("ENDING", "z"), Err("license_expired"));
+    world.ask("ENDING", "a", check_feature("PLAIN")).unwrap();
+    assert_eq!(world.check("NODE", "a").unwrap()["is_expired"], true);
+    world.check("SUBSCRIPTION", "a").unwrap();
+    world.wait(TimeDelta::hours(1) - MS);
+    world.check("SUBSCRIPTION", "a").unwrap();
+    world.wait(MS);
+    assert_eq!(world.check("SUBSCRIPTION", "a"), Err("license_expired"));
+}
+
+#[test]
+fn an_expired_feature_counts_as_not_assigned_but_can_be_released() {
+    let mut world = world();
+    world.ask("K", "a", check_feature("ENDING")).unwrap();
+    world.now = time("2026-06-01T23:00:00Z");
+    world.ask("K", "a", check_feature("ENDING")).unwrap();
+    world.now = time("2026-06-02");
+    assert_eq!(world.ask("K", "a", check_feature("ENDING")), Err("invalid_license_feature_code"));
+    assert_eq!(world.ask("K", "a", borrow_feature("ENDING", Until::Longest)), Err("invalid_license_feature_code"));
+    let shown = |world: &mut World, include_expired_features| {
+        let reply = world.ask("K", "a", Action::CheckLicense { include_expired_features }).unwrap();
+        reply["product_features"].as_array().unwrap().iter().any(|feature| feature["code"] == "ENDING")
+    };
+    assert_eq!((shown(&mut world, false), shown(&mut world, true)), (false, true));
+    world.ask("K", "a", release_feature("ENDING")).unwrap();
+}
+
+#[test]
+fn downtime_costs_nobody_a_slot_and_moves_no_borrow() {
+    let mut world = world();
+    world.check("K", "a").unwrap();
+    world.ask("K", "b", at("2026-06-01T13:00:00Z")).unwrap();
+    let alive = world.state.alive(world.now + TimeDelta::minutes(4));
+    world.changes.push(alive);
+    for _ in 0..2 {
+        // An hour off; the second start in a row adds nothing.
+        world.now = time("2026-06-01T13:04:00Z");
+        world.restart();
+        let changes = world.state.resume(world.now);
+        world.changes.extend(changes);
+    }
+    world.wait(TimeDelta::minutes(6) - MS);
+    assert_eq!(world.check("K", "c").unwrap()["floating_in_use_devices"], 2, "a still holds, b's borrow is over");
+    assert_eq!(world.check("K", "d"), Err("floating_not_available"));
+    world.wait(MS);
+    assert_eq!(world.check("K", "d").unwrap()["floating_in_use_devices"], 2);
+}

@@ -1,0 +1,143 @@
+//! What every store must do, whatever is behind it.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::path::Path;
+
+use common::{directory, time};
+use floatlease_server::catalogue::Overages;
+use floatlease_server::domain::{
+    Change, Counter, Device, DeviceStatus, EntitlementId, Event, EventKind, Slot, Variable,
+};
+use floatlease_server::store::{SqliteStore, Store};
+
+const LICENSE: EntitlementId = EntitlementId { license_id: 1, feature_id: None };
+const FEATURE: EntitlementId = EntitlementId { license_id: 1, feature_id: Some(2) };
+
+fn device(status: DeviceStatus) -> Change {
+    let device = Device { id: 5, user_id: Some(6), status };
+    Change::Device { license_id: 1, hardware_id: "hw".to_owned(), device }
+}
+
+fn slot(pool: EntitlementId, until: &str, borrowed: bool) -> Change {
+    Change::SlotHeld { pool, device_id: 5, slot: Slot { until: time(until), borrowed } }
+}
+
+fn consumed(entitlement: EntitlementId, total: i64) -> Change {
+    Change::Consumed { entitlement, counter: Counter { total, at: time("2026-01-02T03:04:05.006Z") } }
+}
+
+fn variable(value: &str) -> Change {
+    let variable = Variable { name: "n".to_owned(), value: value.to_owned(), created_at: time("2026-01-02") };
+    Change::Variable { license_id: 1, hardware_id: "hw".to_owned(), device_id: 5, variable }
+}
+
+/// The state that is left is what was said last, and only that.
+fn gives_back_what_was_said_last(store: &mut dyn Store) {
+    assert_eq!(store.load().unwrap(), []);
+    let overages = |max| Change::Overages { license_id: 1, overages: Overages { allowed: true, max } };
+    let first = [
+        device(DeviceStatus::Active),
+        variable("old"),
+        slot(LICENSE, "2026-01-01", false),
+        slot(FEATURE, "2026-01-01", true),
+        consumed(LICENSE, 1),
+        overages(1),
+        Change::Transfers { license_id: 1, count: 1 },
+        Change::Alive { at: time("2026-01-01") },
+    ];
+    store.commit(&first).unwrap();
+    assert_eq!(store.load().unwrap(), first);
+    let second = [
+        device(DeviceStatus::Vacated),
+        variable("new, with ' and \u{1f600}"),
+        slot(LICENSE, "2026-01-03T00:00:00.001Z", true),
+        consumed(LICENSE, i64::MIN),
+        overages(0),
+        Change::Transfers { license_id: 1, count: 2 },
+        Change::Alive { at: time("2026-01-02") },
+    ];
+    let freed = Change::SlotFreed { pool: FEATURE, device_id: 5 };
+    store.commit(&[&second[..], &[freed]].concat()).unwrap();
+    assert_eq!(store.load().unwrap(), second);
+}
+
+/// A change that can't be kept takes the others of its commit with it.
+fn keeps_all_or_nothing(store: &mut dyn Store) {
+    store.commit(&[device(DeviceStatus::Active)]).unwrap();
+    let before = store.load().unwrap();
+    let clash = Device { id: 99, user_id: None, status: DeviceStatus::Active };
+    let clash = Change::Device { license_id: 1, hardware_id: "hw".to_owned(), device: clash };
+    assert!(store.commit(&[consumed(FEATURE, 7), clash]).is_err());
+    assert_eq!(store.load().unwrap(), before);
+    store.commit(&[consumed(FEATURE, 8)]).unwrap();
+    assert_eq!(store.load().unwrap().len(), before.len() + 1);
+}
+
+#[test]
+fn sqlite_in_memory() {
+    gives_back_what_was_said_last(&mut SqliteStore::in_memory().unwrap());
+    keeps_all_or_nothing(&mut SqliteStore::in_memory().unwrap());
+}
+
+#[test]
+fn sqlite_in_a_file() {
+    let directory = directory("store");
+    gives_back_what_was_said_last(&mut SqliteStore::open(&directory.join("one")).unwrap());
+    keeps_all_or_nothing(&mut SqliteStore::open(&directory.join("two")).unwrap());
+    let mut again = SqliteStore::open(&directory.join("one")).unwrap();
+    assert_eq!(again.load().unwrap().len(), 7);
+}
+
+fn sql(file: &Path) -> rusqlite::Connection {
+    rusqlite::Connection::open(file).unwrap()
+}
+
+#[test]
+fn the_journal_is_written_in_order_and_only_grows() {
+    let file = directory("journal").join("data");
+    let mut store = SqliteStore::open(&file).unwrap();
+    let event = |kind, feature: Option<&str>| {
+        let feature = feature.map(Into::into);
+        Change::Happened(Event { at: time("2026-01-01T00:00:00.001Z"), kind, license_id: 1, feature, device_id: 5 })
+    };
+    let until = time("2026-01-02");
+    store.commit(&[event(EventKind::SlotTaken, None), event(EventKind::Borrowed { until }, Some("F"))]).unwrap();
+    store.commit(&[event(EventKind::Consumed { amount: -3 }, Some("C"))]).unwrap();
+    assert_eq!(store.load().unwrap(), [], "the journal is no state");
+    let sql = sql(&file);
+    let mut rows =
+        sql.prepare("SELECT seq, at_ms, event, feature, amount, until_ms FROM journal ORDER BY seq").unwrap();
+    let rows = rows.query_map([], |row| {
+        let (seq, at, event): (i64, i64, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        let detail: (Option<String>, Option<i64>, Option<i64>) = (row.get(3)?, row.get(4)?, row.get(5)?);
+        Ok((seq, at, event, detail))
+    });
+    let rows: Vec<_> = rows.unwrap().map(Result::unwrap).collect();
+    let at = 1_767_225_600_001;
+    assert_eq!(
+        rows,
+        [
+            (1, at, "slot_taken".to_owned(), (None, None, None)),
+            (2, at, "borrowed".to_owned(), (Some("F".to_owned()), None, Some(until.timestamp_millis()))),
+            (3, at, "consumed".to_owned(), (Some("C".to_owned()), Some(-3), None)),
+        ]
+    );
+}
+
+#[test]
+fn a_file_of_a_newer_server_is_refused() {
+    let file = directory("newer").join("data");
+    drop(SqliteStore::open(&file).unwrap());
+    sql(&file).pragma_update(None, "user_version", 99).unwrap();
+    let message = SqliteStore::open(&file).unwrap_err().to_string();
+    assert!(message.contains("version 99") && message.contains("newer server"), "{message}");
+}
+
+#[test]
+fn a_file_that_is_no_store_is_refused() {
+    let file = directory("foreign").join("data");
+    std::fs::write(&file, "not a database, but long enough to be taken for one".repeat(99)).unwrap();
+    assert!(SqliteStore::open(&file).is_err());
+}
