@@ -1,0 +1,145 @@
+"""docs/figures.md: the figures, the aims beside them, and where and how they were taken."""
+
+import datetime
+import os
+import platform
+import re
+import subprocess
+from pathlib import Path
+
+from client_figures import CURL, POST, RAW, SESSION, VERIFY_OFF, VERIFY_ON
+from programs import LIBRARY, ROOT
+
+HEADING = """\
+# Figures
+
+Written by `make bench`; not edited. Clients and servers share the machine and talk over its loopback interface. An aim
+is what the project wants to reach; whether this run reached it stands beside it."""
+
+A_REQUEST = """\
+## A request
+
+One thread; {requests:,} signed borrows ({python_requests:,} with Python) against a responder with a fixed reply, on a
+processor of its own. The contenders take turns; medians of {rounds} rounds. All send the same members, the raw socket
+the very bytes of floatlease. All keep their connection, but for `requests.post`. Only floatlease verifies the reply's
+RSA-2048 signature, where it says so."""
+
+A_PROGRAM = """\
+## A program
+
+Threads and processes as strace sees them start; medians of {starts} fresh processes and of {rounds} rounds."""
+
+THE_SERVER = """\
+## The server
+
+`check_license` of {devices:,} devices in turn, each a durable renewal of its slot, for {seconds} s. Replies carry an
+RSA-2048 signature, but not under `--unsigned`. The generator of the load takes its part of the same processors."""
+
+
+def written(figures, size):
+    """The whole page."""
+    parts = [
+        HEADING,
+        circumstances(),
+        A_REQUEST.format(**size),
+        contenders(figures["borrows"]),
+        request_aims(figures["borrows"]),
+        A_PROGRAM.format(**size),
+        program_aims(figures, size),
+        THE_SERVER.format(**size),
+        loads(figures),
+        server_aims(figures),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def circumstances():
+    """Where, when and of what the figures are."""
+    model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    rows = [
+        ("processor", f"{model[1] if model else platform.machine()}, {os.cpu_count()} cores"),
+        ("system", f"{platform.system()} {platform.release()}"),
+        ("date", datetime.date.today().isoformat()),
+        ("commit", commit.stdout.strip()),
+        ("command", "`make bench`"),
+    ]
+    return table(["", ""], rows)
+
+
+def contenders(borrows):
+    rows = [
+        (
+            name,
+            f"{borrows['wall_us'][name]:.1f}",
+            f"{borrows['over_raw'][name]:.2f}",
+            f"{borrows['cpu_us'][name]:.1f}",
+        )
+        for name in (RAW, VERIFY_OFF, VERIFY_ON, CURL, SESSION, POST)
+    ]
+    return table(["a borrow", "µs", "over the raw socket", "own processor time, µs"], rows)
+
+
+def request_aims(borrows):
+    over_raw, post_over, cpu_us = borrows["over_raw"], borrows["post_over"], borrows["cpu_over_raw_us"]
+    rows = [
+        at_most("floatlease, not verifying, over the raw socket", over_raw[VERIFY_OFF], 1.10, "{:.2f}"),
+        at_most("floatlease, not verifying, over libcurl", over_raw[VERIFY_OFF] / over_raw[CURL], 1, "{:.2f}"),
+        at_least("`requests.post` over floatlease, verifying", post_over[VERIFY_ON], 9, "{:.1f}"),
+        at_most("processor time beyond the raw socket's, not verifying", cpu_us[VERIFY_OFF], 25, "{:.1f} µs"),
+        ("processor time of verifying", f"{cpu_us[VERIFY_ON] - cpu_us[VERIFY_OFF]:.1f} µs", "", ""),
+    ]
+    return table(AIM_COLUMNS, rows)
+
+
+def program_aims(figures, size):
+    start, started = figures["client_start"], figures["threads_started"]
+    start_ms = start["dlopen"] + start["client_open"]
+    pairs = f"{figures['pairs_per_second']:,.0f} pairs/s"
+    rows = [
+        at_most(f"threads started by open, {size['traced_requests']} borrows and close", started, 0, "{}"),
+        at_most("`dlopen` and `floatlease_client_open`", start_ms, 3, "{:.2f} ms"),
+        at_most("shared library", LIBRARY.stat().st_size / 1e6, 1.9, "{:.2f} MB"),
+        ("borrow and release, verifying, by one C thread on `floatlease-server`", pairs, "", ""),
+    ]
+    return table(AIM_COLUMNS, rows)
+
+
+def loads(figures):
+    cases = {"1": "signed_1", "64": "signed_64", "64, `--unsigned`": "unsigned_64"}
+    rows = [
+        (name, f"{load['per_second']:,}", f"{load['p50_ms']:.2f}", f"{load['p99_ms']:.2f}", f"{load['max_ms']:.1f}")
+        for name, load in ((name, figures[key]) for name, key in cases.items())
+    ]
+    return table(["connections", "requests/s", "median, ms", "99th percentile, ms", "longest, ms"], rows)
+
+
+def server_aims(figures):
+    signed, unsigned, start = figures["signed_64"], figures["unsigned_64"], figures["server_start"]
+    signatures = figures["signatures_per_second"]
+    rows = [
+        at_least("signed, 64 connections", signed["per_second"], 3_500, "{:,}/s"),
+        at_most("99th percentile of these", signed["p99_ms"], 15, "{:.1f} ms"),
+        at_least("`--unsigned`, 64 connections", unsigned["per_second"], 40_000, "{:,}/s"),
+        ("RSA-2048 signatures by one processor, as `openssl speed` has it", f"{signatures:,.0f}/s", "", ""),
+        at_most("start until it listens", start["listening_ms"], 50, "{:.0f} ms"),
+        at_most("resident when idle", start["resident_mb"], 12, "{:.1f} MB"),
+    ]
+    return table(AIM_COLUMNS, rows)
+
+
+AIM_COLUMNS = ["", "figure", "aim", "reached"]
+
+
+def at_most(what, figure, limit, form):
+    return what, form.format(figure), "≤ " + form.format(limit), "yes" if figure <= limit else "no"
+
+
+def at_least(what, figure, limit, form):
+    return what, form.format(figure), "≥ " + form.format(limit), "yes" if figure >= limit else "no"
+
+
+def table(columns, rows):
+    """A Markdown table."""
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)

@@ -1,0 +1,45 @@
+#!/usr/bin/env python3
+"""Measures floatlease against what a user would write instead, and its server, and writes docs/figures.md.
+
+Compiles the C programs of this folder; the library, the server and the Rust programs must have been built, as `make
+bench` does. Everything stays on the loopback interface.
+"""
+
+import argparse
+
+import client_figures
+import page
+import programs
+import server_figures
+
+FULL = {"rounds": 5, "requests": 20_000, "python_requests": 2_000, "pairs": 2_000, "seconds": 10, "starts": 20}
+QUICK = {"rounds": 1, "requests": 500, "python_requests": 50, "pairs": 50, "seconds": 1, "starts": 3}
+DEVICES = 1_000
+TRACED_REQUESTS = 500
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="only show that everything runs; writes no page")
+    quick = parser.parse_args().quick
+    size = QUICK if quick else FULL
+    programs.compile_all()
+    figures = {
+        "borrows": client_figures.borrows(size["rounds"], size["requests"], size["python_requests"]),
+        "threads_started": client_figures.threads_started(TRACED_REQUESTS),
+        "client_start": client_figures.start(size["starts"]),
+        "pairs_per_second": server_figures.pairs_per_second(size["rounds"], size["pairs"]),
+        "signed_1": server_figures.check_license(1, size["seconds"], DEVICES),
+        "signed_64": server_figures.check_license(64, size["seconds"], DEVICES),
+        "unsigned_64": server_figures.check_license(64, size["seconds"], DEVICES, "--unsigned"),
+        "signatures_per_second": server_figures.signatures_per_second(),
+        "server_start": server_figures.start(size["starts"]),
+    }
+    text = page.written(figures, size | {"devices": DEVICES, "traced_requests": TRACED_REQUESTS})
+    print(text)
+    if not quick:
+        (programs.ROOT / "docs").mkdir(exist_ok=True)
+        (programs.ROOT / "docs/figures.md").write_text(text)
+
+
+main()
