@@ -61,6 +61,7 @@ lint: ## Formatting and lints, warnings are errors
 
 .PHONY: bench
 bench: release server ## Measure, and write docs/figures.md (some minutes, a quiet machine)
+	$(CARGO) build -q -p floatlease-benches --profile server
 	python3 benches/run.py
 
 .PHONY: clean

@@ -8,12 +8,14 @@ use crate::model;
 use crate::operations::{Method, OPERATIONS, Operation};
 use crate::reply::judge;
 use crate::request::Request;
+use crate::secret::Secret;
 use crate::sign;
 use crate::status::Status;
 use crate::strict;
-use chrono::{TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How often one call asks at most.
@@ -29,6 +31,8 @@ pub struct Client {
     http: Http,
     /// What to add to this machine's clock to get the server's.
     clock_offset_ms: AtomicI64,
+    /// The last second's authorisation.
+    signed: Mutex<Option<Arc<SignedDate>>>,
 }
 
 impl Client {
@@ -40,7 +44,7 @@ impl Client {
 
     pub(crate) fn with(config: Config) -> Result<Client, Error> {
         let http = Http::new(&config)?;
-        Ok(Client { config, http, clock_offset_ms: AtomicI64::new(0) })
+        Ok(Client { config, http, clock_offset_ms: AtomicI64::new(0), signed: Mutex::default() })
     }
 
     /// Performs one operation of [`OPERATIONS`] and returns the server's object as it came.
@@ -101,8 +105,7 @@ impl Client {
     /// One signed request and its judged reply.
     fn attempt(&self, call: &Call, request: &Request) -> Result<String, Failed> {
         let offset = TimeDelta::milliseconds(self.clock_offset_ms.load(Ordering::Relaxed));
-        let date = model::format_http_date(Utc::now() + offset);
-        let reply = send(&self.http, call, &self.config, request, &date).map_err(Failed::Other)?;
+        let reply = send(&self.http, call, &self.config, request, &self.signed(offset)).map_err(Failed::Other)?;
         judge(request, &reply, self.config.public_key.as_ref()).map_err(|error| {
             let server_time = reply.date.as_deref().and_then(model::parse_http_date);
             let error = self.without_secrets(error);
@@ -113,6 +116,16 @@ impl Client {
                 _ => Failed::Other(error),
             }
         })
+    }
+
+    /// The date of now and its signature: the API signs nothing else, so they serve for a whole second.
+    fn signed(&self, offset: TimeDelta) -> Arc<SignedDate> {
+        let now = Utc::now() + offset;
+        let mut signed = self.signed.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*signed {
+            Some(signed) if signed.second == now.timestamp() => Arc::clone(signed),
+            _ => Arc::clone(signed.insert(Arc::new(SignedDate::new(&self.config, now)))),
+        }
     }
 
     /// A server, or what poses as one, may echo anything in its messages.
@@ -127,6 +140,22 @@ impl Client {
     }
 }
 
+/// What authorises a request.
+#[derive(Debug)]
+pub(crate) struct SignedDate {
+    second: i64,
+    date: String,
+    authorization: Secret,
+}
+
+impl SignedDate {
+    pub(crate) fn new(config: &Config, now: DateTime<Utc>) -> SignedDate {
+        let date = model::format_http_date(now);
+        let authorization = sign::authorization(config.api_key.expose(), config.shared_key.expose(), &date);
+        SignedDate { second: now.timestamp(), date, authorization: Secret::new(authorization) }
+    }
+}
+
 /// How one attempt failed.
 enum Failed {
     /// The server refused the request's `Date`, and told its own.
@@ -137,13 +166,13 @@ enum Failed {
     Other(Error),
 }
 
-/// Signs and sends one request.
+/// Sends one request.
 pub(crate) fn send(
     http: &Http,
     call: &Call,
     config: &Config,
     request: &Request,
-    date: &str,
+    signed: &SignedDate,
 ) -> Result<crate::http::Reply, Error> {
     let content = request.content.expose();
     let path = request.operation.path;
@@ -151,8 +180,13 @@ pub(crate) fn send(
         Method::Get => (format!("{}{path}?{content}", config.base_url), ""),
         Method::Post => (format!("{}{path}", config.base_url), content),
     };
-    let authorization = sign::authorization(config.api_key.expose(), config.shared_key.expose(), date);
-    let exchange = Exchange { method: request.operation.method, url: &url, date, authorization: &authorization, body };
+    let exchange = Exchange {
+        method: request.operation.method,
+        url: &url,
+        date: &signed.date,
+        authorization: signed.authorization.expose(),
+        body,
+    };
     http.exchange(call, &exchange).map_err(|lost| Error {
         detail: lost.detail,
         outcome: if lost.sent { Outcome::Unknown } else { Outcome::NotSent },

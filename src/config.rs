@@ -232,8 +232,10 @@ fn take_credentials(object: &mut Object) -> Result<Vec<(&'static str, Secret)>, 
 pub(crate) fn check_credentials(what: &str, names: &[&str]) -> Result<(), Error> {
     let has = |name: &str| names.contains(&name);
     let needs = |owner: &str, name: &str| {
-        let message = format!("\"{owner}\" in {what} needs \"{name}\" beside it.");
-        if has(owner) && !has(name) { Err(Error::because(Status::MissingKey, message)) } else { Ok(()) }
+        if !has(owner) || has(name) {
+            return Ok(());
+        }
+        Err(Error::because(Status::MissingKey, format!("\"{owner}\" in {what} needs \"{name}\" beside it.")))
     };
     let ways: Vec<&str> = ["license_key", "username", "id_token", "code"].into_iter().filter(|way| has(way)).collect();
     match ways.as_slice() {

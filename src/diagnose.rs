@@ -2,7 +2,7 @@
 //!
 //! One `product_details` request over a fresh connection goes through all of them and takes no slot.
 
-use crate::client::send;
+use crate::client::{SignedDate, send};
 use crate::config::Config;
 use crate::error::Error;
 use crate::http::{Http, Reply, Trace};
@@ -97,8 +97,7 @@ fn the_way(config: &Config) -> Vec<Check> {
     };
     let started = Instant::now();
     let in_flight = http.begin(config.timeout);
-    let date = model::format_http_date(Utc::now());
-    let reply = send(&http, &in_flight.call, config, &request, &date);
+    let reply = send(&http, &in_flight.call, config, &request, &SignedDate::new(config, Utc::now()));
     let journey = Journey {
         started,
         trace: in_flight.call.traced(),

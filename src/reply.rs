@@ -5,10 +5,11 @@ use crate::http;
 use crate::model;
 use crate::operations::Reply as Expected;
 use crate::request::Request;
+use crate::secret::Secret;
 use crate::status::Status;
 use crate::verify::PublicKey;
 use serde::Deserialize;
-use serde_json::Value;
+use serde::de::IgnoredAny;
 use std::time::Duration;
 
 /// The reply's text for the host, or why it must not be believed.
@@ -62,7 +63,7 @@ fn yes(request: &Request, reply: &http::Reply, key: Option<&PublicKey>) -> Resul
     match request.operation.reply {
         // The API answers nothing; a member more is no harm, a page of HTML is.
         Expected::Empty if bare.is_empty() => Ok("{}".to_owned()),
-        Expected::Empty => json_of(text).map(|_| text.to_owned()),
+        Expected::Empty => require_json(text).map(|()| text.to_owned()),
         Expected::Text(expected) if bare.trim_matches('"') == expected => Ok(format!(r#"{{"message":"{expected}"}}"#)),
         Expected::Text(_) => Err(doubt(Status::ReplyNotApi)),
         Expected::Signed | Expected::License if bare.is_empty() => Err(doubt(Status::ReplyEmpty)),
@@ -79,44 +80,56 @@ fn prove(
     key: Option<&PublicKey>,
     has_v1: bool,
 ) -> Result<String, Error> {
-    let json = json_of(text);
+    let json = require_json(text);
     let Some(key) = key else {
-        return json.map(|_| text.to_owned());
+        return json.map(|()| text.to_owned());
     };
     let Some(signature) = &reply.signature else {
         // An HTML page lacks a signature too, but that is not what is wrong with it.
         return Err(json.err().unwrap_or_else(|| doubt(Status::ReplyUnsigned)));
     };
-    let v1 = json.as_ref().is_ok_and(|json| proves_v1(request, json, key));
+    let v1 = has_v1 && proves_v1(request, text, key);
     match (key.verifies(&reply.body, signature), has_v1, v1) {
-        (true, false, _) | (true, true, true) => json.map(|_| text.to_owned()),
+        (true, false, _) | (true, true, true) => json.map(|()| text.to_owned()),
         (true, true, false) => Err(doubt(Status::ReplyNotOurs)),
         (false, true, true) => Err(doubt(Status::ReplyAltered)),
         (false, ..) => Err(doubt(Status::ReplySignature)),
     }
 }
 
-fn json_of(text: &str) -> Result<Value, Error> {
-    match serde_json::from_str(text) {
-        Ok(json @ (Value::Object(_) | Value::Array(_))) => Ok(json),
+/// An object or an array, whole.
+fn require_json(text: &str) -> Result<(), Error> {
+    match serde_json::from_str::<IgnoredAny>(text) {
+        Ok(_) if text.trim_start().starts_with(['{', '[']) => Ok(()),
         Err(error) if error.is_eof() => Err(doubt(Status::ReplyTruncated)),
         Ok(_) | Err(_) => Err(doubt(Status::ReplyNotApi)),
     }
 }
 
+/// What a v1 signature covers of a license object, and the signature.
+#[derive(Deserialize)]
+struct SignedLicense {
+    license_signature: String,
+    validity_period: Option<String>,
+    user: Option<User>,
+}
+
+#[derive(Deserialize)]
+struct User {
+    email: String,
+}
+
 /// Whether `license_signature` binds the reply to the device and the license that were asked about.
-fn proves_v1(request: &Request, json: &Value, key: &PublicKey) -> bool {
-    // Activated by an SSO token, the license is its user's.
-    let auth = match &request.auth {
-        Some(auth) => Some(auth.expose()),
-        None => json.pointer("/user/email").and_then(Value::as_str),
-    };
-    let signature = json.get("license_signature").and_then(Value::as_str);
-    let (Some(auth), Some(signature)) = (auth, signature) else {
+fn proves_v1(request: &Request, text: &str, key: &PublicKey) -> bool {
+    let Ok(license) = serde_json::from_str::<SignedLicense>(text) else {
         return false;
     };
-    let validity = json.get("validity_period").and_then(Value::as_str);
-    key.verifies(model::v1_text(&request.hardware_id, auth, validity).as_bytes(), signature)
+    // Activated by an SSO token, the license is its user's.
+    let auth = request.auth.as_ref().map(Secret::expose).or(license.user.as_ref().map(|user| user.email.as_str()));
+    auth.is_some_and(|auth| {
+        let signed = model::v1_text(&request.hardware_id, auth, license.validity_period.as_deref());
+        key.verifies(signed.as_bytes(), &license.license_signature)
+    })
 }
 
 /// `Retry-After`: seconds, or a date to be compared with the server's own.

@@ -64,7 +64,7 @@ impl Request {
             auth: text("license_key").or_else(|| text("username")).map(|auth| Secret::new(auth.to_owned())),
             content: Secret::new(match operation.method {
                 Method::Get => query(&what, &given)?,
-                Method::Post => Value::Object(std::mem::take(&mut given)).to_string(),
+                Method::Post => serde_json::to_string(&given).unwrap_or_default(),
             }),
         };
         given.values_mut().for_each(wipe);

@@ -19,12 +19,16 @@ use crate::status::Status;
 use std::sync::Arc;
 use std::time::Duration;
 use ureq::config::AutoHeaderValue;
-use ureq::http::{HeaderMap, Request, StatusCode};
+use ureq::http::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderName, RETRY_AFTER};
+use ureq::http::{HeaderValue, Request, StatusCode};
 use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, Body, Proxy};
 
 /// No reply of the API comes near this.
 const LONGEST_REPLY_BYTES: u64 = 1024 * 1024;
+
+/// Carries a reply's v2 signature.
+static LICENSE_SIGNATURE: HeaderName = HeaderName::from_static("licensesignature");
 
 /// Connections to one server.
 #[derive(Debug)]
@@ -135,9 +139,9 @@ impl Http {
         };
         let request = Request::builder()
             .uri(exchange.url)
-            .header("Date", exchange.date)
-            .header("Authorization", exchange.authorization)
-            .header("Content-Type", "application/json");
+            .header(DATE, exchange.date)
+            .header(AUTHORIZATION, exchange.authorization)
+            .header(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let response = match exchange.method {
             Method::Get => self.agent.run(request.method("GET").body(()).map_err(|e| lost(&e.into(), None))?),
             Method::Post => {
@@ -158,9 +162,9 @@ impl Http {
         Ok(Reply {
             status: parts.status.as_u16(),
             body,
-            signature: header(&parts.headers, "LicenseSignature"),
-            date: header(&parts.headers, "Date"),
-            retry_after: header(&parts.headers, "Retry-After"),
+            signature: header(&parts.headers, &LICENSE_SIGNATURE),
+            date: header(&parts.headers, &DATE),
+            retry_after: header(&parts.headers, &RETRY_AFTER),
         })
     }
 }
@@ -173,7 +177,7 @@ fn read(body: Body, status: StatusCode) -> Result<Vec<u8>, ureq::Error> {
     body.into_with_config().limit(LONGEST_REPLY_BYTES).read_to_vec()
 }
 
-fn header(headers: &HeaderMap, name: &str) -> Option<String> {
+fn header(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     headers.get(name)?.to_str().ok().map(str::to_owned)
 }
 
@@ -186,8 +190,14 @@ fn choose_proxy(config: &Config) -> Result<Option<Proxy>, Error> {
         ProxyChoice::Env if config.is_local_server() => None,
         ProxyChoice::Env => Proxy::try_from_env(),
         ProxyChoice::Url(url) => match Proxy::new(url.expose()) {
-            Ok(proxy) => Some(proxy),
-            Err(_) => return refuse("\"proxy\" in the config is not a proxy's URL"),
+            // ureq takes what is no number for a port that was left out.
+            Ok(proxy)
+                if !proxy.host().is_empty()
+                    && proxy.uri().port().is_none_or(|port| port.as_str().parse::<u16>().is_ok()) =>
+            {
+                Some(proxy)
+            }
+            _ => return refuse("\"proxy\" in the config is not a proxy's URL"),
         },
     };
     match &proxy {
