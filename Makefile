@@ -24,6 +24,8 @@ setup: ## Install what is missing for test, lint and bench (Debian, Ubuntu)
 release: ## Build the shared and static library that ship, in target/release
 	$(CARGO) rustc -q -p floatlease --release --features quiet --lib --crate-type cdylib,staticlib
 	@ln -sf libfloatlease.so $(RELEASE)/libfloatlease.so.1
+	@echo "$(RELEASE)/libfloatlease.so: $$(stat -c %s $(RELEASE)/libfloatlease.so) bytes," \
+		"$$(nm -D --defined-only $(RELEASE)/libfloatlease.so | wc -l) exported functions"
 
 .PHONY: server
 server: ## Build the server for real use, as target/server/floatlease-server

@@ -332,6 +332,14 @@ mod tests {
     }
 
     #[test]
+    fn every_key_is_documented() {
+        for (key, _) in KEYS {
+            assert!(include_str!("ffi/mod.rs").contains(key), "{key} in the header");
+            assert!(include_str!("../README.md").contains(&format!("`{key}`")), "{key} in the README");
+        }
+    }
+
+    #[test]
     fn each_mistake_has_its_own_status_and_names_the_key() {
         for (key, value, status) in [
             ("product", Value::Null, Status::MissingKey),

@@ -35,26 +35,25 @@ static const char *member(const char *json, const char *name, char *value, size_
     return value;
 }
 
-/* Performs one verb and tells how it went. */
-static floatlease_status step(floatlease_client *client, const char *name, verb *perform, const char *request,
-                              const char *shown)
+/* Lets `who` perform one verb, and tells how it went; `shown` names members of the reply, with spaces between. */
+static floatlease_status step(floatlease_client *client, const char *who, const char *name, verb *perform,
+                              const char *request, const char *shown)
 {
     char *json = NULL;
-    char value[512];
-    char shown_names[128];
+    char names[128], value[512];
     floatlease_status status = perform(client, request, &json);
 
-    printf("  %-24s", name);
+    printf("  %-13s %-24s", who, name);
     if (status == FLOATLEASE_OK) {
         printf(" ok");
-        snprintf(shown_names, sizeof shown_names, "%s", shown);
-        for (char *part = strtok(shown_names, " "); part; part = strtok(NULL, " "))
-            printf("  %s %s", part, member(json, part, value, sizeof value));
+        snprintf(names, sizeof names, "%s", shown);
+        for (char *part = strtok(names, " "); part; part = strtok(NULL, " "))
+            printf("  %s=%s", part, member(json, part, value, sizeof value));
         printf("\n");
     } else {
         printf(" refused: %s\n", floatlease_status_name(status));
-        printf("    what happened: %s\n", member(json, "message", value, sizeof value));
-        printf("    what to do:    %s\n", member(json, "advice", value, sizeof value));
+        printf("      what happened: %s\n", member(json, "message", value, sizeof value));
+        printf("      what to do:    %s\n", member(json, "advice", value, sizeof value));
     }
     floatlease_string_free(json);
     return status;
@@ -76,7 +75,7 @@ int main(void)
     const char *config = environment("FLOATLEASE_CONFIG");
     floatlease_client *client = NULL;
     char *json = NULL;
-    char feature[128], counter[128], counted[128], text[64];
+    char feature[128], counter[128], counting[128], counted[128];
     int failures = 0;
 
     if (floatlease_abi_version() != FLOATLEASE_ABI_VERSION) {
@@ -94,53 +93,49 @@ int main(void)
     snprintf(feature, sizeof feature, "{\"feature\":\"%s\"}", environment("FLOATLEASE_FEATURE"));
     snprintf(counter, sizeof counter, "{\"feature\":\"%s\",\"consumptions\":5}",
              environment("FLOATLEASE_CONSUMPTION_FEATURE"));
+    snprintf(counting, sizeof counting, "{\"license_key\":\"%s\"}",
+             environment("FLOATLEASE_CONSUMPTION_LICENSE_KEY"));
     snprintf(counted, sizeof counted, "{\"license_key\":\"%s\",\"consumptions\":3}",
              environment("FLOATLEASE_CONSUMPTION_LICENSE_KEY"));
 
-    printf("\nThis machine takes a slot of the license, borrows it for a trip and gives it back:\n");
-    failures += step(client, "activate_license", floatlease_activate_license, NULL, "device_id") != 0;
-    failures += step(client, "check_license", floatlease_check_license, NULL,
-                     "floating_in_use_devices floating_users") != 0;
-    failures += step(client, "borrow_license", floatlease_borrow_license, NULL,
-                     "borrowed_until floating_in_use_devices") != 0;
-    failures += step(client, "release_license", floatlease_release_license, NULL, "") != 0;
+    const char *me = "this machine";
+    const char *slots = "floating_in_use_devices floating_users";
+    const char *borrow = "borrowed_until floating_in_use_devices";
+    const char *total = "total_consumptions max_consumptions";
+
+    printf("\nA slot of the license, borrowed for a trip and given back:\n");
+    failures += step(client, me, "activate_license", floatlease_activate_license, NULL, "device_id") != 0;
+    failures += step(client, me, "check_license", floatlease_check_license, NULL, slots) != 0;
+    failures += step(client, me, "borrow_license", floatlease_borrow_license, NULL, borrow) != 0;
+    failures += step(client, me, "release_license", floatlease_release_license, NULL, "") != 0;
 
     printf("\nThe same with a feature of the license:\n");
-    failures += step(client, "check_feature", floatlease_check_feature, feature,
-                     "code floating_in_use_devices floating_users") != 0;
-    failures += step(client, "borrow_feature", floatlease_borrow_feature, feature,
-                     "borrowed_until floating_in_use_devices") != 0;
-    failures += step(client, "release_feature", floatlease_release_feature, feature, "") != 0;
+    failures += step(client, me, "check_feature", floatlease_check_feature, feature, slots) != 0;
+    failures += step(client, me, "borrow_feature", floatlease_borrow_feature, feature, borrow) != 0;
+    failures += step(client, me, "release_feature", floatlease_release_feature, feature, "") != 0;
 
     printf("\nConsumption, on a feature and on a license that counts:\n");
-    failures += step(client, "add_feature_consumption", floatlease_add_feature_consumption, counter,
-                     "total_consumptions max_consumptions") != 0;
-    member(counted, "license_key", text, sizeof text);
-    {
-        char activation[128];
-        snprintf(activation, sizeof activation, "{\"license_key\":\"%s\"}", text);
-        failures += step(client, "activate_license", floatlease_activate_license, activation, "license_type") != 0;
-    }
-    failures += step(client, "add_consumption", floatlease_add_consumption, counted,
-                     "total_consumptions max_consumptions") != 0;
+    failures += step(client, me, "add_feature_consumption", floatlease_add_feature_consumption, counter, total) != 0;
+    failures += step(client, me, "activate_license", floatlease_activate_license, counting, "license_type") != 0;
+    failures += step(client, me, "add_consumption", floatlease_add_consumption, counted, total) != 0;
 
     printf("\nColleagues take slots until none is left:\n");
     floatlease_status taken = FLOATLEASE_OK;
-    for (int machine = 1; machine <= 100 && taken == FLOATLEASE_OK; machine++) {
-        char request[64];
-        snprintf(request, sizeof request, "{\"hardware_id\":\"office-%d\"}", machine);
-        printf(" office-%d\n", machine);
-        failures += step(client, "activate_license", floatlease_activate_license, request, "device_id") != 0;
-        taken = step(client, "check_license", floatlease_check_license, request,
-                     "floating_in_use_devices floating_users");
+    for (int number = 1; number <= 100 && taken == FLOATLEASE_OK; number++) {
+        char colleague[16], request[64];
+
+        snprintf(colleague, sizeof colleague, "office-%d", number);
+        snprintf(request, sizeof request, "{\"hardware_id\":\"%s\"}", colleague);
+        failures += step(client, colleague, "activate_license", floatlease_activate_license, request, "device_id") != 0;
+        taken = step(client, colleague, "check_license", floatlease_check_license, request, slots);
     }
     failures += taken != FLOATLEASE_E_FLOATING_NOT_AVAILABLE;
 
-    printf("\nA colleague goes home, and this machine gets the slot:\n");
-    failures += step(client, "release_license", floatlease_release_license, "{\"hardware_id\":\"office-1\"}", "") != 0;
-    failures += step(client, "check_license", floatlease_check_license, NULL,
-                     "floating_in_use_devices floating_users") != 0;
-    failures += step(client, "deactivate_license", floatlease_deactivate_license, NULL, "message") != 0;
+    printf("\nOne of them goes home, and this machine gets the slot:\n");
+    failures += step(client, "office-1", "release_license", floatlease_release_license,
+                     "{\"hardware_id\":\"office-1\"}", "") != 0;
+    failures += step(client, me, "check_license", floatlease_check_license, NULL, slots) != 0;
+    failures += step(client, me, "deactivate_license", floatlease_deactivate_license, NULL, "message") != 0;
 
     floatlease_client_close(client);
     printf("\n%s\n", failures ? "Something went wrong: see above." : "Done.");

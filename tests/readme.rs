@@ -1,0 +1,61 @@
+//! The README tells the truth: its code is the example's, its table the API's, its commands exist.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use floatlease::operations::{Method, OPERATIONS};
+use floatlease::status::STATUSES;
+use support::root;
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(root().join(path)).unwrap()
+}
+
+/// The fenced blocks of one language.
+fn blocks(language: &str) -> Vec<String> {
+    let readme = read("README.md");
+    let fence = format!("```{language}\n");
+    readme.split(&fence).skip(1).map(|rest| rest.split("```").next().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn its_c_code_is_the_examples() {
+    let example = read("examples/c/quickstart.c");
+    let blocks = blocks("c");
+    assert_eq!(blocks.len(), 2);
+    for block in blocks {
+        assert!(example.contains(&block), "not in examples/c/quickstart.c:\n{block}");
+    }
+}
+
+#[test]
+fn its_table_is_the_api() {
+    let readme = read("README.md");
+    for operation in OPERATIONS {
+        let method = if operation.method == Method::Get { "GET" } else { "POST" };
+        let row = format!("| `{}` | {method} {} |", operation.name, operation.path);
+        assert!(readme.contains(&row), "{row}");
+    }
+}
+
+#[test]
+fn the_targets_files_and_statuses_it_names_exist() {
+    let (readme, makefile) = (read("README.md"), read("Makefile"));
+    for block in blocks("sh") {
+        for line in block.lines().filter_map(|line| line.strip_prefix("make ")) {
+            for target in line.split('#').next().unwrap().split_whitespace() {
+                assert!(makefile.contains(&format!("\n{target}:")), "make {target}");
+            }
+        }
+    }
+    for word in readme
+        .split(['`', '(', ')', ' '])
+        .filter(|word| word.starts_with("tests/") || word.starts_with("server/tests/"))
+    {
+        assert!(root().join(word).exists(), "{word}");
+    }
+    let troubles = readme.split("## Troubleshooting").nth(1).unwrap();
+    for name in troubles.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()) {
+        assert!(STATUSES.iter().any(|status| status.row().name == name), "{name}");
+    }
+}
