@@ -6,23 +6,27 @@
  * Shape      A function takes a handle and one JSON object, and gives a status and one JSON text. The status says
  *            what happened; the text is the server's answer as it came, or on failure an error object (below).
  * Strings    UTF-8, NUL-terminated. What is passed in is read during the call only. What comes out in json_out is
- *            the caller's and is freed with floatlease_string_free; it may be NULL if memory has run out.
+ *            the caller's and is freed with floatlease_string_free.
  * Out        Out pointers are set to NULL on entry. json_out may itself be NULL: the text is not wanted.
  * Requests   request_json may be NULL: everything comes from the client's config. Any request may hold, besides its
  *            own keys: product, hardware_id, license_id, bundle_code, sdk_ver; another way to name the license;
  *            "timeout_ms", the deadline of this call; "extra", an object whose members go to the server untouched.
- *            An unknown key or a wrong type is an error that names it, and nothing is sent.
+ *            A null member counts as absent; of a key given twice the last counts. An unknown key or a wrong type is
+ *            an error that names it, and nothing is sent.
  * Dates      "2026-09-27T23:30:48.016Z", "2026-09-27 23:30:48.016", "2026-09-27 23:30:48", "2026-09-27 23:30" and
  *            "2026-09-27" are UTC; an offset as in "2026-09-28T01:30:48+02:00" is honoured. Sent as UTC always.
  * Handles    Tokens, not addresses. A closed, foreign or invented one gives FLOATLEASE_E_HANDLE, one inherited through
  *            fork FLOATLEASE_E_FORKED; it is never a crash. A forked child opens a client of its own.
  * Threads    Any function from any thread at any time. Calls on one client run side by side.
- * Waiting    Every call that talks to the server ends at its deadline at the latest, or at once when cancelled.
- *            No thread is started, but for one while the system resolves a host name that is no address.
- * Host       Nothing ends the process: no exception or panic leaves the library. Nothing is printed. No signal
- *            handler, no file, no environment variable read outside floatlease_client_open.
- * Proof      A reply counts only if it carries the server's signature over its very bytes. The API leaves the
- *            answers to release and deactivate unsigned.
+ * Waiting    Every call that talks to the server ends at its deadline at the latest, and within 50 ms when cancelled
+ *            (on Windows a connection attempt in progress is first waited for, connect_timeout_ms at most). No thread
+ *            is started, but for one while the system resolves a host name that is no address.
+ * Host       Nothing ends the process, except the system when memory has run out: no exception or panic leaves the
+ *            library. Nothing is printed. No signal handler, no file, no environment variable read outside
+ *            floatlease_client_open.
+ * Proof      A reply counts only if it carries the server's signature over its very bytes and answers what was asked.
+ *            The API leaves the answers to release and deactivate unsigned, and signs no question: an old reply to
+ *            the same question verifies as well as a new one.
  * Stability  Numbers, names and JSON keys are never changed or reused within an ABI version, only added.
  *
  * THE ERROR OBJECT
@@ -508,8 +512,8 @@ void floatlease_string_free(char *string);
 floatlease_status floatlease_client_open(const char *config_json, floatlease_client **client_out, char **json_out);
 
 /**
- * Wakes every call in flight on this client: each returns FLOATLEASE_E_CANCELLED at once, or soon after if the
- * system is resolving a name for it. Calls made later are not touched.
+ * Wakes every call in flight on this client, floatlease_client_diagnose too: each returns FLOATLEASE_E_CANCELLED.
+ * Calls made later are not touched.
  */
 floatlease_status floatlease_client_cancel(floatlease_client *client);
 

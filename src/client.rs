@@ -10,9 +10,9 @@ use crate::reply::judge;
 use crate::request::Request;
 use crate::secret::Secret;
 use crate::sign;
-use crate::status::Status;
+use crate::status::{Category, Status};
 use crate::strict;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Datelike, TimeDelta, Utc};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,6 +23,9 @@ const MOST_ATTEMPTS: u32 = 4;
 
 /// The pause before the second attempt; it doubles from there.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
+
+/// Clocks that show the local time as UTC are off by so much; see [`Client::believable_skew`].
+const FURTHEST_TIME_ZONE: TimeDelta = TimeDelta::hours(15);
 
 /// One product, one device, one server. Any method from any thread at any time.
 #[derive(Debug)]
@@ -58,6 +61,11 @@ impl Client {
         result.map_err(|error| Error { attempts, elapsed: started.elapsed(), ..error })
     }
 
+    /// Ends every call in flight with [`Status::Cancelled`], and every one that has been begun and not got that far.
+    pub(crate) fn shut(&self) {
+        self.http.shut();
+    }
+
     /// Ends every call in flight with [`Status::Cancelled`]; calls made later are not touched.
     pub fn cancel(&self) {
         self.http.cancel_all();
@@ -66,29 +74,30 @@ impl Client {
     /// Tries each step from here to the server's signature and tells how it went, as one JSON object. Takes no slot
     /// and holds no secret.
     pub fn diagnose(&self) -> String {
-        diagnose::report(&self.config)
+        diagnose::report(&self.config, &self.http)
     }
 
     /// Repeats what may be repeated, until it is done, definite, or out of time.
     fn persist(&self, call: &Call, request: &Request, attempts: &mut u32) -> Result<String, Error> {
+        let mut offset_ms = self.clock_offset_ms.load(Ordering::Relaxed);
+        let mut corrected = false;
         let mut in_doubt = false;
-        let mut clock_corrected = false;
         loop {
             *attempts += 1;
-            let error = match self.attempt(call, request) {
-                Ok(text) => return Ok(text),
-                Err(Failed::ClockSkew { server_ahead_ms, .. }) if !clock_corrected => {
-                    clock_corrected = true;
-                    self.clock_offset_ms.store(server_ahead_ms, Ordering::Relaxed);
+            let error = match self.attempt(call, request, TimeDelta::milliseconds(offset_ms)) {
+                Ok(text) => {
+                    // The server's word for its time counts for other calls only once it has proven who it is.
+                    self.clock_offset_ms.store(offset_ms, Ordering::Relaxed);
+                    return Ok(text);
+                }
+                Err(Failed { clock_skew_ms: Some(skew_ms), .. }) if !corrected => {
+                    (corrected, offset_ms) = (true, skew_ms);
                     continue;
                 }
-                Err(Failed::ClockSkew { error, .. } | Failed::Other(error)) => error,
+                Err(Failed { error, .. }) => error,
             };
+            let error = if in_doubt { still_in_doubt(error) } else { error };
             in_doubt |= error.outcome == Outcome::Unknown;
-            let error = match error.outcome {
-                Outcome::NotSent if in_doubt => Error { outcome: Outcome::Unknown, ..error },
-                _ => error,
-            };
             let pause = pause_before_next(&error, request.operation, *attempts);
             let (Some(pause), Ok(left)) = (pause, call.left()) else {
                 return Err(error);
@@ -103,40 +112,36 @@ impl Client {
     }
 
     /// One signed request and its judged reply.
-    fn attempt(&self, call: &Call, request: &Request) -> Result<String, Failed> {
-        let offset = TimeDelta::milliseconds(self.clock_offset_ms.load(Ordering::Relaxed));
-        let reply = send(&self.http, call, &self.config, request, &self.signed(offset)).map_err(Failed::Other)?;
-        judge(request, &reply, self.config.public_key.as_ref()).map_err(|error| {
-            let server_time = reply.date.as_deref().and_then(model::parse_http_date);
-            let error = self.without_secrets(error);
-            match server_time {
-                Some(time) if error.status == Status::DateHeaderDiff => {
-                    Failed::ClockSkew { error, server_ahead_ms: (time - Utc::now()).num_milliseconds() }
-                }
-                _ => Failed::Other(error),
-            }
+    fn attempt(&self, call: &Call, request: &Request, offset: TimeDelta) -> Result<String, Failed> {
+        let reply = send(&self.http, call, &self.config, request, &self.signed(offset))?;
+        judge(request, &reply, &self.config).map_err(|error| {
+            let refused = error.status == Status::DateHeaderDiff;
+            let server_time = reply.date.as_deref().filter(|_| refused).and_then(model::parse_http_date);
+            let skew = server_time.and_then(|time| self.believable_skew(time));
+            Failed { error, clock_skew_ms: skew.map(|skew| skew.num_milliseconds()) }
         })
+    }
+
+    /// How far the server's clock is ahead of ours, unless somebody merely says so.
+    ///
+    /// Whoever answers could name a time of the future and so collect authorisations for it: they cover nothing but
+    /// the date. TLS says who answers; without it a clock is believed to be off by a wrong time zone and no more.
+    fn believable_skew(&self, server_time: DateTime<Utc>) -> Option<TimeDelta> {
+        const SANE_YEARS: std::ops::RangeInclusive<i32> = 2020..=2100;
+        let skew = server_time - Utc::now();
+        let proven = self.config.base_url.starts_with("https:");
+        let believable = SANE_YEARS.contains(&server_time.year()) && (proven || skew <= FURTHEST_TIME_ZONE);
+        believable.then_some(skew)
     }
 
     /// The date of now and its signature: the API signs nothing else, so they serve for a whole second.
     fn signed(&self, offset: TimeDelta) -> Arc<SignedDate> {
-        let now = Utc::now() + offset;
+        let now = Utc::now().checked_add_signed(offset).unwrap_or_else(Utc::now);
         let mut signed = self.signed.lock().unwrap_or_else(PoisonError::into_inner);
         match &*signed {
             Some(signed) if signed.second == now.timestamp() => Arc::clone(signed),
             _ => Arc::clone(signed.insert(Arc::new(SignedDate::new(&self.config, now)))),
         }
-    }
-
-    /// A server, or what poses as one, may echo anything in its messages.
-    fn without_secrets(&self, mut error: Error) -> Error {
-        let credentials = self.config.credentials.iter().map(|(_, secret)| secret);
-        for secret in credentials.chain([&self.config.api_key, &self.config.shared_key]) {
-            for text in [&mut error.detail, &mut error.server_code].into_iter().flatten() {
-                *text = secret.redacted(text);
-            }
-        }
-        error
     }
 }
 
@@ -157,13 +162,24 @@ impl SignedDate {
 }
 
 /// How one attempt failed.
-enum Failed {
-    /// The server refused the request's `Date`, and told its own.
-    ClockSkew {
-        error: Error,
-        server_ahead_ms: i64,
-    },
-    Other(Error),
+struct Failed {
+    error: Error,
+    /// The server refused the request's date, and its clock is so much ahead.
+    clock_skew_ms: Option<i64>,
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Failed { error, clock_skew_ms: None }
+    }
+}
+
+/// After an attempt of unknown outcome, only a word about the license itself tells where things stand.
+fn still_in_doubt(error: Error) -> Error {
+    use Category::{Consumption, Customer, Device, Feature, License, Product};
+    let about_the_license = [Product, License, Device, Feature, Consumption, Customer];
+    let definite = error.outcome == Outcome::Rejected && about_the_license.contains(&error.status.row().category);
+    Error { outcome: if definite { Outcome::Rejected } else { Outcome::Unknown }, ..error }
 }
 
 /// Sends one request.
@@ -216,7 +232,8 @@ fn pause_before_next(error: &Error, operation: &Operation, attempts: u32) -> Opt
     if !may_help || !harmless || attempts >= MOST_ATTEMPTS {
         return None;
     }
-    Some(error.retry_after.unwrap_or_else(|| jittered(FIRST_PAUSE * 2_u32.pow(attempts - 1))))
+    let ours = jittered(FIRST_PAUSE * 2_u32.pow(attempts - 1));
+    Some(error.retry_after.map_or(ours, |theirs| theirs.max(ours)))
 }
 
 /// Between half and three halves of `pause`, so that a thousand clients do not come back in step.
@@ -260,6 +277,15 @@ mod tests {
             assert_eq!(pause_before_next(&error, take, 1).is_some(), takes, "{status:?}");
             assert_eq!(pause_before_next(&error, ask, MOST_ATTEMPTS), None, "{status:?}");
         }
+    }
+
+    #[test]
+    fn after_an_attempt_in_doubt_only_a_word_about_the_license_is_definite() {
+        let outcome = |status| still_in_doubt(error(status, Outcome::Rejected)).outcome;
+        assert_eq!(outcome(Status::FloatingNotAvailable), Outcome::Rejected);
+        assert_eq!(outcome(Status::RateLimited), Outcome::Unknown);
+        assert_eq!(outcome(Status::SignatureMismatch), Outcome::Unknown);
+        assert_eq!(still_in_doubt(error(Status::Connect, Outcome::NotSent)).outcome, Outcome::Unknown);
     }
 
     #[test]

@@ -110,6 +110,9 @@ impl Config {
             // NUL and line ends would end up in headers or C strings; an empty text is a forgotten one.
             let text = value.as_str().unwrap_or("-");
             let printable = key == "public_key" || key == "tls_roots" || !text.contains(char::is_control);
+            if key == "api_key" && !text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"') {
+                return Err(bad_value(key, "holds characters that a header can't"));
+            }
             if text.trim().is_empty() || !printable {
                 return Err(bad_value(key, "is empty or holds control characters"));
             }
@@ -159,6 +162,13 @@ impl Config {
             base_url,
             hardware_id,
         })
+    }
+
+    /// Everything that no message may show. A username is not: it would take parts of ordinary words with it.
+    pub(crate) fn secrets(&self) -> impl Iterator<Item = &Secret> {
+        let open = ["username", "customer_account_code", "redirect_uri"];
+        let credentials = self.credentials.iter().filter(move |(name, _)| !open.contains(name));
+        credentials.map(|(_, secret)| secret).chain([&self.api_key, &self.shared_key])
     }
 
     /// Whether the server runs on this very machine.
@@ -286,7 +296,16 @@ fn check_url(url: &str, allow_http: bool) -> Result<(), Error> {
     if rest.contains(['?', '#', '@']) {
         return Err(bad_value("base_url", "must have neither a user nor a query"));
     }
+    // Printable ASCII, as a request line wants it; a name of another script goes in as punycode.
+    if !rest.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&byte)) {
+        return Err(bad_value("base_url", "holds characters that a URL can't"));
+    }
     let host = host_of(url);
+    let authority = rest.split('/').next().unwrap_or_default();
+    let port = authority.rsplit(']').next().unwrap_or_default().split_once(':').map(|(_, port)| port);
+    if port.is_some_and(|port| port.parse::<u16>().is_err()) {
+        return Err(bad_value("base_url", "has a port that is no number from 1 to 65535"));
+    }
     if host.is_empty() {
         return Err(bad_value("base_url", "names no host"));
     }
@@ -354,6 +373,12 @@ mod tests {
             ("base_url", "licenses.example.com".into(), Status::BadValue),
             ("base_url", "ftp://licenses.example.com".into(), Status::BadValue),
             ("base_url", "https://u:p@licenses.example.com".into(), Status::BadValue),
+            ("base_url", "https://exa mple.com".into(), Status::BadValue),
+            ("base_url", "http://127.0.0.1:99999/api/v4".into(), Status::BadValue),
+            ("base_url", "http://127.0.0.1:abc/api/v4".into(), Status::BadValue),
+            ("base_url", "http://[::1]:70000/api/v4".into(), Status::BadValue),
+            ("base_url", "https:///api/v4".into(), Status::BadValue),
+            ("api_key", "schlüssel".into(), Status::BadValue),
             ("timeout_ms", 0.into(), Status::BadValue),
             ("timeout_ms", (-5).into(), Status::BadValue),
             ("timeout_ms", "5".into(), Status::WrongType),

@@ -51,9 +51,9 @@ struct Report<'a> {
 }
 
 /// Runs every check; never fails itself.
-pub(crate) fn report(config: &Config) -> String {
+pub(crate) fn report(config: &Config, http: &Http) -> String {
     let mut checks = vec![hardware_id(config)];
-    checks.extend(the_way(config));
+    checks.extend(the_way(config, http));
     let report = Report {
         ok: checks.iter().all(|check| check.verdict != Verdict::Failed),
         version: env!("CARGO_PKG_VERSION"),
@@ -86,15 +86,14 @@ struct Journey {
     replied: Instant,
 }
 
-fn the_way(config: &Config) -> Vec<Check> {
-    let prepared = Http::new(config).and_then(|http| {
-        let operation = Operation::named("product_details").ok_or_else(|| Error::new(Status::Internal))?;
-        Ok((http, Request::prepare(operation, config, "{}")?))
-    });
-    let (http, request) = match prepared {
-        Ok(prepared) => prepared,
+fn the_way(config: &Config, http: &Http) -> Vec<Check> {
+    let operation = Operation::named("product_details").ok_or_else(|| Error::new(Status::Internal));
+    let request = match operation.and_then(|operation| Request::prepare(operation, config, "{}")) {
+        Ok(request) => request,
         Err(error) => return vec![check("setup", Verdict::Failed, None, error.to_string())],
     };
+    // Kept connections would hide the first half of the way.
+    let http = http.unconnected();
     let started = Instant::now();
     let in_flight = http.begin(config.timeout);
     let reply = send(&http, &in_flight.call, config, &request, &SignedDate::new(config, Utc::now()));
@@ -106,7 +105,7 @@ fn the_way(config: &Config) -> Vec<Check> {
         reply,
         replied: Instant::now(),
     };
-    let judged = journey.reply.as_ref().ok().map(|reply| judge(&request, reply, config.public_key.as_ref()));
+    let judged = journey.reply.as_ref().ok().map(|reply| judge(&request, reply, config));
     let refused = judged.as_ref().and_then(|judged| judged.as_ref().err());
     let mut checks = journey.connection();
     checks.push(journey.http());

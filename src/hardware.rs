@@ -6,6 +6,7 @@
 use crate::error::Error;
 use crate::status::Status;
 use sha2::{Digest, Sha256};
+use std::io;
 
 /// An id and its origin.
 #[derive(Debug, Clone)]
@@ -18,8 +19,9 @@ pub struct HardwareId {
     pub warning: Option<&'static str>,
 }
 
-const EPHEMERAL: &str = "This is a container: its id may change when it is made anew, and each id takes a slot of its \
-    own. Set \"hardware_id\" to something that stays, for example the host's name.";
+const EPHEMERAL: &str = "This is a container: its id may change when it is made anew, which takes another slot, or be \
+    the same in every container of its image, which makes them one device. Set \"hardware_id\" to what tells your \
+    machines apart, for example the host's name.";
 
 impl HardwareId {
     /// An id the host chose.
@@ -29,11 +31,23 @@ impl HardwareId {
 
     /// The id of this machine for `product`.
     pub fn of_this_machine(product: &str) -> Result<HardwareId, Error> {
-        let found = platform::SOURCES.iter().find_map(|(source, read)| Some((*source, read()?)));
-        let (source, raw) = found.ok_or_else(|| Error::new(Status::HardwareId))?;
+        let (source, raw) = find()?;
         let warning = platform::is_container().then_some(EPHEMERAL);
         Ok(HardwareId { id: salted(product, &raw), source, warning })
     }
+}
+
+/// The first source that has an id. One that can't be read just now ends the search: the next one's id would be that
+/// of another device, and take another slot.
+fn find() -> Result<(&'static str, String), Error> {
+    for (source, read) in platform::SOURCES {
+        match read() {
+            Ok(Some(raw)) => return Ok((source, raw)),
+            Ok(None) => {}
+            Err(error) => return Err(Error::because(Status::HardwareId, format!("{source} can't be read: {error}."))),
+        }
+    }
+    Err(Error::new(Status::HardwareId))
 }
 
 /// 128 bits of SHA-256 in hexadecimal: enough to be unique, short enough to be read out on the telephone.
@@ -52,12 +66,13 @@ fn meaningful(text: &str) -> Option<String> {
 }
 
 /// Where a system keeps an id, best first; a source answers `None` where it has none.
-type Source = (&'static str, fn() -> Option<String>);
+type Source = (&'static str, fn() -> io::Result<Option<String>>);
 
 #[cfg(target_os = "linux")]
 mod platform {
     use super::{Source, meaningful};
-    use std::{fs, path::Path};
+    use std::path::Path;
+    use std::{fs, io};
 
     pub(super) const SOURCES: &[Source] = &[
         ("/etc/machine-id", || file("/etc/machine-id")),
@@ -67,17 +82,24 @@ mod platform {
         ("network card", network_card),
     ];
 
-    fn file(path: &str) -> Option<String> {
-        meaningful(&fs::read_to_string(path).ok()?)
+    fn file(path: &str) -> io::Result<Option<String>> {
+        match fs::read_to_string(path) {
+            Ok(text) => Ok(meaningful(&text)),
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
-    /// The lowest address among the physical cards: bridges, tunnels and containers' cards have no `device`.
-    fn network_card() -> Option<String> {
-        let cards = fs::read_dir("/sys/class/net").ok()?.flatten();
-        cards
-            .filter(|card| card.path().join("device").exists())
-            .filter_map(|card| meaningful(&fs::read_to_string(card.path().join("address")).ok()?))
-            .min()
+    /// The lowest address among the built-in cards: bridges, tunnels and containers' cards have no `device`, and what
+    /// hangs on USB comes and goes.
+    fn network_card() -> io::Result<Option<String>> {
+        let cards = fs::read_dir("/sys/class/net").into_iter().flatten().flatten();
+        let built_in = cards.filter(|card| {
+            let bus = fs::read_link(card.path().join("device/subsystem"));
+            bus.is_ok_and(|bus| !bus.ends_with("usb"))
+        });
+        let addresses = built_in.filter_map(|card| file(card.path().join("address").to_str()?).ok()?);
+        Ok(addresses.min())
     }
 
     pub(super) fn is_container() -> bool {
@@ -94,7 +116,7 @@ mod platform {
     pub(super) const SOURCES: &[Source] = &[("gethostuuid", host_uuid)];
 
     #[allow(unsafe_code)]
-    fn host_uuid() -> Option<String> {
+    fn host_uuid() -> std::io::Result<Option<String>> {
         unsafe extern "C" {
             fn gethostuuid(id: *mut u8, wait: *const libc::timespec) -> libc::c_int;
         }
@@ -102,7 +124,8 @@ mod platform {
         let wait = libc::timespec { tv_sec: 1, tv_nsec: 0 };
         // SAFETY: `id` has the 16 bytes the call writes, `wait` outlives it.
         let result = unsafe { gethostuuid(id.as_mut_ptr(), &raw const wait) };
-        (result == 0).then(|| meaningful(&id.iter().map(|byte| format!("{byte:02x}")).collect::<String>()))?
+        let text: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
+        if result == 0 { Ok(meaningful(&text)) } else { Err(std::io::Error::last_os_error()) }
     }
 
     pub(super) fn is_container() -> bool {
@@ -117,7 +140,7 @@ mod platform {
     pub(super) const SOURCES: &[Source] = &[("MachineGuid", machine_guid)];
 
     #[allow(unsafe_code)]
-    fn machine_guid() -> Option<String> {
+    fn machine_guid() -> std::io::Result<Option<String>> {
         #[link(name = "advapi32")]
         unsafe extern "system" {
             fn RegGetValueW(
@@ -149,8 +172,12 @@ mod platform {
                 &raw mut bytes,
             )
         };
-        let text = data.split(|&unit| unit == 0).next()?;
-        (result == 0).then(|| meaningful(&String::from_utf16_lossy(text)))?
+        let text = data.split(|&unit| unit == 0).next().unwrap_or_default();
+        if result == 0 {
+            Ok(meaningful(&String::from_utf16_lossy(text)))
+        } else {
+            Err(std::io::Error::from_raw_os_error(result))
+        }
     }
 
     pub(super) fn is_container() -> bool {

@@ -1,6 +1,6 @@
 //! Facts of the wire that client and server share: times and the text under a v1 signature.
 
-use chrono::{DateTime, Datelike, SecondsFormat, Utc};
+use chrono::{DateTime, Datelike, SecondsFormat, Timelike, Utc};
 
 /// Reads a time in any of the five forms of the seeds, or in RFC 3339 with an offset.
 ///
@@ -23,11 +23,10 @@ pub fn format_time(time: DateTime<Utc>) -> String {
 
 /// The `Date` header's text (RFC 7231): `Thu, 01 Jan 2026 00:00:00 GMT`.
 pub fn format_http_date(time: DateTime<Utc>) -> String {
-    // RFC 2822 leaves the day of the month unpadded, RFC 7231 pads it.
-    let (weekday, rest) = (time.weekday(), time.to_rfc2822());
-    let rest = rest.split_once(", ").map_or("", |(_, rest)| rest).trim_end_matches("+0000");
-    let padding = if time.day() < 10 && !rest.starts_with('0') { "0" } else { "" };
-    format!("{weekday}, {padding}{rest}GMT")
+    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let month = MONTHS.get(time.month0() as usize).copied().unwrap_or_default();
+    let (weekday, day, year) = (time.weekday(), time.day(), time.year());
+    format!("{weekday}, {day:02} {month} {year:04} {:02}:{:02}:{:02} GMT", time.hour(), time.minute(), time.second())
 }
 
 /// Reads a `Date` header in the form that [`format_http_date`] writes.

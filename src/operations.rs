@@ -56,8 +56,9 @@ pub struct Parameter {
 pub enum Reply {
     /// A JSON object with the v1 signature inside and the v2 signature in the `LicenseSignature` header.
     License,
-    /// A JSON object with the v2 signature.
-    Signed,
+    /// A JSON object with the v2 signature. It proves that the server said it, not what it was asked: a reply without
+    /// these members answers something else.
+    Signed(&'static [&'static str]),
     /// Nothing; the API does not sign it.
     Empty,
     /// This bare text; the API does not sign it.
@@ -171,7 +172,7 @@ pub const OPERATIONS: &[Operation] = &[
         auth: Auth::Set,
         device: true,
         own: &[required("borrowed_until", Kind::TimeOrNull)],
-        reply: Reply::Signed,
+        reply: Reply::Signed(&["borrowed_until", "license_id", "device_id"]),
         idempotent: false,
     },
     Operation {
@@ -191,7 +192,7 @@ pub const OPERATIONS: &[Operation] = &[
         auth: Auth::Ident,
         device: true,
         own: &[required("feature", Kind::Text), optional("include_metadata_string", Kind::Boolean)],
-        reply: Reply::Signed,
+        reply: Reply::Signed(&["license_id"]),
         idempotent: true,
     },
     Operation {
@@ -201,7 +202,7 @@ pub const OPERATIONS: &[Operation] = &[
         auth: Auth::Set,
         device: true,
         own: &[required("feature", Kind::Text), required("borrowed_until", Kind::TimeOrNull)],
-        reply: Reply::Signed,
+        reply: Reply::Signed(&["borrowed_until", "license_id", "device_id"]),
         idempotent: false,
     },
     Operation {
@@ -227,7 +228,7 @@ pub const OPERATIONS: &[Operation] = &[
             optional("event", Kind::Texts),
             optional("ignore_events", Kind::Boolean),
         ],
-        reply: Reply::Signed,
+        reply: Reply::Signed(&["total_consumptions"]),
         idempotent: false,
     },
     Operation {
@@ -241,7 +242,7 @@ pub const OPERATIONS: &[Operation] = &[
             optional("consumptions", Kind::Integer),
             optional("event", Kind::Texts),
         ],
-        reply: Reply::Signed,
+        reply: Reply::Signed(&["total_consumptions"]),
         idempotent: false,
     },
     Operation {
@@ -255,7 +256,7 @@ pub const OPERATIONS: &[Operation] = &[
             optional("include_custom_fields", Kind::Boolean),
             optional("env", Kind::Text),
         ],
-        reply: Reply::Signed,
+        reply: Reply::Signed(&["short_code"]),
         idempotent: true,
     },
 ];

@@ -1,5 +1,6 @@
 //! Judging a reply: a yes only if it is proven, a no only if the API said it, and a name for everything else.
 
+use crate::config::Config;
 use crate::error::{Error, Outcome};
 use crate::http;
 use crate::model;
@@ -9,18 +10,19 @@ use crate::secret::Secret;
 use crate::status::Status;
 use crate::verify::PublicKey;
 use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde_json::{Map, Value};
 use std::time::Duration;
 
 /// The reply's text for the host, or why it must not be believed.
-pub(crate) fn judge(request: &Request, reply: &http::Reply, key: Option<&PublicKey>) -> Result<String, Error> {
+pub(crate) fn judge(request: &Request, reply: &http::Reply, config: &Config) -> Result<String, Error> {
     let answer = match reply.status {
-        200 => yes(request, reply, key),
+        200 => yes(request, reply, config.public_key.as_ref()),
         204 => Err(doubt(Status::ReplyEmpty)),
         300..=399 => Err(doubt(Status::ReplyRedirect)),
-        407 => Err(Error::new(Status::ProxyAuth)),
+        // Proxies are asked to tunnel, so this one answered a request that had left.
+        407 => Err(doubt(Status::ProxyAuth)),
         429 => Err(Error { outcome: Outcome::Rejected, ..Error::new(Status::RateLimited) }),
-        400.. => Err(no(reply)),
+        400.. => Err(no(request, reply, config)),
         _ => Err(doubt(Status::ReplyNotApi)),
     };
     answer.map_err(|error| Error {
@@ -40,20 +42,35 @@ fn doubt(status: Status) -> Error {
 struct Refusal {
     code: String,
     #[serde(default)]
-    message: String,
+    message: Value,
 }
 
-fn no(reply: &http::Reply) -> Error {
+/// What of a server's words goes into a message.
+const LONGEST_WORDS: usize = 300;
+
+fn no(request: &Request, reply: &http::Reply, config: &Config) -> Error {
     let Ok(refusal) = serde_json::from_slice::<Refusal>(&reply.body) else {
         return doubt(if reply.status >= 500 { Status::ServerError } else { Status::ReplyNotApi });
     };
-    let outcome = if reply.status >= 500 { Outcome::Unknown } else { Outcome::Rejected };
-    let words: String = refusal.message.chars().filter(|c| !c.is_control()).take(300).collect();
+    // To a gateway's JSON a 5xx is what it is to everybody else; and then nobody knows what the server did.
+    let (status, outcome) = match Status::of_server_code(&refusal.code) {
+        Status::UnknownCode if reply.status >= 500 => (Status::ServerError, Outcome::Unknown),
+        status if reply.status >= 500 => (status, Outcome::Unknown),
+        status => (status, Outcome::Rejected),
+    };
+    // A server, or what poses as one, may echo anything; a code of the API is none of that.
+    let presentable = |text: &str, longest: usize| -> String {
+        let secrets = request.secrets.iter().chain(config.secrets());
+        let text = secrets.fold(text.to_owned(), |text, secret| secret.redacted(&text));
+        text.chars().filter(|c| !c.is_control()).take(longest).collect()
+    };
+    let known = status.row().server_code == refusal.code;
+    let words = presentable(refusal.message.as_str().unwrap_or_default(), LONGEST_WORDS);
     Error {
         outcome,
         detail: (!words.is_empty()).then(|| format!("The server says: {words}")),
-        server_code: Some(refusal.code.chars().filter(|c| !c.is_control()).take(100).collect()),
-        ..Error::new(Status::of_server_code(&refusal.code))
+        server_code: Some(if known { refusal.code } else { presentable(&refusal.code, 100) }),
+        ..Error::new(status)
     }
 }
 
@@ -61,84 +78,82 @@ fn yes(request: &Request, reply: &http::Reply, key: Option<&PublicKey>) -> Resul
     let text = std::str::from_utf8(&reply.body).map_err(|_| doubt(Status::ReplyNotApi))?;
     let bare = text.trim();
     match request.operation.reply {
-        // The API answers nothing; a member more is no harm, a page of HTML is.
+        // The API answers nothing, so nothing else can be proven; a page of HTML is no answer at all.
         Expected::Empty if bare.is_empty() => Ok("{}".to_owned()),
-        Expected::Empty => require_json(text).map(|()| text.to_owned()),
+        Expected::Empty => object(text).map(|_| "{}".to_owned()),
         Expected::Text(expected) if bare.trim_matches('"') == expected => Ok(format!(r#"{{"message":"{expected}"}}"#)),
         Expected::Text(_) => Err(doubt(Status::ReplyNotApi)),
-        Expected::Signed | Expected::License if bare.is_empty() => Err(doubt(Status::ReplyEmpty)),
-        Expected::Signed => prove(request, reply, text, key, false),
-        Expected::License => prove(request, reply, text, key, true),
+        Expected::Signed(_) | Expected::License if bare.is_empty() => Err(doubt(Status::ReplyEmpty)),
+        Expected::Signed(members) => {
+            let answer = proven(reply, text, key, || false)?;
+            let complete = members.iter().all(|member| answer.get(*member).is_some_and(|value| !value.is_null()));
+            if complete && request.is_echoed_by(&answer) {
+                Ok(text.to_owned())
+            } else {
+                Err(doubt(Status::ReplyNotOurs))
+            }
+        }
+        Expected::License => {
+            let v1 = |key: &PublicKey| object(text).is_ok_and(|license| proves_v1(request, &license, key));
+            let license = proven(reply, text, key, || key.is_some_and(v1))?;
+            match key {
+                Some(key) if !proves_v1(request, &license, key) => Err(doubt(Status::ReplyNotOurs)),
+                _ => Ok(text.to_owned()),
+            }
+        }
     }
 }
 
-/// Both signatures: v2 over the very bytes, v1 over what the reply is about.
-fn prove(
-    request: &Request,
+/// The object in a reply whose v2 signature covers its very bytes. `names_us` tells of an unproven one whether the
+/// server signed for us what is inside: then its key is the right one, and the rest was altered.
+fn proven(
     reply: &http::Reply,
     text: &str,
     key: Option<&PublicKey>,
-    has_v1: bool,
-) -> Result<String, Error> {
-    let json = require_json(text);
+    names_us: impl FnOnce() -> bool,
+) -> Result<Map<String, Value>, Error> {
+    let answer = object(text);
     let Some(key) = key else {
-        return json.map(|()| text.to_owned());
+        return answer;
     };
-    let Some(signature) = &reply.signature else {
+    match &reply.signature {
         // An HTML page lacks a signature too, but that is not what is wrong with it.
-        return Err(json.err().unwrap_or_else(|| doubt(Status::ReplyUnsigned)));
-    };
-    let v1 = has_v1 && proves_v1(request, text, key);
-    match (key.verifies(&reply.body, signature), has_v1, v1) {
-        (true, false, _) | (true, true, true) => json.map(|()| text.to_owned()),
-        (true, true, false) => Err(doubt(Status::ReplyNotOurs)),
-        (false, true, true) => Err(doubt(Status::ReplyAltered)),
-        (false, ..) => Err(doubt(Status::ReplySignature)),
+        None => Err(answer.err().unwrap_or_else(|| doubt(Status::ReplyUnsigned))),
+        Some(signature) if key.verifies(&reply.body, signature) => answer,
+        Some(_) if names_us() => Err(doubt(Status::ReplyAltered)),
+        Some(_) => Err(doubt(Status::ReplySignature)),
     }
 }
 
-/// An object or an array, whole.
-fn require_json(text: &str) -> Result<(), Error> {
-    match serde_json::from_str::<IgnoredAny>(text) {
-        Ok(_) if text.trim_start().starts_with(['{', '[']) => Ok(()),
-        Err(error) if error.is_eof() => Err(doubt(Status::ReplyTruncated)),
-        Ok(_) | Err(_) => Err(doubt(Status::ReplyNotApi)),
-    }
+/// The JSON object that a text is.
+fn object(text: &str) -> Result<Map<String, Value>, Error> {
+    serde_json::from_str(text)
+        .map_err(|error| doubt(if error.is_eof() { Status::ReplyTruncated } else { Status::ReplyNotApi }))
 }
 
-/// What a v1 signature covers of a license object, and the signature.
-#[derive(Deserialize)]
-struct SignedLicense {
-    license_signature: String,
-    validity_period: Option<String>,
-    user: Option<User>,
-}
-
-#[derive(Deserialize)]
-struct User {
-    email: String,
-}
-
-/// Whether `license_signature` binds the reply to the device and the license that were asked about.
-fn proves_v1(request: &Request, text: &str, key: &PublicKey) -> bool {
-    let Ok(license) = serde_json::from_str::<SignedLicense>(text) else {
+/// Whether `license_signature` binds the license to the device and the credentials that were asked about.
+fn proves_v1(request: &Request, license: &Map<String, Value>, key: &PublicKey) -> bool {
+    let text = |member: &str| license.get(member).and_then(Value::as_str);
+    // Activated by an SSO token, the license is its user's.
+    let user = license.get("user").and_then(|user| user.get("email")).and_then(Value::as_str);
+    let auth = request.auth.as_ref().map(Secret::expose).or(user);
+    let (Some(auth), Some(signature)) = (auth, text("license_signature")) else {
         return false;
     };
-    // Activated by an SSO token, the license is its user's.
-    let auth = request.auth.as_ref().map(Secret::expose).or(license.user.as_ref().map(|user| user.email.as_str()));
-    auth.is_some_and(|auth| {
-        let signed = model::v1_text(&request.hardware_id, auth, license.validity_period.as_deref());
-        key.verifies(signed.as_bytes(), &license.license_signature)
-    })
+    let signed = model::v1_text(&request.hardware_id, auth, text("validity_period"));
+    key.verifies(signed.as_bytes(), signature)
 }
+
+/// A server that wants more than that wants something else.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// `Retry-After`: seconds, or a date to be compared with the server's own.
 fn retry_after(text: &str, server_date: Option<&str>) -> Option<Duration> {
     if let Ok(seconds) = text.trim().parse() {
-        return Some(Duration::from_secs(seconds));
+        return Some(Duration::from_secs(seconds).min(LONGEST_RETRY_AFTER));
     }
     let (then, now) = (model::parse_http_date(text)?, model::parse_http_date(server_date?)?);
-    (then - now).to_std().ok()
+    Some((then - now).to_std().ok()?.min(LONGEST_RETRY_AFTER))
 }
 
 #[cfg(test)]
@@ -148,6 +163,7 @@ mod tests {
     #[test]
     fn retry_after_is_seconds_or_a_date_of_the_servers_clock() {
         assert_eq!(retry_after("120", None), Some(Duration::from_secs(120)));
+        assert_eq!(retry_after("18446744073709551615", None), Some(LONGEST_RETRY_AFTER));
         let (now, then) = ("Thu, 01 Jan 2026 00:00:00 GMT", "Thu, 01 Jan 2026 00:00:30 GMT");
         assert_eq!(retry_after(then, Some(now)), Some(Duration::from_secs(30)));
         assert_eq!(retry_after(then, None), None);

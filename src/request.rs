@@ -23,10 +23,21 @@ pub(crate) struct Request {
     /// What a v1 signature covers besides the reply itself.
     pub(crate) hardware_id: String,
     pub(crate) auth: Option<Secret>,
+    /// What the reply must say if it says anything of it.
+    pub(crate) echoes: Vec<(&'static str, Value)>,
+    /// What was given to prove who asks: not to be seen in any message.
+    pub(crate) secrets: Vec<Secret>,
 }
+
+/// Members of a reply that repeat a parameter of its request.
+const ECHOES: [(&str, &str); 4] =
+    [("feature", "feature"), ("feature", "code"), ("product", "short_code"), ("license_id", "license_id")];
 
 /// All but the unreserved characters of RFC 3986.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// Parameters that no message may show.
+const SECRETS: [&str; 4] = ["license_key", "password", "id_token", "code"];
 
 /// Keys of a request that do not go to the wire as they are.
 const CONTROL_KEYS: &[(&str, Kind)] = &[("timeout_ms", Kind::Integer), ("extra", Kind::Object)];
@@ -34,26 +45,29 @@ const CONTROL_KEYS: &[(&str, Kind)] = &[("timeout_ms", Kind::Integer), ("extra",
 impl Request {
     /// Checks `json` for `operation` and completes it from `config`.
     pub(crate) fn prepare(operation: &'static Operation, config: &Config, json: &str) -> Result<Request, Error> {
-        let what = format!("the {} request", operation.name);
-        let mut given = strict::parse_object(&what, json)?;
-        let known: Vec<_> = operation.parameters().map(|parameter| (parameter.name, parameter.kind)).collect();
-        strict::check(&what, &mut given, &[known.as_slice(), CONTROL_KEYS].concat())?;
+        let what = operation.name;
+        let mut given = strict::parse_object(what, json)?;
+        if !given.is_empty() {
+            let known = operation.parameters().map(|parameter| (parameter.name, parameter.kind));
+            let known: Vec<_> = known.chain(CONTROL_KEYS.iter().copied()).collect();
+            strict::check(what, &mut given, &known)?;
+        }
 
         let timeout = match given.remove("timeout_ms") {
             Some(value) => checked_millis("timeout_ms", value.as_u64())?,
             None => config.timeout,
         };
         let extra = given.remove("extra");
-        complete_credentials(&what, operation, config, &mut given)?;
+        complete_credentials(what, operation, config, &mut given)?;
         complete(operation, config, &mut given);
-        normalise_times(&what, operation, &mut given)?;
+        normalise_times(what, operation, &mut given)?;
         for parameter in operation.parameters().filter(|parameter| parameter.required) {
             if given.get(parameter.name).is_none_or(|value| value.as_str().is_some_and(str::is_empty)) {
                 return Err(Error::because(Status::MissingKey, format!("{what} needs \"{}\".", parameter.name)));
             }
         }
         if let Some(Value::Object(extra)) = extra {
-            merge_extra(&what, operation, &mut given, extra)?;
+            merge_extra(what, operation, &mut given, extra)?;
         }
 
         let text = |key: &str| given.get(key).and_then(Value::as_str);
@@ -61,14 +75,27 @@ impl Request {
             operation,
             timeout,
             hardware_id: text("hardware_id").unwrap_or_default().to_owned(),
+            secrets: SECRETS.iter().filter_map(|key| Some(Secret::new(text(key)?.to_owned()))).collect(),
+            echoes: ECHOES.iter().filter_map(|(key, member)| Some((*member, given.get(*key)?.clone()))).collect(),
             auth: text("license_key").or_else(|| text("username")).map(|auth| Secret::new(auth.to_owned())),
             content: Secret::new(match operation.method {
-                Method::Get => query(&what, &given)?,
+                Method::Get => query(what, &given)?,
                 Method::Post => serde_json::to_string(&given).unwrap_or_default(),
             }),
         };
         given.values_mut().for_each(wipe);
         Ok(request)
+    }
+}
+
+impl Request {
+    /// Whether what `reply` repeats of this request is what this request said.
+    pub(crate) fn is_echoed_by(&self, reply: &Object) -> bool {
+        self.echoes.iter().all(|(member, said)| match (reply.get(*member), said) {
+            (Some(Value::String(heard)), Value::String(said)) => heard.eq_ignore_ascii_case(said),
+            (Some(heard), said) => heard == said,
+            (None, _) => true,
+        })
     }
 }
 
@@ -88,6 +115,9 @@ fn complete_credentials(what: &str, operation: &Operation, config: &Config, give
     if names.is_empty() && operation.auth == Auth::Ident {
         let message = format!("{what} needs \"username\": after an SSO activation it is the user's e-mail address.");
         return Err(Error::because(Status::MissingKey, message));
+    }
+    if let Some(empty) = names.iter().find(|name| given.get(**name).and_then(Value::as_str) == Some("")) {
+        return Err(Error::because(Status::BadValue, format!("\"{empty}\" of {what} is empty.")));
     }
     check_credentials(what, &names)?;
     if operation.auth == Auth::Set && names.contains(&"username") && !names.contains(&"password") {
@@ -259,6 +289,7 @@ mod tests {
             (&key(), "check_license", r#"{"timeout_ms":0}"#, Status::BadValue),
             (&key(), "borrow_license", r#"{"borrowed_until":"soon"}"#, Status::BadDate),
             (&key(), "borrow_license", r#"{"license_key":"A","username":"u"}"#, Status::ConflictingKeys),
+            (&key(), "borrow_license", r#"{"license_key":""}"#, Status::BadValue),
             (&key(), "borrow_license", r#"{"username":"u"}"#, Status::MissingKey),
             (&key(), "add_consumption", r#"{"consumptions":1.5}"#, Status::WrongType),
             (&user, "borrow_license", "{}", Status::MissingKey),

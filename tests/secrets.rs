@@ -10,8 +10,7 @@ use support::stub::{self, Message};
 use support::with;
 
 /// Each stands for itself wherever it turns up.
-const SECRETS: [&str; 7] =
-    ["KEY-4f1d", "apikey-9c2e", "sharedkey-77aa", "password-1b3c", "proxypass-5d5d", "token-8e8e", "code-6a6a"];
+const SECRETS: [&str; 7] = ["KEY-4f1", "apikey-9", "sharedkey-7", "password-1", "proxypass-5", "token-8", "code-6a"];
 
 fn config(address: &str) -> Value {
     json!({
@@ -25,13 +24,15 @@ fn by(mut way: Value) -> Value {
     way
 }
 
-/// A server that answers with everything it was sent.
-fn echo() -> String {
-    stub::listen(|mut stream| {
+/// A server that answers with one line of what it was sent; with 0 the request line, with 99 the body.
+fn echo(line: usize) -> String {
+    stub::listen(move |mut stream| {
         use std::io::Write;
         while let Some(request) = stub::read_message(&mut stream) {
-            let heard =
-                format!("{} {}", request.head.replace(['\r', '\n'], " "), String::from_utf8_lossy(&request.body));
+            let body = String::from_utf8_lossy(&request.body).into_owned();
+            let heard = request.head.lines().nth(line).map_or(body, str::to_owned);
+            // Padded so that the longest message ends within it.
+            let heard = format!("{heard} {} {heard}", "x".repeat(280_usize.saturating_sub(heard.len())));
             let body = json!({"status": 400, "code": heard, "message": heard}).to_string().into_bytes();
             let head = "HTTP/1.1 400 Bad Request".to_owned();
             stream.write_all(&Message { head, body }.bytes()).unwrap();
@@ -62,20 +63,22 @@ fn nothing_that_goes_wrong_shows_a_secret() {
     said.push(Client::open(&json!("KEY-4f1d")).unwrap_err().to_string());
 
     // Calls that fail on the way, at the server, and in the request.
-    for (address, changes) in [
+    let mut ways = vec![
         (refused.to_owned(), json!({})),
-        (echo(), json!({})),
-        (echo(), by(json!({"username": "u", "password": "password-1b3c"}))),
-        (echo(), by(json!({"id_token": "token-8e8e", "customer_account_code": "c"}))),
-        (echo(), by(json!({"code": "code-6a6a", "customer_account_code": "c"}))),
+        (echo(99), by(json!({"username": "u", "password": "password-1b3c"}))),
+        (echo(99), by(json!({"id_token": "token-8e8e", "customer_account_code": "c"}))),
+        (echo(99), by(json!({"code": "code-6a6a", "customer_account_code": "c"}))),
         ("host.invalid".to_owned(), json!({"proxy": "http://u:proxypass-5d5d@127.0.0.1:9", "allow_http": true})),
-    ] {
+    ];
+    ways.extend((0..10).chain([99]).map(|line| (echo(line), json!({}))));
+    for (address, changes) in ways {
         let client = Client::open(&with(&config(&address), changes)).unwrap();
         for (verb, request) in [
             ("activate_license", json!({})),
             ("check_license", json!({})),
             ("borrow_license", json!({"license_key": "KEY-4f1d", "borrowed_until": "KEY-4f1d"})),
             ("check_feature", json!({"feature": ["KEY-4f1d"]})),
+            ("release_license", json!({"license_key": "KEY-4f1d-other", "hardware_id": "h"})),
             ("KEY-4f1d", json!({})),
         ] {
             let answer = client.call(verb, &request);

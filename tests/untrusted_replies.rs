@@ -114,6 +114,57 @@ fn a_reply_about_another_device_is_not_ours() {
 }
 
 #[test]
+fn a_signed_reply_to_another_question_is_no_answer() {
+    let demo = Demo::start();
+    let real = demo.client("proof");
+    real.call("activate_license", &Value::Null).ok();
+    // The middle asks another question than the client did; the server's answer to that is as genuine as can be.
+    let instead = |from: &'static str, to: &'static str| {
+        let ask = move |mut request: Message| {
+            let (start, rest) = request.head.split_once(' ').unwrap();
+            assert!(["GET", "POST"].contains(&start) && rest.contains(from), "{rest}");
+            let target = rest.replacen(from, to, 1);
+            request.head = if to.starts_with("/api") { format!("GET {target}") } else { format!("{start} {target}") };
+            request
+        };
+        through(&demo, &stub::between(demo.address(), ask, |reply| reply.bytes()))
+    };
+    let details = |from: &'static str| instead(from, "/api/v4/product_details?product=CAD%2DPRO");
+    for (client, verb, request) in [
+        (details("/api/v4/floating/borrow"), "borrow_license", json!({})),
+        (details("/api/v4/floating/feature_borrow"), "borrow_feature", json!({"feature": "MESH"})),
+        (details("/api/v4/add_feature_consumption"), "add_feature_consumption", json!({"feature": "RENDER-MINUTES"})),
+        (instead("feature=MESH", "feature=EXPORT"), "check_feature", json!({"feature": "MESH"})),
+        (instead("product=CAD-PRO", "product=STUDIO"), "product_details", json!({})),
+    ] {
+        client.call(verb, &request).failed("REPLY_NOT_OURS", "unknown");
+    }
+}
+
+#[test]
+fn what_answers_a_release_is_not_passed_on() {
+    let demo = Demo::start();
+    let reply = r#"{"borrowed_until":"2099-01-01T00:00:00.000Z"}"#;
+    let head = format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", reply.len());
+    let client = through(&demo, &stub::answering(head + reply));
+    assert_eq!(client.call("release_license", &json!({})).ok(), json!({}));
+}
+
+#[test]
+fn a_time_that_no_clock_shows_neither_harms_nor_is_signed() {
+    let demo = Demo::start();
+    for date in ["Sat, 01 Jan 12000 00:00:00 GMT", "Fri, 01 Jan 2038 00:00:00 GMT", "nonsense"] {
+        let body = r#"{"status":400,"code":"date_header_diff","message":"no"}"#;
+        let head = format!("HTTP/1.1 400 Bad Request\r\nDate: {date}\r\nConnection: close\r\n");
+        let client = through(&demo, &stub::answering(format!("{head}Content-Length: {}\r\n\r\n{body}", body.len())));
+        for _ in 0..2 {
+            let error = client.call("borrow_license", &json!({})).failed("DATE_HEADER_DIFF", "rejected");
+            assert_eq!(error["attempts"], 1, "{date}");
+        }
+    }
+}
+
+#[test]
 fn without_proof_a_reply_counts_only_if_the_host_said_so() {
     let demo = Demo::start();
     let address = stub::altering(demo.address(), |reply| reply.without_header("LicenseSignature").bytes());

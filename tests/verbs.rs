@@ -170,28 +170,46 @@ fn a_verb_by_name_is_the_verb_by_its_function() {
 }
 
 #[test]
-fn a_wrong_clock_is_corrected_by_the_servers_once() {
+fn a_wrong_clock_is_corrected_by_the_servers_once_and_remembered_once_proven() {
+    use floatlease::model::{format_http_date, parse_http_date};
+    use floatlease::sign::authorization;
+    use std::io::Write;
+
     let demo = Demo::start();
     demo.client("clock").call("activate_license", &Value::Null).ok();
-    // The middle plays a server that is an hour ahead: it refuses the first date it sees.
-    let ahead = Utc::now() + TimeDelta::hours(1);
-    let server_date = floatlease::model::format_http_date(ahead);
-    let address = stub::listen(move |mut stream| {
-        use std::io::Write;
-        while let Some(request) = stub::read_message(&mut stream) {
-            let date = floatlease::model::parse_http_date(request.header("date").unwrap()).unwrap();
-            let code = if (ahead - date).num_seconds().abs() < 60 { "license_not_found" } else { "date_header_diff" };
-            let body = format!(r#"{{"status":400,"code":"{code}","message":"at {date}"}}"#).into_bytes();
-            let head = format!("HTTP/1.1 400 Bad Request\r\nDate: {server_date}");
-            stream.write_all(&stub::Message { head, body }.bytes()).unwrap();
+    // The middle plays a server that is an hour ahead: it refuses any other date, and translates its own to the real one.
+    let (server, ahead) = (demo.address(), TimeDelta::hours(1));
+    let keys = (demo.text("api_key").to_owned(), demo.text("shared_key").to_owned());
+    let address = stub::listen(move |mut client| {
+        let mut upstream = std::net::TcpStream::connect(&server).unwrap();
+        while let Some(request) = stub::read_message(&mut client) {
+            let date = parse_http_date(request.header("date").unwrap()).unwrap();
+            let mut reply = if (Utc::now() + ahead - date).num_seconds().abs() < 60 {
+                let now = format_http_date(Utc::now());
+                let authorization = authorization(&keys.0, &keys.1, &now);
+                let mut request = request.without_header("date").without_header("authorization");
+                request.head += &format!("\r\nDate: {now}\r\nAuthorization: {authorization}");
+                upstream.write_all(&request.bytes()).unwrap();
+                stub::read_message(&mut upstream).unwrap()
+            } else {
+                let body = br#"{"status":400,"code":"date_header_diff","message":"Date"}"#.to_vec();
+                stub::Message { head: "HTTP/1.1 400 Bad Request".to_owned(), body }
+            };
+            reply = reply.without_header("date");
+            reply.head += &format!("\r\nDate: {}", format_http_date(Utc::now() + ahead));
+            client.write_all(&reply.bytes()).unwrap();
         }
     });
     let url = json!({"base_url": format!("http://{address}/api/v4")});
     let client = Client::open(&with(&demo.config("clock"), url)).unwrap();
-    let error = client.call("borrow_license", &Value::Null).failed("LICENSE_NOT_FOUND", "rejected");
-    assert_eq!(error["attempts"], 2, "refused once for its date, then accepted with the server's: {error}");
-    let error = client.call("borrow_license", &Value::Null).failed("LICENSE_NOT_FOUND", "rejected");
-    assert_eq!(error["attempts"], 1, "the offset is remembered");
+    let refused = json!({"license_key": "NO-SUCH-KEY"});
+    for attempts in [2, 2] {
+        let error = client.call("borrow_license", &refused).failed("LICENSE_NOT_FOUND", "rejected");
+        assert_eq!(error["attempts"], attempts, "a refusal proves nothing, so the clock is corrected anew: {error}");
+    }
+    client.call("borrow_license", &Value::Null).ok();
+    let error = client.call("borrow_license", &refused).failed("LICENSE_NOT_FOUND", "rejected");
+    assert_eq!(error["attempts"], 1, "a proven reply has shown the server's time");
 }
 
 #[test]

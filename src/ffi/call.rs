@@ -2,7 +2,7 @@
 
 use super::{floatlease_client, floatlease_status, handle};
 use crate::client::Client;
-use crate::error::Error;
+use crate::error::{Error, Outcome};
 use crate::status::Status;
 use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, CString, c_char};
@@ -17,12 +17,13 @@ thread_local! {
     static LAST_PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// Runs `body` and hands its text, or its error's, to the caller.
+/// Runs `body` and hands its text, or its error's, to the caller. `outcome` is where a panic would leave the request.
 ///
 /// # Safety
 /// `json_out` is null or points to a `char *` that may be written.
 pub(super) unsafe fn guard(
     json_out: *mut *mut c_char,
+    outcome: Outcome,
     body: impl FnOnce() -> Result<String, Error>,
 ) -> floatlease_status {
     // SAFETY: as the caller promises.
@@ -32,7 +33,7 @@ pub(super) unsafe fn guard(
         Err(error) => (error.status, c_string(error.to_json())),
     })
     .unwrap_or_else(|message| {
-        let error = Error::because(Status::Internal, message);
+        let error = Error { outcome, ..Error::because(Status::Internal, message) };
         (error.status, contained(|| c_string(error.to_json())).unwrap_or(ptr::null_mut()))
     });
     if json_out.is_null() {
@@ -94,7 +95,7 @@ pub(super) unsafe fn verb(
 ) -> floatlease_status {
     // SAFETY: as the caller promises.
     unsafe {
-        guard(json_out, || {
+        guard(json_out, Outcome::Unknown, || {
             let client = client(handle)?;
             client.call(operation, optional_text("request_json", request_json)?.unwrap_or("{}"))
         })
@@ -166,12 +167,14 @@ mod tests {
         let mut json = ptr::null_mut();
         // SAFETY: `json` may be written; the string is freed once.
         let (status, text) = unsafe {
-            let status = guard(&raw mut json, || panic!("told on purpose"));
+            let status = guard(&raw mut json, Outcome::Unknown, || panic!("told on purpose"));
             let text = CStr::from_ptr(json).to_str().unwrap().to_owned();
             free(json);
             (status, text)
         };
         assert_eq!(status, Status::Internal.number());
-        assert!(text.contains("told on purpose") && text.contains("\"INTERNAL\""), "{text}");
+        for words in ["told on purpose", "\"INTERNAL\"", "\"outcome\":\"unknown\""] {
+            assert!(text.contains(words), "{text}");
+        }
     }
 }

@@ -9,7 +9,7 @@ mod call;
 mod handle;
 
 use crate::client::Client;
-use crate::error::Error;
+use crate::error::{Error, Outcome};
 use crate::status::Status;
 use call::{guard, quietly, text, verb};
 use std::ffi::c_char;
@@ -92,7 +92,7 @@ pub unsafe extern "C" fn floatlease_client_open(
     // SAFETY: as the header's conventions ask of the caller.
     unsafe {
         call::clear(client_out);
-        guard(json_out, || {
+        guard(json_out, Outcome::NotSent, || {
             let config = text("config_json", config_json)?;
             if client_out.is_null() {
                 return Err(Error::because(Status::NullPointer, "client_out must not be NULL."));
@@ -103,13 +103,13 @@ pub unsafe extern "C" fn floatlease_client_open(
     }
 }
 
-/// Wakes every call in flight on this client: each returns FLOATLEASE_E_CANCELLED at once, or soon after if the
-/// system is resolving a name for it. Calls made later are not touched.
+/// Wakes every call in flight on this client, floatlease_client_diagnose too: each returns FLOATLEASE_E_CANCELLED.
+/// Calls made later are not touched.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn floatlease_client_cancel(client: *mut floatlease_client) -> floatlease_status {
     // SAFETY: no pointer is followed.
     unsafe {
-        guard(ptr::null_mut(), || {
+        guard(ptr::null_mut(), Outcome::NotSent, || {
             call::client(client)?.cancel();
             Ok(String::new())
         })
@@ -122,7 +122,7 @@ pub unsafe extern "C" fn floatlease_client_cancel(client: *mut floatlease_client
 pub unsafe extern "C" fn floatlease_client_close(client: *mut floatlease_client) {
     quietly(|| {
         if let Ok(client) = handle::remove(client.addr()) {
-            client.cancel();
+            client.shut();
         }
     });
 }
@@ -141,7 +141,7 @@ pub unsafe extern "C" fn floatlease_client_diagnose(
     json_out: *mut *mut c_char,
 ) -> floatlease_status {
     // SAFETY: as the header's conventions ask of the caller.
-    unsafe { guard(json_out, || Ok(call::client(client)?.diagnose())) }
+    unsafe { guard(json_out, Outcome::NotSent, || Ok(call::client(client)?.diagnose())) }
 }
 
 /* ----------------------------------------------------------------------------------------------------- verbs -- */
@@ -299,7 +299,7 @@ pub unsafe extern "C" fn floatlease_call(
 ) -> floatlease_status {
     // SAFETY: as the header's conventions ask of the caller.
     unsafe {
-        guard(json_out, || {
+        guard(json_out, Outcome::Unknown, || {
             let client = call::client(client)?;
             let operation = text("operation", operation)?;
             #[cfg(feature = "test-panic")]

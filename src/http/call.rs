@@ -149,6 +149,12 @@ impl Call {
         self.waiting().socket = Some(Arc::clone(socket));
     }
 
+    /// Lets go of the socket, so that it may serve another call; false if a cancel was faster and has shut it down.
+    pub(crate) fn let_go(&self) -> bool {
+        self.waiting().socket = None;
+        !self.cancelled.load(Ordering::Acquire)
+    }
+
     pub(crate) fn trace(&self, record: impl FnOnce(&mut Trace)) {
         record(&mut self.waiting().trace);
     }
@@ -160,29 +166,46 @@ impl Call {
 
 /// The calls a client has in flight.
 #[derive(Debug, Default)]
-pub(crate) struct Calls(Mutex<Vec<Arc<Call>>>);
+pub(crate) struct Calls(Mutex<InFlightCalls>);
+
+#[derive(Debug, Default)]
+struct InFlightCalls {
+    list: Vec<Arc<Call>>,
+    /// The client was closed: whatever begins now is over.
+    shut: bool,
+}
 
 impl Calls {
     /// Registers a call of this thread, until the guard is dropped.
     pub(crate) fn begin(self: &Arc<Calls>, deadline: Instant) -> InFlight {
         let call = Arc::new(Call::new(deadline));
-        self.list().push(Arc::clone(&call));
+        let mut calls = self.calls();
+        calls.list.push(Arc::clone(&call));
+        if calls.shut {
+            call.cancel();
+        }
+        drop(calls);
         InFlight { calls: Arc::clone(self), call }
     }
 
     /// The call this thread works for.
     pub(crate) fn current(&self) -> Option<Arc<Call>> {
         let thread = thread::current().id();
-        self.list().iter().find(|call| call.thread == thread).cloned()
+        self.calls().list.iter().find(|call| call.thread == thread).cloned()
     }
 
     /// Ends every call in flight; later ones are not touched.
     pub(crate) fn cancel_all(&self) {
-        let calls = self.list().clone();
-        calls.iter().for_each(|call| call.cancel());
+        self.calls().list.iter().for_each(|call| call.cancel());
     }
 
-    fn list(&self) -> MutexGuard<'_, Vec<Arc<Call>>> {
+    /// Ends every call in flight and every later one.
+    pub(crate) fn shut(&self) {
+        self.calls().shut = true;
+        self.cancel_all();
+    }
+
+    fn calls(&self) -> MutexGuard<'_, InFlightCalls> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -195,6 +218,6 @@ pub(crate) struct InFlight {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.calls.list().retain(|call| !Arc::ptr_eq(call, &self.call));
+        self.calls.calls().list.retain(|call| !Arc::ptr_eq(call, &self.call));
     }
 }

@@ -35,6 +35,7 @@ static LICENSE_SIGNATURE: HeaderName = HeaderName::from_static("licensesignature
 pub(crate) struct Http {
     agent: Agent,
     calls: Arc<Calls>,
+    connect_timeout: Duration,
     /// The proxy's host and port, if there is one, without its credentials.
     pub(crate) proxy: Option<String>,
     /// Which authorities are trusted, in words.
@@ -75,6 +76,18 @@ pub(crate) struct Lost {
 }
 
 impl Http {
+    /// The same settings and the same calls, without a connection yet.
+    pub(crate) fn unconnected(&self) -> Http {
+        let connector = transport::connector(&self.calls, self.connect_timeout);
+        Http {
+            agent: Agent::with_parts(self.agent.config().clone(), connector, resolver::Later),
+            calls: Arc::clone(&self.calls),
+            connect_timeout: self.connect_timeout,
+            proxy: self.proxy.clone(),
+            roots: self.roots.clone(),
+        }
+    }
+
     /// Prepares connections as `config` says; connects to nothing yet. The only place that reads the environment:
     /// proxy variables and `SSL_CERT_FILE`.
     pub(crate) fn new(config: &Config) -> Result<Http, Error> {
@@ -107,12 +120,17 @@ impl Http {
             .build();
         let connector = transport::connector(&calls, config.connect_timeout);
         let agent = Agent::with_parts(settings, connector, resolver::Later);
-        Ok(Http { agent, calls, proxy: proxy_name, roots })
+        Ok(Http { agent, calls, connect_timeout: config.connect_timeout, proxy: proxy_name, roots })
     }
 
     /// Registers a call of this thread that ends by itself after `timeout`.
     pub(crate) fn begin(&self, timeout: Duration) -> InFlight {
         self.calls.begin(std::time::Instant::now() + timeout)
+    }
+
+    /// Ends every call in flight, and every one that begins from now on.
+    pub(crate) fn shut(&self) {
+        self.calls.shut();
     }
 
     /// Ends every call in flight.
@@ -178,25 +196,25 @@ fn read(body: Body, status: StatusCode) -> Result<Vec<u8>, ureq::Error> {
 }
 
 fn header(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
-    headers.get(name)?.to_str().ok().map(str::to_owned)
+    std::str::from_utf8(headers.get(name)?.as_bytes()).ok().map(str::to_owned)
 }
 
-/// The proxy to use. The environment's is not asked for what this machine serves itself.
+/// The proxy to use. The environment's is not asked for what this machine serves itself, nor for what `NO_PROXY` names.
 fn choose_proxy(config: &Config) -> Result<Option<Proxy>, Error> {
     let refuse =
         |what: &str| Err(Error::because(Status::BadValue, format!("{what}; it must be like http://host:3128.")));
     let proxy = match &config.proxy {
         ProxyChoice::Direct => None,
         ProxyChoice::Env if config.is_local_server() => None,
-        ProxyChoice::Env => Proxy::try_from_env(),
-        ProxyChoice::Url(url) => match Proxy::new(url.expose()) {
-            // ureq takes what is no number for a port that was left out.
-            Ok(proxy)
-                if !proxy.host().is_empty()
-                    && proxy.uri().port().is_none_or(|port| port.as_str().parse::<u16>().is_ok()) =>
-            {
-                Some(proxy)
+        ProxyChoice::Env => match Proxy::try_from_env() {
+            // Going another way than the one that was named would surprise whoever named it.
+            None if PROXY_VARIABLES.iter().any(|name| std::env::var_os(name).is_some_and(|url| !url.is_empty())) => {
+                return refuse("the environment names a proxy by what is no URL");
             }
+            proxy => proxy.filter(|proxy| !config.base_url.parse().is_ok_and(|url| proxy.is_no_proxy(&url))),
+        },
+        ProxyChoice::Url(url) => match Proxy::new(url.expose()) {
+            Ok(proxy) if !proxy.host().is_empty() => Some(proxy),
             _ => return refuse("\"proxy\" in the config is not a proxy's URL"),
         },
     };
@@ -204,6 +222,13 @@ fn choose_proxy(config: &Config) -> Result<Option<Proxy>, Error> {
         Some(found) if !matches!(found.protocol(), ureq::ProxyProtocol::Http | ureq::ProxyProtocol::Https) => {
             refuse("the proxy is of a kind that is not supported")
         }
+        // ureq takes what is no number for a port that was left out.
+        Some(found) if found.uri().port().is_some_and(|port| port.as_str().parse::<u16>().is_err()) => {
+            refuse("the proxy's port is no number")
+        }
         _ => Ok(proxy),
     }
 }
+
+/// The variables that ureq reads, in its order.
+const PROXY_VARIABLES: [&str; 6] = ["ALL_PROXY", "all_proxy", "HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"];

@@ -2,13 +2,13 @@
 //!
 //! An address literal and `localhost` need nobody. Any other name needs the system's resolver, which can neither be
 //! given a deadline nor be cancelled, so it runs on a thread of its own: the only one a request can start, and only
-//! for a new connection. If it outlives the call, the next call for the same name waits for it, not beside it.
+//! for a new connection. Calls for the same name wait for the same answer, also if the one that asked has gone.
 
 use super::call::Call;
 use super::failure::Failure;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use ureq::config::Config;
 use ureq::http::Uri;
@@ -17,18 +17,25 @@ use ureq::unversioned::transport::NextTimeout;
 
 const CANCEL_NOTICED_WITHIN: Duration = Duration::from_millis(20);
 
-type Answer = io::Result<Vec<SocketAddr>>;
-type Lookup = Arc<Mutex<mpsc::Receiver<Answer>>>;
+/// Addresses, or an error in a form that can be told to everybody.
+type Answer = Result<Vec<SocketAddr>, (io::ErrorKind, String)>;
+
+/// One question to the system, and its answer for everybody who waits.
+#[derive(Debug, Default)]
+struct Lookup {
+    answer: Mutex<Option<Answer>>,
+    answered: Condvar,
+}
 
 #[derive(Debug, Default)]
 pub(super) struct Names {
-    /// Lookups whose answer nobody has taken yet.
-    pending: Mutex<Vec<(String, Lookup)>>,
+    /// Lookups under way.
+    pending: Mutex<Vec<(String, Arc<Lookup>)>>,
 }
 
 impl Names {
     /// The addresses behind a URL, in the order they should be tried; never none.
-    pub(super) fn addresses(&self, uri: &Uri, call: &Call) -> Result<Vec<SocketAddr>, Failure> {
+    pub(super) fn addresses(self: &Arc<Self>, uri: &Uri, call: &Call) -> Result<Vec<SocketAddr>, Failure> {
         let host = uri.host().unwrap_or_default();
         let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("http") { 80 } else { 443 });
         let addresses: Vec<SocketAddr> = match literal(host) {
@@ -41,48 +48,42 @@ impl Names {
         Ok(addresses)
     }
 
-    fn look_up(&self, name: &str, call: &Call) -> Result<Vec<SocketAddr>, Failure> {
+    fn look_up(self: &Arc<Self>, name: &str, call: &Call) -> Result<Vec<SocketAddr>, Failure> {
+        let lookup = self.lookup_of(name).map_err(Failure::Dns)?;
+        let mut answer = lookup.answer.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            let lookup = self.lookup_of(name).map_err(Failure::Dns)?;
-            let left = call.left().map_err(Failure::Stopped)?;
-            let answer = {
-                let receiver = lookup.lock().unwrap_or_else(PoisonError::into_inner);
-                receiver.recv_timeout(left.min(CANCEL_NOTICED_WITHIN))
-            };
-            match answer {
-                Err(mpsc::RecvTimeoutError::Timeout) => {}
-                // Another call of this client took the answer: ask anew.
-                Err(mpsc::RecvTimeoutError::Disconnected) => self.forget(&lookup),
-                Ok(answer) => {
-                    self.forget(&lookup);
-                    return answer.map_err(Failure::Dns);
-                }
+            if let Some(answer) = &*answer {
+                return answer.clone().map_err(|(kind, words)| Failure::Dns(io::Error::new(kind, words)));
             }
+            let left = call.left().map_err(Failure::Stopped)?.min(CANCEL_NOTICED_WITHIN);
+            answer = lookup.answered.wait_timeout(answer, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
     /// The lookup of `name` under way, or a new one.
-    fn lookup_of(&self, name: &str) -> io::Result<Lookup> {
+    fn lookup_of(self: &Arc<Self>, name: &str) -> io::Result<Arc<Lookup>> {
         let mut pending = self.pending();
         if let Some((_, lookup)) = pending.iter().find(|(pending, _)| pending == name) {
             return Ok(Arc::clone(lookup));
         }
-        let (answer, receiver) = mpsc::sync_channel(1);
-        let target = name.to_owned();
+        let lookup = Arc::new(Lookup::default());
+        let (names, target, asked) = (Arc::clone(self), name.to_owned(), Arc::clone(&lookup));
         std::thread::Builder::new().name("floatlease-dns".into()).spawn(move || {
-            // Nobody may be waiting any more.
-            let _ = answer.send(target.to_socket_addrs().map(Iterator::collect));
+            let answer = target.to_socket_addrs().map(Iterator::collect);
+            names.finish(&asked, answer.map_err(|error| (error.kind(), error.to_string())));
         })?;
-        let lookup = Arc::new(Mutex::new(receiver));
         pending.push((name.to_owned(), Arc::clone(&lookup)));
         Ok(lookup)
     }
 
-    fn forget(&self, lookup: &Lookup) {
+    /// Answers everybody who waits; who asks later asks anew.
+    fn finish(&self, lookup: &Arc<Lookup>, answer: Answer) {
         self.pending().retain(|(_, pending)| !Arc::ptr_eq(pending, lookup));
+        *lookup.answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer);
+        lookup.answered.notify_all();
     }
 
-    fn pending(&self) -> MutexGuard<'_, Vec<(String, Lookup)>> {
+    fn pending(&self) -> MutexGuard<'_, Vec<(String, Arc<Lookup>)>> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -124,20 +125,29 @@ mod tests {
     }
 
     #[test]
-    fn a_lookup_ends_at_the_deadline_and_its_answer_is_not_lost() {
+    fn a_lookup_ends_at_the_deadline_and_answers_everybody_at_once() {
         let calls = Arc::new(Calls::default());
-        let names = Names::default();
-        let (answer, receiver) = mpsc::sync_channel(1);
-        names.pending.lock().unwrap().push(("slow:80".into(), Arc::new(Mutex::new(receiver))));
+        let (names, slow) = (Arc::new(Names::default()), Arc::new(Lookup::default()));
+        names.pending().push(("slow:80".into(), Arc::clone(&slow)));
 
         let hurried = calls.begin(Instant::now() + Duration::from_millis(30));
         let result = names.look_up("slow:80", &hurried.call);
         assert!(matches!(result, Err(Failure::Stopped(Stop::Timeout))));
         drop(hurried);
 
-        answer.send(Ok(vec![([192, 0, 2, 1], 80).into()])).unwrap();
-        let patient = calls.begin(Instant::now() + Duration::from_secs(5));
-        assert_eq!(names.look_up("slow:80", &patient.call).unwrap().len(), 1);
-        assert!(names.pending.lock().unwrap().is_empty());
+        std::thread::scope(|scope| {
+            let waiting: Vec<_> = (0..8)
+                .map(|_| {
+                    scope.spawn(|| {
+                        let patient = calls.begin(Instant::now() + Duration::from_secs(5));
+                        names.look_up("slow:80", &patient.call).unwrap().len()
+                    })
+                })
+                .collect();
+            std::thread::sleep(Duration::from_millis(50));
+            names.finish(&slow, Ok(vec![([192, 0, 2, 1], 80).into()]));
+            assert!(waiting.into_iter().all(|waiting| waiting.join().unwrap() == 1));
+        });
+        assert!(names.pending().is_empty());
     }
 }

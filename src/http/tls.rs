@@ -104,10 +104,17 @@ pub(super) fn roots(roots: &TlsRoots) -> Result<(RootCerts, String), Error> {
 /// The variable that OpenSSL, curl and Python honour, else the first file that holds certificates.
 #[cfg(all(unix, not(target_vendor = "apple")))]
 fn platform() -> Result<(RootCerts, String), Error> {
-    let chosen = std::env::var("SSL_CERT_FILE").ok();
-    let files = chosen.as_deref().into_iter().chain(SYSTEM_FILES.iter().copied());
-    let found = files.filter_map(|file| Some((certificates(&std::fs::read(file).ok()?)?, file.to_owned()))).next();
-    found.ok_or_else(|| Error::new(Status::TlsRoots))
+    let read = |file: &str| Some((certificates(&std::fs::read(file).ok()?)?, file.to_owned()));
+    match std::env::var("SSL_CERT_FILE") {
+        // Whoever narrows what is trusted must not get everything because of a slip.
+        Ok(file) if !file.is_empty() => read(&file).ok_or_else(|| {
+            Error::because(
+                Status::TlsRoots,
+                "The environment's SSL_CERT_FILE names a file that holds no readable certificate.",
+            )
+        }),
+        _ => SYSTEM_FILES.iter().find_map(|file| read(file)).ok_or_else(|| Error::new(Status::TlsRoots)),
+    }
 }
 
 /// The system's own verifier.

@@ -18,7 +18,7 @@ use ureq::unversioned::transport::{
 pub(super) fn connector(calls: &Arc<Calls>, connect_timeout: Duration) -> impl Connector<()> {
     ().chain(Begin { calls: Arc::clone(calls), connect_timeout })
         .chain(ConnectProxyConnector::default())
-        .chain(Dial { calls: Arc::clone(calls), names: Names::default() })
+        .chain(Dial { calls: Arc::clone(calls), names: Arc::default() })
         .chain(RustlsConnector::default())
         .chain(End { calls: Arc::clone(calls) })
 }
@@ -62,7 +62,7 @@ impl<In: Transport> Connector<In> for End {
 #[derive(Debug)]
 struct Dial {
     calls: Arc<Calls>,
-    names: Names,
+    names: Arc<Names>,
 }
 
 impl<In: Transport> Connector<In> for Dial {
@@ -124,10 +124,10 @@ impl Socket {
         if self.unsent.is_empty() {
             return Ok(());
         }
-        call.about_to_send();
         let mut written = 0;
         while written < self.unsent.len() {
             let left = call.left().map_err(Failure::Stopped)?;
+            call.about_to_send();
             set_timeout(&mut self.write_timeout, left, |timeout| self.stream.set_write_timeout(timeout))?;
             match (&*self.stream).write(&self.unsent[written..]) {
                 Ok(0) => return Err(Error::Io(io::ErrorKind::WriteZero.into())),
@@ -172,10 +172,12 @@ impl Transport for Socket {
         }
     }
 
-    /// Asked twice of a kept connection: when it is put aside, which needs no answer, and when it is taken up again.
+    /// Asked twice of a kept connection: when it is put aside, which is when this call lets go of it, and when it is taken up again.
     fn is_open(&mut self) -> bool {
-        let taken_up = std::mem::replace(&mut self.idle, true);
-        !taken_up || socket::is_quiet(&self.stream)
+        if std::mem::replace(&mut self.idle, true) {
+            return socket::is_quiet(&self.stream);
+        }
+        current(&self.calls).is_ok_and(|call| call.let_go())
     }
 }
 
