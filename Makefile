@@ -42,9 +42,12 @@ demo: release ## Watch a C program take, borrow and give back licenses on a serv
 		-L$(RELEASE) -Wl,-rpath,$(abspath $(RELEASE)) -lfloatlease -o $(RELEASE)/quickstart
 	@$(SERVER) exec -- $(RELEASE)/quickstart
 
+.PHONY: tools
+tools:
+	@scripts/setup --check
+
 .PHONY: test
-test: release test-panic ## Prove everything: unit, C ABI, server, misuse under valgrind
-	scripts/setup --check
+test: tools release test-panic ## Prove everything: unit, C ABI, server, misuse under valgrind
 	$(CARGO) build -q --workspace
 	$(CARGO) test -q --workspace
 	@echo "every test passed"

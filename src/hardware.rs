@@ -207,6 +207,15 @@ mod tests {
     }
 
     #[test]
+    fn a_machine_keeps_its_id_or_says_that_it_has_none() {
+        match (HardwareId::of_this_machine("XY"), HardwareId::of_this_machine("XY")) {
+            (Ok(first), Ok(second)) => assert_eq!(first.id, second.id),
+            (Err(first), Err(_)) => assert_eq!(first.status, Status::HardwareId),
+            (first, second) => panic!("{first:?}, then {second:?}"),
+        }
+    }
+
+    #[test]
     fn the_id_depends_on_machine_and_product_and_shows_neither() {
         let id = salted("XY", "3f2a11b09c");
         assert_eq!(id.len(), 32);

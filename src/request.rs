@@ -46,7 +46,7 @@ impl Request {
     /// Checks `json` for `operation` and completes it from `config`.
     pub(crate) fn prepare(operation: &'static Operation, config: &Config, json: &str) -> Result<Request, Error> {
         let what = operation.name;
-        let mut given = strict::parse_object(what, json)?;
+        let mut given = strict::parse_object("the request", json)?;
         if !given.is_empty() {
             let known = operation.parameters().map(|parameter| (parameter.name, parameter.kind));
             let known: Vec<_> = known.chain(CONTROL_KEYS.iter().copied()).collect();

@@ -44,7 +44,8 @@ impl Writer {
         ended: oneshot::Sender<()>,
     ) -> Result<(Writer, WriterThread), StoreError> {
         let mut state = recover(store.load()?);
-        let now = later(state.alive_at(), clock.as_ref());
+        // Licence time starts anew from the clock, also backwards: a clock that once was wrong must not stop it for ever.
+        let now = whole_millis(clock.now());
         store.commit(&state.resume(now))?;
         let (jobs, waiting) = mpsc::channel();
         let work = move || {
@@ -67,7 +68,7 @@ struct Loop {
     state: State,
     store: Box<dyn Store>,
     clock: Arc<dyn Clock>,
-    /// Licence time never goes backwards, whatever the clock does.
+    /// Licence time never goes backwards while the server runs, whatever the clock does.
     now: DateTime<Utc>,
 }
 
@@ -76,7 +77,10 @@ impl Loop {
         loop {
             match jobs.recv_timeout(ALIVE_EVERY) {
                 Ok(first) => self.batch(std::iter::once(first).chain(jobs.try_iter()).take(LARGEST_BATCH))?,
-                Err(RecvTimeoutError::Timeout) => self.keep(Vec::new())?,
+                Err(RecvTimeoutError::Timeout) => {
+                    self.warn_of_a_clock_moved_back();
+                    self.keep(Vec::new())?;
+                }
                 Err(RecvTimeoutError::Disconnected) => return self.keep(Vec::new()),
             }
         }
@@ -99,6 +103,16 @@ impl Loop {
             let _ = answer.send(outcome);
         }
         Ok(())
+    }
+
+    fn warn_of_a_clock_moved_back(&self) {
+        let behind = self.now - self.clock.now();
+        if behind > TimeDelta::minutes(1) {
+            tracing::warn!(
+                "the clock was moved back by {} s, so no slot expires until then; restart the server when it is right",
+                behind.num_seconds()
+            );
+        }
     }
 
     fn keep(&mut self, mut changes: Vec<Change>) -> Result<(), StoreError> {

@@ -301,6 +301,24 @@ fn an_expired_feature_counts_as_not_assigned_but_can_be_released() {
 }
 
 #[test]
+fn a_clock_moved_back_between_two_runs_leaves_slots_what_they_had_left() {
+    let mut world = world();
+    world.check("K", "a").unwrap();
+    let alive = world.state.alive(world.now + TimeDelta::minutes(4));
+    world.changes.push(alive);
+    // The clock had been a year ahead; a has six minutes left.
+    world.now -= TimeDelta::days(365);
+    world.restart();
+    let changes = world.state.resume(world.now);
+    world.changes.extend(changes);
+    world.check("K", "b").unwrap();
+    world.wait(TimeDelta::minutes(6) - MS);
+    assert_eq!(world.check("K", "c"), Err("floating_not_available"));
+    world.wait(MS);
+    assert_eq!(world.check("K", "c").unwrap()["floating_in_use_devices"], 2);
+}
+
+#[test]
 fn downtime_costs_nobody_a_slot_and_moves_no_borrow() {
     let mut world = world();
     world.check("K", "a").unwrap();

@@ -203,8 +203,9 @@ impl State {
         Transition { state: self, now, changes }.run(&catalogue, command)
     }
 
-    /// Makes up for a time in which the server did not run: nobody could renew, so nobody loses a slot to it. A
-    /// borrow's end was promised to the client and stays.
+    /// Makes up for a time in which the server did not run: nobody could renew, so nobody loses a slot to it. If the
+    /// clock was moved back meanwhile, slots move back with it: what they had left is what they have. A borrow's end was
+    /// promised to the client and stays.
     pub fn resume(&mut self, now: DateTime<Utc>) -> Vec<Change> {
         let mut changes = Vec::new();
         if let Some(alive_at) = self.alive_at {
