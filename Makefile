@@ -22,14 +22,14 @@ setup: ## Install what is missing for test, lint and bench (Debian, Ubuntu)
 # same file.
 .PHONY: release
 release: ## Build the shared and static library that ship, in target/release
-	$(CARGO) rustc -q -p floatlease --release --features quiet --lib --crate-type cdylib,staticlib
+	@$(CARGO) rustc -p floatlease --release --features quiet --lib --crate-type cdylib,staticlib
 	@ln -sf libfloatlease.so $(RELEASE)/libfloatlease.so.1
-	@echo "$(RELEASE)/libfloatlease.so: $$(stat -c %s $(RELEASE)/libfloatlease.so) bytes," \
+	@echo "$(RELEASE)/libfloatlease.so: $$(wc -c < $(RELEASE)/libfloatlease.so) bytes," \
 		"$$(nm -D --defined-only $(RELEASE)/libfloatlease.so | wc -l) exported functions"
 
 .PHONY: server
 server: ## Build the server for real use, as target/server/floatlease-server
-	$(CARGO) build -q -p floatlease-server --profile server
+	@$(CARGO) build -p floatlease-server --profile server
 
 .PHONY: header
 header: ## Generate include/floatlease.h anew
@@ -37,7 +37,7 @@ header: ## Generate include/floatlease.h anew
 
 .PHONY: demo
 demo: release ## Watch a C program take, borrow and give back licenses on a server of its own
-	@$(CARGO) build -q -p floatlease-server
+	@$(CARGO) build -p floatlease-server
 	@$(CC) -std=c11 -Wall -Wextra -Iinclude examples/c/quickstart.c \
 		-L$(RELEASE) -Wl,-rpath,$(abspath $(RELEASE)) -lfloatlease -o $(RELEASE)/quickstart
 	@$(SERVER) exec -- $(RELEASE)/quickstart
@@ -48,14 +48,14 @@ tools:
 
 .PHONY: test
 test: tools release test-panic ## Prove everything: unit, C ABI, server, misuse under valgrind
-	$(CARGO) build -q --workspace
-	$(CARGO) test -q --workspace
+	@$(CARGO) build --workspace
+	@$(CARGO) test --workspace
 	@echo "every test passed"
 
 # In the release profile, because that is how the library ships; in a folder of its own, because it must not ship.
 .PHONY: test-panic
 test-panic:
-	$(CARGO) rustc -q -p floatlease --release --lib --crate-type cdylib --features quiet,test-panic \
+	@$(CARGO) rustc -p floatlease --release --lib --crate-type cdylib --features quiet,test-panic \
 		--target-dir $(TARGET)/panic
 	@ln -sf libfloatlease.so $(TARGET)/panic/release/libfloatlease.so.1
 
@@ -66,7 +66,7 @@ lint: ## Formatting and lints, warnings are errors
 
 .PHONY: bench
 bench: release server ## Measure, and write docs/figures.md (some minutes, a quiet machine)
-	$(CARGO) build -q -p floatlease-benches --profile server
+	@$(CARGO) build -p floatlease-benches --profile server
 	python3 benches/run.py
 
 .PHONY: clean
