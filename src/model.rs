@@ -4,7 +4,8 @@ use chrono::{DateTime, Datelike, SecondsFormat, Timelike, Utc};
 
 /// Reads a time in any of the five forms of the seeds, or in RFC 3339 with an offset.
 ///
-/// A form without zone is UTC; a date alone is its midnight. `None` if it is none of these.
+/// A form without zone is UTC; a date alone is its midnight; what is finer than milliseconds is cut off, as the API
+/// does not know it. `None` if it is none of these.
 pub fn parse_time(text: &str) -> Option<DateTime<Utc>> {
     let text = text.trim();
     let (date, time) = text.split_once(['T', 't', ' ']).unwrap_or((text, "00:00"));
@@ -12,7 +13,8 @@ pub fn parse_time(text: &str) -> Option<DateTime<Utc>> {
     let seconds = if time.len() == "23:30".len() { ":00" } else { "" };
     let zone = if time.contains(['Z', 'z', '+', '-']) { "" } else { "Z" };
     let complete = format!("{date}T{time}{seconds}{zone}");
-    DateTime::parse_from_rfc3339(&complete).ok().map(|time| time.with_timezone(&Utc))
+    // By way of milliseconds, a leap second becomes the second after it: no reply may hold 23:59:60.
+    DateTime::from_timestamp_millis(DateTime::parse_from_rfc3339(&complete).ok()?.timestamp_millis())
 }
 
 /// Writes a time as the API does: `YYYY-MM-DDTHH:MM:SS.mmmZ`, never an offset (some clients cut the last character
@@ -59,6 +61,8 @@ mod tests {
             ("2024-09-28T01:30:48.016+02:00", "2024-09-27T23:30:48.016Z"),
             ("2024-09-27T18:00:00-05:30", "2024-09-27T23:30:00.000Z"),
             ("2024-09-27T23:30", "2024-09-27T23:30:00.000Z"),
+            ("2024-09-27T23:30:48.0169999Z", "2024-09-27T23:30:48.016Z"),
+            ("2016-12-31T23:59:60Z", "2017-01-01T00:00:00.000Z"),
         ] {
             assert_eq!(parse_time(text).map(format_time).as_deref(), Some(expected), "{text}");
         }

@@ -11,6 +11,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 pub trait Clock: Send + Sync {
     /// What time it is.
     fn now(&self) -> DateTime<Utc>;
+
+    /// Whether a leap of it means that the machine stood still or its clock was set: time in which nobody could renew.
+    fn leaps_are_downtime(&self) -> bool {
+        false
+    }
 }
 
 /// The machine's clock.
@@ -20,6 +25,10 @@ pub struct SystemClock;
 impl Clock for SystemClock {
     fn now(&self) -> DateTime<Utc> {
         Utc::now()
+    }
+
+    fn leaps_are_downtime(&self) -> bool {
+        true
     }
 }
 

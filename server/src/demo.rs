@@ -14,6 +14,24 @@ use crate::{Failure, Server, Setup};
 /// The catalogue that the demo serves.
 pub const CATALOGUE: &str = include_str!("../../examples/catalogue.toml");
 
+/// API keys for trying refusals; not in the sample, which people copy.
+const API_KEYS: &str = r#"
+[[api_key]]
+key = "demo-read-only"
+shared_key = "demo-read-only-shared-key"
+read_only = true
+
+[[api_key]]
+key = "demo-revoked"
+shared_key = "demo-revoked-shared-key"
+revoked = true
+
+[[api_key]]
+key = "demo-studio-only"
+shared_key = "demo-studio-only-shared-key"
+products = ["STUDIO"]
+"#;
+
 /// Names in [`CATALOGUE`] that a first example needs, as (name for programs, value).
 const SEEDED: [(&str, &str); 8] = [
     ("product", "CAD-PRO"),
@@ -44,7 +62,8 @@ pub struct Access {
 /// # Errors
 /// The port is taken.
 pub fn start(port: u16, clock: Arc<dyn Clock>) -> Result<(Server, Access), Failure> {
-    let mut catalogue = catalogue::parse(CATALOGUE).map_err(|mistakes| Failure(mistakes.to_string()))?;
+    let mut catalogue =
+        catalogue::parse(&format!("{CATALOGUE}{API_KEYS}")).map_err(|mistakes| Failure(mistakes.to_string()))?;
     let (api_key, shared_key) = (random_text(24)?, random_text(40)?);
     catalogue.add_api_key(ApiKey {
         key: api_key.clone(),

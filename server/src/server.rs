@@ -7,7 +7,6 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::serve::ListenerExt;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
@@ -15,7 +14,7 @@ use tokio::task::JoinHandle;
 use crate::catalogue::Catalogue;
 use crate::clock::Clock;
 use crate::domain::State;
-use crate::http::{BASE_PATH, Service};
+use crate::http::{self, BASE_PATH, Service};
 use crate::keys::SigningKey;
 use crate::store::{Store, StoreError};
 use crate::writer::{Writer, WriterThread};
@@ -42,7 +41,7 @@ pub struct Setup {
 /// A server that is listening.
 pub struct Server {
     runtime: Runtime,
-    serving: JoinHandle<io::Result<()>>,
+    serving: JoinHandle<()>,
     stop: watch::Sender<bool>,
     writer: WriterThread,
     writer_ended: oneshot::Receiver<()>,
@@ -77,10 +76,9 @@ impl Server {
         let key = Some(setup.key).filter(|_| !setup.unsigned);
         let router = Service::new(catalogue, writer, key, base_url.clone(), public_key.clone()).router();
         let runtime = Builder::new_multi_thread().enable_all().build()?;
-        let socket = {
+        let listener = {
             let _inside = runtime.enter();
-            // A reply of several segments must not wait for the acknowledgement of the first.
-            tokio::net::TcpListener::from_std(socket)?.tap_io(|stream| drop(stream.set_nodelay(true)))
+            tokio::net::TcpListener::from_std(socket)?
         };
         let (stop, mut stopping) = watch::channel(false);
         let serving = runtime.spawn(async move {
@@ -88,7 +86,7 @@ impl Server {
                 // An error means that the sender is gone, which is as good as a word from it.
                 let _ = stopping.wait_for(|stop| *stop).await;
             };
-            axum::serve(socket, router).with_graceful_shutdown(stopped).await
+            http::serve(listener, router, stopped).await;
         });
         Ok(Server { runtime, serving, stop, writer: thread, writer_ended, base_url, public_key })
     }

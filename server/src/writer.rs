@@ -16,6 +16,8 @@ use crate::store::{Store, StoreError};
 
 /// So often it is written that the server runs, while nothing else is: what a crash may add to everybody's slots.
 const ALIVE_EVERY: Duration = Duration::from_secs(5);
+/// The loop looks at the clock at least every [`ALIVE_EVERY`]; a step longer than this is none of its own.
+const LONGEST_STEP: TimeDelta = TimeDelta::seconds(30);
 /// Bounds the memory of a transaction and the first client's wait.
 const LARGEST_BATCH: usize = 4096;
 
@@ -47,6 +49,12 @@ impl Writer {
         // Licence time starts anew from the clock, also backwards: a clock that once was wrong must not stop it for ever.
         let now = whole_millis(clock.now());
         store.commit(&state.resume(now))?;
+        for (license_id, devices, slots) in state.orphans() {
+            tracing::warn!(
+                "the data knows {devices} devices and {slots} slots in use of license {license_id}, which the catalogue \
+                 has not; if it was renamed, give it `id = {license_id}`"
+            );
+        }
         let (jobs, waiting) = mpsc::channel();
         let work = move || {
             let _ended = ended;
@@ -68,19 +76,18 @@ struct Loop {
     state: State,
     store: Box<dyn Store>,
     clock: Arc<dyn Clock>,
-    /// Licence time never goes backwards while the server runs, whatever the clock does.
+    /// Licence time never goes backwards in small steps; a leap is made up for.
     now: DateTime<Utc>,
 }
 
 impl Loop {
     fn run(mut self, jobs: &Receiver<Job>) -> Result<(), StoreError> {
         loop {
-            match jobs.recv_timeout(ALIVE_EVERY) {
+            let waited = jobs.recv_timeout(ALIVE_EVERY);
+            self.make_up_for_a_leap()?;
+            match waited {
                 Ok(first) => self.batch(std::iter::once(first).chain(jobs.try_iter()).take(LARGEST_BATCH))?,
-                Err(RecvTimeoutError::Timeout) => {
-                    self.warn_of_a_clock_moved_back();
-                    self.keep(Vec::new())?;
-                }
+                Err(RecvTimeoutError::Timeout) => self.keep(Vec::new())?,
                 Err(RecvTimeoutError::Disconnected) => return self.keep(Vec::new()),
             }
         }
@@ -105,14 +112,16 @@ impl Loop {
         Ok(())
     }
 
-    fn warn_of_a_clock_moved_back(&self) {
-        let behind = self.now - self.clock.now();
-        if behind > TimeDelta::minutes(1) {
-            tracing::warn!(
-                "the clock was moved back by {} s, so no slot expires until then; restart the server when it is right",
-                behind.num_seconds()
-            );
+    /// A machine that was suspended, moved or set to another time is to its clients a server that did not run.
+    fn make_up_for_a_leap(&mut self) -> Result<(), StoreError> {
+        let leap = whole_millis(self.clock.now()) - self.now;
+        if self.clock.leaps_are_downtime() && leap.abs() > LONGEST_STEP {
+            tracing::warn!("the clock has leapt by {} s; slots keep what they had left", leap.num_seconds());
+            self.now += leap;
+            let changes = self.state.resume(self.now);
+            self.store.commit(&changes)?;
         }
+        Ok(())
     }
 
     fn keep(&mut self, mut changes: Vec<Change>) -> Result<(), StoreError> {

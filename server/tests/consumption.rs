@@ -155,3 +155,20 @@ fn a_client_may_change_the_overages_of_a_license_with_an_amount_that_fits() {
     world.ask("C", "a", with(100, Some(true), Some(0))).unwrap();
     assert_eq!(world.ask("C", "a", with(1, Some(false), Some(0))), Err("license_not_enough_consumptions"));
 }
+
+#[test]
+fn what_was_counted_under_a_clock_gone_wrong_is_reset_with_its_period() {
+    let mut world = World::new(CATALOGUE, "2036-06-01T12:00:00Z");
+    world.activate("K", "a").unwrap();
+    world.ask("K", "a", consume_feature("DAILY", 10)).unwrap();
+    let alive = world.state.alive(world.now);
+    world.changes.push(alive);
+    // The clock is put right, ten years earlier.
+    world.now = time("2026-06-01T12:00:00Z");
+    world.restart();
+    let changes = world.state.resume(world.now);
+    world.changes.extend(changes);
+    assert_eq!(world.ask("K", "a", consume_feature("DAILY", 1)), Err("feature_not_enough_consumptions"));
+    world.now = time("2026-06-02T00:00:00Z");
+    assert_eq!(world.ask("K", "a", consume_feature("DAILY", 1)).unwrap()["total_consumptions"], 1);
+}

@@ -300,6 +300,62 @@ fn an_expired_feature_counts_as_not_assigned_but_can_be_released() {
     world.ask("K", "a", release_feature("ENDING")).unwrap();
 }
 
+const BEFORE: &str = r#"
+product = [{ code = "P" }]
+[[license]]
+id = 1
+product = "P"
+license_key = "K"
+allow_unlimited_activations = true
+floating = { users = 3, timeout_minutes = 10, can_borrow = true, max_borrow_time_hours = 24 }
+feature = [{ code = "F", floating = { users = 1, can_borrow = true, max_borrow_time_hours = 24 } }]
+"#;
+
+#[test]
+fn fewer_slots_than_are_held_run_out_and_are_not_renewed() {
+    let mut world = World::new(BEFORE, "2026-06-01");
+    for device in ["a", "b", "c"] {
+        world.activate("K", device).unwrap();
+        world.check("K", device).unwrap();
+    }
+    world.restart_with(&BEFORE.replace("users = 3", "users = 1"));
+    world.check("K", "a").unwrap();
+    for device in ["b", "c"] {
+        assert_eq!(world.check("K", device), Err("floating_not_available"));
+        assert_eq!(world.ask("K", device, Action::BorrowLicense(Until::Longest)), Err("floating_not_available"));
+    }
+    assert_eq!(world.activate("K", "a").unwrap()["floating_in_use_devices"], 3, "what was given stays given");
+    world.wait(TimeDelta::minutes(10) - MS);
+    world.check("K", "a").unwrap();
+    world.wait(MS);
+    assert_eq!(world.check("K", "a").unwrap()["floating_in_use_devices"], 1);
+}
+
+#[test]
+fn deactivation_frees_slots_of_a_feature_that_the_catalogue_lost() {
+    let mut world = World::new(BEFORE, "2026-06-01");
+    for device in ["a", "b"] {
+        world.activate("K", device).unwrap();
+    }
+    world.ask("K", "a", check_feature("F")).unwrap();
+    world.ask("K", "a", borrow_feature("F", Until::Longest)).unwrap();
+    let without = BEFORE.lines().filter(|line| !line.starts_with("feature")).collect::<Vec<_>>().join("\n");
+    world.restart_with(&without);
+    world.ask("K", "a", Action::Deactivate { variables: Vec::new() }).unwrap();
+    world.restart_with(BEFORE);
+    assert_eq!(world.ask("K", "b", check_feature("F")).unwrap()["floating_in_use_devices"], 1);
+}
+
+#[test]
+fn what_the_catalogue_lost_is_told() {
+    let mut world = World::new(BEFORE, "2026-06-01");
+    world.activate("K", "a").unwrap();
+    world.check("K", "a").unwrap();
+    assert_eq!(world.state.orphans(), []);
+    world.restart_with("");
+    assert_eq!(world.state.orphans(), [(1, 1, 1)]);
+}
+
 #[test]
 fn a_clock_moved_back_between_two_runs_leaves_slots_what_they_had_left() {
     let mut world = world();

@@ -397,3 +397,67 @@ fn a_commit_that_fails_is_answered_with_503_and_ends_the_server() {
     let failure = server.server.run_until(std::future::pending::<()>()).unwrap_err().to_string();
     assert!(failure.contains("the disk is full") && failure.contains("start again"), "{failure}");
 }
+
+/// Keeps every commit, but only when it is let.
+struct SlowStore(std::sync::mpsc::Receiver<()>);
+
+impl Store for SlowStore {
+    fn load(&mut self) -> Result<Vec<Change>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    fn commit(&mut self, _: &[Change]) -> Result<(), StoreError> {
+        self.0.recv().map_err(|error| StoreError(error.to_string()))
+    }
+}
+
+#[test]
+fn no_reply_leaves_before_its_commit_is_kept() {
+    let (keep, kept) = std::sync::mpsc::channel();
+    keep.send(()).unwrap(); // the commit of the start
+    let server = TestServer::start(CATALOGUE, Box::new(SlowStore(kept)), false);
+    std::thread::scope(|scope| {
+        let asking = scope.spawn(|| server.client().call("activate_license", &everything()).status);
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        assert!(!asking.is_finished(), "answered before it was kept");
+        keep.send(()).unwrap();
+        assert_eq!(asking.join().unwrap(), 200);
+    });
+}
+
+#[test]
+fn what_would_spoil_later_replies_is_refused() {
+    let server = server();
+    let mut client = server.client();
+    let with = |key: &str, value: Value| {
+        let mut about = everything();
+        about[key] = value;
+        about
+    };
+    let variables: serde_json::Map<String, Value> = (0..65).map(|n| (n.to_string(), n.into())).collect();
+    for (operation, about) in [
+        ("add_consumption", with("max_overages", json!("9007199254740993"))),
+        ("activate_license", with("hardware_id", json!("x".repeat(1025)))),
+        ("activate_license", with("variables", json!({ "n": "x".repeat(1025) }))),
+        ("activate_license", with("variables", variables.into())),
+    ] {
+        assert_eq!(client.call(operation, &about).code().as_deref(), Some("validation_error"), "{operation}");
+    }
+    client.call("activate_license", &everything());
+    let leap = client.call("borrow_license", &with("borrowed_until", json!("2025-12-31T23:59:60Z")));
+    assert_eq!(leap.code().as_deref(), Some("borrow_until_not_valid"), "it is now, the first of January");
+}
+
+#[test]
+fn what_other_languages_write_for_the_same_is_accepted() {
+    let server = server();
+    let mut client = server.client();
+    client.call("activate_license", &everything());
+    let mut about = everything();
+    about["include_expired_features"] = "True".into();
+    assert_eq!(client.call("check_license", &about).status, 200, "Python's True in a query");
+    about["feature"] = "C".into();
+    about["consumptions"] = json!(2.0);
+    assert_eq!(client.call("add_feature_consumption", &about).json()["total_consumptions"], 2);
+    assert_eq!(client.send("HEAD", "/", &[], b"").unwrap().status, 200);
+}

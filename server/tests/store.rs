@@ -141,3 +141,20 @@ fn a_file_that_is_no_store_is_refused() {
     std::fs::write(&file, "not a database, but long enough to be taken for one".repeat(99)).unwrap();
     assert!(SqliteStore::open(&file).is_err());
 }
+
+#[test]
+fn another_program_that_writes_is_waited_for() {
+    let file = directory("store-busy").join("data");
+    let mut store = SqliteStore::open(&file).unwrap();
+    let other = sql(&file);
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    std::thread::scope(|scope| {
+        let committing = scope.spawn(|| store.commit(&[device(DeviceStatus::Active)]));
+        // Longer than SQLite waits by itself.
+        std::thread::sleep(std::time::Duration::from_millis(5_500));
+        assert!(!committing.is_finished());
+        other.execute_batch("ROLLBACK").unwrap();
+        committing.join().unwrap().unwrap();
+    });
+    assert_eq!(store.load().unwrap().len(), 1);
+}

@@ -43,7 +43,8 @@ impl<'n> Entry<'n> {
         let value = self.table.remove(key)?;
         let read = T::read(&value);
         if read.is_none() {
-            self.note(format!("`{key}` must be {}, but is {value}", T::EXPECTED));
+            // Its type, not the value: that may be a secret.
+            self.note(format!("`{key}` must be {}, but is of type {}", T::EXPECTED, value.type_str()));
         }
         read
     }
@@ -55,10 +56,17 @@ impl<'n> Entry<'n> {
 
     /// The value of `key`, which must be there.
     pub(super) fn required<T: Read + Default>(&mut self, key: &'static str) -> T {
-        if !self.table.contains_key(key) {
-            self.note(format!("`{key}` is missing: give it {}", T::EXPECTED));
+        match self.table.get(key) {
+            None => self.note(format!("`{key}` is missing: give it {}", T::EXPECTED)),
+            Some(Value::String(text)) if text.is_empty() => self.note(format!("`{key}` is empty: give it a text")),
+            Some(_) => {}
         }
         self.or(key, T::default())
+    }
+
+    /// Whether `key` is there and was not read yet.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.table.contains_key(key)
     }
 
     /// The table `key`, if it is there.

@@ -25,6 +25,7 @@ pub struct Catalogue {
     api_keys: HashMap<String, ApiKey>,
     customer_accounts: HashMap<String, CustomerAccount>,
     blacklisted_hardware_ids: HashSet<String>,
+    license_ids: HashSet<u64>,
 }
 
 /// A product and its licenses.
@@ -352,6 +353,11 @@ impl Catalogue {
     /// The customer account with this code.
     pub fn customer_account(&self, code: &str) -> Option<&CustomerAccount> {
         self.customer_accounts.get(code)
+    }
+
+    /// Whether a license has this number.
+    pub fn has_license(&self, license_id: u64) -> bool {
+        self.license_ids.contains(&license_id)
     }
 
     /// Whether this device is shut out.

@@ -33,19 +33,32 @@ impl std::error::Error for Mistakes {}
 /// # Errors
 /// Every mistake in it.
 pub fn parse(text: &str) -> Result<Catalogue, Mistakes> {
-    let table: toml::Table = text.parse().map_err(|error| Mistakes(vec![format!("not TOML: {error}")]))?;
+    let table: toml::Table = text.parse().map_err(|error| Mistakes(vec![not_toml(text, &error)]))?;
     let notes = Notes::default();
-    let catalogue = Reader { notes: &notes, ids: HashSet::new() }.catalogue(Entry::new("top level", table, &notes));
+    let catalogue = Reader { notes: &notes, ids: HashSet::new(), license_ids: HashSet::new() }.catalogue(Entry::new(
+        "top level",
+        table,
+        &notes,
+    ));
     match notes.into_inner() {
         mistakes if mistakes.is_empty() => Ok(catalogue),
         mistakes => Err(Mistakes(mistakes)),
     }
 }
 
+/// Where and why; without the line itself, which may hold a secret.
+fn not_toml(text: &str, error: &toml::de::Error) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    let (line, column) = (before.matches('\n').count() + 1, before.rsplit('\n').next().map_or(0, str::len) + 1);
+    format!("line {line}, column {column}: this is not TOML: {}", error.message())
+}
+
 struct Reader<'n> {
     notes: &'n Notes,
     /// Those given so far; two entries of the same number would share their slots.
     ids: HashSet<u64>,
+    /// Those of them that are licenses'.
+    license_ids: HashSet<u64>,
 }
 
 /// What licenses refer to by name.
@@ -62,7 +75,15 @@ impl Reader<'_> {
         let api_keys = self.collect(top.tables("api_key", "key"), Reader::api_key);
         let customer_accounts = self.collect(top.tables("customer_account", "code"), Reader::customer_account);
         let customers = top.tables("customer", "email").into_iter();
-        let customers = customers.filter_map(|entry| self.customer(entry, &customer_accounts)).collect();
+        let mut known = HashMap::new();
+        for mut entry in customers {
+            let (email, customer) = self.customer(&mut entry, &customer_accounts);
+            if known.insert(email, customer).is_some() {
+                entry.note("is there twice; remove one");
+            }
+            entry.finish();
+        }
+        let customers = known;
         let users = self.collect(top.tables("user", "username"), Reader::user);
         let products = self.collect(top.tables("product", "code"), Reader::product);
         let parties = Parties { products, users, customers };
@@ -81,6 +102,7 @@ impl Reader<'_> {
             api_keys,
             customer_accounts,
             blacklisted_hardware_ids: blacklisted.into_iter().collect(),
+            license_ids: self.license_ids,
         }
     }
 
@@ -104,6 +126,9 @@ impl Reader<'_> {
     /// The entry's number: its `id`, or one that only depends on what it is called.
     fn id(&mut self, entry: &mut Entry<'_>, parts: &[&str]) -> u64 {
         let id = entry.optional("id").unwrap_or_else(|| derived_id(parts));
+        if id == 0 {
+            entry.note("`id` must be at least 1");
+        }
         if !self.ids.insert(id) {
             entry.note(format!("`id` {id} is taken by another entry; give it one of its own"));
         }
@@ -135,9 +160,9 @@ impl Reader<'_> {
 
     fn customer(
         &mut self,
-        mut entry: Entry<'_>,
+        entry: &mut Entry<'_>,
         accounts: &HashMap<String, CustomerAccount>,
-    ) -> Option<(String, Arc<Customer>)> {
+    ) -> (String, Arc<Customer>) {
         let email: String = entry.required("email");
         let code: Option<String> = entry.optional("customer_account");
         let account = code.as_ref().and_then(|code| accounts.get(code));
@@ -160,8 +185,7 @@ impl Reader<'_> {
             customer_account: account.map(|account| account.label.clone()),
             metadata: entry.optional("metadata").unwrap_or_default(),
         };
-        entry.finish();
-        Some((email, Arc::new(customer)))
+        (email, Arc::new(customer))
     }
 
     fn user(&mut self, entry: &mut Entry<'_>) -> (String, Arc<User>) {
@@ -203,7 +227,11 @@ impl Reader<'_> {
             return entry.note(format!("`product` is {code:?}, which no [[product]] has"));
         };
         let Some((holder, name)) = holder(&mut entry, product, &parties.users) else { return };
+        if matches!(&holder, Holder::Users(users) if users.len() > 1) && !entry.has("id") {
+            entry.note("`id` is missing: a license of several users needs a number to stay the same whoever leaves");
+        }
         let id = self.id(&mut entry, &["license", &code, &name]);
+        self.license_ids.insert(id);
         let floating = floating(&mut entry, product);
         let consumption = consumption(&mut entry);
         let license_type = entry
@@ -227,7 +255,7 @@ impl Reader<'_> {
             customer: customer(&mut entry, &parties.customers),
             custom_fields: custom_fields(&mut entry),
             metadata: entry.optional("metadata").unwrap_or_default(),
-            features: self.features(&mut entry, product, &name),
+            features: self.features(&mut entry, product, id),
             floating,
             consumption,
             holder,
@@ -239,7 +267,7 @@ impl Reader<'_> {
         entry.finish();
     }
 
-    fn features(&mut self, entry: &mut Entry<'_>, product: &Product, license: &str) -> Vec<Arc<Feature>> {
+    fn features(&mut self, entry: &mut Entry<'_>, product: &Product, license_id: u64) -> Vec<Arc<Feature>> {
         let title = entry.title.clone();
         let mut features: Vec<Arc<Feature>> = Vec::new();
         for mut entry in entry.tables("feature", "code") {
@@ -250,7 +278,7 @@ impl Reader<'_> {
                 continue;
             }
             features.push(Arc::new(Feature {
-                id: self.id(&mut entry, &["feature", &product.code, license, &code]),
+                id: self.id(&mut entry, &["feature", &license_id.to_string(), &code]),
                 name: entry.or("name", code.clone()),
                 expiry_date: entry.optional("expiry_date"),
                 floating: floating(&mut entry, product),
@@ -347,6 +375,14 @@ fn custom_fields(entry: &mut Entry<'_>) -> Vec<CustomField> {
 fn check_license(entry: &Entry<'_>, license: &License) {
     if (license.license_type == LicenseType::Consumption) != license.consumption.is_some() {
         entry.note("a license has a `consumption` table if, and only if, its `license_type` is \"consumption\"");
+    }
+    let seats = license.floating.as_ref().map_or(0, |floating| u64::from(floating.users));
+    if seats > license.max_activations && !license.allow_unlimited_activations {
+        entry.note(format!(
+            "`floating` has {seats} users, but only {} devices may be activated: raise `max_activations`, or set \
+             `allow_unlimited_activations = true`",
+            license.max_activations
+        ));
     }
     if license.license_type == LicenseType::TimeLimited && license.validity_period.is_none() {
         entry.note("`validity_period` is missing: a time-limited license needs an end");

@@ -175,7 +175,8 @@ impl State {
         match device.status {
             DeviceStatus::Active => {
                 step(&mut record.times_activated);
-                if let Some(user_id) = device.user_id {
+                // Devices of a license that is gone can't be given back by anybody, so they count for nobody.
+                if let Some(user_id) = device.user_id.filter(|_| self.catalogue.has_license(license_id)) {
                     step(self.activations_of_users.entry(user_id).or_default());
                 }
             }

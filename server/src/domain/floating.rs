@@ -83,10 +83,31 @@ impl Transition<'_> {
         let slot = Slot { until: self.now + TimeDelta::minutes(floating.timeout_minutes.into()), borrowed: false };
         match self.slot(license, feature, device_id) {
             Some(held) if held.borrowed => {}
+            Some(_) if self.is_surplus(license, feature, floating, device_id) => {
+                return Err(Refusal::FloatingNotAvailable);
+            }
             Some(_) => self.hold(license, feature, device_id, slot),
             None => self.take(license, feature, floating, device_id, slot)?,
         }
         Ok(())
+    }
+
+    /// Whether the device is one too many, because the catalogue has fewer slots than it had: whoever came last then
+    /// keeps his slot until its time comes, and does not get it anew.
+    fn is_surplus(
+        &mut self,
+        license: &License,
+        feature: Option<&Feature>,
+        floating: &Floating,
+        device_id: u64,
+    ) -> bool {
+        let slots = u64::from(floating.users);
+        if self.in_use(license, feature) <= slots {
+            return false;
+        }
+        let pool = self.state.pools.get(&EntitlementId::of(license, feature));
+        let before = pool.into_iter().flat_map(Pool::iter).filter(|(other, _)| *other < device_id).count();
+        before as u64 >= slots
     }
 
     /// Takes a slot if one is free.
@@ -114,6 +135,8 @@ impl Transition<'_> {
         let slot = self.borrowed_slot(floating, until, license.ends_at())?;
         if self.slot(license, None, device_id).is_none() {
             self.take(license, None, floating, device_id, slot)?;
+        } else if self.is_surplus(license, None, floating, device_id) {
+            return Err(Refusal::FloatingNotAvailable);
         }
         Ok(self.borrow(license, None, floating, device_id, slot))
     }
@@ -202,12 +225,20 @@ impl Transition<'_> {
         Ok(Reply::Feature { license_id: subject.license.id, feature: view, include_metadata_string })
     }
 
-    /// Frees every slot of the license and its features that the device holds, borrowed ones too.
+    /// Frees every slot of the license and its features that the device holds, borrowed ones too, and also those of
+    /// features that the catalogue no longer has.
     pub(super) fn free_all(&mut self, license: &License, device_id: u64) {
         let features = license.features.iter().map(|feature| Some(feature.as_ref()));
         for feature in std::iter::once(None).chain(features) {
             if let Some(slot) = self.slot(license, feature, device_id) {
                 self.free(license, feature, device_id, slot, EventKind::SlotReleased);
+            }
+        }
+        let of_this_license = |id: &&EntitlementId| id.license_id == license.id;
+        let rest: Vec<EntitlementId> = self.state.pools.keys().filter(of_this_license).copied().collect();
+        for pool in rest {
+            if self.state.pools.get(&pool).is_some_and(|slots| slots.slot(device_id).is_some()) {
+                self.record(Change::SlotFreed { pool, device_id });
             }
         }
     }

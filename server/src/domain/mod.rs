@@ -184,6 +184,16 @@ impl State {
         state
     }
 
+    /// What is kept about licenses that the catalogue no longer has: their numbers, devices and live slots.
+    pub fn orphans(&self) -> Vec<(u64, usize, usize)> {
+        let gone = self.licenses.iter().filter(|(id, _)| !self.catalogue.has_license(**id));
+        gone.map(|(id, record)| {
+            let pools = self.pools.iter().filter(|(pool, _)| pool.license_id == *id);
+            (*id, record.devices.len(), pools.map(|(_, pool)| pool.len()).sum())
+        })
+        .collect()
+    }
+
     /// The last moment at which the server is known to have run.
     pub fn alive_at(&self) -> Option<DateTime<Utc>> {
         self.alive_at
@@ -219,6 +229,12 @@ impl State {
                 }));
             }
         }
+        // A period that was counted under a clock gone wrong must not last until that date comes.
+        let early = self.counters.iter().filter(|(_, counter)| counter.at > now);
+        changes.extend(early.map(|(entitlement, counter)| Change::Consumed {
+            entitlement: *entitlement,
+            counter: Counter { at: now, ..*counter },
+        }));
         for change in &changes {
             self.adopt(change);
         }

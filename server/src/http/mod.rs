@@ -3,6 +3,7 @@
 //! One handler for everything, because every answer, also to a wrong path or method, must be a v4 body.
 
 mod authorise;
+mod connections;
 mod error;
 mod parameters;
 mod sign;
@@ -10,6 +11,7 @@ mod well_known;
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, HttpBody};
@@ -22,6 +24,7 @@ use crate::catalogue::Catalogue;
 use crate::domain::{Outcome, Refusal, reply};
 use crate::keys::SigningKey;
 use crate::writer::Writer;
+pub(crate) use connections::serve;
 use parameters::Parameters;
 use sign::Signer;
 
@@ -31,6 +34,9 @@ pub(crate) const BASE_PATH: &str = "/api/v4";
 const LARGEST_BODY: usize = 1 << 20;
 /// It is read nevertheless up to here, so that its sender gets to read the refusal.
 const LARGEST_DISCARDED_BODY: usize = 64 << 20;
+
+/// A client that has begun a body has so long to end it.
+const BODY_WITHIN: Duration = Duration::from_secs(30);
 
 /// What requests are answered with.
 #[derive(Debug)]
@@ -61,7 +67,10 @@ impl Service {
 
     async fn answer(&self, operation: &Operation, request: Request) -> Result<Response<Body>, Refusal> {
         let (head, body) = request.into_parts();
-        let body = read(body).await;
+        let body = match tokio::time::timeout(BODY_WITHIN, read(body)).await {
+            Ok(body) => body,
+            Err(_) => Err(Refusal::ValidationError("The body came too slowly; send it at once.".to_owned())),
+        };
         let api_key = authorise::authorise(&self.catalogue, operation, &head.headers, Utc::now())?;
         let parameters = Parameters::read(operation, head.uri.query().unwrap_or_default(), &body?)?;
         authorise::require_product(api_key, operation, &parameters.required("product"))?;
@@ -107,7 +116,8 @@ impl Service {
 async fn handle(State(service): State<Arc<Service>>, request: Request) -> Response<Body> {
     let path = request.uri().path().trim_end_matches('/').to_owned();
     let get = request.method() == axum::http::Method::GET;
-    if path.is_empty() && get {
+    let probe = get || request.method() == axum::http::Method::HEAD;
+    if path.is_empty() && probe {
         return response(Body::from("floatlease-server\n"), "text/plain; charset=utf-8");
     }
     let below = path.strip_prefix(BASE_PATH).unwrap_or_default();
@@ -122,7 +132,7 @@ async fn handle(State(service): State<Arc<Service>>, request: Request) -> Respon
         }
         Err(refusal) => {
             // Read to its end, or a client still sending would lose the connection instead of reading why.
-            let _ = read(request.into_body()).await;
+            let _ = tokio::time::timeout(BODY_WITHIN, read(request.into_body())).await;
             error::response(&refusal, "")
         }
     }

@@ -4,10 +4,19 @@ use floatlease::model::parse_time;
 use floatlease::operations::{Auth, Kind, Method, Operation};
 use serde_json::{Map, Value};
 
+use crate::catalogue::MAX_SAFE_INTEGER;
 use crate::domain::{Action, Command, Credential, Refusal, Token, Until};
 
 /// The two `event`s of consumption; which one it is only matters to an activity log that this server has not.
 const CONSUMPTION_EVENTS: [&str; 2] = ["consumption_add", "offline_floating_consumptions_sync"];
+
+/// Names and keys are short; what is stored must not be made to grow without end.
+const LONGEST_TEXT_BYTES: usize = 1024;
+/// Tokens of identity providers are not.
+const TOKENS: [&str; 2] = ["id_token", "code"];
+const LONGEST_TOKEN_BYTES: usize = 16 * 1024;
+/// A device has no more of them.
+const MOST_VARIABLES: usize = 64;
 
 /// The parameters of a request, each of the type that its operation says.
 #[derive(Debug)]
@@ -49,6 +58,10 @@ impl Parameters {
             let (name, given) = (parameter.name, self.0.get(parameter.name));
             let value = given.and_then(|value| typed(parameter.kind, value));
             let value = value.map_or_else(|| invalid(format!("{name} must be {}", expected(parameter.kind))), Ok)?;
+            let longest = if TOKENS.contains(&name) { LONGEST_TOKEN_BYTES } else { LONGEST_TEXT_BYTES };
+            if value.as_str().is_some_and(|text| text.len() > longest) {
+                return invalid(format!("{name} must not be longer than {longest} bytes"));
+            }
             checked.insert(name.to_owned(), value);
         }
         Ok(Parameters(checked))
@@ -172,15 +185,27 @@ impl Parameters {
 
     fn max_overages(&self) -> Result<Option<i64>, Refusal> {
         match self.integer("max_overages") {
-            Some(max) if max < 0 => invalid("max_overages must not be negative".to_owned()),
+            // Replies must survive JavaScript, which keeps no larger integers.
+            Some(max) if !(0..=MAX_SAFE_INTEGER as i64).contains(&max) => {
+                invalid("max_overages must be from 0, below 2^53".to_owned())
+            }
             max => Ok(max),
         }
     }
 
     fn variables(&self) -> Result<Vec<(String, String)>, Refusal> {
-        let variables = self.0.get("variables").and_then(Value::as_object).into_iter().flatten();
+        let variables = self.0.get("variables").and_then(Value::as_object);
+        if variables.is_some_and(|variables| variables.len() > MOST_VARIABLES) {
+            return invalid(format!("variables must not hold more than {MOST_VARIABLES}"));
+        }
+        let long = |text: &str| text.len() > LONGEST_TEXT_BYTES;
         variables
+            .into_iter()
+            .flatten()
             .map(|(name, value)| match value {
+                _ if long(name) || value.as_str().is_some_and(long) => {
+                    invalid(format!("names and values of variables must not be longer than {LONGEST_TEXT_BYTES} bytes"))
+                }
                 Value::String(text) => Ok((name.clone(), text.clone())),
                 Value::Number(_) | Value::Bool(_) => Ok((name.clone(), value.to_string())),
                 _ => invalid(format!("variables.{name} must be a string, a number or a boolean")),
@@ -200,12 +225,18 @@ fn typed(kind: Kind, value: &Value) -> Option<Value> {
         | (Kind::TimeOrNull, Value::String(_) | Value::Null)
         | (Kind::Boolean, Value::Bool(_))
         | (Kind::Object, Value::Object(_)) => Some(value.clone()),
-        (Kind::Integer, Value::Number(number)) => number.as_i64().map(Value::from),
+        (Kind::Integer, Value::Number(number)) => number.as_i64().or_else(|| whole(number.as_f64()?)).map(Value::from),
         (Kind::Integer, Value::String(text)) => text.trim().parse::<i64>().ok().map(Value::from),
-        (Kind::Boolean, Value::String(text)) => text.parse::<bool>().ok().map(Value::from),
+        // Python writes True.
+        (Kind::Boolean, Value::String(text)) => text.to_ascii_lowercase().parse::<bool>().ok().map(Value::from),
         (Kind::Texts, Value::Array(values)) if values.iter().all(Value::is_string) => Some(value.clone()),
         _ => None,
     }
+}
+
+/// 5.0 is a number that many languages write for 5.
+fn whole(number: f64) -> Option<i64> {
+    (number.fract() == 0.0 && number.abs() <= MAX_SAFE_INTEGER as f64).then_some(number as i64)
 }
 
 fn expected(kind: Kind) -> &'static str {

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use rusqlite::{Connection, Row, Transaction, params};
+use rusqlite::{Connection, ErrorCode, Row, params};
 
 use super::{Store, StoreError};
 use crate::catalogue::Overages;
@@ -31,6 +31,14 @@ impl SqliteStore {
         let connection = Connection::open(file)?;
         // FULL: NORMAL loses commits that were acknowledged when the power goes.
         connection.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")?;
+        let mode: String = connection.pragma_query_value(None, "journal_mode", |row| row.get(0))?;
+        let synchronous: i64 = connection.pragma_query_value(None, "synchronous", |row| row.get(0))?;
+        if (mode.as_str(), synchronous) != ("wal", 2) {
+            return Err(StoreError(format!(
+                "{} can't be written safely (journal mode {mode}, synchronous {synchronous}): keep it on a local disk",
+                file.display()
+            )));
+        }
         SqliteStore::prepare(connection)
     }
 
@@ -60,6 +68,18 @@ impl SqliteStore {
         Ok(SqliteStore { connection })
     }
 
+    /// Begins to write. While another program writes to the file, nothing is lost by waiting: nothing was written yet.
+    fn begin(&self) -> Result<(), StoreError> {
+        loop {
+            match self.connection.execute_batch("BEGIN IMMEDIATE") {
+                Err(rusqlite::Error::SqliteFailure(error, _)) if error.code == ErrorCode::DatabaseBusy => {
+                    tracing::warn!("another program has locked the data; waiting until it lets go");
+                }
+                begun => return Ok(begun?),
+            }
+        }
+    }
+
     fn rows(
         &self,
         query: &str,
@@ -84,11 +104,13 @@ impl Store for SqliteStore {
     }
 
     fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError> {
-        let transaction = self.connection.transaction()?;
-        for change in changes {
-            write(&transaction, change)?;
-        }
-        Ok(transaction.commit()?)
+        self.begin()?;
+        let written = changes.iter().try_for_each(|change| write(&self.connection, change));
+        written.and_then(|()| self.connection.execute_batch("COMMIT")).map_err(|error| {
+            // Fails if SQLite has done it already.
+            let _ = self.connection.execute_batch("ROLLBACK");
+            error.into()
+        })
     }
 }
 
@@ -133,9 +155,9 @@ const TABLES: &[(&str, ReadRow)] = &[
     ("SELECT value FROM meta WHERE name = 'alive_at_ms'", |row| Ok(Change::Alive { at: time(row, 0)? })),
 ];
 
-fn write(transaction: &Transaction<'_>, change: &Change) -> rusqlite::Result<()> {
+fn write(connection: &Connection, change: &Change) -> rusqlite::Result<()> {
     let execute = |sql: &str, params: &[&dyn rusqlite::ToSql]| -> rusqlite::Result<()> {
-        transaction.prepare_cached(sql)?.execute(params).map(|_| ())
+        connection.prepare_cached(sql)?.execute(params).map(|_| ())
     };
     match change {
         Change::Device { license_id, hardware_id, device } => execute(

@@ -59,6 +59,12 @@ impl World {
         self.state = State::recover(Arc::clone(&self.catalogue), self.changes.clone());
     }
 
+    /// The same, with another catalogue.
+    pub fn restart_with(&mut self, catalogue_toml: &str) {
+        self.catalogue = Arc::new(catalogue::parse(catalogue_toml).unwrap());
+        self.restart();
+    }
+
     /// The names of the events since the last time, in order.
     pub fn events(&mut self) -> Vec<&'static str> {
         let events = self.changes.iter().skip(std::mem::replace(&mut self.seen, self.changes.len()));
