@@ -459,5 +459,17 @@ fn what_other_languages_write_for_the_same_is_accepted() {
     about["feature"] = "C".into();
     about["consumptions"] = json!(2.0);
     assert_eq!(client.call("add_feature_consumption", &about).json()["total_consumptions"], 2);
-    assert_eq!(client.send("HEAD", "/", &[], b"").unwrap().status, 200);
+}
+
+#[test]
+fn a_probe_by_head_finds_the_server() {
+    use std::io::{Read, Write};
+
+    let server = server();
+    let address = server.server.base_url().split('/').nth(2).unwrap().to_owned();
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    stream.write_all(b"HEAD / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("\r\n\r\n"), "{answer}");
 }
