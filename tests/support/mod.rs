@@ -115,6 +115,14 @@ impl Drop for Demo {
     }
 }
 
+/// The config of a client that believes whatever answers at `address`.
+pub fn believing(address: &str) -> Value {
+    json!({
+        "product": "XY", "license_key": "AAAA", "api_key": "a", "shared_key": "s", "hardware_id": "hw-1",
+        "verify": "off", "base_url": format!("http://{address}/api/v4"),
+    })
+}
+
 /// `base` with some members changed; null removes one.
 pub fn with(base: &Value, changes: Value) -> Value {
     let mut object = base.clone();
