@@ -49,7 +49,7 @@ tools:
 .PHONY: test
 test: tools release test-panic ## Prove everything: unit, C ABI, server, misuse under valgrind
 	@$(CARGO) build --workspace
-	@$(CARGO) test --workspace
+	@$(CARGO) test --workspace --lib --bins --tests
 	@echo "every test passed"
 
 # In the release profile, because that is how the library ships; in a folder of its own, because it must not ship.
