@@ -71,13 +71,17 @@ impl SqliteStore {
     /// Begins to write. While another program writes to the file, nothing is lost by waiting: nothing was written yet.
     fn begin(&self) -> Result<(), StoreError> {
         loop {
-            match self.connection.execute_batch("BEGIN IMMEDIATE") {
+            match self.execute("BEGIN IMMEDIATE") {
                 Err(rusqlite::Error::SqliteFailure(error, _)) if error.code == ErrorCode::DatabaseBusy => {
                     tracing::warn!("another program has locked the data; waiting until it lets go");
                 }
                 begun => return Ok(begun?),
             }
         }
+    }
+
+    fn execute(&self, sql: &str) -> rusqlite::Result<()> {
+        self.connection.prepare_cached(sql)?.execute([]).map(|_| ())
     }
 
     fn rows(
@@ -106,7 +110,7 @@ impl Store for SqliteStore {
     fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError> {
         self.begin()?;
         let written = changes.iter().try_for_each(|change| write(&self.connection, change));
-        written.and_then(|()| self.connection.execute_batch("COMMIT")).map_err(|error| {
+        written.and_then(|()| self.execute("COMMIT")).map_err(|error| {
             // Fails if SQLite has done it already.
             let _ = self.connection.execute_batch("ROLLBACK");
             error.into()
