@@ -150,7 +150,10 @@ fn run_serve(serve: Serve) -> Result<u8, Exit> {
     let catalogue = read_catalogue(&serve.catalogue)?;
     let data = &serve.data;
     let failed = |what: &str, error: io::Error| Exit(1, format!("can't {what} in {}: {error}", data.display()));
-    fs::create_dir_all(data).map_err(|error| failed("keep data", error))?;
+    private_directory(data).map_err(|error| failed("keep data", error))?;
+    if !catalogue.has_api_keys() {
+        tracing::warn!("the catalogue has no [[api_key]], so no client can sign in; add one and start again");
+    }
     let _lock = lock(data)?;
     let key =
         SigningKey::load_or_generate(&data.join("private-key.pem")).map_err(|error| failed("keep a key", error))?;
@@ -188,6 +191,14 @@ fn read_catalogue(file: &Path) -> Result<Catalogue, Exit> {
     let mut text = String::new();
     File::open(file).and_then(|mut file| file.read_to_string(&mut text)).map_err(unreadable)?;
     catalogue::parse(&text).map_err(|mistakes| Exit(USAGE, format!("in {}:\n{mistakes}", file.display())))
+}
+
+/// Makes a directory that nobody else can look into; one that is there is left as it is.
+fn private_directory(path: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.recursive(true).create(path)
 }
 
 /// Two servers on the same data would hand out the same slots. The lock ends with the process, however that ends.

@@ -109,3 +109,29 @@ fn a_port_that_is_taken_is_said() {
     assert_eq!(code, 1);
     assert!(stderr.contains(&port) && stderr.contains("choose another"), "{stderr}");
 }
+
+#[test]
+fn what_serve_keeps_is_nobody_elses_and_a_catalogue_without_keys_is_remarked_on() {
+    use std::io::Read;
+    use std::os::unix::fs::PermissionsExt;
+
+    let data = directory("command-line-private").join("data");
+    let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/catalogue.toml");
+    let mut serve = program()
+        .args(["serve", "--catalogue", sample, "--listen", "127.0.0.1:0", "--data"])
+        .arg(&data)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(serve.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let mode = |path: &std::path::Path| path.metadata().unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&data), mode(&data.join("private-key.pem"))), (0o700, 0o600), "{line}");
+
+    Command::new("kill").arg(serve.id().to_string()).status().unwrap();
+    assert_eq!(serve.wait().unwrap().code(), Some(0), "SIGTERM ends it in order");
+    let mut said = String::new();
+    serve.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert!(said.contains("no [[api_key]]"), "{said}");
+}

@@ -355,6 +355,11 @@ impl Catalogue {
         self.customer_accounts.get(code)
     }
 
+    /// Whether any client can sign in.
+    pub fn has_api_keys(&self) -> bool {
+        !self.api_keys.is_empty()
+    }
+
     /// Whether a license has this number.
     pub fn has_license(&self, license_id: u64) -> bool {
         self.license_ids.contains(&license_id)
