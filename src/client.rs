@@ -3,13 +3,12 @@
 use crate::config::Config;
 use crate::diagnose;
 use crate::error::{Error, Outcome};
-use crate::http::{Call, Exchange, Http, Stop};
+use crate::http::{Call, Http, Stop};
 use crate::model;
-use crate::operations::{Method, OPERATIONS, Operation};
+use crate::operations::{OPERATIONS, Operation};
 use crate::reply::judge;
 use crate::request::Request;
-use crate::secret::Secret;
-use crate::sign;
+use crate::send::{SignedDate, send};
 use crate::status::{Category, Status};
 use crate::strict;
 use chrono::{DateTime, Datelike, TimeDelta, Utc};
@@ -139,25 +138,9 @@ impl Client {
         let now = Utc::now().checked_add_signed(offset).unwrap_or_else(Utc::now);
         let mut signed = self.signed.lock().unwrap_or_else(PoisonError::into_inner);
         match &*signed {
-            Some(signed) if signed.second == now.timestamp() => Arc::clone(signed),
+            Some(signed) if signed.is_of(now) => Arc::clone(signed),
             _ => Arc::clone(signed.insert(Arc::new(SignedDate::new(&self.config, now)))),
         }
-    }
-}
-
-/// What authorises a request.
-#[derive(Debug)]
-pub(crate) struct SignedDate {
-    second: i64,
-    date: String,
-    authorization: Secret,
-}
-
-impl SignedDate {
-    pub(crate) fn new(config: &Config, now: DateTime<Utc>) -> SignedDate {
-        let date = model::format_http_date(now);
-        let authorization = sign::authorization(config.api_key.expose(), config.shared_key.expose(), &date);
-        SignedDate { second: now.timestamp(), date, authorization: Secret::new(authorization) }
     }
 }
 
@@ -180,35 +163,6 @@ fn still_in_doubt(error: Error) -> Error {
     let about_the_license = [Product, License, Device, Feature, Consumption, Customer];
     let definite = error.outcome == Outcome::Rejected && about_the_license.contains(&error.status.row().category);
     Error { outcome: if definite { Outcome::Rejected } else { Outcome::Unknown }, ..error }
-}
-
-/// Sends one request.
-pub(crate) fn send(
-    http: &Http,
-    call: &Call,
-    config: &Config,
-    request: &Request,
-    signed: &SignedDate,
-) -> Result<crate::http::Reply, Error> {
-    let content = request.content.expose();
-    let path = request.operation.path;
-    let (url, body) = match request.operation.method {
-        Method::Get => (format!("{}{path}?{content}", config.base_url), ""),
-        Method::Post => (format!("{}{path}", config.base_url), content),
-    };
-    let exchange = Exchange {
-        method: request.operation.method,
-        url: &url,
-        date: &signed.date,
-        authorization: signed.authorization.expose(),
-        body,
-    };
-    http.exchange(call, &exchange).map_err(|lost| Error {
-        detail: lost.detail,
-        outcome: if lost.sent { Outcome::Unknown } else { Outcome::NotSent },
-        http_status: lost.http_status,
-        ..Error::new(lost.status)
-    })
 }
 
 /// How long to wait before trying again; `None` if it must not, or would not help.

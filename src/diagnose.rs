@@ -2,7 +2,6 @@
 //!
 //! One `product_details` request over a fresh connection goes through all of them and takes no slot.
 
-use crate::client::{SignedDate, send};
 use crate::config::Config;
 use crate::error::Error;
 use crate::http::{Http, Reply, Trace};
@@ -10,6 +9,7 @@ use crate::model;
 use crate::operations::Operation;
 use crate::reply::judge;
 use crate::request::Request;
+use crate::send::{SignedDate, send};
 use crate::status::{Category, Status};
 use chrono::Utc;
 use serde::Serialize;

@@ -11,13 +11,14 @@
 //! | `request`, `reply` | from the caller's JSON to the wire, and what may be believed of what comes back |
 //! | [`operations`] | the API as one table |
 //! | [`model`] | times and signed texts, shared with the server |
+//! | `send` | one request, signed and sent, for calls and diagnoses |
 //! | `http` | one exchange: deadlines, cancelling, sockets; the only place that knows ureq |
 //! | [`sign`], [`verify`] | authorisation of requests, proof of replies |
 //! | [`status`], [`error`] | the status table; the error object |
 //! | [`hardware`] | the hardware id and how it was found |
 //! | `diagnose` | every step to the server, with a verdict |
 //!
-//! Arrows run one way: `ffi → client → {request, reply, operations, http, sign, verify} → {model, config, error, status}`.
+//! Arrows run one way: `docs/architecture.md` draws them, `tests/architecture.rs` holds the code to the drawing.
 #![deny(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
@@ -33,6 +34,7 @@ pub mod operations;
 mod reply;
 mod request;
 mod secret;
+mod send;
 pub mod sign;
 pub mod status;
 mod strict;

@@ -1,0 +1,51 @@
+//! The arrows of docs/architecture.md, held against what each file uses.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::path::{Path, PathBuf};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The layers of the client as they are drawn, highest first.
+fn layers() -> Vec<Vec<String>> {
+    let text = std::fs::read_to_string(root().join("docs/architecture.md")).unwrap();
+    let drawing = text.split("```").nth(1).unwrap();
+    let names = |layer: &str| layer.split(',').map(|name| name.trim().to_owned()).collect();
+    drawing.split('→').map(names).collect()
+}
+
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries
+        .flat_map(|path| if path.is_dir() { sources(&path) } else { vec![path] })
+        .filter(|path| path.extension().is_some_and(|ending| ending == "rs"))
+        .collect()
+}
+
+#[test]
+fn arrows_run_one_way() {
+    let layers = layers();
+    let rank = |module: &str| {
+        let found = layers.iter().position(|layer| layer.iter().any(|name| name == module));
+        found.unwrap_or_else(|| panic!("{module} is not in the drawing"))
+    };
+    let src = root().join("src");
+    let mut arrows = 0;
+    for path in sources(&src).into_iter().filter(|path| !path.ends_with("lib.rs")) {
+        let inside = path.strip_prefix(&src).unwrap();
+        let module = inside.iter().next().unwrap().to_str().unwrap().trim_end_matches(".rs").to_owned();
+        let text = std::fs::read_to_string(&path).unwrap();
+        // A comment may point anywhere.
+        let lines = text.split("#[cfg(test)]").next().unwrap().lines();
+        let code: String = lines.filter(|line| !line.trim_start().starts_with("//")).collect();
+        for used in code.split("crate::").skip(1) {
+            let used: String = used.chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect();
+            if used != module {
+                arrows += 1;
+                assert!(rank(&module) < rank(&used), "{} uses {used}, against the arrows", inside.display());
+            }
+        }
+    }
+    assert!(arrows > 40, "only {arrows} arrows were found");
+}
