@@ -3,7 +3,8 @@
 //! It is apart from the real time that the `Date` check of a request uses, so that a test can move the one while its
 //! clients stay authorised.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -32,32 +33,69 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that stands still until it is told otherwise.
+/// A clock that does as it is told: stands, runs at any rate, is moved. What it is told to by way of the writer, the
+/// licences notice in order; see `sandbox::advance`.
 #[derive(Debug)]
-pub struct ManualClock {
-    now_ms: AtomicI64,
+pub struct ControlledClock {
+    hand: Mutex<Hand>,
 }
 
-impl ManualClock {
-    /// A clock standing at `now`.
-    pub fn new(now: DateTime<Utc>) -> ManualClock {
-        ManualClock { now_ms: AtomicI64::new(now.timestamp_millis()) }
+/// Where the hand was put, when, and how fast it has moved since.
+#[derive(Debug, Clone, Copy)]
+struct Hand {
+    at: DateTime<Utc>,
+    since: Instant,
+    rate: f64,
+}
+
+impl ControlledClock {
+    /// A clock that shows `now` and runs at `rate`: 0 stands still, 1 is real time, 60 lets a minute pass in a second.
+    pub fn new(now: DateTime<Utc>, rate: f64) -> ControlledClock {
+        ControlledClock { hand: Mutex::new(Hand { at: now, since: Instant::now(), rate }) }
     }
 
     /// Puts it to `now`.
     pub fn set(&self, now: DateTime<Utc>) {
-        self.now_ms.store(now.timestamp_millis(), Ordering::SeqCst);
+        self.turn(|hand| hand.at = now);
     }
 
     /// Moves it on.
     pub fn advance(&self, by: TimeDelta) {
-        self.now_ms.fetch_add(by.num_milliseconds(), Ordering::SeqCst);
+        self.turn(|hand| hand.at += by);
+    }
+
+    /// How fast it runs.
+    pub fn rate(&self) -> f64 {
+        self.hand().rate
+    }
+
+    /// Makes it run at `rate` from now on.
+    pub fn set_rate(&self, rate: f64) {
+        self.turn(|hand| hand.rate = rate);
+    }
+
+    fn turn(&self, turn: impl FnOnce(&mut Hand)) {
+        let mut hand = self.hand();
+        *hand = Hand { at: hand.now(), since: Instant::now(), ..*hand };
+        turn(&mut hand);
+    }
+
+    fn hand(&self) -> MutexGuard<'_, Hand> {
+        self.hand.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Clock for ManualClock {
+impl Hand {
     fn now(&self) -> DateTime<Utc> {
-        from_millis(self.now_ms.load(Ordering::SeqCst))
+        let passed_ms = self.since.elapsed().as_secs_f64() * 1000.0 * self.rate;
+        let passed = TimeDelta::try_milliseconds(passed_ms as i64).unwrap_or_default();
+        self.at.checked_add_signed(passed).unwrap_or(self.at)
+    }
+}
+
+impl Clock for ControlledClock {
+    fn now(&self) -> DateTime<Utc> {
+        self.hand().now()
     }
 }
 

@@ -8,16 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::{oneshot, watch};
-use tokio::task::JoinHandle;
 
 use crate::catalogue::Catalogue;
 use crate::clock::Clock;
-use crate::domain::State;
-use crate::http::{self, BASE_PATH, Service};
+use crate::http::{self, BASE_PATH, Parts, Port, Running, Service};
 use crate::keys::SigningKey;
 use crate::store::{Store, StoreError};
-use crate::writer::{Writer, WriterThread};
 
 /// What is in flight has so long to be answered when the server is stopped.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
@@ -41,10 +37,8 @@ pub struct Setup {
 /// A server that is listening.
 pub struct Server {
     runtime: Runtime,
-    serving: JoinHandle<()>,
-    stop: watch::Sender<bool>,
-    writer: WriterThread,
-    writer_ended: oneshot::Receiver<()>,
+    port: Port,
+    running: Running,
     base_url: String,
     public_key: String,
 }
@@ -59,36 +53,14 @@ impl Server {
     /// # Errors
     /// The address is taken or the store unusable.
     pub fn start(setup: Setup) -> Result<Server, Failure> {
-        let listen = setup.listen;
-        let listening =
-            |error| Failure(format!("can't listen on {listen}: {error}; choose another --listen or --port"));
-        let socket = TcpListener::bind(listen).map_err(listening)?;
-        socket.set_nonblocking(true)?;
-        let base_url = format!("http://{}{BASE_PATH}", socket.local_addr()?);
-        let public_key = setup.key.public_pem()?;
-
-        let catalogue = Arc::new(setup.catalogue);
-        let licensed = Arc::clone(&catalogue);
-        let recover = |changes| State::recover(licensed, changes);
-        let (ended, writer_ended) = oneshot::channel();
-        let (writer, thread) = Writer::start(setup.store, recover, setup.clock, ended)?;
-
-        let key = Some(setup.key).filter(|_| !setup.unsigned);
-        let router = Service::new(catalogue, writer, key, base_url.clone(), public_key.clone()).router();
+        let Setup { catalogue, store, clock, key, unsigned, listen } = setup;
+        let (listener, base_url) = listener(listen)?;
+        let parts = Parts { catalogue, store, clock, key, unsigned, base_url: base_url.clone() };
+        let (service, running) = Service::start(parts)?;
+        let public_key = service.public_key().to_owned();
         let runtime = Builder::new_multi_thread().enable_all().build()?;
-        let listener = {
-            let _inside = runtime.enter();
-            tokio::net::TcpListener::from_std(socket)?
-        };
-        let (stop, mut stopping) = watch::channel(false);
-        let serving = runtime.spawn(async move {
-            let stopped = async move {
-                // An error means that the sender is gone, which is as good as a word from it.
-                let _ = stopping.wait_for(|stop| *stop).await;
-            };
-            http::serve(listener, router, stopped).await;
-        });
-        Ok(Server { runtime, serving, stop, writer: thread, writer_ended, base_url, public_key })
+        let port = Port::open(runtime.handle(), listener, Arc::new(service))?;
+        Ok(Server { runtime, port, running, base_url, public_key })
     }
 
     /// Where clients find the API.
@@ -106,20 +78,19 @@ impl Server {
     /// # Errors
     /// The store failed; what was answered before is safe.
     pub fn run_until<T>(self, end: impl Future<Output = T>) -> Result<Option<T>, Failure> {
-        let Server { runtime, serving, stop, writer, writer_ended, .. } = self;
+        let Server { runtime, port, running, .. } = self;
         let ended = runtime.block_on(async {
             let ended = tokio::select! {
                 ended = end => Some(ended),
-                _ = writer_ended => None,
+                _ = running.ended => None,
             };
-            let _ = stop.send(true);
             // Clients that send nothing more must not hold the server back.
-            let _ = tokio::time::timeout(STOP_WITHIN, serving).await;
+            port.close(STOP_WITHIN).await;
             ended
         });
-        // Drops the last senders of commands, so the writer ends too.
+        // Drops the last senders of jobs, so the writer ends too.
         runtime.shutdown_timeout(STOP_WITHIN);
-        match writer.join() {
+        match running.thread.join() {
             Ok(Ok(())) => Ok(ended),
             Ok(Err(error)) => Err(Failure(format!(
                 "stopped, because the result of a request could not be kept: {error}; repair that and start again"
@@ -135,6 +106,14 @@ impl Server {
     pub fn stop(self) -> Result<(), Failure> {
         self.run_until(std::future::ready(())).map(|_| ())
     }
+}
+
+/// Takes the address for the API, and says what it is called there.
+pub(crate) fn listener(listen: SocketAddr) -> Result<(TcpListener, String), Failure> {
+    let failed = |error| Failure(format!("can't listen on {listen}: {error}; choose another --listen or --port"));
+    let listener = http::bind(listen).map_err(failed)?;
+    let base_url = format!("http://{}{BASE_PATH}", listener.local_addr()?);
+    Ok((listener, base_url))
 }
 
 impl fmt::Display for Failure {

@@ -11,7 +11,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::oneshot;
 
 use crate::clock::{Clock, whole_millis};
-use crate::domain::{Change, Command, Outcome, State};
+use crate::domain::{Change, State};
 use crate::store::{Store, StoreError};
 
 /// So often it is written that the server runs, while nothing else is: what a crash may add to everybody's slots.
@@ -21,13 +21,21 @@ const LONGEST_STEP: TimeDelta = TimeDelta::seconds(30);
 /// Bounds the memory of a transaction and the first client's wait.
 const LARGEST_BATCH: usize = 4096;
 
-/// A command and where its answer goes. Dropping `answer` tells the client that the outcome is unknown.
-struct Job {
-    command: Command,
-    answer: oneshot::Sender<Outcome>,
+/// What a job works on.
+pub(crate) struct Moment<'w> {
+    /// Everything up to now, of this batch too.
+    pub(crate) state: &'w mut State,
+    /// Licence time. A job may only move it forward, and answers for what is due by then.
+    pub(crate) now: &'w mut DateTime<Utc>,
+    /// What the job changes: kept before it is answered.
+    pub(crate) changes: &'w mut Vec<Change>,
 }
 
-/// Hands commands to the writer's thread, which ends when the last clone of this is dropped.
+/// Tells the client. Dropped instead of called, it tells him that the outcome is unknown.
+type Answer = Box<dyn FnOnce() + Send>;
+type Job = Box<dyn FnOnce(&mut Moment<'_>) -> Answer + Send>;
+
+/// Hands jobs to the writer's thread, which ends when the last clone of this is dropped.
 #[derive(Debug, Clone)]
 pub(crate) struct Writer {
     jobs: Sender<Job>,
@@ -64,11 +72,21 @@ impl Writer {
         Ok((Writer { jobs }, thread.map_err(|error| StoreError(format!("can't start the writer's thread: {error}")))?))
     }
 
-    /// The outcome once it is on disk; `None` if it could not be kept.
-    pub(crate) async fn apply(&self, command: Command) -> Option<Outcome> {
-        let (answer, outcome) = oneshot::channel();
-        self.jobs.send(Job { command, answer }).ok()?;
-        outcome.await.ok()
+    /// What the work answers, once what it changed is on disk; `None` if that could not be kept.
+    pub(crate) async fn work<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Moment<'_>) -> T + Send + 'static,
+    ) -> Option<T> {
+        let (answer, answered) = oneshot::channel();
+        let job = |moment: &mut Moment<'_>| -> Answer {
+            let result = work(moment);
+            Box::new(move || {
+                // A client that has gone needs no answer.
+                let _ = answer.send(result);
+            })
+        };
+        self.jobs.send(Box::new(job)).ok()?;
+        answered.await.ok()
     }
 }
 
@@ -95,19 +113,17 @@ impl Loop {
 
     fn batch(&mut self, jobs: impl Iterator<Item = Job>) -> Result<(), StoreError> {
         let mut changes = Vec::new();
-        let mut outcomes = Vec::new();
+        let mut answers = Vec::new();
         for job in jobs {
-            self.now = later(Some(self.now), self.clock.as_ref());
-            let outcome = self.state.apply(&job.command, self.now, &mut changes);
-            outcomes.push((job.answer, outcome));
+            self.now = self.now.max(whole_millis(self.clock.now()));
+            answers.push(job(&mut Moment { state: &mut self.state, now: &mut self.now, changes: &mut changes }));
         }
         let recently = |at| self.now - at < TimeDelta::from_std(ALIVE_EVERY).unwrap_or_default();
         if !changes.is_empty() || !self.state.alive_at().is_some_and(recently) {
             self.keep(changes)?;
         }
-        for (answer, outcome) in outcomes {
-            // A client that has gone needs no answer.
-            let _ = answer.send(outcome);
+        for answer in answers {
+            answer();
         }
         Ok(())
     }
@@ -125,13 +141,8 @@ impl Loop {
     }
 
     fn keep(&mut self, mut changes: Vec<Change>) -> Result<(), StoreError> {
-        self.now = later(Some(self.now), self.clock.as_ref());
+        self.now = self.now.max(whole_millis(self.clock.now()));
         changes.push(self.state.alive(self.now));
         self.store.commit(&changes)
     }
-}
-
-fn later(than: Option<DateTime<Utc>>, clock: &dyn Clock) -> DateTime<Utc> {
-    let now = whole_millis(clock.now());
-    than.map_or(now, |than| than.max(now))
 }

@@ -7,14 +7,14 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use common::{API_KEY, Client, SHARED_KEY, time};
-use floatlease_server::clock::{Clock, ManualClock};
+use floatlease_server::clock::{Clock, ControlledClock};
 use floatlease_server::keys::SigningKey;
 use floatlease_server::store::SqliteStore;
 use floatlease_server::{Server, Setup, catalogue};
 use serde_json::json;
 
 /// Moved by the test, and as meaningful as the machine's own.
-struct MachineClock(ManualClock);
+struct MachineClock(ControlledClock);
 
 impl Clock for MachineClock {
     fn now(&self) -> DateTime<Utc> {
@@ -39,7 +39,7 @@ fn a_leap_of_the_clock_costs_nobody_a_slot_and_nobody_keeps_one_for_ever() {
         floating = {{ users = 1, timeout_minutes = 1 }}
         "#
     );
-    let clock = Arc::new(MachineClock(ManualClock::new(time("2026-01-01"))));
+    let clock = Arc::new(MachineClock(ControlledClock::new(time("2026-01-01"), 0.0)));
     let server = Server::start(Setup {
         catalogue: catalogue::parse(&catalogue).unwrap(),
         store: Box::new(SqliteStore::in_memory().unwrap()),

@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 pub(crate) use metadata::MAX_SAFE_INTEGER;
-pub use read::{Mistakes, parse};
+pub use read::{Mistakes, parse, read};
 
 /// Everything the catalogue file says, checked and indexed.
 #[derive(Debug)]
@@ -25,6 +25,8 @@ pub struct Catalogue {
     api_keys: HashMap<String, ApiKey>,
     customer_accounts: HashMap<String, CustomerAccount>,
     blacklisted_hardware_ids: HashSet<String>,
+    /// In the order of the file.
+    licenses: Vec<Arc<License>>,
     license_ids: HashSet<u64>,
 }
 
@@ -365,6 +367,19 @@ impl Catalogue {
         self.license_ids.contains(&license_id)
     }
 
+    /// Every license, in the order of the file.
+    pub fn licenses(&self) -> &[Arc<License>] {
+        &self.licenses
+    }
+
+    /// Every license, each followed by its features: whatever can have slots and consumption of its own.
+    pub fn entitlements(&self) -> impl Iterator<Item = (&License, Option<&Feature>)> {
+        self.licenses.iter().flat_map(|license| {
+            let features = license.features.iter().map(|feature| Some(feature.as_ref()));
+            std::iter::once(None).chain(features).map(|feature| (license.as_ref(), feature))
+        })
+    }
+
     /// Whether this device is shut out.
     pub fn is_blacklisted(&self, hardware_id: &str) -> bool {
         self.blacklisted_hardware_ids.contains(hardware_id)
@@ -372,10 +387,10 @@ impl Catalogue {
 
     /// One line on how much there is, for people.
     pub fn summary(&self) -> String {
-        let licenses: usize = self.products.values().map(Shelf::licenses).sum();
         format!(
-            "products: {}, licenses: {licenses}, API keys: {}, customer accounts: {}, blacklisted devices: {}",
+            "products: {}, licenses: {}, API keys: {}, customer accounts: {}, blacklisted devices: {}",
             self.products.len(),
+            self.licenses.len(),
             self.api_keys.len(),
             self.customer_accounts.len(),
             self.blacklisted_hardware_ids.len()
@@ -387,10 +402,17 @@ impl Shelf {
     fn new(product: Arc<Product>) -> Shelf {
         Shelf { product, by_key: HashMap::new(), by_username: HashMap::new() }
     }
+}
 
-    fn licenses(&self) -> usize {
-        let of_users: HashSet<u64> = self.by_username.values().flatten().map(|license| license.id).collect();
-        self.by_key.len() + of_users.len()
+impl Floating {
+    /// A slot is free when its device did not check for so long.
+    pub fn timeout(&self) -> TimeDelta {
+        TimeDelta::minutes(self.timeout_minutes.into())
+    }
+
+    /// For how long a slot may be taken offline.
+    pub fn max_borrow_time(&self) -> TimeDelta {
+        TimeDelta::hours(self.max_borrow_time_hours.into())
     }
 }
 
@@ -398,6 +420,14 @@ impl License {
     /// The feature with this code, expired or not.
     pub fn feature(&self, code: &str) -> Option<&Arc<Feature>> {
         self.features.iter().find(|feature| &*feature.code == code)
+    }
+
+    /// What clients name it by: its key, or its first user.
+    pub fn name(&self) -> &str {
+        match &self.holder {
+            Holder::Key(key) => key,
+            Holder::Users(users) => users.first().map_or("", |user| &user.username),
+        }
     }
 
     /// The user of this name, if the license has him.

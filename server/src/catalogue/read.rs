@@ -33,13 +33,17 @@ impl std::error::Error for Mistakes {}
 /// # Errors
 /// Every mistake in it.
 pub fn parse(text: &str) -> Result<Catalogue, Mistakes> {
-    let table: toml::Table = text.parse().map_err(|error| Mistakes(vec![not_toml(text, &error)]))?;
+    read(text.parse().map_err(|error| Mistakes(vec![not_toml(text, &error)]))?)
+}
+
+/// Reads a catalogue that was taken apart already.
+///
+/// # Errors
+/// Every mistake in it.
+pub fn read(table: toml::Table) -> Result<Catalogue, Mistakes> {
     let notes = Notes::default();
-    let catalogue = Reader { notes: &notes, ids: HashSet::new(), license_ids: HashSet::new() }.catalogue(Entry::new(
-        "top level",
-        table,
-        &notes,
-    ));
+    let reader = Reader { notes: &notes, ids: HashSet::new(), licenses: Vec::new() };
+    let catalogue = reader.catalogue(Entry::new("top level", table, &notes));
     match notes.into_inner() {
         mistakes if mistakes.is_empty() => Ok(catalogue),
         mistakes => Err(Mistakes(mistakes)),
@@ -57,8 +61,7 @@ struct Reader<'n> {
     notes: &'n Notes,
     /// Those given so far; two entries of the same number would share their slots.
     ids: HashSet<u64>,
-    /// Those of them that are licenses'.
-    license_ids: HashSet<u64>,
+    licenses: Vec<Arc<License>>,
 }
 
 /// What licenses refer to by name.
@@ -102,7 +105,8 @@ impl Reader<'_> {
             api_keys,
             customer_accounts,
             blacklisted_hardware_ids: blacklisted.into_iter().collect(),
-            license_ids: self.license_ids,
+            license_ids: self.licenses.iter().map(|license| license.id).collect(),
+            licenses: self.licenses,
         }
     }
 
@@ -231,7 +235,6 @@ impl Reader<'_> {
             entry.note("`id` is missing: a license of several users needs a number to stay the same whoever leaves");
         }
         let id = self.id(&mut entry, &["license", &code, &name]);
-        self.license_ids.insert(id);
         let floating = floating(&mut entry, product);
         let consumption = consumption(&mut entry);
         let license_type = entry
@@ -261,8 +264,10 @@ impl Reader<'_> {
             holder,
         };
         check_license(&entry, &license);
+        let license = Arc::new(license);
+        self.licenses.push(Arc::clone(&license));
         if let Some(shelf) = shelves.get_mut(&code) {
-            place(shelf, Arc::new(license), &entry);
+            place(shelf, license, &entry);
         }
         entry.finish();
     }

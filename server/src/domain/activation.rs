@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use chrono::{DateTime, Utc};
 
 use super::subject::Subject;
-use super::{Change, EventKind, Refusal, Transition};
+use super::{Change, EventKind, Refusal, State, Transition};
 use crate::catalogue::{License, Overages};
 
 /// Devices are numbered from here: 16 digits, as clients expect.
@@ -54,6 +54,19 @@ pub(super) struct LicenseRecord {
     pub(super) times_activated: u64,
     pub(super) transfer_count: u64,
     pub(super) overages: Option<Overages>,
+}
+
+impl State {
+    /// What the device of this number calls itself.
+    pub(super) fn hardware_id(&self, license_id: u64, device_id: u64) -> Option<&str> {
+        let devices = &self.licenses.get(&license_id)?.devices;
+        devices.iter().find(|(_, device)| device.id == device_id).map(|(hardware_id, _)| hardware_id.as_str())
+    }
+
+    /// Whether the device is active, if it is known.
+    pub(super) fn device_status(&self, license_id: u64, hardware_id: &str) -> Option<DeviceStatus> {
+        Some(self.licenses.get(&license_id)?.devices.get(hardware_id)?.status)
+    }
 }
 
 impl Transition<'_> {

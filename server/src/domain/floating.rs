@@ -1,9 +1,10 @@
 //! Floating: pools of slots, taking, renewing, borrowing and giving them back.
 
 use std::collections::{BTreeSet, HashMap};
+use std::ops::Bound;
 use std::sync::Arc;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
 use super::reply::Borrow;
 use super::subject::Subject;
@@ -64,6 +65,14 @@ impl Pool {
         }
     }
 
+    /// The slots that are free at the next instant at which any is; those that are due already are not among them.
+    pub(super) fn next_to_expire(&self, now: DateTime<Utc>) -> impl Iterator<Item = (u64, Slot)> {
+        let mut later = self.by_expiry.range((Bound::Excluded((now, u64::MAX)), Bound::Unbounded)).peekable();
+        let first = later.peek().map(|(until, _)| *until);
+        let next = later.take_while(move |(until, _)| Some(*until) == first);
+        next.filter_map(|(_, device_id)| self.slot(*device_id).map(|slot| (*device_id, slot)))
+    }
+
     /// A device whose slot's time has come.
     fn expired(&self, now: DateTime<Utc>) -> Option<(u64, Slot)> {
         let (until, device_id) = *self.by_expiry.first()?;
@@ -80,7 +89,7 @@ impl Transition<'_> {
         floating: &Floating,
         device_id: u64,
     ) -> Result<(), Refusal> {
-        let slot = Slot { until: self.now + TimeDelta::minutes(floating.timeout_minutes.into()), borrowed: false };
+        let slot = Slot { until: self.now + floating.timeout(), borrowed: false };
         match self.slot(license, feature, device_id) {
             Some(held) if held.borrowed => {}
             Some(_) if self.is_surplus(license, feature, floating, device_id) => {
@@ -166,7 +175,7 @@ impl Transition<'_> {
         until: Until,
         ends_at: Option<DateTime<Utc>>,
     ) -> Result<Slot, Refusal> {
-        let longest = self.now + TimeDelta::hours(floating.max_borrow_time_hours.into());
+        let longest = self.now + floating.max_borrow_time();
         let longest = ends_at.map_or(longest, |end| longest.min(end));
         match until {
             Until::Longest if longest > self.now => Ok(Slot { until: longest, borrowed: true }),
@@ -256,7 +265,7 @@ impl Transition<'_> {
         self.state.pools.get(&EntitlementId::of(license, feature))?.slot(device_id)
     }
 
-    fn free_expired(&mut self, license: &License, feature: Option<&Feature>) {
+    pub(super) fn free_expired(&mut self, license: &License, feature: Option<&Feature>) {
         let pool = EntitlementId::of(license, feature);
         while let Some((device_id, slot)) = self.state.pools.get(&pool).and_then(|pool| pool.expired(self.now)) {
             self.free(license, feature, device_id, slot, EventKind::SlotExpired);

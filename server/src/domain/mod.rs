@@ -4,8 +4,10 @@
 //! model of itself and recovered by replaying what was stored.
 
 mod activation;
+mod audit;
 mod change;
 mod consumption;
+mod due;
 mod floating;
 mod refusal;
 pub mod reply;
@@ -18,8 +20,10 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 pub use activation::{Device, DeviceStatus, Variable};
+pub use audit::Holding;
 pub use change::{Change, Event, EventKind};
 pub use consumption::Counter;
+pub use due::{Due, DueKind};
 pub use floating::{Slot, Until};
 pub use refusal::Refusal;
 pub use reply::Reply;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use axum::http::{HeaderMap, header};
+use hyper::http::{HeaderMap, header};
 use chrono::{DateTime, TimeDelta, Utc};
 use floatlease::model::parse_http_date;
 use floatlease::operations::{Method, Operation};

@@ -3,9 +3,10 @@
 //! One handler for everything, because every answer, also to a wrong path or method, must be a v4 body.
 
 mod authorise;
-mod connections;
 mod error;
+mod line;
 mod parameters;
+mod port;
 mod sign;
 mod well_known;
 
@@ -13,19 +14,22 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::body::{Body, HttpBody};
-use axum::extract::{Request, State};
-use axum::http::{HeaderValue, Response, header};
-use chrono::Utc;
+use hyper::body::Body;
+use chrono::{DateTime, Utc};
 use floatlease::operations::{Auth, Method, OPERATIONS, Operation};
+use hyper::body::Incoming;
+use hyper::http::{HeaderValue, Request, Response, header, request};
+use tokio::sync::oneshot;
 
 use crate::catalogue::Catalogue;
-use crate::domain::{Outcome, Refusal, reply};
+use crate::clock::Clock;
+use crate::domain::{Outcome, Refusal, State, reply};
 use crate::keys::SigningKey;
-use crate::writer::Writer;
-pub(crate) use connections::serve;
+use crate::store::{Store, StoreError};
+use crate::writer::{Writer, WriterThread};
+pub(crate) use line::{Line, Step};
 use parameters::Parameters;
+pub(crate) use port::{Handler, Port, bind};
 use sign::Signer;
 
 /// Where the API lives on a host.
@@ -38,74 +42,167 @@ const LARGEST_DISCARDED_BODY: usize = 64 << 20;
 /// A client that has begun a body has so long to end it.
 const BODY_WITHIN: Duration = Duration::from_secs(30);
 
-/// What requests are answered with.
+/// A request that was read to its end.
 #[derive(Debug)]
-pub(crate) struct Service {
-    catalogue: Arc<Catalogue>,
-    writer: Writer,
-    signer: Signer,
-    base_url: String,
-    public_key: String,
+pub(crate) struct Received {
+    pub(crate) head: request::Parts,
+    /// Or why it can't be had.
+    pub(crate) body: Result<Vec<u8>, Refusal>,
 }
 
-impl Service {
-    /// `key` is `None` to leave signatures out.
-    pub(crate) fn new(
-        catalogue: Arc<Catalogue>,
-        writer: Writer,
-        key: Option<SigningKey>,
-        base_url: String,
-        public_key: String,
-    ) -> Service {
-        Service { catalogue, writer, signer: Signer::new(key), base_url, public_key }
-    }
-
-    /// What axum serves.
-    pub(crate) fn router(self) -> Router {
-        Router::new().fallback(handle).with_state(Arc::new(self))
-    }
-
-    async fn answer(&self, operation: &Operation, request: Request) -> Result<Response<Body>, Refusal> {
+impl Received {
+    /// Reads it to its end, or a client still sending would lose the connection instead of reading why it is refused.
+    async fn read(request: Request<Incoming>) -> Received {
         let (head, body) = request.into_parts();
         let body = match tokio::time::timeout(BODY_WITHIN, read(body)).await {
             Ok(body) => body,
             Err(_) => Err(Refusal::ValidationError("The body came too slowly; send it at once.".to_owned())),
         };
-        let api_key = authorise::authorise(&self.catalogue, operation, &head.headers, Utc::now())?;
-        let parameters = Parameters::read(operation, head.uri.query().unwrap_or_default(), &body?)?;
+        Received { head, body }
+    }
+
+    /// Its path below [`BASE_PATH`].
+    fn below(&self) -> Option<&str> {
+        self.path().strip_prefix(BASE_PATH)
+    }
+
+    pub(crate) fn path(&self) -> &str {
+        self.head.uri.path().trim_end_matches('/')
+    }
+
+    fn query(&self) -> &str {
+        self.head.uri.query().unwrap_or_default()
+    }
+
+    /// The operation it asks for.
+    pub(crate) fn operation(&self) -> Result<&'static Operation, Refusal> {
+        let (method, path) = (&self.head.method, self.path());
+        let Some(operation) = OPERATIONS.iter().find(|operation| Some(operation.path) == self.below()) else {
+            return Err(Refusal::NotFound(format!("There is nothing at {path}; the API is below {BASE_PATH}.")));
+        };
+        let right = match operation.method {
+            Method::Get => hyper::http::Method::GET,
+            Method::Post => hyper::http::Method::POST,
+        };
+        if *method == right {
+            Ok(operation)
+        } else {
+            Err(Refusal::NotFound(format!("{path} is not asked by {method}; use {right}.")))
+        }
+    }
+}
+
+/// What requests are answered with: a catalogue, a state, a key.
+#[derive(Debug)]
+pub(crate) struct Service {
+    pub(crate) catalogue: Arc<Catalogue>,
+    pub(crate) writer: Writer,
+    pub(crate) signer: Signer,
+    base_url: String,
+    public_key: String,
+}
+
+/// What a service is made of.
+pub(crate) struct Parts {
+    pub(crate) catalogue: Catalogue,
+    pub(crate) store: Box<dyn Store>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) key: SigningKey,
+    /// Leaves signatures out.
+    pub(crate) unsigned: bool,
+    pub(crate) base_url: String,
+}
+
+/// The thread behind a service, which ends after the service is dropped.
+pub(crate) struct Running {
+    pub(crate) thread: WriterThread,
+    /// Over when the thread is.
+    pub(crate) ended: oneshot::Receiver<()>,
+}
+
+impl Service {
+    /// Recovers what the store has kept, and starts the writer.
+    pub(crate) fn start(parts: Parts) -> Result<(Service, Running), StoreError> {
+        let Parts { catalogue, store, clock, key, unsigned, base_url } = parts;
+        let catalogue = Arc::new(catalogue);
+        let licensed = Arc::clone(&catalogue);
+        let (ending, ended) = oneshot::channel();
+        let (writer, thread) = Writer::start(store, |changes| State::recover(licensed, changes), clock, ending)?;
+        let public_key = key.public_pem().map_err(|error| StoreError(format!("can't read the key: {error}")))?;
+        let signer = Signer::new(Some(key).filter(|_| !unsigned));
+        Ok((Service { catalogue, writer, signer, base_url, public_key }, Running { thread, ended }))
+    }
+
+    /// What clients verify replies with, PEM.
+    pub(crate) fn public_key(&self) -> &str {
+        &self.public_key
+    }
+
+    /// The reply to anything that may arrive; `now` is transport time, which the `Date` of a request is held against.
+    pub(crate) async fn reply(&self, request: &Received, now: DateTime<Utc>) -> Response<Vec<u8>> {
+        let get = request.head.method == hyper::http::Method::GET;
+        let probe = get || request.head.method == hyper::http::Method::HEAD;
+        if request.path().is_empty() && probe {
+            return response(b"floatlease-server\n".to_vec(), "text/plain; charset=utf-8");
+        }
+        let open = request.below().filter(|_| get);
+        if let Some(answer) = open.and_then(|path| well_known::answer(self, path, request.query(), now)) {
+            return answer.unwrap_or_else(|refusal| error::response(&refusal, ""));
+        }
+        match request.operation() {
+            Ok(operation) => {
+                let answer = self.answer(operation, request, now).await;
+                answer.unwrap_or_else(|refusal| error::response(&refusal, operation.name))
+            }
+            Err(refusal) => error::response(&refusal, ""),
+        }
+    }
+
+    async fn answer(
+        &self,
+        operation: &Operation,
+        request: &Received,
+        now: DateTime<Utc>,
+    ) -> Result<Response<Vec<u8>>, Refusal> {
+        let api_key = authorise::authorise(&self.catalogue, operation, &request.head.headers, now)?;
+        let body = request.body.as_ref().map_err(Refusal::clone)?;
+        let parameters = Parameters::read(operation, request.query(), body)?;
         authorise::require_product(api_key, operation, &parameters.required("product"))?;
         let outcome = match operation.auth {
             Auth::None => return self.product_details(&parameters),
-            Auth::Ident | Auth::Set => self.writer.apply(parameters.command(operation)?).await,
+            Auth::Ident | Auth::Set => {
+                let command = parameters.command(operation)?;
+                self.writer.work(move |moment| moment.state.apply(&command, *moment.now, moment.changes)).await
+            }
         };
         self.outcome(outcome.ok_or(Refusal::InternalError)?)
     }
 
-    fn outcome(&self, outcome: Outcome) -> Result<Response<Body>, Refusal> {
+    fn outcome(&self, outcome: Outcome) -> Result<Response<Vec<u8>>, Refusal> {
         let body = outcome?.body(&self.catalogue, |text| self.signer.v1(text));
         self.body(body.map_err(|_| Refusal::InternalError)?)
     }
 
     /// Depends on the catalogue alone, so the writer need not be asked.
-    fn product_details(&self, parameters: &Parameters) -> Result<Response<Body>, Refusal> {
+    fn product_details(&self, parameters: &Parameters) -> Result<Response<Vec<u8>>, Refusal> {
         let product = self.catalogue.product(&parameters.required("product")).ok_or(Refusal::UnknownProduct)?;
         let (version, fields) = (parameters.flag("include_latest_version"), parameters.flag("include_custom_fields"));
         let body = reply::product_details(&self.catalogue, product, version, fields);
         self.body(body.map_err(|_| Refusal::InternalError)?)
     }
 
-    fn body(&self, body: reply::Body) -> Result<Response<Body>, Refusal> {
+    fn body(&self, body: reply::Body) -> Result<Response<Vec<u8>>, Refusal> {
         match body {
-            reply::Body::Empty => Ok(Response::new(Body::empty())),
-            reply::Body::Text(text) => Ok(response(Body::from(text), "text/plain; charset=utf-8")),
+            reply::Body::Empty => Ok(Response::new(Vec::new())),
+            reply::Body::Text(text) => Ok(response(text.as_bytes().to_vec(), "text/plain; charset=utf-8")),
             reply::Body::Json(json) => self.signed(json),
         }
     }
 
     /// Signs and sends the very same bytes.
-    fn signed(&self, json: Vec<u8>) -> Result<Response<Body>, Refusal> {
+    fn signed(&self, json: Vec<u8>) -> Result<Response<Vec<u8>>, Refusal> {
         let signature = self.signer.v2(&json).map_err(|_| Refusal::InternalError)?;
-        let mut response = response(Body::from(json), "application/json");
+        let mut response = response(json, "application/json");
         if let Some(value) = signature.and_then(|signature| HeaderValue::try_from(signature).ok()) {
             response.headers_mut().insert("LicenseSignature", value);
         }
@@ -113,55 +210,21 @@ impl Service {
     }
 }
 
-async fn handle(State(service): State<Arc<Service>>, request: Request) -> Response<Body> {
-    let path = request.uri().path().trim_end_matches('/').to_owned();
-    let get = request.method() == axum::http::Method::GET;
-    let probe = get || request.method() == axum::http::Method::HEAD;
-    if path.is_empty() && probe {
-        return response(Body::from("floatlease-server\n"), "text/plain; charset=utf-8");
-    }
-    let below = path.strip_prefix(BASE_PATH).unwrap_or_default();
-    let query = request.uri().query().unwrap_or_default().to_owned();
-    if get && let Some(answer) = well_known::answer(&service, below, &query, Utc::now()) {
-        return answer.unwrap_or_else(|refusal| error::response(&refusal, ""));
-    }
-    match route(request.method(), &path, below) {
-        Ok(operation) => {
-            let answer = service.answer(operation, request).await;
-            answer.unwrap_or_else(|refusal| error::response(&refusal, operation.name))
-        }
-        Err(refusal) => {
-            // Read to its end, or a client still sending would lose the connection instead of reading why.
-            let _ = tokio::time::timeout(BODY_WITHIN, read(request.into_body())).await;
-            error::response(&refusal, "")
-        }
+impl Handler for Service {
+    async fn handle(&self, request: Received, _: Line) -> Response<Vec<u8>> {
+        self.reply(&request, Utc::now()).await
     }
 }
 
-fn route(method: &axum::http::Method, path: &str, below: &str) -> Result<&'static Operation, Refusal> {
-    let Some(operation) = OPERATIONS.iter().find(|operation| operation.path == below) else {
-        return Err(Refusal::NotFound(format!("There is nothing at {path}; the API is below {BASE_PATH}.")));
-    };
-    let right = match operation.method {
-        Method::Get => axum::http::Method::GET,
-        Method::Post => axum::http::Method::POST,
-    };
-    if *method == right {
-        Ok(operation)
-    } else {
-        Err(Refusal::NotFound(format!("{path} is not asked by {method}; use {right}.")))
-    }
-}
-
-/// A response without what axum would guess.
-fn response(body: Body, content_type: &'static str) -> Response<Body> {
+/// A response of this type.
+pub(crate) fn response(body: Vec<u8>, content_type: &'static str) -> Response<Vec<u8>> {
     let mut response = Response::new(body);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }
 
 /// The whole body, if it is not too long.
-async fn read(mut body: Body) -> Result<Vec<u8>, Refusal> {
+async fn read(mut body: Incoming) -> Result<Vec<u8>, Refusal> {
     let mut bytes = Vec::new();
     let mut length = 0;
     while let Some(frame) = std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {

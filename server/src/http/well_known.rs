@@ -1,7 +1,6 @@
 //! What needs no authorisation: the server's description of itself, and where to get tokens.
 
-use axum::body::Body;
-use axum::http::Response;
+use hyper::http::Response;
 use chrono::{DateTime, Utc};
 use floatlease::model::format_time;
 use floatlease::operations::{Method, OPERATIONS};
@@ -16,7 +15,7 @@ pub(super) fn answer(
     path: &str,
     query: &str,
     now: DateTime<Utc>,
-) -> Option<Result<Response<Body>, Refusal>> {
+) -> Option<Result<Response<Vec<u8>>, Refusal>> {
     let body = match path {
         "/.well-known" => Ok(metadata(service, now)),
         "/oauth_url" => oauth_url(service, query),

@@ -14,7 +14,7 @@ use chrono::{DateTime, Utc};
 use floatlease::model::{format_http_date, parse_time};
 use floatlease::operations::{Method, Operation};
 use floatlease::sign::authorization;
-use floatlease_server::clock::ManualClock;
+use floatlease_server::clock::ControlledClock;
 use floatlease_server::keys::SigningKey;
 use floatlease_server::store::Store;
 use floatlease_server::{Server, Setup, catalogue};
@@ -30,12 +30,12 @@ pub fn time(text: &str) -> DateTime<Utc> {
 /// A server in this process, and its clock.
 pub struct TestServer {
     pub server: Server,
-    pub clock: Arc<ManualClock>,
+    pub clock: Arc<ControlledClock>,
 }
 
 impl TestServer {
     pub fn start(catalogue_toml: &str, store: Box<dyn Store>, unsigned: bool) -> TestServer {
-        let clock = Arc::new(ManualClock::new(time("2026-01-01")));
+        let clock = Arc::new(ControlledClock::new(time("2026-01-01"), 0.0));
         let server = Server::start(Setup {
             catalogue: catalogue::parse(catalogue_toml).unwrap(),
             store,

@@ -1,0 +1,71 @@
+//! What a handler may do to the line its request came on, beyond answering as HTTP wants it: the sandbox does to it what
+//! broken networks do.
+
+use std::convert::Infallible;
+use std::future::pending;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+/// One thing done to a connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Bytes leave as they are.
+    Write(Vec<u8>),
+    /// Nothing happens for so long.
+    Pause(Duration),
+    /// Nothing happens until the client goes.
+    Hold,
+    /// It ends as TCP connections end.
+    Close,
+    /// It ends by an RST, and what is still on its way to the client is lost.
+    Reset,
+}
+
+/// A way to take the line over from HTTP.
+#[derive(Debug, Clone)]
+pub(crate) struct Line(UnboundedSender<Vec<Step>>);
+
+impl Line {
+    /// A line, and where its connection learns what was ordered.
+    pub(super) fn new() -> (Line, UnboundedReceiver<Vec<Step>>) {
+        let (order, orders) = unbounded_channel();
+        (Line(order), orders)
+    }
+
+    /// Has the steps done instead of an answer. If the last one leaves the connection open, HTTP goes on there. Never
+    /// returns: the request ends with this.
+    pub(crate) async fn take_over(&self, steps: Vec<Step>) -> Infallible {
+        // A connection that is gone needs nothing more.
+        let _ = self.0.send(steps);
+        pending().await
+    }
+}
+
+/// Does the steps; what is left of the connection.
+pub(super) async fn perform(steps: Vec<Step>, mut stream: TcpStream) -> Option<TcpStream> {
+    for step in steps {
+        match step {
+            Step::Write(bytes) => stream.write_all(&bytes).await.ok()?,
+            Step::Pause(duration) => tokio::time::sleep(duration).await,
+            Step::Hold => {
+                let mut ignored = [0; 1024];
+                while stream.read(&mut ignored).await.is_ok_and(|count| count > 0) {}
+                return None;
+            }
+            Step::Close => {
+                // Without reading what the client may still send, the system would answer that by an RST.
+                let _ = stream.shutdown().await;
+                let _ = tokio::time::timeout(Duration::from_millis(200), stream.read(&mut [0; 1024])).await;
+                return None;
+            }
+            Step::Reset => {
+                let _ = stream.set_zero_linger();
+                return None;
+            }
+        }
+    }
+    Some(stream)
+}
