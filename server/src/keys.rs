@@ -7,9 +7,10 @@ use std::path::Path;
 
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
 use aws_lc_rs::rand::{self, SystemRandom};
-use aws_lc_rs::rsa::{KeyPair, KeySize};
+use aws_lc_rs::rsa::{KeyPair, KeyPairComponents, KeySize, PublicKeyComponents};
 use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_SHA256};
 use base64::{Engine, engine::general_purpose::STANDARD};
+use num_bigint::BigUint;
 
 const PRIVATE_LABEL: &str = "PRIVATE KEY";
 
@@ -46,6 +47,28 @@ impl SigningKey {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// The key of these two primes.
+    ///
+    /// # Errors
+    /// They are none, or do not make a key of at least 2048 bits.
+    pub(crate) fn of_primes(p: &BigUint, q: &BigUint) -> io::Result<SigningKey> {
+        let (e, one) = (BigUint::from(65537_u32), BigUint::from(1_u32));
+        let (p_less, q_less) = (p - &one, q - &one);
+        let inverse = |number: &BigUint, modulus: &BigUint| number.modinv(modulus).ok_or_else(|| invalid("no key"));
+        let d = inverse(&e, &(&p_less * &q_less))?;
+        let components = KeyPairComponents {
+            public_key: PublicKeyComponents { n: (p * q).to_bytes_be(), e: e.to_bytes_be() },
+            dP: (&d % p_less).to_bytes_be(),
+            dQ: (&d % q_less).to_bytes_be(),
+            qInv: inverse(q, p)?.to_bytes_be(),
+            d: d.to_bytes_be(),
+            p: p.to_bytes_be(),
+            q: q.to_bytes_be(),
+        };
+        let pair = KeyPair::from_components(&components).map_err(|error| invalid(&error.to_string()))?;
+        Ok(SigningKey { pair })
     }
 
     /// What clients verify with: PEM, SubjectPublicKeyInfo.

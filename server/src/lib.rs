@@ -5,10 +5,11 @@
 
 pub mod catalogue;
 pub mod clock;
-pub mod demo;
+
 pub mod domain;
 mod http;
 pub mod keys;
+pub mod sandbox;
 mod server;
 pub mod store;
 mod writer;

@@ -1,7 +1,9 @@
 //! The command line.
 
+mod signals;
+
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -12,9 +14,10 @@ use clap::{Args, Parser, Subcommand};
 use floatlease_server::catalogue::{self, Catalogue};
 use floatlease_server::clock::SystemClock;
 use floatlease_server::keys::SigningKey;
+use floatlease_server::sandbox::{Ports, Sandbox, SandboxError};
 use floatlease_server::store::SqliteStore;
-use floatlease_server::{Failure, Server, Setup, demo};
-use serde_json::{Map, Value, json};
+use floatlease_server::{Failure, Server, Setup};
+use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 /// A license server that speaks the LicenseSpring License API v4.
@@ -27,19 +30,28 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Serve the sample catalogue with fresh keys and nothing on disk, until standard input closes.
+    /// Serve for trying and testing: fresh keys, nothing on disk, time and failures at your command, until standard
+    /// input closes.
     ///
-    /// Prints one line of JSON when it listens: the URL, the keys, and what there is to try.
+    /// Prints one line of JSON when it listens: the URLs, the keys, and what there is to try. GET /openapi.json below its
+    /// control_url describes how to move the clock and make requests fail.
     Demo {
+        #[command(flatten)]
+        seed: Seed,
         /// Listen on 127.0.0.1 at this port; 0 takes a free one.
         #[arg(long, default_value_t = 0)]
         port: u16,
+        /// Listen for control calls on 127.0.0.1 at this port; 0 takes a free one.
+        #[arg(long, default_value_t = 0, value_name = "PORT")]
+        control_port: u16,
     },
-    /// Run a command beside a demo server, and pass on its exit code.
+    /// Run a command beside such a server, and pass on signals and its exit code.
     ///
-    /// The command finds the URL and the keys in FLOATLEASE_BASE_URL, FLOATLEASE_API_KEY and so on, and a whole
+    /// The command finds the URLs and the keys in FLOATLEASE_BASE_URL, FLOATLEASE_API_KEY and so on, and a whole
     /// client configuration in FLOATLEASE_CONFIG.
     Exec {
+        #[command(flatten)]
+        seed: Seed,
         /// The command and its arguments, after `--`.
         #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
         command: Vec<String>,
@@ -53,6 +65,14 @@ enum Command {
         /// The catalogue, TOML.
         file: PathBuf,
     },
+}
+
+#[derive(Args)]
+struct Seed {
+    /// What is licensed to whom, instead of the sample: a catalogue in TOML or JSON. Its times may be relative, as in
+    /// validity_period = "now+30days".
+    #[arg(long, value_name = "FILE")]
+    seed: Option<PathBuf>,
 }
 
 #[derive(Args)]
@@ -72,6 +92,12 @@ struct Serve {
     /// Leave out signatures. For benchmarks only: clients that verify replies refuse them.
     #[arg(long)]
     unsigned: bool,
+    /// Only to be refused with a reason.
+    #[arg(long, hide = true)]
+    control_port: Option<String>,
+    /// Only to be refused with a reason.
+    #[arg(long, hide = true)]
+    seed: Option<String>,
 }
 
 /// Why the program ends early: what to tell, and the exit code.
@@ -83,8 +109,10 @@ const USAGE: u8 = 2;
 fn main() -> ExitCode {
     tracing_subscriber::fmt().with_writer(io::stderr).with_target(false).init();
     let result = match Cli::parse().command {
-        Command::Demo { port } => run_demo(port),
-        Command::Exec { command } => exec(&command),
+        Command::Demo { seed, port, control_port } => {
+            run_demo(&seed, &Ports { api: port, control: Some(control_port) })
+        }
+        Command::Exec { seed, command } => exec(&seed, &command),
         Command::Serve(serve) => run_serve(serve),
         Command::Check { file } => check(&file),
     };
@@ -98,9 +126,9 @@ fn main() -> ExitCode {
     }
 }
 
-fn run_demo(port: u16) -> Result<u8, Exit> {
-    let (server, access) = demo::start(port, Arc::new(SystemClock))?;
-    let mut line: Map<String, Value> = access.facts().map(|(name, value)| (name.to_owned(), value.into())).collect();
+fn run_demo(seed: &Seed, ports: &Ports) -> Result<u8, Exit> {
+    let sandbox = Sandbox::demo(ports, seed.text()?)?;
+    let mut line = sandbox.access().to_json();
     line.insert("pid".to_owned(), std::process::id().into());
     print_line(&Value::Object(line))?;
     let (closed, stdin_closed) = oneshot::channel::<()>();
@@ -108,37 +136,49 @@ fn run_demo(port: u16) -> Result<u8, Exit> {
         let _ = io::copy(&mut io::stdin(), &mut io::sink());
         drop(closed);
     });
-    server.run_until(async {
+    sandbox.run_until(async {
         tokio::select! {
-            _ = stdin_closed => {}
+            _ = stdin_closed => tracing::info!("standard input is closed, so the demo ends; keep it open, or use `exec`"),
             () = terminated() => {}
         }
-    })?;
+    });
+    sandbox.stop()?;
     Ok(0)
 }
 
-fn exec(command: &[String]) -> Result<u8, Exit> {
-    let (server, access) = demo::start(0, Arc::new(SystemClock))?;
+fn exec(seed: &Seed, command: &[String]) -> Result<u8, Exit> {
+    let sandbox = Sandbox::demo(&Ports { api: 0, control: Some(0) }, seed.text()?)?;
     let (program, arguments) =
         command.split_first().ok_or_else(|| Exit(USAGE, "name a command after --".to_owned()))?;
+    let access = sandbox.access();
     let variables = access.facts().map(|(name, value)| (format!("FLOATLEASE_{}", name.to_uppercase()), value));
     let mut child = tokio::process::Command::new(program);
-    child.args(arguments).envs(variables).env("FLOATLEASE_CONFIG", access.client_config());
-    // SIGTERM reaches only us, and must leave nothing behind.
+    child.args(arguments).envs(variables).env("FLOATLEASE_CONFIG", Value::Object(access.client_config()).to_string());
     child.kill_on_drop(true);
-    let ended = server.run_until(async {
+    let ended = sandbox.run_until(async {
+        let signals = signals::PassedOn::new()?;
         let mut child = child.spawn()?;
-        tokio::select! {
-            status = child.wait() => status.map(exit_code),
-            () = sigterm() => Ok(128 + 15),
-            () = outlive_ctrl_c() => Ok(1),
-        }
-    })?;
+        signals.to(child.id());
+        child.wait().await.map(exit_code)
+    });
+    sandbox.stop()?;
     let failed = |error| Exit(USAGE, format!("can't run {program}: {error}; check the command after --"));
     ended.unwrap_or(Ok(1)).map_err(failed)
 }
 
+impl Seed {
+    fn text(&self) -> Result<Option<String>, Exit> {
+        self.seed.as_deref().map(catalogue_text).transpose()
+    }
+}
+
 fn run_serve(serve: Serve) -> Result<u8, Exit> {
+    for (flag, given) in [("--control-port", &serve.control_port), ("--seed", &serve.seed)] {
+        if given.is_some() {
+            let message = "serve hands out real licenses, and nobody may move its clock or replace its catalogue";
+            return Err(Exit(USAGE, format!("{flag} is for demo and exec: {message}")));
+        }
+    }
     if !serve.listen.ip().is_loopback() && !serve.allow_http {
         let message = format!(
             "{} can be reached from other machines, and this server speaks plain HTTP: put a TLS proxy in front and \
@@ -186,11 +226,14 @@ fn check(file: &Path) -> Result<u8, Exit> {
     Ok(0)
 }
 
-fn read_catalogue(file: &Path) -> Result<Catalogue, Exit> {
+fn catalogue_text(file: &Path) -> Result<String, Exit> {
     let unreadable = |error| Exit(USAGE, format!("can't read the catalogue {}: {error}", file.display()));
-    let mut text = String::new();
-    File::open(file).and_then(|mut file| file.read_to_string(&mut text)).map_err(unreadable)?;
-    catalogue::parse(&text).map_err(|mistakes| Exit(USAGE, format!("in {}:\n{mistakes}", file.display())))
+    fs::read_to_string(file).map_err(unreadable)
+}
+
+fn read_catalogue(file: &Path) -> Result<Catalogue, Exit> {
+    catalogue::parse(&catalogue_text(file)?)
+        .map_err(|mistakes| Exit(USAGE, format!("in {}:\n{mistakes}", file.display())))
 }
 
 /// Makes a directory that nobody else can look into; one that is there is left as it is.
@@ -229,30 +272,8 @@ fn write_out(text: &str) -> Result<(), Exit> {
 async fn terminated() {
     tokio::select! {
         _ = tokio::signal::ctrl_c() => {}
-        () = sigterm() => {}
+        () = signals::sigterm() => {}
     }
-}
-
-/// Ctrl-C reaches the command by itself, which decides what that means; it needs the server until then.
-async fn outlive_ctrl_c() {
-    while tokio::signal::ctrl_c().await.is_ok() {}
-    std::future::pending().await
-}
-
-#[cfg(unix)]
-async fn sigterm() {
-    use tokio::signal::unix::{SignalKind, signal};
-    match signal(SignalKind::terminate()) {
-        Ok(mut signals) => {
-            signals.recv().await;
-        }
-        Err(_) => std::future::pending().await,
-    }
-}
-
-#[cfg(not(unix))]
-async fn sigterm() {
-    std::future::pending().await
 }
 
 /// As a shell has it: 128 and the signal for a command that was killed.
@@ -267,5 +288,11 @@ fn exit_code(status: std::process::ExitStatus) -> u8 {
 impl From<Failure> for Exit {
     fn from(failure: Failure) -> Exit {
         Exit(1, failure.to_string())
+    }
+}
+
+impl From<SandboxError> for Exit {
+    fn from(error: SandboxError) -> Exit {
+        Exit(if matches!(error, SandboxError::Refused(_)) { USAGE } else { 1 }, error.to_string())
     }
 }

@@ -31,6 +31,18 @@ pub(crate) struct Moment<'w> {
     pub(crate) changes: &'w mut Vec<Change>,
 }
 
+impl Moment<'_> {
+    /// Licence time after the clock has leapt. A machine that was suspended, moved or set to another time is to its
+    /// clients a server that did not run: slots keep what they had left.
+    pub(crate) fn leap_to(&mut self, to: DateTime<Utc>) {
+        if (to - *self.now).abs() > LONGEST_STEP {
+            self.changes.push(self.state.alive(*self.now));
+            *self.now = to;
+            self.changes.extend(self.state.resume(to));
+        }
+    }
+}
+
 /// Tells the client. Dropped instead of called, it tells him that the outcome is unknown.
 type Answer = Box<dyn FnOnce() + Send>;
 type Job = Box<dyn FnOnce(&mut Moment<'_>) -> Answer + Send>;
@@ -128,16 +140,15 @@ impl Loop {
         Ok(())
     }
 
-    /// A machine that was suspended, moved or set to another time is to its clients a server that did not run.
     fn make_up_for_a_leap(&mut self) -> Result<(), StoreError> {
-        let leap = whole_millis(self.clock.now()) - self.now;
-        if self.clock.leaps_are_downtime() && leap.abs() > LONGEST_STEP {
-            tracing::warn!("the clock has leapt by {} s; slots keep what they had left", leap.num_seconds());
-            self.now += leap;
-            let changes = self.state.resume(self.now);
-            self.store.commit(&changes)?;
+        let to = whole_millis(self.clock.now());
+        if !self.clock.leaps_are_downtime() || (to - self.now).abs() <= LONGEST_STEP {
+            return Ok(());
         }
-        Ok(())
+        tracing::warn!("the clock has leapt by {} s; slots keep what they had left", (to - self.now).num_seconds());
+        let mut changes = Vec::new();
+        Moment { state: &mut self.state, now: &mut self.now, changes: &mut changes }.leap_to(to);
+        self.store.commit(&changes)
     }
 
     fn keep(&mut self, mut changes: Vec<Change>) -> Result<(), StoreError> {

@@ -1,7 +1,7 @@
 //! The catalogue file: what is read, and what every mistake is told.
 #![allow(clippy::unwrap_used)]
 
-use floatlease_server::{catalogue, demo};
+use floatlease_server::{catalogue, sandbox};
 
 fn mistakes(toml: &str) -> Vec<String> {
     catalogue::parse(toml).map(|_| ()).unwrap_err().0
@@ -9,7 +9,7 @@ fn mistakes(toml: &str) -> Vec<String> {
 
 #[test]
 fn the_sample_is_a_catalogue() {
-    let catalogue = catalogue::parse(demo::CATALOGUE).unwrap();
+    let catalogue = catalogue::parse(sandbox::SAMPLE).unwrap();
     assert_eq!(
         catalogue.summary(),
         "products: 4, licenses: 11, API keys: 0, customer accounts: 2, blacklisted devices: 1"

@@ -27,7 +27,7 @@ fn the_demo_prints_one_line_and_ends_with_its_standard_input() {
     stdout.read_line(&mut line).unwrap();
     let facts: Value = serde_json::from_str(&line).unwrap();
     let keys: Vec<&str> = facts.as_object().unwrap().keys().map(String::as_str).collect();
-    let expected = "base_url api_key shared_key public_key product license_key feature consumption_license_key \
+    let expected = "base_url api_key shared_key public_key control_url product license_key feature consumption_license_key \
                     consumption_feature username password user_product pid";
     assert_eq!(keys.join(" "), expected);
     let text = |name: &str| facts[name].as_str().unwrap();
@@ -66,7 +66,7 @@ fn exec_exports_what_a_client_needs_and_passes_on_the_exit_code() {
     let script = "env | grep -c '^FLOATLEASE_[A-Z_]*=' && printf %s \"$FLOATLEASE_CONFIG\" && exit 7";
     let (code, stdout, _) = run(&["exec", "--", "sh", "-c", script]);
     let (count, config) = stdout.split_once('\n').unwrap();
-    assert_eq!((code, count), (7, "13"));
+    assert_eq!((code, count), (7, "14"));
     let config: Value = serde_json::from_str(config).unwrap();
     let keys: Vec<&str> = config.as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!(keys, ["product", "license_key", "api_key", "shared_key", "base_url", "public_key"]);

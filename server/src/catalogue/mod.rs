@@ -14,7 +14,8 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 pub(crate) use metadata::MAX_SAFE_INTEGER;
-pub use read::{Mistakes, parse, read};
+pub use read::{Mistakes, parse};
+pub(crate) use read::{read, table};
 
 /// Everything the catalogue file says, checked and indexed.
 #[derive(Debug)]
@@ -347,6 +348,11 @@ impl Catalogue {
         self.api_keys.get(key)
     }
 
+    /// Every API key.
+    pub fn api_keys(&self) -> impl Iterator<Item = &ApiKey> {
+        self.api_keys.values()
+    }
+
     /// Adds an API key that is not in the file.
     pub fn add_api_key(&mut self, api_key: ApiKey) {
         self.api_keys.insert(api_key.key.clone(), api_key);
@@ -463,6 +469,11 @@ impl Feature {
 }
 
 impl User {
+    /// His password, for a sandbox that tells it to its testers.
+    pub(crate) fn password(&self) -> &str {
+        &self.password
+    }
+
     /// Whether this is his password; takes the same time wherever they differ.
     pub fn has_password(&self, password: &str) -> bool {
         verify_slices_are_equal(self.password.as_bytes(), password.as_bytes()).is_ok()

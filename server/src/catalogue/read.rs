@@ -33,14 +33,16 @@ impl std::error::Error for Mistakes {}
 /// # Errors
 /// Every mistake in it.
 pub fn parse(text: &str) -> Result<Catalogue, Mistakes> {
-    read(text.parse().map_err(|error| Mistakes(vec![not_toml(text, &error)]))?)
+    read(table(text)?)
 }
 
-/// Reads a catalogue that was taken apart already.
-///
-/// # Errors
-/// Every mistake in it.
-pub fn read(table: toml::Table) -> Result<Catalogue, Mistakes> {
+/// Takes a catalogue file apart.
+pub(crate) fn table(text: &str) -> Result<toml::Table, Mistakes> {
+    text.parse().map_err(|error| Mistakes(vec![not_toml(text, &error)]))
+}
+
+/// Reads a catalogue that was taken apart.
+pub(crate) fn read(table: toml::Table) -> Result<Catalogue, Mistakes> {
     let notes = Notes::default();
     let reader = Reader { notes: &notes, ids: HashSet::new(), licenses: Vec::new() };
     let catalogue = reader.catalogue(Entry::new("top level", table, &notes));

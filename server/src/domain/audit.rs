@@ -26,7 +26,8 @@ impl State {
         let mut holdings = Vec::new();
         for (license, feature) in self.catalogue.entitlements() {
             let pool = self.pools.get(&EntitlementId::of(license, feature));
-            for (device_id, slot) in pool.into_iter().flat_map(|pool| pool.iter()).filter(|(_, slot)| slot.until > now) {
+            for (device_id, slot) in pool.into_iter().flat_map(|pool| pool.iter()).filter(|(_, slot)| slot.until > now)
+            {
                 let hardware_id = self.hardware_id(license.id, device_id).unwrap_or_default().to_owned();
                 let feature = feature.map(|feature| Arc::clone(&feature.code));
                 holdings.push(Holding { license_id: license.id, feature, hardware_id, slot });
@@ -71,9 +72,10 @@ impl State {
         if !active {
             return Some(format!("{hardware_id} holds a slot and is not active"));
         }
-        let longest = floating.map(|floating| if slot.borrowed { floating.max_borrow_time() } else { floating.timeout() });
-        longest.filter(|longest| slot.until - now > *longest).map(|_| {
-            format!("{hardware_id} holds its slot for longer than the license allows")
-        })
+        let longest =
+            floating.map(|floating| if slot.borrowed { floating.max_borrow_time() } else { floating.timeout() });
+        longest
+            .filter(|longest| slot.until - now > *longest)
+            .map(|_| format!("{hardware_id} holds its slot for longer than the license allows"))
     }
 }

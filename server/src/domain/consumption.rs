@@ -53,8 +53,7 @@ impl State {
     /// What is consumed as of `now`: nothing when a new period has begun since the last time.
     pub(super) fn total(&self, entitlement: EntitlementId, consumption: &Consumption, now: DateTime<Utc>) -> i64 {
         let counter = self.counters.get(&entitlement);
-        let current =
-            |counter: &&Counter| consumption.period.is_none_or(|period| counter.at >= period.start(now));
+        let current = |counter: &&Counter| consumption.period.is_none_or(|period| counter.at >= period.start(now));
         counter.filter(current).map_or(0, |counter| counter.total)
     }
 

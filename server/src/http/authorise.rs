@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 
-use hyper::http::{HeaderMap, header};
 use chrono::{DateTime, TimeDelta, Utc};
 use floatlease::model::parse_http_date;
 use floatlease::operations::{Method, Operation};
 use floatlease::sign::is_signature;
+use hyper::http::{HeaderMap, header};
 
 use crate::catalogue::{ApiKey, Catalogue};
 use crate::domain::Refusal;
@@ -67,6 +67,12 @@ pub(super) fn require_product(api_key: &ApiKey, operation: &Operation, product: 
 /// Whether it is an OAuth token, which this server does not issue.
 fn is_bearer(authorization: &str) -> bool {
     authorization.split_whitespace().next().is_some_and(|scheme| scheme.eq_ignore_ascii_case("bearer"))
+}
+
+/// A parameter of the `Authorization` header, whether or not it proves anything.
+pub(super) fn parameter(headers: &HeaderMap, name: &str) -> Option<String> {
+    let authorization = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    parameters(authorization)?.get(name).map(|value| (*value).to_owned())
 }
 
 /// `name="value"` with commas between, with or without spaces; names without case.

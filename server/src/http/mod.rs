@@ -14,9 +14,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::body::Body;
 use chrono::{DateTime, Utc};
 use floatlease::operations::{Auth, Method, OPERATIONS, Operation};
+use hyper::body::Body;
 use hyper::body::Incoming;
 use hyper::http::{HeaderValue, Request, Response, header, request};
 use tokio::sync::oneshot;
@@ -38,6 +38,9 @@ pub(crate) const BASE_PATH: &str = "/api/v4";
 const LARGEST_BODY: usize = 1 << 20;
 /// It is read nevertheless up to here, so that its sender gets to read the refusal.
 const LARGEST_DISCARDED_BODY: usize = 64 << 20;
+
+const NO_CONTROL: &str = " A server that hands out real licenses has no control interface; that of `demo`, `exec` \
+                          and the sandbox has a port of its own, see their control_url.";
 
 /// A client that has begun a body has so long to end it.
 const BODY_WITHIN: Duration = Duration::from_secs(30);
@@ -74,11 +77,18 @@ impl Received {
         self.head.uri.query().unwrap_or_default()
     }
 
+    /// A parameter of its `Authorization` header, whether or not it proves anything.
+    pub(crate) fn authorization(&self, name: &str) -> Option<String> {
+        authorise::parameter(&self.head.headers, name)
+    }
+
     /// The operation it asks for.
     pub(crate) fn operation(&self) -> Result<&'static Operation, Refusal> {
         let (method, path) = (&self.head.method, self.path());
         let Some(operation) = OPERATIONS.iter().find(|operation| Some(operation.path) == self.below()) else {
-            return Err(Refusal::NotFound(format!("There is nothing at {path}; the API is below {BASE_PATH}.")));
+            let control = if path.starts_with("/control") { NO_CONTROL } else { "" };
+            let message = format!("There is nothing at {path}; the API is below {BASE_PATH}.{control}");
+            return Err(Refusal::NotFound(message));
         };
         let right = match operation.method {
             Method::Get => hyper::http::Method::GET,
@@ -97,7 +107,7 @@ impl Received {
 pub(crate) struct Service {
     pub(crate) catalogue: Arc<Catalogue>,
     pub(crate) writer: Writer,
-    pub(crate) signer: Signer,
+    signer: Signer,
     base_url: String,
     public_key: String,
 }
@@ -136,6 +146,11 @@ impl Service {
     /// What clients verify replies with, PEM.
     pub(crate) fn public_key(&self) -> &str {
         &self.public_key
+    }
+
+    /// The signature of a body, unless this service does not sign.
+    pub(crate) fn sign(&self, body: &[u8]) -> Option<String> {
+        self.signer.v2(body).ok().flatten()
     }
 
     /// The reply to anything that may arrive; `now` is transport time, which the `Date` of a request is held against.

@@ -127,7 +127,9 @@ async fn connection(mut stream: TcpStream, handler: Arc<impl Handler>, stopping:
             let (handler, line) = (Arc::clone(&handler), line.clone());
             async move {
                 let request = Received::read(request).await;
-                Ok::<_, std::convert::Infallible>(handler.handle(request, line).await.map(|body| Full::new(Bytes::from(body))))
+                Ok::<_, std::convert::Infallible>(
+                    handler.handle(request, line).await.map(|body| Full::new(Bytes::from(body))),
+                )
             }
         });
         let mut http = protocol.serve_connection(TokioIo::new(stream), service);

@@ -1,9 +1,9 @@
 //! What needs no authorisation: the server's description of itself, and where to get tokens.
 
-use hyper::http::Response;
 use chrono::{DateTime, Utc};
 use floatlease::model::format_time;
 use floatlease::operations::{Method, OPERATIONS};
+use hyper::http::Response;
 use serde_json::{Value, json};
 
 use super::Service;

@@ -1,0 +1,69 @@
+//! What a client of a world has to know.
+
+use serde_json::{Map, Value};
+
+use crate::catalogue::{Catalogue, Holder, License};
+
+/// How to reach a world, and what there is to try in it.
+#[derive(Debug, Clone)]
+pub struct Access {
+    facts: Vec<(&'static str, String)>,
+}
+
+/// Which facts make a client's configuration.
+const CONFIG: [&str; 8] =
+    ["product", "license_key", "username", "password", "api_key", "shared_key", "base_url", "public_key"];
+
+impl Access {
+    pub(super) fn new(facts: Vec<(&'static str, String)>, catalogue: &Catalogue) -> Access {
+        Access { facts: facts.into_iter().chain(examples(catalogue)).collect() }
+    }
+
+    /// A fact by its name.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.facts().find(|fact| fact.0 == name).map(|fact| fact.1)
+    }
+
+    /// All of it by name: what `demo` prints and `exec` exports.
+    pub fn facts(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.facts.iter().map(|(name, value)| (*name, value.as_str()))
+    }
+
+    /// The same as a JSON object.
+    pub fn to_json(&self) -> Map<String, Value> {
+        self.facts().map(|(name, value)| (name.to_owned(), value.into())).collect()
+    }
+
+    /// A configuration for the client: with the first license key, or the first user if there is no license with a key.
+    pub fn client_config(&self) -> Map<String, Value> {
+        let by_key = self.get("license_key").is_some();
+        let wanted = CONFIG.into_iter().filter(|name| !by_key || !["username", "password"].contains(name));
+        let fact = |name| self.get(name).or_else(|| self.get("user_product").filter(|_| name == "product"));
+        wanted.filter_map(|name| Some((name.to_owned(), fact(name)?.into()))).collect()
+    }
+}
+
+/// Names in the catalogue that a first example needs: the first of each kind.
+fn examples(catalogue: &Catalogue) -> Vec<(&'static str, String)> {
+    let mut facts = Vec::new();
+    let mut add = |name, value: Option<&str>| facts.extend(value.map(|value| (name, value.to_owned())));
+    let key_based = |license: &&License| matches!(license.holder, Holder::Key(_));
+    let licenses = || catalogue.licenses().iter().map(|license| license.as_ref());
+    if let Some(first) = licenses().find(key_based) {
+        add("product", Some(&first.product.code));
+        add("license_key", Some(first.name()));
+        add("feature", first.features.first().map(|feature| feature.code.as_ref()));
+        let consumption = licenses().filter(key_based).find(|license| license.consumption.is_some());
+        add("consumption_license_key", consumption.map(License::name));
+        let consumption = first.features.iter().find(|feature| feature.consumption.is_some());
+        add("consumption_feature", consumption.map(|feature| feature.code.as_ref()));
+    }
+    if let Some(license) = licenses().find(|license| !key_based(license))
+        && let Some(user) = license.user(license.name())
+    {
+        add("username", Some(&user.username));
+        add("password", Some(user.password()));
+        add("user_product", Some(&license.product.code));
+    }
+    facts
+}

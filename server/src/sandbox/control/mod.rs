@@ -1,0 +1,134 @@
+//! The control interface: what a test may do to a world, as one table of routes.
+//!
+//! It has a port of its own, or is called directly by `libfloatlease_sandbox`. A path below a world's `control_url` and
+//! the same path without it, for the world that is there from the beginning, are the same route.
+
+mod bodies;
+mod route;
+mod routes;
+
+use std::sync::{Arc, LazyLock};
+
+use hyper::header::{self, HeaderValue};
+use hyper::{Response, StatusCode};
+use serde_json::{Map, Value};
+use tokio::sync::Mutex;
+
+use super::mistake::Mistake;
+use super::world::World;
+use super::worlds::Worlds;
+use crate::http::{self, Handler, Line, Port, Received, response};
+pub(crate) use route::Route;
+
+/// Where the control interface lives on its port.
+pub(crate) const BASE_PATH: &str = "/control";
+
+/// What the control interface works on.
+pub(crate) struct Control {
+    pub(crate) worlds: Arc<Worlds>,
+    /// The port of the API, unless it is closed at present.
+    pub(crate) api: Mutex<Option<Port>>,
+    pub(crate) api_address: std::net::SocketAddr,
+    pub(crate) runtime: tokio::runtime::Handle,
+}
+
+/// Every route.
+pub(crate) static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(routes::all);
+
+impl Control {
+    /// The reply to a call; `path` is below [`BASE_PATH`], with or without a query.
+    pub(crate) async fn call(self: &Arc<Self>, method: &str, path: &str, body: &[u8]) -> Result<Value, Mistake> {
+        let (path, query) = path.split_once('?').unwrap_or((path, ""));
+        let path = path.trim_end_matches('/');
+        let mut of_path = Vec::new();
+        for route in ROUTES.iter() {
+            let Some(mut members) = route.matches(path) else { continue };
+            if route.method != method {
+                of_path.push(route.method);
+                continue;
+            }
+            let world = self.world(&mut members, route)?;
+            members.extend(if method == "GET" { of_query(query) } else { of_body(body)? });
+            return route.run(Arc::clone(self), world, Value::Object(members)).await;
+        }
+        let advice = if of_path.is_empty() {
+            "GET /openapi.json lists every call".to_owned()
+        } else {
+            format!("use {}", of_path.join(" or "))
+        };
+        Err(Mistake::not_found(format!("there is no {method} {path}; {advice}")))
+    }
+
+    /// The world that a path of a world names, or the one from the beginning.
+    fn world(&self, members: &mut Map<String, Value>, route: &Route) -> Result<Arc<World>, Mistake> {
+        let named = if route.of_world { members.remove("world") } else { None };
+        let world = match named.as_ref().and_then(Value::as_str) {
+            Some(id) => self.worlds.get(id)?,
+            None => Arc::clone(self.worlds.main()),
+        };
+        world.touch();
+        Ok(world)
+    }
+}
+
+/// Numbers are read as such; a query has nothing but texts.
+fn of_query(query: &str) -> Map<String, Value> {
+    let value = |text: &str| text.parse::<u64>().map_or_else(|_| Value::from(text), Value::from);
+    form_urlencoded::parse(query.as_bytes()).map(|(name, text)| (name.into_owned(), value(&text))).collect()
+}
+
+fn of_body(body: &[u8]) -> Result<Map<String, Value>, Mistake> {
+    if body.trim_ascii().is_empty() {
+        return Ok(Map::new());
+    }
+    let wrong = |why: String| Mistake::invalid(format!("the body must be a JSON object: {why}"));
+    match serde_json::from_slice(body).map_err(|error| wrong(error.to_string()))? {
+        Value::Object(members) => Ok(members),
+        _ => Err(wrong("it is JSON of another type".to_owned())),
+    }
+}
+
+/// The control interface on a port of its own.
+pub(crate) struct ControlPort(pub(crate) Arc<Control>);
+
+impl Handler for ControlPort {
+    async fn handle(&self, request: Received, _: Line) -> Response<Vec<u8>> {
+        let path = request.path().strip_prefix(BASE_PATH).map(|path| match request.head.uri.query() {
+            Some(query) => format!("{path}?{query}"),
+            None => path.to_owned(),
+        });
+        let answer = match (path, &request.body) {
+            _ if request.head.headers.contains_key(header::ORIGIN) => {
+                Err(Mistake::invalid("the control interface is for programs; a page in a browser may not call it"))
+            }
+            (None, _) => Err(Mistake::not_found(format!("the control interface is below {BASE_PATH}"))),
+            (_, Err(refusal)) => Err(Mistake::invalid(refusal.message(""))),
+            (Some(path), Ok(body)) => self.0.call(request.head.method.as_str(), &path, body).await,
+        };
+        let (status, body) = match answer {
+            Ok(value) => (200, value),
+            Err(mistake) => (mistake.status, serde_json::to_value(&mistake).unwrap_or_default()),
+        };
+        let mut reply = response(body.to_string().into_bytes(), "application/json");
+        *reply.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        reply.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        reply
+    }
+}
+
+impl Control {
+    /// Closes the API's port, as if the server were not running, or opens it again.
+    async fn listen(&self, open: bool) -> Result<(), Mistake> {
+        let mut api = self.api.lock().await;
+        match (open, api.take()) {
+            (true, None) => {
+                let failed = |error: std::io::Error| Mistake::conflict(format!("can't open the port again: {error}"));
+                let listener = http::bind(self.api_address).map_err(failed)?;
+                *api = Some(Port::open(&self.runtime, listener, Arc::clone(&self.worlds)).map_err(failed)?);
+            }
+            (false, Some(port)) => port.close(std::time::Duration::ZERO).await,
+            (_, same) => *api = same,
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,232 @@
+//! The table, and what each route does.
+
+use std::sync::Arc;
+
+use chrono::TimeDelta;
+use floatlease::model::format_time;
+use rand::RngExt;
+use serde_json::{Map, Value};
+
+use super::Control;
+use super::bodies::*;
+use super::route::Route;
+use crate::domain::Due;
+use crate::sandbox::fault::{Armed, Fault};
+use crate::sandbox::journal::Filter;
+use crate::sandbox::mistake::Mistake;
+use crate::sandbox::moment::{duration, instant};
+use crate::sandbox::options::{WorldOptions, check_rate};
+use crate::sandbox::world::{Target, World};
+
+type Result<T> = std::result::Result<T, Mistake>;
+
+#[rustfmt::skip]
+pub(super) fn all() -> Vec<Route> {
+    vec![
+        Route::of_world("GET", "/clock", "How the clock stands, and what comes next.", clock),
+        Route::of_world("POST", "/clock", "How the clock is to run: standing, in real time, faster.", set_clock),
+        Route::of_world("POST", "/clock/advance", "Moves the clock forward. Answers after everything due on the way has happened.", advance),
+        Route::of_world("POST", "/clock/jump", "Sets the clock as an administrator corrects a machine's: slots keep what they had left, borrows keep their date.", jump),
+        Route::of_world("GET", "/faults", "The list of faults, and how often each has happened.", faults),
+        Route::of_world("POST", "/faults", "Adds a fault to the end of the list. The first one that matches a request happens to it.", add_fault),
+        Route::of_world("PUT", "/faults", "Replaces the list.", put_faults),
+        Route::of_world("DELETE", "/faults", "Removes all faults.", clear_faults),
+        Route::of_world("DELETE", "/faults/{id}", "Removes one fault.", remove_fault),
+        Route::of_world("POST", "/faults/profile", "Adds the faults of a well-known kind of trouble.", add_profile),
+        Route::of_world("GET", "/journal", "What was asked and answered, and what happened to the licenses, oldest first.", journal),
+        Route::of_world("DELETE", "/journal", "Forgets it.", clear_journal),
+        Route::of_world("POST", "/journal/count", "How many entries fit.", count),
+        Route::of_world("POST", "/journal/expect", "Nothing, if so many entries fit; else 417 and what nearly did.", expect),
+        Route::of_world("GET", "/slots", "Who holds what.", slots),
+        Route::of_world("GET", "/invariants", "Whether everything is as it must be, for the end of a test.", invariants),
+        Route::of_server("GET", "/worlds", "The worlds there are.", worlds),
+        Route::of_server("POST", "/worlds", "Makes a world: fresh keys, data, clock, faults and journal behind the same port.", create_world),
+        Route::of_server("GET", "/worlds/{id}", "What a client of a world needs.", world),
+        Route::of_server("DELETE", "/worlds/{id}", "Ends a world.", end_world),
+        Route::of_server("POST", "/listener", "Closes the API's port, as if the server were not running, or opens it again. For all worlds.", listener),
+        Route::of_server("GET", "/openapi.json", "This interface, as OpenAPI 3.1.", openapi),
+    ]
+}
+
+async fn clock(world: Arc<World>, _: Nothing) -> Result<ClockReply> {
+    let next = world.next_due().await?;
+    Ok(ClockReply {
+        now: format_time(world.now()),
+        rate: world.clock().rate(),
+        date_check: *world.date_check(),
+        next: dues(&world, &next),
+    })
+}
+
+async fn set_clock(world: Arc<World>, request: ClockRequest) -> Result<ClockReply> {
+    if let Some(rate) = request.rate {
+        world.clock().set_rate(check_rate(rate)?);
+    }
+    if let Some(date_check) = request.date_check {
+        *world.date_check() = date_check;
+    }
+    clock(world, Nothing {}).await
+}
+
+async fn advance(world: Arc<World>, request: AdvanceRequest) -> Result<AdvanceReply> {
+    let target = match (request.by, request.to, request.to_next) {
+        (Some(by), None, None) => Target::By(duration(&by)?),
+        (None, Some(to), None) => Target::To(instant(&to, world.now())?),
+        (None, None, Some(true)) => Target::ToNext,
+        _ => return Err(Mistake::invalid("give one of `by`, `to` and `to_next`: true")),
+    };
+    let happened = world.advance(target).await?;
+    Ok(AdvanceReply { now: format_time(world.now()), happened: dues(&world, &happened) })
+}
+
+async fn jump(world: Arc<World>, request: JumpRequest) -> Result<ClockReply> {
+    let by = match request.by.trim().strip_prefix('-') {
+        Some(back) => -duration(back)?,
+        None => duration(request.by.trim().trim_start_matches('+'))?,
+    };
+    if by == TimeDelta::zero() {
+        return Err(Mistake::invalid("`by` must not be 0"));
+    }
+    world.jump(by).await?;
+    clock(world, Nothing {}).await
+}
+
+fn dues(world: &World, dues: &[Due]) -> Vec<DueReply> {
+    dues.iter().map(|due| DueReply { at: format_time(due.at), event: world.journal.note_of(due) }).collect()
+}
+
+async fn faults(world: Arc<World>, _: Nothing) -> Result<FaultsReply> {
+    Ok(FaultsReply { faults: world.faults().all() })
+}
+
+async fn add_fault(world: Arc<World>, fault: Fault) -> Result<Armed> {
+    let now = world.now();
+    world.faults().add(fault, now)
+}
+
+async fn put_faults(world: Arc<World>, request: FaultsRequest) -> Result<FaultsReply> {
+    let now = world.now();
+    world.faults().replace(request.faults, now)?;
+    faults(world, Nothing {}).await
+}
+
+async fn clear_faults(world: Arc<World>, _: Nothing) -> Result<Done> {
+    world.faults().clear();
+    Ok(Done {})
+}
+
+async fn remove_fault(world: Arc<World>, fault: NumberedFault) -> Result<Done> {
+    let removed = world.faults().remove(fault.id);
+    let unknown = || Mistake::not_found(format!("there is no fault {}; GET /faults lists them", fault.id));
+    if removed { Ok(Done {}) } else { Err(unknown()) }
+}
+
+async fn add_profile(world: Arc<World>, request: ProfileRequest) -> Result<ProfileReply> {
+    let seed = request.seed.unwrap_or_else(|| rand::rng().random_range(0..1 << 32));
+    tracing::info!("world {}: profile {:?} with seed {seed}", world.id, request.profile);
+    let now = world.now();
+    let mut list = world.faults();
+    let faults = request.profile.faults(seed, request.until.as_deref()).into_iter();
+    Ok(ProfileReply { seed, faults: faults.map(|fault| list.add(fault, now)).collect::<Result<_>>()? })
+}
+
+async fn journal(world: Arc<World>, request: JournalRequest) -> Result<JournalReply> {
+    let (entries, forgotten) = world.journal.after(request.after, request.limit.unwrap_or(1000) as usize);
+    Ok(JournalReply { entries, forgotten })
+}
+
+async fn clear_journal(world: Arc<World>, _: Nothing) -> Result<Done> {
+    world.journal.clear();
+    Ok(Done {})
+}
+
+async fn count(world: Arc<World>, request: CountRequest) -> Result<CountReply> {
+    Ok(CountReply { count: counted(&world, &Filter::new(request.filter)?)? })
+}
+
+/// What was forgotten can't be counted.
+fn counted(world: &World, filter: &Filter) -> Result<u64> {
+    match world.journal.count(filter) {
+        (count, 0) => Ok(count),
+        (_, forgotten) => {
+            let message = format!("the journal has forgotten its first {forgotten} entries; clear it before you count");
+            Err(Mistake::conflict(message))
+        }
+    }
+}
+
+async fn expect(world: Arc<World>, request: ExpectRequest) -> Result<CountReply> {
+    let ExpectRequest { filter, times, at_least, at_most } = request;
+    let what = Value::Object(filter.clone());
+    let filter = Filter::new(filter)?;
+    let count = counted(&world, &filter)?;
+    let unsaid = times.is_none() && at_least.is_none() && at_most.is_none();
+    let (least, most) = (times.or(at_least).unwrap_or(u64::from(unsaid)), times.or(at_most).unwrap_or(u64::MAX));
+    if (least..=most).contains(&count) {
+        return Ok(CountReply { count });
+    }
+    let nearly = world.journal.nearly(&filter);
+    let nearly =
+        if nearly.is_empty() { "nothing came near".to_owned() } else { format!("near: {}", nearly.join("; ")) };
+    let wanted = match most {
+        u64::MAX => format!("{least} or more"),
+        most if most == least => format!("{least}"),
+        most => format!("{least} to {most}"),
+    };
+    Err(Mistake::not_met(format!("{count} entries fit {what}, not {wanted}; {nearly}")))
+}
+
+async fn slots(world: Arc<World>, _: Nothing) -> Result<SlotsReply> {
+    let (holdings, _) = world.audit().await?;
+    Ok(SlotsReply { slots: holdings.iter().map(|holding| SlotReply::new(&world, holding)).collect() })
+}
+
+async fn invariants(world: Arc<World>, _: Nothing) -> Result<InvariantsReply> {
+    let (holdings, violations) = world.audit().await?;
+    let without_effect = world.faults().all().into_iter().filter(|armed| armed.happened == 0);
+    Ok(InvariantsReply {
+        ok: violations.is_empty(),
+        violations,
+        slots: holdings.iter().map(|holding| SlotReply::new(&world, holding)).collect(),
+        faults_without_effect: without_effect.map(|armed| armed.id).collect(),
+    })
+}
+
+async fn worlds(control: Arc<Control>, _: Nothing) -> Result<WorldsReply> {
+    Ok(WorldsReply { worlds: control.worlds.all().iter().map(|world| world.id.clone()).collect() })
+}
+
+async fn create_world(control: Arc<Control>, options: WorldOptions) -> Result<WorldReply> {
+    control.worlds.create(&options).map(|world| shown(&world))
+}
+
+async fn world(control: Arc<Control>, named: NamedWorld) -> Result<WorldReply> {
+    control.worlds.get(&named.name()).map(|world| shown(&world))
+}
+
+async fn end_world(control: Arc<Control>, named: NamedWorld) -> Result<Done> {
+    control.worlds.end(&named.name()).map(|()| Done {})
+}
+
+async fn listener(control: Arc<Control>, request: ListenerRequest) -> Result<Done> {
+    control.listen(request.open).await.map(|()| Done {})
+}
+
+async fn openapi(_: Arc<Control>, _: Nothing) -> Result<Map<String, Value>> {
+    Ok(Map::new())
+}
+
+pub(super) fn shown(world: &World) -> WorldReply {
+    WorldReply {
+        world: world.id.clone(),
+        facts: world.access.to_json(),
+        client_config: world.access.client_config(),
+        presets: world.presets.as_ref().map(|presets| presets.all().to_vec()).unwrap_or_default(),
+    }
+}
+
+impl NamedWorld {
+    fn name(&self) -> String {
+        self.id.as_str().map_or_else(|| self.id.to_string(), str::to_owned)
+    }
+}

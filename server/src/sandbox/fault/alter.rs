@@ -1,0 +1,107 @@
+//! What is done to a reply that arrives whole.
+
+use std::io;
+
+use floatlease::model::v1_text;
+use hyper::Response;
+use hyper::header::{HeaderName, HeaderValue};
+use serde_json::{Map, Value, json};
+
+use super::Alter;
+use crate::keys::SigningKey;
+use crate::sandbox::asked::Asked;
+use crate::sandbox::keys::signing_key;
+
+type Reply = Response<Vec<u8>>;
+
+static SIGNATURE: HeaderName = HeaderName::from_static("licensesignature");
+/// More than any client should read.
+const HUGE_BYTES: usize = 2 << 20;
+
+/// The reply as the fault makes it; `None` if it can't be done to this one: there is no such member, no reply before.
+/// `sign` is the world's own signature.
+pub(crate) fn alter(
+    fault: &Alter,
+    reply: &Reply,
+    asked: &Asked,
+    previous: Option<Reply>,
+    sign: impl Fn(&[u8]) -> Option<String>,
+) -> Option<Reply> {
+    let resign = |body: Vec<u8>| signed(with_body(reply, body), &sign);
+    let object = || serde_json::from_slice::<Map<String, Value>>(reply.body()).ok();
+    let member = |name: &str, value: Option<Value>| {
+        let mut object = object()?;
+        let member = object.get_mut(name)?;
+        match value {
+            Some(value) => *member = value,
+            None => drop(object.shift_remove(name)),
+        }
+        Some(resign(Value::Object(object).to_string().into_bytes()))
+    };
+    match fault {
+        Alter::SignatureMissing => {
+            let mut reply = reply.clone();
+            reply.headers_mut().remove(&SIGNATURE).map(|_| reply)
+        }
+        Alter::SignatureGarbage => with_signature(reply, "bm8gc2lnbmF0dXJl"),
+        Alter::SignatureOfAnotherBody => with_signature(reply, &sign(br#"{"another":"body"}"#)?),
+        Alter::SignatureOfAnotherKey => {
+            reply.headers().get(&SIGNATURE)?;
+            signed_by(&signing_key().ok()?, reply, object()?, asked).ok()
+        }
+        Alter::FlippedByte => {
+            let mut body = reply.body().clone();
+            // A digit or letter becomes another: what is altered still reads as JSON.
+            let place = body.iter().rposition(|byte| byte.is_ascii_alphanumeric())?;
+            *body.get_mut(place)? ^= 1;
+            Some(with_body(reply, body))
+        }
+        Alter::JsonBroken => {
+            object()?;
+            let whole = reply.body();
+            whole.get(..whole.len() / 2).map(|half| resign(half.to_vec()))
+        }
+        Alter::MemberMissing(name) => member(name, None),
+        Alter::MemberNull(name) => member(name, Some(Value::Null)),
+        Alter::MemberWrongType(name) => member(name, Some(json!({ "unexpected": [true] }))),
+        Alter::MemberUnknown => {
+            let mut object = object()?;
+            object.insert("member_of_a_later_version".to_owned(), json!({ "any": ["thing", 1, null] }));
+            Some(resign(Value::Object(object).to_string().into_bytes()))
+        }
+        Alter::Huge => Some(resign([vec![b' '; HUGE_BYTES], reply.body().clone()].concat())),
+        Alter::Replay => previous,
+    }
+}
+
+fn with_body(reply: &Reply, body: Vec<u8>) -> Reply {
+    let mut altered = reply.clone();
+    *altered.body_mut() = body;
+    altered
+}
+
+/// `None` for a reply that was not signed.
+fn with_signature(reply: &Reply, signature: &str) -> Option<Reply> {
+    let mut altered = reply.clone();
+    *altered.headers_mut().get_mut(&SIGNATURE)? = HeaderValue::try_from(signature).ok()?;
+    Some(altered)
+}
+
+/// Signed as the server would, if it was signed before.
+fn signed(reply: Reply, sign: impl Fn(&[u8]) -> Option<String>) -> Reply {
+    let signature = sign(reply.body());
+    signature.and_then(|signature| with_signature(&reply, &signature)).unwrap_or(reply)
+}
+
+/// Everything that is signed in it, signed by `key`.
+fn signed_by(key: &SigningKey, reply: &Reply, mut object: Map<String, Value>, asked: &Asked) -> io::Result<Reply> {
+    let validity = object.get("validity_period").and_then(Value::as_str);
+    let auth = asked.text("license_key").or_else(|| asked.text("username")).unwrap_or_default();
+    let text = v1_text(asked.text("hardware_id").unwrap_or_default(), auth, validity);
+    if let Some(inner) = object.get_mut("license_signature") {
+        *inner = key.sign(text.as_bytes())?.into();
+    }
+    let body = Value::Object(object).to_string().into_bytes();
+    let signature = key.sign(&body)?;
+    Ok(signed(with_body(reply, body), |_| Some(signature.clone())))
+}

@@ -1,0 +1,133 @@
+//! The list of a world's faults, and which of them a request meets.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::{AfterCommit, Before, Do, Fault};
+use crate::sandbox::asked::Asked;
+use crate::sandbox::mistake::Mistake;
+use crate::sandbox::moment::instant;
+
+/// The faults of a world, in order.
+#[derive(Debug, Default)]
+pub(crate) struct FaultList {
+    faults: Vec<Listed>,
+    last_id: u64,
+}
+
+#[derive(Debug)]
+struct Listed {
+    armed: Armed,
+    until: Option<DateTime<Utc>>,
+    random: ChaCha8Rng,
+}
+
+/// A fault of the list, and what has come of it.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub(crate) struct Armed {
+    /// Its number in this world.
+    pub(crate) id: u64,
+    /// As it was given; with the seed that was chosen for it.
+    #[serde(flatten)]
+    pub(crate) fault: Fault,
+    /// Requests that matched.
+    pub(crate) matched: u64,
+    /// Requests that it happened to.
+    pub(crate) happened: u64,
+}
+
+/// What happens to a request.
+#[derive(Debug)]
+pub(crate) struct Picked {
+    pub(crate) id: u64,
+    pub(crate) what: Do,
+    /// How long the delay is, if it is one.
+    pub(crate) delay: Duration,
+}
+
+impl FaultList {
+    /// Adds one at the end; `now` is the world's time.
+    pub(crate) fn add(&mut self, mut fault: Fault, now: DateTime<Utc>) -> Result<Armed, Mistake> {
+        fault.check()?;
+        let until = fault.when.until.as_deref().map(|until| instant(until, now)).transpose()?;
+        let seed = fault.when.seed.unwrap_or_else(|| rand::rng().random_range(0..1 << 32));
+        if fault.is_random() {
+            fault.when.seed = Some(seed);
+        }
+        self.last_id += 1;
+        let armed = Armed { id: self.last_id, fault, matched: 0, happened: 0 };
+        self.faults.push(Listed { armed: armed.clone(), until, random: ChaCha8Rng::seed_from_u64(seed) });
+        Ok(armed)
+    }
+
+    pub(crate) fn all(&self) -> Vec<Armed> {
+        self.faults.iter().map(|listed| listed.armed.clone()).collect()
+    }
+
+    /// Puts these in the place of all; if one is wrong, all stay.
+    pub(crate) fn replace(&mut self, faults: Vec<Fault>, now: DateTime<Utc>) -> Result<(), Mistake> {
+        let mut fresh = FaultList { faults: Vec::new(), last_id: self.last_id };
+        for fault in faults {
+            fresh.add(fault, now)?;
+        }
+        *self = fresh;
+        Ok(())
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.faults.clear();
+    }
+
+    /// Whether there was one of this number.
+    pub(crate) fn remove(&mut self, id: u64) -> bool {
+        let before = self.faults.len();
+        self.faults.retain(|listed| listed.armed.id != id);
+        self.faults.len() < before
+    }
+
+    /// What happens to this request: the first fault that matches and whose time it is.
+    pub(crate) fn pick(&mut self, asked: &Asked, now: DateTime<Utc>) -> Option<Picked> {
+        self.faults.iter_mut().find_map(|listed| listed.pick(asked, now))
+    }
+}
+
+impl Listed {
+    fn pick(&mut self, asked: &Asked, now: DateTime<Utc>) -> Option<Picked> {
+        let Armed { id, fault, matched, happened } = &mut self.armed;
+        if !fault.matching.fits(asked) {
+            return None;
+        }
+        *matched += 1;
+        let when = &fault.when;
+        let number = matched.checked_sub(when.after.unwrap_or_default()).filter(|number| *number > 0)?;
+        let over = self.until.is_some_and(|until| now >= until);
+        let skipped = when.every.is_some_and(|every| number % every != 0);
+        // The dice are thrown for every request they may decide, so that a seed decides the same ones again.
+        let missed = when.probability.is_some_and(|probability| !self.random.random_bool(probability));
+        let spent = when.times.is_some_and(|times| *happened >= times);
+        if over || skipped || missed || spent {
+            return None;
+        }
+        *happened += 1;
+        let delay = fault.delay().map(|delay| delay.draw(&mut self.random)).unwrap_or_default();
+        Some(Picked { id: *id, what: fault.what.clone(), delay })
+    }
+}
+
+impl Fault {
+    fn delay(&self) -> Option<&super::Delay> {
+        match &self.what {
+            Do::Before(Before::Delay(delay)) | Do::AfterCommit(AfterCommit::Delay(delay)) => Some(delay),
+            _ => None,
+        }
+    }
+
+    pub(super) fn is_random(&self) -> bool {
+        self.when.probability.is_some() || self.delay().is_some_and(|delay| !matches!(delay, super::Delay::FixedMs(_)))
+    }
+}

@@ -1,0 +1,278 @@
+//! Faults: one list in each world, of which the first that matches a request decides what becomes of it.
+
+mod alter;
+mod delay;
+mod list;
+mod profile;
+mod wire;
+
+use std::collections::BTreeMap;
+
+use floatlease::operations::OPERATIONS;
+use floatlease::status::{STATUSES, Status};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub(super) use alter::alter;
+pub(super) use delay::Delay;
+pub(super) use list::{Armed, FaultList, Picked};
+pub(super) use profile::Profile;
+pub(super) use wire::steps;
+
+use super::asked::Asked;
+use super::mistake::Mistake;
+
+/// What goes wrong, when, and for whom.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Fault {
+    /// Whose requests; everybody's without it.
+    #[serde(rename = "match", default, skip_serializing_if = "Match::is_all")]
+    pub(super) matching: Match,
+    /// Which of the requests that match; all of them without it.
+    #[serde(default, skip_serializing_if = "When::is_always")]
+    pub(super) when: When,
+    /// What goes wrong.
+    #[serde(rename = "do")]
+    pub(super) what: Do,
+}
+
+/// Whose requests; all members must fit.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Match {
+    /// The operation's name, for example `borrow_license`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) operation: Option<String>,
+    /// The license key in the request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) license_key: Option<String>,
+    /// The user in the request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) username: Option<String>,
+    /// The device in the request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) hardware_id: Option<String>,
+    /// The feature in the request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) feature: Option<String>,
+    /// Headers with exactly these values; names without case.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) header: BTreeMap<String, String>,
+}
+
+/// Which of the requests that match. The conditions are asked in the order `after`, `until`, `every`, `probability`,
+/// `times`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct When {
+    /// So many pass unharmed first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) after: Option<u64>,
+    /// No longer than so many times.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) times: Option<u64>,
+    /// Only each so-manyth.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) every: Option<u64>,
+    /// Each with this probability, from 0 to 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) probability: Option<f64>,
+    /// Where the random numbers of `probability` and of random delays begin; chosen, and shown, if it is not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) seed: Option<u64>,
+    /// Until then in the world's time: a date, or `now+10m`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) until: Option<String>,
+}
+
+/// What goes wrong, and in which phase.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Do {
+    /// Instead of the operation, which is not carried out; after a delay it is.
+    Before(Before),
+    /// After the operation was carried out and kept: the reply is lost, late or maimed on the wire.
+    AfterCommit(AfterCommit),
+    /// To a reply that arrives whole. JSON that was changed is signed as the server's own.
+    Reply(Alter),
+}
+
+/// Instead of the operation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Before {
+    /// A refusal with this documented code.
+    Code(String),
+    /// A refusal with a code that no client can know.
+    UndocumentedCode(String),
+    /// An HTTP error without an API body, as load balancers send it.
+    Http(Http),
+    /// A page of a captive portal, with status 200.
+    HtmlPage,
+    /// A redirect to this URL.
+    Redirect(String),
+    /// The operation is carried out later.
+    Delay(Delay),
+    /// Nothing, ever: the connection stays open and silent.
+    Hang,
+    /// The connection is reset.
+    Refuse,
+}
+
+/// An HTTP error.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Http {
+    /// 407, 429, 500, 502, 503 or 504.
+    pub(super) status: u16,
+    /// A `Retry-After` header of so many seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) retry_after_s: Option<u32>,
+}
+
+/// After the operation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum AfterCommit {
+    /// The connection ends without a reply.
+    Close,
+    /// The connection is reset (RST) without a reply.
+    Reset,
+    /// Half of the reply's body comes, then the connection ends.
+    Truncate,
+    /// The reply comes in small pieces.
+    Dribble(Dribble),
+    /// `Content-Length` is off by so many bytes. Where it is too large, the client waits for the rest; where it is too
+    /// small, the rest stands where the next reply is expected.
+    WrongLength(i64),
+    /// The reply comes later.
+    Delay(Delay),
+}
+
+/// A reply in small pieces.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Dribble {
+    /// So many bytes at a time.
+    pub(super) bytes: u32,
+    /// So often.
+    pub(super) every_ms: u32,
+}
+
+/// To the reply.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Alter {
+    /// No `LicenseSignature` header.
+    SignatureMissing,
+    /// Text that is no signature.
+    SignatureGarbage,
+    /// Everything signed with the key of another server.
+    SignatureOfAnotherKey,
+    /// The signature of another reply of this server.
+    SignatureOfAnotherBody,
+    /// One byte of the body is another than was signed.
+    FlippedByte,
+    /// A body that ends in the middle of its JSON.
+    JsonBroken,
+    /// This member is not there.
+    MemberMissing(String),
+    /// This member is null.
+    MemberNull(String),
+    /// This member is an object instead of what it is.
+    MemberWrongType(String),
+    /// There is a member that nobody has heard of.
+    MemberUnknown,
+    /// Two megabytes of white space before the body.
+    Huge,
+    /// Instead of this reply, the one before it in this world; the operation is carried out.
+    Replay,
+}
+
+impl Match {
+    fn is_all(&self) -> bool {
+        *self == Match::default()
+    }
+
+    fn fits(&self, asked: &Asked) -> bool {
+        let same = |wanted: &Option<String>, given: Option<&str>| wanted.is_none() || wanted.as_deref() == given;
+        same(&self.operation, asked.operation)
+            && same(&self.license_key, asked.text("license_key"))
+            && same(&self.username, asked.text("username"))
+            && same(&self.hardware_id, asked.text("hardware_id"))
+            && same(&self.feature, asked.text("feature"))
+            && self.header.iter().all(|(name, value)| asked.header(name) == Some(value))
+    }
+}
+
+impl When {
+    fn is_always(&self) -> bool {
+        *self == When::default()
+    }
+}
+
+impl Fault {
+    /// A fault for every request.
+    pub(super) fn always(what: Do) -> Fault {
+        Fault { matching: Match::default(), when: When::default(), what }
+    }
+
+    /// What the types can't tell.
+    fn check(&self) -> Result<(), Mistake> {
+        let operation = self.matching.operation.as_deref();
+        if let Some(unknown) = operation.filter(|name| !OPERATIONS.iter().any(|operation| operation.name == *name)) {
+            let names: Vec<&str> = OPERATIONS.iter().map(|operation| operation.name).collect();
+            return Err(Mistake::invalid(format!("`match.operation`: {unknown:?} is none of {}", names.join(", "))));
+        }
+        let when = &self.when;
+        if when.probability.is_some_and(|probability| !(0.0..=1.0).contains(&probability)) {
+            return Err(Mistake::invalid("`when.probability` must be from 0 to 1"));
+        }
+        if when.every == Some(0) {
+            return Err(Mistake::invalid("`when.every` must be at least 1"));
+        }
+        match &self.what {
+            Do::Before(Before::Code(code)) if Status::of_server_code(code) == Status::UnknownCode => {
+                let codes = STATUSES.iter().map(|status| status.row().server_code).filter(|code| !code.is_empty());
+                let codes: Vec<&str> = codes.collect();
+                let message = format!(
+                    "`do.before.code`: {code:?} is not documented; use `undocumented_code`, or one of {}",
+                    codes.join(", ")
+                );
+                Err(Mistake::invalid(message))
+            }
+            Do::Before(Before::Http(http)) if !HTTP_STATUSES.contains(&http.status) => {
+                let list = HTTP_STATUSES.map(|status| status.to_string()).join(", ");
+                Err(Mistake::invalid(format!("`do.before.http.status` must be one of {list}")))
+            }
+            Do::Before(Before::Redirect(url)) if hyper::header::HeaderValue::try_from(url).is_err() => {
+                Err(Mistake::invalid("`do.before.redirect` must be a URL"))
+            }
+            Do::AfterCommit(AfterCommit::Dribble(dribble)) if dribble.bytes == 0 => {
+                Err(Mistake::invalid("`do.after_commit.dribble.bytes` must be at least 1"))
+            }
+            Do::AfterCommit(AfterCommit::WrongLength(0)) => {
+                Err(Mistake::invalid("`do.after_commit.wrong_length` must not be 0, which is right"))
+            }
+            Do::Before(Before::Delay(delay)) | Do::AfterCommit(AfterCommit::Delay(delay)) => delay.check(),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What stands between a client and a server, or in place of one, answers these.
+const HTTP_STATUSES: [u16; 6] = [407, 429, 500, 502, 503, 504];
+
+impl Do {
+    /// In one word for the `X-Sandbox-Fault` header: `after_commit.truncate`.
+    pub(super) fn name(&self) -> String {
+        let json = serde_json::to_value(self).unwrap_or_default();
+        let phase = json.as_object().and_then(|object| object.iter().next());
+        let name = phase.map(|(phase, kind)| {
+            let of_object = || kind.as_object().and_then(|kind| kind.keys().next()).map(String::as_str);
+            format!("{phase}.{}", kind.as_str().or_else(of_object).unwrap_or_default())
+        });
+        name.unwrap_or_default()
+    }
+}

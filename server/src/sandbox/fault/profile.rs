@@ -1,0 +1,63 @@
+//! Faults that go together.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{AfterCommit, Before, Delay, Do, Fault, Http, When};
+
+/// A kind of trouble that users know by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Profile {
+    /// One request in ten is slow, some are lost, in either direction.
+    FlakyWifi,
+    /// Now and then a proxy answers instead: its own pages, its own errors, its own patience.
+    CorporateProxy,
+    /// Four requests are refused, two are told to come back in a second, then all is well.
+    ServerRestart,
+    /// Nothing gets through.
+    Outage,
+}
+
+impl Profile {
+    /// Its faults. `seed` decides when they happen; `until` ends them.
+    pub(crate) fn faults(self, seed: u64, until: Option<&str>) -> Vec<Fault> {
+        let http = |status, retry_after_s| Do::Before(Before::Http(Http { status, retry_after_s }));
+        let slow = Delay::LogNormal { median_ms: 300, sigma: 0.8 };
+        let chances = |rows: Vec<(f64, Do)>| {
+            let chance = |(probability, what)| When { probability: Some(probability), ..When::default() }.of(what);
+            rows.into_iter().map(chance).collect()
+        };
+        let times = |times, what| When { times: Some(times), ..When::default() }.of(what);
+        let mut faults: Vec<Fault> = match self {
+            Profile::FlakyWifi => chances(vec![
+                (0.02, Do::Before(Before::Refuse)),
+                (0.02, Do::AfterCommit(AfterCommit::Reset)),
+                (0.01, Do::AfterCommit(AfterCommit::Truncate)),
+                (0.10, Do::Before(Before::Delay(slow))),
+            ]),
+            Profile::CorporateProxy => chances(vec![
+                (0.05, Do::Before(Before::HtmlPage)),
+                (0.03, http(502, None)),
+                (0.02, http(504, None)),
+                (0.02, http(407, None)),
+                (0.10, Do::Before(Before::Delay(slow))),
+            ]),
+            Profile::ServerRestart => vec![times(4, Do::Before(Before::Refuse)), times(2, http(503, Some(1)))],
+            Profile::Outage => vec![Fault::always(Do::Before(Before::Refuse))],
+        };
+        for (number, fault) in (0..).zip(&mut faults) {
+            fault.when.until = until.map(str::to_owned);
+            if fault.is_random() {
+                fault.when.seed = Some(seed.wrapping_add(number));
+            }
+        }
+        faults
+    }
+}
+
+impl When {
+    fn of(self, what: Do) -> Fault {
+        Fault { when: self, ..Fault::always(what) }
+    }
+}

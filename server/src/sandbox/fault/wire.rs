@@ -1,0 +1,56 @@
+//! What happens to a finished reply on the wire.
+
+use std::time::Duration;
+
+use chrono::Utc;
+use floatlease::model::format_http_date;
+use hyper::Response;
+
+use super::{AfterCommit, Dribble};
+use crate::http::Step;
+
+/// The reply as the fault lets it through; `None` for a delay, which HTTP can do.
+pub(crate) fn steps(fault: &AfterCommit, reply: &Response<Vec<u8>>) -> Option<Vec<Step>> {
+    let length = reply.body().len();
+    Some(match fault {
+        AfterCommit::Close => vec![Step::Close],
+        AfterCommit::Reset => vec![Step::Reset],
+        AfterCommit::Truncate => {
+            let mut bytes = bytes(reply, length);
+            // Of a reply without a body, half of the head.
+            let cut = if length == 0 { bytes.len() / 2 } else { length.div_ceil(2) };
+            bytes.truncate(bytes.len() - cut);
+            vec![Step::Write(bytes), Step::Close]
+        }
+        AfterCommit::Dribble(Dribble { bytes: at_a_time, every_ms }) => {
+            let pause = Duration::from_millis((*every_ms).into());
+            let pieces = bytes(reply, length);
+            let pieces = pieces.chunks((*at_a_time).max(1) as usize);
+            pieces.flat_map(|piece| [Step::Write(piece.to_vec()), Step::Pause(pause)]).collect()
+        }
+        AfterCommit::WrongLength(by) => {
+            let claimed = length.saturating_add_signed(isize::try_from(*by).unwrap_or_default());
+            let written = Step::Write(bytes(reply, claimed));
+            // Who waits for more gets nothing more; who got too much goes on asking.
+            if claimed > length { vec![written, Step::Hold] } else { vec![written] }
+        }
+        AfterCommit::Delay(_) => return None,
+    })
+}
+
+/// The reply as HTTP has it, claiming this length.
+fn bytes(reply: &Response<Vec<u8>>, claimed_length: usize) -> Vec<u8> {
+    let mut bytes = format!("HTTP/1.1 {}\r\n", reply.status()).into_bytes();
+    for (name, value) in reply.headers() {
+        bytes.extend_from_slice(name.as_str().as_bytes());
+        bytes.extend_from_slice(b": ");
+        bytes.extend_from_slice(value.as_bytes());
+        bytes.extend_from_slice(b"\r\n");
+    }
+    if !reply.headers().contains_key(hyper::header::DATE) {
+        bytes.extend_from_slice(format!("date: {}\r\n", format_http_date(Utc::now())).as_bytes());
+    }
+    bytes.extend_from_slice(format!("content-length: {claimed_length}\r\n\r\n").as_bytes());
+    bytes.extend_from_slice(reply.body());
+    bytes
+}

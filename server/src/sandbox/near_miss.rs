@@ -1,0 +1,101 @@
+//! Why a request's signature was refused: what was expected beside what came, and the likely slip.
+
+use aws_lc_rs::hmac;
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE};
+use chrono::{DateTime, Utc};
+use floatlease::model::format_http_date;
+use floatlease::sign::signing_text;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::http::Received;
+
+/// What was expected of a refused signature, beside what came.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub(crate) struct NearMiss {
+    /// For people.
+    pub(crate) explanation: String,
+    /// The text to be signed, for the `Date` that was sent.
+    pub(crate) signing_text_expected: String,
+    /// The text that was signed, if it is a known slip.
+    pub(crate) signing_text_received: Option<String>,
+    /// The signature of the expected text with the world's shared key.
+    pub(crate) signature_expected: String,
+    /// The signature that came.
+    pub(crate) signature_received: String,
+    /// The `Date` that came.
+    pub(crate) date_received: String,
+    /// What the server held it against.
+    pub(crate) server_date: String,
+}
+
+impl NearMiss {
+    /// Of a request that was refused with `code`; nothing for other refusals.
+    pub(super) fn of(code: &str, request: &Received, shared_key: &str, now: DateTime<Utc>) -> Option<NearMiss> {
+        if !["signature_mismatch", "date_header_diff"].contains(&code) {
+            return None;
+        }
+        let header = |name| request.head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let (date, received) = (header("date"), request.authorization("signature").unwrap_or_default());
+        let expected = signing_text(date.trim());
+        let (explanation, signed) = if code == "date_header_diff" {
+            ("The Date is more than 15 minutes from the server's, or is no HTTP date.".to_owned(), None)
+        } else {
+            slip(shared_key, date, &received)
+        };
+        Some(NearMiss {
+            explanation,
+            signature_expected: STANDARD.encode(mac(shared_key, &expected)),
+            signing_text_expected: expected,
+            signing_text_received: signed,
+            signature_received: received,
+            date_received: date.to_owned(),
+            server_date: format_http_date(now),
+        })
+    }
+}
+
+/// What people write instead of the text, and instead of the encoding.
+fn slip(shared_key: &str, date: &str, received: &str) -> (String, Option<String>) {
+    let date = date.trim();
+    let expected = signing_text(date);
+    let texts = [
+        (expected.clone(), "The text is right"),
+        (expected.to_lowercase(), "The first line is written in lower case; it is licenseSpring"),
+        (expected.replace("date:", "Date:"), "It says Date: instead of date:"),
+        (expected.replace("date: ", "date:"), "The space after date: is missing"),
+        (expected.replace('\n', "\r\n"), "The lines are parted by CR LF instead of LF"),
+        (expected.replace('\n', "\\n"), "The lines are parted by a backslash and an n instead of a line feed"),
+        (format!("{expected}\n"), "There is a line feed too many at the end"),
+        (format!("date: {date}"), "The first line is missing"),
+        (date.to_owned(), "The date alone is signed"),
+    ];
+    let keys = [(shared_key.to_owned(), ""), (format!("{shared_key}\n"), ", and the shared key ends in a line feed")];
+    let encodings: [(fn(&[u8]) -> String, &str); 4] = [
+        (|mac| STANDARD.encode(mac), ""),
+        (|mac| STANDARD_NO_PAD.encode(mac), ", and the Base64 lacks its padding"),
+        (|mac| URL_SAFE.encode(mac), ", and the Base64 is that of URLs"),
+        (hexadecimal, ", and the signature is hexadecimal instead of Base64"),
+    ];
+    for (text, said) in &texts {
+        for (key, of_key) in &keys {
+            for (encode, of_encoding) in &encodings {
+                if encode(&mac(key, text)).eq_ignore_ascii_case(received) {
+                    return (format!("{said}{of_key}{of_encoding}."), Some(text.clone()));
+                }
+            }
+        }
+    }
+    let unknown =
+        "It is no known slip: check that the shared key is this world's, and that the Date signed is the Date sent.";
+    (unknown.to_owned(), None)
+}
+
+fn mac(key: &str, text: &str) -> Vec<u8> {
+    hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key.as_bytes()), text.as_bytes()).as_ref().to_vec()
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

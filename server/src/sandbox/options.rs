@@ -1,0 +1,122 @@
+//! What a world is made from: a catalogue, a time, faults.
+
+use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use toml::Table;
+
+use super::fault::Fault;
+use super::mistake::Mistake;
+use super::moment::instant;
+use super::presets::Presets;
+use crate::catalogue::{self, Catalogue};
+
+/// The catalogue of a world that was given none: what `demo` serves.
+pub const SAMPLE: &str = include_str!("../../../examples/catalogue.toml");
+
+/// How a world begins. Everything may be left out.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct WorldOptions {
+    /// What is licensed to whom: an object with the members of `examples/catalogue.toml`, or the text of such a file.
+    /// Times in it may be relative to the world's: `now+30days`. Default: the sample that `demo` serves.
+    pub(super) catalogue: Option<CatalogueSource>,
+    /// Adds an easy way to provoke each documented refusal; the reply lists them.
+    pub(super) presets: bool,
+    /// The world's time at its beginning: a date, or `now-1h`. Default: the real time.
+    pub(super) now: Option<String>,
+    /// How the world's time passes: 1, the default, is real time, 60 lets a minute pass in a second, 0 stands still.
+    pub(super) rate: Option<f64>,
+    /// What the `Date` of requests is held against.
+    pub(super) date_check: DateCheck,
+    /// Faults from the beginning.
+    pub(super) faults: Vec<Fault>,
+    /// The world ends when nobody has used it for so long. Default: 600.
+    pub(super) idle_s: Option<u32>,
+}
+
+/// What the `Date` of requests is held against.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum DateCheck {
+    /// The machine's clock, so that clients stay authorised whatever the world's time is.
+    #[default]
+    Real,
+    /// The world's clock, to see what a client does whose clock is wrong.
+    World,
+}
+
+/// A catalogue as JSON, or as the text of a file.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(crate) enum CatalogueSource {
+    /// TOML, or JSON in a string.
+    Text(String),
+    /// JSON.
+    Object(Map<String, Value>),
+}
+
+/// Faster than this, a second lasts longer than any test.
+const FASTEST: f64 = 1_000_000.0;
+
+/// A rate that a clock can run at.
+pub(super) fn check_rate(rate: f64) -> Result<f64, Mistake> {
+    let mistake = || Mistake::invalid(format!("`rate` must be from 0, which stands still, to {FASTEST}"));
+    Some(rate).filter(|rate| (0.0..=FASTEST).contains(rate)).ok_or_else(mistake)
+}
+
+impl WorldOptions {
+    /// When the world begins.
+    pub(super) fn start(&self) -> Result<DateTime<Utc>, Mistake> {
+        let real = Utc::now();
+        self.now.as_deref().map_or(Ok(real), |text| instant(text, real))
+    }
+
+    /// What the world licenses.
+    pub(super) fn catalogue(&self, now: DateTime<Utc>, presets: Option<&Presets>) -> Result<Catalogue, Mistake> {
+        let wrong = |mistakes: catalogue::Mistakes| Mistake::invalid(format!("`catalogue`: {mistakes}"));
+        let mut table = match &self.catalogue {
+            None => catalogue::table(SAMPLE).map_err(wrong)?,
+            Some(CatalogueSource::Text(text)) if text.trim_start().starts_with('{') => {
+                let object = serde_json::from_str(text);
+                from_json(object.map_err(|error| Mistake::invalid(format!("`catalogue` is not JSON: {error}")))?)?
+            }
+            Some(CatalogueSource::Text(text)) => catalogue::table(text).map_err(wrong)?,
+            Some(CatalogueSource::Object(object)) => from_json(object.clone())?,
+        };
+        if let Some(presets) = presets {
+            presets.add_to(&mut table).map_err(wrong)?;
+        }
+        resolve(&mut table, now)?;
+        catalogue::read(table).map_err(wrong)
+    }
+}
+
+fn from_json(object: Map<String, Value>) -> Result<Table, Mistake> {
+    Table::try_from(object).map_err(|error| Mistake::invalid(format!("`catalogue`: {error}; leave out what is null")))
+}
+
+/// The members of a catalogue that are times.
+const TIMES: [&str; 4] = ["start_date", "validity_period", "maintenance_period", "expiry_date"];
+
+/// Makes relative times absolute.
+fn resolve(table: &mut Table, now: DateTime<Utc>) -> Result<(), Mistake> {
+    for (key, value) in table.iter_mut() {
+        match value {
+            toml::Value::String(text) if TIMES.contains(&key.as_str()) && text.trim_start().starts_with("now") => {
+                let time =
+                    instant(text, now).map_err(|mistake| Mistake::invalid(format!("`{key}`: {}", mistake.message)))?;
+                *text = floatlease::model::format_time(time);
+            }
+            toml::Value::Table(table) => resolve(table, now)?,
+            toml::Value::Array(values) => {
+                for table in values.iter_mut().filter_map(toml::Value::as_table_mut) {
+                    resolve(table, now)?;
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,389 @@
+//! A world: keys, data, clock, faults and journal of its own, behind the port of all.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use floatlease::model::{format_http_date, parse_http_date};
+use floatlease::status::Status;
+use hyper::header::{self, HeaderValue};
+use hyper::{Response, StatusCode};
+use serde_json::{Value, json};
+
+use super::access::Access;
+use super::asked::Asked;
+use super::fault::{self, AfterCommit, Before, Do, FaultList, Picked};
+use super::journal::{Journal, Journaled, RequestNote};
+use super::keys::signing_key;
+use super::mistake::Mistake;
+use super::near_miss::NearMiss;
+use super::options::{DateCheck, WorldOptions, check_rate};
+use super::presets::Presets;
+use crate::catalogue::{ApiKey, Catalogue};
+use crate::clock::{Clock, ControlledClock, whole_millis};
+use crate::domain::{Due, DueKind, Holding};
+use crate::http::{Line, Parts, Received, Running, Service, Step, response};
+use crate::keys::random_text;
+use crate::store::SqliteStore;
+use crate::writer::Moment;
+
+/// A world that nobody uses ends after so long.
+const IDLE: Duration = Duration::from_secs(600);
+
+/// A world.
+pub(crate) struct World {
+    pub(crate) id: String,
+    pub(crate) access: Access,
+    pub(crate) journal: Arc<Journal>,
+    pub(crate) presets: Option<Presets>,
+    /// API keys that lead here.
+    pub(crate) api_keys: Vec<String>,
+    service: Service,
+    clock: Arc<ControlledClock>,
+    faults: Mutex<FaultList>,
+    date_check: Mutex<DateCheck>,
+    /// The last reply that was signed, for replays.
+    previous: Mutex<Option<Response<Vec<u8>>>>,
+    used: Mutex<Instant>,
+    idle: Duration,
+}
+
+/// Where to move a clock.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Target {
+    By(TimeDelta),
+    To(DateTime<Utc>),
+    ToNext,
+}
+
+/// What comes of a request.
+enum Ending {
+    Reply(Response<Vec<u8>>),
+    Taken(Vec<Step>),
+}
+
+impl World {
+    /// Starts one. `facts` are what a client needs besides the keys: `base_url` first.
+    pub(crate) fn start(
+        id: String,
+        options: &WorldOptions,
+        base_url: &str,
+        control_url: Option<String>,
+        more_keys: Vec<ApiKey>,
+    ) -> Result<(World, Running), Mistake> {
+        let internal = |error: std::io::Error| Mistake::internal(error.to_string());
+        let rate = check_rate(options.rate.unwrap_or(1.0))?;
+        let start = options.start()?;
+        let presets = options.presets.then(|| Presets::new(&id));
+        let mut catalogue = options.catalogue(start, presets.as_ref())?;
+        let (api_key, shared_key) = (random_text(24).map_err(internal)?, random_text(40).map_err(internal)?);
+        let of_presets = presets.iter().flat_map(|presets| presets.api_keys.iter().cloned());
+        for key in of_presets.chain(more_keys) {
+            catalogue.add_api_key(key);
+        }
+        catalogue.add_api_key(ApiKey {
+            key: api_key.clone(),
+            shared_key: shared_key.clone(),
+            read_only: false,
+            revoked: false,
+            products: None,
+        });
+        let api_keys = catalogue.api_keys().map(|key| key.key.clone()).collect();
+        let journal = Journal::new(&catalogue);
+        let clock = Arc::new(ControlledClock::new(whole_millis(start), rate));
+        let store = SqliteStore::in_memory().map_err(|error| Mistake::internal(error.to_string()))?;
+        let parts = Parts {
+            catalogue,
+            store: Box::new(Journaled { store, journal: Arc::clone(&journal) }),
+            clock: Arc::<ControlledClock>::clone(&clock),
+            key: signing_key().map_err(internal)?,
+            unsigned: false,
+            base_url: base_url.to_owned(),
+        };
+        let (service, running) = Service::start(parts).map_err(|error| Mistake::internal(error.to_string()))?;
+        let mut facts = vec![
+            ("base_url", base_url.to_owned()),
+            ("api_key", api_key),
+            ("shared_key", shared_key),
+            ("public_key", service.public_key().to_owned()),
+        ];
+        facts.extend(control_url.map(|url| ("control_url", url)));
+        let world = World {
+            id,
+            access: Access::new(facts, &service.catalogue),
+            journal,
+            presets,
+            api_keys,
+            service,
+            clock,
+            faults: Mutex::default(),
+            date_check: Mutex::new(options.date_check),
+            previous: Mutex::default(),
+            used: Mutex::new(Instant::now()),
+            idle: options.idle_s.map_or(IDLE, |seconds| Duration::from_secs(seconds.into())),
+        };
+        let of_presets = world.presets.iter().flat_map(Presets::faults);
+        for fault in of_presets.chain(options.faults.iter().cloned()) {
+            world.faults().add(fault, start)?;
+        }
+        Ok((world, running))
+    }
+
+    pub(crate) fn catalogue(&self) -> &Catalogue {
+        &self.service.catalogue
+    }
+
+    /// The world's time.
+    pub(crate) fn now(&self) -> DateTime<Utc> {
+        whole_millis(self.clock.now())
+    }
+
+    pub(crate) fn clock(&self) -> &ControlledClock {
+        &self.clock
+    }
+
+    pub(crate) fn date_check(&self) -> MutexGuard<'_, DateCheck> {
+        lock(&self.date_check)
+    }
+
+    pub(crate) fn faults(&self) -> MutexGuard<'_, FaultList> {
+        lock(&self.faults)
+    }
+
+    /// Notes that somebody uses it.
+    pub(crate) fn touch(&self) {
+        *lock(&self.used) = Instant::now();
+    }
+
+    /// Whether nobody has used it for too long.
+    pub(crate) fn is_idle(&self) -> bool {
+        lock(&self.used).elapsed() > self.idle
+    }
+
+    /// Answers a request, or does to its line what a fault says.
+    pub(crate) async fn reply(&self, request: Received, line: Line) -> Response<Vec<u8>> {
+        self.touch();
+        let started = Instant::now();
+        let asked = Asked::of(&request);
+        let picked = self.faults().pick(&asked, self.now());
+        let (ending, outcome) = match &picked {
+            None => {
+                let reply = self.genuine(&request).await;
+                let refusal = self.refusal(&reply, &request);
+                (Ending::Reply(reply), refusal)
+            }
+            Some(picked) => self.faulted(picked, &request, &asked).await,
+        };
+        let note = RequestNote {
+            method: request.head.method.to_string(),
+            path: request.path().to_owned(),
+            operation: asked.operation,
+            license_key: asked.text("license_key").map(str::to_owned),
+            username: asked.text("username").map(str::to_owned),
+            hardware_id: asked.text("hardware_id").map(str::to_owned),
+            feature: asked.text("feature").map(str::to_owned),
+            fault_id: picked.as_ref().map(|picked| picked.id),
+            fault: picked.as_ref().map(|picked| picked.what.name()),
+            elapsed_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            status: if let Ending::Reply(reply) = &ending { Some(reply.status().as_u16()) } else { None },
+            ..outcome
+        };
+        self.journal.add_request(self.now(), note);
+        match ending {
+            Ending::Reply(reply) => reply,
+            Ending::Taken(steps) => match line.take_over(steps).await {},
+        }
+    }
+
+    /// As a server without faults answers.
+    async fn genuine(&self, request: &Received) -> Response<Vec<u8>> {
+        let of_world = *self.date_check() == DateCheck::World;
+        let now = if of_world { self.now() } else { Utc::now() };
+        let mut reply = self.service.reply(request, now).await;
+        if of_world && let Ok(date) = HeaderValue::try_from(format_http_date(now)) {
+            reply.headers_mut().insert(header::DATE, date);
+        }
+        if reply.headers().contains_key("LicenseSignature") {
+            *lock(&self.previous) = Some(reply.clone());
+        }
+        reply
+    }
+
+    async fn faulted(&self, picked: &Picked, request: &Received, asked: &Asked) -> (Ending, RequestNote) {
+        let delayed = matches!(picked.what, Do::Before(Before::Delay(_)));
+        if delayed {
+            tokio::time::sleep(picked.delay).await;
+        }
+        if let Do::Before(fault) = &picked.what
+            && !delayed
+        {
+            let ending = before(fault).map_or_else(Ending::Taken, |reply| Ending::Reply(marked(reply, picked, true)));
+            return (ending, RequestNote::default());
+        }
+        let previous = lock(&self.previous).clone();
+        let reply = self.genuine(request).await;
+        let refusal = self.refusal(&reply, request);
+        let ending = match &picked.what {
+            Do::AfterCommit(AfterCommit::Delay(_)) => {
+                tokio::time::sleep(picked.delay).await;
+                Ending::Reply(marked(reply, picked, true))
+            }
+            Do::AfterCommit(fault) => {
+                let reply = marked(reply, picked, true);
+                fault::steps(fault, &reply).map_or(Ending::Reply(reply), Ending::Taken)
+            }
+            Do::Reply(fault) => {
+                let altered = fault::alter(fault, &reply, asked, previous, |body| self.service.sign(body));
+                let applied = altered.is_some();
+                Ending::Reply(marked(altered.unwrap_or(reply), picked, applied))
+            }
+            Do::Before(_) => Ending::Reply(marked(reply, picked, true)),
+        };
+        (ending, refusal)
+    }
+
+    /// What the journal says of a refusal.
+    fn refusal(&self, reply: &Response<Vec<u8>>, request: &Received) -> RequestNote {
+        if reply.status().is_success() {
+            return RequestNote::default();
+        }
+        let body: Value = serde_json::from_slice(reply.body()).unwrap_or_default();
+        let code = body.get("code").and_then(Value::as_str).map(str::to_owned);
+        let date = reply.headers().get(header::DATE).and_then(|date| parse_http_date(date.to_str().ok()?));
+        let key = request.authorization("apikey").and_then(|key| self.catalogue().api_key(&key).cloned());
+        let shared_key = key.map(|key| key.shared_key).unwrap_or_default();
+        let near_miss = code.as_deref();
+        let near_miss =
+            near_miss.and_then(|code| NearMiss::of(code, request, &shared_key, date.unwrap_or_else(Utc::now)));
+        RequestNote { code, near_miss, ..RequestNote::default() }
+    }
+
+    /// Moves the clock forward. Everything due on the way happens at its time, and has happened when this returns.
+    pub(crate) async fn advance(&self, target: Target) -> Result<Vec<Due>, Mistake> {
+        let clock = Arc::clone(&self.clock);
+        let due = self.work(move |moment| pass(moment, &clock, target)).await??;
+        for due in due.iter().filter(|due| !matches!(due.kind, DueKind::SlotExpires | DueKind::BorrowEnds)) {
+            self.journal.add_event(due.at, self.journal.note_of(due));
+        }
+        Ok(due)
+    }
+
+    /// Sets the clock as an administrator does whose machine's clock was wrong: no time has passed for anybody.
+    pub(crate) async fn jump(&self, by: TimeDelta) -> Result<(), Mistake> {
+        let clock = Arc::clone(&self.clock);
+        self.work(move |moment| {
+            clock.advance(by);
+            moment.leap_to(whole_millis(clock.now()));
+        })
+        .await
+    }
+
+    /// What comes next if nobody does anything.
+    pub(crate) async fn next_due(&self) -> Result<Vec<Due>, Mistake> {
+        self.work(|moment| moment.state.next_due(*moment.now)).await
+    }
+
+    /// Who holds what, and what is wrong.
+    pub(crate) async fn audit(&self) -> Result<(Vec<Holding>, Vec<String>), Mistake> {
+        self.work(|moment| (moment.state.holdings(*moment.now), moment.state.violations(*moment.now))).await
+    }
+
+    async fn work<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Moment<'_>) -> T + Send + 'static,
+    ) -> Result<T, Mistake> {
+        let broken = || Mistake::internal("this world's data could not be kept, so it has stopped; make another one");
+        self.service.writer.work(work).await.ok_or_else(broken)
+    }
+}
+
+/// Lets time pass up to the target, from one instant at which something is due to the next.
+fn pass(moment: &mut Moment<'_>, clock: &ControlledClock, target: Target) -> Result<Vec<Due>, Mistake> {
+    let Moment { state, now, changes } = moment;
+    state.settle(**now, changes);
+    let target = match target {
+        Target::By(by) => now.checked_add_signed(by),
+        Target::To(to) => Some(whole_millis(to)),
+        Target::ToNext => match state.next_due(**now).first() {
+            Some(due) => Some(due.at),
+            None => {
+                return Err(Mistake::conflict("nothing is due, however long you wait; advance `by` or `to` instead"));
+            }
+        },
+    };
+    let target = target.ok_or_else(|| Mistake::invalid("the clock can't go that far"))?;
+    if target < **now {
+        return Err(Mistake::conflict("a clock advances forward only; use /clock/jump to set it back"));
+    }
+    let mut all = Vec::new();
+    loop {
+        let next = state.next_due(**now);
+        let Some(at) = next.first().map(|due| due.at).filter(|at| *at <= target) else { break };
+        **now = at;
+        state.settle(at, changes);
+        all.extend(next);
+    }
+    **now = target;
+    clock.set(target);
+    Ok(all)
+}
+
+/// What stands in the way of the operation.
+fn before(fault: &Before) -> Result<Response<Vec<u8>>, Vec<Step>> {
+    Ok(match fault {
+        Before::Code(code) | Before::UndocumentedCode(code) => {
+            let row = Status::of_server_code(code).row();
+            let status = match code.as_str() {
+                "not_found" => 404,
+                "order_id_exists" => 409,
+                "internal_error" => 500,
+                _ => 400,
+            };
+            let body = json!({ "status": status, "code": code, "message": row.message });
+            of_status(status, response(body.to_string().into_bytes(), "application/json"))
+        }
+        Before::Http(http) => {
+            let page = format!("<html><body><h1>{}</h1></body></html>\n", http.status);
+            let mut reply = of_status(http.status, response(page.into_bytes(), "text/html"));
+            if let Some(seconds) = http.retry_after_s {
+                reply.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+            }
+            if http.status == 407 {
+                let basic = HeaderValue::from_static("Basic realm=\"proxy\"");
+                reply.headers_mut().insert(header::PROXY_AUTHENTICATE, basic);
+            }
+            reply
+        }
+        Before::HtmlPage => {
+            response(b"<html><body>Please log in to the hotel's network.</body></html>\n".to_vec(), "text/html")
+        }
+        Before::Redirect(url) => {
+            let mut reply = of_status(302, Response::new(Vec::new()));
+            reply.headers_mut().extend(HeaderValue::try_from(url).ok().map(|url| (header::LOCATION, url)));
+            reply
+        }
+        Before::Hang => return Err(vec![Step::Hold]),
+        Before::Refuse => return Err(vec![Step::Reset]),
+        // Is waited for, and then the operation goes on.
+        Before::Delay(_) => Response::new(Vec::new()),
+    })
+}
+
+fn of_status(status: u16, mut reply: Response<Vec<u8>>) -> Response<Vec<u8>> {
+    *reply.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    reply
+}
+
+/// Says in the reply that a fault was at work, or would have been if it could.
+fn marked(mut reply: Response<Vec<u8>>, picked: &Picked, applied: bool) -> Response<Vec<u8>> {
+    let applied = if applied { "" } else { " not-applicable" };
+    let text = format!("{} {}{applied}", picked.id, picked.what.name());
+    reply.headers_mut().extend(HeaderValue::try_from(text).ok().map(|text| (HEADER.clone(), text)));
+    reply
+}
+
+static HEADER: header::HeaderName = header::HeaderName::from_static("x-sandbox-fault");
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,151 @@
+//! All worlds of a server, and which of them a request is for.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use hyper::Response;
+
+use super::mistake::Mistake;
+use super::options::WorldOptions;
+use super::world::World;
+use crate::catalogue::ApiKey;
+use crate::http::{Handler, Line, Received};
+use crate::keys::random_text;
+use crate::writer::WriterThread;
+
+/// So often it is looked for worlds that nobody uses.
+const SWEEP_EVERY: Duration = Duration::from_millis(250);
+/// More at once are no test but a leak.
+const MOST_WORLDS: usize = 1000;
+
+/// The worlds of a server.
+pub(crate) struct Worlds {
+    base_url: String,
+    /// Where the control interface is, if it has a port.
+    control_url: Option<String>,
+    /// The one that is there from the beginning and does not end.
+    main: Arc<World>,
+    others: RwLock<Others>,
+    threads: Mutex<Vec<WriterThread>>,
+}
+
+#[derive(Default)]
+struct Others {
+    by_id: BTreeMap<String, Arc<World>>,
+    by_api_key: HashMap<String, Arc<World>>,
+}
+
+impl Worlds {
+    /// Starts with one world, which has these API keys besides its own.
+    pub(crate) fn start(
+        options: &WorldOptions,
+        base_url: String,
+        control_url: Option<String>,
+        api_keys: Vec<ApiKey>,
+    ) -> Result<Worlds, Mistake> {
+        let (main, running) = World::start("main".to_owned(), options, &base_url, control_url.clone(), api_keys)?;
+        let threads = Mutex::new(vec![running.thread]);
+        Ok(Worlds { base_url, control_url, main: Arc::new(main), others: RwLock::default(), threads })
+    }
+
+    pub(crate) fn main(&self) -> &Arc<World> {
+        &self.main
+    }
+
+    /// Makes another world.
+    pub(crate) fn create(&self, options: &WorldOptions) -> Result<Arc<World>, Mistake> {
+        if self.all().len() >= MOST_WORLDS {
+            return Err(Mistake::conflict(format!("there are {MOST_WORLDS} worlds already: end some by DELETE")));
+        }
+        let id = random_text(12).map_err(|error| Mistake::internal(error.to_string()))?.replace(['-', '_'], "x");
+        let control_url = self.control_url.as_ref().map(|url| format!("{url}/worlds/{id}"));
+        let (world, running) = World::start(id.clone(), options, &self.base_url, control_url, Vec::new())?;
+        let world = Arc::new(world);
+        self.with(|others| {
+            let taken = |key: &&String| others.by_api_key.contains_key(*key) || self.main.api_keys.contains(key);
+            if let Some(key) = world.api_keys.iter().find(taken) {
+                let message =
+                    format!("another world has the API key {key:?}: leave it out, every world gets one of its own");
+                return Err(Mistake::conflict(message));
+            }
+            others.by_api_key.extend(world.api_keys.iter().map(|key| (key.clone(), Arc::clone(&world))));
+            others.by_id.insert(id, Arc::clone(&world));
+            Ok(())
+        })?;
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        threads.retain(|thread| !thread.is_finished());
+        threads.push(running.thread);
+        Ok(world)
+    }
+
+    /// The world of this id, the one from the beginning too.
+    pub(crate) fn get(&self, id: &str) -> Result<Arc<World>, Mistake> {
+        if id == self.main.id {
+            return Ok(Arc::clone(&self.main));
+        }
+        let others = self.others.read().unwrap_or_else(PoisonError::into_inner);
+        let over = || Mistake::not_found(format!("there is no world {id:?}; it may have ended because nobody used it"));
+        others.by_id.get(id).cloned().ok_or_else(over)
+    }
+
+    /// Ends a world. Its requests in flight are answered.
+    pub(crate) fn end(&self, id: &str) -> Result<(), Mistake> {
+        if id == self.main.id {
+            return Err(Mistake::conflict("this world ends with the server"));
+        }
+        self.get(id)?;
+        self.with(|others| others.remove(id));
+        Ok(())
+    }
+
+    pub(crate) fn all(&self) -> Vec<Arc<World>> {
+        let others = self.others.read().unwrap_or_else(PoisonError::into_inner);
+        std::iter::once(&self.main).chain(others.by_id.values()).cloned().collect()
+    }
+
+    /// Ends worlds that nobody uses, for ever.
+    pub(crate) async fn sweep(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(SWEEP_EVERY).await;
+            for world in self.all().into_iter().filter(|world| world.id != self.main.id && world.is_idle()) {
+                self.with(|others| others.remove(&world.id));
+            }
+        }
+    }
+
+    /// Waits for the threads of all worlds; every other reference to this must be gone.
+    pub(crate) fn finish(self) {
+        let Worlds { main, others, threads, .. } = self;
+        drop((main, others));
+        for thread in threads.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            // What a sandbox could not keep is no loss.
+            let _ = thread.join();
+        }
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut Others) -> T) -> T {
+        work(&mut self.others.write().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// By API key, whatever else is wrong with the request.
+    fn of(&self, request: &Received) -> Arc<World> {
+        let key = request.authorization("apikey");
+        let others = self.others.read().unwrap_or_else(PoisonError::into_inner);
+        let world = key.and_then(|key| others.by_api_key.get(&key));
+        Arc::clone(world.unwrap_or(&self.main))
+    }
+}
+
+impl Others {
+    fn remove(&mut self, id: &str) {
+        self.by_id.remove(id);
+        self.by_api_key.retain(|_, world| world.id != id);
+    }
+}
+
+impl Handler for Worlds {
+    async fn handle(&self, request: Received, line: Line) -> Response<Vec<u8>> {
+        self.of(&request).reply(request, line).await
+    }
+}

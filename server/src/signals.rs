@@ -1,0 +1,76 @@
+//! Signals: which end the server, and which are for the command that runs beside it.
+
+#[cfg(unix)]
+mod system {
+    use std::io::{self, IsTerminal};
+
+    use nix::sys::signal::{Signal, kill};
+    use nix::unistd::Pid;
+    use tokio::signal::unix::{self, SignalKind, signal};
+
+    /// What a supervisor sends to a program that it believes to be the command.
+    const PASSED_ON: [Signal; 6] =
+        [Signal::SIGTERM, Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGINT, Signal::SIGQUIT];
+    /// A terminal sends these to the command as well.
+    const FROM_THE_KEYBOARD: [Signal; 2] = [Signal::SIGINT, Signal::SIGQUIT];
+
+    /// Over after SIGTERM.
+    pub(crate) async fn sigterm() {
+        match signal(SignalKind::terminate()) {
+            Ok(mut signals) => drop(signals.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// Catches signals for a command that is about to be started.
+    pub(crate) struct PassedOn(Vec<(Signal, unix::Signal)>);
+
+    impl PassedOn {
+        pub(crate) fn new() -> io::Result<PassedOn> {
+            let catch = |caught: Signal| Ok((caught, signal(SignalKind::from_raw(caught as i32))?));
+            PASSED_ON.into_iter().map(catch).collect::<io::Result<_>>().map(PassedOn)
+        }
+
+        /// Sends what comes on to the command, which decides what it means.
+        pub(crate) fn to(self, id: Option<u32>) {
+            let command = id.and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
+            let keyboard = io::stdin().is_terminal();
+            for (caught, mut signals) in self.0 {
+                let has_it_already = keyboard && FROM_THE_KEYBOARD.contains(&caught);
+                tokio::spawn(async move {
+                    while signals.recv().await.is_some() {
+                        if let Some(command) = command.filter(|_| !has_it_already) {
+                            // It may have ended just now.
+                            let _ = kill(command, caught);
+                        }
+                    }
+                });
+            }
+        }
+    }
+}
+
+#[cfg(not(unix))]
+mod system {
+    use std::io;
+
+    /// There is none.
+    pub(crate) async fn sigterm() {
+        std::future::pending().await
+    }
+
+    /// Ctrl-C reaches the command by itself, which decides what that means; it needs the server until then.
+    pub(crate) struct PassedOn;
+
+    impl PassedOn {
+        pub(crate) fn new() -> io::Result<PassedOn> {
+            Ok(PassedOn)
+        }
+
+        pub(crate) fn to(self, _: Option<u32>) {
+            tokio::spawn(async { while tokio::signal::ctrl_c().await.is_ok() {} });
+        }
+    }
+}
+
+pub(crate) use system::{PassedOn, sigterm};
