@@ -86,7 +86,9 @@ fn yes(request: &Request, reply: &http::Reply, key: Option<&PublicKey>) -> Resul
         Expected::Signed(_) | Expected::License if bare.is_empty() => Err(doubt(Status::ReplyEmpty)),
         Expected::Signed(members) => {
             let answer = proven(reply, text, key, || false)?;
-            let complete = members.iter().all(|member| answer.get(*member).is_some_and(|value| !value.is_null()));
+            // Each is an id, a date or an amount.
+            let plain = |value: &Value| value.is_string() || value.is_number();
+            let complete = members.iter().all(|member| answer.get(*member).is_some_and(plain));
             if complete && request.is_echoed_by(&answer) {
                 Ok(text.to_owned())
             } else {

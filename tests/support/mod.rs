@@ -5,6 +5,7 @@
 
 pub mod abi;
 pub mod proxy;
+pub mod sandbox;
 pub mod stub;
 pub mod tls;
 

@@ -37,8 +37,16 @@ pub(crate) trait Handler: Send + Sync + 'static {
 #[derive(Debug)]
 pub(crate) struct Port {
     address: SocketAddr,
-    stop: watch::Sender<bool>,
+    stop: watch::Sender<Stop>,
     serving: JoinHandle<()>,
+}
+
+/// Whether and how a port is to be closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Stop {
+    No,
+    WhenAnswered,
+    AtOnce,
 }
 
 /// Takes an address; connections wait from here on, and are served by [`Port::open`].
@@ -58,7 +66,7 @@ impl Port {
         let address = listener.local_addr()?;
         let _inside = runtime.enter();
         let listener = TcpListener::from_std(listener)?;
-        let (stop, stopping) = watch::channel(false);
+        let (stop, stopping) = watch::channel(Stop::No);
         let serving = runtime.spawn(serve(listener, handler, stopping));
         Ok(Port { address, stop, serving })
     }
@@ -70,16 +78,15 @@ impl Port {
 
     /// Lets nobody in any more. What is in flight may be answered within this time, then it is cut off.
     pub(crate) async fn close(mut self, within: Duration) {
-        let _ = self.stop.send(true);
+        let _ = self.stop.send(Stop::WhenAnswered);
         if tokio::time::timeout(within, &mut self.serving).await.is_err() {
-            self.serving.abort();
-            // Over when every connection is dropped.
+            let _ = self.stop.send(Stop::AtOnce);
             let _ = self.serving.await;
         }
     }
 }
 
-async fn serve(listener: TcpListener, handler: Arc<impl Handler>, stopping: watch::Receiver<bool>) {
+async fn serve(listener: TcpListener, handler: Arc<impl Handler>, stopping: watch::Receiver<Stop>) {
     let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     let mut connections = JoinSet::new();
     loop {
@@ -95,7 +102,7 @@ async fn serve(listener: TcpListener, handler: Arc<impl Handler>, stopping: watc
                     continue;
                 }
             },
-            () = stopped(stopping.clone()) => break,
+            () = stopped(stopping.clone(), Stop::WhenAnswered) => break,
         };
         // A reply of several segments must not wait for the acknowledgement of the first.
         let _ = stream.set_nodelay(true);
@@ -107,17 +114,21 @@ async fn serve(listener: TcpListener, handler: Arc<impl Handler>, stopping: watc
         while connections.try_join_next().is_some() {}
     }
     drop(listener);
-    while connections.join_next().await.is_some() {}
+    tokio::select! {
+        () = async { while connections.join_next().await.is_some() {} } => return,
+        () = stopped(stopping, Stop::AtOnce) => {}
+    }
+    connections.shutdown().await;
 }
 
-/// Over when the port is to be closed.
-async fn stopped(mut stopping: watch::Receiver<bool>) {
+/// Over when the port is to be closed that soon.
+async fn stopped(mut stopping: watch::Receiver<Stop>, how: Stop) {
     // An error means that the port is gone, which is as good as a word from it.
-    let _ = stopping.wait_for(|stop| *stop).await;
+    let _ = stopping.wait_for(|stop| *stop >= how).await;
 }
 
 /// Speaks HTTP, except while a handler has the line.
-async fn connection(mut stream: TcpStream, handler: Arc<impl Handler>, stopping: watch::Receiver<bool>) {
+async fn connection(mut stream: TcpStream, handler: Arc<impl Handler>, stopping: watch::Receiver<Stop>) {
     let mut protocol = http1::Builder::new();
     // Also ends a kept connection on which nothing more comes.
     protocol.timer(TokioTimer::new()).header_read_timeout(IDLE_AT_MOST);
@@ -138,7 +149,7 @@ async fn connection(mut stream: TcpStream, handler: Arc<impl Handler>, stopping:
             Some(steps) = orders.recv() => Some(steps),
             // An error is the client's: it has gone, or sent what is not HTTP.
             _ = &mut http => return,
-            () = stopped(stopping.clone()) => None,
+            () = stopped(stopping.clone(), Stop::WhenAnswered) => None,
         };
         let Some(steps) = ordered else {
             std::pin::Pin::new(&mut http).graceful_shutdown();
@@ -148,7 +159,7 @@ async fn connection(mut stream: TcpStream, handler: Arc<impl Handler>, stopping:
         let line = http.into_parts().io.into_inner();
         let left = tokio::select! {
             left = perform(steps, line) => left,
-            () = stopped(stopping.clone()) => return,
+            () = stopped(stopping.clone(), Stop::WhenAnswered) => return,
         };
         let Some(left) = left else { return };
         stream = left;

@@ -59,6 +59,7 @@ pub(crate) enum Target {
 /// What comes of a request.
 enum Ending {
     Reply(Response<Vec<u8>>),
+    Late(Duration, Response<Vec<u8>>),
     Taken(Vec<Step>),
 }
 
@@ -160,8 +161,22 @@ impl World {
         lock(&self.used).elapsed() > self.idle
     }
 
-    /// Answers a request, or does to its line what a fault says.
-    pub(crate) async fn reply(&self, request: Received, line: Line) -> Response<Vec<u8>> {
+    /// Answers a request, or does to its line what a fault says. What is begun is ended even if the client has gone
+    /// meanwhile: a server that is slow takes the slot all the same.
+    pub(crate) async fn reply(self: Arc<Self>, request: Received, line: Line) -> Response<Vec<u8>> {
+        match tokio::spawn(async move { self.answer(request).await }).await {
+            Ok(Ending::Reply(reply)) => reply,
+            Ok(Ending::Late(delay, reply)) => {
+                tokio::time::sleep(delay).await;
+                reply
+            }
+            Ok(Ending::Taken(steps)) => match line.take_over(steps).await {},
+            // A defect, or the end of the server.
+            Err(_) => match line.take_over(vec![Step::Close]).await {},
+        }
+    }
+
+    async fn answer(&self, request: Received) -> Ending {
         self.touch();
         let started = Instant::now();
         let asked = Asked::of(&request);
@@ -185,14 +200,14 @@ impl World {
             fault_id: picked.as_ref().map(|picked| picked.id),
             fault: picked.as_ref().map(|picked| picked.what.name()),
             elapsed_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
-            status: if let Ending::Reply(reply) = &ending { Some(reply.status().as_u16()) } else { None },
+            status: match &ending {
+                Ending::Reply(reply) | Ending::Late(_, reply) => Some(reply.status().as_u16()),
+                Ending::Taken(_) => None,
+            },
             ..outcome
         };
         self.journal.add_request(self.now(), note);
-        match ending {
-            Ending::Reply(reply) => reply,
-            Ending::Taken(steps) => match line.take_over(steps).await {},
-        }
+        ending
     }
 
     /// As a server without faults answers.
@@ -224,10 +239,7 @@ impl World {
         let reply = self.genuine(request).await;
         let refusal = self.refusal(&reply, request);
         let ending = match &picked.what {
-            Do::AfterCommit(AfterCommit::Delay(_)) => {
-                tokio::time::sleep(picked.delay).await;
-                Ending::Reply(marked(reply, picked, true))
-            }
+            Do::AfterCommit(AfterCommit::Delay(_)) => Ending::Late(picked.delay, marked(reply, picked, true)),
             Do::AfterCommit(fault) => {
                 let reply = marked(reply, picked, true);
                 fault::steps(fault, &reply).map_or(Ending::Reply(reply), Ending::Taken)
