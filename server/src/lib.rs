@@ -9,6 +9,7 @@ pub mod demo;
 pub mod domain;
 mod http;
 pub mod keys;
+pub mod openapi;
 mod server;
 pub mod store;
 mod writer;

@@ -5,9 +5,9 @@
 mod authorise;
 mod connections;
 mod error;
-mod parameters;
+pub(crate) mod parameters;
 mod sign;
-mod well_known;
+pub(crate) mod well_known;
 
 use std::pin::Pin;
 use std::sync::Arc;
