@@ -23,8 +23,8 @@ pub(crate) struct Endpoint<'a> {
     pub(crate) summary: &'a str,
     /// Parameter objects.
     pub(crate) parameters: Vec<Value>,
-    /// The schema of its JSON body, if it takes one, and an example of it.
-    pub(crate) body: Option<(Value, Value)>,
+    /// The media type object of its JSON body, if it takes one.
+    pub(crate) body: Option<Value>,
     /// The response object of its success.
     pub(crate) reply: Value,
     /// Whether it needs no authorisation.
@@ -92,9 +92,8 @@ impl Document {
             "parameters": endpoint.parameters,
             "responses": responses,
         });
-        if let Some((schema, example)) = endpoint.body {
-            let content = json!({ "application/json": { "schema": schema, "example": example } });
-            operation["requestBody"] = json!({ "required": true, "content": content });
+        if let Some(body) = endpoint.body {
+            operation["requestBody"] = json!({ "required": true, "content": { "application/json": body } });
         }
         if endpoint.open {
             operation["security"] = json!([]);

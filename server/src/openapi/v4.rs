@@ -98,16 +98,16 @@ fn endpoint(operation: &'static Operation, reply: Value) -> Endpoint<'static> {
     let summary = SUMMARIES.iter().find(|row| row.0 == operation.name).map(|row| row.1);
     let (method, parameters, body) = match operation.method {
         Method::Get => ("get", query.collect(), None),
-        Method::Post => ("post", Vec::new(), Some((parameters::body_schema(operation), example_body(operation)))),
+        Method::Post => ("post", Vec::new(), Some(body(operation))),
     };
     let summary = summary.unwrap_or_default();
     Endpoint { path: operation.path, method, name: operation.name, summary, parameters, body, reply, open: false }
 }
 
-fn example_body(operation: &Operation) -> Value {
+fn body(operation: &Operation) -> Value {
     let given = operation.parameters();
     let given = given.filter_map(|parameter| Some((parameter.name.to_owned(), example(operation, parameter.name)?)));
-    Value::Object(given.collect())
+    json!({ "schema": parameters::body_schema(operation), "example": given.collect::<Map<String, Value>>() })
 }
 
 fn example(operation: &Operation, parameter: &str) -> Option<Value> {
