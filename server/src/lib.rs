@@ -9,6 +9,7 @@ pub mod clock;
 pub mod domain;
 mod http;
 pub mod keys;
+pub mod openapi;
 pub mod sandbox;
 mod server;
 pub mod store;

@@ -1,11 +1,14 @@
 //! Reads one entry of the catalogue file key by key and remembers every mistake, so that a user sees all of them at
 //! once, each naming the entry, the key, what was expected and, for an unknown key, the nearest known one.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use floatlease::model::parse_time;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Serialize, Serializer};
 use serde_json::Map;
 use toml::{Table, Value};
 
@@ -210,6 +213,22 @@ macro_rules! words {
             /// The word for it, in the file and on the wire.
             pub fn as_str(self) -> &'static str {
                 match self { $($type::$variant => $word),+ }
+            }
+        }
+        impl Serialize for $type {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.as_str())
+            }
+        }
+        impl JsonSchema for $type {
+            fn inline_schema() -> bool {
+                true
+            }
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($type).into()
+            }
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({ "type": "string", "enum": [$($word),+] })
             }
         }
         impl Read for $type {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use chrono::{DateTime, TimeDelta, Utc};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -239,7 +240,7 @@ pub struct License {
 }
 
 /// A fact the vendor attached to a license.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct CustomField {
     /// Its name.
     pub name: String,
@@ -274,7 +275,7 @@ pub struct User {
 }
 
 /// Who bought a license; serialised as the `customer` of the license object.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, JsonSchema)]
 pub struct Customer {
     /// What licenses name him by.
     pub email: String,
@@ -305,7 +306,8 @@ pub struct Customer {
 }
 
 /// A customer account as replies show it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(rename = "CustomerAccount")]
 pub struct AccountLabel {
     /// Stable number.
     pub id: u64,

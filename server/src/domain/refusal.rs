@@ -1,9 +1,12 @@
 //! Every way of saying no, in one table: code, HTTP status and the message printed in the seed of the endpoint.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
+
+use strum::{EnumIter, IntoEnumIterator};
 
 /// Why a request is refused.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, EnumIter)]
 #[allow(missing_docs, reason = "each is named after its code, and the table below says the rest")]
 pub enum Refusal {
     NotFound(String),
@@ -167,6 +170,11 @@ impl Refusal {
             }
         };
         (status, code, message.into())
+    }
+
+    /// Every HTTP status and code there is, in order.
+    pub fn codes() -> BTreeSet<(u16, &'static str)> {
+        Refusal::iter().map(|refusal| (refusal.status(), refusal.code())).collect()
     }
 
     /// The HTTP status.

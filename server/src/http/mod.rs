@@ -5,10 +5,10 @@
 mod authorise;
 mod error;
 mod line;
-mod parameters;
+pub(crate) mod parameters;
 mod port;
 mod sign;
-mod well_known;
+pub(crate) mod well_known;
 
 use std::pin::Pin;
 use std::sync::Arc;

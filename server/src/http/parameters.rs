@@ -1,8 +1,8 @@
 //! From a query or a body to a [`Command`], checked against the table of operations that clients are checked against.
 
 use floatlease::model::parse_time;
-use floatlease::operations::{Auth, Kind, Method, Operation};
-use serde_json::{Map, Value};
+use floatlease::operations::{Auth, Kind, Method, Operation, Parameter};
+use serde_json::{Map, Value, json};
 
 use crate::catalogue::MAX_SAFE_INTEGER;
 use crate::domain::{Action, Command, Credential, Refusal, Token, Until};
@@ -17,6 +17,16 @@ const TOKENS: [&str; 2] = ["id_token", "code"];
 const LONGEST_TOKEN_BYTES: usize = 16 * 1024;
 /// A device has no more of them.
 const MOST_VARIABLES: usize = 64;
+
+/// What names a license, one of them in each request.
+const NAMES_OF_LICENSE: [&str; 4] = ["license_key", "username", "id_token", "code"];
+/// What must come along in a set: with the first, the second.
+const TOGETHER: [(&str, &str); 4] = [
+    ("username", "password"),
+    ("password", "username"),
+    ("id_token", "customer_account_code"),
+    ("code", "customer_account_code"),
+];
 
 /// The parameters of a request, each of the type that its operation says.
 #[derive(Debug)]
@@ -48,8 +58,7 @@ impl Parameters {
         if !missing.is_empty() {
             return Err(Refusal::MissingParameters(missing.join(", ")));
         }
-        let sets = ["license_key", "username", "id_token", "code"];
-        let sets: Vec<&str> = sets.into_iter().filter(|name| self.takes(operation, name)).collect();
+        let sets: Vec<&str> = NAMES_OF_LICENSE.into_iter().filter(|name| self.takes(operation, name)).collect();
         if sets.len() > 1 {
             return invalid(format!("{} exclude each other; send one of them", sets.join(" and ")));
         }
@@ -58,7 +67,7 @@ impl Parameters {
             let (name, given) = (parameter.name, self.0.get(parameter.name));
             let value = given.and_then(|value| typed(parameter.kind, value));
             let value = value.map_or_else(|| invalid(format!("{name} must be {}", expected(parameter.kind))), Ok)?;
-            let longest = if TOKENS.contains(&name) { LONGEST_TOKEN_BYTES } else { LONGEST_TEXT_BYTES };
+            let longest = longest(name);
             if value.as_str().is_some_and(|text| text.len() > longest) {
                 return invalid(format!("{name} must not be longer than {longest} bytes"));
             }
@@ -75,10 +84,7 @@ impl Parameters {
             (Auth::Ident, "license_key") => !text("username"),
             (Auth::Ident, _) => false,
             (Auth::Set, "license_key") => !["username", "password", "id_token", "code"].into_iter().any(text),
-            (Auth::Set, "username") => text("password"),
-            (Auth::Set, "password") => text("username"),
-            (Auth::Set, "customer_account_code") => text("id_token") || text("code"),
-            (Auth::Set, _) => false,
+            (Auth::Set, _) => TOGETHER.into_iter().any(|(given, wanted)| wanted == name && text(given)),
         }
     }
 
@@ -212,6 +218,59 @@ impl Parameters {
             })
             .collect()
     }
+}
+
+/// The JSON Schema of a parameter: what clients should send, held to the limits above. Null and the empty text, as good
+/// as absent, and numbers and booleans written as texts are taken too.
+pub(crate) fn schema(parameter: &Parameter) -> Value {
+    let text = LONGEST_TEXT_BYTES;
+    match (parameter.name, parameter.kind) {
+        ("max_overages", _) => json!({ "type": "integer", "minimum": 0, "maximum": MAX_SAFE_INTEGER }),
+        ("event", _) => json!({ "type": "array", "maxItems": 1, "items": { "enum": CONSUMPTION_EVENTS } }),
+        ("variables", _) => json!({
+            "type": "object",
+            "maxProperties": MOST_VARIABLES,
+            "propertyNames": { "maxLength": text },
+            "additionalProperties": { "type": ["string", "number", "boolean"], "maxLength": text },
+        }),
+        (name, Kind::Text) if parameter.required => {
+            json!({ "type": "string", "minLength": 1, "maxLength": longest(name) })
+        }
+        (name, Kind::Text) => json!({ "type": "string", "maxLength": longest(name) }),
+        (_, Kind::Integer) => json!({ "type": "integer", "format": "int64" }),
+        (_, Kind::Boolean) => json!({ "type": "boolean" }),
+        (_, Kind::TimeOrNull) => json!({
+            "type": ["string", "null"],
+            "maxLength": text,
+            "description": "A date with or without a time, UTC unless it says otherwise; null is as long as may be.",
+        }),
+        (_, Kind::Object) => json!({ "type": "object" }),
+        (_, Kind::Texts) => json!({ "type": "array", "items": { "type": "string" } }),
+    }
+}
+
+/// The JSON Schema of an operation's body.
+pub(crate) fn body_schema(operation: &Operation) -> Value {
+    let properties = operation.parameters().map(|parameter| (parameter.name.to_owned(), schema(parameter)));
+    let required = operation.parameters().filter(|parameter| parameter.required).map(|parameter| parameter.name);
+    let mut schema = json!({
+        "type": "object",
+        "properties": properties.collect::<Map<String, Value>>(),
+        "required": required.collect::<Vec<&str>>(),
+    });
+    if operation.auth != Auth::None {
+        let names = NAMES_OF_LICENSE.iter().filter(|name| operation.parameter(name).is_some());
+        schema["oneOf"] = names.map(|name| json!({ "required": [name] })).collect();
+    }
+    if operation.auth == Auth::Set {
+        let together = TOGETHER.iter().map(|(given, wanted)| ((*given).to_owned(), json!([wanted])));
+        schema["dependentRequired"] = Value::Object(together.collect());
+    }
+    schema
+}
+
+fn longest(name: &str) -> usize {
+    if TOKENS.contains(&name) { LONGEST_TOKEN_BYTES } else { LONGEST_TEXT_BYTES }
 }
 
 fn invalid<T>(message: String) -> Result<T, Refusal> {

@@ -1,5 +1,6 @@
 //! Features and consumption.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -7,22 +8,25 @@ use super::{Company, Iso};
 use crate::catalogue::{Consumption, Feature, Floating, License, Overages, Period};
 use crate::domain::view::FeatureView;
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "CheckedFeature")]
 pub(super) struct CheckFeatureBody<'a> {
     license_id: u64,
     #[serde(flatten)]
     feature: FeatureBody<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
     metadata_string: Option<String>,
     company: Company,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Feature")]
 pub(super) struct FeatureBody<'a> {
     id: u64,
     code: &'a str,
     name: &'a str,
-    feature_type: &'static str,
+    feature_type: FeatureType,
     expiry_date: Option<Iso>,
     is_expired: bool,
     metadata: &'a Map<String, Value>,
@@ -34,15 +38,22 @@ pub(super) struct FeatureBody<'a> {
     floating: Option<FeatureFloating>,
 }
 
-/// As [`Limits`], but the reference calls the first one in the singular here.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum FeatureType {
+    Activation,
+    Consumption,
+}
+
+// As `Limits`, but the reference calls the first one in the singular here.
+#[derive(Serialize, JsonSchema)]
 struct FeatureLimits {
     max_consumption: i64,
     #[serde(flatten)]
     limits: LimitsRest,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct FeatureFloating {
     floating_timeout: u32,
     floating_users: u32,
@@ -73,7 +84,10 @@ impl<'a> FeatureBody<'a> {
             id: feature.id,
             code: &feature.code,
             name: &feature.name,
-            feature_type: if feature.consumption.is_some() { "consumption" } else { "activation" },
+            feature_type: match feature.consumption {
+                Some(_) => FeatureType::Consumption,
+                None => FeatureType::Activation,
+            },
             expiry_date: feature.expiry_date.map(Iso),
             is_expired: view.is_expired,
             metadata: &feature.metadata,
@@ -85,15 +99,15 @@ impl<'a> FeatureBody<'a> {
     }
 }
 
-/// The state of a consumption total.
-#[derive(Serialize)]
+// The state of a consumption total.
+#[derive(Serialize, JsonSchema)]
 struct Limits {
     max_consumptions: i64,
     #[serde(flatten)]
     rest: LimitsRest,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct LimitsRest {
     total_consumptions: i64,
     allow_unlimited_consumptions: bool,
@@ -101,7 +115,7 @@ struct LimitsRest {
     allow_overages: bool,
     max_overages: i64,
     reset_consumption: bool,
-    consumption_period: Option<&'static str>,
+    consumption_period: Option<Period>,
 }
 
 impl Limits {
@@ -120,30 +134,41 @@ impl LimitsRest {
             allow_overages: overages.allowed,
             max_overages: overages.max,
             reset_consumption: consumption.period.is_some(),
-            consumption_period: consumption.period.map(Period::as_str),
+            consumption_period: consumption.period,
         }
     }
 }
 
-#[derive(Serialize)]
-pub(super) struct ConsumptionBody {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "LicenseTotal")]
+pub(super) struct LicenseTotalBody {
     id: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    license_id: Option<u64>,
     #[serde(flatten)]
     limits: Option<Limits>,
-    #[serde(flatten)]
-    floats: Option<Floats>,
     company: Company,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "FeatureTotal")]
+pub(super) struct FeatureTotalBody {
+    id: u64,
+    license_id: u64,
+    #[serde(flatten)]
+    limits: Option<Limits>,
+    #[serde(flatten)]
+    floats: Floats,
+    company: Company,
+}
+
+#[derive(Serialize, JsonSchema)]
 struct Floats {
     is_floating: bool,
     is_floating_cloud: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "u32")]
     floating_timeout: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "u32")]
     floating_users: Option<u32>,
 }
 
@@ -161,26 +186,27 @@ impl<'a> CheckFeatureBody<'a> {
     }
 }
 
-impl ConsumptionBody {
-    pub(super) fn of_license(
+impl LicenseTotalBody {
+    pub(super) fn new(
         license: &License,
         overages: Overages,
         total_consumptions: i64,
         company: Company,
-    ) -> ConsumptionBody {
+    ) -> LicenseTotalBody {
         let limits = license.consumption.as_ref().map(|terms| Limits::new(terms, overages, total_consumptions));
-        ConsumptionBody { id: license.id, license_id: None, limits, floats: None, company }
+        LicenseTotalBody { id: license.id, limits, company }
     }
+}
 
-    pub(super) fn of_feature(
+impl FeatureTotalBody {
+    pub(super) fn new(
         license_id: u64,
         feature: &Feature,
         total_consumptions: i64,
         company: Company,
-    ) -> ConsumptionBody {
+    ) -> FeatureTotalBody {
         let limits = feature.consumption.as_ref().map(|terms| Limits::new(terms, terms.overages, total_consumptions));
-        let floats = Some(Floats::new(feature));
-        ConsumptionBody { id: feature.id, license_id: Some(license_id), limits, floats, company }
+        FeatureTotalBody { id: feature.id, license_id, limits, floats: Floats::new(feature), company }
     }
 }
 

@@ -3,20 +3,23 @@
 use std::io;
 
 use floatlease::model::v1_text;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::feature::FeatureBody;
-use super::product::{ProductBody, ProductPart};
+use super::product::ProductBody;
 use super::{Company, Iso};
-use crate::catalogue::{CustomField, Customer, Holder, LicenseType};
+use crate::catalogue::{CustomField, Customer, Holder, LicenseType, Period};
 use crate::domain::view::{LicenseView, UserView};
 
-#[derive(Serialize)]
-pub(super) struct LicenseBody<'a> {
+// `Part` and `Product` are what only an activation tells.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "License_{Part}")]
+pub(super) struct LicenseBody<'a, Part, Product> {
     id: u64,
     #[serde(flatten)]
-    activation: Option<ActivationPart<'a>>,
+    part: Part,
     allow_grace_period: bool,
     allow_offline_activation: bool,
     allow_overages: bool,
@@ -36,10 +39,11 @@ pub(super) struct LicenseBody<'a> {
     license_enabled: bool,
     license_key: Option<&'a str>,
     license_template_id: Option<u64>,
-    license_type: &'static str,
+    license_type: LicenseType,
     maintenance_period: Option<Iso>,
     max_activations: u64,
     max_borrow_time: u32,
+    #[schemars(with = "u64")]
     max_license_users: usize,
     max_overages: i64,
     max_transfers: u64,
@@ -55,10 +59,11 @@ pub(super) struct LicenseBody<'a> {
     customer: &'a Customer,
     company: Company,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "UserBody<'a>")]
     user: Option<UserBody<'a>>,
     #[serde(flatten)]
     consumption: Option<LicenseConsumption>,
-    product_details: ProductBody<'a>,
+    product_details: ProductBody<'a, Product>,
     is_expired: bool,
     device_id: u64,
     is_borrowed: bool,
@@ -69,28 +74,35 @@ pub(super) struct LicenseBody<'a> {
     license_signature: String,
 }
 
-/// What only an activation's reply carries.
-#[derive(Serialize)]
+// Nothing: a check tells only what both do.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "checked")]
+pub(super) struct CheckPart {}
+
+// What only an activation's reply carries.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "activated")]
 pub(super) struct ActivationPart<'a> {
+    #[schemars(extend("const" = "activation"))]
     request: &'static str,
     active: bool,
     hardware_id: &'a str,
     variables: Vec<VariableBody<'a>>,
 }
 
-/// What only a license of type consumption carries. Its overages are among the members that all carry.
-#[derive(Serialize)]
+// What only a license of type consumption carries. Its overages are among the members that all carry.
+#[derive(Serialize, JsonSchema)]
 struct LicenseConsumption {
     max_consumptions: i64,
     total_consumptions: i64,
     allow_unlimited_consumptions: bool,
     allow_negative_consumptions: bool,
     reset_consumption: bool,
-    consumption_period: Option<&'static str>,
+    consumption_period: Option<Period>,
 }
 
-/// The members of the newest version besides its number: this server hosts no installation files.
-#[derive(Serialize)]
+// The members of the newest version besides its number: this server hosts no installation files.
+#[derive(Serialize, JsonSchema)]
 struct Installation {
     installation_file: &'static str,
     release_date: Option<Iso>,
@@ -120,19 +132,19 @@ impl<'a> ActivationPart<'a> {
     }
 }
 
-impl<'a> LicenseBody<'a> {
+impl<'a, Part, Product> LicenseBody<'a, Part, Product> {
     pub(super) fn new(
         view: &'a LicenseView,
         company: Company,
-        activation: Option<ActivationPart<'a>>,
+        part: Part,
+        product_part: Product,
         sign: impl Fn(&str) -> io::Result<String>,
-    ) -> io::Result<LicenseBody<'a>> {
+    ) -> io::Result<LicenseBody<'a, Part, Product>> {
         let license = &*view.license;
         let product = &*license.product;
         let floating = license.floating.as_ref();
         let validity_period = license.validity_period.map(Iso);
         let validity = validity_period.map(Iso::text);
-        let product_part = activation.is_some().then(|| ProductPart::of_activation(product, company));
         Ok(LicenseBody {
             id: license.id,
             allow_grace_period: license.grace_period_hours > 0,
@@ -157,7 +169,7 @@ impl<'a> LicenseBody<'a> {
                 Holder::Users(_) => None,
             },
             license_template_id: None,
-            license_type: LicenseType::as_str(license.license_type),
+            license_type: license.license_type,
             maintenance_period: license.maintenance_period.map(Iso),
             max_activations: license.max_activations,
             max_borrow_time: floating.map_or(0, |floating| floating.max_borrow_time_hours),
@@ -184,7 +196,7 @@ impl<'a> LicenseBody<'a> {
                 allow_unlimited_consumptions: consumption.unlimited,
                 allow_negative_consumptions: consumption.allow_negative,
                 reset_consumption: consumption.period.is_some(),
-                consumption_period: consumption.period.map(|period| period.as_str()),
+                consumption_period: consumption.period,
             }),
             product_details: ProductBody::new(product, product_part),
             is_expired: view.is_expired,
@@ -205,12 +217,13 @@ impl<'a> LicenseBody<'a> {
             },
             license_signature: sign(&v1_text(&view.hardware_id, &view.auth, validity.as_deref()))?,
             validity_period,
-            activation,
+            part,
         })
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Variable")]
 struct VariableBody<'a> {
     variable: &'a str,
     value: &'a str,
@@ -218,7 +231,8 @@ struct VariableBody<'a> {
     created_at: Iso,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "User")]
 struct UserBody<'a> {
     id: u64,
     email: &'a str,

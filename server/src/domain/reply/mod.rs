@@ -6,17 +6,21 @@ mod feature;
 mod license;
 mod product;
 
+use std::borrow::Cow;
 use std::io;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use floatlease::model::format_time;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
 
 use super::view::{FeatureView, LicenseView};
 use crate::catalogue::{Catalogue, Feature, License, Overages};
-use feature::{CheckFeatureBody, ConsumptionBody};
-use license::{ActivationPart, LicenseBody};
+use feature::{CheckFeatureBody, FeatureTotalBody, LicenseTotalBody};
+use license::{ActivationPart, CheckPart, LicenseBody};
+use product::{ActivatedProduct, BriefProduct, ProductReply};
+
 pub use product::product_details;
 
 /// What a command was answered, before it is JSON.
@@ -71,9 +75,12 @@ impl Reply {
         let json = match self {
             Reply::Empty => return Ok(Body::Empty),
             Reply::Text(text) => return Ok(Body::Text(text)),
-            Reply::License(view) => serde_json::to_vec(&LicenseBody::new(view, company, None, sign)?),
+            Reply::License(view) => {
+                serde_json::to_vec(&LicenseBody::new(view, company, CheckPart {}, BriefProduct {}, sign)?)
+            }
             Reply::Activation(view) => {
-                serde_json::to_vec(&LicenseBody::new(view, company, Some(ActivationPart::new(view)), sign)?)
+                let product = ActivatedProduct::new(&view.license.product, company);
+                serde_json::to_vec(&LicenseBody::new(view, company, ActivationPart::new(view), product, sign)?)
             }
             Reply::Borrow(borrow) => serde_json::to_vec(&BorrowBody {
                 borrowed_until: Iso(borrow.borrowed_until),
@@ -88,19 +95,39 @@ impl Reply {
                 serde_json::to_vec(&CheckFeatureBody::new(*license_id, feature, *include_metadata_string, company))
             }
             Reply::Consumption { license, total_consumptions, overages } => {
-                serde_json::to_vec(&ConsumptionBody::of_license(license, *overages, *total_consumptions, company))
+                serde_json::to_vec(&LicenseTotalBody::new(license, *overages, *total_consumptions, company))
             }
             Reply::FeatureConsumption { license_id, feature, total_consumptions } => {
-                serde_json::to_vec(&ConsumptionBody::of_feature(*license_id, feature, *total_consumptions, company))
+                serde_json::to_vec(&FeatureTotalBody::new(*license_id, feature, *total_consumptions, company))
             }
         };
         Ok(Body::Json(json?))
     }
 }
 
+/// Makes the schema of a type. A member that is left out rather than null says so by `with`.
+pub(crate) type Describe = fn(&mut SchemaGenerator) -> Schema;
+
+/// What each operation's JSON is made from.
+const TYPES: &[(&str, Describe)] = &[
+    ("activate_license", SchemaGenerator::subschema_for::<LicenseBody<ActivationPart, ActivatedProduct>>),
+    ("check_license", SchemaGenerator::subschema_for::<LicenseBody<CheckPart, BriefProduct>>),
+    ("borrow_license", SchemaGenerator::subschema_for::<BorrowBody>),
+    ("check_feature", SchemaGenerator::subschema_for::<CheckFeatureBody>),
+    ("borrow_feature", SchemaGenerator::subschema_for::<BorrowBody>),
+    ("add_consumption", SchemaGenerator::subschema_for::<LicenseTotalBody>),
+    ("add_feature_consumption", SchemaGenerator::subschema_for::<FeatureTotalBody>),
+    ("product_details", SchemaGenerator::subschema_for::<ProductReply>),
+];
+
+/// The schema of what `operation` answers, if that is JSON.
+pub(crate) fn schema(operation: &str, generator: &mut SchemaGenerator) -> Option<Schema> {
+    TYPES.iter().find(|(name, _)| *name == operation).map(|(_, schema)| schema(generator))
+}
+
 /// A time as the API writes it.
 #[derive(Clone, Copy)]
-struct Iso(DateTime<Utc>);
+pub(crate) struct Iso(pub(crate) DateTime<Utc>);
 
 impl Iso {
     fn text(self) -> String {
@@ -114,12 +141,28 @@ impl Serialize for Iso {
     }
 }
 
-#[derive(Clone, Copy, Serialize)]
+impl JsonSchema for Iso {
+    fn schema_name() -> Cow<'static, str> {
+        "Time".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "format": "date-time",
+            "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$",
+            "description": "UTC, with three digits of a second and a Z, never an offset.",
+        })
+    }
+}
+
+#[derive(Clone, Copy, Serialize, JsonSchema)]
 struct Company {
     id: u64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Borrow")]
 struct BorrowBody<'a> {
     borrowed_until: Iso,
     max_borrow_time: u32,
@@ -127,6 +170,7 @@ struct BorrowBody<'a> {
     license_id: u64,
     floating_in_use_devices: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "str")]
     feature: Option<&'a str>,
     company: Company,
 }

@@ -1,5 +1,6 @@
 //! Products: the reply of `product_details`, and what a license says of its product.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -18,7 +19,7 @@ pub fn product_details(
 ) -> serde_json::Result<Body> {
     let latest_version = (!product.version.is_empty()).then(|| Version::of(product));
     let body = ProductReply {
-        product: ProductBody::new(product, Some(ProductPart::new(product))),
+        product: ProductBody::new(product, ProductPart::new(product)),
         company: Company { id: catalogue.company_id },
         latest_version: include_latest_version.then_some(latest_version),
         custom_fields: include_custom_fields.then_some([]),
@@ -26,30 +27,41 @@ pub fn product_details(
     serde_json::to_vec(&body).map(Body::Json)
 }
 
-#[derive(Serialize)]
-struct ProductReply<'a> {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ProductDetails")]
+pub(super) struct ProductReply<'a> {
     #[serde(flatten)]
-    product: ProductBody<'a>,
+    product: ProductBody<'a, ProductPart>,
     company: Company,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Version<'a>>")]
     latest_version: Option<Option<Version<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "[Value; 0]")]
     custom_fields: Option<[Value; 0]>,
 }
 
-#[derive(Serialize)]
-pub(super) struct ProductBody<'a> {
+// `Part` is what else is told of it.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Product_{Part}")]
+pub(super) struct ProductBody<'a, Part> {
     product_id: u64,
     product_name: &'a str,
     short_code: &'a str,
-    authorization_method: &'static str,
+    authorization_method: AuthorizationMethod,
     metadata: &'a Map<String, Value>,
     #[serde(flatten)]
-    more: Option<ProductPart>,
+    part: Part,
 }
 
-/// What only an activation and `product_details` tell. Trials and overages are set on licenses here.
-#[derive(Serialize)]
+// Nothing, in a check's reply.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "brief")]
+pub(super) struct BriefProduct {}
+
+// What only an activation and `product_details` tell. Trials and overages are set on licenses here.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "described")]
 pub(super) struct ProductPart {
     allow_trial: bool,
     trial_days: u32,
@@ -57,19 +69,21 @@ pub(super) struct ProductPart {
     max_overages: i64,
     prevent_vm: bool,
     floating_timeout: u32,
-    #[serde(flatten)]
-    activation: Option<ActivatedProduct>,
 }
 
-/// What only an activation tells of its product.
-#[derive(Serialize)]
-struct ActivatedProduct {
+// What an activation tells of its product.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "activated")]
+pub(super) struct ActivatedProduct {
+    #[serde(flatten)]
+    part: ProductPart,
     validity_period: Option<Iso>,
     company_id: u64,
 }
 
 /// The newest version; this server hosts no installation files.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Version")]
 struct Version<'a> {
     id: u64,
     version: &'a str,
@@ -80,15 +94,15 @@ struct Version<'a> {
     filename: &'static str,
 }
 
-impl<'a> ProductBody<'a> {
-    pub(super) fn new(product: &'a Product, more: Option<ProductPart>) -> ProductBody<'a> {
+impl<'a, Part> ProductBody<'a, Part> {
+    pub(super) fn new(product: &'a Product, part: Part) -> ProductBody<'a, Part> {
         ProductBody {
             product_id: product.id,
             product_name: &product.name,
             short_code: &product.code,
-            authorization_method: AuthorizationMethod::as_str(product.authorization_method),
+            authorization_method: product.authorization_method,
             metadata: &product.metadata,
-            more,
+            part,
         }
     }
 }
@@ -102,13 +116,13 @@ impl ProductPart {
             max_overages: 0,
             prevent_vm: product.prevent_vm,
             floating_timeout: product.floating_timeout_minutes,
-            activation: None,
         }
     }
+}
 
-    pub(super) fn of_activation(product: &Product, company: Company) -> ProductPart {
-        let activation = Some(ActivatedProduct { validity_period: None, company_id: company.id });
-        ProductPart { activation, ..ProductPart::new(product) }
+impl ActivatedProduct {
+    pub(super) fn new(product: &Product, company: Company) -> ActivatedProduct {
+        ActivatedProduct { part: ProductPart::new(product), validity_period: None, company_id: company.id }
     }
 }
 

@@ -1,0 +1,123 @@
+//! What this server speaks, described in OpenAPI 3.1. Made from the tables that it routes by and the types that it
+//! serialises, so that the description can't say anything else.
+
+mod v4;
+
+use schemars::generate::{SchemaGenerator, SchemaSettings};
+use serde_json::{Map, Value, json};
+
+pub use v4::v4;
+
+/// A document in the making.
+pub(crate) struct Document {
+    document: Value,
+    generator: SchemaGenerator,
+}
+
+/// What can be asked at a path by a method.
+pub(crate) struct Endpoint<'a> {
+    pub(crate) path: &'a str,
+    pub(crate) method: &'a str,
+    /// Its name, unique in the document.
+    pub(crate) name: &'a str,
+    pub(crate) summary: &'a str,
+    /// Parameter objects.
+    pub(crate) parameters: Vec<Value>,
+    /// The media type object of its JSON body, if it takes one.
+    pub(crate) body: Option<Value>,
+    /// The response object of its success.
+    pub(crate) reply: Value,
+    /// Whether it needs no authorisation.
+    pub(crate) open: bool,
+}
+
+impl Document {
+    /// Empty, but for what it is about. `security` holds schemes by name, all of which are needed at once.
+    pub(crate) fn new(title: &str, description: &str, base_url: &str, security: Map<String, Value>) -> Document {
+        let settings = SchemaSettings::draft2020_12().for_serialize().with(|settings| {
+            settings.definitions_path = "/components/schemas".into();
+            settings.meta_schema = None;
+        });
+        let needed: Map<String, Value> = security.keys().map(|name| (name.clone(), json!([]))).collect();
+        let document = json!({
+            "openapi": "3.1.0",
+            "info": {
+                "title": title,
+                "description": description,
+                "version": env!("CARGO_PKG_VERSION"),
+                "license": { "name": "MIT", "identifier": "MIT" },
+            },
+            "servers": [{ "url": base_url }],
+            "security": [needed],
+            "paths": {},
+            "components": { "securitySchemes": security, "responses": {}, "schemas": {} },
+        });
+        Document { document, generator: settings.into_generator() }
+    }
+
+    /// Says that whatever is added later may be answered `status` with an error body of one of these codes.
+    pub(crate) fn refusal(&mut self, status: u16, description: &str, codes: &[&str], headers: Value) {
+        let schema = json!({
+            "type": "object",
+            "properties": {
+                "status": { "type": "integer", "const": status },
+                "code": { "type": "string", "enum": codes },
+                "message": { "type": "string", "minLength": 1, "description": "For people." },
+            },
+            "required": ["status", "code", "message"],
+            "additionalProperties": false,
+        });
+        self.document["components"]["responses"][status.to_string()] = json!({
+            "description": description,
+            "headers": headers,
+            "content": { "application/json": { "schema": schema } },
+        });
+    }
+
+    /// For schemas of types.
+    pub(crate) fn generator(&mut self) -> &mut SchemaGenerator {
+        &mut self.generator
+    }
+
+    /// Adds an operation object.
+    pub(crate) fn add(&mut self, endpoint: Endpoint<'_>) {
+        let mut responses = Map::from_iter([("200".to_owned(), endpoint.reply)]);
+        let refusals = self.document["components"]["responses"].as_object().into_iter().flat_map(Map::keys);
+        responses.extend(
+            refusals.map(|status| (status.clone(), json!({ "$ref": format!("#/components/responses/{status}") }))),
+        );
+        let mut operation = json!({
+            "operationId": endpoint.name,
+            "summary": endpoint.summary,
+            "parameters": endpoint.parameters,
+            "responses": responses,
+        });
+        if let Some(body) = endpoint.body {
+            operation["requestBody"] = json!({ "required": true, "content": { "application/json": body } });
+        }
+        if endpoint.open {
+            operation["security"] = json!([]);
+        }
+        self.document["paths"][endpoint.path][endpoint.method] = operation;
+    }
+
+    /// The document.
+    pub(crate) fn finish(mut self) -> Value {
+        self.document["components"]["schemas"] = self.generator.take_definitions(true).into();
+        self.document
+    }
+}
+
+/// A parameter object for a query.
+pub(crate) fn query_parameter(name: &str, required: bool, schema: Value) -> Value {
+    json!({ "name": name, "in": "query", "required": required, "schema": schema })
+}
+
+/// The response object of JSON of this schema.
+pub(crate) fn json_reply(description: &str, headers: Value, schema: Value) -> Value {
+    json!({
+        "description": description,
+        "headers": headers,
+        "content": { "application/json": { "schema": schema } },
+    })
+}

@@ -1,0 +1,164 @@
+//! The License API v4.
+
+use floatlease::operations::{Method, OPERATIONS, Operation, Reply};
+use serde_json::{Map, Value, json};
+
+use super::{Document, Endpoint, json_reply, query_parameter};
+use crate::domain::{Refusal, reply};
+use crate::http::parameters;
+use crate::http::well_known::{OPEN_ROUTES, OpenRoute};
+
+const DESCRIPTION: &str = "The LicenseSpring License API v4, as floatlease-server speaks it. Every refusal has a body of \
+    status, code and message; clients go by the code. Times are UTC. A license is named by \
+    license_key or by username, never by both. A final slash in a path and parameters that are not listed here are \
+    ignored.";
+
+/// What each status says, whatever the code.
+const REFUSED: [(u16, &str); 3] = [
+    (400, "Refused; the code says why."),
+    (404, "There is nothing at this path, or not by this method."),
+    (503, "The result could not be kept; ask again in a while."),
+];
+
+/// (operation, what it does); README.md says the same.
+const SUMMARIES: [(&str, &str); 11] = [
+    ("activate_license", "makes this device known to the license; takes no slot"),
+    ("check_license", "takes this device's slot of a floating license, or renews it"),
+    ("deactivate_license", "forgets the device and frees all its slots"),
+    ("borrow_license", "keeps the slot until a date, offline too"),
+    ("release_license", "gives the slot back, borrowed or not"),
+    ("check_feature", "takes a slot of a floating feature, or renews it"),
+    ("borrow_feature", "keeps a feature's slot until a date"),
+    ("release_feature", "gives a feature's slot back"),
+    ("add_consumption", "counts on a license"),
+    ("add_feature_consumption", "counts on a feature"),
+    ("product_details", "describes the product; by name only"),
+];
+
+/// (operation, or "" for any; parameter; value): what examples/catalogue.toml, and so the demo, has.
+const EXAMPLES: [(&str, &str, Option<&str>); 7] = [
+    ("add_consumption", "license_key", Some("CADP-CONS-UMPT-0100")),
+    ("add_feature_consumption", "feature", Some("RENDER-MINUTES")),
+    ("", "product", Some("CAD-PRO")),
+    ("", "hardware_id", Some("workstation-1")),
+    ("", "license_key", Some("CADP-FLOA-TING-0002")),
+    ("", "feature", Some("MESH")),
+    ("", "borrowed_until", None),
+];
+
+/// The document of the API at `base_url`.
+pub fn v4(base_url: &str) -> Value {
+    let mut document = Document::new("floatlease-server: License API v4", DESCRIPTION, base_url, security());
+    let codes = Refusal::codes();
+    for (status, description) in REFUSED {
+        let codes: Vec<&str> = codes.iter().filter(|row| row.0 == status).map(|row| row.1).collect();
+        document.refusal(status, description, &codes, retry_after(status));
+    }
+    for operation in OPERATIONS {
+        let reply = reply_to(operation, &mut document);
+        document.add(endpoint(operation, reply));
+    }
+    for route in OPEN_ROUTES {
+        let reply = open_reply(route, &mut document);
+        document.add(open_endpoint(route, reply));
+    }
+    document.finish()
+}
+
+fn security() -> Map<String, Value> {
+    let header = |name: &str, description: &str| json!({ "type": "apiKey", "in": "header", "name": name, "description": description });
+    let date =
+        "The time of the request, such as `Thu, 01 Jan 2026 00:00:00 GMT`, at most 15 minutes from the server's.";
+    let authorization = "`algorithm=\"hmac-sha256\", headers=\"date\", signature=\"…\", apikey=\"…\"`. The signature is the \
+        HMAC-SHA-256, in Base64, of `licenseSpring`, a line feed, `date: ` and the Date header's text, under the shared \
+        key of the API key. There is no scheme word in front.";
+    Map::from_iter([
+        ("date".to_owned(), header("Date", date)),
+        ("authorization".to_owned(), header("Authorization", authorization)),
+    ])
+}
+
+fn retry_after(status: u16) -> Value {
+    match status {
+        503 => {
+            json!({ "Retry-After": { "required": true, "description": "Seconds.", "schema": { "type": "integer" } } })
+        }
+        _ => json!({}),
+    }
+}
+
+fn endpoint(operation: &'static Operation, reply: Value) -> Endpoint<'static> {
+    let query = operation.parameters().map(|parameter| {
+        let mut query = query_parameter(parameter.name, parameter.required, parameters::schema(parameter));
+        if let Some(example) = example(operation, parameter.name) {
+            query["example"] = example;
+        }
+        query
+    });
+    let summary = SUMMARIES.iter().find(|row| row.0 == operation.name).map(|row| row.1);
+    let (method, parameters, body) = match operation.method {
+        Method::Get => ("get", query.collect(), None),
+        Method::Post => ("post", Vec::new(), Some(body(operation))),
+    };
+    let summary = summary.unwrap_or_default();
+    Endpoint { path: operation.path, method, name: operation.name, summary, parameters, body, reply, open: false }
+}
+
+fn body(operation: &Operation) -> Value {
+    let given = operation.parameters();
+    let given = given.filter_map(|parameter| Some((parameter.name.to_owned(), example(operation, parameter.name)?)));
+    json!({ "schema": parameters::body_schema(operation), "example": given.collect::<Map<String, Value>>() })
+}
+
+fn example(operation: &Operation, parameter: &str) -> Option<Value> {
+    let mut rows = EXAMPLES.iter().filter(|row| row.1 == parameter);
+    rows.find(|row| row.0 == operation.name || row.0.is_empty()).map(|row| row.2.into())
+}
+
+fn reply_to(operation: &Operation, document: &mut Document) -> Value {
+    let mut json = |required: &[&str]| {
+        let schema = reply::schema(operation.name, document.generator());
+        let mut schema = schema.map(Value::from).unwrap_or_default();
+        if !required.is_empty() {
+            schema["required"] = json!(required);
+        }
+        json_reply("Done.", signature(), schema)
+    };
+    match operation.reply {
+        Reply::License => json(&[]),
+        Reply::Signed(members) => json(members),
+        Reply::Empty => json!({ "description": "Done; the body is empty." }),
+        Reply::Text(text) => {
+            let content = json!({ "text/plain": { "schema": { "type": "string", "const": text } } });
+            json!({ "description": "Done.", "content": content })
+        }
+    }
+}
+
+fn signature() -> Value {
+    json!({ "LicenseSignature": {
+        "required": true,
+        "description": "RSA PKCS#1 v1.5 with SHA-256 over the body's bytes, in Base64.",
+        "schema": { "type": "string", "pattern": "^[A-Za-z0-9+/]+=*$" },
+    } })
+}
+
+fn open_reply(route: &OpenRoute, document: &mut Document) -> Value {
+    let headers = if route.signed { signature() } else { json!({}) };
+    let schema = (route.reply)(document.generator());
+    json_reply("Done.", headers, schema.into())
+}
+
+fn open_endpoint(route: &'static OpenRoute, reply: Value) -> Endpoint<'static> {
+    let parameter = |(name, value): &(&str, &str)| query_parameter(name, true, json!({ "const": value }));
+    Endpoint {
+        path: route.path,
+        method: "get",
+        name: route.name,
+        summary: route.summary,
+        parameters: route.query.iter().map(parameter).collect(),
+        body: None,
+        reply,
+        open: true,
+    }
+}

@@ -1,0 +1,355 @@
+//! The description of the API against the API: its routes, what it demands, and real replies.
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
+
+mod common;
+
+use std::collections::BTreeSet;
+
+use common::{API_KEY, Answer, Client, SHARED_KEY, TestServer};
+use floatlease::operations::{Method, OPERATIONS, Operation, Reply};
+use floatlease_server::store::SqliteStore;
+use floatlease_server::{sandbox, openapi};
+use serde_json::{Map, Value, json};
+
+const OPEN_ROUTES: [&str; 3] = ["/.well-known", "/oauth_url", "/openapi.json"];
+
+fn server() -> TestServer {
+    let key = format!("[[api_key]]\nkey = {API_KEY:?}\nshared_key = {SHARED_KEY:?}\n");
+    TestServer::start(&format!("{}{key}", sandbox::SAMPLE), Box::new(SqliteStore::in_memory().unwrap()), false)
+}
+
+fn get(client: &mut Client, path: &str) -> Answer {
+    client.send("GET", &format!("/api/v4{path}"), &[], b"").unwrap()
+}
+
+fn method(operation: &Operation) -> &'static str {
+    if operation.method == Method::Get { "get" } else { "post" }
+}
+
+#[test]
+fn it_is_served_to_anybody_and_unsigned() {
+    let server = server();
+    let answer = get(&mut server.client(), "/openapi.json");
+    assert_eq!((answer.status, answer.headers["content-type"].as_str()), (200, "application/json"));
+    assert_eq!(answer.headers.get("licensesignature"), None);
+    assert_eq!(answer.json(), openapi::v4(server.server.base_url()));
+    assert_eq!(answer.json()["servers"], json!([{ "url": server.server.base_url() }]));
+}
+
+#[test]
+fn it_has_every_route_and_no_other() {
+    let server = server();
+    let mut client = server.client();
+    let document = openapi::v4(server.server.base_url());
+    let endpoints = |path: &Map<String, Value>| path.keys().cloned().collect::<Vec<_>>();
+    let documented: BTreeSet<(String, String)> = document["paths"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .flat_map(|(path, item)| endpoints(item.as_object().unwrap()).into_iter().map(|method| (path.clone(), method)))
+        .collect();
+    let routed = OPERATIONS.iter().map(|operation| (operation.path, method(operation)));
+    let routed = routed.chain(OPEN_ROUTES.map(|path| (path, "get")));
+    assert_eq!(documented, routed.map(|(path, method)| (path.to_owned(), method.to_owned())).collect());
+
+    for (path, method) in &documented {
+        for asked in ["get", "post", "put", "delete", "patch"] {
+            let answer = client.send(&asked.to_uppercase(), &format!("/api/v4{path}"), &[], b"").unwrap();
+            assert_eq!(answer.status != 404, asked == method, "{asked} {path}");
+            let open = document["paths"][path][method]["security"] == json!([]);
+            let unauthorised = answer.code().as_deref() == Some("missing_headers");
+            assert_eq!(unauthorised, asked == method && !open, "{asked} {path}");
+        }
+        for other in [format!("{path}/x"), format!("{path}x"), format!("/v4{path}")] {
+            assert_eq!(get(&mut client, &other).status, 404, "{other}");
+        }
+    }
+    for path in ["", "/openapi", "/openapi.yaml", "/docs", "/floating", "/oauth/token"] {
+        assert_eq!(get(&mut client, path).status, 404, "{path}");
+    }
+}
+
+#[test]
+fn its_summaries_are_those_of_the_readme() {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md")).unwrap();
+    let document = openapi::v4("http://localhost/api/v4");
+    for operation in OPERATIONS {
+        let method = method(operation);
+        let summary = document["paths"][operation.path][method]["summary"].as_str().unwrap();
+        let row = format!("| `{}` | {} {} | {summary} |", operation.name, method.to_uppercase(), operation.path);
+        assert!(readme.contains(&row), "{row}");
+    }
+}
+
+/// What the document says of an operation's parameters: their schemas, which of them must be given, and an example.
+struct Demands {
+    schemas: Map<String, Value>,
+    required: Vec<String>,
+    one_of: Vec<String>,
+    together: Vec<(String, String)>,
+    example: Map<String, Value>,
+}
+
+impl Demands {
+    fn of(document: &Value, operation: &Operation) -> Demands {
+        let item = &document["paths"][operation.path][method(operation)];
+        if operation.method == Method::Get {
+            let parameters = item["parameters"].as_array().unwrap();
+            let name = |parameter: &Value| parameter["name"].as_str().unwrap().to_owned();
+            let example = |parameter: &Value| Some((name(parameter), parameter.get("example")?.clone()));
+            return Demands {
+                schemas: parameters.iter().map(|parameter| (name(parameter), parameter["schema"].clone())).collect(),
+                required: parameters.iter().filter(|parameter| parameter["required"] == true).map(name).collect(),
+                one_of: Vec::new(),
+                together: Vec::new(),
+                example: parameters.iter().filter_map(example).collect(),
+            };
+        }
+        let content = &item["requestBody"]["content"]["application/json"];
+        let schema = &content["schema"];
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let together = schema["dependentRequired"].as_object().into_iter().flatten();
+        Demands {
+            schemas: schema["properties"].as_object().unwrap().clone(),
+            required: schema["required"].as_array().unwrap().iter().map(text).collect(),
+            one_of: schema["oneOf"].as_array().unwrap().iter().map(|one| text(&one["required"][0])).collect(),
+            together: together.map(|(given, wanted)| (given.clone(), text(&wanted[0]))).collect(),
+            example: content["example"].as_object().unwrap().clone(),
+        }
+    }
+}
+
+#[test]
+fn what_it_demands_is_enforced() {
+    let server = server();
+    let mut client = server.client();
+    let document = openapi::v4(server.server.base_url());
+    for operation in OPERATIONS {
+        let demands = Demands::of(&document, operation);
+        let mut refused = |given: &Map<String, Value>, code: &str, word: &str| {
+            let answer = client.call(operation.name, &Value::Object(given.clone()));
+            let about = format!("{} {word}: {answer:?}", operation.name);
+            assert_eq!(answer.code().as_deref(), Some(code), "{about}");
+            assert!(answer.json()["message"].as_str().unwrap().contains(word), "{about}");
+        };
+        // Names the license by what is tried, if that can name one.
+        let with = |name: &str, value: Value| {
+            let mut given = demands.example.clone();
+            let companions = demands.together.iter().filter(|(given, _)| given == name);
+            let companions: Vec<_> = companions.map(|(_, wanted)| (wanted.clone(), "x".into())).collect();
+            if !companions.is_empty() || demands.one_of.iter().any(|one| one == name) {
+                given.remove("license_key");
+            }
+            given.extend(companions);
+            given.insert(name.to_owned(), value);
+            given
+        };
+        for name in &demands.required {
+            let mut given = demands.example.clone();
+            given.remove(name);
+            refused(&given, "missing_parameters", name);
+        }
+        for (name, schema) in &demands.schemas {
+            for wrong in beyond(schema) {
+                // A query has nothing but texts, and an empty one is as good as none.
+                if operation.method == Method::Post || wrong.is_string() {
+                    refused(&with(name, wrong), "validation_error", name);
+                }
+            }
+        }
+        for name in demands.one_of.iter().filter(|name| *name != "license_key") {
+            let mut given = with(name, "x".into());
+            given.insert("license_key".to_owned(), "x".into());
+            refused(&given, "validation_error", name);
+        }
+        for (name, wanted) in &demands.together {
+            let mut given = with(name, "x".into());
+            given.remove(wanted);
+            refused(&given, "missing_parameters", wanted);
+        }
+    }
+}
+
+/// Values just outside of a schema.
+fn beyond(schema: &Value) -> Vec<Value> {
+    let long = |length: &Value| "x".repeat(length.as_u64().unwrap() as usize + 1);
+    let mut values = Vec::new();
+    if schema["type"] == "string" || schema["type"] == json!(["string", "null"]) {
+        values.extend([long(&schema["maxLength"]).into(), json!(1), json!([]), json!({})]);
+    }
+    if schema["type"] == "integer" {
+        values.extend(["x".into(), json!(1.5), json!(i64::MAX as u64 + 1), json!(true)]);
+        values.extend(schema.get("minimum").map(|minimum| json!(minimum.as_i64().unwrap() - 1)));
+        values.extend(schema.get("maximum").map(|maximum| json!(maximum.as_i64().unwrap() + 1)));
+    }
+    if schema["type"] == "boolean" {
+        values.extend(["x".into(), json!(1)]);
+    }
+    if schema["type"] == "array" {
+        let known = &schema["items"]["enum"][0];
+        values.extend(["x".into(), json!(["x"]), json!([known, known])]);
+    }
+    if schema["type"] == "object" {
+        let most = schema["maxProperties"].as_u64().unwrap();
+        let many: Map<String, Value> = (0..=most).map(|number| (number.to_string(), number.into())).collect();
+        let (name, value) = (long(&schema["propertyNames"]["maxLength"]), &schema["additionalProperties"]);
+        values.extend([
+            many.into(),
+            json!({ name: 1 }),
+            json!({ "a": long(&value["maxLength"]) }),
+            json!({ "a": null }),
+        ]);
+    }
+    assert!(!values.is_empty(), "{schema}");
+    values
+}
+
+/// Closes every object that is described, so that a member which is not is found.
+fn closed(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            map.values_mut().for_each(closed);
+            if map.contains_key("properties") && !map.contains_key("additionalProperties") {
+                map.insert("additionalProperties".to_owned(), false.into());
+            }
+        }
+        Value::Array(values) => values.iter_mut().for_each(closed),
+        _ => {}
+    }
+}
+
+/// Holds an answer against what the document says of it.
+fn check(document: &Value, path: &str, method: &str, answer: &Answer) {
+    let status = answer.status.to_string();
+    let about = format!("{method} {path}: {answer:?}");
+    let mut place = format!("/paths/{}/{method}/responses/{status}", path.replace('/', "~1"));
+    let described = document.pointer(&place).unwrap_or_else(|| panic!("not described: {about}"));
+    if let Some(reference) = described["$ref"].as_str() {
+        place = reference.trim_start_matches('#').to_owned();
+    }
+    let described = document.pointer(&place).unwrap();
+    let headers = described["headers"].as_object();
+    assert_eq!(
+        headers.is_some_and(|headers| headers.contains_key("LicenseSignature")),
+        answer.headers.contains_key("licensesignature"),
+        "{about}"
+    );
+    let Some(content) = described["content"].as_object() else {
+        assert_eq!((answer.body.len(), answer.headers.get("content-type")), (0, None), "{about}");
+        return;
+    };
+    let sent = answer.headers["content-type"].split(';').next().unwrap();
+    assert!(content.contains_key(sent), "{about}");
+    let body = if sent == "text/plain" { std::str::from_utf8(&answer.body).unwrap().into() } else { answer.json() };
+    let mut schema = document.clone();
+    schema["$ref"] = format!("#{place}/content/{}/schema", sent.replace('/', "~1")).into();
+    let errors: Vec<String> = jsonschema::validator_for(&schema)
+        .unwrap()
+        .iter_errors(&body)
+        .map(|error| format!("{} at {:?}", error, error.instance_path().to_string()))
+        .collect();
+    assert!(errors.is_empty(), "{about}: {errors:#?}");
+}
+
+/// Every kind of license and feature that the sample catalogue has, by every operation.
+fn requests() -> Vec<(&'static str, Value)> {
+    let floating = json!({ "product": "CAD-PRO", "hardware_id": "hw-1", "license_key": "CADP-FLOA-TING-0002" });
+    let with = |base: &Value, more: Value| {
+        let mut request = base.clone();
+        request.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        request
+    };
+    let key = |key: &str| with(&floating, json!({ "license_key": key }));
+    let user = json!({ "product": "STUDIO", "hardware_id": "hw-1", "username": "ada@example.com" });
+    let mut requests = vec![
+        ("check_license", floating.clone()),
+        ("activate_license", with(&floating, json!({ "variables": { "a": 1, "b": "x", "c": true } }))),
+        ("activate_license", with(&user, json!({ "password": "correct-horse" }))),
+        ("check_license", user.clone()),
+        ("deactivate_license", user),
+        ("check_license", with(&floating, json!({ "include_expired_features": true }))),
+        ("borrow_license", with(&floating, json!({ "borrowed_until": null }))),
+        ("borrow_license", with(&floating, json!({ "borrowed_until": "tomorrow" }))),
+        ("check_license", floating.clone()),
+    ];
+    for feature in ["MESH", "SOLVER", "EXPORT", "RENDER-MINUTES", "AI-RUNS", "LEGACY", "NONE"] {
+        let request = with(&floating, json!({ "feature": feature }));
+        requests.extend([
+            ("check_feature", request.clone()),
+            ("check_feature", with(&request, json!({ "include_metadata_string": true }))),
+            ("borrow_feature", with(&request, json!({ "borrowed_until": null }))),
+            ("add_feature_consumption", request.clone()),
+            ("check_license", floating.clone()),
+            ("release_feature", request),
+        ]);
+    }
+    for license in ["CADP-CONS-UMPT-0100", "CADP-CONS-UMPT-0003", "CADP-NODE-LOCK-0002", "CADP-SUBS-CRIB-2099"] {
+        requests.extend([
+            ("activate_license", key(license)),
+            ("add_consumption", with(&key(license), json!({ "consumptions": 2 }))),
+            ("add_consumption", with(&key(license), json!({ "consumptions": 2, "allow_overages": true }))),
+            ("check_license", key(license)),
+        ]);
+    }
+    for license in ["CADP-EXPI-REDD-2020", "CADP-DISA-BLED-0000", "CADP-INAC-TIVE-0000", "NONE"] {
+        requests.push(("activate_license", key(license)));
+    }
+    for product in ["CAD-PRO", "STUDIO", "NONE"] {
+        let more = json!({ "include_latest_version": true, "include_custom_fields": true });
+        requests.extend([
+            ("product_details", json!({ "product": product })),
+            ("product_details", with(&json!({ "product": product }), more)),
+        ]);
+    }
+    requests.extend([("release_license", floating.clone()), ("release_license", floating.clone())]);
+    requests.push(("deactivate_license", floating));
+    requests
+}
+
+#[test]
+fn real_replies_are_as_it_says() {
+    let server = server();
+    let mut client = server.client();
+    let mut document = openapi::v4(server.server.base_url());
+    closed(&mut document);
+    let mut succeeded = BTreeSet::new();
+    let mut refused = BTreeSet::new();
+    for (name, request) in requests() {
+        let operation = Operation::named(name).unwrap();
+        let answer = client.call(name, &request);
+        check(&document, operation.path, method(operation), &answer);
+        match answer.code() {
+            None => succeeded.insert(name),
+            Some(code) => refused.insert(code),
+        };
+    }
+    assert_eq!(succeeded, OPERATIONS.iter().map(|operation| operation.name).collect());
+    assert!(refused.len() >= 12, "{refused:?}");
+    for path in OPEN_ROUTES.into_iter().chain(["/oauth_url?login_type=client_credentials"]) {
+        check(&document, path.split('?').next().unwrap(), "get", &get(&mut client, path));
+    }
+    for (method, path) in [("POST", "/check_license"), ("GET", "/floating/borrow")] {
+        let answer = client.send(method, &format!("/api/v4{path}"), &[], b"").unwrap();
+        let operation = OPERATIONS.iter().find(|operation| operation.path == path).unwrap();
+        check(&document, path, self::method(operation), &answer);
+    }
+}
+
+#[test]
+fn its_examples_succeed_on_the_demo() {
+    let server = server();
+    let mut client = server.client();
+    let document = openapi::v4(server.server.base_url());
+    let deactivates = |operation: &&Operation| matches!(operation.reply, Reply::Text(_));
+    for operation in OPERATIONS.iter().filter(|operation| !deactivates(operation)) {
+        let example = Value::Object(Demands::of(&document, operation).example);
+        if operation.name != "product_details" {
+            client.call("activate_license", &example);
+        }
+        if operation.name == "borrow_feature" {
+            client.call("check_feature", &example);
+        }
+        let answer = client.call(operation.name, &example);
+        assert_eq!(answer.status, 200, "{}: {answer:?}", operation.name);
+    }
+}
