@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use common::{API_KEY, Answer, Client, SHARED_KEY, TestServer};
 use floatlease::operations::{Method, OPERATIONS, Operation, Reply};
 use floatlease_server::store::SqliteStore;
-use floatlease_server::{sandbox, openapi};
+use floatlease_server::{openapi, sandbox};
 use serde_json::{Map, Value, json};
 
 const OPEN_ROUTES: [&str; 3] = ["/.well-known", "/oauth_url", "/openapi.json"];

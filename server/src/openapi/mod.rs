@@ -23,7 +23,7 @@ pub(crate) struct Endpoint<'a> {
     pub(crate) summary: &'a str,
     /// Parameter objects.
     pub(crate) parameters: Vec<Value>,
-    /// The media type object of its JSON body, if it takes one.
+    /// The request body object, if it takes one.
     pub(crate) body: Option<Value>,
     /// The response object of its success.
     pub(crate) reply: Value,
@@ -93,7 +93,7 @@ impl Document {
             "responses": responses,
         });
         if let Some(body) = endpoint.body {
-            operation["requestBody"] = json!({ "required": true, "content": { "application/json": body } });
+            operation["requestBody"] = body;
         }
         if endpoint.open {
             operation["security"] = json!([]);
@@ -108,9 +108,14 @@ impl Document {
     }
 }
 
-/// A parameter object for a query.
-pub(crate) fn query_parameter(name: &str, required: bool, schema: Value) -> Value {
-    json!({ "name": name, "in": "query", "required": required, "schema": schema })
+/// A parameter object for a `place`: "query" or "path".
+pub(crate) fn parameter(place: &str, name: &str, required: bool, schema: Value) -> Value {
+    json!({ "name": name, "in": place, "required": required, "schema": schema })
+}
+
+/// The request body object of JSON with this media type object.
+pub(crate) fn json_body(required: bool, media_type: Value) -> Value {
+    json!({ "required": required, "content": { "application/json": media_type } })
 }
 
 /// The response object of JSON of this schema.

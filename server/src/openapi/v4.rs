@@ -3,7 +3,7 @@
 use floatlease::operations::{Method, OPERATIONS, Operation, Reply};
 use serde_json::{Map, Value, json};
 
-use super::{Document, Endpoint, json_reply, query_parameter};
+use super::{Document, Endpoint, json_body, json_reply, parameter};
 use crate::domain::{Refusal, reply};
 use crate::http::parameters;
 use crate::http::well_known::{OPEN_ROUTES, OpenRoute};
@@ -88,9 +88,9 @@ fn retry_after(status: u16) -> Value {
 }
 
 fn endpoint(operation: &'static Operation, reply: Value) -> Endpoint<'static> {
-    let query = operation.parameters().map(|parameter| {
-        let mut query = query_parameter(parameter.name, parameter.required, parameters::schema(parameter));
-        if let Some(example) = example(operation, parameter.name) {
+    let query = operation.parameters().map(|taken| {
+        let mut query = parameter("query", taken.name, taken.required, parameters::schema(taken));
+        if let Some(example) = example(operation, taken.name) {
             query["example"] = example;
         }
         query
@@ -98,7 +98,7 @@ fn endpoint(operation: &'static Operation, reply: Value) -> Endpoint<'static> {
     let summary = SUMMARIES.iter().find(|row| row.0 == operation.name).map(|row| row.1);
     let (method, parameters, body) = match operation.method {
         Method::Get => ("get", query.collect(), None),
-        Method::Post => ("post", Vec::new(), Some(body(operation))),
+        Method::Post => ("post", Vec::new(), Some(json_body(true, body(operation)))),
     };
     let summary = summary.unwrap_or_default();
     Endpoint { path: operation.path, method, name: operation.name, summary, parameters, body, reply, open: false }
@@ -150,13 +150,13 @@ fn open_reply(route: &OpenRoute, document: &mut Document) -> Value {
 }
 
 fn open_endpoint(route: &'static OpenRoute, reply: Value) -> Endpoint<'static> {
-    let parameter = |(name, value): &(&str, &str)| query_parameter(name, true, json!({ "const": value }));
+    let given = |(name, value): &(&str, &str)| parameter("query", name, true, json!({ "const": value }));
     Endpoint {
         path: route.path,
         method: "get",
         name: route.name,
         summary: route.summary,
-        parameters: route.query.iter().map(parameter).collect(),
+        parameters: route.query.iter().map(given).collect(),
         body: None,
         reply,
         open: true,

@@ -53,6 +53,11 @@ impl Worlds {
         &self.main
     }
 
+    /// Where the control interface is, if it has a port.
+    pub(crate) fn control_url(&self) -> Option<&str> {
+        self.control_url.as_deref()
+    }
+
     /// Makes another world.
     pub(crate) fn create(&self, options: &WorldOptions) -> Result<Arc<World>, Mistake> {
         if self.all().len() >= MOST_WORLDS {

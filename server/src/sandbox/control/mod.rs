@@ -4,6 +4,7 @@
 //! the same path without it, for the world that is there from the beginning, are the same route.
 
 mod bodies;
+mod described;
 mod route;
 mod routes;
 

@@ -3,7 +3,6 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -118,13 +117,4 @@ fn parts(pattern: &str, path: &str) -> Option<Map<String, Value>> {
         }
     }
     Some(found)
-}
-
-/// Schemas as OpenAPI 3.1 has them.
-pub(crate) fn generator() -> SchemaGenerator {
-    let settings = SchemaSettings::draft2020_12().with(|settings| {
-        settings.definitions_path = "/components/schemas".into();
-        settings.meta_schema = None;
-    });
-    settings.into_generator()
 }

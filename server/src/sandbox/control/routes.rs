@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use super::Control;
 use super::bodies::*;
+use super::described;
 use super::route::Route;
 use crate::domain::Due;
 use crate::sandbox::fault::{Armed, Fault};
@@ -212,8 +213,9 @@ async fn listener(control: Arc<Control>, request: ListenerRequest) -> Result<Don
     control.listen(request.open).await.map(|()| Done {})
 }
 
-async fn openapi(_: Arc<Control>, _: Nothing) -> Result<Map<String, Value>> {
-    Ok(Map::new())
+async fn openapi(control: Arc<Control>, _: Nothing) -> Result<Map<String, Value>> {
+    let document = described::document(control.worlds.control_url().unwrap_or(super::BASE_PATH));
+    document.as_object().cloned().ok_or_else(|| Mistake::internal("the description is no object"))
 }
 
 pub(super) fn shown(world: &World) -> WorldReply {

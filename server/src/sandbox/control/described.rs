@@ -1,0 +1,82 @@
+//! The control interface as OpenAPI 3.1, made from its table.
+
+use schemars::generate::{SchemaGenerator, SchemaSettings};
+use serde_json::{Map, Value, json};
+
+use super::ROUTES;
+use super::route::Route;
+use crate::openapi::{Document, Endpoint, json_body, json_reply, parameter};
+
+/// What every route may answer besides what it gives.
+const REFUSALS: [(u16, &str, &str); 4] = [
+    (400, "invalid", "The call can't be understood; the message says what to write instead."),
+    (404, "not_found", "There is no such call, world or fault."),
+    (409, "conflict", "It can't be done as things are."),
+    (417, "not_met", "What a test expected is not so."),
+];
+
+/// The document; the interface is at `url`.
+pub(super) fn document(url: &str) -> Value {
+    let about = "Moves the clocks of a floatlease sandbox, makes requests go wrong, and tells what happened. Everything \
+                 about a world can be asked below /worlds/{world} too; without that it is about the world that is there \
+                 from the beginning.";
+    let mut document = Document::new("floatlease sandbox control", about, url, Map::new());
+    for (status, code, description) in REFUSALS {
+        document.refusal(status, description, &[code], json!({}));
+    }
+    for route in ROUTES.iter() {
+        add(&mut document, route, route.path, "");
+        if route.of_world {
+            add(&mut document, route, &format!("/worlds/{{world}}{}", route.path), "_of_world");
+        }
+    }
+    document.finish()
+}
+
+fn add(document: &mut Document, route: &Route, path: &str, suffix: &str) {
+    let takes = Taken::by(route);
+    let gives = Value::from((route.gives)(document.generator()));
+    let of_path = |name: &str| path.contains(&format!("{{{name}}}"));
+    let world = of_path("world").then(|| parameter("path", "world", true, json!({ "type": "string", "minLength": 1 })));
+    let in_path = takes.members().filter(|member| of_path(member.0));
+    let in_path = in_path.map(|(name, schema)| parameter("path", name, true, schema.clone()));
+    let in_query = takes.members().filter(|member| route.method == "GET" && !of_path(member.0));
+    let in_query = in_query.map(|(name, schema)| parameter("query", name, takes.requires(name), schema.clone()));
+    let has_body = route.method != "GET" && takes.members().any(|member| !of_path(member.0));
+    let is_required = takes.members().any(|(name, _)| takes.requires(name));
+    let name = format!("{}{}{suffix}", route.method.to_lowercase(), route.path.replace(['/', '.'], "_"));
+    document.add(Endpoint {
+        path,
+        method: &route.method.to_lowercase(),
+        name: &name.replace(['{', '}'], ""),
+        summary: route.about,
+        parameters: world.into_iter().chain(in_path).chain(in_query).collect(),
+        body: has_body.then(|| json_body(is_required, json!({ "schema": takes.0 }))),
+        reply: json_reply("Done.", json!({}), gives),
+        open: true,
+    });
+}
+
+/// The schema of what a route takes, whole: what is taken and what is given may differ in their `required`, so they
+/// share no components.
+struct Taken(Value);
+
+impl Taken {
+    fn by(route: &Route) -> Taken {
+        let settings = SchemaSettings::draft2020_12().with(|settings| {
+            settings.inline_subschemas = true;
+            settings.meta_schema = None;
+        });
+        Taken((route.takes)(&mut SchemaGenerator::new(settings)).into())
+    }
+
+    fn members(&self) -> impl Iterator<Item = (&str, &Value)> {
+        let members = self.0.get("properties").and_then(Value::as_object);
+        members.into_iter().flatten().map(|(name, schema)| (name.as_str(), schema))
+    }
+
+    fn requires(&self, name: &str) -> bool {
+        let required = self.0.get("required").and_then(Value::as_array);
+        required.is_some_and(|required| required.iter().any(|member| member == name))
+    }
+}
