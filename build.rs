@@ -19,13 +19,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut config = cbindgen::Config::from_file(root.join("cbindgen.toml"))?;
     config.after_includes = Some(status_constants()?);
     cbindgen::Builder::new()
-        .with_src(root.join("src/ffi/mod.rs"))
+        .with_src(root.join("src/ffi/call.rs")) // the type of a status
+        .with_src(root.join("src/ffi/exports.rs"))
         .with_config(config)
         .generate()?
         .write_to_file(&header);
     println!("cargo:rustc-env=FLOATLEASE_GENERATED_HEADER={}", header.display());
 
-    if env::var("CARGO_CFG_TARGET_OS")? == "linux" {
+    // These arguments reach every shared library above this package too, the sandbox's for one, which has a name of its own.
+    if env::var("CARGO_CFG_TARGET_OS")? == "linux" && env::var("CARGO_FEATURE_EXPORTS").is_ok() {
         // The SONAME carries the ABI's major version. NODELETE: std's thread-local destructors must not outlive the
         // code they run, and dlclose() would pull it from under them.
         for argument in ["-soname,libfloatlease.so.1", "-z,nodelete", "-z,relro", "-z,now"] {

@@ -43,7 +43,7 @@
 #ifndef FLOATLEASE_H
 #define FLOATLEASE_H
 
-/* Generated from src/ffi/mod.rs and src/status.rs by `make header`. Do not edit. */
+/* Generated from src/ffi/exports.rs and src/status.rs by `make header`. Do not edit. */
 
 #include <stdint.h>
 
@@ -202,6 +202,10 @@
 /** No trusted certificate authorities were found on this machine.
  *  Set "tls_roots" to "bundled" or to PEM certificates, or install the system's CA certificates. */
 #define FLOATLEASE_E_TLS_ROOTS 51
+
+/** The sandbox refused the call, or what was expected of it did not happen.
+ *  Read the message; in the sandbox GET /openapi.json lists every call. */
+#define FLOATLEASE_E_SANDBOX 60
 
 /** The library failed; your program's state is untouched.
  *  Please report it with this error's message. */

@@ -61,7 +61,7 @@ impl Client {
     }
 
     /// Ends every call in flight with [`Status::Cancelled`], and every one that has been begun and not got that far.
-    pub(crate) fn shut(&self) {
+    pub fn shut(&self) {
         self.http.shut();
     }
 

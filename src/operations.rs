@@ -1,7 +1,7 @@
 //! The API as one table: what each operation is called, where it lives, what it takes and what it answers.
 //!
 //! The client checks requests against it before anything is sent, the server checks what arrives. A new verb is a new
-//! row here, a function in `ffi/mod.rs` if it deserves one, and a handler in the server's `domain`.
+//! row here, a function in `ffi/exports.rs` if it deserves one, and a handler in the server's `domain`.
 
 /// How an operation is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -177,6 +177,7 @@ statuses! {
     // ---- 50 to 69: this machine
     50 HardwareId HARDWARE_ID Local "" Never "No stable id of this machine was found." "Set \"hardware_id\" in the config to an id of your own that stays the same on this machine."
     51 TlsRoots TLS_ROOTS Local "" Never "No trusted certificate authorities were found on this machine." "Set \"tls_roots\" to \"bundled\" or to PEM certificates, or install the system's CA certificates."
+    60 Sandbox SANDBOX Local "" Never "The sandbox refused the call, or what was expected of it did not happen." "Read the message; in the sandbox GET /openapi.json lists every call."
 
     // ---- 70 to 79: a defect of this library
     70 Internal INTERNAL Internal "" Never "The library failed; your program's state is untouched." "Please report it with this error's message."

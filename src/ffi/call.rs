@@ -1,14 +1,20 @@
 //! The guard around every exported function: strings in, status and string out, and no panic across.
 
-use super::{floatlease_client, floatlease_status, handle};
-use crate::client::Client;
+use super::handle::Handles;
 use crate::error::{Error, Outcome};
 use crate::status::Status;
 use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, CString, c_char};
 use std::panic::{self, AssertUnwindSafe};
 use std::ptr;
-use std::sync::{Arc, Once};
+use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// What a call returns: FLOATLEASE_OK or one of FLOATLEASE_E_…. Expect numbers that this header does not know.
+pub type floatlease_status = i32;
+
+/// Whether panics outside any guard are of our own threads.
+static THREADS_ARE_OURS: AtomicBool = AtomicBool::new(false);
 
 thread_local! {
     /// How many guards this thread is inside of.
@@ -21,7 +27,7 @@ thread_local! {
 ///
 /// # Safety
 /// `json_out` is null or points to a `char *` that may be written.
-pub(super) unsafe fn guard(
+pub unsafe fn guard(
     json_out: *mut *mut c_char,
     outcome: Outcome,
     body: impl FnOnce() -> Result<String, Error>,
@@ -46,9 +52,39 @@ pub(super) unsafe fn guard(
     status.number()
 }
 
+/// Runs `open`, and gives out a handle for what it opened, and its text. `name` is the out pointer's, for messages.
+///
+/// # Safety
+/// `handle_out` is null or points to a pointer that may be written; `json_out` as for [`guard`].
+pub unsafe fn open<H, T: Send + Sync>(
+    handles: &'static Handles<T>,
+    name: &str,
+    handle_out: *mut *mut H,
+    json_out: *mut *mut c_char,
+    open: impl FnOnce() -> Result<(T, String), Error>,
+) -> floatlease_status {
+    // SAFETY: as the caller promises.
+    unsafe {
+        clear(handle_out);
+        guard(json_out, Outcome::NotSent, || {
+            if handle_out.is_null() {
+                return Err(Error::because(Status::NullPointer, format!("{name} must not be NULL.")));
+            }
+            let (opened, text) = open()?;
+            *handle_out = ptr::without_provenance_mut(handles.insert(opened)?);
+            Ok(text)
+        })
+    }
+}
+
 /// Runs `body` and swallows its panic, for functions that have no way to report one.
-pub(super) fn quietly(body: impl FnOnce()) {
+pub fn quietly(body: impl FnOnce()) {
     let _ = contained(body);
+}
+
+/// For a library that runs threads, and has a Rust runtime of its own: what panics there is not printed either.
+pub fn threads_are_ours() {
+    THREADS_ARE_OURS.store(true, Ordering::Relaxed);
 }
 
 /// Runs `body`; a panic in it becomes an `Err` with what it said. Nothing is printed: stderr is the host's.
@@ -58,7 +94,10 @@ fn contained<T>(body: impl FnOnce() -> T) -> Result<T, String> {
         let previous = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
             if GUARDS.with(Cell::get) == 0 {
-                return previous(info);
+                if !THREADS_ARE_OURS.load(Ordering::Relaxed) {
+                    previous(info);
+                }
+                return;
             }
             LAST_PANIC.with(|last| {
                 if let Ok(mut last) = last.try_borrow_mut() {
@@ -78,35 +117,11 @@ fn contained<T>(body: impl FnOnce() -> T) -> Result<T, String> {
     })
 }
 
-/// The client under a handle.
-pub(super) fn client(handle: *mut floatlease_client) -> Result<Arc<Client>, Error> {
-    handle::get(handle.addr())
-}
-
-/// One verb: a client, a request that may be null, a reply.
-///
-/// # Safety
-/// `request_json` is null or a NUL-terminated string; `json_out` as for [`guard`].
-pub(super) unsafe fn verb(
-    handle: *mut floatlease_client,
-    operation: &str,
-    request_json: *const c_char,
-    json_out: *mut *mut c_char,
-) -> floatlease_status {
-    // SAFETY: as the caller promises.
-    unsafe {
-        guard(json_out, Outcome::Unknown, || {
-            let client = client(handle)?;
-            client.call(operation, optional_text("request_json", request_json)?.unwrap_or("{}"))
-        })
-    }
-}
-
 /// Sets an out pointer to null, if there is one.
 ///
 /// # Safety
 /// `out` is null or may be written.
-pub(super) unsafe fn clear<T>(out: *mut *mut T) {
+pub unsafe fn clear<T>(out: *mut *mut T) {
     if !out.is_null() {
         // SAFETY: not null, and writable as the caller promises.
         unsafe { *out = ptr::null_mut() };
@@ -117,7 +132,7 @@ pub(super) unsafe fn clear<T>(out: *mut *mut T) {
 ///
 /// # Safety
 /// `text` is null or a NUL-terminated string that outlives the result.
-pub(super) unsafe fn optional_text<'a>(name: &str, text: *const c_char) -> Result<Option<&'a str>, Error> {
+pub unsafe fn optional_text<'a>(name: &str, text: *const c_char) -> Result<Option<&'a str>, Error> {
     if text.is_null() {
         return Ok(None);
     }
@@ -136,7 +151,7 @@ pub(super) unsafe fn optional_text<'a>(name: &str, text: *const c_char) -> Resul
 ///
 /// # Safety
 /// As for [`optional_text`].
-pub(super) unsafe fn text<'a>(name: &str, text: *const c_char) -> Result<&'a str, Error> {
+pub unsafe fn text<'a>(name: &str, text: *const c_char) -> Result<&'a str, Error> {
     // SAFETY: as the caller promises.
     let text = unsafe { optional_text(name, text) }?;
     text.ok_or_else(|| Error::because(Status::NullPointer, format!("{name} must not be NULL.")))
@@ -146,7 +161,7 @@ pub(super) unsafe fn text<'a>(name: &str, text: *const c_char) -> Result<&'a str
 ///
 /// # Safety
 /// `text` is null or came from [`guard`] and was not freed yet.
-pub(super) unsafe fn free(text: *mut c_char) {
+pub unsafe fn free(text: *mut c_char) {
     if !text.is_null() {
         // SAFETY: it came from `CString::into_raw`.
         drop(unsafe { CString::from_raw(text) });

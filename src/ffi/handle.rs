@@ -3,7 +3,6 @@
 //! A wrong token is found out by looking it up, so a double close, a use after close, another kind of handle, a
 //! garbage pointer and a handle inherited through `fork` are all statuses.
 
-use crate::client::Client;
 use crate::error::Error;
 use crate::status::Status;
 use std::process;
@@ -11,11 +10,14 @@ use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// What a handle is. Zero is left out: addresses of real objects have zeros in these bits.
+/// What a handle is. Zero is left out: addresses of real objects have zeros in these bits. 2 is kept for leases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub(crate) enum Kind {
+pub enum Kind {
+    /// A `floatlease_client`.
     Client = 1,
+    /// A `floatlease_sandbox`, which another library gives out.
+    Sandbox = 3,
 }
 
 /// How many bits of a token say what, lowest first: slot, generation, fork epoch, kind.
@@ -53,64 +55,110 @@ impl Token {
     }
 }
 
-/// The handles of one process. A forked child gets a table of its own and never touches its parent's, whose lock
-/// may have been held by a thread that the child does not have.
-struct Table {
-    pid: u32,
-    epoch: usize,
-    slots: Mutex<Slots>,
-    /// The parent's, kept reachable so that leak checkers see no leak in it.
-    _inherited: Option<&'static Table>,
+/// The open handles of one kind: a static of the library that gives them out.
+#[derive(Debug)]
+pub struct Handles<T: 'static> {
+    kind: Kind,
+    table: AtomicPtr<Table<T>>,
 }
 
-#[derive(Default)]
-struct Slots {
-    all: Vec<Slot>,
+/// The handles of one process. A forked child gets a table of its own and never touches its parent's, whose lock
+/// may have been held by a thread that the child does not have.
+#[derive(Debug)]
+struct Table<T: 'static> {
+    pid: u32,
+    epoch: usize,
+    slots: Mutex<Slots<T>>,
+    /// The parent's, kept reachable so that leak checkers see no leak in it.
+    _inherited: Option<&'static Table<T>>,
+}
+
+#[derive(Debug)]
+struct Slots<T> {
+    all: Vec<Slot<T>>,
     free: Vec<usize>,
 }
 
-#[derive(Default)]
-struct Slot {
+#[derive(Debug)]
+struct Slot<T> {
     generation: usize,
-    client: Option<Arc<Client>>,
+    held: Option<Arc<T>>,
 }
 
-static TABLE: AtomicPtr<Table> = AtomicPtr::new(ptr::null_mut());
+impl<T: Send + Sync + 'static> Handles<T> {
+    /// None are open.
+    pub const fn new(kind: Kind) -> Handles<T> {
+        Handles { kind, table: AtomicPtr::new(ptr::null_mut()) }
+    }
 
-impl Table {
-    /// The table TABLE points to, whichever process made it.
-    fn current() -> Option<&'static Table> {
-        // SAFETY: what is stored in TABLE comes from `Box::into_raw` and is never freed.
-        unsafe { TABLE.load(Ordering::Acquire).as_ref() }
+    /// Keeps a thing under a new token.
+    pub fn insert(&self, thing: T) -> Result<usize, Error> {
+        let table = self.own();
+        let mut slots = table.slots();
+        let slot = match slots.free.pop() {
+            Some(slot) => slot,
+            None if slots.all.len() <= largest(BITS[0]) => {
+                slots.all.push(Slot { generation: 0, held: None });
+                slots.all.len() - 1
+            }
+            None => return Err(Error::because(Status::Internal, "Too many handles are open.")),
+        };
+        slots.all[slot].held = Some(Arc::new(thing));
+        let generation = slots.all[slot].generation;
+        Ok(Token { slot, generation, epoch: table.epoch, kind: self.kind as usize }.pack())
+    }
+
+    /// The thing under a token.
+    pub fn get(&self, raw: usize) -> Result<Arc<T>, Error> {
+        let (table, token) = self.of(raw)?;
+        let mut slots = table.slots();
+        slots.of(token)?.held.clone().ok_or_else(|| Error::new(Status::Handle))
+    }
+
+    /// Ends a token. What was under it lives on in the calls that still use it.
+    pub fn remove(&self, raw: usize) -> Result<Arc<T>, Error> {
+        let (table, token) = self.of(raw)?;
+        let mut slots = table.slots();
+        let slot = slots.of(token)?;
+        let thing = slot.held.take().ok_or_else(|| Error::new(Status::Handle))?;
+        slot.generation += 1;
+        // A slot whose generations are used up is retired: a token is never given out twice.
+        if slot.generation <= largest(BITS[1]) {
+            slots.free.push(token.slot);
+        }
+        Ok(thing)
+    }
+
+    /// The latest table, whichever process made it.
+    fn current(&self) -> Option<&'static Table<T>> {
+        // SAFETY: what is stored in `table` comes from `Box::into_raw` and is never freed.
+        unsafe { self.table.load(Ordering::Acquire).as_ref() }
     }
 
     /// This process's table, made if need be.
-    fn own() -> &'static Table {
+    fn own(&self) -> &'static Table<T> {
         let pid = process::id();
         loop {
-            let current = Table::current();
+            let current = self.current();
             if let Some(table) = current.filter(|table| table.pid == pid) {
                 return table;
             }
             let epoch = current.map_or(0, |table| (table.epoch + 1) & largest(BITS[2]));
-            let fresh = Box::into_raw(Box::new(Table { pid, epoch, slots: Mutex::default(), _inherited: current }));
+            let slots = Mutex::new(Slots { all: Vec::new(), free: Vec::new() });
+            let fresh = Box::into_raw(Box::new(Table { pid, epoch, slots, _inherited: current }));
             let expected = current.map_or(ptr::null_mut(), |table| ptr::from_ref(table).cast_mut());
-            if TABLE.compare_exchange(expected, fresh, Ordering::AcqRel, Ordering::Acquire).is_err() {
+            if self.table.compare_exchange(expected, fresh, Ordering::AcqRel, Ordering::Acquire).is_err() {
                 // SAFETY: `fresh` was made above and was not published.
                 drop(unsafe { Box::from_raw(fresh) });
             }
         }
     }
 
-    fn slots(&self) -> MutexGuard<'_, Slots> {
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// The table and token that `raw` belongs to, if it can belong to any.
-    fn of(raw: usize, kind: Kind) -> Result<(&'static Table, Token), Error> {
+    fn of(&self, raw: usize) -> Result<(&'static Table<T>, Token), Error> {
         let token = Token::unpack(raw);
-        let table = Table::current().ok_or_else(|| Error::new(Status::Handle))?;
-        if token.kind != kind as usize {
+        let table = self.current().ok_or_else(|| Error::new(Status::Handle))?;
+        if token.kind != self.kind as usize {
             return Err(Error::new(Status::Handle));
         }
         if table.pid != process::id() || token.epoch != table.epoch {
@@ -120,49 +168,17 @@ impl Table {
     }
 }
 
-impl Slots {
-    fn of(&mut self, token: Token) -> Result<&mut Slot, Error> {
+impl<T> Table<T> {
+    fn slots(&self) -> MutexGuard<'_, Slots<T>> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T> Slots<T> {
+    fn of(&mut self, token: Token) -> Result<&mut Slot<T>, Error> {
         let slot = self.all.get_mut(token.slot).filter(|slot| slot.generation == token.generation);
         slot.ok_or_else(|| Error::new(Status::Handle))
     }
-}
-
-/// Keeps a client under a new token.
-pub(crate) fn insert(client: Client) -> Result<usize, Error> {
-    let table = Table::own();
-    let mut slots = table.slots();
-    let slot = match slots.free.pop() {
-        Some(slot) => slot,
-        None if slots.all.len() <= largest(BITS[0]) => {
-            slots.all.push(Slot::default());
-            slots.all.len() - 1
-        }
-        None => return Err(Error::because(Status::Internal, "Too many handles are open.")),
-    };
-    slots.all[slot].client = Some(Arc::new(client));
-    let generation = slots.all[slot].generation;
-    Ok(Token { slot, generation, epoch: table.epoch, kind: Kind::Client as usize }.pack())
-}
-
-/// The client under a token.
-pub(crate) fn get(raw: usize) -> Result<Arc<Client>, Error> {
-    let (table, token) = Table::of(raw, Kind::Client)?;
-    let mut slots = table.slots();
-    slots.of(token)?.client.clone().ok_or_else(|| Error::new(Status::Handle))
-}
-
-/// Ends a token. The client lives on in the calls that still use it.
-pub(crate) fn remove(raw: usize) -> Result<Arc<Client>, Error> {
-    let (table, token) = Table::of(raw, Kind::Client)?;
-    let mut slots = table.slots();
-    let slot = slots.of(token)?;
-    let client = slot.client.take().ok_or_else(|| Error::new(Status::Handle))?;
-    slot.generation += 1;
-    // A slot whose generations are used up is retired: a token is never given out twice.
-    if slot.generation <= largest(BITS[1]) {
-        slots.free.push(token.slot);
-    }
-    Ok(client)
 }
 
 #[cfg(test)]
@@ -175,8 +191,20 @@ mod tests {
         assert_eq!(Token::unpack(token.pack()), token);
         let edge = Token { slot: largest(BITS[0]), generation: largest(BITS[1]), epoch: largest(BITS[2]), kind: 1 };
         assert_eq!(Token::unpack(edge.pack()), edge);
-        let address = ptr::from_ref(&token).addr();
-        assert_eq!(get(address).unwrap_err().status, Status::Handle);
-        assert_eq!(get(0).unwrap_err().status, Status::Handle);
+    }
+
+    #[test]
+    fn only_an_open_token_of_the_same_kind_finds_something() {
+        static CLIENTS: Handles<&str> = Handles::new(Kind::Client);
+        static SANDBOXES: Handles<&str> = Handles::new(Kind::Sandbox);
+        let (client, sandbox) = (CLIENTS.insert("client").unwrap(), SANDBOXES.insert("sandbox").unwrap());
+        assert_eq!((*CLIENTS.get(client).unwrap(), *SANDBOXES.get(sandbox).unwrap()), ("client", "sandbox"));
+        assert_eq!(*CLIENTS.remove(client).unwrap(), "client");
+        let address = ptr::from_ref(&client).addr();
+        for wrong in [client, sandbox, address, 0] {
+            assert_eq!(CLIENTS.get(wrong).unwrap_err().status, Status::Handle);
+            assert_eq!(CLIENTS.remove(wrong).unwrap_err().status, Status::Handle);
+        }
+        assert_ne!(CLIENTS.insert("another").unwrap(), client);
     }
 }
