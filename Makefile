@@ -7,6 +7,7 @@ CARGO ?= cargo
 CC ?= cc
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 RELEASE := $(TARGET)/release
+SANDBOX := $(TARGET)/sandbox
 SERVER := $(TARGET)/debug/floatlease-server
 
 .PHONY: help
@@ -17,23 +18,30 @@ help: ## List the targets
 setup: ## Install what is missing for test, lint and bench (Debian, Ubuntu)
 	scripts/setup
 
-# The library is built alone: an rlib beside it would silently switch link-time optimisation off. The server has a
-# profile, and so a folder, of its own: as its dependency the library would be built again, differently, into the
-# same file.
+# The library is built alone: an rlib beside it would silently switch link-time optimisation off. The server and the
+# sandbox have profiles, and so folders, of their own: as their dependency the library would be built again, differently,
+# into the same file.
 .PHONY: release
-release: ## Build the shared and static library that ship, in target/release
+release: sandbox ## Build the shared and static libraries that ship, in target/release and target/sandbox
 	@$(CARGO) rustc -p floatlease --release --features quiet --lib --crate-type cdylib,staticlib
 	@ln -sf libfloatlease.so $(RELEASE)/libfloatlease.so.1
 	@echo "$(RELEASE)/libfloatlease.so: $$(wc -c < $(RELEASE)/libfloatlease.so) bytes," \
 		"$$(nm -D --defined-only $(RELEASE)/libfloatlease.so | wc -l) exported functions"
+
+.PHONY: sandbox
+sandbox:
+	@$(CARGO) build -p floatlease-sandbox --profile sandbox
+	@ln -sf libfloatlease_sandbox.so $(SANDBOX)/libfloatlease_sandbox.so.1
+	@echo "$(SANDBOX)/libfloatlease_sandbox.so: $$(wc -c < $(SANDBOX)/libfloatlease_sandbox.so) bytes," \
+		"$$(nm -D --defined-only $(SANDBOX)/libfloatlease_sandbox.so | wc -l) exported functions"
 
 .PHONY: server
 server: ## Build the server for real use, as target/server/floatlease-server
 	@$(CARGO) build -p floatlease-server --profile server
 
 .PHONY: header
-header: ## Generate include/floatlease.h anew
-	$(CARGO) test -q -p floatlease --test header -- --ignored write_the_header
+header: ## Generate the headers in include/ anew
+	$(CARGO) test -q -p floatlease -p floatlease-sandbox --test header -- --ignored write_the_header
 
 .PHONY: demo
 demo: release ## Watch a C program take, borrow and give back licenses on a server of its own

@@ -132,6 +132,9 @@ async fn connection(mut stream: TcpStream, handler: Arc<impl Handler>, stopping:
     let mut protocol = http1::Builder::new();
     // Also ends a kept connection on which nothing more comes.
     protocol.timer(TokioTimer::new()).header_read_timeout(IDLE_AT_MOST);
+    // One buffer for head and body: a plain write tells of a client that has gone by an error, a vectored one by SIGPIPE,
+    // which would end a process that the server is a guest in.
+    protocol.writev(false);
     let (line, mut orders) = Line::new();
     loop {
         let service = service_fn(|request: Request<Incoming>| {
