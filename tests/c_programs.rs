@@ -1,5 +1,5 @@
-//! C programs against the header and the library that ships: misuse, panics, threads, the quick start.
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+//! C programs against the headers and the libraries that ship: misuse, panics, threads, the quick start, sandboxes.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 mod support;
 
@@ -7,20 +7,43 @@ use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use support::abi::VERBS;
-use support::{Demo, release_dir, root, run, stub, tool, with};
+use support::{Demo, release_dir, root, run, sandbox_dir, stub, tool, with};
 
 /// Compiles a C program against `include/` and the shared library in `library`.
 fn compile(source: &str, library: &Path) -> PathBuf {
+    compile_with(source, &[("floatlease", library)])
+}
+
+/// The same for one that tests the sandbox: it needs both libraries.
+fn compile_with_sandbox(source: &str) -> PathBuf {
+    compile_with(source, &[("floatlease", &release_dir()), ("floatlease_sandbox", &sandbox_dir())])
+}
+
+fn compile_with(source: &str, libraries: &[(&str, &Path)]) -> PathBuf {
     let program = support::target_dir().join(Path::new(source).file_stem().unwrap());
-    run(tool("cc")
+    let mut compiler = tool("cc");
+    compiler
         .args(["-std=gnu11", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-g", "-pthread", "-o"])
         .arg(&program)
         .arg(root().join(source))
-        .arg(format!("-I{}", root().join("include").display()))
-        .arg(format!("-L{}", library.display()))
-        .arg(format!("-Wl,-rpath,{}", library.display()))
-        .arg("-lfloatlease"));
+        .arg(format!("-I{}", root().join("include").display()));
+    for (name, folder) in libraries {
+        compiler
+            .args([format!("-L{0}", folder.display()), format!("-Wl,-rpath,{}", folder.display())])
+            .arg(format!("-l{name}"));
+    }
+    run(&mut compiler);
     program
+}
+
+/// Runs a program that fails if valgrind finds an error or a leak in it.
+fn under_valgrind(program: &Path) -> Command {
+    let mut valgrind = tool("valgrind");
+    valgrind
+        .args(["--error-exitcode=99", "--leak-check=full", "--errors-for-leak-kinds=definite,indirect"])
+        .args(["--show-leak-kinds=definite,indirect", "--quiet"])
+        .arg(program);
+    valgrind
 }
 
 fn misuse(command: &mut Command) {
@@ -37,12 +60,7 @@ fn misuse(command: &mut Command) {
 fn every_misuse_is_a_status_and_under_valgrind_no_error_and_no_leak() {
     let program = compile("tests/abi/misuse.c", &release_dir());
     misuse(&mut Command::new(&program));
-    misuse(
-        tool("valgrind")
-            .args(["--error-exitcode=99", "--leak-check=full", "--errors-for-leak-kinds=definite,indirect"])
-            .args(["--show-leak-kinds=definite,indirect", "--quiet"])
-            .arg(program),
-    );
+    misuse(&mut under_valgrind(&program));
 }
 
 #[test]
@@ -69,6 +87,41 @@ fn behind_the_hosts_back_there_is_no_thread_no_file_no_signal_handler_and_no_out
         let unwanted =
             ["clone", "fork", "rt_sigaction", "O_WRONLY", "O_RDWR", "O_CREAT", "creat(", "write(2,", "writev("];
         assert!(!unwanted.iter().any(|unwanted| call.contains(unwanted)), "{call}");
+    }
+}
+
+#[test]
+fn a_sandbox_serves_a_client_in_the_same_process_and_every_misuse_of_it_is_a_status() {
+    let program = compile_with_sandbox("tests/abi/sandbox.c");
+    for mut command in [Command::new(&program), under_valgrind(&program)] {
+        let said = run(&mut command);
+        assert!(said.contains("checks hold"), "{said}");
+    }
+}
+
+#[test]
+fn two_hundred_sandboxes_leave_nothing_behind_and_do_nothing_behind_the_hosts_back() {
+    let folder = support::target_dir().join("sandbox_many.empty");
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir(&folder).unwrap();
+    let program = compile_with_sandbox("tests/abi/sandbox_many.c");
+    println!("{}", run(Command::new(&program).arg("200").env("TMPDIR", &folder).current_dir(&folder)));
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
+
+    let log = support::target_dir().join("sandbox_many.strace");
+    let mut strace = tool("strace");
+    strace.args(["-f", "-e", "trace=rt_sigaction,openat,open,creat,write,writev,bind", "-o"]).arg(&log);
+    let output = strace.arg(program).arg("1").current_dir(&folder).output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    let calls = std::fs::read_to_string(&log).unwrap();
+    assert!(calls.contains("bind("), "{calls}");
+    for call in calls.lines() {
+        let unwanted = ["O_WRONLY", "O_RDWR", "O_CREAT", "creat(", "write(2,", "writev(", "--- SIG"];
+        assert!(!unwanted.iter().any(|unwanted| call.contains(unwanted)), "{call}");
+        assert!(!call.contains("bind(") || call.contains("127.0.0.1"), "{call}");
+        // The C library's own, for its threads, and the program's.
+        let known = ["SIGRT_", "SIGPIPE"].iter().any(|known| call.contains(known));
+        assert!(!call.contains("rt_sigaction") || known, "{call}");
     }
 }
 

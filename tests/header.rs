@@ -1,4 +1,4 @@
-//! The C header: fresh, complete, and acceptable to C11 and C++17 compilers.
+//! The C header: fresh and complete; it and the sandbox's: acceptable to C11 and C++17 compilers.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
@@ -38,19 +38,28 @@ fn every_status_and_every_verb_is_in_it() {
 }
 
 #[test]
-fn it_compiles_alone_and_in_two_units_as_c11_and_cpp17() {
-    let header = committed();
+fn they_compile_alone_and_together_in_two_units_as_c11_and_cpp17() {
+    let headers = |names: &[&str]| names.iter().map(|name| format!("#include <{name}>\n")).collect::<String>();
+    let sets: [&[&str]; 3] = [
+        &["floatlease.h"],
+        &["floatlease_sandbox.h"],
+        &["floatlease_sandbox.h", "floatlease.h", "floatlease_sandbox.h"],
+    ];
     for (compiler, standard, ending) in [("cc", "-std=c11", "c"), ("c++", "-std=c++17", "cpp")] {
-        let objects = ["one", "two"].map(|unit| {
-            let source = support::target_dir().join(format!("header_{unit}.{ending}"));
-            let object = source.with_extension(format!("{ending}.o"));
-            let text = format!("#include \"{0}\"\n#include \"{0}\"\nint {unit}(void);\n", header.display());
-            std::fs::write(&source, text).unwrap();
-            run(tool(compiler)
-                .args([standard, "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-c", "-o"])
-                .args([&object, &source]));
-            object
-        });
-        run(tool("ld").args(["-r", "-o"]).arg(support::target_dir().join("header_linked.o")).args(objects));
+        for set in sets {
+            let objects = ["one", "two"].map(|unit| {
+                let source = support::target_dir().join(format!("header_{unit}.{ending}"));
+                let object = source.with_extension(format!("{ending}.o"));
+                let text = format!("{0}{0}int {unit}(void);\n", headers(set));
+                std::fs::write(&source, text).unwrap();
+                run(tool(compiler)
+                    .args([standard, "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-I"])
+                    .arg(root().join("include"))
+                    .args(["-c", "-o"])
+                    .args([&object, &source]));
+                object
+            });
+            run(tool("ld").args(["-r", "-o"]).arg(support::target_dir().join("header_linked.o")).args(objects));
+        }
     }
 }

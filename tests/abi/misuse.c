@@ -4,12 +4,10 @@
  * and one that never answers.
  */
 #define _GNU_SOURCE
-#include <floatlease.h>
+#include "expect.h"
 
 #include <pthread.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -26,30 +24,6 @@ static verb *const verbs[] = {
     floatlease_add_feature_consumption,
 };
 #define VERBS (sizeof verbs / sizeof *verbs)
-
-static int checks;
-
-static void expect(int line, const char *what, floatlease_status got, floatlease_status wanted)
-{
-    checks++;
-    if (got != wanted) {
-        fprintf(stderr, "misuse.c:%d: %s gave %s, not %s\n", line, what, floatlease_status_name(got),
-                floatlease_status_name(wanted));
-        exit(1);
-    }
-}
-
-static void hold(int line, const char *what, int holds)
-{
-    checks++;
-    if (!holds) {
-        fprintf(stderr, "misuse.c:%d: not so: %s\n", line, what);
-        exit(1);
-    }
-}
-
-#define EXPECT(call, wanted) expect(__LINE__, #call, (call), (wanted))
-#define HOLD(condition) hold(__LINE__, #condition, (condition))
 
 static floatlease_client *opened(const char *variable)
 {

@@ -27,17 +27,22 @@ pub fn target_dir() -> PathBuf {
 
 /// Where `make release` puts the library that ships.
 pub fn release_dir() -> PathBuf {
-    library_dir("release", "make release")
+    library_dir("release", "libfloatlease.so.1", "make release")
+}
+
+/// Where `make release` puts the sandbox's library.
+pub fn sandbox_dir() -> PathBuf {
+    library_dir("sandbox", "libfloatlease_sandbox.so.1", "make release")
 }
 
 /// Where `make test-panic` puts one that panics on demand.
 pub fn panic_dir() -> PathBuf {
-    library_dir("panic/release", "make test-panic")
+    library_dir("panic/release", "libfloatlease.so.1", "make test-panic")
 }
 
-fn library_dir(name: &str, maker: &str) -> PathBuf {
+fn library_dir(name: &str, library: &str, maker: &str) -> PathBuf {
     let directory = target_dir().parent().unwrap().join(name);
-    assert!(directory.join("libfloatlease.so.1").exists(), "{} has no library: run `{maker}`", directory.display());
+    assert!(directory.join(library).exists(), "{} has no {library}: run `{maker}`", directory.display());
     directory
 }
 

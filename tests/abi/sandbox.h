@@ -1,0 +1,93 @@
+/* A sandbox and clients on it, for the programs that test the sandbox's library. */
+#ifndef SANDBOX_H
+#define SANDBOX_H
+
+#include "expect.h"
+
+#include <arpa/inet.h>
+#include <floatlease_sandbox.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+struct sandbox {
+    floatlease_sandbox *handle;
+    char *json; /* what a client needs */
+};
+
+static inline struct sandbox started(void)
+{
+    struct sandbox sandbox = {NULL, NULL};
+
+    EXPECT(floatlease_sandbox_start(NULL, &sandbox.handle, &sandbox.json), FLOATLEASE_OK);
+    HOLD(sandbox.handle && sandbox.json);
+    return sandbox;
+}
+
+static inline void stopped(struct sandbox sandbox)
+{
+    floatlease_sandbox_stop(sandbox.handle);
+    floatlease_sandbox_string_free(sandbox.json);
+}
+
+/* The text of the member called `name` as it stands between its quotes, escapes and all. */
+static inline int text_of(const char *json, const char *name, const char **text)
+{
+    char key[64];
+    int length = 0;
+
+    snprintf(key, sizeof key, "\"%s\":\"", name);
+    *text = strstr(json, key);
+    HOLD(*text != NULL);
+    *text += strlen(key);
+    while ((*text)[length] != '"')
+        length += (*text)[length] == '\\' ? 2 : 1;
+    return length;
+}
+
+/* A client of the machine `hardware_id` on that sandbox, configured with what the sandbox said. */
+static inline floatlease_client *client_on(struct sandbox sandbox, const char *hardware_id)
+{
+    static const char *const members[] = {"base_url", "api_key", "shared_key", "public_key", "product", "license_key"};
+    floatlease_client *client = NULL;
+    char config[4096];
+    int used = snprintf(config, sizeof config, "{\"hardware_id\":\"%s\"", hardware_id);
+
+    for (size_t i = 0; i < sizeof members / sizeof *members; i++) {
+        const char *text;
+        int length = text_of(sandbox.json, members[i], &text);
+
+        used += snprintf(config + used, sizeof config - used, ",\"%s\":\"%.*s\"", members[i], length, text);
+        HOLD(used + 2 < (int)sizeof config);
+    }
+    strcpy(config + used, "}");
+    EXPECT(floatlease_client_open(config, &client, NULL), FLOATLEASE_OK);
+    return client;
+}
+
+/* A connection that sends `bytes` and leaves it at that. */
+static inline int connected(struct sandbox sandbox, const char *bytes)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int connection = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    unsigned port = 0;
+    const char *url;
+
+    text_of(sandbox.json, "base_url", &url);
+    HOLD(sscanf(url, "http://127.0.0.1:%u/api/v4", &port) == 1);
+    address.sin_port = htons((unsigned short)port);
+    HOLD(connect(connection, (struct sockaddr *)&address, sizeof address) == 0);
+    HOLD(send(connection, bytes, strlen(bytes), MSG_NOSIGNAL) == (ssize_t)strlen(bytes));
+    return connection;
+}
+
+static inline double seconds_now(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+#endif
