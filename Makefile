@@ -22,7 +22,10 @@ setup: ## Install what is missing for test, lint and bench (Debian, Ubuntu)
 # sandbox have profiles, and so folders, of their own: as their dependency the library would be built again, differently,
 # into the same file.
 .PHONY: release
-release: sandbox ## Build the shared and static libraries that ship, in target/release and target/sandbox
+release: library sandbox ## Build the shared and static libraries that ship, in target/release and target/sandbox
+
+.PHONY: library
+library:
 	@$(CARGO) rustc -p floatlease --release --features quiet --lib --crate-type cdylib,staticlib
 	@ln -sf libfloatlease.so $(RELEASE)/libfloatlease.so.1
 	@echo "$(RELEASE)/libfloatlease.so: $$(wc -c < $(RELEASE)/libfloatlease.so) bytes," \
@@ -44,7 +47,7 @@ header: ## Generate the headers in include/ anew
 	$(CARGO) test -q -p floatlease -p floatlease-sandbox --test header -- --ignored write_the_header
 
 .PHONY: demo
-demo: release ## Watch a C program take, borrow and give back licenses on a server of its own
+demo: library ## Watch a C program take, borrow and give back licenses on a server of its own
 	@$(CARGO) build -p floatlease-server
 	@$(CC) -std=c11 -Wall -Wextra -Iinclude examples/c/quickstart.c \
 		-L$(RELEASE) -Wl,-rpath,$(abspath $(RELEASE)) -lfloatlease -o $(RELEASE)/quickstart
@@ -73,7 +76,7 @@ lint: ## Formatting and lints, warnings are errors
 	$(CARGO) clippy -q --workspace --all-targets -- -D warnings
 
 .PHONY: bench
-bench: release server ## Measure, and write docs/figures.md (some minutes, a quiet machine)
+bench: library server ## Measure, and write docs/figures.md (some minutes, a quiet machine)
 	@$(CARGO) build -p floatlease-benches --profile server
 	python3 benches/run.py
 

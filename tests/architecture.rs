@@ -23,6 +23,12 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
+/// Without tests and comments, which may point anywhere.
+fn code(text: &str) -> String {
+    let lines = text.split("#[cfg(test)]").next().unwrap().lines();
+    lines.filter(|line| !line.trim_start().starts_with("//")).collect()
+}
+
 #[test]
 fn arrows_run_one_way() {
     let layers = layers();
@@ -36,9 +42,7 @@ fn arrows_run_one_way() {
         let inside = path.strip_prefix(&src).unwrap();
         let module = inside.iter().next().unwrap().to_str().unwrap().trim_end_matches(".rs").to_owned();
         let text = std::fs::read_to_string(&path).unwrap();
-        // A comment may point anywhere.
-        let lines = text.split("#[cfg(test)]").next().unwrap().lines();
-        let code: String = lines.filter(|line| !line.trim_start().starts_with("//")).collect();
+        let code = code(&text);
         for used in code.split("crate::").skip(1) {
             let used: String = used.chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect();
             if used != module {
@@ -48,4 +52,16 @@ fn arrows_run_one_way() {
         }
     }
     assert!(arrows > 40, "only {arrows} arrows were found");
+}
+
+#[test]
+fn only_the_sandboxs_library_knows_the_c_abi_and_nothing_else_of_the_server() {
+    for path in sources(&root().join("server/src")) {
+        assert!(!code(&std::fs::read_to_string(&path).unwrap()).contains("floatlease::ffi"), "{}", path.display());
+    }
+    let sandbox = code(&std::fs::read_to_string(root().join("server/sandbox/src/lib.rs")).unwrap());
+    let used = |package: &str| sandbox.matches(&format!("{package}::")).count();
+    let allowed = |package: &str, module: &str| sandbox.matches(&format!("{package}::{module}")).count();
+    assert_eq!(used("floatlease_server"), allowed("floatlease_server", "sandbox::"));
+    assert_eq!(used("floatlease"), allowed("floatlease", "ffi::") + allowed("floatlease", "{Error, Outcome, Status}"));
 }
