@@ -19,8 +19,8 @@ setup: ## Install what is missing for test, lint and bench (Debian, Ubuntu)
 	scripts/setup
 
 # The library is built alone: an rlib beside it would silently switch link-time optimisation off. The server and the
-# sandbox have profiles, and so folders, of their own: as their dependency the library would be built again, differently,
-# into the same file.
+# sandbox have profiles, and so folders, of their own: as their dependency the library would be built again,
+# differently, into the same file.
 .PHONY: release
 release: library sandbox ## Build the shared and static libraries that ship, in target/release and target/sandbox
 

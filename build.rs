@@ -26,7 +26,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .write_to_file(&header);
     println!("cargo:rustc-env=FLOATLEASE_GENERATED_HEADER={}", header.display());
 
-    // These arguments reach every shared library above this package too, the sandbox's for one, which has a name of its own.
+    // These arguments reach every shared library above this package too; the sandbox's has a name of its own.
     if env::var("CARGO_CFG_TARGET_OS")? == "linux" && env::var("CARGO_FEATURE_EXPORTS").is_ok() {
         // The SONAME carries the ABI's major version. NODELETE: std's thread-local destructors must not outlive the
         // code they run, and dlclose() would pull it from under them.
