@@ -3,7 +3,7 @@
  *
  *     floatlease_sandbox_start(NULL, &sandbox, &json);     json holds what a client needs: base_url, public_key, …
  *     …                                                    open clients on it; use floatlease.h as always
- *     floatlease_sandbox_control(sandbox, "POST /clock/advance", "{\"seconds\":3600}", NULL);
+ *     floatlease_sandbox_control(sandbox, "POST /clock/advance", "{\"by\":\"121m\"}", NULL);
  *     floatlease_sandbox_stop(sandbox);
  *
  * For tests only. Never ship it inside a product: it grants licenses to whoever asks.
@@ -50,7 +50,17 @@ extern "C" {
 /**
  * Starts a sandbox; it answers when this returns.
  *
- * options_json is one object, or NULL for {}.
+ * options_json is one object, or NULL for {}. An unknown key is an error; every key may be left out:
+ *
+ *     catalogue      what is licensed to whom: an object with the members of examples/catalogue.toml, or the text of
+ *                    such a file; its times may be relative, as in "now+30days". Default: that file
+ *     presets        true: an easy way to provoke each refusal of the API; json_out lists them
+ *     now            the sandbox's time at its beginning, "2028-02-29T12:00:00Z" or "now-1h"; default: the real time
+ *     rate           how it passes: 1 (default) is real time, 60 lets a minute pass in a second, 0 stands still
+ *     date_check     "real" (default) or "world": which clock the Date of requests is held against
+ *     faults         an array of faults, as for "POST /faults"
+ *     port           the API's port; default 0, a free one
+ *     control_port   a port for the control interface too, for other processes; 0 is a free one; default: none
  *
  * On success *sandbox_out is a handle for floatlease_sandbox_stop and *json_out tells what a client needs: base_url,
  * api_key, shared_key, public_key, product, license_key and more. On failure *sandbox_out is NULL.

@@ -54,8 +54,55 @@ static void controlled(struct sandbox sandbox)
     EXPECT(floatlease_sandbox_control(sandbox.handle, "GET /nothing", NULL, &json), FLOATLEASE_E_SANDBOX);
     HOLD(json && strstr(json, "\"SANDBOX\"") && strstr(json, "/nothing") && strstr(json, "\"rejected\""));
     floatlease_sandbox_string_free(json);
+}
 
-    /* FAULTS AND CLOCK: calls that inject faults and set the clock go here. */
+static void control(struct sandbox sandbox, const char *method_path, const char *request)
+{
+    char *json = NULL;
+    floatlease_status status = floatlease_sandbox_control(sandbox.handle, method_path, request, &json);
+
+    if (status != FLOATLEASE_OK)
+        fprintf(stderr, "%s %s: %s\n", method_path, request ? request : "", json);
+    floatlease_sandbox_string_free(json);
+    EXPECT(status, FLOATLEASE_OK);
+}
+
+/* A borrow whose reply is lost: the client can't know, the sandbox does. Then time takes the slot back. */
+static void broken_on_purpose(struct sandbox sandbox)
+{
+    static const char *const faults[] = {
+        "{\"do\":{\"after_commit\":\"reset\"}}",
+        "{\"do\":{\"after_commit\":\"close\"}}",
+        "{\"do\":{\"before\":\"refuse\"}}",
+    };
+    static const char three[] = "{\"filter\":{\"operation\":\"borrow_license\",\"status\":null},\"times\":3}";
+    floatlease_client *client = client_on(sandbox, "sandbox-broken");
+    char *json = NULL;
+
+    EXPECT(floatlease_activate_license(client, NULL, NULL), FLOATLEASE_OK);
+    control(sandbox, "POST /clock", "{\"rate\":0}");
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
+        control(sandbox, "POST /faults", faults[i]);
+        EXPECT(floatlease_borrow_license(client, NULL, &json), FLOATLEASE_E_CONNECTION_LOST);
+        HOLD(json && strstr(json, "\"outcome\":\"unknown\""));
+        floatlease_string_free(json);
+        control(sandbox, "DELETE /faults", NULL);
+    }
+    control(sandbox, "POST /journal/expect", three);
+    EXPECT(floatlease_sandbox_control(sandbox.handle, "POST /journal/expect", "{\"times\":0}", NULL),
+           FLOATLEASE_E_SANDBOX);
+
+    EXPECT(floatlease_sandbox_control(sandbox.handle, "GET /slots", NULL, &json), FLOATLEASE_OK);
+    HOLD(json && strstr(json, "\"sandbox-broken\"") && strstr(json, "\"borrowed\":true"));
+    floatlease_sandbox_string_free(json);
+    EXPECT(floatlease_sandbox_control(sandbox.handle, "POST /clock/advance", "{\"by\":\"25h\"}", &json), FLOATLEASE_OK);
+    HOLD(json && strstr(json, "\"borrow_ended\"") && strstr(json, "\"sandbox-broken\""));
+    floatlease_sandbox_string_free(json);
+    EXPECT(floatlease_release_license(client, NULL, NULL), FLOATLEASE_E_FLOATING_NOT_AVAILABLE);
+    EXPECT(floatlease_sandbox_control(sandbox.handle, "GET /invariants", NULL, &json), FLOATLEASE_OK);
+    HOLD(json && strstr(json, "\"ok\":true"));
+    floatlease_sandbox_string_free(json);
+    floatlease_client_close(client);
 }
 
 static void nulls(struct sandbox sandbox)
@@ -221,6 +268,7 @@ int main(void)
     struct sandbox sandbox = started();
 
     controlled(sandbox);
+    broken_on_purpose(sandbox);
     nulls(sandbox);
     texts(sandbox);
     stopped(sandbox);

@@ -65,6 +65,16 @@ static void stopped_within_a_second(struct sandbox sandbox)
     HOLD(seconds_now() - from < 1.0);
 }
 
+static void *waits_for_a_reply(void *client)
+{
+    char *json = NULL;
+    floatlease_status status = floatlease_borrow_license(client, "{\"timeout_ms\":60000}", &json);
+
+    HOLD(status == FLOATLEASE_E_CONNECTION_LOST && strstr(json, "\"outcome\":\"unknown\""));
+    floatlease_string_free(json);
+    return NULL;
+}
+
 /* Clients that keep a connection, are in the middle of a request, or wait for a reply: none of them holds it up. */
 static void stopped_whatever_its_clients_do(void)
 {
@@ -74,14 +84,28 @@ static void stopped_whatever_its_clients_do(void)
     struct sandbox sandbox = started();
     floatlease_client *client = client_on(sandbox, "sandbox-1");
     int silent = connected(sandbox, ""), head = connected(sandbox, half_a_head), body = connected(sandbox, half_a_body);
-    char byte;
+    static const char *const waits[] = {
+        "{\"match\":{\"hardware_id\":\"sandbox-0\"},\"do\":{\"before\":\"hang\"}}",
+        "{\"match\":{\"hardware_id\":\"sandbox-1\"},\"do\":{\"before\":{\"delay\":{\"fixed_ms\":60000}}}}",
+        "{\"match\":{\"hardware_id\":\"sandbox-2\"},\"do\":{\"after_commit\":{\"delay\":{\"fixed_ms\":60000}}}}",
+    };
+    floatlease_client *clients[3];
+    pthread_t waiting[3];
+    char byte, name[16];
 
     EXPECT(floatlease_activate_license(client, NULL, NULL), FLOATLEASE_OK);
-
-    /* FAULTS: a client's call that a fault keeps waiting goes here, on a thread of its own. */
-
-    usleep(100000);
+    for (int i = 0; i < 3; i++) {
+        EXPECT(floatlease_sandbox_control(sandbox.handle, "POST /faults", waits[i], NULL), FLOATLEASE_OK);
+        snprintf(name, sizeof name, "sandbox-%d", i);
+        clients[i] = client_on(sandbox, name);
+        HOLD(pthread_create(&waiting[i], NULL, waits_for_a_reply, clients[i]) == 0);
+    }
+    usleep(200000);
     stopped_within_a_second(sandbox);
+    for (int i = 0; i < 3; i++) {
+        pthread_join(waiting[i], NULL);
+        floatlease_client_close(clients[i]);
+    }
     HOLD(recv(silent, &byte, 1, 0) <= 0);
     HOLD(recv(head, &byte, 1, 0) <= 0);
     HOLD(recv(body, &byte, 1, 0) <= 0);

@@ -19,7 +19,17 @@ static SANDBOXES: Handles<Sandbox> = Handles::new(Kind::Sandbox);
 
 /// Starts a sandbox; it answers when this returns.
 ///
-/// options_json is one object, or NULL for {}.
+/// options_json is one object, or NULL for {}. An unknown key is an error; every key may be left out:
+///
+///     catalogue      what is licensed to whom: an object with the members of examples/catalogue.toml, or the text of
+///                    such a file; its times may be relative, as in "now+30days". Default: that file
+///     presets        true: an easy way to provoke each refusal of the API; json_out lists them
+///     now            the sandbox's time at its beginning, "2028-02-29T12:00:00Z" or "now-1h"; default: the real time
+///     rate           how it passes: 1 (default) is real time, 60 lets a minute pass in a second, 0 stands still
+///     date_check     "real" (default) or "world": which clock the Date of requests is held against
+///     faults         an array of faults, as for "POST /faults"
+///     port           the API's port; default 0, a free one
+///     control_port   a port for the control interface too, for other processes; 0 is a free one; default: none
 ///
 /// On success *sandbox_out is a handle for floatlease_sandbox_stop and *json_out tells what a client needs: base_url,
 /// api_key, shared_key, public_key, product, license_key and more. On failure *sandbox_out is NULL.
@@ -83,7 +93,7 @@ pub unsafe extern "C" fn floatlease_sandbox_string_free(string: *mut c_char) {
 fn refused(error: SandboxError) -> Error {
     let (status, why, outcome) = match error {
         SandboxError::Json(why) => (Status::Json, why, Outcome::NotSent),
-        SandboxError::Refused(why) => (Status::Sandbox, why, Outcome::Rejected),
+        SandboxError::Refused(why) | SandboxError::Unavailable(why) => (Status::Sandbox, why, Outcome::Rejected),
         SandboxError::Internal(why) => (Status::Internal, why, Outcome::Unknown),
     };
     Error { outcome, ..Error::because(status, why) }

@@ -134,8 +134,8 @@ impl Sandbox {
         &self.access
     }
 
-    /// Calls the control interface: `POST /clock/advance`, or the same below `/worlds/{world}`, with a JSON object or
-    /// nothing as `body`. Answers the JSON of the reply.
+    /// Calls the control interface: `POST /clock/advance`, or the same below `/worlds/{world}`, with the text of a JSON
+    /// object or an empty one as `body`; what a GET takes may stand there too. Answers the JSON of the reply.
     ///
     /// # Errors
     /// The call is wrong or can't be done, what it expected is not so, or the sandbox was stopped.
@@ -150,6 +150,9 @@ impl Sandbox {
         })?;
         let path = path.trim();
         let path = path.strip_prefix(BASE_PATH).unwrap_or(path);
+        if !body.trim().is_empty() {
+            serde_json::from_str::<Map<String, Value>>(body).map_err(|error| SandboxError::Json(error.to_string()))?;
+        }
         let reply = runtime.block_on(control.call(method, path, body.as_bytes()))?;
         Ok(reply.to_string())
     }

@@ -49,7 +49,8 @@ impl Control {
                 continue;
             }
             let world = self.world(&mut members, route)?;
-            members.extend(if method == "GET" { of_query(query) } else { of_body(body)? });
+            members.extend(of_query(query));
+            members.extend(of_body(body)?);
             return route.run(Arc::clone(self), world, Value::Object(members)).await;
         }
         let advice = if of_path.is_empty() {
