@@ -3,11 +3,11 @@
 
 mod support;
 
-use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use support::abi::VERBS;
-use support::{Demo, release_dir, root, run, sandbox_dir, stub, tool, with};
+use support::sandbox::World;
+use support::{Demo, release_dir, root, run, sandbox_dir, tool};
 
 /// Compiles a C program against `include/` and the shared library in `library`.
 fn compile(source: &str, library: &Path) -> PathBuf {
@@ -48,11 +48,10 @@ fn under_valgrind(program: &Path) -> Command {
 
 fn misuse(command: &mut Command) {
     let demo = Demo::start();
-    let silent = json!({"base_url": format!("http://{}/api/v4", stub::silent())});
-    let config = demo.config("misuse");
+    let silent = World::silent(&demo);
     let said = run(command
-        .env("FLOATLEASE_CONFIG", config.to_string())
-        .env("FLOATLEASE_SILENT_CONFIG", with(&config, silent).to_string()));
+        .env("FLOATLEASE_CONFIG", demo.config("misuse").to_string())
+        .env("FLOATLEASE_SILENT_CONFIG", silent.config("misuse").to_string()));
     assert!(said.contains("checks hold"), "{said}");
 }
 

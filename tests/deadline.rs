@@ -5,12 +5,11 @@
 mod support;
 
 use serde_json::{Value, json};
-use std::io::Write;
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
-use support::abi::Client;
-use support::{believing, stub};
+use support::Demo;
+use support::sandbox::World;
 
 /// The bound of the promise, not a measurement: a call that hangs would take seconds.
 fn ends_at_its_deadline(elapsed: Duration, deadline_ms: u64) {
@@ -19,8 +18,8 @@ fn ends_at_its_deadline(elapsed: Duration, deadline_ms: u64) {
 }
 
 /// Makes a call on a thread of its own, so that one that hangs fails the test instead of hanging it too.
-fn call(address: &str, verb: &'static str) -> Value {
-    let client = Client::open(&believing(address)).unwrap();
+fn call(world: &World, verb: &'static str) -> Value {
+    let client = world.client("hw-1");
     let (done, answer) = mpsc::channel();
     thread::spawn(move || {
         let started = Instant::now();
@@ -34,18 +33,16 @@ fn call(address: &str, verb: &'static str) -> Value {
 
 #[test]
 fn a_server_that_never_answers_ends_the_call_at_its_deadline() {
+    let demo = Demo::start();
+    let world = World::silent(&demo);
     for verb in ["check_license", "borrow_license"] {
-        assert_eq!(call(&stub::silent(), verb)["attempts"], 1);
+        assert_eq!(call(&world, verb)["attempts"], 1);
     }
 }
 
 #[test]
 fn a_server_that_dribbles_ends_the_call_at_its_deadline() {
-    let address = stub::listen(|mut stream| {
-        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n");
-        while stream.write_all(b"X: y\r\n").is_ok() {
-            thread::sleep(Duration::from_millis(10));
-        }
-    });
-    call(&address, "check_license");
+    let demo = Demo::start();
+    let world = World::with_fault(&demo, &json!({"after_commit": {"dribble": {"bytes": 1, "every_ms": 10}}}));
+    call(&world, "check_license");
 }

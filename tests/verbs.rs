@@ -8,7 +8,8 @@ use floatlease::model::{format_time, parse_time};
 use floatlease::operations::OPERATIONS;
 use serde_json::{Value, json};
 use support::abi::{Client, VERBS};
-use support::{Demo, stub, with};
+use support::sandbox::World;
+use support::{Demo, with};
 
 const MESH: &str = r#"{"feature":"MESH"}"#;
 
@@ -171,37 +172,11 @@ fn a_verb_by_name_is_the_verb_by_its_function() {
 
 #[test]
 fn a_wrong_clock_is_corrected_by_the_servers_once_and_remembered_once_proven() {
-    use floatlease::model::{format_http_date, parse_http_date};
-    use floatlease::sign::authorization;
-    use std::io::Write;
-
     let demo = Demo::start();
-    demo.client("clock").call("activate_license", &Value::Null).ok();
-    // The middle plays a server that is an hour ahead: it refuses any other date, and translates its own to the real one.
-    let (server, ahead) = (demo.address(), TimeDelta::hours(1));
-    let keys = (demo.text("api_key").to_owned(), demo.text("shared_key").to_owned());
-    let address = stub::listen(move |mut client| {
-        let mut upstream = std::net::TcpStream::connect(&server).unwrap();
-        while let Some(request) = stub::read_message(&mut client) {
-            let date = parse_http_date(request.header("date").unwrap()).unwrap();
-            let mut reply = if (Utc::now() + ahead - date).num_seconds().abs() < 60 {
-                let now = format_http_date(Utc::now());
-                let authorization = authorization(&keys.0, &keys.1, &now);
-                let mut request = request.without_header("date").without_header("authorization");
-                request.head += &format!("\r\nDate: {now}\r\nAuthorization: {authorization}");
-                upstream.write_all(&request.bytes()).unwrap();
-                stub::read_message(&mut upstream).unwrap()
-            } else {
-                let body = br#"{"status":400,"code":"date_header_diff","message":"Date"}"#.to_vec();
-                stub::Message { head: "HTTP/1.1 400 Bad Request".to_owned(), body }
-            };
-            reply = reply.without_header("date");
-            reply.head += &format!("\r\nDate: {}", format_http_date(Utc::now() + ahead));
-            client.write_all(&reply.bytes()).unwrap();
-        }
-    });
-    let url = json!({"base_url": format!("http://{address}/api/v4")});
-    let client = Client::open(&with(&demo.config("clock"), url)).unwrap();
+    // A server that is an hour ahead of this machine.
+    let world = World::new(&demo, &json!({"now": "now+1h", "date_check": "world"}));
+    world.client("clock").call("activate_license", &Value::Null).ok();
+    let client = world.client("clock");
     let refused = json!({"license_key": "NO-SUCH-KEY"});
     for attempts in [2, 2] {
         let error = client.call("borrow_license", &refused).failed("LICENSE_NOT_FOUND", "rejected");
@@ -248,6 +223,6 @@ fn diagnose_tells_each_step_and_takes_no_slot() {
     assert_eq!(failing(json!({"public_key": other.said["public_key"]})), ["signature"]);
     assert_eq!(failing(json!({"base_url": "http://127.0.0.1:9/api/v4"})), ["tcp"]);
     assert_eq!(failing(json!({"base_url": "http://nowhere.invalid", "allow_http": true, "proxy": "none"})), ["dns"]);
-    let silent = json!({"base_url": format!("http://{}/", stub::silent()), "timeout_ms": 200});
-    assert_eq!(failing(silent), ["http"]);
+    let silent = World::silent(&demo);
+    assert_eq!(failing(with(&silent.config("doctor"), json!({"timeout_ms": 200}))), ["http"]);
 }

@@ -6,10 +6,24 @@ mod support;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use support::abi::Client;
-use support::{believing, stub, with};
+use support::sandbox::World;
+use support::{Demo, believing, with};
 
 fn client(address: &str, changes: Value) -> Client {
     Client::open(&with(&believing(address), changes)).unwrap()
+}
+
+/// A client of a world in which this happens to every request, and what must be kept for as long.
+fn client_under(what: Value, changes: Value) -> (Client, (World, Demo)) {
+    let demo = Demo::start();
+    let world = World::with_fault(&demo, &what);
+    let client = Client::open(&with(&world.config("hw-1"), changes)).unwrap();
+    (client, (world, demo))
+}
+
+/// A client of a server that says nothing.
+fn client_of_silence(changes: Value) -> (Client, (World, Demo)) {
+    client_under(json!({"before": "hang"}), changes)
 }
 
 /// A listener whose queue is full: what comes is dropped, with no answer and no refusal. Lives as long as the guard.
@@ -56,7 +70,7 @@ fn a_name_that_does_not_exist_is_a_dns_error() {
 
 #[test]
 fn cancel_wakes_every_call_in_flight_and_touches_no_later_one() {
-    let client = client(&stub::silent(), json!({}));
+    let (client, _server) = client_of_silence(json!({}));
     let started = Instant::now();
     std::thread::scope(|scope| {
         let calls: Vec<_> = (0..8)
@@ -78,10 +92,10 @@ fn cancel_wakes_every_call_in_flight_and_touches_no_later_one() {
 
 #[test]
 fn cancel_wakes_a_connection_attempt_and_a_pause_between_attempts() {
+    let patient = || json!({"timeout_ms": 60_000, "connect_timeout_ms": 30_000});
     let (swallowing, _queue) = swallowing();
-    let busy = "HTTP/1.1 429 Too Many Requests\r\nRetry-After: 20\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
-    for (address, outcome) in [(swallowing, "not_sent"), (stub::answering(busy), "rejected")] {
-        let client = client(&address, json!({"timeout_ms": 60_000, "connect_timeout_ms": 30_000}));
+    let (busy, _server) = client_under(json!({"before": {"http": {"status": 429, "retry_after_s": 20}}}), patient());
+    for (client, outcome) in [(client(&swallowing, patient()), "not_sent"), (busy, "rejected")] {
         let started = Instant::now();
         std::thread::scope(|scope| {
             let call = scope.spawn(|| client.call("borrow_license", &Value::Null));
@@ -95,7 +109,7 @@ fn cancel_wakes_a_connection_attempt_and_a_pause_between_attempts() {
 
 #[test]
 fn cancel_wakes_a_diagnosis() {
-    let client = client(&stub::silent(), json!({"timeout_ms": 60_000}));
+    let (client, _server) = client_of_silence(json!({"timeout_ms": 60_000}));
     std::thread::scope(|scope| {
         let report = scope.spawn(|| client.diagnose());
         std::thread::sleep(Duration::from_millis(200));
@@ -106,9 +120,10 @@ fn cancel_wakes_a_diagnosis() {
 
 #[test]
 fn a_call_that_races_with_close_ends_at_once() {
-    let address = stub::silent();
+    let demo = Demo::start();
+    let world = World::silent(&demo);
     for round in 0..200_u64 {
-        let client = client(&address, json!({"timeout_ms": 60_000}));
+        let client = Client::open(&with(&world.config("hw-1"), json!({"timeout_ms": 60_000}))).unwrap();
         let started = Instant::now();
         std::thread::scope(|scope| {
             let call = scope.spawn(|| client.call("borrow_license", &Value::Null));
@@ -123,7 +138,7 @@ fn a_call_that_races_with_close_ends_at_once() {
 
 #[test]
 fn closing_a_client_wakes_its_calls_and_waits_for_nothing() {
-    let client = client(&stub::silent(), json!({}));
+    let (client, _server) = client_of_silence(json!({}));
     std::thread::scope(|scope| {
         let call = scope.spawn(|| client.call("borrow_license", &Value::Null));
         std::thread::sleep(Duration::from_millis(100));
@@ -138,17 +153,14 @@ fn closing_a_client_wakes_its_calls_and_waits_for_nothing() {
 
 #[test]
 fn retry_after_is_honoured_and_reported() {
-    let busy = stub::answering(
-        "HTTP/1.1 429 Too Many Requests\r\nRetry-After: 100\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
-    );
-    let error = client(&busy, json!({})).call("borrow_license", &Value::Null).failed("RATE_LIMITED", "rejected");
+    let (client, _server) = client_under(json!({"before": {"http": {"status": 429, "retry_after_s": 100}}}), json!({}));
+    let error = client.call("borrow_license", &Value::Null).failed("RATE_LIMITED", "rejected");
     assert_eq!((&error["retry_after_ms"], &error["attempts"]), (&json!(100_000), &json!(1)));
 }
 
 #[test]
 fn an_error_of_the_server_is_asked_again_but_nothing_is_borrowed_twice() {
-    let ill = stub::answering("HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
-    let client = client(&ill, json!({}));
+    let (client, _server) = client_under(json!({"before": {"http": {"status": 503}}}), json!({}));
     assert_eq!(client.call("check_license", &Value::Null).failed("SERVER_ERROR", "unknown")["attempts"], 4);
     assert_eq!(client.call("borrow_license", &Value::Null).failed("SERVER_ERROR", "unknown")["attempts"], 1);
 }

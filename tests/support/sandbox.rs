@@ -34,6 +34,16 @@ impl World {
         World { control_url: said["control_url"].as_str().unwrap().to_owned(), said }
     }
 
+    /// A world in which this happens to every request.
+    pub fn with_fault(demo: &Demo, what: &Value) -> World {
+        World::new(demo, &json!({ "faults": [{ "do": what }] }))
+    }
+
+    /// A world that takes requests and never answers.
+    pub fn silent(demo: &Demo) -> World {
+        World::with_fault(demo, &json!({"before": "hang"}))
+    }
+
     /// `POST /clock/advance` and the like; must succeed.
     pub fn control(&self, method_path: &str, body: &Value) -> Value {
         let (status, reply) = self.try_control(method_path, body);

@@ -33,12 +33,7 @@ pub fn answering(bytes: impl Into<Vec<u8>>) -> String {
     })
 }
 
-/// A man in the middle: passes each request to `server` and what `alter` makes of the reply back.
-pub fn altering(server: String, alter: impl Fn(Message) -> Vec<u8> + Clone + Send + 'static) -> String {
-    between(server, |request| request, alter)
-}
-
-/// The same, who alters the request too.
+/// A man in the middle: passes what `ask` makes of each request to `server`, and what `answer` makes of the reply back.
 pub fn between(
     server: String,
     ask: impl Fn(Message) -> Message + Clone + Send + 'static,

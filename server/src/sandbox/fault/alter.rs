@@ -51,8 +51,7 @@ pub(crate) fn alter(
         }
         Alter::FlippedByte => {
             let mut body = reply.body().clone();
-            // A digit or letter becomes another: what is altered still reads as JSON.
-            let place = body.iter().rposition(|byte| byte.is_ascii_alphanumeric())?;
+            let place = last_digit_of_a_number(&body).or_else(|| body.iter().rposition(u8::is_ascii_alphanumeric))?;
             *body.get_mut(place)? ^= 1;
             Some(with_body(reply, body))
         }
@@ -72,6 +71,13 @@ pub(crate) fn alter(
         Alter::Huge => Some(resign([vec![b' '; HUGE_BYTES], reply.body().clone()].concat())),
         Alter::Replay => previous,
     }
+}
+
+/// Another digit there, and what is altered still reads as JSON, its inner signature too.
+fn last_digit_of_a_number(json: &[u8]) -> Option<usize> {
+    let before_run = |end: usize| json.get(..=end)?.iter().rposition(|byte| !byte.is_ascii_digit());
+    let is_number = |end: usize| before_run(end).is_some_and(|place| json.get(place) == Some(&b':'));
+    (0..json.len()).rev().find(|end| json.get(*end).is_some_and(u8::is_ascii_digit) && is_number(*end))
 }
 
 fn with_body(reply: &Reply, body: Vec<u8>) -> Reply {
