@@ -1,11 +1,14 @@
 //! The program as a user starts it: demo, exec, check, and what it says when it can't.
 #![cfg(unix)]
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 mod common;
 
 use std::io::{BufRead, BufReader};
-use std::process::{Command, Output, Stdio};
+use std::net::TcpStream;
+use std::process::{Child, Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use common::{Client, directory};
 use serde_json::{Value, json};
@@ -73,6 +76,122 @@ fn exec_exports_what_a_client_needs_and_passes_on_the_exit_code() {
     assert_eq!(run(&["exec", "--", "sh", "-c", "kill -9 $$"]).0, 128 + 9);
 }
 
+/// The first line that a program prints, as JSON.
+fn first_line(child: &mut Child) -> Value {
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"))
+}
+
+fn is_listening(base_url: &Value) -> bool {
+    let address = base_url.as_str().unwrap().strip_prefix("http://").unwrap().split('/').next().unwrap();
+    TcpStream::connect(address).is_ok()
+}
+
+/// Waits for what must come; a test that waits in vain fails.
+fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !is_so() {
+        assert!(started.elapsed() < Duration::from_secs(20), "{what}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn a_seed_is_served_instead_of_the_sample_with_times_relative_to_now() {
+    let file = directory("command-line-seed").join("seed.toml");
+    let license = "product = \"P\"\nlicense_key = \"K\"\nlicense_type = \"time-limited\"\nvalidity_period = \"now+1h\"";
+    std::fs::write(&file, format!("[[product]]\ncode = \"P\"\n[[license]]\n{license}\n")).unwrap();
+    let mut demo =
+        program().args(["demo", "--seed"]).arg(&file).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let facts = first_line(&mut demo);
+    let text = |name: &str| facts[name].as_str().unwrap();
+    assert_eq!((text("product"), text("license_key")), ("P", "K"));
+    assert_eq!(facts["feature"], Value::Null, "there is none");
+    let mut client = Client::new(text("base_url"), text("api_key"), text("shared_key"));
+    let about = json!({ "product": "P", "license_key": "K", "hardware_id": "hw" });
+    assert_eq!(client.call("activate_license", &about).code(), None);
+    drop(demo.stdin.take());
+    assert_eq!(demo.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_server_ends_with_its_parent_however_that_ends() {
+    // The parent starts a demo as its child, and holds the other end of its standard input.
+    let script = "import subprocess, sys, time\n\
+        demo = subprocess.Popen([sys.argv[1], 'demo'], stdin=subprocess.PIPE)\n\
+        time.sleep(100)\n";
+    let binary = env!("CARGO_BIN_EXE_floatlease-server");
+    let mut parent = Command::new("python3").args(["-c", script, binary]).stdout(Stdio::piped()).spawn().unwrap();
+    let facts = first_line(&mut parent);
+    assert!(is_listening(&facts["base_url"]));
+    parent.kill().unwrap();
+    parent.wait().unwrap();
+    eventually("the server ends", || !is_listening(&facts["base_url"]) && !is_listening(&facts["control_url"]));
+
+    let script = "printf '{\"base_url\":\"%s\"}\\n' \"$FLOATLEASE_BASE_URL\"; exec sleep 30";
+    let mut exec = program().args(["exec", "--", "sh", "-c", script]).stdout(Stdio::piped()).spawn().unwrap();
+    let facts = first_line(&mut exec);
+    assert!(is_listening(&facts["base_url"]));
+    exec.kill().unwrap();
+    exec.wait().unwrap();
+    eventually("the server ends", || !is_listening(&facts["base_url"]));
+}
+
+#[test]
+fn exec_passes_signals_on_and_ends_as_the_command_does() {
+    for (signal, handler, code) in [
+        ("TERM", "exit 5", 5),
+        ("INT", "exit 6", 6),
+        ("HUP", "exit 7", 7),
+        ("USR1", "exit 8", 8),
+        ("TERM", "", 128 + 15),
+    ] {
+        let trap = if handler.is_empty() { String::new() } else { format!("trap '{handler}' {signal};") };
+        let script = format!("{trap} echo '{{}}'; while :; do sleep 0.05; done");
+        let mut exec = program()
+            .args(["exec", "--", "sh", "-c", &script])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        first_line(&mut exec);
+        Command::new("kill").args(["-s", signal, &exec.id().to_string()]).status().unwrap();
+        assert_eq!(exec.wait().unwrap().code(), Some(code), "{signal} {handler:?}");
+    }
+}
+
+#[test]
+fn serve_has_no_control_interface_and_says_so() {
+    let data = directory("command-line-control");
+    let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/catalogue.toml");
+    let mut serve = program()
+        .args(["serve", "--catalogue", sample, "--listen", "127.0.0.1:0", "--data"])
+        .arg(&data)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let facts = first_line(&mut serve);
+    let mut client = Client::new(facts["base_url"].as_str().unwrap(), "", "");
+    for (method, path) in [
+        ("GET", "/control/clock"),
+        ("POST", "/control/clock/advance"),
+        ("POST", "/control/worlds"),
+        ("PUT", "/control/faults"),
+        ("DELETE", "/control/worlds/main"),
+        ("GET", "/control/openapi.json"),
+    ] {
+        let answer = client.send(method, path, &[], b"{}").unwrap();
+        assert_eq!((answer.status, answer.code().as_deref()), (404, Some("not_found")), "{method} {path}");
+        let message = answer.json()["message"].to_string();
+        assert!(message.contains("A server that hands out real licenses has no control interface"), "{message}");
+        assert!(!answer.headers.contains_key("x-sandbox-fault"));
+    }
+    serve.kill().unwrap();
+    serve.wait().unwrap();
+}
+
 #[test]
 fn what_a_user_gets_wrong_is_one_sentence_and_exit_code_2() {
     let directory = directory("command-line");
@@ -87,6 +206,16 @@ fn what_a_user_gets_wrong_is_one_sentence_and_exit_code_2() {
         (&["serve", "--data", data, "--catalogue", bad], "did you mean `code`?"),
         (&["serve", "--data", data, "--catalogue", good, "--listen", "0.0.0.0:0"], "put a TLS proxy in front"),
         (&["serve", "--data", data], "--catalogue"),
+        (
+            &["serve", "--data", data, "--catalogue", good, "--control-port", "0"],
+            "--control-port is for demo and exec: serve hands out real licenses",
+        ),
+        (
+            &["serve", "--data", data, "--catalogue", good, "--seed", good],
+            "--seed is for demo and exec: serve hands out real licenses",
+        ),
+        (&["demo", "--seed", bad], "did you mean `code`?"),
+        (&["exec", "--seed", "/nowhere", "--", "true"], "can't read the catalogue /nowhere"),
         (&["exec", "--", "/nowhere"], "can't run /nowhere"),
         (&["exec"], "COMMAND"),
         (&["dem"], "demo"),
