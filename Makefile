@@ -76,7 +76,7 @@ lint: ## Formatting and lints, warnings are errors
 	$(CARGO) clippy -q --workspace --all-targets -- -D warnings
 
 .PHONY: bench
-bench: library server ## Measure, and write docs/figures.md (some minutes, a quiet machine)
+bench: release server ## Measure, and write docs/figures.md (some minutes, a quiet machine)
 	@$(CARGO) build -p floatlease-benches --profile server
 	python3 benches/run.py
 

@@ -35,6 +35,12 @@ THE_SERVER = """\
 `check_license` of {devices:,} devices in turn, each a durable renewal of its slot, for {seconds} s. Replies carry an
 RSA-2048 signature, but not under `--unsigned`. The generator of the load takes its part of the same processors."""
 
+THE_SANDBOX = """\
+## The sandbox
+
+A server for tests, with the sample catalogue: as a process of its own, from its spawn until it says that it listens, and
+inside a C program. Medians of {starts} fresh processes."""
+
 
 def written(figures, size):
     """The whole page."""
@@ -49,6 +55,8 @@ def written(figures, size):
         THE_SERVER.format(**size),
         loads(figures),
         server_aims(figures),
+        THE_SANDBOX.format(**size),
+        sandbox_aims(figures),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -124,6 +132,20 @@ def server_aims(figures):
         ("RSA-2048 signatures by one processor, as `openssl speed` has it", f"{signatures:,.0f}/s", "", ""),
         at_most("start until it listens", start["listening_ms"], 50, "{:.0f} ms"),
         at_most("resident when idle", start["resident_mb"], 12, "{:.1f} MB"),
+    ]
+    return table(AIM_COLUMNS, rows)
+
+
+def sandbox_aims(figures):
+    demo, inside = figures["demo_start"], figures["sandbox"]
+    rows = [
+        at_most("`floatlease-server demo`, spawn to listening", demo["listening_ms"], 50, "{:.0f} ms"),
+        at_most("resident when idle", demo["resident_mb"], 12, "{:.1f} MB"),
+        at_most("`floatlease_sandbox_start`, first in a process", inside["first_start_us"] / 1000, 10, "{:.1f} ms"),
+        at_most("the same again", inside["start_us"] / 1000, 10, "{:.1f} ms"),
+        at_most("`floatlease_sandbox_stop`", inside["stop_us"] / 1000, 1000, "{:.1f} ms"),
+        at_most("resident beyond the bare host", inside["resident_mb"], 12, "{:.1f} MB"),
+        ("a world more, of a hundred", f"{inside['world_us'] / 1000:.1f} ms, {inside['world_mb']:.2f} MB", "", ""),
     ]
     return table(AIM_COLUMNS, rows)
 

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resolve()
 LIBRARY = TARGET / "release/libfloatlease.so"
+SANDBOX = TARGET / "sandbox/libfloatlease_sandbox.so"
 SERVER = TARGET / "server/floatlease-server"
 RESPONDER = TARGET / "server/floatlease-bench-responder"
 LOAD = TARGET / "server/floatlease-bench-load"
@@ -30,19 +32,21 @@ C_PROGRAMS = {
     "floatlease_borrow": [str(LIBRARY), f"-Wl,-rpath,{BUILT}"],
     "floatlease_pairs": [str(LIBRARY), f"-Wl,-rpath,{BUILT}"],
     "floatlease_open": ["-ldl"],
+    "sandbox_start": [str(SANDBOX), f"-Wl,-rpath,{BUILT}"],
 }
 
 
 def compile_all():
-    """Compiles the C programs; the library gets the name beside them that its SONAME asks for."""
-    for file in (LIBRARY, SERVER, RESPONDER, LOAD):
+    """Compiles the C programs; the libraries get the names beside them that their SONAMEs ask for."""
+    for file in (LIBRARY, SANDBOX, SERVER, RESPONDER, LOAD):
         if not file.exists():
             sys.exit(f"{file} is missing: run `make bench`, which builds it")
     for tool in ("cc", "openssl", "strace"):
         if shutil.which(tool) is None:
             sys.exit(f"{tool} is missing: run scripts/setup")
     BUILT.mkdir(exist_ok=True)
-    shutil.copy(LIBRARY, BUILT / "libfloatlease.so.1")
+    for library in (LIBRARY, SANDBOX):
+        shutil.copy(library, BUILT / f"{library.name}.1")
     for name, libraries in C_PROGRAMS.items():
         subprocess.run(["cc", *C_FLAGS, HERE / f"{name}.c", "-o", BUILT / name, *libraries], check=True)
 
@@ -76,6 +80,12 @@ def running(command, prepare=None):
             yield process, line.strip()
         finally:
             process.terminate()
+
+
+def resident_mb(process):
+    """How much memory a process holds."""
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    return int(re.search(r"VmRSS:\s*(\d+) kB", status)[1]) * 1024 / 1e6
 
 
 def settings(license, base_url, public_key, verify="on"):

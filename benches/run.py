@@ -10,6 +10,7 @@ import argparse
 import client_figures
 import page
 import programs
+import sandbox_figures
 import server_figures
 
 FULL = {"rounds": 5, "requests": 20_000, "python_requests": 2_000, "pairs": 2_000, "seconds": 10, "starts": 20}
@@ -34,6 +35,8 @@ def main():
         "unsigned_64": server_figures.check_license(64, size["seconds"], DEVICES, "--unsigned"),
         "signatures_per_second": server_figures.signatures_per_second(),
         "server_start": server_figures.start(size["starts"]),
+        "demo_start": sandbox_figures.demo(size["starts"]),
+        "sandbox": sandbox_figures.in_process(size["starts"]),
     }
     text = page.written(figures, size | {"devices": DEVICES, "traced_requests": TRACED_REQUESTS})
     print(text)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 
-from programs import BUILT, HERE, LOAD, SERVER, authorisation, measured, running, settings
+from programs import BUILT, HERE, LOAD, SERVER, authorisation, measured, resident_mb, running, settings
 
 CATALOGUE = HERE / "catalogue.toml"
 
@@ -66,8 +66,7 @@ def start(runs):
             started = time.monotonic()
             with serving(data) as (process, _, _):
                 listening_ms = (time.monotonic() - started) * 1000
-                status = Path(f"/proc/{process.pid}/status").read_text()
-                results.append((listening_ms, int(re.search(r"VmRSS:\s*(\d+) kB", status)[1]) * 1024 / 1e6))
+                results.append((listening_ms, resident_mb(process)))
         return {"listening_ms": median(ms for ms, _ in results), "resident_mb": median(mb for _, mb in results)}
 
 

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use num_bigint::BigUint;
 use rand::RngExt;
+use rand::distr::{Alphanumeric, SampleString};
 
 use crate::keys::SigningKey;
 
@@ -28,6 +29,12 @@ pub(super) fn signing_key() -> io::Result<SigningKey> {
         Some((p, q)) => SigningKey::of_primes(&p, &q),
         None => SigningKey::generate(),
     }
+}
+
+/// A random text of so many letters and digits, fit for API keys. Not by aws-lc-rs, which collects entropy for tens of
+/// milliseconds before its first random number.
+pub(super) fn random_text(length: usize) -> String {
+    Alphanumeric.sample_string(&mut rand::rng(), length)
 }
 
 #[cfg(test)]

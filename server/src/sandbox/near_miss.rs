@@ -56,6 +56,9 @@ impl NearMiss {
     }
 }
 
+/// From a MAC to text.
+type Encode = fn(&[u8]) -> String;
+
 /// What people write instead of the text, and instead of the encoding.
 fn slip(shared_key: &str, date: &str, received: &str) -> (String, Option<String>) {
     let date = date.trim();
@@ -72,7 +75,7 @@ fn slip(shared_key: &str, date: &str, received: &str) -> (String, Option<String>
         (date.to_owned(), "The date alone is signed"),
     ];
     let keys = [(shared_key.to_owned(), ""), (format!("{shared_key}\n"), ", and the shared key ends in a line feed")];
-    let encodings: [(fn(&[u8]) -> String, &str); 4] = [
+    let encodings: [(Encode, &str); 4] = [
         (|mac| STANDARD.encode(mac), ""),
         (|mac| STANDARD_NO_PAD.encode(mac), ", and the Base64 lacks its padding"),
         (|mac| URL_SAFE.encode(mac), ", and the Base64 is that of URLs"),

@@ -14,7 +14,7 @@ use super::access::Access;
 use super::asked::Asked;
 use super::fault::{self, AfterCommit, Before, Do, FaultList, Picked};
 use super::journal::{Journal, Journaled, RequestNote};
-use super::keys::signing_key;
+use super::keys::{random_text, signing_key};
 use super::mistake::Mistake;
 use super::near_miss::NearMiss;
 use super::options::{DateCheck, WorldOptions, check_rate};
@@ -23,7 +23,6 @@ use crate::catalogue::{ApiKey, Catalogue};
 use crate::clock::{Clock, ControlledClock, whole_millis};
 use crate::domain::{Due, DueKind, Holding};
 use crate::http::{Line, Parts, Received, Running, Service, Step, response};
-use crate::keys::random_text;
 use crate::store::SqliteStore;
 use crate::writer::Moment;
 
@@ -77,7 +76,7 @@ impl World {
         let start = options.start()?;
         let presets = options.presets.then(|| Presets::new(&id));
         let mut catalogue = options.catalogue(start, presets.as_ref())?;
-        let (api_key, shared_key) = (random_text(24).map_err(internal)?, random_text(40).map_err(internal)?);
+        let (api_key, shared_key) = (random_text(24), random_text(40));
         let of_presets = presets.iter().flat_map(|presets| presets.api_keys.iter().cloned());
         for key in of_presets.chain(more_keys) {
             catalogue.add_api_key(key);

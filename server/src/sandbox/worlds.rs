@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use hyper::Response;
 
+use super::keys::random_text;
 use super::mistake::Mistake;
 use super::options::WorldOptions;
 use super::world::World;
 use crate::catalogue::ApiKey;
 use crate::http::{Handler, Line, Received};
-use crate::keys::random_text;
 use crate::writer::WriterThread;
 
 /// So often it is looked for worlds that nobody uses.
@@ -63,7 +63,7 @@ impl Worlds {
         if self.all().len() >= MOST_WORLDS {
             return Err(Mistake::conflict(format!("there are {MOST_WORLDS} worlds already: end some by DELETE")));
         }
-        let id = random_text(12).map_err(|error| Mistake::internal(error.to_string()))?.replace(['-', '_'], "x");
+        let id = random_text(12);
         let control_url = self.control_url.as_ref().map(|url| format!("{url}/worlds/{id}"));
         let (world, running) = World::start(id.clone(), options, &self.base_url, control_url, Vec::new())?;
         let world = Arc::new(world);
@@ -84,14 +84,16 @@ impl Worlds {
         Ok(world)
     }
 
-    /// The world of this id, the one from the beginning too.
+    /// The world of this id, the one from the beginning too. Who asks for it uses it.
     pub(crate) fn get(&self, id: &str) -> Result<Arc<World>, Mistake> {
         if id == self.main.id {
             return Ok(Arc::clone(&self.main));
         }
         let others = self.others.read().unwrap_or_else(PoisonError::into_inner);
         let over = || Mistake::not_found(format!("there is no world {id:?}; it may have ended because nobody used it"));
-        others.by_id.get(id).cloned().ok_or_else(over)
+        let world = others.by_id.get(id).cloned().ok_or_else(over)?;
+        world.touch();
+        Ok(world)
     }
 
     /// Ends a world. Its requests in flight are answered.

@@ -64,12 +64,10 @@ impl Control {
     /// The world that a path of a world names, or the one from the beginning.
     fn world(&self, members: &mut Map<String, Value>, route: &Route) -> Result<Arc<World>, Mistake> {
         let named = if route.of_world { members.remove("world") } else { None };
-        let world = match named.as_ref().and_then(Value::as_str) {
-            Some(id) => self.worlds.get(id)?,
-            None => Arc::clone(self.worlds.main()),
-        };
-        world.touch();
-        Ok(world)
+        match named.as_ref().and_then(Value::as_str) {
+            Some(id) => self.worlds.get(id),
+            None => Ok(Arc::clone(self.worlds.main())),
+        }
     }
 }
 

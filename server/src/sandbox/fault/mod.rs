@@ -112,7 +112,7 @@ pub(crate) enum Before {
     HtmlPage,
     /// A redirect to this URL.
     Redirect(String),
-    /// The operation is carried out later.
+    /// The operation is carried out later, even if the client has given up meanwhile.
     Delay(Delay),
     /// Nothing, ever: the connection stays open and silent.
     Hang,
