@@ -5,6 +5,7 @@ mod support;
 
 use floatlease::status::STATUSES;
 use serde_json::{Value, json};
+use std::time::Duration;
 use support::Demo;
 use support::sandbox::World;
 
@@ -114,17 +115,30 @@ fn every_documented_code_can_be_had_by_fault_and_by_preset() {
 #[test]
 fn while_the_port_is_closed_nothing_is_sent_and_afterwards_all_is_as_before() {
     let demo = Demo::start();
+    let listen = |open: bool| {
+        let listener = format!("{}/listener", demo.text("control_url"));
+        assert_eq!(support::sandbox::call(&listener, "POST", &json!({"open": open})).0, 200);
+    };
     let client = demo.client("hw");
     client.call("activate_license", &Value::Null).ok();
-    let listener = format!("{}/listener", demo.text("control_url"));
-    for _ in 0..2 {
-        assert_eq!(support::sandbox::call(&listener, "POST", &json!({"open": false})).0, 200);
+    for _ in 0..20 {
+        // No kept connection is left that a call could be lost on.
+        listen(false);
+        client.call("borrow_license", &json!({"timeout_ms": 50})).failed("CONNECT", "not_sent");
+        listen(true);
+        client.call("borrow_license", &Value::Null).ok();
     }
-    client.call("borrow_license", &Value::Null).failed("CONNECT", "not_sent");
-    for _ in 0..2 {
-        assert_eq!(support::sandbox::call(&listener, "POST", &json!({"open": true})).0, 200);
-    }
+    listen(true);
     client.call("borrow_license", &Value::Null).ok();
+
+    let world = World::with_fault(&demo, &json!({"before": {"delay": {"fixed_ms": 60_000}}}));
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| world.client("hw").call("borrow_license", &Value::Null));
+        std::thread::sleep(Duration::from_millis(200));
+        listen(false);
+        listen(false);
+        waiting.join().unwrap().failed("CONNECTION_LOST", "unknown");
+    });
 }
 
 #[test]
