@@ -48,6 +48,14 @@ pub(crate) fn read<T: DeserializeOwned>(value: Value) -> Result<T, Mistake> {
     serde_path_to_error::deserialize(value).map_err(|error| {
         let path = error.path().to_string();
         let place = if path == "." { String::new() } else { format!("`{path}`: ") };
-        Mistake::invalid(format!("{place}{}", error.inner()))
+        let mut why = error.inner().to_string();
+        for (type_of_ours, words) in TYPES {
+            why = why.replace(&format!("expected {type_of_ours}"), &format!("expected {words}"));
+        }
+        Mistake::invalid(format!("{place}{why}"))
     })
 }
+
+/// Our types, as testers in any language call them.
+const TYPES: [(&str, &str); 4] =
+    [("f64", "a number"), ("i64", "a whole number"), ("u64", "a whole number from 0"), ("u32", "a whole number from 0")];
