@@ -61,7 +61,7 @@ impl ControlledClock {
 
     /// Moves it on.
     pub fn advance(&self, by: TimeDelta) {
-        self.turn(|hand| hand.at += by);
+        self.turn(|hand| hand.at = hand.at.checked_add_signed(by).unwrap_or(hand.at));
     }
 
     /// How fast it runs.
@@ -89,7 +89,7 @@ impl Hand {
     fn now(&self) -> DateTime<Utc> {
         let passed_ms = self.since.elapsed().as_secs_f64() * 1000.0 * self.rate;
         let passed = TimeDelta::try_milliseconds(passed_ms as i64).unwrap_or_default();
-        self.at.checked_add_signed(passed).unwrap_or(self.at)
+        self.at.checked_add_signed(passed).map_or(self.at, |now| now.min(latest().max(self.at)))
     }
 }
 
@@ -97,6 +97,11 @@ impl Clock for ControlledClock {
     fn now(&self) -> DateTime<Utc> {
         self.hand().now()
     }
+}
+
+/// Where a controlled clock stops, however fast it runs: a slot taken then must have an end that can be written.
+pub(crate) fn latest() -> DateTime<Utc> {
+    from_millis(221_845_392_000_000)
 }
 
 /// The instant that many milliseconds after 1970; the earliest one if there is no such instant.

@@ -5,6 +5,7 @@ mod common;
 
 use std::collections::BTreeSet;
 
+use common::description::{check, closed};
 use common::{API_KEY, Answer, Client, SHARED_KEY, TestServer};
 use floatlease::operations::{Method, OPERATIONS, Operation, Reply};
 use floatlease_server::store::SqliteStore;
@@ -202,53 +203,6 @@ fn beyond(schema: &Value) -> Vec<Value> {
     }
     assert!(!values.is_empty(), "{schema}");
     values
-}
-
-/// Closes every object that is described, so that a member which is not is found.
-fn closed(value: &mut Value) {
-    match value {
-        Value::Object(map) => {
-            map.values_mut().for_each(closed);
-            if map.contains_key("properties") && !map.contains_key("additionalProperties") {
-                map.insert("additionalProperties".to_owned(), false.into());
-            }
-        }
-        Value::Array(values) => values.iter_mut().for_each(closed),
-        _ => {}
-    }
-}
-
-/// Holds an answer against what the document says of it.
-fn check(document: &Value, path: &str, method: &str, answer: &Answer) {
-    let status = answer.status.to_string();
-    let about = format!("{method} {path}: {answer:?}");
-    let mut place = format!("/paths/{}/{method}/responses/{status}", path.replace('/', "~1"));
-    let described = document.pointer(&place).unwrap_or_else(|| panic!("not described: {about}"));
-    if let Some(reference) = described["$ref"].as_str() {
-        place = reference.trim_start_matches('#').to_owned();
-    }
-    let described = document.pointer(&place).unwrap();
-    let headers = described["headers"].as_object();
-    assert_eq!(
-        headers.is_some_and(|headers| headers.contains_key("LicenseSignature")),
-        answer.headers.contains_key("licensesignature"),
-        "{about}"
-    );
-    let Some(content) = described["content"].as_object() else {
-        assert_eq!((answer.body.len(), answer.headers.get("content-type")), (0, None), "{about}");
-        return;
-    };
-    let sent = answer.headers["content-type"].split(';').next().unwrap();
-    assert!(content.contains_key(sent), "{about}");
-    let body = if sent == "text/plain" { std::str::from_utf8(&answer.body).unwrap().into() } else { answer.json() };
-    let mut schema = document.clone();
-    schema["$ref"] = format!("#{place}/content/{}/schema", sent.replace('/', "~1")).into();
-    let errors: Vec<String> = jsonschema::validator_for(&schema)
-        .unwrap()
-        .iter_errors(&body)
-        .map(|error| format!("{} at {:?}", error, error.instance_path().to_string()))
-        .collect();
-    assert!(errors.is_empty(), "{about}: {errors:#?}");
 }
 
 /// Every kind of license and feature that the sample catalogue has, by every operation.

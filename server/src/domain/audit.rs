@@ -72,8 +72,8 @@ impl State {
         if !active {
             return Some(format!("{hardware_id} holds a slot and is not active"));
         }
-        let longest =
-            floating.map(|floating| if slot.borrowed { floating.max_borrow_time() } else { floating.timeout() });
+        // A borrow's end was promised and stays, also when the clock is set back meanwhile.
+        let longest = floating.filter(|_| !slot.borrowed).map(Floating::timeout);
         longest
             .filter(|longest| slot.until - now > *longest)
             .map(|_| format!("{hardware_id} holds its slot for longer than the license allows"))

@@ -115,8 +115,18 @@ pub(crate) struct EventNote {
     pub(crate) until: Option<String>,
 }
 
+/// What a request says, as far as it is kept: nothing that is right is longer, and the journal must not grow without
+/// end.
+pub(crate) fn noted(text: &str) -> String {
+    const LONGEST: usize = 1024;
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
+    }
+}
+
 /// Members that entries are picked by.
-const FILTERS: [&str; 14] = [
+pub(crate) const FILTERS: [&str; 14] = [
     "kind",
     "method",
     "path",

@@ -14,6 +14,7 @@ mod moment;
 mod near_miss;
 mod options;
 mod presets;
+mod strict;
 mod world;
 mod worlds;
 

@@ -2,8 +2,10 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use floatlease::model::parse_time;
+use schemars::{Schema, SchemaGenerator, json_schema};
 
 use super::mistake::Mistake;
+use crate::clock::latest;
 
 /// `2h`, `121m`, `30 days`, `1h 30m`; never negative.
 pub(super) fn duration(text: &str) -> Result<TimeDelta, Mistake> {
@@ -34,6 +36,43 @@ pub(super) fn instant(text: &str, now: DateTime<Utc>) -> Result<DateTime<Utc>, M
         Some(_) => return Err(explain()),
     };
     now.checked_add_signed(by).ok_or_else(explain)
+}
+
+/// Whether a world's clock may show it: later ones and what licenses add to them have no four-digit year.
+pub(super) fn is_of_world(time: &DateTime<Utc>) -> bool {
+    (DateTime::UNIX_EPOCH..=latest()).contains(time)
+}
+
+/// What is said of other times.
+pub(super) const BEYOND: &str = "a world's clock goes from the year 1970 to the year 9000";
+
+const DURATION: &str = "([0-9]{1,4} ?(ms|s|sec|seconds?|m|min|minutes?|h|hours?|d|days?|w|weeks?) ?){1,3}";
+
+/// Of what [`duration`] takes, with a sign before it if it is `signed`; not all of it, but what anybody writes.
+fn duration_schema(signed: bool) -> Schema {
+    let sign = if signed { "[+-]?" } else { "" };
+    json_schema!({ "type": "string", "pattern": format!("^{sign}{DURATION}$") })
+}
+
+pub(super) fn schema_of_advance(_: &mut SchemaGenerator) -> Schema {
+    duration_schema(false)
+}
+
+pub(super) fn schema_of_jump(_: &mut SchemaGenerator) -> Schema {
+    duration_schema(true)
+}
+
+/// Of what [`instant`] takes.
+pub(super) fn schema_of_instant(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string", "anyOf": [
+        { "format": "date-time" },
+        { "format": "date" },
+        { "pattern": format!("^now( ?[+-] ?{DURATION})?$") },
+    ] })
+}
+
+pub(super) fn schema_of_optional_instant(generator: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "anyOf": [schema_of_instant(generator), { "type": "null" }] })
 }
 
 #[cfg(test)]

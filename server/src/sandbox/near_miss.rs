@@ -9,6 +9,7 @@ use floatlease::sign::signing_text;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::journal::noted;
 use crate::http::Received;
 
 /// What was expected of a refused signature, beside what came.
@@ -49,15 +50,15 @@ impl NearMiss {
             signature_expected: STANDARD.encode(mac(shared_key, &expected)),
             signing_text_expected: expected,
             signing_text_received: signed,
-            signature_received: received,
-            date_received: date.to_owned(),
+            signature_received: noted(&received),
+            date_received: noted(date),
             server_date: format_http_date(now),
         })
     }
 }
 
-/// From a MAC to text.
-type Encode = fn(&[u8]) -> String;
+/// How a MAC becomes text, and what to say of it.
+type Encoding = (fn(&[u8]) -> String, &'static str);
 
 /// What people write instead of the text, and instead of the encoding.
 fn slip(shared_key: &str, date: &str, received: &str) -> (String, Option<String>) {
@@ -75,16 +76,18 @@ fn slip(shared_key: &str, date: &str, received: &str) -> (String, Option<String>
         (date.to_owned(), "The date alone is signed"),
     ];
     let keys = [(shared_key.to_owned(), ""), (format!("{shared_key}\n"), ", and the shared key ends in a line feed")];
-    let encodings: [(Encode, &str); 4] = [
+    let encodings: [Encoding; 6] = [
         (|mac| STANDARD.encode(mac), ""),
+        (|mac| STANDARD.encode(mac).to_lowercase(), ", and the Base64 is written in lower case"),
         (|mac| STANDARD_NO_PAD.encode(mac), ", and the Base64 lacks its padding"),
         (|mac| URL_SAFE.encode(mac), ", and the Base64 is that of URLs"),
         (hexadecimal, ", and the signature is hexadecimal instead of Base64"),
+        (|mac| hexadecimal(mac).to_uppercase(), ", and the signature is hexadecimal instead of Base64"),
     ];
     for (text, said) in &texts {
         for (key, of_key) in &keys {
             for (encode, of_encoding) in &encodings {
-                if encode(&mac(key, text)).eq_ignore_ascii_case(received) {
+                if encode(&mac(key, text)) == received {
                     return (format!("{said}{of_key}{of_encoding}."), Some(text.clone()));
                 }
             }

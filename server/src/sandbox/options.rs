@@ -8,8 +8,9 @@ use toml::Table;
 
 use super::fault::Fault;
 use super::mistake::Mistake;
-use super::moment::instant;
+use super::moment::{BEYOND, instant, is_of_world, schema_of_optional_instant};
 use super::presets::Presets;
+use super::strict::objects;
 use crate::catalogue::{self, Catalogue};
 
 /// The catalogue of a world that was given none: what `demo` serves.
@@ -25,12 +26,15 @@ pub(crate) struct WorldOptions {
     /// Adds an easy way to provoke each documented refusal; the reply lists them.
     pub(super) presets: bool,
     /// The world's time at its beginning: a date, or `now-1h`. Default: the real time.
+    #[schemars(schema_with = "schema_of_optional_instant")]
     pub(super) now: Option<String>,
     /// How the world's time passes: 1, the default, is real time, 60 lets a minute pass in a second, 0 stands still.
+    #[schemars(range(min = 0, max = FASTEST))]
     pub(super) rate: Option<f64>,
     /// What the `Date` of requests is held against.
     pub(super) date_check: DateCheck,
     /// Faults from the beginning.
+    #[serde(deserialize_with = "objects")]
     pub(super) faults: Vec<Fault>,
     /// The world ends when nobody has used it for so long. Default: 600.
     pub(super) idle_s: Option<u32>,
@@ -58,7 +62,7 @@ pub(crate) enum CatalogueSource {
 }
 
 /// Faster than this, a second lasts longer than any test.
-const FASTEST: f64 = 1_000_000.0;
+pub(super) const FASTEST: f64 = 1_000_000.0;
 
 /// A rate that a clock can run at.
 pub(super) fn check_rate(rate: f64) -> Result<f64, Mistake> {
@@ -70,7 +74,8 @@ impl WorldOptions {
     /// When the world begins.
     pub(super) fn start(&self) -> Result<DateTime<Utc>, Mistake> {
         let real = Utc::now();
-        self.now.as_deref().map_or(Ok(real), |text| instant(text, real))
+        let start = self.now.as_deref().map_or(Ok(real), |text| instant(text, real))?;
+        if is_of_world(&start) { Ok(start) } else { Err(Mistake::invalid(BEYOND)) }
     }
 
     /// What the world licenses.

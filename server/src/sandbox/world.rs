@@ -5,24 +5,24 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use floatlease::model::{format_http_date, parse_http_date};
-use floatlease::status::Status;
+use hyper::Response;
 use hyper::header::{self, HeaderValue};
-use hyper::{Response, StatusCode};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::access::Access;
 use super::asked::Asked;
 use super::fault::{self, AfterCommit, Before, Do, FaultList, Picked};
-use super::journal::{Journal, Journaled, RequestNote};
+use super::journal::{Journal, Journaled, RequestNote, noted};
 use super::keys::{random_text, signing_key};
 use super::mistake::Mistake;
+use super::moment::{BEYOND, is_of_world};
 use super::near_miss::NearMiss;
 use super::options::{DateCheck, WorldOptions, check_rate};
 use super::presets::Presets;
 use crate::catalogue::{ApiKey, Catalogue};
 use crate::clock::{Clock, ControlledClock, whole_millis};
 use crate::domain::{Due, DueKind, Holding};
-use crate::http::{Line, Parts, Received, Running, Service, Step, response};
+use crate::http::{Line, Parts, Received, Running, Service, Step};
 use crate::store::SqliteStore;
 use crate::writer::Moment;
 
@@ -190,12 +190,12 @@ impl World {
         };
         let note = RequestNote {
             method: request.head.method.to_string(),
-            path: request.path().to_owned(),
+            path: noted(request.path()),
             operation: asked.operation,
-            license_key: asked.text("license_key").map(str::to_owned),
-            username: asked.text("username").map(str::to_owned),
-            hardware_id: asked.text("hardware_id").map(str::to_owned),
-            feature: asked.text("feature").map(str::to_owned),
+            license_key: asked.text("license_key").map(noted),
+            username: asked.text("username").map(noted),
+            hardware_id: asked.text("hardware_id").map(noted),
+            feature: asked.text("feature").map(noted),
             fault_id: picked.as_ref().map(|picked| picked.id),
             fault: picked.as_ref().map(|picked| picked.what.name()),
             elapsed_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
@@ -231,7 +231,8 @@ impl World {
         if let Do::Before(fault) = &picked.what
             && !delayed
         {
-            let ending = before(fault).map_or_else(Ending::Taken, |reply| Ending::Reply(marked(reply, picked, true)));
+            let ending =
+                fault::before(fault).map_or_else(Ending::Taken, |reply| Ending::Reply(marked(reply, picked, true)));
             return (ending, RequestNote::default());
         }
         let previous = lock(&self.previous).clone();
@@ -283,10 +284,12 @@ impl World {
     pub(crate) async fn jump(&self, by: TimeDelta) -> Result<(), Mistake> {
         let clock = Arc::clone(&self.clock);
         self.work(move |moment| {
-            clock.advance(by);
-            moment.leap_to(whole_millis(clock.now()));
+            let to = of_world(clock.now().checked_add_signed(by))?;
+            clock.set(to);
+            moment.leap_to(whole_millis(to));
+            Ok(())
         })
-        .await
+        .await?
     }
 
     /// What comes next if nobody does anything.
@@ -322,7 +325,7 @@ fn pass(moment: &mut Moment<'_>, clock: &ControlledClock, target: Target) -> Res
             }
         },
     };
-    let target = target.ok_or_else(|| Mistake::invalid("the clock can't go that far"))?;
+    let target = of_world(target)?;
     if target < **now {
         return Err(Mistake::conflict("a clock advances forward only; use /clock/jump to set it back"));
     }
@@ -339,50 +342,9 @@ fn pass(moment: &mut Moment<'_>, clock: &ControlledClock, target: Target) -> Res
     Ok(all)
 }
 
-/// What stands in the way of the operation.
-fn before(fault: &Before) -> Result<Response<Vec<u8>>, Vec<Step>> {
-    Ok(match fault {
-        Before::Code(code) | Before::UndocumentedCode(code) => {
-            let row = Status::of_server_code(code).row();
-            let status = match code.as_str() {
-                "not_found" => 404,
-                "order_id_exists" => 409,
-                "internal_error" => 500,
-                _ => 400,
-            };
-            let body = json!({ "status": status, "code": code, "message": row.message });
-            of_status(status, response(body.to_string().into_bytes(), "application/json"))
-        }
-        Before::Http(http) => {
-            let page = format!("<html><body><h1>{}</h1></body></html>\n", http.status);
-            let mut reply = of_status(http.status, response(page.into_bytes(), "text/html"));
-            if let Some(seconds) = http.retry_after_s {
-                reply.headers_mut().insert(header::RETRY_AFTER, seconds.into());
-            }
-            if http.status == 407 {
-                let basic = HeaderValue::from_static("Basic realm=\"proxy\"");
-                reply.headers_mut().insert(header::PROXY_AUTHENTICATE, basic);
-            }
-            reply
-        }
-        Before::HtmlPage => {
-            response(b"<html><body>Please log in to the hotel's network.</body></html>\n".to_vec(), "text/html")
-        }
-        Before::Redirect(url) => {
-            let mut reply = of_status(302, Response::new(Vec::new()));
-            reply.headers_mut().extend(HeaderValue::try_from(url).ok().map(|url| (header::LOCATION, url)));
-            reply
-        }
-        Before::Hang => return Err(vec![Step::Hold]),
-        Before::Refuse => return Err(vec![Step::Reset]),
-        // Is waited for, and then the operation goes on.
-        Before::Delay(_) => Response::new(Vec::new()),
-    })
-}
-
-fn of_status(status: u16, mut reply: Response<Vec<u8>>) -> Response<Vec<u8>> {
-    *reply.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    reply
+/// A time that the clock may be moved to.
+fn of_world(time: Option<DateTime<Utc>>) -> Result<DateTime<Utc>, Mistake> {
+    time.filter(is_of_world).ok_or_else(|| Mistake::conflict(BEYOND))
 }
 
 /// Says in the reply that a fault was at work, or would have been if it could.

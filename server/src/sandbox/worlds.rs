@@ -67,6 +67,12 @@ impl Worlds {
         let control_url = self.control_url.as_ref().map(|url| format!("{url}/worlds/{id}"));
         let (world, running) = World::start(id.clone(), options, &self.base_url, control_url, Vec::new())?;
         let world = Arc::new(world);
+        {
+            // Before anything can go wrong, or nobody would wait for it at the end.
+            let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+            threads.retain(|thread| !thread.is_finished());
+            threads.push(running.thread);
+        }
         self.with(|others| {
             let taken = |key: &&String| others.by_api_key.contains_key(*key) || self.main.api_keys.contains(key);
             if let Some(key) = world.api_keys.iter().find(taken) {
@@ -78,9 +84,6 @@ impl Worlds {
             others.by_id.insert(id, Arc::clone(&world));
             Ok(())
         })?;
-        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
-        threads.retain(|thread| !thread.is_finished());
-        threads.push(running.thread);
         Ok(world)
     }
 

@@ -1,5 +1,7 @@
 //! What the routes take and give.
 
+use std::collections::BTreeMap;
+
 use floatlease::model::format_time;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -7,9 +9,11 @@ use serde_json::{Map, Value};
 
 use crate::domain::Holding;
 use crate::sandbox::fault::{Armed, Fault, Profile};
-use crate::sandbox::journal::{Entry, EventNote};
-use crate::sandbox::options::DateCheck;
+use crate::sandbox::journal::{Entry, EventNote, FILTERS};
+use crate::sandbox::moment::{schema_of_advance, schema_of_instant, schema_of_jump, schema_of_optional_instant};
+use crate::sandbox::options::{DateCheck, FASTEST};
 use crate::sandbox::presets::Preset;
+use crate::sandbox::strict::objects;
 use crate::sandbox::world::World;
 
 /// No members.
@@ -29,6 +33,7 @@ pub(super) struct WorldReply {
     /// `base_url`, `api_key`, `shared_key`, `public_key`, `control_url` (if the control interface has a port), and what
     /// there is to try first: `product`, `license_key`, `feature` and so on, as far as the catalogue has them.
     #[serde(flatten)]
+    #[schemars(with = "BTreeMap<String, String>")]
     pub(super) facts: Map<String, Value>,
     /// A complete configuration for the client.
     pub(super) client_config: Map<String, Value>,
@@ -48,6 +53,7 @@ pub(super) struct WorldsReply {
 #[serde(deny_unknown_fields)]
 pub(super) struct NamedWorld {
     /// The name.
+    #[schemars(with = "String", length(min = 1))]
     pub(super) id: Value,
 }
 
@@ -79,6 +85,7 @@ pub(super) struct DueReply {
 #[serde(deny_unknown_fields)]
 pub(super) struct ClockRequest {
     /// 1 is real time, 60 lets a minute pass in a second, 0 stands still.
+    #[schemars(range(min = 0, max = FASTEST))]
     pub(super) rate: Option<f64>,
     /// What the `Date` of requests is held against, and what replies say in theirs.
     pub(super) date_check: Option<DateCheck>,
@@ -87,12 +94,19 @@ pub(super) struct ClockRequest {
 /// How far to advance: one of the three.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("minProperties" = 1, "maxProperties" = 1))]
 pub(super) struct AdvanceRequest {
     /// So long: `121m`, `2h 30m`, `30days`.
+    #[serde(default)]
+    #[schemars(schema_with = "schema_of_advance")]
     pub(super) by: Option<String>,
     /// To this time: `2028-02-29T12:00:00Z`.
+    #[serde(default)]
+    #[schemars(schema_with = "schema_of_instant")]
     pub(super) to: Option<String>,
     /// True: to the next instant at which anything is due.
+    #[serde(default)]
+    #[schemars(with = "bool", extend("const" = true))]
     pub(super) to_next: Option<bool>,
 }
 
@@ -109,7 +123,8 @@ pub(super) struct AdvanceReply {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct JumpRequest {
-    /// `1h` forward or `-1h` back.
+    /// `1h` forward or `-1h` back. Steps of 30 seconds and less are no jump to a server: time has passed, or it waits.
+    #[schemars(schema_with = "schema_of_jump")]
     pub(super) by: String,
 }
 
@@ -125,6 +140,7 @@ pub(super) struct FaultsReply {
 #[serde(deny_unknown_fields)]
 pub(super) struct FaultsRequest {
     /// The list.
+    #[serde(deserialize_with = "objects")]
     pub(super) faults: Vec<Fault>,
 }
 
@@ -145,6 +161,8 @@ pub(super) struct ProfileRequest {
     /// Where its random numbers begin; chosen if it is not given.
     pub(super) seed: Option<u64>,
     /// Until then by the world's clock: a date, or `now+10m`. Without end if it is not given.
+    #[serde(default)]
+    #[schemars(schema_with = "schema_of_optional_instant")]
     pub(super) until: Option<String>,
 }
 
@@ -183,6 +201,7 @@ pub(super) struct JournalReply {
 pub(super) struct CountRequest {
     /// Members of an entry and their values, for example `{"operation":"borrow_license","status":200}`.
     #[serde(default)]
+    #[schemars(extend("propertyNames" = { "enum": FILTERS }))]
     pub(super) filter: Map<String, Value>,
 }
 
@@ -199,6 +218,7 @@ pub(super) struct CountReply {
 pub(super) struct ExpectRequest {
     /// As for `/journal/count`.
     #[serde(default)]
+    #[schemars(extend("propertyNames" = { "enum": FILTERS }))]
     pub(super) filter: Map<String, Value>,
     /// Exactly so many.
     pub(super) times: Option<u64>,

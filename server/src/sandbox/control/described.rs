@@ -1,6 +1,8 @@
 //! The control interface as OpenAPI 3.1, made from its table.
 
+use schemars::Schema;
 use schemars::generate::{SchemaGenerator, SchemaSettings};
+use schemars::transform::{RecursiveTransform, Transform};
 use serde_json::{Map, Value, json};
 
 use super::ROUTES;
@@ -43,7 +45,7 @@ fn add(document: &mut Document, route: &Route, path: &str, suffix: &str) {
     let in_query = takes.members().filter(|member| route.method == "GET" && !of_path(member.0));
     let in_query = in_query.map(|(name, schema)| parameter("query", name, takes.requires(name), schema.clone()));
     let has_body = route.method != "GET" && takes.members().any(|member| !of_path(member.0));
-    let is_required = takes.members().any(|(name, _)| takes.requires(name));
+    let is_required = takes.0.get("minProperties").is_some() || takes.members().any(|(name, _)| takes.requires(name));
     let name = format!("{}{}{suffix}", route.method.to_lowercase(), route.path.replace(['/', '.'], "_"));
     document.add(Endpoint {
         path,
@@ -57,6 +59,22 @@ fn add(document: &mut Document, route: &Route, path: &str, suffix: &str) {
     });
 }
 
+/// Says where an integer ends in words that every program understands, not by the name of a type.
+fn bounded(schema: &mut Schema) {
+    let ends = schema.get("format").and_then(Value::as_str).and_then(|format| match format {
+        "uint8" => Some((json!(0), json!(u8::MAX))),
+        "uint16" => Some((json!(0), json!(u16::MAX))),
+        "uint32" => Some((json!(0), json!(u32::MAX))),
+        "uint64" => Some((json!(0), json!(u64::MAX))),
+        "int64" => Some((json!(i64::MIN), json!(i64::MAX))),
+        _ => None,
+    });
+    if let Some((least, most)) = ends {
+        schema.ensure_object().entry("minimum").or_insert(least);
+        schema.ensure_object().entry("maximum").or_insert(most);
+    }
+}
+
 /// The schema of what a route takes, whole: what is taken and what is given may differ in their `required`, so they
 /// share no components.
 struct Taken(Value);
@@ -67,7 +85,9 @@ impl Taken {
             settings.inline_subschemas = true;
             settings.meta_schema = None;
         });
-        Taken((route.takes)(&mut SchemaGenerator::new(settings)).into())
+        let mut schema = (route.takes)(&mut SchemaGenerator::new(settings));
+        RecursiveTransform(bounded).transform(&mut schema);
+        Taken(schema.into())
     }
 
     fn members(&self) -> impl Iterator<Item = (&str, &Value)> {

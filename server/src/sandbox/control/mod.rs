@@ -16,6 +16,7 @@ use serde_json::{Map, Value};
 use tokio::sync::Mutex;
 
 use super::mistake::Mistake;
+use super::strict::with_integers;
 use super::world::World;
 use super::worlds::Worlds;
 use crate::http::{self, Handler, Line, Port, Received, response};
@@ -41,22 +42,23 @@ impl Control {
     pub(crate) async fn call(self: &Arc<Self>, method: &str, path: &str, body: &[u8]) -> Result<Value, Mistake> {
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
         let path = path.trim_end_matches('/');
-        let mut of_path = Vec::new();
-        for route in ROUTES.iter() {
-            let Some(mut members) = route.matches(path) else { continue };
-            if route.method != method {
-                of_path.push(route.method);
-                continue;
-            }
+        let matching = ROUTES.iter().filter_map(|route| Some((route, route.matches(path)?)));
+        let mut matching: Vec<(&Route, Map<String, Value>)> = matching.collect();
+        // A path as it stands comes before one with a part to be filled in.
+        if matching.iter().any(|(route, _)| route.is_literal()) {
+            matching.retain(|(route, _)| route.is_literal());
+        }
+        let right: Vec<&str> = matching.iter().map(|(route, _)| route.method).collect();
+        if let Some((route, mut members)) = matching.into_iter().find(|(route, _)| route.method == method) {
             let world = self.world(&mut members, route)?;
-            members.extend(of_query(query));
-            members.extend(of_body(body)?);
+            add(&mut members, of_body(body)?)?;
+            add(&mut members, of_query(query))?;
             return route.run(Arc::clone(self), world, Value::Object(members)).await;
         }
-        let advice = if of_path.is_empty() {
+        let advice = if right.is_empty() {
             "GET /openapi.json lists every call".to_owned()
         } else {
-            format!("use {}", of_path.join(" or "))
+            format!("use {}", right.join(" or "))
         };
         Err(Mistake::not_found(format!("there is no {method} {path}; {advice}")))
     }
@@ -71,10 +73,21 @@ impl Control {
     }
 }
 
+/// Adds members; what says a thing twice could mean either.
+fn add(members: &mut Map<String, Value>, more: impl IntoIterator<Item = (String, Value)>) -> Result<(), Mistake> {
+    for (name, value) in more {
+        if members.contains_key(&name) {
+            return Err(Mistake::invalid(format!("`{name}` is given twice: in the path, the body or the query")));
+        }
+        members.insert(name, value);
+    }
+    Ok(())
+}
+
 /// Numbers are read as such; a query has nothing but texts.
-fn of_query(query: &str) -> Map<String, Value> {
+fn of_query(query: &str) -> impl Iterator<Item = (String, Value)> {
     let value = |text: &str| text.parse::<u64>().map_or_else(|_| Value::from(text), Value::from);
-    form_urlencoded::parse(query.as_bytes()).map(|(name, text)| (name.into_owned(), value(&text))).collect()
+    form_urlencoded::parse(query.as_bytes()).map(move |(name, text)| (name.into_owned(), value(&text)))
 }
 
 fn of_body(body: &[u8]) -> Result<Map<String, Value>, Mistake> {
@@ -82,7 +95,7 @@ fn of_body(body: &[u8]) -> Result<Map<String, Value>, Mistake> {
         return Ok(Map::new());
     }
     let wrong = |why: String| Mistake::invalid(format!("the body must be a JSON object: {why}"));
-    match serde_json::from_slice(body).map_err(|error| wrong(error.to_string()))? {
+    match with_integers(serde_json::from_slice(body).map_err(|error| wrong(error.to_string()))?) {
         Value::Object(members) => Ok(members),
         _ => Err(wrong("it is JSON of another type".to_owned())),
     }

@@ -95,6 +95,11 @@ impl Route {
         parts(self.path, path).or_else(|| below_world().filter(|_| self.of_world))
     }
 
+    /// Whether no part of its path is to be filled in, but for the world.
+    pub(super) fn is_literal(&self) -> bool {
+        !self.path.contains('{')
+    }
+
     pub(super) fn run(&self, control: Arc<Control>, world: Arc<World>, request: Value) -> Answer {
         (self.run)(control, world, request)
     }

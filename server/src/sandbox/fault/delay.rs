@@ -22,6 +22,7 @@ pub(crate) enum Delay {
         /// Half of the delays are shorter.
         median_ms: u32,
         /// How far they spread; 0.5 is a busy network, 1 a bad one.
+        #[schemars(range(min = 0, max = 5))]
         sigma: f64,
     },
 }

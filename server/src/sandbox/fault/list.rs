@@ -13,6 +13,9 @@ use crate::sandbox::asked::Asked;
 use crate::sandbox::mistake::Mistake;
 use crate::sandbox::moment::instant;
 
+/// More are no test but a leak.
+const MOST_FAULTS: usize = 1000;
+
 /// The faults of a world, in order.
 #[derive(Debug, Default)]
 pub(crate) struct FaultList {
@@ -54,6 +57,9 @@ impl FaultList {
     /// Adds one at the end; `now` is the world's time.
     pub(crate) fn add(&mut self, mut fault: Fault, now: DateTime<Utc>) -> Result<Armed, Mistake> {
         fault.check()?;
+        if self.faults.len() >= MOST_FAULTS {
+            return Err(Mistake::conflict(format!("there are {MOST_FAULTS} faults already: remove some by DELETE")));
+        }
         let until = fault.when.until.as_deref().map(|until| instant(until, now)).transpose()?;
         let seed = fault.when.seed.unwrap_or_else(|| rand::rng().random_range(0..1 << 32));
         if fault.is_random() {

@@ -1,6 +1,7 @@
 //! Faults: one list in each world, of which the first that matches a request decides what becomes of it.
 
 mod alter;
+mod before;
 mod delay;
 mod list;
 mod profile;
@@ -14,6 +15,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub(super) use alter::alter;
+pub(super) use before::before;
 pub(super) use delay::Delay;
 pub(super) use list::{Armed, FaultList, Picked};
 pub(super) use profile::Profile;
@@ -21,16 +23,18 @@ pub(super) use wire::steps;
 
 use super::asked::Asked;
 use super::mistake::Mistake;
+use super::moment::schema_of_optional_instant;
+use super::strict::object;
 
 /// What goes wrong, when, and for whom.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Fault {
     /// Whose requests; everybody's without it.
-    #[serde(rename = "match", default, skip_serializing_if = "Match::is_all")]
+    #[serde(rename = "match", default, deserialize_with = "object", skip_serializing_if = "Match::is_all")]
     pub(super) matching: Match,
     /// Which of the requests that match; all of them without it.
-    #[serde(default, skip_serializing_if = "When::is_always")]
+    #[serde(default, deserialize_with = "object", skip_serializing_if = "When::is_always")]
     pub(super) when: When,
     /// What goes wrong.
     #[serde(rename = "do")]
@@ -43,6 +47,7 @@ pub(crate) struct Fault {
 pub(crate) struct Match {
     /// The operation's name, for example `borrow_license`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("enum" = operations()))]
     pub(super) operation: Option<String>,
     /// The license key in the request.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -74,15 +79,18 @@ pub(crate) struct When {
     pub(super) times: Option<u64>,
     /// Only each so-manyth.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
     pub(super) every: Option<u64>,
     /// Each with this probability, from 0 to 1.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1))]
     pub(super) probability: Option<f64>,
     /// Where the random numbers of `probability` and of random delays begin; chosen, and shown, if it is not given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) seed: Option<u64>,
     /// Until then in the world's time: a date, or `now+10m`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema_of_optional_instant")]
     pub(super) until: Option<String>,
 }
 
@@ -103,15 +111,16 @@ pub(crate) enum Do {
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Before {
     /// A refusal with this documented code.
-    Code(String),
+    Code(#[schemars(extend("enum" = documented_codes()))] String),
     /// A refusal with a code that no client can know.
     UndocumentedCode(String),
     /// An HTTP error without an API body, as load balancers send it.
+    #[serde(deserialize_with = "object")]
     Http(Http),
     /// A page of a captive portal, with status 200.
     HtmlPage,
     /// A redirect to this URL.
-    Redirect(String),
+    Redirect(#[schemars(regex(pattern = "^[!-~]+$"))] String),
     /// The operation is carried out later, even if the client has given up meanwhile.
     Delay(Delay),
     /// Nothing, ever: the connection stays open and silent.
@@ -125,6 +134,7 @@ pub(crate) enum Before {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Http {
     /// 407, 429, 500, 502, 503 or 504.
+    #[schemars(extend("enum" = HTTP_STATUSES))]
     pub(super) status: u16,
     /// A `Retry-After` header of so many seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -142,10 +152,11 @@ pub(crate) enum AfterCommit {
     /// Half of the reply's body comes, then the connection ends.
     Truncate,
     /// The reply comes in small pieces.
+    #[serde(deserialize_with = "object")]
     Dribble(Dribble),
     /// `Content-Length` is off by so many bytes. Where it is too large, the client waits for the rest; where it is too
     /// small, the rest stands where the next reply is expected.
-    WrongLength(i64),
+    WrongLength(#[schemars(extend("not" = { "const": 0 }))] i64),
     /// The reply comes later.
     Delay(Delay),
 }
@@ -155,6 +166,7 @@ pub(crate) enum AfterCommit {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Dribble {
     /// So many bytes at a time.
+    #[schemars(range(min = 1))]
     pub(super) bytes: u32,
     /// So often.
     pub(super) every_ms: u32,
@@ -221,8 +233,8 @@ impl Fault {
     /// What the types can't tell.
     fn check(&self) -> Result<(), Mistake> {
         let operation = self.matching.operation.as_deref();
-        if let Some(unknown) = operation.filter(|name| !OPERATIONS.iter().any(|operation| operation.name == *name)) {
-            let names: Vec<&str> = OPERATIONS.iter().map(|operation| operation.name).collect();
+        if let Some(unknown) = operation.filter(|name| !operations().contains(&Some(name))) {
+            let names: Vec<&str> = operations().into_iter().flatten().collect();
             return Err(Mistake::invalid(format!("`match.operation`: {unknown:?} is none of {}", names.join(", "))));
         }
         let when = &self.when;
@@ -234,11 +246,9 @@ impl Fault {
         }
         match &self.what {
             Do::Before(Before::Code(code)) if Status::of_server_code(code) == Status::UnknownCode => {
-                let codes = STATUSES.iter().map(|status| status.row().server_code).filter(|code| !code.is_empty());
-                let codes: Vec<&str> = codes.collect();
                 let message = format!(
                     "`do.before.code`: {code:?} is not documented; use `undocumented_code`, or one of {}",
-                    codes.join(", ")
+                    documented_codes().join(", ")
                 );
                 Err(Mistake::invalid(message))
             }
@@ -246,7 +256,7 @@ impl Fault {
                 let list = HTTP_STATUSES.map(|status| status.to_string()).join(", ");
                 Err(Mistake::invalid(format!("`do.before.http.status` must be one of {list}")))
             }
-            Do::Before(Before::Redirect(url)) if hyper::header::HeaderValue::try_from(url).is_err() => {
+            Do::Before(Before::Redirect(url)) if url.is_empty() || !url.bytes().all(|byte| byte.is_ascii_graphic()) => {
                 Err(Mistake::invalid("`do.before.redirect` must be a URL"))
             }
             Do::AfterCommit(AfterCommit::Dribble(dribble)) if dribble.bytes == 0 => {
@@ -259,6 +269,15 @@ impl Fault {
             _ => Ok(()),
         }
     }
+}
+
+/// The names of all operations, and `None` for any.
+fn operations() -> Vec<Option<&'static str>> {
+    OPERATIONS.iter().map(|operation| Some(operation.name)).chain([None]).collect()
+}
+
+fn documented_codes() -> Vec<&'static str> {
+    STATUSES.iter().map(|status| status.row().server_code).filter(|code| !code.is_empty()).collect()
 }
 
 /// What stands between a client and a server, or in place of one, answers these.
