@@ -9,6 +9,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
+/// A connection that was closed is listened to for so long.
+const LINGER: Duration = Duration::from_millis(200);
+
 /// One thing done to a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Step {
@@ -51,14 +54,13 @@ pub(super) async fn perform(steps: Vec<Step>, mut stream: TcpStream) -> Option<T
             Step::Write(bytes) => stream.write_all(&bytes).await.ok()?,
             Step::Pause(duration) => tokio::time::sleep(duration).await,
             Step::Hold => {
-                let mut ignored = [0; 1024];
-                while stream.read(&mut ignored).await.is_ok_and(|count| count > 0) {}
+                drain(&mut stream).await;
                 return None;
             }
             Step::Close => {
-                // Without reading what the client may still send, the system would answer that by an RST.
                 let _ = stream.shutdown().await;
-                let _ = tokio::time::timeout(Duration::from_millis(200), stream.read(&mut [0; 1024])).await;
+                // What the client still sends is read for a while, or the system would answer it by an RST.
+                let _ = tokio::time::timeout(LINGER, drain(&mut stream)).await;
                 return None;
             }
             Step::Reset => {
@@ -68,4 +70,10 @@ pub(super) async fn perform(steps: Vec<Step>, mut stream: TcpStream) -> Option<T
         }
     }
     Some(stream)
+}
+
+/// Reads until the client has gone.
+async fn drain(stream: &mut TcpStream) {
+    let mut ignored = [0; 1024];
+    while stream.read(&mut ignored).await.is_ok_and(|count| count > 0) {}
 }

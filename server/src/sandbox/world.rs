@@ -261,12 +261,11 @@ impl World {
         }
         let body: Value = serde_json::from_slice(reply.body()).unwrap_or_default();
         let code = body.get("code").and_then(Value::as_str).map(str::to_owned);
-        let date = reply.headers().get(header::DATE).and_then(|date| parse_http_date(date.to_str().ok()?));
-        let key = request.authorization("apikey").and_then(|key| self.catalogue().api_key(&key).cloned());
-        let shared_key = key.map(|key| key.shared_key).unwrap_or_default();
-        let near_miss = code.as_deref();
-        let near_miss =
-            near_miss.and_then(|code| NearMiss::of(code, request, &shared_key, date.unwrap_or_else(Utc::now)));
+        let near_miss = code.as_deref().and_then(|code| {
+            let date = reply.headers().get(header::DATE).and_then(|date| parse_http_date(date.to_str().ok()?));
+            let key = self.catalogue().api_key(&request.authorization("apikey")?)?;
+            NearMiss::of(code, request, &key.shared_key, date.unwrap_or_else(Utc::now))
+        });
         RequestNote { code, near_miss, ..RequestNote::default() }
     }
 
