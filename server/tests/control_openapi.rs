@@ -39,7 +39,7 @@ fn it_has_every_route_and_no_other() {
     let demo = Demo::start();
     let world = demo.still().id;
     let described = described(&document(&demo));
-    assert_eq!(described.iter().map(|(_, methods)| methods.len()).sum::<usize>(), 22 + 16);
+    assert_eq!(described.iter().map(|(_, methods)| methods.len()).sum::<usize>(), 23 + 17);
     for (path, methods) in &described {
         let path = path.replace("{world}", &world).replace("{id}", "7");
         for method in METHODS {
@@ -95,6 +95,7 @@ const CALLS: &[(&str, &str, u16)] = &[
     ("DELETE /faults/3", "", 200),
     ("DELETE /faults/3", "", 404),
     ("POST /faults/profile", r#"{"profile":"server-restart","until":"now+1h"}"#, 200),
+    ("POST /faults/profile", r#"{"profile":"outage","match":{"hardware_id":"7"},"until":"now"}"#, 200),
     ("GET /journal", "", 200),
     ("GET /journal?after=1&limit=3", "", 200),
     ("GET /journal?after=no", "", 400),
@@ -103,6 +104,8 @@ const CALLS: &[(&str, &str, u16)] = &[
     ("POST /journal/expect", r#"{"filter":{"kind":"nothing"}}"#, 417),
     ("DELETE /journal", "", 200),
     ("DELETE /faults", "", 200),
+    ("GET /client_config", "", 200),
+    ("GET /client_config?hardware_id=7", "", 200),
     ("GET /worlds", "", 200),
     ("POST /worlds", r#"{"presets":true,"now":"now-1h","faults":[{"do":{"before":"hang"}}]}"#, 200),
     ("GET /worlds/WORLD", "", 200),

@@ -165,6 +165,12 @@ impl Filter {
         let different = self.0.iter().filter(|(name, value)| member(name) != **value);
         different.map(|(name, value)| format!("{name} is {}, not {value}", member(name))).collect()
     }
+
+    /// Whether the entry is of the kind that is asked for: what a request has, an event may lack.
+    fn is_about(&self, entry: &Entry) -> bool {
+        let json = serde_json::to_value(entry).unwrap_or_default();
+        self.0.keys().all(|name| json.get(name).is_some())
+    }
 }
 
 impl Journal {
@@ -238,7 +244,8 @@ impl Journal {
     /// The entries that nearly fit, newest first, a sentence each.
     pub(crate) fn nearly(&self, filter: &Filter) -> Vec<String> {
         let pages = self.pages();
-        let nearly = pages.entries.iter().rev().filter_map(|entry| match filter.differences(entry).as_slice() {
+        let of_kind = pages.entries.iter().rev().filter(|entry| filter.is_about(entry));
+        let nearly = of_kind.filter_map(|entry| match filter.differences(entry).as_slice() {
             [difference] => Some(format!("entry {}: {difference}", entry.seq)),
             _ => None,
         });

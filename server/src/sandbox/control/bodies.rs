@@ -8,12 +8,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::domain::Holding;
-use crate::sandbox::fault::{Armed, Fault, Profile};
+use crate::sandbox::fault::{Armed, Fault, Match, Profile};
 use crate::sandbox::journal::{Entry, EventNote, FILTERS};
 use crate::sandbox::moment::{schema_of_advance, schema_of_instant, schema_of_jump, schema_of_optional_instant};
 use crate::sandbox::options::{DateCheck, FASTEST};
 use crate::sandbox::presets::Preset;
-use crate::sandbox::strict::objects;
+use crate::sandbox::strict::{object, objects};
 use crate::sandbox::world::World;
 
 /// No members.
@@ -158,6 +158,9 @@ pub(super) struct NumberedFault {
 pub(super) struct ProfileRequest {
     /// Which.
     pub(super) profile: Profile,
+    /// Whose requests; everybody's without it.
+    #[serde(rename = "match", default, deserialize_with = "object")]
+    pub(super) matching: Match,
     /// Where its random numbers begin; chosen if it is not given.
     pub(super) seed: Option<u64>,
     /// Until then by the world's clock: a date, or `now+10m`. Without end if it is not given.
@@ -226,6 +229,15 @@ pub(super) struct ExpectRequest {
     pub(super) at_least: Option<u64>,
     /// So many or fewer.
     pub(super) at_most: Option<u64>,
+}
+
+/// For whom.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ClientConfigRequest {
+    /// The device it is to be; if it is not given, the client finds out what machine it is on.
+    #[schemars(with = "Option<String>")]
+    pub(super) hardware_id: Option<Value>,
 }
 
 /// Who holds what.

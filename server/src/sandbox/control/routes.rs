@@ -39,6 +39,7 @@ pub(super) fn all() -> Vec<Route> {
         Route::of_world("POST", "/journal/expect", "Nothing, if so many entries fit; else 417 and what nearly did.", expect),
         Route::of_world("GET", "/slots", "Who holds what.", slots),
         Route::of_world("GET", "/invariants", "Whether everything is as it must be, for the end of a test.", invariants),
+        Route::of_world("GET", "/client_config", "A complete configuration for a client of this world.", client_config),
         Route::of_server("GET", "/worlds", "The worlds there are.", worlds),
         Route::of_server("POST", "/worlds", "Makes a world: fresh keys, data, clock, faults and journal behind the same port.", create_world),
         Route::of_server("GET", "/worlds/{id}", "What a client of a world needs.", world),
@@ -123,7 +124,7 @@ async fn add_profile(world: Arc<World>, request: ProfileRequest) -> Result<Profi
     tracing::info!("world {}: profile {:?} with seed {seed}", world.id, request.profile);
     let now = world.now();
     let mut list = world.faults();
-    let faults = request.profile.faults(seed, request.until.as_deref()).into_iter();
+    let faults = request.profile.faults(seed, &request.matching, request.until.as_deref()).into_iter();
     Ok(ProfileReply { seed, faults: faults.map(|fault| list.add(fault, now)).collect::<Result<_>>()? })
 }
 
@@ -190,6 +191,20 @@ async fn invariants(world: Arc<World>, _: Nothing) -> Result<InvariantsReply> {
     })
 }
 
+async fn client_config(world: Arc<World>, request: ClientConfigRequest) -> Result<Map<String, Value>> {
+    let mut config = world.access.client_config();
+    match request.hardware_id {
+        None => {}
+        Some(Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_)) => {
+            return Err(Mistake::invalid("`hardware_id` must be a text"));
+        }
+        Some(id) => {
+            config.insert("hardware_id".to_owned(), text(&id).into());
+        }
+    }
+    Ok(config)
+}
+
 async fn worlds(control: Arc<Control>, _: Nothing) -> Result<WorldsReply> {
     Ok(WorldsReply { worlds: control.worlds.all().iter().map(|world| world.id.clone()).collect() })
 }
@@ -226,6 +241,11 @@ pub(super) fn shown(world: &World) -> WorldReply {
 
 impl NamedWorld {
     fn name(&self) -> String {
-        self.id.as_str().map_or_else(|| self.id.to_string(), str::to_owned)
+        text(&self.id)
     }
+}
+
+/// A text of the path or the query, where one of digits was read as a number.
+fn text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{AfterCommit, Before, Delay, Do, Fault, Http, When};
+use super::{AfterCommit, Before, Delay, Do, Fault, Http, Match, When};
 
 /// A kind of trouble that users know by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -20,8 +20,8 @@ pub(crate) enum Profile {
 }
 
 impl Profile {
-    /// Its faults. `seed` decides when they happen; `until` ends them.
-    pub(crate) fn faults(self, seed: u64, until: Option<&str>) -> Vec<Fault> {
+    /// Its faults for these requests. `seed` decides when they happen; `until` ends them.
+    pub(crate) fn faults(self, seed: u64, matching: &Match, until: Option<&str>) -> Vec<Fault> {
         let http = |status, retry_after_s| Do::Before(Before::Http(Http { status, retry_after_s }));
         let slow = Delay::LogNormal { median_ms: 300, sigma: 0.8 };
         let chances = |rows: Vec<(f64, Do)>| {
@@ -47,6 +47,7 @@ impl Profile {
             Profile::Outage => vec![Fault::always(Do::Before(Before::Refuse))],
         };
         for (number, fault) in (0..).zip(&mut faults) {
+            fault.matching = matching.clone();
             fault.when.until = until.map(str::to_owned);
             if fault.is_random() {
                 fault.when.seed = Some(seed.wrapping_add(number));

@@ -1,0 +1,61 @@
+//! What spares testers work: a config that is ready to use, profiles for one device only, near misses worth reading.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use common::Client;
+use floatlease_server::sandbox::Sandbox;
+use serde_json::{Value, json};
+
+fn started() -> (Sandbox, Value) {
+    let (sandbox, said) = Sandbox::start("{}").unwrap();
+    (sandbox, serde_json::from_str(&said).unwrap())
+}
+
+fn control(sandbox: &Sandbox, method_path: &str, body: &Value) -> Result<Value, String> {
+    let reply = sandbox.control(method_path, &body.to_string()).map_err(|error| error.to_string())?;
+    Ok(serde_json::from_str(&reply).unwrap())
+}
+
+#[test]
+fn a_clients_config_can_be_had_whole_and_for_any_device() {
+    let (sandbox, said) = started();
+    let config = |path: &str, body: Value| control(&sandbox, &format!("GET {path}"), &body);
+    assert_eq!(config("/client_config", json!({})).unwrap(), said["client_config"]);
+    for (path, body) in [
+        ("/client_config", json!({"hardware_id": "17"})),
+        ("/client_config?hardware_id=17", json!({})),
+        ("/worlds/main/client_config?hardware_id=17", json!({})),
+    ] {
+        let mut expected = said["client_config"].clone();
+        expected["hardware_id"] = "17".into();
+        assert_eq!(config(path, body).unwrap(), expected, "{path}");
+    }
+    let mistake = config("/client_config", json!({"hardware_id": {}})).unwrap_err();
+    assert_eq!(mistake, "`hardware_id` must be a text");
+}
+
+#[test]
+fn a_profile_may_be_one_devices_trouble() {
+    let (sandbox, said) = started();
+    let text = |name: &str| said[name].as_str().unwrap();
+    let mut client = Client::new(text("base_url"), text("api_key"), text("shared_key"));
+    let outage = json!({"profile": "outage", "match": {"hardware_id": "mine"}});
+    let reply = control(&sandbox, "POST /faults/profile", &outage).unwrap();
+    assert_eq!(reply["faults"][0]["match"], json!({"hardware_id": "mine"}));
+    let theirs = json!({"product": "CAD-PRO", "license_key": "CADP-FLOA-TING-0002", "hardware_id": "theirs"});
+    assert_eq!(client.call("activate_license", &theirs).code(), None);
+    assert_eq!(control(&sandbox, "GET /faults", &json!({})).unwrap()["faults"][0]["happened"], 0);
+}
+
+#[test]
+fn an_event_is_no_near_miss_of_a_request() {
+    let (sandbox, _) = started();
+    // The only entry of the journal: a license of the sample ends.
+    control(&sandbox, "POST /clock/advance", &json!({"to_next": true})).unwrap();
+    let expect = |filter: Value| control(&sandbox, "POST /journal/expect", &json!({"filter": filter})).unwrap_err();
+    let of_request = expect(json!({"operation": "borrow_license"}));
+    assert!(of_request.ends_with("; nothing came near"), "{of_request}");
+    let of_event = expect(json!({"event": "slot_taken"}));
+    assert!(of_event.ends_with(r#"; near: entry 1: event is "license_expired", not "slot_taken""#), "{of_event}");
+}
