@@ -11,21 +11,32 @@ use support::{Demo, release_dir, root, run, sandbox_dir, tool};
 
 /// Compiles a C program against `include/` and the shared library in `library`.
 fn compile(source: &str, library: &Path) -> PathBuf {
-    compile_with(source, &[("floatlease", library)])
+    compile_with("gnu11", &[source], &[("floatlease", library)])
 }
 
 /// The same for one that tests the sandbox: it needs both libraries.
 fn compile_with_sandbox(source: &str) -> PathBuf {
-    compile_with(source, &[("floatlease", &release_dir()), ("floatlease_sandbox", &sandbox_dir())])
+    compile_with("gnu11", &[source], &[("floatlease", &release_dir()), ("floatlease_sandbox", &sandbox_dir())])
 }
 
-fn compile_with(source: &str, libraries: &[(&str, &Path)]) -> PathBuf {
-    let program = support::target_dir().join(Path::new(source).file_stem().unwrap());
+/// An example is plain C11, and links both libraries if it is a test.
+fn compile_example(sources: &[&str]) -> PathBuf {
+    let sources: Vec<String> = sources.iter().map(|source| format!("examples/c/{source}")).collect();
+    let sources: Vec<&str> = sources.iter().map(String::as_str).collect();
+    let (client, sandbox) = (release_dir(), sandbox_dir());
+    let libraries = [("floatlease", client.as_path()), ("floatlease_sandbox", sandbox.as_path())];
+    let is_test = sources[0].contains("test");
+    compile_with("c11", &sources, if is_test { &libraries } else { &libraries[..1] })
+}
+
+fn compile_with(standard: &str, sources: &[&str], libraries: &[(&str, &Path)]) -> PathBuf {
+    let program = support::target_dir().join(Path::new(sources[0]).file_stem().unwrap());
     let mut compiler = tool("cc");
     compiler
-        .args(["-std=gnu11", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-g", "-pthread", "-o"])
+        .arg(format!("-std={standard}"))
+        .args(["-Wall", "-Wextra", "-Wpedantic", "-Werror", "-g", "-pthread", "-o"])
         .arg(&program)
-        .arg(root().join(source))
+        .args(sources.iter().map(|source| root().join(source)))
         .arg(format!("-I{}", root().join("include").display()));
     for (name, folder) in libraries {
         compiler
@@ -137,4 +148,49 @@ fn the_quick_start_shows_the_ten_operations_and_the_refusal() {
     {
         assert!(transcript.contains(words), "{words} in\n{transcript}");
     }
+}
+
+#[test]
+fn the_first_test_of_the_guide_takes_the_last_seat() {
+    let said = run(&mut Command::new(compile_example(&["first_test.c"])));
+    let statuses: Vec<&str> = said.lines().filter_map(|line| line.rsplit(' ').next()).collect();
+    assert_eq!(statuses, ["OK", "OK", "FLOATING_NOT_AVAILABLE"]);
+}
+
+#[test]
+fn the_editor_saves_its_work_when_its_license_is_lost() {
+    let program = compile_example(&["test_save_your_work.c", "editor.c"]);
+    for (number, mut command) in [Command::new(&program), under_valgrind(&program)].into_iter().enumerate() {
+        let folder = support::target_dir().join(format!("test_save_your_work.{number}"));
+        std::fs::create_dir_all(&folder).unwrap();
+        let said = run(command.current_dir(&folder));
+        for shown in [
+            "the editor worked on and saved nothing.",
+            "An outage longer than the slot's time: the work was saved, once, and the editor stopped.",
+            "A colleague took the slot meanwhile: the work was saved, once, and the editor stopped.",
+            "The license expired: the work was saved, once, and the editor stopped.",
+            "the editor asked again, and holds exactly one slot.",
+            "the editor says so, and begins when one is free.",
+        ] {
+            assert!(said.contains(shown), "{shown} in\n{said}");
+        }
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
+    }
+}
+
+#[test]
+fn the_editor_saves_what_is_typed_and_gives_its_slot_back() {
+    let program = compile_example(&["save_your_work.c", "editor.c"]);
+    let document = support::target_dir().join("save_your_work.txt");
+    let _ = std::fs::remove_file(&document);
+    let script = r#"printf 'hello\nworld\n' | "$0" "$1"; echo "exit $?"; curl -s "$FLOATLEASE_CONTROL_URL/slots""#;
+    let said = run(Command::new(support::server_binary())
+        .args(["exec", "--", "sh", "-c", script])
+        .args([&program, &document]));
+    assert!(said.ends_with("exit 0\n{\"slots\":[]}"), "{said}");
+    assert_eq!(std::fs::read_to_string(&document).unwrap(), "hello\nworld\n");
+
+    let output = Command::new(&program).env_remove("FLOATLEASE_CONFIG").output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).starts_with("usage: "), "{output:?}");
 }

@@ -1,0 +1,77 @@
+/*
+ * Save your work: a program that loses its license, and nothing else. It appends what is typed to a document; the end
+ * of the input, Ctrl-D, saves it and gives the slot back. editor.c is the part to read.
+ *
+ *     cc save_your_work.c editor.c -lfloatlease -o save_your_work
+ *     floatlease-server exec -- ./save_your_work notes.txt
+ *
+ * FLOATLEASE_CONFIG holds the client's configuration, as in quickstart.c.
+ */
+#define _POSIX_C_SOURCE 200809L
+#include "editor.h"
+
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+/* By a clock that nobody sets and that, where there is one, goes on while a laptop sleeps. */
+static int64_t seconds(void)
+{
+    struct timespec now;
+#ifdef CLOCK_BOOTTIME
+    clock_gettime(CLOCK_BOOTTIME, &now);
+#else
+    clock_gettime(CLOCK_MONOTONIC, &now);
+#endif
+    return (int64_t)now.tv_sec;
+}
+
+/* What was typed within a second, perhaps nothing; false at the end of the input. */
+static bool typed(char *text, size_t size)
+{
+    struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
+    ssize_t length = 0;
+
+    if (poll(&input, 1, 1000) > 0 && (length = read(STDIN_FILENO, text, size - 1)) <= 0)
+        return false;
+    text[length] = '\0';
+    return true;
+}
+
+int main(int argc, char **argv)
+{
+    const char *config = getenv("FLOATLEASE_CONFIG");
+    struct editor editor = {.file = argv[argc - 1]};
+    char *json = NULL, text[256], shown[sizeof editor.notice] = "";
+
+    if (argc != 2 || !config) {
+        fprintf(stderr, "usage: floatlease-server exec -- ./save_your_work FILE\n");
+        return 2;
+    }
+    if (floatlease_client_open(config, &editor.client, &json) != FLOATLEASE_OK) {
+        fprintf(stderr, "%s\n", json);
+        floatlease_string_free(json);
+        return 1;
+    }
+    floatlease_string_free(json);
+
+    bool licensed = editor_license(&editor, seconds());
+
+    printf("%s\n", licensed ? "Licensed. Type; Ctrl-D saves and ends." : editor.notice);
+    /* A program with a window would tick on a thread of its own: a question to the server may take seconds. */
+    while (licensed && typed(text, sizeof text)) {
+        editor_tick(&editor, seconds());
+        if (strcmp(shown, editor.notice))
+            printf("%s\n", strcpy(shown, editor.notice));
+        if (*text && !editor_type(&editor, text))
+            printf("No license for that: %s is yours to read and to save.\n", editor.file);
+    }
+    if (licensed && !editor_save(&editor))
+        licensed = false, perror(editor.file);
+    editor_close(&editor);
+    floatlease_client_close(editor.client);
+    return licensed ? 0 : 1;
+}
