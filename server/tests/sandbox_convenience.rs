@@ -3,7 +3,12 @@
 
 mod common;
 
+use aws_lc_rs::hmac;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use chrono::Utc;
 use common::Client;
+use floatlease::model::format_http_date;
 use floatlease_server::sandbox::Sandbox;
 use serde_json::{Value, json};
 
@@ -58,4 +63,31 @@ fn an_event_is_no_near_miss_of_a_request() {
     assert!(of_request.ends_with("; nothing came near"), "{of_request}");
     let of_event = expect(json!({"event": "slot_taken"}));
     assert!(of_event.ends_with(r#"; near: entry 1: event is "license_expired", not "slot_taken""#), "{of_event}");
+}
+
+#[test]
+fn a_signature_over_lower_case_is_a_known_slip() {
+    let (sandbox, said) = started();
+    let fact = |name: &str| said[name].as_str().unwrap();
+    let mut client = Client::new(fact("base_url"), fact("api_key"), fact("shared_key"));
+    let date = format_http_date(Utc::now());
+    for (seq, text, explanation) in [
+        (0, format!("licensespring\ndate: {date}"), "The first line is written in lower case; it is licenseSpring."),
+        (
+            1,
+            format!("licensespring\ndate: {date}").to_lowercase(),
+            "The text is all in lower case; it is licenseSpring,",
+        ),
+    ] {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, fact("shared_key").as_bytes());
+        let signature = STANDARD.encode(hmac::sign(&key, text.as_bytes()));
+        let api_key = fact("api_key");
+        let authorization =
+            format!(r#"algorithm="hmac-sha256", headers="date", signature="{signature}", apikey="{api_key}""#);
+        let headers = [("Date".to_owned(), date.clone()), ("Authorization".to_owned(), authorization)];
+        client.send("GET", "/api/v4/product_details?product=CAD-PRO", &headers, b"").unwrap();
+        let journal = control(&sandbox, "GET /journal", &json!({"after": seq})).unwrap();
+        let said = journal["entries"][0]["near_miss"]["explanation"].as_str().unwrap();
+        assert!(said.starts_with(explanation), "{said}");
+    }
 }

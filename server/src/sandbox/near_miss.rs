@@ -66,7 +66,8 @@ fn slip(shared_key: &str, date: &str, received: &str) -> (String, Option<String>
     let expected = signing_text(date);
     let texts = [
         (expected.clone(), "The text is right"),
-        (expected.to_lowercase(), "The first line is written in lower case; it is licenseSpring"),
+        (expected.replacen('S', "s", 1), "The first line is written in lower case; it is licenseSpring"),
+        (expected.to_lowercase(), "The text is all in lower case; it is licenseSpring, and the Date as it was sent"),
         (expected.replace("date:", "Date:"), "It says Date: instead of date:"),
         (expected.replace("date: ", "date:"), "The space after date: is missing"),
         (expected.replace('\n', "\r\n"), "The lines are parted by CR LF instead of LF"),
