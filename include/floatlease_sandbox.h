@@ -1,11 +1,13 @@
 /*
  * floatlease_sandbox: a license server inside your test, with a clock that the test sets and faults that it injects.
  *
- *     floatlease_sandbox_start(NULL, &sandbox, &json);     json holds what a client needs: base_url, public_key, …
- *     …                                                    open clients on it; use floatlease.h as always
+ *     floatlease_sandbox_start(NULL, &sandbox, NULL);
+ *     floatlease_sandbox_control(sandbox, "GET /client_config", NULL, &config);
+ *     floatlease_client_open(config, &client, NULL);       and floatlease.h as always
  *     floatlease_sandbox_control(sandbox, "POST /clock/advance", "{\"by\":\"121m\"}", NULL);
  *     floatlease_sandbox_stop(sandbox);
  *
+ * docs/testing-your-integration.md leads from there to a program that provably saves its work when its license is lost.
  * For tests only. Never ship it inside a product: it grants licenses to whoever asks.
  *
  * CONVENTIONS, for every function; statuses and the error object are those of floatlease.h
@@ -63,7 +65,7 @@ extern "C" {
  *     control_port   a port for the control interface too, for other processes; 0 is a free one; default: none
  *
  * On success *sandbox_out is a handle for floatlease_sandbox_stop and *json_out tells what a client needs: base_url,
- * api_key, shared_key, public_key, product, license_key and more. On failure *sandbox_out is NULL.
+ * api_key, shared_key, public_key, product, license_key, client_config and more. On failure *sandbox_out is NULL.
  */
 floatlease_status floatlease_sandbox_start(const char *options_json, floatlease_sandbox **sandbox_out, char **json_out);
 

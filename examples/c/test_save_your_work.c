@@ -234,7 +234,8 @@ static void a_lost_reply(void)
     struct scene scene = begin();
 
     control(&scene, "POST /faults",
-            "{\"match\":{\"operation\":\"activate_license\"},\"when\":{\"times\":1},\"do\":{\"after_commit\":\"close\"}}");
+            "{\"match\":{\"operation\":\"activate_license\"},\"when\":{\"times\":1},"
+            "\"do\":{\"after_commit\":\"close\"}}");
     HOLD(editor_license(&scene.editor, scene.now));
     control(&scene, "POST /journal/expect", "{\"filter\":{\"operation\":\"activate_license\"},\"times\":2}");
     control(&scene, "POST /journal/expect", "{\"filter\":{\"event\":\"activated\"},\"times\":1}");

@@ -9,21 +9,28 @@ use std::net::TcpStream;
 
 /// A world of its own for a test.
 pub struct World {
-    control_url: String,
+    /// Where it is controlled.
+    pub control_url: String,
     /// What the server said of it.
     pub said: Value,
 }
 
 /// Calls a URL of the control interface; status and reply.
 pub fn call(url: &str, method: &str, body: &Value) -> (u16, Value) {
-    let (address, path) = url.strip_prefix("http://").unwrap().split_once('/').unwrap();
     let body = if body.is_null() { String::new() } else { body.to_string() };
+    let (status, reply) = call_with_text(url, method, &body);
+    (status, serde_json::from_str(&reply).unwrap())
+}
+
+/// The same with both bodies as they stand.
+pub fn call_with_text(url: &str, method: &str, body: &str) -> (u16, String) {
+    let (address, path) = url.strip_prefix("http://").unwrap().split_once('/').unwrap();
     let head = format!("{method} /{path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");
     let mut stream = TcpStream::connect(address).unwrap();
     stream.write_all(format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()).as_bytes()).unwrap();
     let reply = read_message(&mut stream).expect("the control interface answers");
     let status = reply.head.split(' ').nth(1).unwrap().parse().unwrap();
-    (status, serde_json::from_slice(&reply.body).unwrap())
+    (status, String::from_utf8(reply.body).unwrap())
 }
 
 impl World {

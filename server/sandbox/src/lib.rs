@@ -32,7 +32,7 @@ static SANDBOXES: Handles<Sandbox> = Handles::new(Kind::Sandbox);
 ///     control_port   a port for the control interface too, for other processes; 0 is a free one; default: none
 ///
 /// On success *sandbox_out is a handle for floatlease_sandbox_stop and *json_out tells what a client needs: base_url,
-/// api_key, shared_key, public_key, product, license_key and more. On failure *sandbox_out is NULL.
+/// api_key, shared_key, public_key, product, license_key, client_config and more. On failure *sandbox_out is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn floatlease_sandbox_start(
     options_json: *const c_char,
