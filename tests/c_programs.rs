@@ -167,6 +167,7 @@ fn the_editor_saves_its_work_when_its_license_is_lost() {
         for shown in [
             "the editor worked on and saved nothing.",
             "An outage longer than the slot's time: the work was saved, once, and the editor stopped.",
+            "the editor asked once more when the time was up, and saved.",
             "A colleague took the slot meanwhile: the work was saved, once, and the editor stopped.",
             "The license expired: the work was saved, once, and the editor stopped.",
             "the editor asked again, and holds exactly one slot.",

@@ -190,6 +190,23 @@ static void an_outage_without_end(void)
     puts("An outage longer than the slot's time: the work was saved, once, and the editor stopped.");
 }
 
+static void a_server_that_wants_to_be_left_alone(void)
+{
+    struct scene scene = begin();
+
+    HOLD(editor_license(&scene.editor, scene.now));
+    HOLD(editor_type(&scene.editor, "a day's work"));
+    control(&scene, "POST /faults", "{\"do\":{\"before\":{\"http\":{\"status\":503,\"retry_after_s\":6000}}}}");
+    pass(&scene, 119);
+    control(&scene, "POST /journal/expect", "{\"filter\":{\"status\":503},\"times\":1}");
+    HOLD(scene.editor.licensed && never_saved());
+    pass(&scene, 1);
+    control(&scene, "POST /journal/expect", "{\"filter\":{\"status\":503},\"times\":2}");
+    holds_saved_work(&scene);
+    end(&scene);
+    puts("A server that wants to be left alone: the editor asked once more when the time was up, and saved.");
+}
+
 static void a_colleague_has_the_slot(void)
 {
     static const char only_mine[] = "{\"profile\":\"outage\",\"match\":{\"hardware_id\":\"my-desk\"}}";
@@ -271,6 +288,7 @@ int main(void)
 {
     trouble_that_passes();
     an_outage_without_end();
+    a_server_that_wants_to_be_left_alone();
     a_colleague_has_the_slot();
     the_server_says_no();
     a_lost_reply();
