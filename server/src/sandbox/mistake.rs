@@ -57,5 +57,9 @@ pub(crate) fn read<T: DeserializeOwned>(value: Value) -> Result<T, Mistake> {
 }
 
 /// Our types, as testers in any language call them.
-const TYPES: [(&str, &str); 4] =
-    [("f64", "a number"), ("i64", "a whole number"), ("u64", "a whole number from 0"), ("u32", "a whole number from 0")];
+const TYPES: [(&str, &str); 4] = [
+    ("f64", "a number"),
+    ("i64", "a whole number"),
+    ("u64", "a whole number from 0"),
+    ("u32", "a whole number from 0"),
+];
