@@ -11,6 +11,9 @@
  * Requests   request_json may be NULL: everything comes from the client's config. Any request may hold, besides its
  *            own keys: product, hardware_id, license_id, bundle_code, sdk_ver; another way to name the license;
  *            "timeout_ms", the deadline of this call; "extra", an object whose members go to the server untouched.
+ *            Operations that do more than ask take "idempotency_key", 1 to 255 visible ASCII characters, sent as the
+ *            Idempotency-Key header; each call has one of its own by default. floatlease-server books a consumption once
+ *            for each key, however often it arrives; the vendor's cloud ignores it.
  *            A null member counts as absent; of a key given twice the last counts. An unknown key or a wrong type is
  *            an error that names it, and nothing is sent.
  * Dates      "2026-09-27T23:30:48.016Z", "2026-09-27 23:30:48.016", "2026-09-27 23:30:48", "2026-09-27 23:30" and
@@ -604,8 +607,9 @@ floatlease_status floatlease_borrow_feature(floatlease_client *client, const cha
 floatlease_status floatlease_release_feature(floatlease_client *client, const char *request_json, char **json_out);
 
 /**
- * Books consumptions on a license of type consumption: all of them or none. The API knows no repetition: if the
- * outcome is "unknown", ask for total_consumptions before you try again.
+ * Books consumptions on a license of type consumption: all of them or none. If the outcome is "unknown", try again with
+ * the same "idempotency_key" where the server is floatlease-server; the vendor's cloud knows no repetition, so ask for
+ * total_consumptions there before you try again.
  *
  * Own keys: consumptions (integer, default 1, negative if the license allows it), max_overages (integer),
  * allow_overages (boolean), event (array of one string), ignore_events (boolean).

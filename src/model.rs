@@ -1,4 +1,4 @@
-//! Facts of the wire that client and server share: times and the text under a v1 signature.
+//! Facts of the wire that client and server share: times, the text under a v1 signature, the names of requests.
 
 use chrono::{DateTime, Datelike, SecondsFormat, Timelike, Utc};
 
@@ -43,6 +43,15 @@ pub fn parse_http_date(text: &str) -> Option<DateTime<Utc>> {
 pub fn v1_text(hardware_id: &str, auth: &str, validity: Option<&str>) -> String {
     let auth = auth.split('|').next().unwrap_or_default();
     format!("{hardware_id}#{auth}#{}", validity.unwrap_or_default()).to_lowercase()
+}
+
+/// The header that names a request, so that a server can tell a repetition from a new wish. Ours books a consumption
+/// once for each; the vendor's cloud ignores it.
+pub const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
+
+/// Whether the text can be the value of [`IDEMPOTENCY_KEY`]: 1 to 255 visible ASCII characters.
+pub fn is_idempotency_key(text: &str) -> bool {
+    (1..=255).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use crate::secret::Secret;
 use crate::status::Status;
 use crate::strict::{self, Object};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use ring::rand::{SecureRandom, SystemRandom};
 use serde_json::Value;
 use std::time::Duration;
 use zeroize::Zeroize;
@@ -20,6 +21,8 @@ pub(crate) struct Request {
     pub(crate) content: Secret,
     /// The deadline for the whole call.
     pub(crate) timeout: Duration,
+    /// Names what is asked for, the same for every attempt: nothing for operations that merely ask.
+    pub(crate) idempotency_key: Option<String>,
     /// What a v1 signature covers besides the reply itself.
     pub(crate) hardware_id: String,
     pub(crate) auth: Option<Secret>,
@@ -42,6 +45,9 @@ const SECRETS: [&str; 4] = ["license_key", "password", "id_token", "code"];
 /// Keys of a request that do not go to the wire as they are.
 const CONTROL_KEYS: &[(&str, Kind)] = &[("timeout_ms", Kind::Integer), ("extra", Kind::Object)];
 
+/// And of one that does more than ask.
+const REPEATABLE_KEYS: &[(&str, Kind)] = &[("idempotency_key", Kind::Text)];
+
 impl Request {
     /// Checks `json` for `operation` and completes it from `config`.
     pub(crate) fn prepare(operation: &'static Operation, config: &Config, json: &str) -> Result<Request, Error> {
@@ -49,7 +55,8 @@ impl Request {
         let mut given = strict::parse_object("the request", json)?;
         if !given.is_empty() {
             let known = operation.parameters().map(|parameter| (parameter.name, parameter.kind));
-            let known: Vec<_> = known.chain(CONTROL_KEYS.iter().copied()).collect();
+            let repeatable = if operation.idempotent { &[] } else { REPEATABLE_KEYS };
+            let known: Vec<_> = known.chain(CONTROL_KEYS.iter().chain(repeatable).copied()).collect();
             strict::check(what, &mut given, &known)?;
         }
 
@@ -58,6 +65,7 @@ impl Request {
             None => config.timeout,
         };
         let extra = given.remove("extra");
+        let idempotency_key = idempotency_key(what, operation, given.remove("idempotency_key"))?;
         complete_credentials(what, operation, config, &mut given)?;
         complete(operation, config, &mut given);
         normalise_times(what, operation, &mut given)?;
@@ -74,6 +82,7 @@ impl Request {
         let request = Request {
             operation,
             timeout,
+            idempotency_key,
             hardware_id: text("hardware_id").unwrap_or_default().to_owned(),
             secrets: SECRETS.iter().filter_map(|key| Some(Secret::new(text(key)?.to_owned()))).collect(),
             echoes: ECHOES.iter().filter_map(|(key, member)| Some((*member, given.get(*key)?.clone()))).collect(),
@@ -97,6 +106,26 @@ impl Request {
             (None, _) => true,
         })
     }
+}
+
+/// The caller's name for what he wants, or one that nobody else has given.
+fn idempotency_key(what: &str, operation: &Operation, given: Option<Value>) -> Result<Option<String>, Error> {
+    match given.as_ref().and_then(Value::as_str) {
+        None if operation.idempotent => Ok(None),
+        None => random_key().map(Some),
+        Some(key) if model::is_idempotency_key(key) => Ok(Some(key.to_owned())),
+        Some(_) => {
+            let message = format!("\"idempotency_key\" in {what} must be 1 to 255 visible ASCII characters.");
+            Err(Error::because(Status::BadValue, message))
+        }
+    }
+}
+
+fn random_key() -> Result<String, Error> {
+    let mut bytes = [0; 16];
+    let failed = |_| Error::because(Status::Internal, "The system has no random numbers.");
+    SystemRandom::new().fill(&mut bytes).map_err(failed)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// The way the request names the license, or else the config's; what the operation does not take is left out.
@@ -268,6 +297,18 @@ mod tests {
     }
 
     #[test]
+    fn what_does_more_than_ask_has_a_name_of_its_own_or_the_callers() {
+        let name = |operation: &str, json: &str| {
+            Request::prepare(Operation::named(operation).unwrap(), &key(), json).unwrap().idempotency_key
+        };
+        assert_eq!(name("check_license", "{}"), None);
+        let (one, other) = (name("add_consumption", "{}").unwrap(), name("add_consumption", "{}").unwrap());
+        assert!(one != other && model::is_idempotency_key(&one), "{one} {other}");
+        assert_eq!(name("borrow_license", r#"{"idempotency_key":"mine-1"}"#).as_deref(), Some("mine-1"));
+        assert!(body(&key(), "borrow_license", r#"{"idempotency_key":"mine-1"}"#).get("idempotency_key").is_none());
+    }
+
+    #[test]
     fn dates_are_sent_in_utc_with_milliseconds() {
         for text in ["2024-09-27 23:30", "2024-09-28T01:30:00+02:00", "2024-09-27T23:30:00.000Z"] {
             let sent = body(&key(), "borrow_license", &format!(r#"{{"borrowed_until":"{text}"}}"#));
@@ -292,6 +333,9 @@ mod tests {
             (&key(), "borrow_license", r#"{"license_key":""}"#, Status::BadValue),
             (&key(), "borrow_license", r#"{"username":"u"}"#, Status::MissingKey),
             (&key(), "add_consumption", r#"{"consumptions":1.5}"#, Status::WrongType),
+            (&key(), "add_consumption", r#"{"idempotency_key":""}"#, Status::BadValue),
+            (&key(), "add_consumption", r#"{"idempotency_key":"two words"}"#, Status::BadValue),
+            (&key(), "check_license", r#"{"idempotency_key":"k"}"#, Status::UnknownKey),
             (&user, "borrow_license", "{}", Status::MissingKey),
             (&sso, "check_license", "{}", Status::MissingKey),
         ] {

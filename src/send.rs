@@ -50,6 +50,7 @@ pub(crate) fn send(
         url: &url,
         date: &signed.date,
         authorization: signed.authorization.expose(),
+        idempotency_key: request.idempotency_key.as_deref(),
         body,
     };
     http.exchange(call, &exchange).map_err(|lost| Error {

@@ -188,6 +188,28 @@ fn a_wrong_clock_is_corrected_by_the_servers_once_and_remembered_once_proven() {
 }
 
 #[test]
+fn a_consumption_whose_reply_was_lost_is_asked_for_again_by_its_name_and_booked_once() {
+    let demo = Demo::start();
+    let world = World::new(&demo, &json!({}));
+    let license = json!({"license_key": demo.text("consumption_license_key")});
+    let client = Client::open(&with(&world.config("hw"), license)).unwrap();
+    client.call("activate_license", &Value::Null).ok();
+    let lost =
+        json!({"do": {"after_commit": "reset"}, "match": {"operation": "add_consumption"}, "when": {"times": 3}});
+    world.control("POST /faults", &lost);
+    let order = json!({"consumptions": 2, "idempotency_key": "order-17"});
+    for _ in 0..3 {
+        client.call("add_consumption", &order).failed("CONNECTION_LOST", "unknown");
+    }
+    assert_eq!(client.call("add_consumption", &order).ok()["total_consumptions"], 2);
+    let twice = json!({"consumptions": 2});
+    assert_eq!(client.call("add_consumption", &twice).ok()["total_consumptions"], 4);
+    assert_eq!(client.call("add_consumption", &twice).ok()["total_consumptions"], 6, "each call has a name of its own");
+    let other = json!({"consumptions": 3, "idempotency_key": "order-17"});
+    client.call("add_consumption", &other).failed("VALIDATION_ERROR", "rejected");
+}
+
+#[test]
 fn diagnose_tells_each_step_and_takes_no_slot() {
     let demo = Demo::start();
     let client = demo.client("doctor");

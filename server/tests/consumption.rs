@@ -3,9 +3,10 @@
 
 mod common;
 
+use chrono::TimeDelta;
 use common::time;
-use common::world::{World, consume, consume_feature};
-use floatlease_server::domain::Action;
+use common::world::{World, command, consume, consume_feature};
+use floatlease_server::domain::{Action, Command};
 
 const CATALOGUE: &str = r#"
 [[product]]
@@ -52,6 +53,39 @@ fn world(now: &str) -> World {
 fn total(world: &mut World, feature: &str, amount: i64) -> Result<i64, &'static str> {
     let reply = world.ask("K", "a", consume_feature(feature, amount))?;
     Ok(reply["total_consumptions"].as_i64().unwrap())
+}
+
+#[test]
+fn what_a_client_has_named_is_booked_once() {
+    let mut world = world("2026-06-01");
+    let named = |device: &str, feature: &str, amount: i64, name: &str| Command {
+        idempotency_key: Some(name.to_owned()),
+        ..command("K", device, consume_feature(feature, amount))
+    };
+    let total = |world: &mut World, command: &Command| {
+        world.apply(command).map(|reply| reply["total_consumptions"].as_i64().unwrap())
+    };
+    world.activate("K", "b").unwrap();
+    world.events();
+    assert_eq!(total(&mut world, &named("a", "TEN", 3, "first")), Ok(3));
+    assert_eq!(total(&mut world, &named("a", "TEN", 4, "second")), Ok(7));
+    assert_eq!(world.events(), ["consumed", "consumed"]);
+    for _ in 0..3 {
+        assert_eq!(total(&mut world, &named("a", "TEN", 3, "first")), Ok(7), "the total as it is now");
+    }
+    assert_eq!(world.events(), [""; 0], "nothing has happened");
+    assert_eq!(total(&mut world, &named("a", "TEN", 1, "first")), Err("validation_error"), "another wish");
+    assert_eq!(total(&mut world, &named("b", "TEN", 3, "first")), Ok(10), "another device's wish");
+    assert_eq!(total(&mut world, &named("b", "TEN", 3, "refused")), Err("feature_not_enough_consumptions"));
+    assert_eq!(total(&mut world, &named("b", "BACK", 3, "refused")), Ok(3), "what was refused was not fulfilled");
+
+    world.restart();
+    assert_eq!(total(&mut world, &named("a", "TEN", 4, "second")), Ok(10));
+    // It is remembered for 90 days, and forgotten when somebody else's is fulfilled after that.
+    world.wait(TimeDelta::days(91));
+    assert_eq!(total(&mut world, &named("a", "TEN", 4, "second")), Ok(10));
+    assert_eq!(total(&mut world, &named("b", "ANY", 1, "third")), Ok(1));
+    assert_eq!(total(&mut world, &named("a", "TEN", 4, "second")), Err("feature_not_enough_consumptions"));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::path::Path;
 use common::{directory, time};
 use floatlease_server::catalogue::Overages;
 use floatlease_server::domain::{
-    Change, Counter, Device, DeviceStatus, EntitlementId, Event, EventKind, Slot, Variable,
+    Change, Counter, Device, DeviceStatus, EntitlementId, Event, EventKind, Fulfilment, Slot, Variable, Wish,
 };
 use floatlease_server::store::{SqliteStore, Store};
 
@@ -28,6 +28,11 @@ fn consumed(entitlement: EntitlementId, total: i64) -> Change {
     Change::Consumed { entitlement, counter: Counter { total, at: time("2026-01-02T03:04:05.006Z") } }
 }
 
+fn fulfilled(key: &str, amount: i64) -> Change {
+    let fulfilment = Fulfilment { amount, at: time("2026-01-02T03:04:05.006Z") };
+    Change::Fulfilled { license_id: 1, wish: Wish { device_id: 5, key: key.to_owned() }, fulfilment }
+}
+
 fn variable(value: &str) -> Change {
     let variable = Variable { name: "n".to_owned(), value: value.to_owned(), created_at: time("2026-01-02") };
     Change::Variable { license_id: 1, hardware_id: "hw".to_owned(), device_id: 5, variable }
@@ -45,6 +50,8 @@ fn gives_back_what_was_said_last(store: &mut dyn Store) {
         consumed(LICENSE, 1),
         overages(1),
         Change::Transfers { license_id: 1, count: 1 },
+        fulfilled("first", 3),
+        fulfilled("second", 4),
         Change::Alive { at: time("2026-01-01") },
     ];
     store.commit(&first).unwrap();
@@ -56,10 +63,12 @@ fn gives_back_what_was_said_last(store: &mut dyn Store) {
         consumed(LICENSE, i64::MIN),
         overages(0),
         Change::Transfers { license_id: 1, count: 2 },
+        fulfilled("second", -4),
         Change::Alive { at: time("2026-01-02") },
     ];
     let freed = Change::SlotFreed { pool: FEATURE, device_id: 5 };
-    store.commit(&[&second[..], &[freed]].concat()).unwrap();
+    let forgotten = Change::Forgotten { license_id: 1, wish: Wish { device_id: 5, key: "first".to_owned() } };
+    store.commit(&[&second[..], &[freed, forgotten]].concat()).unwrap();
     assert_eq!(store.load().unwrap(), second);
 }
 
@@ -87,7 +96,7 @@ fn sqlite_in_a_file() {
     gives_back_what_was_said_last(&mut SqliteStore::open(&directory.join("one")).unwrap());
     keeps_all_or_nothing(&mut SqliteStore::open(&directory.join("two")).unwrap());
     let mut again = SqliteStore::open(&directory.join("one")).unwrap();
-    assert_eq!(again.load().unwrap().len(), 7);
+    assert_eq!(again.load().unwrap().len(), 8);
 }
 
 fn sql(file: &Path) -> rusqlite::Connection {
@@ -124,6 +133,17 @@ fn the_journal_is_written_in_order_and_only_grows() {
             (3, at, "consumed".to_owned(), (Some("C".to_owned()), Some(-3), None)),
         ]
     );
+}
+
+#[test]
+fn a_file_of_the_first_version_is_brought_up_to_date() {
+    let file = directory("older").join("data");
+    let first = include_str!("../src/store/schema_1.sql");
+    sql(&file).execute_batch(&format!("{first}; PRAGMA user_version = 1;")).unwrap();
+    sql(&file).execute_batch("INSERT INTO transfers (license_id, count) VALUES (1, 7)").unwrap();
+    let mut store = SqliteStore::open(&file).unwrap();
+    store.commit(&[fulfilled("a", 1)]).unwrap();
+    assert_eq!(store.load().unwrap(), [Change::Transfers { license_id: 1, count: 7 }, fulfilled("a", 1)]);
 }
 
 #[test]

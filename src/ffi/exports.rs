@@ -269,8 +269,9 @@ pub unsafe extern "C" fn floatlease_release_feature(
     unsafe { verb(client, "release_feature", request_json, json_out) }
 }
 
-/// Books consumptions on a license of type consumption: all of them or none. The API knows no repetition: if the
-/// outcome is "unknown", ask for total_consumptions before you try again.
+/// Books consumptions on a license of type consumption: all of them or none. If the outcome is "unknown", try again with
+/// the same "idempotency_key" where the server is floatlease-server; the vendor's cloud knows no repetition, so ask for
+/// total_consumptions there before you try again.
 ///
 /// Own keys: consumptions (integer, default 1, negative if the license allows it), max_overages (integer),
 /// allow_overages (boolean), event (array of one string), ignore_events (boolean).

@@ -30,6 +30,8 @@ const LONGEST_REPLY_BYTES: u64 = 1024 * 1024;
 /// Carries a reply's v2 signature.
 static LICENSE_SIGNATURE: HeaderName = HeaderName::from_static("licensesignature");
 
+static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
 /// Connections to one server.
 #[derive(Debug)]
 pub(crate) struct Http {
@@ -48,6 +50,7 @@ pub(crate) struct Exchange<'a> {
     pub(crate) url: &'a str,
     pub(crate) date: &'a str,
     pub(crate) authorization: &'a str,
+    pub(crate) idempotency_key: Option<&'a str>,
     pub(crate) body: &'a str,
 }
 
@@ -155,11 +158,14 @@ impl Http {
             };
             Lost { status, detail, sent: call.was_sent(), http_status }
         };
-        let request = Request::builder()
+        let mut request = Request::builder()
             .uri(exchange.url)
             .header(DATE, exchange.date)
             .header(AUTHORIZATION, exchange.authorization)
             .header(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Some(key) = exchange.idempotency_key {
+            request = request.header(&IDEMPOTENCY_KEY, key);
+        }
         let response = match exchange.method {
             Method::Get => self.agent.run(request.method("GET").body(()).map_err(|e| lost(&e.into(), None))?),
             Method::Post => {

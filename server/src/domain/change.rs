@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::{Counter, Device, DeviceStatus, EntitlementId, Slot, State, Variable};
+use super::{Counter, Device, DeviceStatus, EntitlementId, Fulfilment, Slot, State, Variable, Wish};
 use crate::catalogue::Overages;
 
 /// One thing that is different now. Each says what is, not what was added, so that adopting it twice does no harm.
@@ -66,6 +66,22 @@ pub enum Change {
         license_id: u64,
         /// How many times.
         count: u64,
+    },
+    /// A wish that must not be fulfilled twice was fulfilled.
+    Fulfilled {
+        /// Of a license.
+        license_id: u64,
+        /// Which.
+        wish: Wish,
+        /// How.
+        fulfilment: Fulfilment,
+    },
+    /// It need not be remembered any longer.
+    Forgotten {
+        /// Of a license.
+        license_id: u64,
+        /// Which.
+        wish: Wish,
     },
     /// The server runs.
     Alive {
@@ -163,6 +179,10 @@ impl State {
             Change::Transfers { license_id, count } => {
                 self.licenses.entry(*license_id).or_default().transfer_count = *count;
             }
+            Change::Fulfilled { license_id, wish, fulfilment } => {
+                self.fulfilled.entry(*license_id).or_default().put(wish, *fulfilment);
+            }
+            Change::Forgotten { license_id, wish } => self.fulfilled.entry(*license_id).or_default().remove(wish),
             Change::Alive { at } => self.alive_at = Some(*at),
             Change::Happened(_) => {}
         }

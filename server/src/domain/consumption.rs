@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Datelike, Days, Months, NaiveDate, NaiveTime, Utc};
 
-use super::{Change, EntitlementId, EventKind, Outcome, Refusal, Reply, State, Transition};
+use super::{Change, Command, EntitlementId, EventKind, Outcome, Refusal, Reply, State, Transition, Wish};
 use crate::catalogue::{Consumption, Feature, License, MAX_SAFE_INTEGER, Overages, Period};
 
 /// How much is consumed.
@@ -14,6 +14,21 @@ pub struct Counter {
     pub total: i64,
     /// When it was last written.
     pub at: DateTime<Utc>,
+}
+
+/// An amount to be booked, once.
+pub(super) struct Booking {
+    device_id: u64,
+    amount: i64,
+    /// What the client calls it, if he does.
+    wish: Option<Wish>,
+}
+
+impl Booking {
+    pub(super) fn of(command: &Command, device_id: u64, amount: i64) -> Booking {
+        let wish = command.idempotency_key.clone().map(|key| Wish { device_id, key });
+        Booking { device_id, amount, wish }
+    }
 }
 
 impl Period {
@@ -66,18 +81,12 @@ impl State {
 
 impl Transition<'_> {
     /// `overages` takes effect with the amount, or not at all.
-    pub(super) fn consume_license(
-        &mut self,
-        license: &Arc<License>,
-        device_id: u64,
-        amount: i64,
-        overages: Overages,
-    ) -> Outcome {
+    pub(super) fn consume_license(&mut self, license: &Arc<License>, booking: &Booking, overages: Overages) -> Outcome {
         let consumption = license.consumption.as_ref().ok_or(Refusal::LicenseNotConsumption)?;
         // A license that allows overages without saying how many has no limit.
         let unlimited = overages.allowed && overages.max == 0;
         let limit = if unlimited { None } else { limit(consumption, overages) };
-        let total = self.consume(license, None, consumption, limit, device_id, amount)?;
+        let total = self.consume(license, None, consumption, limit, booking)?;
         let total = total.ok_or(Refusal::LicenseNotEnoughConsumptions)?;
         if overages != self.state.overages(license) {
             self.record(Change::Overages { license_id: license.id, overages });
@@ -85,16 +94,10 @@ impl Transition<'_> {
         Ok(Reply::Consumption { license: Arc::clone(license), total_consumptions: total, overages })
     }
 
-    pub(super) fn consume_feature(
-        &mut self,
-        license: &License,
-        feature: &Arc<Feature>,
-        device_id: u64,
-        amount: i64,
-    ) -> Outcome {
+    pub(super) fn consume_feature(&mut self, license: &License, feature: &Arc<Feature>, booking: &Booking) -> Outcome {
         let consumption = feature.consumption.as_ref().ok_or(Refusal::UnsupportedProductFeature)?;
         let limit = limit(consumption, consumption.overages);
-        let total = self.consume(license, Some(feature), consumption, limit, device_id, amount)?;
+        let total = self.consume(license, Some(feature), consumption, limit, booking)?;
         let total = total.ok_or(Refusal::FeatureNotEnoughConsumptions)?;
         Ok(Reply::FeatureConsumption {
             license_id: license.id,
@@ -103,21 +106,26 @@ impl Transition<'_> {
         })
     }
 
-    /// Books the amount as a whole and answers the new total, or `None` if too few are left.
+    /// Books the amount as a whole, unless it was before, and answers the total, or `None` if too few are left.
     fn consume(
         &mut self,
         license: &License,
         feature: Option<&Feature>,
         consumption: &Consumption,
         limit: Option<i64>,
-        device_id: u64,
-        amount: i64,
+        &Booking { device_id, amount, ref wish }: &Booking,
     ) -> Result<Option<i64>, Refusal> {
         if amount < 0 && !consumption.allow_negative {
             return Err(Refusal::NegativeConsumptionsNotAllowed);
         }
         let entitlement = EntitlementId::of(license, feature);
-        let total = self.state.total(entitlement, consumption, self.now).checked_add(amount);
+        let total = self.state.total(entitlement, consumption, self.now);
+        if let Some(wish) = wish
+            && self.is_fulfilled(license, wish, amount)?
+        {
+            return Ok(Some(total));
+        }
+        let total = total.checked_add(amount);
         // Replies must survive JavaScript, which keeps no larger integers.
         let total = total.filter(|total| total.unsigned_abs() <= MAX_SAFE_INTEGER).ok_or_else(|| {
             Refusal::ValidationError("consumptions must keep the total below 2^53; send a smaller amount".to_owned())
@@ -127,6 +135,9 @@ impl Transition<'_> {
         }
         self.record(Change::Consumed { entitlement, counter: Counter { total, at: self.now } });
         self.note(EventKind::Consumed { amount }, license, feature, device_id);
+        if let Some(wish) = wish {
+            self.fulfilled(license, wish, amount);
+        }
         Ok(Some(total))
     }
 }

@@ -9,6 +9,7 @@ mod change;
 mod consumption;
 mod due;
 mod floating;
+mod idempotency;
 mod refusal;
 pub mod reply;
 mod subject;
@@ -25,12 +26,15 @@ pub use change::{Change, Event, EventKind};
 pub use consumption::Counter;
 pub use due::{Due, DueKind};
 pub use floating::{Slot, Until};
+pub use idempotency::{Fulfilment, Wish};
 pub use refusal::Refusal;
 pub use reply::Reply;
 
 use crate::catalogue::{Catalogue, Feature, License, Overages};
 use activation::LicenseRecord;
+use consumption::Booking;
 use floating::Pool;
+use idempotency::Fulfilled;
 use subject::Subject;
 
 /// What a slot or a consumption total belongs to: a license or one of its features.
@@ -57,6 +61,8 @@ pub struct Command {
     pub is_vm: bool,
     /// What it wants.
     pub action: Action,
+    /// The client's name for this wish, so that a consumption is not booked twice however often it arrives.
+    pub idempotency_key: Option<String>,
 }
 
 /// What names a license, and proves that the client may use it.
@@ -159,6 +165,7 @@ pub struct State {
     pools: HashMap<EntitlementId, Pool>,
     counters: HashMap<EntitlementId, Counter>,
     activations_of_users: HashMap<u64, u64>,
+    fulfilled: HashMap<u64, Fulfilled>,
     last_device_id: u64,
     alive_at: Option<DateTime<Utc>>,
 }
@@ -179,6 +186,7 @@ impl State {
             pools: HashMap::new(),
             counters: HashMap::new(),
             activations_of_users: HashMap::new(),
+            fulfilled: HashMap::new(),
             last_device_id: activation::DEVICE_IDS_FROM,
             alive_at: None,
         };
@@ -297,12 +305,12 @@ impl Transition<'_> {
                     allowed: allow_overages.unwrap_or(current.allowed),
                     max: max_overages.unwrap_or(current.max),
                 };
-                self.consume_license(license, device_id, *amount, overages)
+                self.consume_license(license, &Booking::of(command, device_id, *amount), overages)
             }
             Action::AddFeatureConsumption { feature, amount } => {
                 let feature = license.feature(feature).filter(|feature| !feature.is_expired(self.now));
                 let feature = feature.ok_or(Refusal::UnsupportedProductFeature)?;
-                self.consume_feature(license, feature, device_id, *amount)
+                self.consume_feature(license, feature, &Booking::of(command, device_id, *amount))
             }
         }
     }

@@ -23,7 +23,7 @@ use tokio::sync::oneshot;
 
 use crate::catalogue::Catalogue;
 use crate::clock::Clock;
-use crate::domain::{Outcome, Refusal, State, reply};
+use crate::domain::{Command, Outcome, Refusal, State, reply};
 use crate::keys::SigningKey;
 use crate::store::{Store, StoreError};
 use crate::writer::{Writer, WriterThread};
@@ -186,7 +186,8 @@ impl Service {
         let outcome = match operation.auth {
             Auth::None => return self.product_details(&parameters),
             Auth::Ident | Auth::Set => {
-                let command = parameters.command(operation)?;
+                let idempotency_key = parameters::idempotency_key(&request.head.headers)?;
+                let command = Command { idempotency_key, ..parameters.command(operation)? };
                 self.writer.work(move |moment| moment.state.apply(&command, *moment.now, moment.changes)).await
             }
         };

@@ -1,7 +1,8 @@
 //! From a query or a body to a [`Command`], checked against the table of operations that clients are checked against.
 
-use floatlease::model::parse_time;
+use floatlease::model::{IDEMPOTENCY_KEY, is_idempotency_key, parse_time};
 use floatlease::operations::{Auth, Kind, Method, Operation, Parameter};
+use hyper::HeaderMap;
 use serde_json::{Map, Value, json};
 
 use crate::catalogue::MAX_SAFE_INTEGER;
@@ -133,6 +134,7 @@ impl Parameters {
             hardware_id: self.required("hardware_id"),
             is_vm: self.flag("is_vm"),
             action: self.action(operation.name)?,
+            idempotency_key: None,
         })
     }
 
@@ -271,6 +273,14 @@ pub(crate) fn body_schema(operation: &Operation) -> Value {
 
 fn longest(name: &str) -> usize {
     if TOKENS.contains(&name) { LONGEST_TOKEN_BYTES } else { LONGEST_TEXT_BYTES }
+}
+
+/// The name that the client has given to the request.
+pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
+    let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
+    let key = value.to_str().ok().filter(|key| is_idempotency_key(key));
+    let wrong = || format!("{IDEMPOTENCY_KEY} must be 1 to 255 visible characters");
+    key.map_or_else(|| invalid(wrong()), |key| Ok(Some(key.to_owned())))
 }
 
 fn invalid<T>(message: String) -> Result<T, Refusal> {

@@ -108,7 +108,7 @@ impl Document {
     }
 }
 
-/// A parameter object for a `place`: "query" or "path".
+/// A parameter object for a `place`: "query", "path" or "header".
 pub(crate) fn parameter(place: &str, name: &str, required: bool, schema: Value) -> Value {
     json!({ "name": name, "in": place, "required": required, "schema": schema })
 }

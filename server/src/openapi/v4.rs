@@ -1,5 +1,6 @@
 //! The License API v4.
 
+use floatlease::model::IDEMPOTENCY_KEY;
 use floatlease::operations::{Method, OPERATIONS, Operation, Reply};
 use serde_json::{Map, Value, json};
 
@@ -98,10 +99,21 @@ fn endpoint(operation: &'static Operation, reply: Value) -> Endpoint<'static> {
     let summary = SUMMARIES.iter().find(|row| row.0 == operation.name).map(|row| row.1);
     let (method, parameters, body) = match operation.method {
         Method::Get => ("get", query.collect(), None),
-        Method::Post => ("post", Vec::new(), Some(json_body(true, body(operation)))),
+        Method::Post => ("post", repeatable(operation), Some(json_body(true, body(operation)))),
     };
     let summary = summary.unwrap_or_default();
     Endpoint { path: operation.path, method, name: operation.name, summary, parameters, body, reply, open: false }
+}
+
+/// Consumptions are booked once for each name of a request.
+fn repeatable(operation: &Operation) -> Vec<Value> {
+    if !operation.name.ends_with("consumption") {
+        return Vec::new();
+    }
+    let schema = json!({ "type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$" });
+    let mut key = parameter("header", IDEMPOTENCY_KEY, false, schema);
+    key["description"] = "The same request again, under the same key, is answered and not booked again.".into();
+    vec![key]
 }
 
 fn body(operation: &Operation) -> Value {

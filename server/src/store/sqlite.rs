@@ -9,10 +9,12 @@ use rusqlite::{Connection, ErrorCode, Row, params};
 use super::{Store, StoreError};
 use crate::catalogue::Overages;
 use crate::clock::from_millis;
-use crate::domain::{Change, Counter, Device, DeviceStatus, EntitlementId, Event, EventKind, Slot, Variable};
+use crate::domain::{
+    Change, Counter, Device, DeviceStatus, EntitlementId, Event, EventKind, Fulfilment, Slot, Variable, Wish,
+};
 
 /// Each brings the schema from the version before it to its own; their number is the file's `user_version`.
-const MIGRATIONS: &[&str] = &[include_str!("schema_1.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("schema_1.sql"), include_str!("schema_2.sql")];
 /// More than there are statements below, so that each is parsed once.
 const CACHED_STATEMENTS: usize = 32;
 
@@ -156,6 +158,13 @@ const TABLES: &[(&str, ReadRow)] = &[
     ("SELECT license_id, count FROM transfers", |row| {
         Ok(Change::Transfers { license_id: row.get(0)?, count: row.get(1)? })
     }),
+    ("SELECT license_id, device_id, key, amount, at_ms FROM fulfilled", |row| {
+        Ok(Change::Fulfilled {
+            license_id: row.get(0)?,
+            wish: Wish { device_id: row.get(1)?, key: row.get(2)? },
+            fulfilment: Fulfilment { amount: row.get(3)?, at: time(row, 4)? },
+        })
+    }),
     ("SELECT value FROM meta WHERE name = 'alive_at_ms'", |row| Ok(Change::Alive { at: time(row, 0)? })),
 ];
 
@@ -192,6 +201,14 @@ fn write(connection: &Connection, change: &Change) -> rusqlite::Result<()> {
         Change::Transfers { license_id, count } => {
             execute("INSERT OR REPLACE INTO transfers (license_id, count) VALUES (?, ?)", params![license_id, count])
         }
+        Change::Fulfilled { license_id, wish, fulfilment } => execute(
+            "INSERT OR REPLACE INTO fulfilled (license_id, device_id, key, amount, at_ms) VALUES (?, ?, ?, ?, ?)",
+            params![license_id, wish.device_id, wish.key, fulfilment.amount, fulfilment.at.timestamp_millis()],
+        ),
+        Change::Forgotten { license_id, wish } => execute(
+            "DELETE FROM fulfilled WHERE license_id = ? AND device_id = ? AND key = ?",
+            params![license_id, wish.device_id, wish.key],
+        ),
         Change::Alive { at } => execute(
             "INSERT OR REPLACE INTO meta (name, value) VALUES ('alive_at_ms', ?)",
             params![at.timestamp_millis()],

@@ -82,6 +82,7 @@ pub fn command(license_key: &str, hardware_id: &str, action: Action) -> Command 
         hardware_id: hardware_id.to_owned(),
         is_vm: false,
         action,
+        idempotency_key: None,
     }
 }
 
