@@ -23,6 +23,30 @@ fn control(sandbox: &Sandbox, method_path: &str, body: &Value) -> Result<Value, 
 }
 
 #[test]
+fn what_a_sandbox_can_not_start_with_is_said() {
+    for (options, said) in [
+        ("[]", "no JSON object"),
+        (r#"{"contol_port":0}"#, "`contol_port`"),
+        (r#"{"contol_port":0}"#, "and a sandbox `port` and `control_port`"),
+        (r#"{"port":"80"}"#, "`port` must be a port from 0"),
+        (r#"{"control_port":70000}"#, "`control_port` must be a port from 0"),
+        (r#"{"rate":-1}"#, "`rate` must be from 0"),
+        (r#"{"catalogue":{"product":[{"cod":"P"}]}}"#, "did you mean `code`?"),
+        (r#"{"faults":[{"do":{"before":"hangs"}}]}"#, "`faults[0].do.before`: unknown variant `hangs`"),
+    ] {
+        let refused = Sandbox::start(options).err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(refused.contains(said), "{options}: {refused}");
+    }
+    let held = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = held.local_addr().unwrap().port();
+    for key in ["port", "control_port"] {
+        let refused = Sandbox::start(&format!(r#"{{"{key}":{taken}}}"#)).err().map(|error| error.to_string());
+        assert!(refused.as_ref().is_some_and(|why| why.contains(&taken.to_string())), "{key}: {refused:?}");
+    }
+    drop(held);
+}
+
+#[test]
 fn a_clients_config_can_be_had_whole_and_for_any_device() {
     let (sandbox, said) = started();
     let config = |path: &str, body: Value| control(&sandbox, &format!("GET {path}"), &body);

@@ -91,7 +91,13 @@ impl Sandbox {
             |name| members.shift_remove(name).filter(|value| !value.is_null()).map(|value| port(name, &value));
         let (api, control) = (port("port").transpose()?, port("control_port").transpose()?);
         let ports = Ports { api: api.unwrap_or_default(), control };
-        let sandbox = Sandbox::with(&ports, Value::Object(members), Vec::new())?;
+        let sandbox = Sandbox::with(&ports, Value::Object(members), Vec::new()).map_err(|error| match error {
+            // Which lists the members of a world, and these are none.
+            SandboxError::Refused(why) if why.contains("unknown field") => {
+                SandboxError::Refused(format!("{why}; and a sandbox `port` and `control_port`"))
+            }
+            error => error,
+        })?;
         let said = sandbox.control("GET /worlds/main", "")?;
         Ok((sandbox, said))
     }

@@ -224,16 +224,13 @@ impl World {
     }
 
     async fn faulted(&self, picked: &Picked, request: &Received, asked: &Asked) -> (Ending, RequestNote) {
-        let delayed = matches!(picked.what, Do::Before(Before::Delay(_)));
-        if delayed {
-            tokio::time::sleep(picked.delay).await;
-        }
-        if let Do::Before(fault) = &picked.what
-            && !delayed
-        {
-            let ending =
-                fault::before(fault).map_or_else(Ending::Taken, |reply| Ending::Reply(marked(reply, picked, true)));
-            return (ending, RequestNote::default());
+        match &picked.what {
+            Do::Before(Before::Delay(_)) => tokio::time::sleep(picked.delay).await,
+            Do::Before(fault) => {
+                let reply = |reply| Ending::Reply(marked(reply, picked, true));
+                return (fault::before(fault).map_or_else(Ending::Taken, reply), RequestNote::default());
+            }
+            Do::AfterCommit(_) | Do::Reply(_) => {}
         }
         let previous = lock(&self.previous).clone();
         let reply = self.genuine(request).await;
