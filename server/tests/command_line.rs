@@ -6,6 +6,7 @@ mod common;
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpStream;
+use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -81,6 +82,14 @@ fn first_line(child: &mut Child) -> Value {
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"))
+}
+
+/// The sample catalogue, served on a free port for real.
+fn serve(data: &Path) -> Child {
+    let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/catalogue.toml");
+    let mut serve = program();
+    serve.args(["serve", "--catalogue", sample, "--listen", "127.0.0.1:0", "--data"]).arg(data);
+    serve.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
 fn is_listening(base_url: &Value) -> bool {
@@ -164,14 +173,7 @@ fn exec_passes_signals_on_and_ends_as_the_command_does() {
 #[test]
 fn serve_has_no_control_interface_and_says_so() {
     let data = directory("command-line-control");
-    let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/catalogue.toml");
-    let mut serve = program()
-        .args(["serve", "--catalogue", sample, "--listen", "127.0.0.1:0", "--data"])
-        .arg(&data)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut serve = serve(&data);
     let facts = first_line(&mut serve);
     let mut client = Client::new(facts["base_url"].as_str().unwrap(), "", "");
     for (method, path) in [
@@ -245,17 +247,9 @@ fn what_serve_keeps_is_nobody_elses_and_a_catalogue_without_keys_is_remarked_on(
     use std::os::unix::fs::PermissionsExt;
 
     let data = directory("command-line-private").join("data");
-    let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/catalogue.toml");
-    let mut serve = program()
-        .args(["serve", "--catalogue", sample, "--listen", "127.0.0.1:0", "--data"])
-        .arg(&data)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut line = String::new();
-    BufReader::new(serve.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let mode = |path: &std::path::Path| path.metadata().unwrap().permissions().mode() & 0o777;
+    let mut serve = serve(&data);
+    let line = first_line(&mut serve);
+    let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(&data), mode(&data.join("private-key.pem"))), (0o700, 0o600), "{line}");
 
     Command::new("kill").arg(serve.id().to_string()).status().unwrap();
