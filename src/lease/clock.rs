@@ -1,0 +1,51 @@
+//! A clock that counts sleep and that nobody can set: what renewals and deadlines go by.
+//!
+//! `std::time::Instant` stands still while a Linux machine sleeps, and a slot's timeout does not.
+#![allow(unsafe_code)]
+
+use super::machine::Moment;
+
+/// Milliseconds since some moment before this process began.
+#[cfg(unix)]
+pub fn now() -> Moment {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    const COUNTS_SLEEP: libc::clockid_t = libc::CLOCK_BOOTTIME;
+    // On Apple's systems this one goes on while the machine sleeps.
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    const COUNTS_SLEEP: libc::clockid_t = libc::CLOCK_MONOTONIC;
+
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is one timespec, alive for the call; a clock that the system does not know leaves it as it is.
+    unsafe { libc::clock_gettime(COUNTS_SLEEP, &raw mut time) };
+    #[allow(clippy::unnecessary_cast, reason = "both are of other widths on other systems")]
+    let (seconds, nanoseconds) = (time.tv_sec as i64, time.tv_nsec as i64);
+    seconds * 1000 + nanoseconds / 1_000_000
+}
+
+/// Milliseconds since some moment before this process began.
+#[cfg(windows)]
+pub fn now() -> Moment {
+    unsafe extern "system" {
+        fn GetTickCount64() -> u64;
+    }
+    // SAFETY: it takes nothing, and answers the time since the system's start, sleep included.
+    let ticks = unsafe { GetTickCount64() };
+    Moment::try_from(ticks).unwrap_or(Moment::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_goes_on_and_never_back() {
+        let start = now();
+        assert!(start > 0);
+        let mut last = start;
+        while last < start + 20 {
+            let next = now();
+            assert!(next >= last);
+            last = next;
+        }
+    }
+}

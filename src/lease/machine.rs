@@ -1,0 +1,303 @@
+//! The life of a lease, as a pure function of what happened and when: no I/O, no clock, no randomness. So every state
+//! meets every event in a test, and a day passes in microseconds.
+//!
+//! Times are milliseconds on a clock that counts sleep. Two of them rule a lease: `held_until`, when the server frees a
+//! slot that was not renewed, and `runs_until`, later by the host's own `grace_ms`, when licensed work must stop.
+
+/// Milliseconds on a clock that counts sleep.
+pub type Moment = i64;
+
+/// How a lease stands. The numbers are those of the C ABI; 0 is no lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(i32)]
+pub enum State {
+    /// Confirmed by the server within its timeout.
+    Active = 1,
+    /// The last renewal failed; the slot is still ours.
+    Degraded = 2,
+    /// The slot is no longer surely ours; the host's own grace counts down.
+    Grace = 3,
+    /// Ours until a date, network or not.
+    Borrowed = 4,
+    /// Over, unless the server gives it back.
+    Lost = 5,
+    /// Given back.
+    Released = 6,
+}
+
+/// Something that happened to a lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    /// The server has renewed the slot.
+    Confirmed {
+        /// When it was asked: its timeout counts from then at the earliest.
+        asked_at: Moment,
+        /// It frees a slot that is not renewed for so long.
+        timeout_ms: i64,
+    },
+    /// The server was asked, and no answer came that decides anything.
+    Failed {
+        /// It wants to be left alone for so long.
+        retry_after_ms: Option<i64>,
+    },
+    /// The server said no, and meant it.
+    Refused,
+    /// The server has lent the slot.
+    Borrowed {
+        /// When it was asked.
+        asked_at: Moment,
+        /// The end, on this clock.
+        until: Moment,
+    },
+    /// The slot was given back.
+    Released,
+    /// Nothing but time has passed.
+    Passed,
+}
+
+/// What the host is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Report {
+    /// A renewal failed; the slot is still ours.
+    Degraded,
+    /// The slot was renewed.
+    Renewed,
+    /// The slot is no longer surely ours: save what is to be saved.
+    GraceStarted,
+    /// Licensed work must stop.
+    Lost,
+    /// After grace or loss, the slot is ours again.
+    Regained,
+    /// A borrow ends soon.
+    BorrowEnding,
+}
+
+/// What an event means at its moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Cause {
+    /// The slot is ours for another timeout.
+    Confirmed,
+    /// It could not be renewed.
+    Failed,
+    /// It is ours until a date.
+    Borrowed,
+    /// That date is near.
+    BorrowEnding,
+    /// `held_until` has passed, or the server said no.
+    SlotOver,
+    /// `runs_until` has passed.
+    AllOver,
+    /// It was given back.
+    Released,
+}
+
+/// A row: in these states, this makes that of the lease, and the host is told so.
+type Row = (&'static [State], Cause, State, Option<Report>);
+
+/// Every turn a lease can take. What is not listed leaves its state as it is, and tells nobody.
+pub const TURNS: &[Row] = {
+    use State::*;
+    &[
+        (&[Active, Degraded, Borrowed], Cause::Confirmed, Active, Some(Report::Renewed)),
+        (&[Grace, Lost], Cause::Confirmed, Active, Some(Report::Regained)),
+        (&[Active], Cause::Failed, Degraded, Some(Report::Degraded)),
+        (&[Active, Degraded], Cause::SlotOver, Grace, Some(Report::GraceStarted)),
+        (&[Active, Degraded, Grace, Borrowed], Cause::AllOver, Lost, Some(Report::Lost)),
+        (&[Active, Degraded, Borrowed], Cause::Borrowed, Borrowed, None),
+        (&[Grace, Lost], Cause::Borrowed, Borrowed, Some(Report::Regained)),
+        (&[Borrowed], Cause::BorrowEnding, Borrowed, Some(Report::BorrowEnding)),
+        (&[Active, Degraded, Grace, Borrowed, Lost], Cause::Released, Released, None),
+    ]
+};
+
+/// What the host wants of a lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Terms {
+    /// So long it may go on when the slot is no longer surely ours.
+    pub grace_ms: i64,
+    /// So long before its end a borrow is announced to end.
+    pub borrow_ending_ms: i64,
+}
+
+/// A lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Machine {
+    terms: Terms,
+    state: State,
+    /// When the confirmation that counts was asked for.
+    asked_at: Moment,
+    held_until: Moment,
+    runs_until: Moment,
+    renew_at: Moment,
+    /// In a row.
+    failures: u32,
+    /// The end of the borrow was announced.
+    announced: bool,
+}
+
+/// Later than any moment.
+const NEVER: Moment = Moment::MAX;
+/// The pause after the first failure; it doubles from there.
+const FIRST_PAUSE_MS: i64 = 1_000;
+/// Up to this.
+const LONGEST_PAUSE_MS: i64 = 60_000;
+
+/// A number from 0 to 999 that decides the scatter of a pause, so that clients that failed together do not come back
+/// together.
+pub type Chance = u16;
+
+impl Machine {
+    /// A lease whose slot the server has just confirmed.
+    pub fn new(terms: Terms, asked_at: Moment, timeout_ms: i64, now: Moment, chance: Chance) -> Machine {
+        Machine::empty(terms).step(Event::Confirmed { asked_at, timeout_ms }, now, chance).0
+    }
+
+    /// A lease on a slot that is proven to be borrowed until then.
+    pub fn borrowed(terms: Terms, until: Moment, now: Moment) -> Machine {
+        Machine::empty(terms).step(Event::Borrowed { asked_at: now, until }, now, 0).0
+    }
+
+    const fn empty(terms: Terms) -> Machine {
+        Machine {
+            terms,
+            state: State::Lost,
+            asked_at: Moment::MIN,
+            held_until: Moment::MIN,
+            runs_until: Moment::MIN,
+            renew_at: NEVER,
+            failures: 0,
+            announced: false,
+        }
+    }
+
+    /// How it stands, as of the last step.
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// Milliseconds until licensed work must stop; 0 when it must. In [`State::Grace`], the last `grace_ms` of them.
+    pub fn remaining_ms(&self, now: Moment) -> i64 {
+        match self.state {
+            State::Lost | State::Released => 0,
+            _ => self.runs_until.saturating_sub(now).max(0),
+        }
+    }
+
+    /// Whether it is time to ask the server. After a sleep, ask first, and tell the host of what time has done second.
+    pub fn wants_renewal(&self, now: Moment) -> bool {
+        now >= self.renew_at
+    }
+
+    /// When something is to be done next, if anything ever is: to renew, or to let [`Event::Passed`] tell what time did.
+    pub fn wake_at(&self) -> Option<Moment> {
+        let turns_at = match self.state {
+            State::Active | State::Degraded => self.held_until,
+            State::Grace => self.runs_until,
+            State::Borrowed if self.announced => self.runs_until,
+            State::Borrowed => self.ending_at(),
+            State::Lost | State::Released => NEVER,
+        };
+        Some(self.renew_at.min(turns_at)).filter(|wake_at| *wake_at != NEVER)
+    }
+
+    /// The lease after `event` at `now`, and what the host is told of it.
+    #[must_use]
+    pub fn step(mut self, event: Event, now: Moment, chance: Chance) -> (Machine, Option<Report>) {
+        if self.state == State::Released {
+            return (self, None);
+        }
+        let cause = self.cause(event, now, chance);
+        let turn = TURNS.iter().find(|(from, why, ..)| Some(*why) == cause && from.contains(&self.state));
+        let Some((_, _, state, report)) = turn else { return (self, None) };
+        self.state = *state;
+        (self, *report)
+    }
+
+    /// What the event means; the times are set accordingly.
+    fn cause(&mut self, event: Event, now: Moment, chance: Chance) -> Option<Cause> {
+        match event {
+            Event::Released => {
+                (self.held_until, self.runs_until, self.renew_at) = (now, now, NEVER);
+                return Some(Cause::Released);
+            }
+            Event::Confirmed { asked_at, timeout_ms } => {
+                let held_until = asked_at.saturating_add(timeout_ms);
+                if self.is_news(asked_at, held_until, now) {
+                    // At half of it, give or take a tenth.
+                    let half = timeout_ms / 2 - timeout_ms / 10 + scattered(timeout_ms / 5, chance);
+                    self.hold(
+                        held_until,
+                        held_until.saturating_add(self.terms.grace_ms),
+                        asked_at.saturating_add(half),
+                    );
+                    self.asked_at = asked_at;
+                    return Some(Cause::Confirmed);
+                }
+                self.try_later(None, now, chance);
+            }
+            Event::Borrowed { asked_at, until } => {
+                if self.is_news(asked_at, until, now) {
+                    // Its end is no surprise, so it has no grace; but the server may well go on with it.
+                    self.hold(until, until, until);
+                    self.asked_at = asked_at;
+                    return Some(Cause::Borrowed);
+                }
+                self.try_later(None, now, chance);
+            }
+            Event::Failed { retry_after_ms } => self.try_later(retry_after_ms, now, chance),
+            Event::Refused => {
+                self.try_later(None, now, chance);
+                // What is lent was promised until its date.
+                if self.state != State::Borrowed {
+                    self.held_until = self.held_until.min(now);
+                    self.runs_until = self.runs_until.min(now.saturating_add(self.terms.grace_ms));
+                }
+            }
+            Event::Passed => {}
+        }
+        self.over(now).or(matches!(event, Event::Failed { .. }).then_some(Cause::Failed))
+    }
+
+    /// What time has done.
+    fn over(&mut self, now: Moment) -> Option<Cause> {
+        if now >= self.runs_until {
+            return Some(Cause::AllOver);
+        }
+        if now >= self.held_until {
+            return Some(Cause::SlotOver);
+        }
+        let ending = self.state == State::Borrowed && !self.announced && now >= self.ending_at();
+        self.announced |= ending;
+        ending.then_some(Cause::BorrowEnding)
+    }
+
+    fn ending_at(&self) -> Moment {
+        self.runs_until.saturating_sub(self.terms.borrow_ending_ms)
+    }
+
+    /// Answers may overtake each other, and one may have slept on the way for longer than it is good for.
+    fn is_news(&self, asked_at: Moment, good_until: Moment, now: Moment) -> bool {
+        asked_at >= self.asked_at && good_until > now
+    }
+
+    fn hold(&mut self, held_until: Moment, runs_until: Moment, renew_at: Moment) {
+        (self.held_until, self.runs_until, self.renew_at) = (held_until, runs_until, renew_at);
+        (self.failures, self.announced) = (0, false);
+    }
+
+    /// After a pause that doubles with each failure, and is as long as the server asked for.
+    fn try_later(&mut self, retry_after_ms: Option<i64>, now: Moment, chance: Chance) {
+        let pause = (FIRST_PAUSE_MS << self.failures.min(16)).min(LONGEST_PAUSE_MS);
+        let pause = pause - pause / 5 + scattered(pause / 5 * 2, chance);
+        self.failures = self.failures.saturating_add(1);
+        self.renew_at = now.saturating_add(pause.max(retry_after_ms.unwrap_or_default()));
+    }
+}
+
+/// A part of `range`.
+fn scattered(range: i64, chance: Chance) -> i64 {
+    range / 1000 * i64::from(chance.min(999)) + range % 1000 * i64::from(chance.min(999)) / 1000
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,216 @@
+//! Every state meets every event, and a million lives keep what a lease promises.
+
+use super::*;
+use State::{Active, Borrowed, Degraded, Grace, Lost, Released};
+
+const MINUTE: i64 = 60_000;
+const HOUR: i64 = 60 * MINUTE;
+const DAY: i64 = 24 * HOUR;
+const TERMS: Terms = Terms { grace_ms: 5 * MINUTE, borrow_ending_ms: 4 * HOUR };
+const TIMEOUT: i64 = 120 * MINUTE;
+const START: Moment = 1_000_000_000;
+const STATES: [State; 6] = [Active, Degraded, Grace, Borrowed, Lost, Released];
+
+/// A lease in this state, and the moment at which it came to it.
+fn lease(state: State) -> (Machine, Moment) {
+    let active = Machine::new(TERMS, START, TIMEOUT, START, 500);
+    let after = |event, now| (active.step(event, now, 500).0, now);
+    let (machine, now) = match state {
+        Active => (active, START),
+        Degraded => after(Event::Failed { retry_after_ms: None }, START + 1),
+        Grace => after(Event::Refused, START + 1),
+        Borrowed => (Machine::borrowed(TERMS, START + 2 * DAY, START), START),
+        Lost => after(Event::Passed, START + TIMEOUT + TERMS.grace_ms),
+        Released => after(Event::Released, START + 1),
+    };
+    assert_eq!(machine.state(), state);
+    (machine, now)
+}
+
+/// What becomes of a lease in each of [`STATES`] if this happens so long after it came to its state.
+type Expectation = (&'static str, i64, fn(Moment) -> Event, [(State, Option<Report>); 6]);
+
+const STAYS: [(State, Option<Report>); 6] =
+    [(Active, None), (Degraded, None), (Grace, None), (Borrowed, None), (Lost, None), (Released, None)];
+
+const R: Option<Report> = Some(Report::Renewed);
+const BACK: Option<Report> = Some(Report::Regained);
+const G: Option<Report> = Some(Report::GraceStarted);
+const L: Option<Report> = Some(Report::Lost);
+
+#[rustfmt::skip]
+const EXPECTED: &[Expectation] = &[
+    ("confirmed", 10, |now| Event::Confirmed { asked_at: now - 5, timeout_ms: TIMEOUT },
+        [(Active, R), (Active, R), (Active, BACK), (Active, R), (Active, BACK), (Released, None)]),
+    ("an answer that was overtaken", 10, |_| Event::Confirmed { asked_at: START - 1, timeout_ms: 10 * DAY }, STAYS),
+    ("an answer that slept on the way", 10, |now| Event::Confirmed { asked_at: now - 5, timeout_ms: 5 }, STAYS),
+    ("failed", 10, |_| Event::Failed { retry_after_ms: None },
+        [(Degraded, Some(Report::Degraded)), (Degraded, None), (Grace, None), (Borrowed, None), (Lost, None), (Released, None)]),
+    ("refused", 10, |_| Event::Refused,
+        [(Grace, G), (Grace, G), (Grace, None), (Borrowed, None), (Lost, None), (Released, None)]),
+    ("borrowed", 10, |now| Event::Borrowed { asked_at: now - 5, until: now + DAY },
+        [(Borrowed, None), (Borrowed, None), (Borrowed, BACK), (Borrowed, None), (Borrowed, BACK), (Released, None)]),
+    ("a borrow that is over", 10, |now| Event::Borrowed { asked_at: now - 5, until: now }, STAYS),
+    ("released", 10, |_| Event::Released, [(Released, None); 6]),
+    ("nothing", 10, |_| Event::Passed, STAYS),
+    ("the slot's time is over", TIMEOUT, |_| Event::Passed,
+        [(Grace, G), (Grace, G), (Lost, L), (Borrowed, None), (Lost, None), (Released, None)]),
+    ("a failure when the slot's time is over", TIMEOUT, |_| Event::Failed { retry_after_ms: None },
+        [(Grace, G), (Grace, G), (Lost, L), (Borrowed, None), (Lost, None), (Released, None)]),
+    ("grace is over", TIMEOUT + TERMS.grace_ms, |_| Event::Passed,
+        [(Lost, L), (Lost, L), (Lost, L), (Borrowed, None), (Lost, None), (Released, None)]),
+    ("the borrow's end is near", 2 * DAY - 4 * HOUR, |_| Event::Passed,
+        [(Lost, L), (Lost, L), (Lost, L), (Borrowed, Some(Report::BorrowEnding)), (Lost, None), (Released, None)]),
+    ("the borrow is over", 2 * DAY, |_| Event::Passed,
+        [(Lost, L), (Lost, L), (Lost, L), (Lost, L), (Lost, None), (Released, None)]),
+];
+
+#[test]
+fn every_state_meets_every_event() {
+    for (what, after, event, expected) in EXPECTED {
+        for (state, expected) in STATES.into_iter().zip(expected) {
+            let (machine, since) = lease(state);
+            let now = since + after;
+            let (next, report) = machine.step(event(now), now, 500);
+            assert_eq!((next.state(), report), *expected, "{state:?}: {what}");
+        }
+    }
+}
+
+#[test]
+fn every_turn_of_the_table_is_met_and_no_two_contradict() {
+    for (from, cause, ..) in TURNS {
+        for state in *from {
+            let rows = TURNS.iter().filter(|(from, why, ..)| why == cause && from.contains(state));
+            assert_eq!(rows.count(), 1, "{state:?} {cause:?}");
+        }
+    }
+    let met = |from: State, to: State, report: Option<Report>| {
+        EXPECTED.iter().any(|(.., outcomes)| {
+            STATES.into_iter().zip(outcomes).any(|(state, outcome)| state == from && *outcome == (to, report))
+        })
+    };
+    for (from, cause, to, report) in TURNS {
+        for state in *from {
+            assert!(met(*state, *to, *report), "{state:?} {cause:?}");
+        }
+    }
+}
+
+#[test]
+fn a_renewal_comes_at_half_the_timeout_and_after_failures_ever_later() {
+    let at = |chance| Machine::new(TERMS, START, TIMEOUT, START, chance).wake_at().unwrap() - START;
+    assert_eq!((at(0), at(500), at(999) / MINUTE), (48 * MINUTE, 60 * MINUTE, 71));
+    let (mut machine, mut now) = (Machine::new(TERMS, START, TIMEOUT, START, 500), START + HOUR);
+    let mut pauses = Vec::new();
+    for _ in 0..8 {
+        machine = machine.step(Event::Failed { retry_after_ms: None }, now, 500).0;
+        let wake_at = machine.wake_at().unwrap();
+        assert!(!machine.wants_renewal(wake_at - 1) && machine.wants_renewal(wake_at));
+        pauses.push((wake_at - now) / 1000);
+        now = wake_at;
+    }
+    assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60]);
+    let (asked, _) = machine.step(Event::Failed { retry_after_ms: Some(90_000) }, now, 500);
+    assert_eq!(asked.wake_at(), Some(now + 90_000), "as the server wants it");
+}
+
+#[test]
+fn a_deadline_is_not_slept_over_however_long_the_server_wants_to_be_left_alone() {
+    let (machine, _) = lease(Active);
+    let (machine, _) = machine.step(Event::Failed { retry_after_ms: Some(DAY) }, START + 1, 0);
+    assert_eq!(machine.wake_at(), Some(START + TIMEOUT));
+    let (machine, report) = machine.step(Event::Passed, START + TIMEOUT, 0);
+    assert_eq!((report, machine.wake_at()), (G, Some(START + TIMEOUT + TERMS.grace_ms)));
+    assert_eq!(machine.remaining_ms(START + TIMEOUT + 1), TERMS.grace_ms - 1);
+}
+
+#[test]
+fn a_refusal_leaves_no_more_than_grace_and_without_grace_nothing() {
+    let (machine, _) = lease(Active);
+    assert_eq!(machine.remaining_ms(START + HOUR), HOUR + TERMS.grace_ms);
+    assert_eq!(machine.step(Event::Refused, START + HOUR, 0).0.remaining_ms(START + HOUR), TERMS.grace_ms);
+    let strict = Machine::new(Terms { grace_ms: 0, ..TERMS }, START, TIMEOUT, START, 0);
+    let (machine, report) = strict.step(Event::Refused, START + HOUR, 0);
+    assert_eq!((machine.state(), report, machine.remaining_ms(START + HOUR)), (Lost, L, 0));
+}
+
+#[test]
+fn the_end_of_a_borrow_is_announced_once_and_again_for_a_new_date() {
+    let (machine, _) = lease(Borrowed);
+    let near = START + 2 * DAY - 4 * HOUR;
+    assert_eq!((machine.wake_at(), machine.remaining_ms(near)), (Some(near), 4 * HOUR));
+    let (machine, report) = machine.step(Event::Passed, near, 0);
+    assert_eq!((report, machine.wake_at()), (Some(Report::BorrowEnding), Some(START + 2 * DAY)));
+    assert_eq!(machine.step(Event::Passed, near + 1, 0).1, None);
+    let (machine, _) = machine.step(Event::Borrowed { asked_at: near, until: near + DAY }, near, 0);
+    assert_eq!(machine.step(Event::Passed, near + 20 * HOUR, 0).1, Some(Report::BorrowEnding));
+}
+
+/// Small random numbers (xorshift64*).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: u64) -> i64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        ((self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % end) as i64
+    }
+
+    fn event(&mut self, now: Moment) -> Event {
+        let asked_at = now - [0, 5, MINUTE, 3 * HOUR][self.below(4) as usize];
+        match self.below(8) {
+            0 | 1 => Event::Confirmed { asked_at, timeout_ms: [MINUTE, TIMEOUT][self.below(2) as usize] },
+            2 | 3 => {
+                let retry_after_ms = [None, Some(0), Some(30_000), Some(DAY)][self.below(4) as usize];
+                Event::Failed { retry_after_ms }
+            }
+            4 => Event::Refused,
+            5 => Event::Borrowed { asked_at, until: now + [-1, MINUTE, DAY][self.below(3) as usize] },
+            6 if self.below(8) == 0 => Event::Released,
+            _ => Event::Passed,
+        }
+    }
+}
+
+fn promises_are_kept(before: &Machine, event: Event, now: Moment, after: &Machine, report: Option<Report>) {
+    let what = || format!("{before:?}\n{event:?} at {now}\n{after:?} {report:?}");
+    let (was, is) = (before.state(), after.state());
+    let (had, has) = (before.remaining_ms(now), after.remaining_ms(now));
+    assert!(!matches!(is, Active | Degraded) || now < after.held_until, "active past its deadline: {}", what());
+    assert!(is != Lost || has == 0, "lost while something remains: {}", what());
+    assert!(matches!(is, Lost | Released) || has > 0, "not lost while nothing remains: {}", what());
+    let lost_to_time = is == Lost && was != Lost && !matches!(event, Event::Refused);
+    assert!(!lost_to_time || had == 0, "lost too early: {}", what());
+    let confirmed = matches!(event, Event::Confirmed { .. } | Event::Borrowed { .. });
+    assert!(has <= had || confirmed, "remaining has grown by itself: {}", what());
+    let silent = matches!(is, Borrowed | Released) && !matches!(was, Grace | Lost) || is == Released;
+    assert!(is == was || silent || report.is_some(), "a change that nobody is told of: {}", what());
+    if was == Released {
+        assert!(is == Released && report.is_none(), "released, and yet: {}", what());
+    }
+    if is == Released {
+        assert!(after.wake_at().is_none() && !after.wants_renewal(Moment::MAX - 1), "renews: {}", what());
+    }
+    if matches!(event, Event::Failed { .. }) {
+        assert!(after.wake_at().is_none_or(|wake_at| wake_at > now), "never sleeps: {}", what());
+    }
+}
+
+#[test]
+fn a_million_lives_keep_every_promise() {
+    let mut random = Random(0x5eed);
+    for life in 0..1_000_000_u32 {
+        let mut now = START;
+        let terms = Terms { grace_ms: [0, 5 * MINUTE, DAY][life as usize % 3], ..TERMS };
+        let mut machine = Machine::new(terms, now, TIMEOUT, now, 0);
+        for _ in 0..12 {
+            now += [0, 1, 1_000, 10 * MINUTE, HOUR, 3 * HOUR, 2 * DAY][random.below(7) as usize];
+            let event = random.event(now);
+            let (next, report) = machine.step(event, now, random.below(1000) as Chance);
+            promises_are_kept(&machine, event, now, &next, report);
+            machine = next;
+        }
+    }
+}

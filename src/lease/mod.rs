@@ -1,0 +1,7 @@
+//! The lease: a slot that lives through the day.
+//!
+//! [`machine`] decides, from what happened and when, how a lease stands and what its host is told. [`clock`] tells the
+//! time it goes by, which does not stand still while a laptop sleeps.
+
+pub mod clock;
+pub mod machine;
