@@ -206,6 +206,18 @@
  *  Set "tls_roots" to "bundled" or to PEM certificates, or install the system's CA certificates. */
 #define FLOATLEASE_E_TLS_ROOTS 51
 
+/** What is kept on disk can't be read or written.
+ *  Check that "storage_dir" is a folder that this program may write to, and that its disk has room. */
+#define FLOATLEASE_E_STORAGE 52
+
+/** A file that floatlease keeps is damaged.
+ *  Restore the file, or move it away; the server must then confirm again what it proved. */
+#define FLOATLEASE_E_STORAGE_DAMAGED 53
+
+/** A file that floatlease keeps is of another device or another product.
+ *  Give each machine a "storage_dir" of its own; move a copied file away. */
+#define FLOATLEASE_E_STORAGE_FOREIGN 54
+
 /** The sandbox refused the call, or what was expected of it did not happen.
  *  Read the message; in the sandbox GET /openapi.json lists every call. */
 #define FLOATLEASE_E_SANDBOX 60

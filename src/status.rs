@@ -177,6 +177,9 @@ statuses! {
     // ---- 50 to 69: this machine
     50 HardwareId HARDWARE_ID Local "" Never "No stable id of this machine was found." "Set \"hardware_id\" in the config to an id of your own that stays the same on this machine."
     51 TlsRoots TLS_ROOTS Local "" Never "No trusted certificate authorities were found on this machine." "Set \"tls_roots\" to \"bundled\" or to PEM certificates, or install the system's CA certificates."
+    52 Storage STORAGE Local "" Never "What is kept on disk can't be read or written." "Check that \"storage_dir\" is a folder that this program may write to, and that its disk has room."
+    53 StorageDamaged STORAGE_DAMAGED Local "" Never "A file that floatlease keeps is damaged." "Restore the file, or move it away; the server must then confirm again what it proved."
+    54 StorageForeign STORAGE_FOREIGN Local "" Never "A file that floatlease keeps is of another device or another product." "Give each machine a \"storage_dir\" of its own; move a copied file away."
     60 Sandbox SANDBOX Local "" Never "The sandbox refused the call, or what was expected of it did not happen." "Read the message; in the sandbox GET /openapi.json lists every call."
 
     // ---- 70 to 79: a defect of this library

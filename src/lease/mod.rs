@@ -1,7 +1,8 @@
 //! The lease: a slot that lives through the day.
 //!
 //! [`machine`] decides, from what happened and when, how a lease stands and what its host is told. [`clock`] tells the
-//! time it goes by, which does not stand still while a laptop sleeps.
+//! time it goes by, which does not stand still while a laptop sleeps. [`store`] keeps what must outlive the process.
 
 pub mod clock;
 pub mod machine;
+pub mod store;

@@ -1,0 +1,264 @@
+//! A file that must outlive this process: written whole or not at all, and sealed to the product and the device.
+//!
+//! The seal keeps what is inside from curious eyes, and tells damage and a file of another machine from one's own. It
+//! proves nothing to a determined reader, who can know the hardware id; what is inside proves itself, by the server's
+//! signatures.
+
+use crate::error::Error;
+use crate::status::Status;
+use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use ring::hkdf::{HKDF_SHA256, Salt};
+use ring::rand::{SecureRandom, SystemRandom};
+use std::fmt;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+/// The first bytes of every such file: what it is, and the version of its form.
+const MAGIC: &[u8; 8] = b"fllease1";
+/// Names the key, so that a foreign file is told from a damaged one.
+const MARK_LEN: usize = 8;
+const HEADER_LEN: usize = MAGIC.len() + MARK_LEN + NONCE_LEN;
+/// Nothing that belongs in there comes near this.
+const LONGEST_BYTES: u64 = 1 << 20;
+
+/// A file, and what opens it.
+pub struct SealedFile {
+    path: PathBuf,
+    key: LessSafeKey,
+    mark: [u8; MARK_LEN],
+}
+
+impl SealedFile {
+    /// The file at `path`, of this product on this device; touches nothing yet.
+    ///
+    /// # Errors
+    /// None in fact.
+    pub fn new(path: PathBuf, product: &str, hardware_id: &str) -> Result<SealedFile, Error> {
+        let secret = Salt::new(HKDF_SHA256, MAGIC).extract(format!("{product}\0{hardware_id}").as_bytes());
+        let failed = |_| Error::because(Status::Internal, "The key of a stored file can't be derived.");
+        let key: UnboundKey = secret.expand(&[b"key"], &AES_256_GCM).map_err(failed)?.into();
+        let mut mark = [0; MARK_LEN];
+        let long_mark = secret.expand(&[b"mark"], HKDF_SHA256).map_err(failed)?;
+        let mut bytes = [0; 32];
+        long_mark.fill(&mut bytes).map_err(failed)?;
+        mark.copy_from_slice(&bytes[..MARK_LEN]);
+        Ok(SealedFile { path, key: LessSafeKey::new(key), mark })
+    }
+
+    /// What was written last; `None` if nothing ever was. Never changes or removes the file, whatever is wrong with it.
+    ///
+    /// # Errors
+    /// [`Status::Storage`], [`Status::StorageDamaged`], [`Status::StorageForeign`].
+    pub fn read(&self) -> Result<Option<Vec<u8>>, Error> {
+        let mut bytes = Vec::new();
+        let read = File::open(&self.path).and_then(|file| file.take(LONGEST_BYTES + 1).read_to_end(&mut bytes));
+        match read {
+            Ok(_) => self.open(&bytes).map(Some),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(self.failed("read", &error)),
+        }
+    }
+
+    /// Puts `content` into the place of what was there: when this returns, it outlasts a power cut; if it fails or is
+    /// interrupted, the old content stands. Whoever calls it keeps other writers away.
+    ///
+    /// # Errors
+    /// [`Status::Storage`].
+    pub fn write(&self, content: &[u8]) -> Result<(), Error> {
+        let sealed = self.seal(content)?;
+        self.replace(&sealed).map_err(|error| self.failed("written", &error))
+    }
+
+    fn seal(&self, content: &[u8]) -> Result<Vec<u8>, Error> {
+        let failed = |_| Error::because(Status::Internal, "A file can't be sealed.");
+        let mut nonce = [0; NONCE_LEN];
+        SystemRandom::new().fill(&mut nonce).map_err(failed)?;
+        let mut sealed = content.to_vec();
+        let header = [&MAGIC[..], &self.mark, &nonce].concat();
+        let (nonce, known) = (Nonce::assume_unique_for_key(nonce), Aad::from(&header));
+        self.key.seal_in_place_append_tag(nonce, known, &mut sealed).map_err(failed)?;
+        Ok([header, sealed].concat())
+    }
+
+    fn open(&self, bytes: &[u8]) -> Result<Vec<u8>, Error> {
+        let damaged = || Error::because(Status::StorageDamaged, format!("It is {}.", self.path.display()));
+        let (header, sealed) = bytes.split_at_checked(HEADER_LEN).ok_or_else(damaged)?;
+        let (magic, rest) = header.split_at(MAGIC.len());
+        let (mark, nonce) = rest.split_at(MARK_LEN);
+        if magic != MAGIC || bytes.len() as u64 > LONGEST_BYTES {
+            return Err(damaged());
+        }
+        if mark != self.mark {
+            return Err(Error::because(Status::StorageForeign, format!("It is {}.", self.path.display())));
+        }
+        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| damaged())?;
+        let mut sealed = sealed.to_vec();
+        let content = self.key.open_in_place(nonce, Aad::from(header), &mut sealed).map_err(|_| damaged())?;
+        Ok(content.to_vec())
+    }
+
+    fn replace(&self, bytes: &[u8]) -> io::Result<()> {
+        let draft = self.path.with_extension("new");
+        let written = write_through(&draft, bytes).and_then(|()| fs::rename(&draft, &self.path));
+        if written.is_err() {
+            // It is of no use to anybody; the next write replaces it anyway.
+            let _ = fs::remove_file(&draft);
+        }
+        written.and_then(|()| self.path.parent().map_or(Ok(()), sync_folder))
+    }
+
+    fn failed(&self, done: &str, error: &io::Error) -> Error {
+        Error::because(Status::Storage, format!("{} can't be {done}: {error}.", self.path.display()))
+    }
+}
+
+impl fmt::Debug for SealedFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("SealedFile").field(&self.path).finish()
+    }
+}
+
+/// Writes a file that nobody else may read, down to the disk.
+fn write_through(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+/// A rename is on disk when its folder is.
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONTENT: &[u8] = br#"{"license_key":"KEY-4f1d","borrowed_until":"2027-01-01T00:00:00.000Z"}"#;
+
+    /// A folder of this test's own, removed at its end.
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Folder {
+            let path = std::env::temp_dir().join(format!("floatlease-store-{name}-{}", std::process::id()));
+            let _ = fs::remove_dir_all(&path);
+            fs::create_dir_all(&path).unwrap();
+            Folder(path)
+        }
+
+        fn file(&self, product: &str, hardware_id: &str) -> SealedFile {
+            SealedFile::new(self.0.join("lease"), product, hardware_id).unwrap()
+        }
+
+        fn bytes(&self) -> Vec<u8> {
+            fs::read(self.0.join("lease")).unwrap()
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn refused(file: &SealedFile) -> Status {
+        file.read().unwrap_err().status
+    }
+
+    #[test]
+    fn what_was_written_last_is_read_and_nothing_of_it_is_seen_on_disk() {
+        let folder = Folder::new("last");
+        let file = folder.file("XY", "hw-1");
+        assert_eq!(file.read().unwrap(), None);
+        for content in [CONTENT, b"", b"another", CONTENT] {
+            file.write(content).unwrap();
+            assert_eq!(file.read().unwrap().as_deref(), Some(content));
+            assert_eq!(folder.file("XY", "hw-1").read().unwrap().as_deref(), Some(content), "by the next process");
+        }
+        let first = folder.bytes();
+        assert!(!first.windows(8).any(|window| window == b"KEY-4f1d"));
+        file.write(CONTENT).unwrap();
+        assert_ne!(folder.bytes(), first, "the same is not seen to be the same");
+        assert_eq!(fs::read_dir(&folder.0).unwrap().count(), 1, "no draft is left");
+    }
+
+    #[test]
+    fn a_file_of_another_device_or_product_is_refused_and_stays() {
+        let folder = Folder::new("foreign");
+        folder.file("XY", "hw-1").write(CONTENT).unwrap();
+        let before = folder.bytes();
+        for (product, hardware_id) in [("XY", "hw-2"), ("XZ", "hw-1"), ("XY\0hw", "-1")] {
+            assert_eq!(refused(&folder.file(product, hardware_id)), Status::StorageForeign);
+        }
+        assert_eq!(folder.bytes(), before);
+    }
+
+    #[test]
+    fn each_flipped_bit_and_each_missing_byte_is_noticed() {
+        let folder = Folder::new("damaged");
+        let file = folder.file("XY", "hw-1");
+        file.write(CONTENT).unwrap();
+        let whole = folder.bytes();
+        let path = folder.0.join("lease");
+        for place in 0..whole.len() {
+            for bit in 0..8 {
+                let mut bytes = whole.clone();
+                bytes[place] ^= 1 << bit;
+                fs::write(&path, &bytes).unwrap();
+                let of_mark = (MAGIC.len()..MAGIC.len() + MARK_LEN).contains(&place);
+                let expected = if of_mark { Status::StorageForeign } else { Status::StorageDamaged };
+                assert_eq!(refused(&file), expected, "byte {place}, bit {bit}");
+                assert_eq!(fs::read(&path).unwrap(), bytes, "and left as it is");
+            }
+            fs::write(&path, &whole[..place]).unwrap();
+            assert_eq!(refused(&file), Status::StorageDamaged, "cut at {place}");
+        }
+        fs::write(&path, [&whole[..], b"x"].concat()).unwrap();
+        assert_eq!(refused(&file), Status::StorageDamaged);
+        fs::write(&path, vec![b'f'; 3 << 20]).unwrap();
+        assert_eq!(refused(&file), Status::StorageDamaged, "too long to be one of ours");
+        fs::write(&path, &whole).unwrap();
+        assert_eq!(file.read().unwrap().as_deref(), Some(CONTENT));
+    }
+
+    #[test]
+    fn a_write_that_was_interrupted_leaves_the_old_content() {
+        let folder = Folder::new("interrupted");
+        let file = folder.file("XY", "hw-1");
+        file.write(CONTENT).unwrap();
+        fs::write(folder.0.join("lease.new"), b"half of the new").unwrap();
+        assert_eq!(file.read().unwrap().as_deref(), Some(CONTENT));
+        file.write(b"new").unwrap();
+        assert_eq!(file.read().unwrap().as_deref(), Some(&b"new"[..]));
+        assert_eq!(fs::read_dir(&folder.0).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_folder_that_is_none_is_told_by_its_name() {
+        let folder = Folder::new("none");
+        let nowhere = SealedFile::new(folder.0.join("missing/lease"), "XY", "hw-1").unwrap();
+        assert_eq!(nowhere.read().unwrap(), None);
+        let error = nowhere.write(CONTENT).unwrap_err();
+        assert_eq!(error.status, Status::Storage);
+        assert!(error.message().contains("missing"), "{error}");
+        fs::create_dir(folder.0.join("lease")).unwrap();
+        assert_eq!(refused(&folder.file("XY", "hw-1")), Status::Storage);
+        assert_eq!(folder.file("XY", "hw-1").write(CONTENT).unwrap_err().status, Status::Storage);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn nobody_else_may_read_it() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = Folder::new("private");
+        folder.file("XY", "hw-1").write(CONTENT).unwrap();
+        assert_eq!(fs::metadata(folder.0.join("lease")).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+}
