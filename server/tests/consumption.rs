@@ -79,13 +79,35 @@ fn what_a_client_has_named_is_booked_once() {
     assert_eq!(total(&mut world, &named("b", "TEN", 3, "refused")), Err("feature_not_enough_consumptions"));
     assert_eq!(total(&mut world, &named("b", "BACK", 3, "refused")), Ok(3), "what was refused was not fulfilled");
 
+    assert_eq!(total(&mut world, &named("a", "ANY", 3, "first")), Err("validation_error"), "of another feature");
+
+    // No clock makes a wish forgotten, and no other device; only so many newer ones of the same device.
+    world.restart();
+    world.wait(TimeDelta::days(-900));
+    assert_eq!(total(&mut world, &named("a", "TEN", 4, "second")), Ok(10));
+    for number in 0..1_100 {
+        assert_eq!(total(&mut world, &named("b", "ANY", 1, &format!("n{number}"))), Ok(number + 1));
+        assert_eq!(total(&mut world, &named("a", "ANY", 0, &format!("n{number}"))), Ok(number + 1));
+    }
     world.restart();
     assert_eq!(total(&mut world, &named("a", "TEN", 4, "second")), Ok(10));
-    // It is remembered for 90 days, and forgotten when somebody else's is fulfilled after that.
-    world.wait(TimeDelta::days(91));
-    assert_eq!(total(&mut world, &named("a", "TEN", 4, "second")), Ok(10));
-    assert_eq!(total(&mut world, &named("b", "ANY", 1, "third")), Ok(1));
-    assert_eq!(total(&mut world, &named("a", "TEN", 4, "second")), Err("feature_not_enough_consumptions"));
+    assert_eq!(total(&mut world, &named("b", "ANY", 1, "n1099")), Ok(1100));
+    assert_eq!(total(&mut world, &named("b", "ANY", 1, "n100")), Ok(1100), "the oldest that is remembered");
+    assert_eq!(total(&mut world, &named("b", "ANY", 1, "n99")), Ok(1101), "the newest that is forgotten");
+}
+
+#[test]
+fn a_late_repetition_does_not_bring_back_the_overages_of_its_day() {
+    let mut world = world("2026-06-01");
+    let named = |name: &str, allowed: bool| Command {
+        idempotency_key: Some(name.to_owned()),
+        ..command("C", "a", Action::AddConsumption { amount: 3, allow_overages: Some(allowed), max_overages: Some(50) })
+    };
+    for (name, allowed) in [("first", true), ("second", false), ("first", true)] {
+        let reply = world.apply(&named(name, allowed)).unwrap();
+        let expected = name == "first" && reply["total_consumptions"] == 3;
+        assert_eq!(reply["allow_overages"], expected, "{name}: {reply}");
+    }
 }
 
 #[test]

@@ -29,8 +29,8 @@ fn consumed(entitlement: EntitlementId, total: i64) -> Change {
 }
 
 fn fulfilled(key: &str, amount: i64) -> Change {
-    let fulfilment = Fulfilment { amount, at: time("2026-01-02T03:04:05.006Z") };
-    Change::Fulfilled { license_id: 1, wish: Wish { device_id: 5, key: key.to_owned() }, fulfilment }
+    let fulfilment = Fulfilment { entitlement: FEATURE, amount };
+    Change::Fulfilled { wish: Wish { device_id: 5, key: key.to_owned() }, fulfilment }
 }
 
 fn variable(value: &str) -> Change {
@@ -67,7 +67,7 @@ fn gives_back_what_was_said_last(store: &mut dyn Store) {
         Change::Alive { at: time("2026-01-02") },
     ];
     let freed = Change::SlotFreed { pool: FEATURE, device_id: 5 };
-    let forgotten = Change::Forgotten { license_id: 1, wish: Wish { device_id: 5, key: "first".to_owned() } };
+    let forgotten = Change::Forgotten { wish: Wish { device_id: 5, key: "first".to_owned() } };
     store.commit(&[&second[..], &[freed, forgotten]].concat()).unwrap();
     assert_eq!(store.load().unwrap(), second);
 }

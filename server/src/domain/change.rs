@@ -69,8 +69,6 @@ pub enum Change {
     },
     /// A wish that must not be fulfilled twice was fulfilled.
     Fulfilled {
-        /// Of a license.
-        license_id: u64,
         /// Which.
         wish: Wish,
         /// How.
@@ -78,8 +76,6 @@ pub enum Change {
     },
     /// It need not be remembered any longer.
     Forgotten {
-        /// Of a license.
-        license_id: u64,
         /// Which.
         wish: Wish,
     },
@@ -179,10 +175,10 @@ impl State {
             Change::Transfers { license_id, count } => {
                 self.licenses.entry(*license_id).or_default().transfer_count = *count;
             }
-            Change::Fulfilled { license_id, wish, fulfilment } => {
-                self.fulfilled.entry(*license_id).or_default().put(wish, *fulfilment);
+            Change::Fulfilled { wish, fulfilment } => {
+                self.fulfilled.entry(wish.device_id).or_default().put(&wish.key, *fulfilment);
             }
-            Change::Forgotten { license_id, wish } => self.fulfilled.entry(*license_id).or_default().remove(wish),
+            Change::Forgotten { wish } => self.fulfilled.entry(wish.device_id).or_default().remove(&wish.key),
             Change::Alive { at } => self.alive_at = Some(*at),
             Change::Happened(_) => {}
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Datelike, Days, Months, NaiveDate, NaiveTime, Utc};
 
-use super::{Change, Command, EntitlementId, EventKind, Outcome, Refusal, Reply, State, Transition, Wish};
+use super::{Change, Command, EntitlementId, EventKind, Fulfilment, Outcome, Refusal, Reply, State, Transition, Wish};
 use crate::catalogue::{Consumption, Feature, License, MAX_SAFE_INTEGER, Overages, Period};
 
 /// How much is consumed.
@@ -22,6 +22,14 @@ pub(super) struct Booking {
     amount: i64,
     /// What the client calls it, if he does.
     wish: Option<Wish>,
+}
+
+/// What came of it.
+struct Booked {
+    /// The total now.
+    total: i64,
+    /// It was not booked before.
+    anew: bool,
 }
 
 impl Booking {
@@ -86,23 +94,24 @@ impl Transition<'_> {
         // A license that allows overages without saying how many has no limit.
         let unlimited = overages.allowed && overages.max == 0;
         let limit = if unlimited { None } else { limit(consumption, overages) };
-        let total = self.consume(license, None, consumption, limit, booking)?;
-        let total = total.ok_or(Refusal::LicenseNotEnoughConsumptions)?;
-        if overages != self.state.overages(license) {
+        let booked = self.consume(license, None, consumption, limit, booking)?;
+        let booked = booked.ok_or(Refusal::LicenseNotEnoughConsumptions)?;
+        if booked.anew && overages != self.state.overages(license) {
             self.record(Change::Overages { license_id: license.id, overages });
         }
-        Ok(Reply::Consumption { license: Arc::clone(license), total_consumptions: total, overages })
+        let overages = self.state.overages(license);
+        Ok(Reply::Consumption { license: Arc::clone(license), total_consumptions: booked.total, overages })
     }
 
     pub(super) fn consume_feature(&mut self, license: &License, feature: &Arc<Feature>, booking: &Booking) -> Outcome {
         let consumption = feature.consumption.as_ref().ok_or(Refusal::UnsupportedProductFeature)?;
         let limit = limit(consumption, consumption.overages);
-        let total = self.consume(license, Some(feature), consumption, limit, booking)?;
-        let total = total.ok_or(Refusal::FeatureNotEnoughConsumptions)?;
+        let booked = self.consume(license, Some(feature), consumption, limit, booking)?;
+        let booked = booked.ok_or(Refusal::FeatureNotEnoughConsumptions)?;
         Ok(Reply::FeatureConsumption {
             license_id: license.id,
             feature: Arc::clone(feature),
-            total_consumptions: total,
+            total_consumptions: booked.total,
         })
     }
 
@@ -114,16 +123,17 @@ impl Transition<'_> {
         consumption: &Consumption,
         limit: Option<i64>,
         &Booking { device_id, amount, ref wish }: &Booking,
-    ) -> Result<Option<i64>, Refusal> {
+    ) -> Result<Option<Booked>, Refusal> {
         if amount < 0 && !consumption.allow_negative {
             return Err(Refusal::NegativeConsumptionsNotAllowed);
         }
         let entitlement = EntitlementId::of(license, feature);
         let total = self.state.total(entitlement, consumption, self.now);
+        let fulfilment = Fulfilment { entitlement, amount };
         if let Some(wish) = wish
-            && self.is_fulfilled(license, wish, amount)?
+            && self.is_fulfilled(wish, fulfilment)?
         {
-            return Ok(Some(total));
+            return Ok(Some(Booked { total, anew: false }));
         }
         let total = total.checked_add(amount);
         // Replies must survive JavaScript, which keeps no larger integers.
@@ -135,10 +145,11 @@ impl Transition<'_> {
         }
         self.record(Change::Consumed { entitlement, counter: Counter { total, at: self.now } });
         self.note(EventKind::Consumed { amount }, license, feature, device_id);
-        if let Some(wish) = wish {
-            self.fulfilled(license, wish, amount);
+        // Nothing can be booked twice.
+        if let Some(wish) = wish.as_ref().filter(|_| amount != 0) {
+            self.fulfilled(wish, fulfilment);
         }
-        Ok(Some(total))
+        Ok(Some(Booked { total, anew: true }))
     }
 }
 

@@ -3,20 +3,16 @@
 //! The reply to a consumption may be lost after it was booked. A client that names the wish by an `Idempotency-Key` may
 //! then ask again: what was booked is not booked twice, and he is told the total as it is now.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use super::{Change, EntitlementId, Refusal, Transition};
 
-use super::{Change, Refusal, Transition};
-use crate::catalogue::License;
-
-/// A wish is remembered for so long after it was fulfilled…
-const REMEMBERED: TimeDelta = TimeDelta::days(90);
-/// … but not more of them than these, of each license: the oldest are forgotten first.
-const MOST: usize = 100_000;
+/// So many wishes of each device are remembered, the newest. By number and not by time, so that no clock that is set
+/// wrong makes one forgotten; of each device, so that none can make another's forgotten.
+const REMEMBERED: usize = 1_000;
 
 /// A wish, as its device names it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Wish {
     /// Whose.
     pub device_id: u64,
@@ -27,59 +23,58 @@ pub struct Wish {
 /// What was done about a wish.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fulfilment {
-    /// So much was booked.
+    /// It was booked on this.
+    pub entitlement: EntitlementId,
+    /// So much of it.
     pub amount: i64,
-    /// When.
-    pub at: DateTime<Utc>,
 }
 
-/// The fulfilled wishes of a license.
+/// The fulfilled wishes of a device.
 #[derive(Debug, Default)]
 pub(super) struct Fulfilled {
-    by_wish: HashMap<Wish, Fulfilment>,
-    by_age: BTreeSet<(DateTime<Utc>, Wish)>,
+    by_key: HashMap<String, (u64, Fulfilment)>,
+    in_order: BTreeMap<u64, String>,
+    last: u64,
 }
 
 impl Fulfilled {
-    pub(super) fn put(&mut self, wish: &Wish, fulfilment: Fulfilment) {
-        self.remove(wish);
-        self.by_wish.insert(wish.clone(), fulfilment);
-        self.by_age.insert((fulfilment.at, wish.clone()));
+    pub(super) fn put(&mut self, key: &str, fulfilment: Fulfilment) {
+        self.remove(key);
+        self.last += 1;
+        self.by_key.insert(key.to_owned(), (self.last, fulfilment));
+        self.in_order.insert(self.last, key.to_owned());
     }
 
-    pub(super) fn remove(&mut self, wish: &Wish) {
-        if let Some(fulfilment) = self.by_wish.remove(wish) {
-            self.by_age.remove(&(fulfilment.at, wish.clone()));
+    pub(super) fn remove(&mut self, key: &str) {
+        if let Some((number, _)) = self.by_key.remove(key) {
+            self.in_order.remove(&number);
         }
     }
 
-    /// One that need not be remembered any longer.
-    fn forgettable(&self, now: DateTime<Utc>) -> Option<Wish> {
-        let (at, oldest) = self.by_age.first()?;
-        (now - at > REMEMBERED || self.by_wish.len() > MOST).then(|| oldest.clone())
+    /// One too many.
+    fn forgettable(&self) -> Option<&String> {
+        self.in_order.values().next().filter(|_| self.by_key.len() > REMEMBERED)
     }
 }
 
 impl Transition<'_> {
-    /// Whether the wish was fulfilled before. The same name for another amount is a mistake, and not a repetition.
-    pub(super) fn is_fulfilled(&self, license: &License, wish: &Wish, amount: i64) -> Result<bool, Refusal> {
-        let fulfilled = self.state.fulfilled.get(&license.id).and_then(|fulfilled| fulfilled.by_wish.get(wish));
+    /// Whether the wish was fulfilled before. The same name for something else is a mistake, and not a repetition.
+    pub(super) fn is_fulfilled(&self, wish: &Wish, fulfilment: Fulfilment) -> Result<bool, Refusal> {
+        let fulfilled = self.state.fulfilled.get(&wish.device_id).and_then(|fulfilled| fulfilled.by_key.get(&wish.key));
         match fulfilled {
-            Some(before) if before.amount != amount => Err(Refusal::ValidationError(format!(
-                "The Idempotency-Key was used for consumptions of {}; give every new wish a new one.",
-                before.amount
-            ))),
+            Some((_, before)) if *before != fulfilment => Err(Refusal::ValidationError(
+                "The Idempotency-Key was used for other consumptions; give every new wish a new one.".to_owned(),
+            )),
             before => Ok(before.is_some()),
         }
     }
 
-    /// Remembers that the wish is fulfilled, and forgets what is old.
-    pub(super) fn fulfilled(&mut self, license: &License, wish: &Wish, amount: i64) {
-        let (license_id, fulfilment) = (license.id, Fulfilment { amount, at: self.now });
-        self.record(Change::Fulfilled { license_id, wish: wish.clone(), fulfilment });
-        let forgettable = |this: &Self| this.state.fulfilled.get(&license_id)?.forgettable(this.now);
-        while let Some(wish) = forgettable(self) {
-            self.record(Change::Forgotten { license_id, wish });
+    /// Remembers that the wish is fulfilled.
+    pub(super) fn fulfilled(&mut self, wish: &Wish, fulfilment: Fulfilment) {
+        self.record(Change::Fulfilled { wish: wish.clone(), fulfilment });
+        let of_device = self.state.fulfilled.get(&wish.device_id);
+        if let Some(key) = of_device.and_then(Fulfilled::forgettable).cloned() {
+            self.record(Change::Forgotten { wish: Wish { device_id: wish.device_id, key } });
         }
     }
 }

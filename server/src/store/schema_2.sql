@@ -1,9 +1,10 @@
--- Consumptions that must not be booked twice: what their devices call them by Idempotency-Key.
+-- Consumptions that must not be booked twice: what their devices call them by Idempotency-Key, oldest first.
 CREATE TABLE fulfilled (
-    license_id INTEGER NOT NULL,
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
     device_id  INTEGER NOT NULL,
     key        TEXT NOT NULL,
+    license_id INTEGER NOT NULL,
+    feature_id INTEGER NOT NULL,
     amount     INTEGER NOT NULL,
-    at_ms      INTEGER NOT NULL,
-    PRIMARY KEY (license_id, device_id, key)
-) STRICT, WITHOUT ROWID;
+    UNIQUE (device_id, key)
+) STRICT;

@@ -158,11 +158,10 @@ const TABLES: &[(&str, ReadRow)] = &[
     ("SELECT license_id, count FROM transfers", |row| {
         Ok(Change::Transfers { license_id: row.get(0)?, count: row.get(1)? })
     }),
-    ("SELECT license_id, device_id, key, amount, at_ms FROM fulfilled", |row| {
+    ("SELECT license_id, feature_id, device_id, key, amount FROM fulfilled ORDER BY id", |row| {
         Ok(Change::Fulfilled {
-            license_id: row.get(0)?,
-            wish: Wish { device_id: row.get(1)?, key: row.get(2)? },
-            fulfilment: Fulfilment { amount: row.get(3)?, at: time(row, 4)? },
+            wish: Wish { device_id: row.get(2)?, key: row.get(3)? },
+            fulfilment: Fulfilment { entitlement: entitlement(row)?, amount: row.get(4)? },
         })
     }),
     ("SELECT value FROM meta WHERE name = 'alive_at_ms'", |row| Ok(Change::Alive { at: time(row, 0)? })),
@@ -201,14 +200,13 @@ fn write(connection: &Connection, change: &Change) -> rusqlite::Result<()> {
         Change::Transfers { license_id, count } => {
             execute("INSERT OR REPLACE INTO transfers (license_id, count) VALUES (?, ?)", params![license_id, count])
         }
-        Change::Fulfilled { license_id, wish, fulfilment } => execute(
-            "INSERT OR REPLACE INTO fulfilled (license_id, device_id, key, amount, at_ms) VALUES (?, ?, ?, ?, ?)",
-            params![license_id, wish.device_id, wish.key, fulfilment.amount, fulfilment.at.timestamp_millis()],
+        Change::Fulfilled { wish, fulfilment: Fulfilment { entitlement, amount } } => execute(
+            "INSERT OR REPLACE INTO fulfilled (device_id, key, license_id, feature_id, amount) VALUES (?, ?, ?, ?, ?)",
+            params![wish.device_id, wish.key, entitlement.license_id, feature_id(entitlement), amount],
         ),
-        Change::Forgotten { license_id, wish } => execute(
-            "DELETE FROM fulfilled WHERE license_id = ? AND device_id = ? AND key = ?",
-            params![license_id, wish.device_id, wish.key],
-        ),
+        Change::Forgotten { wish } => {
+            execute("DELETE FROM fulfilled WHERE device_id = ? AND key = ?", params![wish.device_id, wish.key])
+        }
         Change::Alive { at } => execute(
             "INSERT OR REPLACE INTO meta (name, value) VALUES ('alive_at_ms', ?)",
             params![at.timestamp_millis()],
