@@ -27,16 +27,16 @@ release: library sandbox ## Build the shared and static libraries that ship, in 
 .PHONY: library
 library:
 	@$(CARGO) rustc -p floatlease --release --features quiet --lib --crate-type cdylib,staticlib
-	@ln -sf libfloatlease.so $(RELEASE)/libfloatlease.so.1
-	@echo "$(RELEASE)/libfloatlease.so: $$(wc -c < $(RELEASE)/libfloatlease.so) bytes," \
-		"$$(nm -D --defined-only $(RELEASE)/libfloatlease.so | wc -l) exported functions"
+	@ln -sf libfloatlease.so "$(RELEASE)/libfloatlease.so.1"
+	@echo "$(RELEASE)/libfloatlease.so: $$(wc -c < "$(RELEASE)/libfloatlease.so") bytes," \
+		"$$(nm -D --defined-only "$(RELEASE)/libfloatlease.so" | wc -l) exported functions"
 
 .PHONY: sandbox
 sandbox:
 	@$(CARGO) build -p floatlease-sandbox --profile sandbox
-	@ln -sf libfloatlease_sandbox.so $(SANDBOX)/libfloatlease_sandbox.so.1
-	@echo "$(SANDBOX)/libfloatlease_sandbox.so: $$(wc -c < $(SANDBOX)/libfloatlease_sandbox.so) bytes," \
-		"$$(nm -D --defined-only $(SANDBOX)/libfloatlease_sandbox.so | wc -l) exported functions"
+	@ln -sf libfloatlease_sandbox.so "$(SANDBOX)/libfloatlease_sandbox.so.1"
+	@echo "$(SANDBOX)/libfloatlease_sandbox.so: $$(wc -c < "$(SANDBOX)/libfloatlease_sandbox.so") bytes," \
+		"$$(nm -D --defined-only "$(SANDBOX)/libfloatlease_sandbox.so" | wc -l) exported functions"
 
 .PHONY: server
 server: ## Build the server for real use, as target/server/floatlease-server
@@ -49,9 +49,9 @@ header: ## Generate the headers in include/ anew
 .PHONY: demo
 demo: library ## Watch a C program take, borrow and give back licenses on a server of its own
 	@$(CARGO) build -p floatlease-server
-	@$(CC) -std=c11 -Wall -Wextra -Iinclude examples/c/quickstart.c \
-		-L$(RELEASE) -Wl,-rpath,$(abspath $(RELEASE)) -lfloatlease -o $(RELEASE)/quickstart
-	@$(SERVER) exec -- $(RELEASE)/quickstart
+	@$(CC) -std=c11 -Wall -Wextra -Iinclude examples/c/quickstart.c "-L$(RELEASE)" \
+		"-Wl,-rpath,$$(cd "$(RELEASE)" && pwd)" -lfloatlease -o "$(RELEASE)/quickstart"
+	@"$(SERVER)" exec -- "$(RELEASE)/quickstart"
 
 .PHONY: tools
 tools:
@@ -67,8 +67,8 @@ test: tools release test-panic ## Prove everything: unit, C ABI, server, misuse 
 .PHONY: test-panic
 test-panic:
 	@$(CARGO) rustc -p floatlease --release --lib --crate-type cdylib --features quiet,test-panic \
-		--target-dir $(TARGET)/panic
-	@ln -sf libfloatlease.so $(TARGET)/panic/release/libfloatlease.so.1
+		--target-dir "$(TARGET)/panic"
+	@ln -sf libfloatlease.so "$(TARGET)/panic/release/libfloatlease.so.1"
 
 .PHONY: lint
 lint: ## Formatting and lints, warnings are errors

@@ -2,6 +2,7 @@
 //!
 //! [`http`](Server) workers parse, authorise and sign; one writer thread applies commands to [`domain`] and answers
 //! after the [`store`] has kept what changed; the [`catalogue`] says what is licensed to whom.
+#![forbid(unsafe_code)]
 
 pub mod catalogue;
 pub mod clock;

@@ -1,4 +1,5 @@
 //! The command line.
+#![forbid(unsafe_code)]
 
 mod signals;
 
@@ -14,7 +15,7 @@ use clap::{Args, Parser, Subcommand};
 use floatlease_server::catalogue::{self, Catalogue};
 use floatlease_server::clock::SystemClock;
 use floatlease_server::keys::SigningKey;
-use floatlease_server::sandbox::{Ports, Sandbox, SandboxError};
+use floatlease_server::sandbox::{Access, Ports, Sandbox, SandboxError};
 use floatlease_server::store::SqliteStore;
 use floatlease_server::{Failure, Server, Setup};
 use serde_json::{Value, json};
@@ -93,10 +94,10 @@ struct Serve {
     #[arg(long)]
     unsigned: bool,
     /// Only to be refused with a reason.
-    #[arg(long, hide = true)]
+    #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "")]
     control_port: Option<String>,
     /// Only to be refused with a reason.
-    #[arg(long, hide = true)]
+    #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "")]
     seed: Option<String>,
 }
 
@@ -105,6 +106,10 @@ struct Exit(u8, String);
 
 /// The exit code for mistakes in the command line or the catalogue.
 const USAGE: u8 = 2;
+/// For a command that is no program.
+const NO_PROGRAM: u8 = 126;
+/// For a command that is not there.
+const NO_COMMAND: u8 = 127;
 
 fn main() -> ExitCode {
     tracing_subscriber::fmt().with_writer(io::stderr).with_target(false).init();
@@ -127,7 +132,7 @@ fn main() -> ExitCode {
 }
 
 fn run_demo(seed: &Seed, ports: &Ports) -> Result<u8, Exit> {
-    let sandbox = Sandbox::demo(ports, seed.text()?)?;
+    let sandbox = seed.sandbox(ports)?;
     let mut line = sandbox.access().to_json();
     line.insert("pid".to_owned(), std::process::id().into());
     print_line(&Value::Object(line))?;
@@ -147,13 +152,20 @@ fn run_demo(seed: &Seed, ports: &Ports) -> Result<u8, Exit> {
 }
 
 fn exec(seed: &Seed, command: &[String]) -> Result<u8, Exit> {
-    let sandbox = Sandbox::demo(&Ports { api: 0, control: Some(0) }, seed.text()?)?;
+    let sandbox = seed.sandbox(&Ports { api: 0, control: Some(0) })?;
     let (program, arguments) =
         command.split_first().ok_or_else(|| Exit(USAGE, "name a command after --".to_owned()))?;
     let access = sandbox.access();
-    let variables = access.facts().map(|(name, value)| (format!("FLOATLEASE_{}", name.to_uppercase()), value));
+    let variable = |name: &str| format!("FLOATLEASE_{}", name.to_uppercase());
     let mut child = tokio::process::Command::new(program);
-    child.args(arguments).envs(variables).env("FLOATLEASE_CONFIG", Value::Object(access.client_config()).to_string());
+    child.args(arguments);
+    // What the caller has set for the real server must not be mixed with this one's.
+    for name in Access::NAMES {
+        child.env_remove(variable(name));
+    }
+    child
+        .envs(access.facts().map(|(name, value)| (variable(name), value)))
+        .env("FLOATLEASE_CONFIG", Value::Object(access.client_config()).to_string());
     child.kill_on_drop(true);
     let ended = sandbox.run_until(async {
         let signals = signals::PassedOn::new()?;
@@ -162,13 +174,19 @@ fn exec(seed: &Seed, command: &[String]) -> Result<u8, Exit> {
         child.wait().await.map(exit_code)
     });
     sandbox.stop()?;
-    let failed = |error| Exit(USAGE, format!("can't run {program}: {error}; check the command after --"));
+    // As shells, env and timeout have it, to be told from the command's own codes.
+    let code = |error: &io::Error| if error.kind() == io::ErrorKind::NotFound { NO_COMMAND } else { NO_PROGRAM };
+    let failed = |error| Exit(code(&error), format!("can't run {program}: {error}; check the command after --"));
     ended.unwrap_or(Ok(1)).map_err(failed)
 }
 
 impl Seed {
-    fn text(&self) -> Result<Option<String>, Exit> {
-        self.seed.as_deref().map(catalogue_text).transpose()
+    fn sandbox(&self, ports: &Ports) -> Result<Sandbox, Exit> {
+        let text = self.seed.as_deref().map(catalogue_text).transpose()?;
+        Sandbox::demo(ports, text).map_err(|error| match (error, &self.seed) {
+            (SandboxError::Refused(why), Some(file)) => Exit(USAGE, format!("in {}: {why}", file.display())),
+            (error, _) => error.into(),
+        })
     }
 }
 

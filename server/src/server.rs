@@ -110,7 +110,7 @@ impl Server {
 
 /// Takes the address for the API, and says what it is called there.
 pub(crate) fn listener(listen: SocketAddr) -> Result<(TcpListener, String), Failure> {
-    let failed = |error| Failure(format!("can't listen on {listen}: {error}; choose another --listen or --port"));
+    let failed = |error| Failure(format!("can't listen on {listen}: {error}; choose another port"));
     let listener = http::bind(listen).map_err(failed)?;
     let base_url = format!("http://{}{BASE_PATH}", listener.local_addr()?);
     Ok((listener, base_url))

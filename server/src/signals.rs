@@ -2,10 +2,11 @@
 
 #[cfg(unix)]
 mod system {
-    use std::io::{self, IsTerminal};
+    use std::fs::{self, File};
+    use std::io;
 
     use nix::sys::signal::{Signal, kill};
-    use nix::unistd::Pid;
+    use nix::unistd::{Pid, getpgrp, tcgetpgrp};
     use tokio::signal::unix::{self, SignalKind, signal};
 
     /// What a supervisor sends to a program that it believes to be the command.
@@ -28,13 +29,16 @@ mod system {
     impl PassedOn {
         pub(crate) fn new() -> io::Result<PassedOn> {
             let catch = |caught: Signal| Ok((caught, signal(SignalKind::from_raw(caught as i32))?));
-            PASSED_ON.into_iter().map(catch).collect::<io::Result<_>>().map(PassedOn)
+            // What `nohup` or a shell in the background has said to ignore, the command is to ignore too.
+            let ignored = ignored();
+            let caught = PASSED_ON.into_iter().filter(|signal| ignored & (1 << (*signal as i32 - 1)) == 0);
+            caught.map(catch).collect::<io::Result<_>>().map(PassedOn)
         }
 
         /// Sends what comes on to the command, which decides what it means.
         pub(crate) fn to(self, id: Option<u32>) {
             let command = id.and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
-            let keyboard = io::stdin().is_terminal();
+            let keyboard = hears_the_keyboard();
             for (caught, mut signals) in self.0 {
                 let has_it_already = keyboard && FROM_THE_KEYBOARD.contains(&caught);
                 tokio::spawn(async move {
@@ -47,6 +51,18 @@ mod system {
                 });
             }
         }
+    }
+
+    /// Whether a terminal's Ctrl-C reaches this process's group, and so the command too.
+    fn hears_the_keyboard() -> bool {
+        File::open("/dev/tty").is_ok_and(|terminal| tcgetpgrp(&terminal) == Ok(getpgrp()))
+    }
+
+    /// The signals that are ignored, one bit each; none where the system does not say.
+    fn ignored() -> u64 {
+        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+        mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default()
     }
 }
 

@@ -12,6 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{Client, directory};
+use floatlease_server::sandbox::Access;
 use serde_json::{Value, json};
 
 fn program() -> Command {
@@ -31,8 +32,7 @@ fn the_demo_prints_one_line_and_ends_with_its_standard_input() {
     stdout.read_line(&mut line).unwrap();
     let facts: Value = serde_json::from_str(&line).unwrap();
     let keys: Vec<&str> = facts.as_object().unwrap().keys().map(String::as_str).collect();
-    let expected = "base_url api_key shared_key public_key control_url product license_key feature consumption_license_key \
-                    consumption_feature username password user_product pid";
+    let expected = format!("{} pid", Access::NAMES.join(" "));
     assert_eq!(keys.join(" "), expected);
     let text = |name: &str| facts[name].as_str().unwrap();
     let mut client = Client::new(text("base_url"), text("api_key"), text("shared_key"));
@@ -75,6 +75,11 @@ fn exec_exports_what_a_client_needs_and_passes_on_the_exit_code() {
     let keys: Vec<&str> = config.as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!(keys, ["product", "license_key", "api_key", "shared_key", "base_url", "public_key"]);
     assert_eq!(run(&["exec", "--", "sh", "-c", "kill -9 $$"]).0, 128 + 9);
+    for (program, code) in [("/nowhere", 127), (env!("CARGO_MANIFEST_DIR"), 126)] {
+        let (ended, stdout, stderr) = run(&["exec", "--", program]);
+        assert_eq!((ended, stdout.as_str()), (code, ""), "{stderr}");
+        assert!(stderr.contains(&format!("can't run {program}")), "{stderr}");
+    }
 }
 
 /// The first line that a program prints, as JSON.
@@ -171,6 +176,29 @@ fn exec_passes_signals_on_and_ends_as_the_command_does() {
 }
 
 #[test]
+fn what_the_caller_has_set_for_the_real_server_does_not_reach_the_command() {
+    let empty = directory("command-line-environment").join("empty.toml");
+    std::fs::write(&empty, "").unwrap();
+    let mut exec = program();
+    exec.args(["exec", "--seed"]).arg(&empty).args(["--", "env"]);
+    for name in ["FLOATLEASE_LICENSE_KEY", "FLOATLEASE_PRODUCT", "FLOATLEASE_API_KEY", "FLOATLEASE_OF_MINE"] {
+        exec.env(name, "real");
+    }
+    let environment = String::from_utf8(exec.output().unwrap().stdout).unwrap();
+    let real: Vec<&str> = environment.lines().filter(|line| line.ends_with("=real")).collect();
+    assert_eq!(real, ["FLOATLEASE_OF_MINE=real"], "{environment}");
+}
+
+#[test]
+fn exec_leaves_ignored_what_is_ignored() {
+    let script = "trap '' HUP; exec \"$0\" exec -- sh -c 'kill -HUP $PPID; sleep 0.3; grep SigIgn /proc/self/status'";
+    let output = Command::new("sh").args(["-c", script, env!("CARGO_BIN_EXE_floatlease-server")]).output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    let mask = u64::from_str_radix(said.split_whitespace().last().unwrap(), 16).unwrap();
+    assert_eq!((output.status.code(), mask & 1), (Some(0), 1), "{said}");
+}
+
+#[test]
 fn serve_has_no_control_interface_and_says_so() {
     let data = directory("command-line-control");
     let mut serve = serve(&data);
@@ -216,9 +244,10 @@ fn what_a_user_gets_wrong_is_one_sentence_and_exit_code_2() {
             &["serve", "--data", data, "--catalogue", good, "--seed", good],
             "--seed is for demo and exec: serve hands out real licenses",
         ),
+        (&["serve", "--data", data, "--catalogue", good, "--control-port"], "--control-port is for demo and exec"),
+        (&["demo", "--seed", bad], bad),
         (&["demo", "--seed", bad], "did you mean `code`?"),
         (&["exec", "--seed", "/nowhere", "--", "true"], "can't read the catalogue /nowhere"),
-        (&["exec", "--", "/nowhere"], "can't run /nowhere"),
         (&["exec"], "COMMAND"),
         (&["dem"], "demo"),
         (&[], "Usage"),

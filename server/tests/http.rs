@@ -473,3 +473,46 @@ fn a_probe_by_head_finds_the_server() {
     stream.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("\r\n\r\n"), "{answer}");
 }
+
+#[test]
+fn who_has_said_all_he_wants_to_say_gets_his_answer() {
+    use std::io::{Read, Write};
+
+    let server = server();
+    let address = server.server.base_url().strip_prefix("http://").unwrap().split('/').next().unwrap().to_owned();
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n").unwrap();
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+}
+
+#[test]
+fn consumptions_are_named_by_a_header() {
+    let server = server();
+    let mut client = server.client();
+    let license = json!({ "product": "P", "license_key": "AMOUNT", "hardware_id": "hw", "consumptions": 2 });
+    assert_eq!(client.call("activate_license", &license).code(), None);
+    let mut ask = |names: &[&str]| {
+        let mut headers = client.authorised();
+        headers.extend(names.iter().map(|name| ("Idempotency-Key".to_owned(), (*name).to_owned())));
+        let answer = client.send("POST", "/api/v4/add_consumption", &headers, license.to_string().as_bytes()).unwrap();
+        answer.code().map_or_else(|| answer.json()["total_consumptions"].to_string(), |code| code)
+    };
+    let long = "k".repeat(256);
+    for (names, expected) in [
+        (&["order-1"][..], "2"),
+        (&["order-1"], "2"),
+        (&["order-2"], "4"),
+        (&[], "6"),
+        (&[], "8"),
+        (&["order-1", "order-1"], "validation_error"),
+        (&["two words"], "validation_error"),
+        (&[long.as_str()], "validation_error"),
+        (&[""], "validation_error"),
+        (&["order-2"], "8"),
+    ] {
+        assert_eq!(ask(names), expected, "{names:?}");
+    }
+}

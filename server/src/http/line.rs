@@ -38,8 +38,8 @@ impl Line {
         (Line(order), orders)
     }
 
-    /// Has the steps done instead of an answer. If the last one leaves the connection open, HTTP goes on there. Never
-    /// returns: the request ends with this.
+    /// Has the steps done instead of an answer. If the last one leaves the connection open, HTTP goes on there; what the
+    /// client has sent ahead of this answer is lost. Never returns: the request ends with this.
     pub(crate) async fn take_over(&self, steps: Vec<Step>) -> Infallible {
         // A connection that is gone needs nothing more.
         let _ = self.0.send(steps);

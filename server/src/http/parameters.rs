@@ -278,8 +278,9 @@ fn longest(name: &str) -> usize {
 /// The name that the client has given to the request.
 pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
     let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
-    let key = value.to_str().ok().filter(|key| is_idempotency_key(key));
-    let wrong = || format!("{IDEMPOTENCY_KEY} must be 1 to 255 visible characters");
+    let alone = headers.get_all(IDEMPOTENCY_KEY).iter().count() == 1;
+    let key = value.to_str().ok().filter(|key| alone && is_idempotency_key(key));
+    let wrong = || format!("{IDEMPOTENCY_KEY} must be given once, with 1 to 255 visible characters");
     key.map_or_else(|| invalid(wrong()), |key| Ok(Some(key.to_owned())))
 }
 

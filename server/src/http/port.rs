@@ -132,6 +132,8 @@ async fn connection(mut stream: TcpStream, handler: Arc<impl Handler>, stopping:
     let mut protocol = http1::Builder::new();
     // Also ends a kept connection on which nothing more comes.
     protocol.timer(TokioTimer::new()).header_read_timeout(IDLE_AT_MOST);
+    // Who has said all that he wants to say still gets his answer.
+    protocol.half_close(true);
     // One buffer for head and body: a plain write tells of a client that has gone by an error, a vectored one by SIGPIPE,
     // which would end a process that the server is a guest in.
     protocol.writev(false);

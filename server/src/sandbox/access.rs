@@ -15,6 +15,23 @@ const CONFIG: [&str; 8] =
     ["product", "license_key", "username", "password", "api_key", "shared_key", "base_url", "public_key"];
 
 impl Access {
+    /// Every fact there can be, by its name.
+    pub const NAMES: [&str; 13] = [
+        "base_url",
+        "api_key",
+        "shared_key",
+        "public_key",
+        "control_url",
+        "product",
+        "license_key",
+        "feature",
+        "consumption_license_key",
+        "consumption_feature",
+        "username",
+        "password",
+        "user_product",
+    ];
+
     pub(super) fn new(facts: Vec<(&'static str, String)>, catalogue: &Catalogue) -> Access {
         Access { facts: facts.into_iter().chain(examples(catalogue)).collect() }
     }
@@ -38,8 +55,7 @@ impl Access {
     pub fn client_config(&self) -> Map<String, Value> {
         let by_key = self.get("license_key").is_some();
         let wanted = CONFIG.into_iter().filter(|name| !by_key || !["username", "password"].contains(name));
-        let fact = |name| self.get(name).or_else(|| self.get("user_product").filter(|_| name == "product"));
-        wanted.filter_map(|name| Some((name.to_owned(), fact(name)?.into()))).collect()
+        wanted.filter_map(|name| Some((name.to_owned(), self.get(name)?.into()))).collect()
     }
 }
 
@@ -61,6 +77,9 @@ fn examples(catalogue: &Catalogue) -> Vec<(&'static str, String)> {
     if let Some(license) = licenses().find(|license| !key_based(license))
         && let Some(user) = license.user(license.name())
     {
+        if licenses().all(|license| !key_based(&license)) {
+            add("product", Some(&license.product.code));
+        }
         add("username", Some(&user.username));
         add("password", Some(user.password()));
         add("user_product", Some(&license.product.code));

@@ -210,7 +210,7 @@ fn port(name: &str, value: &Value) -> Result<u16, SandboxError> {
 }
 
 fn taken(port: u16, error: &std::io::Error) -> Failure {
-    Failure(format!("can't listen on 127.0.0.1:{port}: {error}; choose another --control-port"))
+    Failure(format!("can't listen on 127.0.0.1:{port}: {error}; choose another port"))
 }
 
 /// API keys for trying refusals; not in the sample, which people copy.
