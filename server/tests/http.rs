@@ -498,7 +498,7 @@ fn consumptions_are_named_by_a_header() {
         let mut headers = client.authorised();
         headers.extend(names.iter().map(|name| ("Idempotency-Key".to_owned(), (*name).to_owned())));
         let answer = client.send("POST", "/api/v4/add_consumption", &headers, license.to_string().as_bytes()).unwrap();
-        answer.code().map_or_else(|| answer.json()["total_consumptions"].to_string(), |code| code)
+        answer.code().unwrap_or_else(|| answer.json()["total_consumptions"].to_string())
     };
     let long = "k".repeat(256);
     for (names, expected) in [
