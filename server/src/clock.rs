@@ -33,8 +33,8 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that does as it is told: stands, runs at any rate, is moved. What it is told to by way of the writer, the
-/// licences notice in order; see `sandbox::advance`.
+/// A clock that does as it is told: stands, runs at any rate, is moved. Moved by way of the writer, nothing that is due on
+/// the way is skipped.
 #[derive(Debug)]
 pub struct ControlledClock {
     hand: Mutex<Hand>,
