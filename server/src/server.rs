@@ -108,10 +108,14 @@ impl Server {
     }
 }
 
+/// Takes an address, or says that it can't be had.
+pub(crate) fn bound(address: SocketAddr) -> Result<TcpListener, Failure> {
+    http::bind(address).map_err(|error| Failure(format!("can't listen on {address}: {error}; choose another port")))
+}
+
 /// Takes the address for the API, and says what it is called there.
 pub(crate) fn listener(listen: SocketAddr) -> Result<(TcpListener, String), Failure> {
-    let failed = |error| Failure(format!("can't listen on {listen}: {error}; choose another port"));
-    let listener = http::bind(listen).map_err(failed)?;
+    let listener = bound(listen)?;
     let base_url = format!("http://{}{BASE_PATH}", listener.local_addr()?);
     Ok((listener, base_url))
 }

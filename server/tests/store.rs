@@ -50,8 +50,8 @@ fn gives_back_what_was_said_last(store: &mut dyn Store) {
         consumed(LICENSE, 1),
         overages(1),
         Change::Transfers { license_id: 1, count: 1 },
-        fulfilled("first", 3),
-        fulfilled("second", 4),
+        fulfilled("z-older", 3),
+        fulfilled("a-newer", 4),
         Change::Alive { at: time("2026-01-01") },
     ];
     store.commit(&first).unwrap();
@@ -63,11 +63,11 @@ fn gives_back_what_was_said_last(store: &mut dyn Store) {
         consumed(LICENSE, i64::MIN),
         overages(0),
         Change::Transfers { license_id: 1, count: 2 },
-        fulfilled("second", -4),
+        fulfilled("a-newer", -4),
         Change::Alive { at: time("2026-01-02") },
     ];
     let freed = Change::SlotFreed { pool: FEATURE, device_id: 5 };
-    let forgotten = Change::Forgotten { wish: Wish { device_id: 5, key: "first".to_owned() } };
+    let forgotten = Change::Forgotten { wish: Wish { device_id: 5, key: "z-older".to_owned() } };
     store.commit(&[&second[..], &[freed, forgotten]].concat()).unwrap();
     assert_eq!(store.load().unwrap(), second);
 }

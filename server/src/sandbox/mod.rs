@@ -32,8 +32,8 @@ pub use options::SAMPLE;
 
 use crate::Failure;
 use crate::catalogue::ApiKey;
-use crate::http::{Port, bind};
-use crate::server::listener;
+use crate::http::Port;
+use crate::server::{bound, listener};
 use control::{BASE_PATH, Control, ControlPort};
 use mistake::{Mistake, read};
 use options::WorldOptions;
@@ -116,7 +116,7 @@ impl Sandbox {
         let options: WorldOptions = read(options)?;
         let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let (api, base_url) = listener(local(ports.api))?;
-        let control = ports.control.map(|port| bind(local(port)).map_err(|error| taken(port, &error))).transpose()?;
+        let control = ports.control.map(|port| bound(local(port))).transpose()?;
         let control_url = control.as_ref().map(|control| control.local_addr().map_err(Failure::from)).transpose()?;
         let control_url = control_url.map(|address| format!("http://{address}{BASE_PATH}"));
         let worlds = Arc::new(Worlds::start(&options, base_url, control_url, api_keys)?);
@@ -207,10 +207,6 @@ fn port(name: &str, value: &Value) -> Result<u16, SandboxError> {
     number.ok_or_else(|| {
         SandboxError::Refused(format!("`{name}` must be a port from 0, which is any free one, to 65535"))
     })
-}
-
-fn taken(port: u16, error: &std::io::Error) -> Failure {
-    Failure(format!("can't listen on 127.0.0.1:{port}: {error}; choose another port"))
 }
 
 /// API keys for trying refusals; not in the sample, which people copy.
