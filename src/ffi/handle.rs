@@ -3,9 +3,9 @@
 //! A wrong token is found out by looking it up, so a double close, a use after close, another kind of handle, a
 //! garbage pointer and a handle inherited through `fork` are all statuses.
 
+use super::process;
 use crate::error::Error;
 use crate::status::Status;
-use std::process;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
