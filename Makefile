@@ -58,7 +58,7 @@ tools:
 	@scripts/setup --check
 
 .PHONY: test
-test: tools release test-panic ## Prove everything: unit, C ABI, server, misuse under valgrind
+test: tools release test-panic test-loom ## Prove everything: unit, C ABI, server, misuse under valgrind
 	@$(CARGO) build --workspace
 	@$(CARGO) test --workspace --lib --bins --tests
 	@echo "every test passed"
@@ -69,6 +69,12 @@ test-panic:
 	@$(CARGO) rustc -p floatlease --release --lib --crate-type cdylib --features quiet,test-panic \
 		--target-dir "$(TARGET)/panic"
 	@ln -sf libfloatlease.so "$(TARGET)/panic/release/libfloatlease.so.1"
+
+# Every order in which threads can meet: so many that it is optimised. In a folder of its own, for its flag makes all be
+# built anew.
+.PHONY: test-loom
+test-loom:
+	@RUSTFLAGS="--cfg loom" CARGO_PROFILE_RELEASE_LTO=off $(CARGO) test -q -p floatlease --lib --release --target-dir "$(TARGET)/loom" loom
 
 .PHONY: lint
 lint: ## Formatting and lints, warnings are errors
