@@ -2,20 +2,27 @@
 //!
 //! A wrong token is found out by looking it up, so a double close, a use after close, another kind of handle, a
 //! garbage pointer and a handle inherited through `fork` are all statuses.
+//!
+//! Under each token there is also a [`Face`], which is found and read without waiting. It never moves, and is lent to
+//! the thing under the token until the thing lets go of it; a slot is not given out again before.
 
+use super::chunks::Chunks;
 use super::process;
 use crate::error::Error;
+use crate::lease::face::{Display, Face};
 use crate::status::Status;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// What a handle is. Zero is left out: addresses of real objects have zeros in these bits. 2 is kept for leases.
+/// What a handle is. Zero is left out: addresses of real objects have zeros in these bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Kind {
     /// A `floatlease_client`.
     Client = 1,
+    /// A `floatlease_lease`.
+    Lease = 2,
     /// A `floatlease_sandbox`, which another library gives out.
     Sandbox = 3,
 }
@@ -30,7 +37,7 @@ const fn largest(bits: u32) -> usize {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Token {
     slot: usize,
-    generation: usize,
+    generation: u32,
     epoch: usize,
     kind: usize,
 }
@@ -39,7 +46,7 @@ impl Token {
     fn pack(self) -> usize {
         let [slot, generation, epoch, _] = BITS;
         self.slot
-            | self.generation << slot
+            | (self.generation as usize) << slot
             | self.epoch << (slot + generation)
             | self.kind << (slot + generation + epoch)
     }
@@ -51,7 +58,7 @@ impl Token {
             part
         };
         let [slot, generation, epoch, kind] = BITS.map(&mut take);
-        Token { slot, generation, epoch, kind }
+        Token { slot, generation: generation as u32, epoch, kind }
     }
 }
 
@@ -68,6 +75,8 @@ pub struct Handles<T: 'static> {
 struct Table<T: 'static> {
     pid: u32,
     epoch: usize,
+    /// By slot.
+    faces: Chunks<Face>,
     slots: Mutex<Slots<T>>,
     /// The parent's, kept reachable so that leak checkers see no leak in it.
     _inherited: Option<&'static Table<T>>,
@@ -81,7 +90,7 @@ struct Slots<T> {
 
 #[derive(Debug)]
 struct Slot<T> {
-    generation: usize,
+    generation: u32,
     held: Option<Arc<T>>,
 }
 
@@ -93,37 +102,48 @@ impl<T: Send + Sync + 'static> Handles<T> {
 
     /// Keeps a thing under a new token.
     pub fn insert(&self, thing: T) -> Result<usize, Error> {
+        self.insert_shown(|_| thing)
+    }
+
+    /// Keeps the thing that is made of the display of its face: what it shows there, [`Handles::face`] finds.
+    pub fn insert_shown(&self, make: impl FnOnce(Display) -> T) -> Result<usize, Error> {
         let table = self.own();
+        let (slot, display) = table.reserve()?;
+        // No lock is held while foreign code runs. If it panics, the slot is out of use for good.
+        let thing = Arc::new(make(display));
         let mut slots = table.slots();
-        let slot = match slots.free.pop() {
-            Some(slot) => slot,
-            None if slots.all.len() <= largest(BITS[0]) => {
-                slots.all.push(Slot { generation: 0, held: None });
-                slots.all.len() - 1
-            }
-            None => return Err(Error::because(Status::Internal, "Too many handles are open.")),
-        };
-        slots.all[slot].held = Some(Arc::new(thing));
+        slots.all[slot].held = Some(thing);
         let generation = slots.all[slot].generation;
         Ok(Token { slot, generation, epoch: table.epoch, kind: self.kind as usize }.pack())
     }
 
     /// The thing under a token.
     pub fn get(&self, raw: usize) -> Result<Arc<T>, Error> {
-        let (table, token) = self.of(raw)?;
+        let (table, token) = self.of(raw).map_err(Error::new)?;
         let mut slots = table.slots();
         slots.of(token)?.held.clone().ok_or_else(|| Error::new(Status::Handle))
     }
 
-    /// Ends a token. What was under it lives on in the calls that still use it.
+    /// The face under a token, and the generation to ask it for. It answers by itself that the token was freed or is
+    /// none. Wait-free: no lock, no allocation, and no system call but one in the life of a forked child.
+    pub fn face(&self, raw: usize) -> Option<(&'static Face, u32)> {
+        let (table, token) = self.of(raw).ok()?;
+        Some((table.faces.get(token.slot)?, token.generation))
+    }
+
+    /// Ends a token, and clears its face. What was under it lives on in the calls that still use it.
     pub fn remove(&self, raw: usize) -> Result<Arc<T>, Error> {
-        let (table, token) = self.of(raw)?;
+        let (table, token) = self.of(raw).map_err(Error::new)?;
         let mut slots = table.slots();
         let slot = slots.of(token)?;
         let thing = slot.held.take().ok_or_else(|| Error::new(Status::Handle))?;
         slot.generation += 1;
+        let retired = slot.generation as usize > largest(BITS[1]);
+        if let Some(face) = table.faces.get(token.slot) {
+            face.clear();
+        }
         // A slot whose generations are used up is retired: a token is never given out twice.
-        if slot.generation <= largest(BITS[1]) {
+        if !retired {
             slots.free.push(token.slot);
         }
         Ok(thing)
@@ -145,7 +165,8 @@ impl<T: Send + Sync + 'static> Handles<T> {
             }
             let epoch = current.map_or(0, |table| (table.epoch + 1) & largest(BITS[2]));
             let slots = Mutex::new(Slots { all: Vec::new(), free: Vec::new() });
-            let fresh = Box::into_raw(Box::new(Table { pid, epoch, slots, _inherited: current }));
+            let table = Table { pid, epoch, faces: Chunks::new(), slots, _inherited: current };
+            let fresh = Box::into_raw(Box::new(table));
             let expected = current.map_or(ptr::null_mut(), |table| ptr::from_ref(table).cast_mut());
             if self.table.compare_exchange(expected, fresh, Ordering::AcqRel, Ordering::Acquire).is_err() {
                 // SAFETY: `fresh` was made above and was not published.
@@ -155,14 +176,14 @@ impl<T: Send + Sync + 'static> Handles<T> {
     }
 
     /// The table and token that `raw` belongs to, if it can belong to any.
-    fn of(&self, raw: usize) -> Result<(&'static Table<T>, Token), Error> {
+    fn of(&self, raw: usize) -> Result<(&'static Table<T>, Token), Status> {
         let token = Token::unpack(raw);
-        let table = self.current().ok_or_else(|| Error::new(Status::Handle))?;
+        let table = self.current().ok_or(Status::Handle)?;
         if token.kind != self.kind as usize {
-            return Err(Error::new(Status::Handle));
+            return Err(Status::Handle);
         }
         if table.pid != process::id() || token.epoch != table.epoch {
-            return Err(Error::new(Status::Forked));
+            return Err(Status::Forked);
         }
         Ok((table, token))
     }
@@ -171,6 +192,26 @@ impl<T: Send + Sync + 'static> Handles<T> {
 impl<T> Table<T> {
     fn slots(&self) -> MutexGuard<'_, Slots<T>> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A slot that is nobody's, and what shows its next thing.
+    fn reserve(&'static self) -> Result<(usize, Display), Error> {
+        let mut slots = self.slots();
+        let lend = |slot: usize, generation| Some((slot, self.faces.reach(slot)?.lend(generation)?));
+        // The face of a slot that was freed lately may still be in the hands of its last thing.
+        let again = (0..slots.free.len()).rev().find_map(|place| {
+            let slot = slots.free[place];
+            Some((place, lend(slot, slots.all[slot].generation)?))
+        });
+        if let Some((place, reserved)) = again {
+            slots.free.swap_remove(place);
+            return Ok(reserved);
+        }
+        let slot = slots.all.len();
+        let fresh = if slot <= largest(BITS[0]) { lend(slot, 0) } else { None };
+        let reserved = fresh.ok_or_else(|| Error::because(Status::Internal, "Too many handles are open."))?;
+        slots.all.push(Slot { generation: 0, held: None });
+        Ok(reserved)
     }
 }
 
@@ -182,29 +223,4 @@ impl<T> Slots<T> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tokens_survive_packing_and_addresses_are_none() {
-        let token = Token { slot: 7, generation: 3, epoch: 1, kind: Kind::Client as usize };
-        assert_eq!(Token::unpack(token.pack()), token);
-        let edge = Token { slot: largest(BITS[0]), generation: largest(BITS[1]), epoch: largest(BITS[2]), kind: 1 };
-        assert_eq!(Token::unpack(edge.pack()), edge);
-    }
-
-    #[test]
-    fn only_an_open_token_of_the_same_kind_finds_something() {
-        static CLIENTS: Handles<&str> = Handles::new(Kind::Client);
-        static SANDBOXES: Handles<&str> = Handles::new(Kind::Sandbox);
-        let (client, sandbox) = (CLIENTS.insert("client").unwrap(), SANDBOXES.insert("sandbox").unwrap());
-        assert_eq!((*CLIENTS.get(client).unwrap(), *SANDBOXES.get(sandbox).unwrap()), ("client", "sandbox"));
-        assert_eq!(*CLIENTS.remove(client).unwrap(), "client");
-        let address = ptr::from_ref(&client).addr();
-        for wrong in [client, sandbox, address, 0] {
-            assert_eq!(CLIENTS.get(wrong).unwrap_err().status, Status::Handle);
-            assert_eq!(CLIENTS.remove(wrong).unwrap_err().status, Status::Handle);
-        }
-        assert_ne!(CLIENTS.insert("another").unwrap(), client);
-    }
-}
+mod tests;

@@ -7,6 +7,7 @@
 #![allow(non_camel_case_types)]
 
 pub mod call;
+mod chunks;
 #[cfg(feature = "exports")]
 mod exports;
 pub mod handle;

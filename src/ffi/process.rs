@@ -5,6 +5,8 @@
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(super) use wiped::id;
+#[cfg(all(test, any(target_os = "linux", target_os = "android")))]
+pub(super) use wiped::tests::in_a_child;
 
 /// This process's id.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
@@ -91,11 +93,11 @@ mod wiped {
     }
 
     #[cfg(test)]
-    mod tests {
+    pub(super) mod tests {
         use super::*;
 
         /// Whether `holds` in a forked child, where it may allocate nothing and take no lock.
-        fn in_a_child(holds: impl FnOnce() -> bool) -> bool {
+        pub(in crate::ffi) fn in_a_child(holds: impl FnOnce() -> bool) -> bool {
             // SAFETY: the child does nothing but run `holds`, and ends without running anything of its parent's.
             match unsafe { libc::fork() } {
                 0 => {
