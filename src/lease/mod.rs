@@ -2,7 +2,10 @@
 //!
 //! [`machine`] decides, from what happened and when, how a lease stands and what its host is told. [`clock`] tells the
 //! time it goes by, which does not stand still while a laptop sleeps. [`store`] keeps what must outlive the process.
+//! `share` lets the processes of a machine share a slot, by means of `lock`.
 
 pub mod clock;
+mod lock;
 pub mod machine;
+mod share;
 pub mod store;
