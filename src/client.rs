@@ -191,7 +191,7 @@ fn pause_before_next(error: &Error, operation: &Operation, attempts: u32) -> Opt
 }
 
 /// Between half and three halves of `pause`, so that a thousand clients do not come back in step.
-fn jittered(pause: Duration) -> Duration {
+pub(crate) fn jittered(pause: Duration) -> Duration {
     let random = RandomState::new().build_hasher().finish();
     pause / 2 + pause.mul_f64((random % 1024) as f64 / 1024.0)
 }

@@ -9,7 +9,7 @@
 //! | [`client`] | [`Client`]: config in, verbs out; what is repeated and when |
 //! | [`config`], `strict` | the config's keys and defaults; strictness towards the caller |
 //! | `request`, `reply` | from the caller's JSON to the wire, and what may be believed of what comes back |
-//! | [`lease`] | a slot that lives through the day: so far its state machine, its clock, its file, its face |
+//! | [`lease`] | a slot that lives through the day: kept alive, shared by the processes of a machine, carried offline |
 //! | [`operations`] | the API as one table |
 //! | [`model`] | times and signed texts, shared with the server |
 //! | `send` | one request, signed and sent, for calls and diagnoses |
