@@ -53,23 +53,35 @@ mod wiped {
         if let Some(page) = unsafe { PAGE.load(Ordering::Acquire).as_ref() } {
             return page;
         }
-        let fresh = map(libc::MADV_WIPEONFORK);
+        publish(&PAGE, map(madvise))
+    }
+
+    /// The page that is in `place`, which is `fresh` unless another thread was quicker.
+    fn publish(place: &AtomicPtr<AtomicU32>, fresh: Option<*mut AtomicU32>) -> &'static AtomicU32 {
         let published = fresh.unwrap_or(ptr::from_ref(&NO_PAGE).cast_mut());
-        match PAGE.compare_exchange(ptr::null_mut(), published, Ordering::AcqRel, Ordering::Acquire) {
-            // SAFETY: as above.
-            Ok(_) => unsafe { &*published },
+        let page = match place.compare_exchange(ptr::null_mut(), published, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => published,
             Err(others) => {
                 if let Some(fresh) = fresh {
                     unmap(fresh);
                 }
-                // SAFETY: as above.
-                unsafe { &*others }
+                others
             }
-        }
+        };
+        // SAFETY: it is `NO_PAGE` or a page from `map` that was published, and so is never unmapped.
+        unsafe { &*page }
     }
 
-    /// A page of zeros on which the system follows this advice; none where it does not know it, before Linux 4.14.
-    fn map(advice: libc::c_int) -> Option<*mut AtomicU32> {
+    /// Whether the system says that it follows the advice on this page.
+    type Advise = fn(*mut libc::c_void, libc::c_int) -> bool;
+
+    fn madvise(page: *mut libc::c_void, advice: libc::c_int) -> bool {
+        // SAFETY: the mapping is `map`'s own, and the advices it gives leave alone what is on it.
+        unsafe { libc::madvise(page, LENGTH, advice) == 0 }
+    }
+
+    /// A page of zeros that is wiped in a child; none where the system has no such pages, as Linux before 4.14.
+    fn map(advise: Advise) -> Option<*mut AtomicU32> {
         const NO_ADVICE: libc::c_int = -1;
         let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
         // SAFETY: a new mapping, which touches no other.
@@ -77,10 +89,8 @@ mod wiped {
         if page == libc::MAP_FAILED {
             return None;
         }
-        // SAFETY: the mapping is ours, and either advice leaves what is on it alone.
-        let advised = |advice| unsafe { libc::madvise(page, LENGTH, advice) == 0 };
         // Emulators are known that agree to everything and do nothing.
-        if advised(NO_ADVICE) || !advised(advice) {
+        if advise(page, NO_ADVICE) || !advise(page, libc::MADV_WIPEONFORK) {
             unmap(page.cast());
             return None;
         }
@@ -145,18 +155,26 @@ mod wiped {
 
         #[test]
         fn without_such_a_page_the_system_is_asked_each_time() {
-            const NOT_KNOWN_TO_ANY_KERNEL: libc::c_int = 12_345;
-            assert!(map(NOT_KNOWN_TO_ANY_KERNEL).is_none());
-            assert_eq!(id_on(&NO_PAGE), asked());
-            assert!(in_a_child(|| id_on(&NO_PAGE) == asked()));
+            const OLD: Advise = |_, _| false;
+            const AGREES_TO_EVERYTHING: Advise = |_, _| true;
+            for system in [OLD, AGREES_TO_EVERYTHING] {
+                let place = AtomicPtr::new(ptr::null_mut());
+                let page = publish(&place, map(system));
+                assert!(ptr::eq(page, &raw const NO_PAGE));
+                assert_eq!(id_on(page), asked());
+                assert!(in_a_child(|| id_on(page) == asked()));
+            }
             assert_eq!(NO_PAGE.load(Ordering::Relaxed), 0, "nothing is kept where nothing is wiped");
         }
 
         #[test]
-        fn threads_that_come_first_together_agree() {
-            let threads: Vec<_> = (0..8).map(|_| std::thread::spawn(|| (id(), ptr::from_ref(page()).addr()))).collect();
-            let seen: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
-            assert!(seen.iter().all(|one| *one == (asked(), ptr::from_ref(page()).addr())), "{seen:?}");
+        fn the_page_that_comes_first_is_everybodys() {
+            let place = AtomicPtr::new(ptr::null_mut());
+            let first = publish(&place, map(madvise));
+            assert_eq!(id_on(first), asked());
+            assert!(ptr::eq(first, publish(&place, map(madvise))));
+            assert!(ptr::eq(first, publish(&place, None)));
+            assert_eq!(first.load(Ordering::Relaxed), asked(), "it is still there");
         }
     }
 }

@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn a_face_shows_nothing_to_other_generations_nor_before_its_lease_has_shown_anything() {
         let face = face();
-        let strangers = [0, 6, 8, 7 << 24, u32::MAX];
+        let strangers: Vec<u32> = (0..u32::BITS).map(|bit| 7 ^ 1 << bit).collect();
         let nobody_sees_any = |generations: &[u32]| generations.iter().all(|one| shown(face, *one) == (None, None));
         assert!(nobody_sees_any(&strangers) && nobody_sees_any(&[7]), "nobody's");
         let mut lease = face.lend(7).unwrap();

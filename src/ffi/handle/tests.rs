@@ -116,7 +116,8 @@ fn a_slot_whose_generations_are_used_up_is_never_used_again() {
     let first = THINGS.insert(1).unwrap();
     THINGS.remove(first).unwrap();
     let last_generation = largest(BITS[1]) as u32;
-    THINGS.own().slots().all[0].generation = last_generation;
+    THINGS.own().slots().all[0].generation = last_generation - 1;
+    THINGS.remove(THINGS.insert(2).unwrap()).unwrap();
     let last = THINGS.insert(2).unwrap();
     assert_eq!((Token::unpack(last).slot, Token::unpack(last).generation), (0, last_generation));
     assert_eq!(*THINGS.get(last).unwrap(), 2);
