@@ -58,7 +58,7 @@ tools:
 	@scripts/setup --check
 
 .PHONY: test
-test: tools release test-panic ## Prove everything: unit, C ABI, server, misuse under valgrind
+test: tools release test-panic test-loom ## Prove everything: unit, C ABI, server, misuse under valgrind
 	@$(CARGO) build --workspace
 	@$(CARGO) test --workspace --lib --bins --tests
 	@echo "every test passed"
@@ -69,6 +69,11 @@ test-panic:
 	@$(CARGO) rustc -p floatlease --release --lib --crate-type cdylib --features quiet,test-panic \
 		--target-dir "$(TARGET)/panic"
 	@ln -sf libfloatlease.so "$(TARGET)/panic/release/libfloatlease.so.1"
+
+# Every order in which threads can meet, for what is written against src/lease/sync.rs.
+.PHONY: test-loom
+test-loom:
+	@RUSTFLAGS="--cfg loom" $(CARGO) test -q -p floatlease --lib --release --target-dir "$(TARGET)/loom" loom
 
 .PHONY: lint
 lint: ## Formatting and lints, warnings are errors
