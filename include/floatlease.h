@@ -111,6 +111,14 @@
  *  Use https://; to accept plain http:// to another machine, set "allow_http":true. */
 #define FLOATLEASE_E_INSECURE_URL 14
 
+/** No such call is under way.
+ *  Use the ticket floatlease_submit gave you, until its completion comes out of floatlease_next_event. */
+#define FLOATLEASE_E_TICKET 15
+
+/** Too many submitted calls are under way.
+ *  Read floatlease_next_event until it gives none. */
+#define FLOATLEASE_E_TOO_MANY_CALLS 16
+
 /** The server's name could not be resolved.
  *  Check the network connection and the host in base_url. */
 #define FLOATLEASE_E_DNS 20

@@ -149,6 +149,8 @@ statuses! {
     12 BadDate BAD_DATE Usage "" Never "The text is not a date." "Write it as 2026-09-27T23:30:48.016Z, 2026-09-27 23:30 or 2026-09-27, in UTC, or with an offset."
     13 NoPublicKey NO_PUBLIC_KEY Usage "" Never "Without a public key no reply can be proven." "Set \"public_key\" to the server's PEM key; to do without proof, say \"verify\":\"off\"."
     14 InsecureUrl INSECURE_URL Usage "" Never "The base_url would send the license key over an open network." "Use https://; to accept plain http:// to another machine, set \"allow_http\":true."
+    15 Ticket TICKET Usage "" Never "No such call is under way." "Use the ticket floatlease_submit gave you, until its completion comes out of floatlease_next_event."
+    16 TooManyCalls TOO_MANY_CALLS Usage "" Never "Too many submitted calls are under way." "Read floatlease_next_event until it gives none."
 
     // ---- 20 to 49: on the way to the server and back
     20 Dns DNS Network "" Later "The server's name could not be resolved." "Check the network connection and the host in base_url."

@@ -2,6 +2,6 @@
 //! which run every order of things that the memory model allows.
 
 #[cfg(all(test, loom))]
-pub(crate) use loom::sync::*;
+pub(crate) use loom::{sync::*, thread};
 #[cfg(not(all(test, loom)))]
-pub(crate) use std::sync::*;
+pub(crate) use std::{sync::*, thread};
