@@ -119,6 +119,10 @@
  *  Read floatlease_next_event until it gives none. */
 #define FLOATLEASE_E_TOO_MANY_CALLS 16
 
+/** The lease was given back.
+ *  Acquire a new one. */
+#define FLOATLEASE_E_LEASE_OVER 17
+
 /** The server's name could not be resolved.
  *  Check the network connection and the host in base_url. */
 #define FLOATLEASE_E_DNS 20
@@ -226,6 +230,18 @@
 /** A file that floatlease keeps is of another device or another product.
  *  Give each machine a "storage_dir" of its own; move a copied file away. */
 #define FLOATLEASE_E_STORAGE_FOREIGN 54
+
+/** This machine's clock was set back, so it can't tell whether a borrow is over.
+ *  Correct this machine's clock, or connect to the server once. */
+#define FLOATLEASE_E_CLOCK_MOVED_BACK 55
+
+/** Nothing that is stored proves a running borrow, and the server can't be asked.
+ *  Connect to the network; borrow before you leave it next time. */
+#define FLOATLEASE_E_NO_PROOF 56
+
+/** There is no slot to hold: this does not float at the server.
+ *  Use floatlease_check_license or floatlease_check_feature for what does not float. */
+#define FLOATLEASE_E_NOT_FLOATING 57
 
 /** The sandbox refused the call, or what was expected of it did not happen.
  *  Read the message; in the sandbox GET /openapi.json lists every call. */
@@ -474,14 +490,54 @@
 #define FLOATLEASE_ABI_VERSION 1
 
 /**
+ * Confirmed by the server within its timeout: run.
+ */
+#define FLOATLEASE_STATE_ACTIVE 1
+
+/**
+ * The last renewal failed, the slot is still yours: run; perhaps a quiet notice.
+ */
+#define FLOATLEASE_STATE_DEGRADED 2
+
+/**
+ * The slot is no longer surely yours, your own grace_ms counts down: run, and ask the user to save.
+ */
+#define FLOATLEASE_STATE_GRACE 3
+
+/**
+ * Yours until a date, network or not: run.
+ */
+#define FLOATLEASE_STATE_BORROWED 4
+
+/**
+ * Over: stop licensed work; the document is still the user's.
+ */
+#define FLOATLEASE_STATE_LOST 5
+
+/**
+ * Given back.
+ */
+#define FLOATLEASE_STATE_RELEASED 6
+
+/**
  * A client: one product, one device, one server. A token, not an address.
  */
 typedef struct floatlease_client floatlease_client;
 
 /**
+ * A lease: a held slot of a license or a feature, or several. A token, not an address.
+ */
+typedef struct floatlease_lease floatlease_lease;
+
+/**
  * What a call returns: FLOATLEASE_OK or one of FLOATLEASE_E_…. Expect numbers that this header does not know.
  */
 typedef int32_t floatlease_status;
+
+/**
+ * How a lease stands: FLOATLEASE_STATE_…, or 0 for what is no open lease. Never an error.
+ */
+typedef int32_t floatlease_state;
 
 #ifdef __cplusplus
 extern "C" {
@@ -533,6 +589,8 @@ void floatlease_string_free(char *string);
  *                          not used for a server on this machine
  *     tls_roots            "platform" (default), "bundled" or PEM certificates
  *     allow_http           true: plain http:// also to other machines
+ *     storage_dir          a folder, made if need be, for what leases keep beyond the process: see
+ *                          floatlease_lease_acquire. Without it no file is ever written
  *     app_name, app_version   the host program, for the server's logs
  *
  * On success *client_out is a handle for floatlease_client_close and *json_out "{}". On failure *client_out is NULL.
@@ -540,13 +598,15 @@ void floatlease_string_free(char *string);
 floatlease_status floatlease_client_open(const char *config_json, floatlease_client **client_out, char **json_out);
 
 /**
- * Wakes every call in flight on this client, floatlease_client_diagnose too: each returns FLOATLEASE_E_CANCELLED.
- * Calls made later are not touched.
+ * Wakes every call in flight on this client, floatlease_client_diagnose and floatlease_next_event too: each returns
+ * FLOATLEASE_E_CANCELLED. Calls made later are not touched, nor are renewals of leases.
  */
 floatlease_status floatlease_client_cancel(floatlease_client *client);
 
 /**
- * Closes a client. Local: touches no network and waits for nothing. Calls in flight on other threads are cancelled.
+ * Closes a client. Local: touches no network and waits for nothing. Calls in flight on other threads are cancelled, and
+ * its leases are over: RELEASED. What they held is given back in the background, each within its release_on_close_ms;
+ * what is borrowed stays borrowed. Their handles are still yours to free, before or after.
  * Closing NULL, twice, or in a forked child does nothing.
  */
 void floatlease_client_close(floatlease_client *client);
@@ -656,6 +716,155 @@ floatlease_status floatlease_call(floatlease_client *client,
                                   const char *operation,
                                   const char *request_json,
                                   char **json_out);
+
+/**
+ * Does a call in the background. operation is any that floatlease_call knows, or "lease_acquire", "lease_renew",
+ * "lease_borrow", "lease_release", whose requests are those of the functions; the last three take the number of the
+ * lease as "lease" besides. Returns at once; the call's deadline counts from the moment its turn comes. Up to four are
+ * done at the same time, on threads that end when they are idle.
+ *
+ * *ticket_out names the call in floatlease_cancel and in its completion, which is an event:
+ *
+ *     {"event":"COMPLETED","ticket":7,"status":0,"reply":{…}}   or   {…,"status":141,"error":{…}}
+ *
+ * Each ticket is completed exactly once, also if it is cancelled, with the client open. FLOATLEASE_E_TOO_MANY_CALLS if
+ * 1,000 are under way or were not read.
+ */
+floatlease_status floatlease_submit(floatlease_client *client,
+                                    const char *operation,
+                                    const char *request_json,
+                                    uint64_t *ticket_out);
+
+/**
+ * Ends a submitted call as soon as it can be, within 50 ms (name resolution excepted); its completion says how far it
+ * got. FLOATLEASE_E_TICKET if it is done already.
+ */
+floatlease_status floatlease_cancel(floatlease_client *client, uint64_t ticket);
+
+/**
+ * Gives the oldest event that was not read yet; waits for one wait_ms at most, 0: not at all. FLOATLEASE_OK with
+ * *json_out NULL: none came. Completions of floatlease_submit stand above; leases tell:
+ *
+ *     {"event":"GRACE_STARTED","lease":1,"state":"GRACE","remaining_ms":300000,"status":21,"name":"CONNECT",
+ *      "reason":"…","borrowed_until":null,"at":"2026-09-27T23:30:48.016Z"}
+ *
+ *     DEGRADED       a renewal failed; the slot is still yours
+ *     RENEWED        it was renewed
+ *     GRACE_STARTED  the slot is no longer surely yours: save
+ *     LOST           stop licensed work
+ *     REGAINED       it is yours again
+ *     BORROW_ENDING  the borrow ends borrow_ending_hours from now
+ *     WAITING        an acquire with wait_ms queues: asks_again_in_ms, left_ms
+ *
+ * "lease" is the number that floatlease_lease_acquire and floatlease_lease_info tell; "status", "name" and "reason" are
+ * of the last failure, 0, "OK" and null without one. Events of leases are kept for you to the number of 1,000, the
+ * newest; if any were dropped, the next one says how many: "missed":n. Expect events and members that this header does
+ * not know. FLOATLEASE_E_CANCELLED if floatlease_client_cancel came while it waited, FLOATLEASE_E_HANDLE once the client
+ * is closed.
+ */
+floatlease_status floatlease_next_event(floatlease_client *client,
+                                        uint32_t wait_ms,
+                                        char **json_out);
+
+/**
+ * Puts the clock of this client's leases ahead by so many milliseconds, as a sleep of the machine would. For tests,
+ * beside the same advance of a sandbox's clock. It can only bring ends nearer; nothing puts it back.
+ */
+floatlease_status floatlease_client_advance_clock(floatlease_client *client, uint32_t by_ms);
+
+/**
+ * Takes a slot, or several, and keeps them: renews in time, tells when that fails, comes back when it can.
+ *
+ * Own keys, all optional; besides them those that name license and device, "extra" and "timeout_ms" as in any request:
+ *
+ *     feature              the floating feature to take; without it, the license's own slot
+ *     features             several: all of them or none
+ *     keep_alive           "thread" (default): one thread for all leases of this client renews at half of the slot's
+ *                          timeout. "host": no thread; call floatlease_lease_renew when renews_in_ms says so, and
+ *                          floatlease_next_event, which then tells what time has done
+ *     grace_ms             how long you may run on when the slot is no longer surely yours; default 300000
+ *     borrow_ending_hours  how long before its end a borrow is announced to end; default 2
+ *     wait_ms              how long to queue for a slot while all are taken: asks again, ever more seldom up to every
+ *                          15 s, and tells WAITING; default 0
+ *     release_on_close_ms  how long the slot may still be given back after floatlease_lease_free and
+ *                          floatlease_client_close; default 5000, 0 leaves it to the next start or the server's timeout
+ *
+ * With "storage_dir" in the config the slot is shared by all processes of this machine that use the same folder: the
+ * last one out gives it back, also after the others were killed; what a killed process held is taken over or given
+ * back by the next acquire; and a borrow is proven by the server's signed replies, so that the next start needs no
+ * network. Files that can't be believed are refused (FLOATLEASE_E_STORAGE_DAMAGED, …_FOREIGN, …_CLOCK_MOVED_BACK,
+ * …_NO_PROOF) and never deleted. Without it the leases of one client share a slot, and nothing outlives the process.
+ *
+ * On success *lease_out is a handle for floatlease_lease_free and *json_out what floatlease_lease_info tells.
+ * FLOATLEASE_E_FLOATING_NOT_AVAILABLE if no slot is free, FLOATLEASE_E_NOT_FLOATING if there are none to take.
+ */
+floatlease_status floatlease_lease_acquire(floatlease_client *client,
+                                           const char *request_json,
+                                           floatlease_lease **lease_out,
+                                           char **json_out);
+
+/**
+ * Gives the handle of the lease that a submitted "lease_acquire" has taken, once its completion was read. One that is
+ * never accepted is held until the client is closed. FLOATLEASE_E_TICKET if that call has taken none, or it was accepted
+ * already. *json_out is what floatlease_lease_info tells.
+ */
+floatlease_status floatlease_lease_accept(floatlease_client *client,
+                                          uint64_t ticket,
+                                          floatlease_lease **lease_out,
+                                          char **json_out);
+
+/**
+ * How a lease stands. Wait-free: no lock, no memory, no system call; for every frame and for an audio thread.
+ * 0 if the handle is no open lease, or was inherited through fork.
+ */
+floatlease_state floatlease_lease_state(floatlease_lease *lease);
+
+/**
+ * Milliseconds until licensed work must stop, 0 when it must; in GRACE, what is left of it. Wait-free like
+ * floatlease_lease_state; it reads the system's clock.
+ */
+int64_t floatlease_lease_remaining(floatlease_lease *lease);
+
+/**
+ * All that is known of a lease. Local.
+ *
+ *     {"lease":1,"state":"ACTIVE","remaining_ms":7500000,"renews_in_ms":3600000,"status":0,"name":"OK","reason":null,
+ *      "borrowed_until":null,"keep_alive":"thread","slots":[{"feature":null,"reply":{…}}]}
+ *
+ * "lease" is its number in events; "slots" are its slots with the server's last reply about each (null if it was not
+ * asked since this process began); "renews_in_ms" is null when it is not going to be renewed.
+ */
+floatlease_status floatlease_lease_info(floatlease_lease *lease, char **json_out);
+
+/**
+ * Renews a lease now, whoever keeps it alive. Its state says what a failure means; FLOATLEASE_E_LEASE_OVER once it was
+ * given back. *json_out is what floatlease_lease_info tells.
+ */
+floatlease_status floatlease_lease_renew(floatlease_lease *lease, char **json_out);
+
+/**
+ * Borrows a lease: its slots are this machine's until borrowed_until, with or without a network, in this process and in
+ * those to come. Needs "storage_dir". On failure the lease goes on as it was; if the outcome is "unknown", borrow again.
+ *
+ * Own keys: borrowed_until, a date in the forms of the conventions, or null (default): as long as the license allows;
+ * timeout_ms. *json_out is what floatlease_lease_info tells, with borrowed_until.
+ */
+floatlease_status floatlease_lease_borrow(floatlease_lease *lease,
+                                          const char *request_json,
+                                          char **json_out);
+
+/**
+ * Gives the slots of a lease back, borrowed or not; the server hears of it only if no other process of this machine
+ * holds them too. On failure the lease is still held. *json_out is what floatlease_lease_info tells: RELEASED.
+ */
+floatlease_status floatlease_lease_release(floatlease_lease *lease, char **json_out);
+
+/**
+ * Frees the handle of a lease. Local: touches no network and waits for nothing, so it is safe in a finalizer. A slot
+ * that is still held is given back in the background within release_on_close_ms; a borrow stays. Freeing NULL, twice, or
+ * in a forked child does nothing.
+ */
+void floatlease_lease_free(floatlease_lease *lease);
 
 #ifdef __cplusplus
 }  // extern "C"

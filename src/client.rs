@@ -3,13 +3,13 @@
 use crate::config::Config;
 use crate::diagnose;
 use crate::error::{Error, Outcome};
-use crate::http::{Call, Http, Stop};
+use crate::http::{Call, Http, InFlight, Stop, Waiter};
 use crate::model;
 use crate::operations::{OPERATIONS, Operation};
 use crate::reply::judge;
 use crate::request::Request;
 use crate::send::{SignedDate, send};
-use crate::status::{Category, Status};
+use crate::status::Status;
 use crate::strict;
 use chrono::{DateTime, Datelike, TimeDelta, Utc};
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -51,12 +51,34 @@ impl Client {
 
     /// Performs one operation of [`OPERATIONS`] and returns the server's object as it came.
     pub fn call(&self, operation: &str, request_json: &str) -> Result<String, Error> {
+        let request = self.prepare(operation, request_json)?;
+        let in_flight = self.begin(Waiter::Host, request.timeout);
+        self.ask(&in_flight.call, &request).map(|answer| answer.text)
+    }
+
+    /// What the client was opened with.
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Checks a request and completes it; sends nothing.
+    pub(crate) fn prepare(&self, operation: &str, request_json: &str) -> Result<Request, Error> {
+        let operation = Operation::named(operation).ok_or_else(|| unknown_operation(operation, &[]))?;
+        Request::prepare(operation, &self.config, request_json)
+    }
+
+    /// Begins a call of this thread, which may [`Client::ask`] more than once.
+    pub(crate) fn begin(&self, waiter: Waiter, timeout: Duration) -> InFlight {
+        self.http.begin(waiter, timeout)
+    }
+
+    /// Asks until there is an answer that decides, as long as the request and the call allow.
+    pub(crate) fn ask(&self, call: &Call, request: &Request) -> Result<Answer, Error> {
         let started = Instant::now();
-        let operation = Operation::named(operation).ok_or_else(|| unknown_operation(operation))?;
-        let request = Request::prepare(operation, &self.config, request_json)?;
-        let in_flight = self.http.begin(request.timeout);
         let mut attempts = 0;
-        let result = self.persist(&in_flight.call, &request, &mut attempts);
+        call.limit_request(Some(request.timeout));
+        let result = self.persist(call, request, &mut attempts);
+        call.limit_request(None);
         result.map_err(|error| Error { attempts, elapsed: started.elapsed(), ..error })
     }
 
@@ -77,17 +99,17 @@ impl Client {
     }
 
     /// Repeats what may be repeated, until it is done, definite, or out of time.
-    fn persist(&self, call: &Call, request: &Request, attempts: &mut u32) -> Result<String, Error> {
+    fn persist(&self, call: &Call, request: &Request, attempts: &mut u32) -> Result<Answer, Error> {
         let mut offset_ms = self.clock_offset_ms.load(Ordering::Relaxed);
         let mut corrected = false;
         let mut in_doubt = false;
         loop {
             *attempts += 1;
             let error = match self.attempt(call, request, TimeDelta::milliseconds(offset_ms)) {
-                Ok(text) => {
+                Ok(answer) => {
                     // The server's word for its time counts for other calls only once it has proven who it is.
                     self.clock_offset_ms.store(offset_ms, Ordering::Relaxed);
-                    return Ok(text);
+                    return Ok(answer);
                 }
                 Err(Failed { clock_skew_ms: Some(skew_ms), .. }) if !corrected => {
                     (corrected, offset_ms) = (true, skew_ms);
@@ -111,14 +133,17 @@ impl Client {
     }
 
     /// One signed request and its judged reply.
-    fn attempt(&self, call: &Call, request: &Request, offset: TimeDelta) -> Result<String, Failed> {
+    fn attempt(&self, call: &Call, request: &Request, offset: TimeDelta) -> Result<Answer, Failed> {
         let reply = send(&self.http, call, &self.config, request, &self.signed(offset))?;
-        judge(request, &reply, &self.config).map_err(|error| {
-            let refused = error.status == Status::DateHeaderDiff;
-            let server_time = reply.date.as_deref().filter(|_| refused).and_then(model::parse_http_date);
-            let skew = server_time.and_then(|time| self.believable_skew(time));
-            Failed { error, clock_skew_ms: skew.map(|skew| skew.num_milliseconds()) }
-        })
+        let server_time = reply.date.as_deref().and_then(model::parse_http_date);
+        let skew = server_time.and_then(|time| self.believable_skew(time));
+        match judge(request, &reply, &self.config) {
+            Ok(text) => Ok(Answer { text, signature: reply.signature, skew }),
+            Err(error) => {
+                let refused = error.status == Status::DateHeaderDiff;
+                Err(Failed { error, clock_skew_ms: skew.filter(|_| refused).map(|skew| skew.num_milliseconds()) })
+            }
+        }
     }
 
     /// How far the server's clock is ahead of ours, unless somebody merely says so.
@@ -144,6 +169,17 @@ impl Client {
     }
 }
 
+/// A reply that was judged to be true.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    /// The server's object as it came.
+    pub(crate) text: String,
+    /// The signature that came with it, over its very bytes.
+    pub(crate) signature: Option<String>,
+    /// How far the server's clock is ahead of ours, if it said so and can be believed.
+    pub(crate) skew: Option<TimeDelta>,
+}
+
 /// How one attempt failed.
 struct Failed {
     error: Error,
@@ -159,10 +195,7 @@ impl From<Error> for Failed {
 
 /// After an attempt of unknown outcome, only a word about the license itself tells where things stand.
 fn still_in_doubt(error: Error) -> Error {
-    use Category::{Consumption, Customer, Device, Feature, License, Product};
-    let about_the_license = [Product, License, Device, Feature, Consumption, Customer];
-    let definite = error.outcome == Outcome::Rejected && about_the_license.contains(&error.status.row().category);
-    Error { outcome: if definite { Outcome::Rejected } else { Outcome::Unknown }, ..error }
+    Error { outcome: if error.is_refusal() { Outcome::Rejected } else { Outcome::Unknown }, ..error }
 }
 
 /// How long to wait before trying again; `None` if it must not, or would not help.
@@ -192,13 +225,19 @@ fn pause_before_next(error: &Error, operation: &Operation, attempts: u32) -> Opt
 
 /// Between half and three halves of `pause`, so that a thousand clients do not come back in step.
 pub(crate) fn jittered(pause: Duration) -> Duration {
-    let random = RandomState::new().build_hasher().finish();
-    pause / 2 + pause.mul_f64((random % 1024) as f64 / 1024.0)
+    pause / 2 + pause.mul_f64(f64::from(chance()) / 1000.0)
 }
 
-fn unknown_operation(name: &str) -> Error {
+/// A number from 0 to 999: for scatter, not for secrets.
+pub(crate) fn chance() -> u16 {
+    (RandomState::new().build_hasher().finish() % 1000) as u16
+}
+
+/// `others` are known here besides the verbs.
+pub(crate) fn unknown_operation(name: &str, others: &[&'static str]) -> Error {
     let shown: String = name.chars().take(40).collect();
-    let hint = match strict::nearest(name, OPERATIONS.iter().map(|operation| operation.name)) {
+    let known = OPERATIONS.iter().map(|operation| operation.name).chain(others.iter().copied());
+    let hint = match strict::nearest(name, known) {
         Some(near) => format!("did you mean \"{near}\"?"),
         None => "see the table of operations in the header.".to_owned(),
     };

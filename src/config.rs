@@ -8,6 +8,7 @@ use crate::status::Status;
 use crate::strict::{self, Object};
 use crate::verify::{PublicKey, VENDOR_CLOUD_KEY};
 use serde_json::Value;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// The vendor's cloud.
@@ -36,6 +37,7 @@ const KEYS: &[(&str, Kind)] = &[
     ("proxy", Kind::Text),
     ("tls_roots", Kind::Text),
     ("allow_http", Kind::Boolean),
+    ("storage_dir", Kind::Text),
     ("app_name", Kind::Text),
     ("app_version", Kind::Text),
 ];
@@ -95,6 +97,8 @@ pub struct Config {
     pub proxy: ProxyChoice,
     /// Which certificate authorities to trust.
     pub tls_roots: TlsRoots,
+    /// Where leases keep what must outlive the process; nothing is kept without it.
+    pub storage_dir: Option<PathBuf>,
     /// The host program, for the `User-Agent`.
     pub app_name: Option<String>,
     /// Its version, also sent as `app_ver`.
@@ -156,6 +160,7 @@ impl Config {
                     return Err(bad_value("tls_roots", "must be \"platform\", \"bundled\" or PEM certificates"));
                 }
             },
+            storage_dir: take_text(&mut object, "storage_dir").map(PathBuf::from),
             app_name: take_text(&mut object, "app_name"),
             app_version: take_text(&mut object, "app_version"),
             product,

@@ -4,7 +4,7 @@
 
 use crate::config::Config;
 use crate::error::Error;
-use crate::http::{Http, Reply, Trace};
+use crate::http::{Http, Reply, Trace, Waiter};
 use crate::model;
 use crate::operations::Operation;
 use crate::reply::judge;
@@ -95,7 +95,7 @@ fn the_way(config: &Config, http: &Http) -> Vec<Check> {
     // Kept connections would hide the first half of the way.
     let http = http.unconnected();
     let started = Instant::now();
-    let in_flight = http.begin(config.timeout);
+    let in_flight = http.begin(Waiter::Host, config.timeout);
     let reply = send(&http, &in_flight.call, config, &request, &SignedDate::new(config, Utc::now()));
     let journey = Journey {
         started,

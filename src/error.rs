@@ -57,6 +57,13 @@ impl Error {
         Error { detail: Some(detail.into()), ..Error::new(status) }
     }
 
+    /// Whether the server has decided: a word about the license itself, and not about the way to it.
+    pub fn is_refusal(&self) -> bool {
+        use Category::{Consumption, Customer, Device, Feature, License, Product};
+        let about_the_license = [Product, License, Device, Feature, Consumption, Customer];
+        self.outcome == Outcome::Rejected && about_the_license.contains(&self.status.row().category)
+    }
+
     /// What happened, in a sentence or two.
     pub fn message(&self) -> String {
         match &self.detail {

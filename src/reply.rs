@@ -8,9 +8,10 @@ use crate::operations::Reply as Expected;
 use crate::request::Request;
 use crate::secret::Secret;
 use crate::status::Status;
+use crate::strict::Object;
 use crate::verify::PublicKey;
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use std::time::Duration;
 
 /// The reply's text for the host, or why it must not be believed.
@@ -30,6 +31,23 @@ pub(crate) fn judge(request: &Request, reply: &http::Reply, config: &Config) -> 
         retry_after: reply.retry_after.as_deref().and_then(|text| retry_after(text, reply.date.as_deref())),
         ..error
     })
+}
+
+/// The license in a reply that was kept, if it proves now what it proved when it came.
+pub(crate) fn judge_kept(
+    request: &Request,
+    body: &str,
+    signature: Option<&str>,
+    config: &Config,
+) -> Result<Object, Error> {
+    let reply = http::Reply {
+        status: 200,
+        body: body.as_bytes().to_vec(),
+        signature: signature.map(str::to_owned),
+        date: None,
+        retry_after: None,
+    };
+    object(&judge(request, &reply, config)?)
 }
 
 /// A failure after which nobody knows what the server did.
@@ -113,7 +131,7 @@ fn proven(
     text: &str,
     key: Option<&PublicKey>,
     names_us: impl FnOnce() -> bool,
-) -> Result<Map<String, Value>, Error> {
+) -> Result<Object, Error> {
     let answer = object(text);
     let Some(key) = key else {
         return answer;
@@ -128,13 +146,13 @@ fn proven(
 }
 
 /// The JSON object that a text is.
-fn object(text: &str) -> Result<Map<String, Value>, Error> {
+fn object(text: &str) -> Result<Object, Error> {
     serde_json::from_str(text)
         .map_err(|error| doubt(if error.is_eof() { Status::ReplyTruncated } else { Status::ReplyNotApi }))
 }
 
 /// Whether `license_signature` binds the license to the device and the credentials that were asked about.
-fn proves_v1(request: &Request, license: &Map<String, Value>, key: &PublicKey) -> bool {
+fn proves_v1(request: &Request, license: &Object, key: &PublicKey) -> bool {
     let text = |member: &str| license.get(member).and_then(Value::as_str);
     // Activated by an SSO token, the license is its user's.
     let user = license.get("user").and_then(|user| user.get("email")).and_then(Value::as_str);

@@ -219,7 +219,7 @@ fn query(what: &str, given: &Object) -> Result<String, Error> {
     Ok(pairs.join("&"))
 }
 
-fn wipe(value: &mut Value) {
+pub(crate) fn wipe(value: &mut Value) {
     if let Value::String(text) = value {
         text.zeroize();
     }

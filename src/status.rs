@@ -151,6 +151,7 @@ statuses! {
     14 InsecureUrl INSECURE_URL Usage "" Never "The base_url would send the license key over an open network." "Use https://; to accept plain http:// to another machine, set \"allow_http\":true."
     15 Ticket TICKET Usage "" Never "No such call is under way." "Use the ticket floatlease_submit gave you, until its completion comes out of floatlease_next_event."
     16 TooManyCalls TOO_MANY_CALLS Usage "" Never "Too many submitted calls are under way." "Read floatlease_next_event until it gives none."
+    17 LeaseOver LEASE_OVER Usage "" Never "The lease was given back." "Acquire a new one."
 
     // ---- 20 to 49: on the way to the server and back
     20 Dns DNS Network "" Later "The server's name could not be resolved." "Check the network connection and the host in base_url."
@@ -182,6 +183,9 @@ statuses! {
     52 Storage STORAGE Local "" Never "What is kept on disk can't be read or written." "Check that \"storage_dir\" is a folder that this program may write to, and that its disk has room."
     53 StorageDamaged STORAGE_DAMAGED Local "" Never "A file that floatlease keeps is damaged." "Restore the file, or move it away; the server must then confirm again what it proved."
     54 StorageForeign STORAGE_FOREIGN Local "" Never "A file that floatlease keeps is of another device or another product." "Give each machine a \"storage_dir\" of its own; move a copied file away."
+    55 ClockMovedBack CLOCK_MOVED_BACK Local "" Never "This machine's clock was set back, so it can't tell whether a borrow is over." "Correct this machine's clock, or connect to the server once."
+    56 NoProof NO_PROOF Local "" Later "Nothing that is stored proves a running borrow, and the server can't be asked." "Connect to the network; borrow before you leave it next time."
+    57 NotFloating NOT_FLOATING Local "" Never "There is no slot to hold: this does not float at the server." "Use floatlease_check_license or floatlease_check_feature for what does not float."
     60 Sandbox SANDBOX Local "" Never "The sandbox refused the call, or what was expected of it did not happen." "Read the message; in the sandbox GET /openapi.json lists every call."
 
     // ---- 70 to 79: a defect of this library

@@ -33,9 +33,22 @@ pub unsafe fn guard(
     body: impl FnOnce() -> Result<String, Error>,
 ) -> floatlease_status {
     // SAFETY: as the caller promises.
+    unsafe { guard_optional(json_out, outcome, || body().map(Some)) }
+}
+
+/// The same for a body that may have nothing to say: the caller then gets null.
+///
+/// # Safety
+/// As for [`guard`].
+pub unsafe fn guard_optional(
+    json_out: *mut *mut c_char,
+    outcome: Outcome,
+    body: impl FnOnce() -> Result<Option<String>, Error>,
+) -> floatlease_status {
+    // SAFETY: as the caller promises.
     unsafe { clear(json_out) };
     let (status, text) = contained(|| match body() {
-        Ok(text) => (Status::Ok, c_string(text)),
+        Ok(text) => (Status::Ok, text.map_or(ptr::null_mut(), c_string)),
         Err(error) => (error.status, c_string(error.to_json())),
     })
     .unwrap_or_else(|message| {
@@ -63,18 +76,42 @@ pub unsafe fn open<H, T: Send + Sync>(
     json_out: *mut *mut c_char,
     open: impl FnOnce() -> Result<(T, String), Error>,
 ) -> floatlease_status {
+    let open = || {
+        let (opened, text) = open()?;
+        Ok((handles.insert(opened)?, text))
+    };
+    // SAFETY: as the caller promises.
+    unsafe { open_at(handle_out, name, json_out, Outcome::NotSent, open) }
+}
+
+/// The same, for what gives its handle out itself. `outcome` is where a panic would leave the request.
+///
+/// # Safety
+/// As for [`open`].
+pub unsafe fn open_at<H>(
+    handle_out: *mut *mut H,
+    name: &str,
+    json_out: *mut *mut c_char,
+    outcome: Outcome,
+    open: impl FnOnce() -> Result<(usize, String), Error>,
+) -> floatlease_status {
     // SAFETY: as the caller promises.
     unsafe {
         clear(handle_out);
-        guard(json_out, Outcome::NotSent, || {
+        guard(json_out, outcome, || {
             if handle_out.is_null() {
                 return Err(Error::because(Status::NullPointer, format!("{name} must not be NULL.")));
             }
-            let (opened, text) = open()?;
-            *handle_out = ptr::without_provenance_mut(handles.insert(opened)?);
+            let (token, text) = open()?;
+            *handle_out = ptr::without_provenance_mut(token);
             Ok(text)
         })
     }
+}
+
+/// Runs `body` on a thread of ours; a panic in it becomes an `Err`.
+pub fn contain(body: &mut dyn FnMut()) -> Result<(), String> {
+    contained(body)
 }
 
 /// Runs `body` and swallows its panic, for functions that have no way to report one.

@@ -3,12 +3,13 @@
 
 use super::call::{self, floatlease_status, guard, optional_text, quietly, text};
 use super::handle::{Handles, Kind};
-use crate::client::Client;
 use crate::error::{Error, Outcome};
+use crate::lease::{Lease, Session, remaining_ms};
 use crate::status::Status;
 use std::ffi::c_char;
 use std::ptr;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The ABI's major version: this header belongs to libraries that return the same.
 pub const FLOATLEASE_ABI_VERSION: u32 = 1;
@@ -18,11 +19,41 @@ pub struct floatlease_client {
     _token: [u8; 0],
 }
 
-static CLIENTS: Handles<Client> = Handles::new(Kind::Client);
+/// A lease: a held slot of a license or a feature, or several. A token, not an address.
+pub struct floatlease_lease {
+    _token: [u8; 0],
+}
+
+/// How a lease stands: FLOATLEASE_STATE_…, or 0 for what is no open lease. Never an error.
+pub type floatlease_state = i32;
+
+/// Confirmed by the server within its timeout: run.
+pub const FLOATLEASE_STATE_ACTIVE: i32 = 1;
+/// The last renewal failed, the slot is still yours: run; perhaps a quiet notice.
+pub const FLOATLEASE_STATE_DEGRADED: i32 = 2;
+/// The slot is no longer surely yours, your own grace_ms counts down: run, and ask the user to save.
+pub const FLOATLEASE_STATE_GRACE: i32 = 3;
+/// Yours until a date, network or not: run.
+pub const FLOATLEASE_STATE_BORROWED: i32 = 4;
+/// Over: stop licensed work; the document is still the user's.
+pub const FLOATLEASE_STATE_LOST: i32 = 5;
+/// Given back.
+pub const FLOATLEASE_STATE_RELEASED: i32 = 6;
+
+static CLIENTS: Handles<Session> = Handles::new(Kind::Client);
+static LEASES: Handles<Lease> = Handles::new(Kind::Lease);
 
 /// The client under a handle.
-fn client(handle: *mut floatlease_client) -> Result<Arc<Client>, Error> {
+fn client(handle: *mut floatlease_client) -> Result<Arc<Session>, Error> {
     CLIENTS.get(handle.addr())
+}
+
+/// A handle for a lease.
+fn lease_handle(lease: Lease) -> Result<usize, Error> {
+    LEASES.insert_shown(|display| {
+        lease.show_on(display);
+        lease
+    })
 }
 
 /// One verb: a client, a request that may be null, a reply.
@@ -38,7 +69,7 @@ unsafe fn verb(
     // SAFETY: as the caller promises.
     unsafe {
         guard(json_out, Outcome::Unknown, || {
-            client(handle)?.call(operation, optional_text("request_json", request_json)?.unwrap_or("{}"))
+            client(handle)?.client().call(operation, optional_text("request_json", request_json)?.unwrap_or("{}"))
         })
     }
 }
@@ -97,6 +128,8 @@ pub unsafe extern "C" fn floatlease_string_free(string: *mut c_char) {
 ///                          not used for a server on this machine
 ///     tls_roots            "platform" (default), "bundled" or PEM certificates
 ///     allow_http           true: plain http:// also to other machines
+///     storage_dir          a folder, made if need be, for what leases keep beyond the process: see
+///                          floatlease_lease_acquire. Without it no file is ever written
 ///     app_name, app_version   the host program, for the server's logs
 ///
 /// On success *client_out is a handle for floatlease_client_close and *json_out "{}". On failure *client_out is NULL.
@@ -109,13 +142,13 @@ pub unsafe extern "C" fn floatlease_client_open(
     // SAFETY: as the header's conventions ask of the caller.
     unsafe {
         call::open(&CLIENTS, "client_out", client_out, json_out, || {
-            Ok((Client::open(text("config_json", config_json)?)?, "{}".to_owned()))
+            Ok((Session::open(text("config_json", config_json)?, call::contain)?, "{}".to_owned()))
         })
     }
 }
 
-/// Wakes every call in flight on this client, floatlease_client_diagnose too: each returns FLOATLEASE_E_CANCELLED.
-/// Calls made later are not touched.
+/// Wakes every call in flight on this client, floatlease_client_diagnose and floatlease_next_event too: each returns
+/// FLOATLEASE_E_CANCELLED. Calls made later are not touched, nor are renewals of leases.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn floatlease_client_cancel(client: *mut floatlease_client) -> floatlease_status {
     // SAFETY: no pointer is followed.
@@ -127,13 +160,15 @@ pub unsafe extern "C" fn floatlease_client_cancel(client: *mut floatlease_client
     }
 }
 
-/// Closes a client. Local: touches no network and waits for nothing. Calls in flight on other threads are cancelled.
+/// Closes a client. Local: touches no network and waits for nothing. Calls in flight on other threads are cancelled, and
+/// its leases are over: RELEASED. What they held is given back in the background, each within its release_on_close_ms;
+/// what is borrowed stays borrowed. Their handles are still yours to free, before or after.
 /// Closing NULL, twice, or in a forked child does nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn floatlease_client_close(client: *mut floatlease_client) {
     quietly(|| {
         if let Ok(client) = CLIENTS.remove(client.addr()) {
-            client.shut();
+            client.close();
         }
     });
 }
@@ -152,7 +187,7 @@ pub unsafe extern "C" fn floatlease_client_diagnose(
     json_out: *mut *mut c_char,
 ) -> floatlease_status {
     // SAFETY: as the header's conventions ask of the caller.
-    unsafe { guard(json_out, Outcome::NotSent, || Ok(self::client(client)?.diagnose())) }
+    unsafe { guard(json_out, Outcome::NotSent, || Ok(self::client(client)?.client().diagnose())) }
 }
 
 /* ----------------------------------------------------------------------------------------------------- verbs -- */
@@ -316,7 +351,254 @@ pub unsafe extern "C" fn floatlease_call(
             let operation = text("operation", operation)?;
             #[cfg(feature = "test-panic")]
             assert_ne!(operation, "panic_for_test");
-            client.call(operation, optional_text("request_json", request_json)?.unwrap_or("{}"))
+            client.client().call(operation, optional_text("request_json", request_json)?.unwrap_or("{}"))
         })
     }
+}
+
+/* ------------------------------------------------------------------------------------------- without waiting -- */
+
+/// Does a call in the background. operation is any that floatlease_call knows, or "lease_acquire", "lease_renew",
+/// "lease_borrow", "lease_release", whose requests are those of the functions; the last three take the number of the
+/// lease as "lease" besides. Returns at once; the call's deadline counts from the moment its turn comes. Up to four are
+/// done at the same time, on threads that end when they are idle.
+///
+/// *ticket_out names the call in floatlease_cancel and in its completion, which is an event:
+///
+///     {"event":"COMPLETED","ticket":7,"status":0,"reply":{…}}   or   {…,"status":141,"error":{…}}
+///
+/// Each ticket is completed exactly once, also if it is cancelled, with the client open. FLOATLEASE_E_TOO_MANY_CALLS if
+/// 1,000 are under way or were not read.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn floatlease_submit(
+    client: *mut floatlease_client,
+    operation: *const c_char,
+    request_json: *const c_char,
+    ticket_out: *mut u64,
+) -> floatlease_status {
+    // SAFETY: as the header's conventions ask of the caller.
+    unsafe {
+        if !ticket_out.is_null() {
+            *ticket_out = 0;
+        }
+        guard(ptr::null_mut(), Outcome::NotSent, || {
+            let client = self::client(client)?;
+            let operation = text("operation", operation)?;
+            let request = optional_text("request_json", request_json)?.unwrap_or("{}");
+            if ticket_out.is_null() {
+                return Err(Error::because(Status::NullPointer, "ticket_out must not be NULL."));
+            }
+            *ticket_out = client.submit(operation, request)?;
+            Ok(String::new())
+        })
+    }
+}
+
+/// Ends a submitted call as soon as it can be, within 50 ms (name resolution excepted); its completion says how far it
+/// got. FLOATLEASE_E_TICKET if it is done already.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn floatlease_cancel(client: *mut floatlease_client, ticket: u64) -> floatlease_status {
+    // SAFETY: no pointer is followed.
+    unsafe {
+        guard(ptr::null_mut(), Outcome::NotSent, || {
+            self::client(client)?.cancel_submitted(ticket)?;
+            Ok(String::new())
+        })
+    }
+}
+
+/// Gives the oldest event that was not read yet; waits for one wait_ms at most, 0: not at all. FLOATLEASE_OK with
+/// *json_out NULL: none came. Completions of floatlease_submit stand above; leases tell:
+///
+///     {"event":"GRACE_STARTED","lease":1,"state":"GRACE","remaining_ms":300000,"status":21,"name":"CONNECT",
+///      "reason":"…","borrowed_until":null,"at":"2026-09-27T23:30:48.016Z"}
+///
+///     DEGRADED       a renewal failed; the slot is still yours
+///     RENEWED        it was renewed
+///     GRACE_STARTED  the slot is no longer surely yours: save
+///     LOST           stop licensed work
+///     REGAINED       it is yours again
+///     BORROW_ENDING  the borrow ends borrow_ending_hours from now
+///     WAITING        an acquire with wait_ms queues: asks_again_in_ms, left_ms
+///
+/// "lease" is the number that floatlease_lease_acquire and floatlease_lease_info tell; "status", "name" and "reason" are
+/// of the last failure, 0, "OK" and null without one. Events of leases are kept for you to the number of 1,000, the
+/// newest; if any were dropped, the next one says how many: "missed":n. Expect events and members that this header does
+/// not know. FLOATLEASE_E_CANCELLED if floatlease_client_cancel came while it waited, FLOATLEASE_E_HANDLE once the client
+/// is closed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn floatlease_next_event(
+    client: *mut floatlease_client,
+    wait_ms: u32,
+    json_out: *mut *mut c_char,
+) -> floatlease_status {
+    // SAFETY: as the header's conventions ask of the caller.
+    unsafe {
+        call::guard_optional(json_out, Outcome::NotSent, || {
+            if json_out.is_null() {
+                return Err(Error::because(Status::NullPointer, "json_out must not be NULL: the event would be lost."));
+            }
+            self::client(client)?.next_event(Duration::from_millis(wait_ms.into()))
+        })
+    }
+}
+
+/// Puts the clock of this client's leases ahead by so many milliseconds, as a sleep of the machine would. For tests,
+/// beside the same advance of a sandbox's clock. It can only bring ends nearer; nothing puts it back.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn floatlease_client_advance_clock(
+    client: *mut floatlease_client,
+    by_ms: u32,
+) -> floatlease_status {
+    // SAFETY: no pointer is followed.
+    unsafe {
+        guard(ptr::null_mut(), Outcome::NotSent, || {
+            self::client(client)?.advance_clock(by_ms);
+            Ok(String::new())
+        })
+    }
+}
+
+/* --------------------------------------------------------------------------------------------------- a lease -- */
+
+/// Takes a slot, or several, and keeps them: renews in time, tells when that fails, comes back when it can.
+///
+/// Own keys, all optional; besides them those that name license and device, "extra" and "timeout_ms" as in any request:
+///
+///     feature              the floating feature to take; without it, the license's own slot
+///     features             several: all of them or none
+///     keep_alive           "thread" (default): one thread for all leases of this client renews at half of the slot's
+///                          timeout. "host": no thread; call floatlease_lease_renew when renews_in_ms says so, and
+///                          floatlease_next_event, which then tells what time has done
+///     grace_ms             how long you may run on when the slot is no longer surely yours; default 300000
+///     borrow_ending_hours  how long before its end a borrow is announced to end; default 2
+///     wait_ms              how long to queue for a slot while all are taken: asks again, ever more seldom up to every
+///                          15 s, and tells WAITING; default 0
+///     release_on_close_ms  how long the slot may still be given back after floatlease_lease_free and
+///                          floatlease_client_close; default 5000, 0 leaves it to the next start or the server's timeout
+///
+/// With "storage_dir" in the config the slot is shared by all processes of this machine that use the same folder: the
+/// last one out gives it back, also after the others were killed; what a killed process held is taken over or given
+/// back by the next acquire; and a borrow is proven by the server's signed replies, so that the next start needs no
+/// network. Files that can't be believed are refused (FLOATLEASE_E_STORAGE_DAMAGED, …_FOREIGN, …_CLOCK_MOVED_BACK,
+/// …_NO_PROOF) and never deleted. Without it the leases of one client share a slot, and nothing outlives the process.
+///
+/// On success *lease_out is a handle for floatlease_lease_free and *json_out what floatlease_lease_info tells.
+/// FLOATLEASE_E_FLOATING_NOT_AVAILABLE if no slot is free, FLOATLEASE_E_NOT_FLOATING if there are none to take.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn floatlease_lease_acquire(
+    client: *mut floatlease_client,
+    request_json: *const c_char,
+    lease_out: *mut *mut floatlease_lease,
+    json_out: *mut *mut c_char,
+) -> floatlease_status {
+    // SAFETY: as the header's conventions ask of the caller.
+    unsafe {
+        call::open_at(lease_out, "lease_out", json_out, Outcome::Unknown, || {
+            let client = self::client(client)?;
+            let (lease, info) = client.acquire(optional_text("request_json", request_json)?.unwrap_or("{}"))?;
+            Ok((lease_handle(lease)?, info))
+        })
+    }
+}
+
+/// Gives the handle of the lease that a submitted "lease_acquire" has taken, once its completion was read. One that is
+/// never accepted is held until the client is closed. FLOATLEASE_E_TICKET if that call has taken none, or it was accepted
+/// already. *json_out is what floatlease_lease_info tells.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn floatlease_lease_accept(
+    client: *mut floatlease_client,
+    ticket: u64,
+    lease_out: *mut *mut floatlease_lease,
+    json_out: *mut *mut c_char,
+) -> floatlease_status {
+    // SAFETY: as the header's conventions ask of the caller.
+    unsafe {
+        call::open_at(lease_out, "lease_out", json_out, Outcome::NotSent, || {
+            let lease = self::client(client)?.accept(ticket)?;
+            let info = lease.info();
+            Ok((lease_handle(lease)?, info))
+        })
+    }
+}
+
+/// How a lease stands. Wait-free: no lock, no memory, no system call; for every frame and for an audio thread.
+/// 0 if the handle is no open lease, or was inherited through fork.
+#[unsafe(no_mangle)]
+pub extern "C" fn floatlease_lease_state(lease: *mut floatlease_lease) -> floatlease_state {
+    let state = LEASES.face(lease.addr()).and_then(|(face, generation)| face.state(generation));
+    state.map_or(0, |state| state as i32)
+}
+
+/// Milliseconds until licensed work must stop, 0 when it must; in GRACE, what is left of it. Wait-free like
+/// floatlease_lease_state; it reads the system's clock.
+#[unsafe(no_mangle)]
+pub extern "C" fn floatlease_lease_remaining(lease: *mut floatlease_lease) -> i64 {
+    let until = LEASES.face(lease.addr()).and_then(|(face, generation)| face.runs_until(generation));
+    until.map_or(0, remaining_ms)
+}
+
+/// All that is known of a lease. Local.
+///
+///     {"lease":1,"state":"ACTIVE","remaining_ms":7500000,"renews_in_ms":3600000,"status":0,"name":"OK","reason":null,
+///      "borrowed_until":null,"keep_alive":"thread","slots":[{"feature":null,"reply":{…}}]}
+///
+/// "lease" is its number in events; "slots" are its slots with the server's last reply about each (null if it was not
+/// asked since this process began); "renews_in_ms" is null when it is not going to be renewed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn floatlease_lease_info(
+    lease: *mut floatlease_lease,
+    json_out: *mut *mut c_char,
+) -> floatlease_status {
+    // SAFETY: as the header's conventions ask of the caller.
+    unsafe { guard(json_out, Outcome::NotSent, || Ok(LEASES.get(lease.addr())?.info())) }
+}
+
+/// Renews a lease now, whoever keeps it alive. Its state says what a failure means; FLOATLEASE_E_LEASE_OVER once it was
+/// given back. *json_out is what floatlease_lease_info tells.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn floatlease_lease_renew(
+    lease: *mut floatlease_lease,
+    json_out: *mut *mut c_char,
+) -> floatlease_status {
+    // SAFETY: as the header's conventions ask of the caller.
+    unsafe { guard(json_out, Outcome::Unknown, || LEASES.get(lease.addr())?.renew("{}")) }
+}
+
+/// Borrows a lease: its slots are this machine's until borrowed_until, with or without a network, in this process and in
+/// those to come. Needs "storage_dir". On failure the lease goes on as it was; if the outcome is "unknown", borrow again.
+///
+/// Own keys: borrowed_until, a date in the forms of the conventions, or null (default): as long as the license allows;
+/// timeout_ms. *json_out is what floatlease_lease_info tells, with borrowed_until.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn floatlease_lease_borrow(
+    lease: *mut floatlease_lease,
+    request_json: *const c_char,
+    json_out: *mut *mut c_char,
+) -> floatlease_status {
+    // SAFETY: as the header's conventions ask of the caller.
+    unsafe {
+        guard(json_out, Outcome::Unknown, || {
+            LEASES.get(lease.addr())?.borrow(optional_text("request_json", request_json)?.unwrap_or("{}"))
+        })
+    }
+}
+
+/// Gives the slots of a lease back, borrowed or not; the server hears of it only if no other process of this machine
+/// holds them too. On failure the lease is still held. *json_out is what floatlease_lease_info tells: RELEASED.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn floatlease_lease_release(
+    lease: *mut floatlease_lease,
+    json_out: *mut *mut c_char,
+) -> floatlease_status {
+    // SAFETY: as the header's conventions ask of the caller.
+    unsafe { guard(json_out, Outcome::Unknown, || LEASES.get(lease.addr())?.release("{}")) }
+}
+
+/// Frees the handle of a lease. Local: touches no network and waits for nothing, so it is safe in a finalizer. A slot
+/// that is still held is given back in the background within release_on_close_ms; a borrow stays. Freeing NULL, twice, or
+/// in a forked child does nothing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn floatlease_lease_free(lease: *mut floatlease_lease) {
+    quietly(|| drop(LEASES.remove(lease.addr())));
 }

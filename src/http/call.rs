@@ -24,10 +24,22 @@ pub(crate) struct Trace {
     pub(crate) secured: Option<Instant>,
 }
 
+/// Who waits for a call, and so what ends it early.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Waiter {
+    /// The host: its cancel, and the client's end.
+    Host,
+    /// The keeper of leases: the client's end.
+    Keeper,
+    /// Nobody: what is given back when a client ends is given back all the same.
+    Nobody,
+}
+
 /// One call of the host, however many attempts it takes.
 #[derive(Debug)]
 pub(crate) struct Call {
     thread: ThreadId,
+    waiter: Waiter,
     deadline: Instant,
     cancelled: AtomicBool,
     /// How many connectors are at work: a proxy's and the target's are nested.
@@ -42,15 +54,18 @@ pub(crate) struct Call {
 struct Waiting {
     /// The end of the attempt to connect, while there is one.
     connect_deadline: Option<Instant>,
+    /// The end of one request of several, while there is one.
+    request_deadline: Option<Instant>,
     /// What a blocked read or write waits on.
     socket: Option<Arc<TcpStream>>,
     trace: Trace,
 }
 
 impl Call {
-    fn new(deadline: Instant) -> Call {
+    fn new(waiter: Waiter, deadline: Instant) -> Call {
         Call {
             thread: thread::current().id(),
+            waiter,
             deadline,
             cancelled: AtomicBool::new(false),
             connecting: AtomicU32::new(0),
@@ -65,7 +80,7 @@ impl Call {
     }
 
     /// Wakes whatever the call waits for.
-    fn cancel(&self) {
+    pub(crate) fn cancel(&self) {
         let waiting = self.waiting();
         self.cancelled.store(true, Ordering::Release);
         if let Some(socket) = &waiting.socket {
@@ -80,7 +95,10 @@ impl Call {
         if self.cancelled.load(Ordering::Acquire) {
             return Err(Stop::Cancelled);
         }
-        let end = self.waiting().connect_deadline.map_or(self.deadline, |end| end.min(self.deadline));
+        let waiting = self.waiting();
+        let ends = [Some(self.deadline), waiting.request_deadline, waiting.connect_deadline];
+        drop(waiting);
+        let end = ends.into_iter().flatten().min().unwrap_or(self.deadline);
         match end.saturating_duration_since(Instant::now()) {
             Duration::ZERO => Err(Stop::Timeout),
             left => Ok(left),
@@ -101,6 +119,11 @@ impl Call {
             }
             waiting = self.woken.wait_timeout(waiting, left).unwrap_or_else(PoisonError::into_inner).0;
         }
+    }
+
+    /// Gives the next request so much of the call's time and no more; `None` gives it all.
+    pub(crate) fn limit_request(&self, timeout: Option<Duration>) {
+        self.waiting().request_deadline = timeout.map(|timeout| Instant::now() + timeout);
     }
 
     /// Begins a new attempt: nothing of it has been sent.
@@ -177,11 +200,11 @@ struct InFlightCalls {
 
 impl Calls {
     /// Registers a call of this thread, until the guard is dropped.
-    pub(crate) fn begin(self: &Arc<Calls>, deadline: Instant) -> InFlight {
-        let call = Arc::new(Call::new(deadline));
+    pub(crate) fn begin(self: &Arc<Calls>, waiter: Waiter, deadline: Instant) -> InFlight {
+        let call = Arc::new(Call::new(waiter, deadline));
         let mut calls = self.calls();
         calls.list.push(Arc::clone(&call));
-        if calls.shut {
+        if calls.shut && waiter != Waiter::Nobody {
             call.cancel();
         }
         drop(calls);
@@ -194,15 +217,16 @@ impl Calls {
         self.calls().list.iter().find(|call| call.thread == thread).cloned()
     }
 
-    /// Ends every call in flight; later ones are not touched.
+    /// Ends every call that the host waits for; later ones are not touched.
     pub(crate) fn cancel_all(&self) {
-        self.calls().list.iter().for_each(|call| call.cancel());
+        self.calls().list.iter().filter(|call| call.waiter == Waiter::Host).for_each(|call| call.cancel());
     }
 
-    /// Ends every call in flight and every later one.
+    /// Ends every call that anybody waits for, and every later one.
     pub(crate) fn shut(&self) {
-        self.calls().shut = true;
-        self.cancel_all();
+        let mut calls = self.calls();
+        calls.shut = true;
+        calls.list.iter().filter(|call| call.waiter != Waiter::Nobody).for_each(|call| call.cancel());
     }
 
     fn calls(&self) -> MutexGuard<'_, InFlightCalls> {

@@ -10,7 +10,7 @@ mod socket;
 mod tls;
 mod transport;
 
-pub(crate) use call::{Call, Calls, InFlight, Stop, Trace};
+pub(crate) use call::{Call, Calls, InFlight, Stop, Trace, Waiter};
 
 use crate::config::{Config, ProxyChoice, TlsRoots};
 use crate::error::Error;
@@ -126,17 +126,17 @@ impl Http {
         Ok(Http { agent, calls, connect_timeout: config.connect_timeout, proxy: proxy_name, roots })
     }
 
-    /// Registers a call of this thread that ends by itself after `timeout`.
-    pub(crate) fn begin(&self, timeout: Duration) -> InFlight {
-        self.calls.begin(std::time::Instant::now() + timeout)
+    /// Registers a call of this thread that ends by itself after `timeout`. A thread has one at a time.
+    pub(crate) fn begin(&self, waiter: Waiter, timeout: Duration) -> InFlight {
+        self.calls.begin(waiter, std::time::Instant::now() + timeout)
     }
 
-    /// Ends every call in flight, and every one that begins from now on.
+    /// Ends every call that somebody waits for, and every one that begins from now on.
     pub(crate) fn shut(&self) {
         self.calls.shut();
     }
 
-    /// Ends every call in flight.
+    /// Ends every call that the host waits for.
     pub(crate) fn cancel_all(&self) {
         self.calls.cancel_all();
     }

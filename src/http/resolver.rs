@@ -113,7 +113,7 @@ fn literal(host: &str) -> Option<Vec<IpAddr>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::call::{Calls, Stop};
+    use crate::http::call::{Calls, Stop, Waiter};
     use std::time::Instant;
 
     #[test]
@@ -130,7 +130,7 @@ mod tests {
         let (names, slow) = (Arc::new(Names::default()), Arc::new(Lookup::default()));
         names.pending().push(("slow:80".into(), Arc::clone(&slow)));
 
-        let hurried = calls.begin(Instant::now() + Duration::from_millis(30));
+        let hurried = calls.begin(Waiter::Host, Instant::now() + Duration::from_millis(30));
         let result = names.look_up("slow:80", &hurried.call);
         assert!(matches!(result, Err(Failure::Stopped(Stop::Timeout))));
         drop(hurried);
@@ -139,7 +139,7 @@ mod tests {
             let waiting: Vec<_> = (0..8)
                 .map(|_| {
                     scope.spawn(|| {
-                        let patient = calls.begin(Instant::now() + Duration::from_secs(5));
+                        let patient = calls.begin(Waiter::Host, Instant::now() + Duration::from_secs(5));
                         names.look_up("slow:80", &patient.call).unwrap().len()
                     })
                 })

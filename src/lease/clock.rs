@@ -1,13 +1,50 @@
 //! A clock that counts sleep and that nobody can set: what renewals and deadlines go by.
 //!
-//! `std::time::Instant` stands still while a Linux machine sleeps, and a slot's timeout does not.
+//! `std::time::Instant` stands still while a Linux machine sleeps, and a slot's timeout does not. The machine's other
+//! clock, which tells the date and can be set by anybody, serves for the end of a borrow alone.
 #![allow(unsafe_code)]
 
 use super::machine::Moment;
+use chrono::{DateTime, TimeDelta, Utc};
+use std::sync::atomic::{AtomicI64, Ordering};
+
+/// The clocks of a client. A test may put them ahead, as a sleep of the machine would; nobody can put them back.
+#[derive(Debug, Default)]
+pub(crate) struct Clock {
+    ahead_ms: AtomicI64,
+}
+
+impl Clock {
+    /// Milliseconds since some moment before this process began.
+    pub(crate) fn now(&self) -> Moment {
+        self.of_system(now())
+    }
+
+    /// What this clock shows when the system's shows that.
+    pub(crate) fn of_system(&self, system: Moment) -> Moment {
+        system.saturating_add(self.ahead_ms())
+    }
+
+    /// The date.
+    pub(crate) fn wall(&self) -> DateTime<Utc> {
+        let now = Utc::now();
+        now.checked_add_signed(TimeDelta::milliseconds(self.ahead_ms())).unwrap_or(now)
+    }
+
+    /// Puts both ahead by so many milliseconds more.
+    pub(crate) fn advance(&self, by_ms: u32) {
+        self.ahead_ms.fetch_add(i64::from(by_ms), Ordering::AcqRel);
+    }
+
+    /// How far they are ahead of the system's.
+    pub(crate) fn ahead_ms(&self) -> i64 {
+        self.ahead_ms.load(Ordering::Acquire)
+    }
+}
 
 /// Milliseconds since some moment before this process began.
 #[cfg(unix)]
-pub fn now() -> Moment {
+pub(super) fn now() -> Moment {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     const COUNTS_SLEEP: libc::clockid_t = libc::CLOCK_BOOTTIME;
     // On Apple's systems this one goes on while the machine sleeps.
@@ -24,7 +61,7 @@ pub fn now() -> Moment {
 
 /// Milliseconds since some moment before this process began.
 #[cfg(windows)]
-pub fn now() -> Moment {
+pub(super) fn now() -> Moment {
     unsafe extern "system" {
         fn GetTickCount64() -> u64;
     }

@@ -26,7 +26,7 @@ const STACK_BYTES: usize = 2 * 1024 * 1024;
 pub(crate) type Errand = Box<dyn FnOnce(&Ticket) -> Result<String, Error> + Send>;
 
 /// Runs what it is given; a panic in it becomes an `Err` with what it said.
-pub(crate) type Guard = fn(&mut dyn FnMut()) -> Result<(), String>;
+pub type Guard = fn(&mut dyn FnMut()) -> Result<(), String>;
 
 /// Runs what it is given on a thread of its own.
 type Start = fn(Box<dyn FnOnce() + Send>) -> io::Result<()>;
@@ -174,11 +174,11 @@ fn completion(ticket: u64, result: Result<String, Error>) -> String {
         Ok(reply) => (Status::Ok, "reply", reply),
         Err(error) => (error.status, "error", error.to_json()),
     };
-    format!(r#"{{"event":"completed","ticket":{ticket},"status":{},"{name}":{object}}}"#, status.number())
+    format!(r#"{{"event":"COMPLETED","ticket":{ticket},"status":{},"{name}":{object}}}"#, status.number())
 }
 
 /// The plain guard. The process's panic hook, which prints, is as it was.
-pub(crate) fn caught(body: &mut dyn FnMut()) -> Result<(), String> {
+pub fn caught(body: &mut dyn FnMut()) -> Result<(), String> {
     panic::catch_unwind(AssertUnwindSafe(body)).map_err(|payload| {
         let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
         let said = text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_default();
@@ -188,7 +188,7 @@ pub(crate) fn caught(body: &mut dyn FnMut()) -> Result<(), String> {
     })
 }
 
-fn start_thread(body: Box<dyn FnOnce() + Send>) -> io::Result<()> {
+pub(crate) fn start_thread(body: Box<dyn FnOnce() + Send>) -> io::Result<()> {
     thread::Builder::new().name("floatlease".to_owned()).stack_size(STACK_BYTES).spawn(body).map(drop)
 }
 

@@ -1,5 +1,4 @@
 //! The queue that a host reads: what leases and the log tell, and the completions of submitted calls, in one order.
-#![cfg_attr(not(test), allow(dead_code, reason = "used by the keeper, soon"))]
 
 use super::sync::atomic::{AtomicBool, Ordering};
 use super::sync::{Condvar, Mutex, MutexGuard};

@@ -8,7 +8,6 @@
 //! Files are made when they are missing, and never removed here. On Windows nobody else can remove one that is open;
 //! elsewhere they can, and who comes then would lock another file of that name. Therefore a lock counts only if its
 //! file is still in place once it is locked; afterwards [`Hold::is_in_place`] tells.
-#![cfg_attr(not(test), allow(dead_code, reason = "used by the slot, soon"))]
 
 use crate::error::Error;
 use crate::status::Status;

@@ -25,6 +25,20 @@ pub enum State {
     Released = 6,
 }
 
+impl State {
+    /// As events and the documentation spell it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            State::Active => "ACTIVE",
+            State::Degraded => "DEGRADED",
+            State::Grace => "GRACE",
+            State::Borrowed => "BORROWED",
+            State::Lost => "LOST",
+            State::Released => "RELEASED",
+        }
+    }
+}
+
 /// Something that happened to a lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
@@ -70,6 +84,20 @@ pub enum Report {
     Regained,
     /// A borrow ends soon.
     BorrowEnding,
+}
+
+impl Report {
+    /// As events and the documentation spell it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Report::Degraded => "DEGRADED",
+            Report::Renewed => "RENEWED",
+            Report::GraceStarted => "GRACE_STARTED",
+            Report::Lost => "LOST",
+            Report::Regained => "REGAINED",
+            Report::BorrowEnding => "BORROW_ENDING",
+        }
+    }
 }
 
 /// What an event means at its moment.
@@ -147,17 +175,8 @@ const LONGEST_PAUSE_MS: i64 = 60_000;
 pub type Chance = u16;
 
 impl Machine {
-    /// A lease whose slot the server has just confirmed.
-    pub fn new(terms: Terms, asked_at: Moment, timeout_ms: i64, now: Moment, chance: Chance) -> Machine {
-        Machine::empty(terms).step(Event::Confirmed { asked_at, timeout_ms }, now, chance).0
-    }
-
-    /// A lease on a slot that is proven to be borrowed until then.
-    pub fn borrowed(terms: Terms, until: Moment, now: Moment) -> Machine {
-        Machine::empty(terms).step(Event::Borrowed { asked_at: now, until }, now, 0).0
-    }
-
-    const fn empty(terms: Terms) -> Machine {
+    /// A lease that nobody has confirmed yet: lost, unless its first step says otherwise.
+    pub const fn unconfirmed(terms: Terms) -> Machine {
         Machine {
             terms,
             state: State::Lost,
@@ -177,10 +196,39 @@ impl Machine {
 
     /// Milliseconds until licensed work must stop; 0 when it must. In [`State::Grace`], the last `grace_ms` of them.
     pub fn remaining_ms(&self, now: Moment) -> i64 {
+        self.runs_until().saturating_sub(now).max(0)
+    }
+
+    /// When licensed work must stop; long past if it must have.
+    pub fn runs_until(&self) -> Moment {
         match self.state {
-            State::Lost | State::Released => 0,
-            _ => self.runs_until.saturating_sub(now).max(0),
+            State::Lost | State::Released => Moment::MIN,
+            _ => self.runs_until,
         }
+    }
+
+    /// When the server is to be asked next, if ever.
+    pub fn renew_at(&self) -> Option<Moment> {
+        Some(self.renew_at).filter(|at| *at != NEVER)
+    }
+
+    /// When time alone will turn the state next, if ever.
+    pub fn turns_at(&self) -> Option<Moment> {
+        let turns_at = match self.state {
+            State::Active | State::Degraded => self.held_until,
+            State::Grace => self.runs_until,
+            State::Borrowed if self.announced => self.runs_until,
+            State::Borrowed => self.ending_at(),
+            State::Lost | State::Released => NEVER,
+        };
+        Some(turns_at).filter(|at| *at != NEVER)
+    }
+
+    /// Whether it may be asked along with others that are due: when three quarters of the time until its own turn are over.
+    pub fn may_be_renewed(&self, now: Moment) -> bool {
+        let early = self.renew_at.saturating_sub(self.asked_at) / 4;
+        let well = self.failures == 0 && self.state == State::Active;
+        now >= if well { self.renew_at.saturating_sub(early) } else { self.renew_at }
     }
 
     /// Whether it is time to ask the server. After a sleep, ask first, and tell the host of what time has done second.
@@ -190,14 +238,7 @@ impl Machine {
 
     /// When something is to be done next, if anything ever is: to renew, or to let [`Event::Passed`] tell what time did.
     pub fn wake_at(&self) -> Option<Moment> {
-        let turns_at = match self.state {
-            State::Active | State::Degraded => self.held_until,
-            State::Grace => self.runs_until,
-            State::Borrowed if self.announced => self.runs_until,
-            State::Borrowed => self.ending_at(),
-            State::Lost | State::Released => NEVER,
-        };
-        Some(self.renew_at.min(turns_at)).filter(|wake_at| *wake_at != NEVER)
+        [self.renew_at(), self.turns_at()].into_iter().flatten().min()
     }
 
     /// The lease after `event` at `now`, and what the host is told of it.

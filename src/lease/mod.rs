@@ -1,15 +1,361 @@
 //! The lease: a slot that lives through the day.
 //!
-//! [`machine`] decides, from what happened and when, how a lease stands and what its host is told. [`clock`] tells the
-//! time it goes by, which does not stand still while a laptop sleeps. [`store`] keeps what must outlive the process.
-//! `errands` does submitted calls, `ticket` is how a cancel reaches one, and `events` is the queue that a host reads;
-//! `sync` is what their threads meet by.
+//! | module | what |
+//! |---|---|
+//! | [`machine`] | how a lease stands, from what happened and when; pure |
+//! | `life`, [`face`] | a lease as its host sees it, with a lock and without |
+//! | `held` | what is done about a lease: take, renew, borrow, give back |
+//! | `slot` | the same for one slot at the server, each step on disk before its request |
+//! | `record`, [`store`] | what is kept of a slot, and the sealed file it is kept in |
+//! | `share` | where the holders of one slot meet, over all processes of the machine |
+//! | `keeper` | the one thread that renews in time |
+//! | `errands`, `events` | submitted calls, and the queue that everything is told by |
+//! | `clock` | a clock that counts sleep |
+//! | `wish` | what a host may ask of a lease |
 
-pub mod clock;
+mod clock;
 mod errands;
 mod events;
+pub mod face;
+mod held;
+mod keeper;
+mod life;
+mod lock;
 pub mod machine;
+mod record;
 mod share;
+mod slot;
 pub mod store;
 mod sync;
 mod ticket;
+mod wish;
+
+pub use errands::{Guard, caught};
+
+use crate::client::Client;
+use crate::config::checked_millis;
+use crate::error::{Error, Outcome};
+use crate::http::{Call, Waiter};
+use crate::operations::{Kind, Operation};
+use crate::status::Status;
+use crate::strict::{self, Object};
+use errands::Errands;
+use events::Events;
+use face::Display;
+use held::{Desk, Held};
+use keeper::Keeper;
+use machine::State;
+use serde_json::Value;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use ticket::Ticket;
+use wish::{KeepAlive, Wish};
+
+/// What may be submitted besides the verbs.
+const LEASE_OPERATIONS: [&str; 4] = ["lease_acquire", "lease_renew", "lease_borrow", "lease_release"];
+
+/// So often a host that keeps leases alive himself is told, while he waits for events, what time has done.
+const HOST_NAP: Duration = Duration::from_millis(500);
+
+/// A client, its leases, and the queue in which they tell how they are. Any method from any thread at any time.
+pub struct Session {
+    keeper: Arc<Keeper>,
+    errands: Errands,
+    /// Leases that were acquired by a submitted call, until the host takes them.
+    acquired: Arc<Mutex<Vec<(u64, Lease)>>>,
+}
+
+impl Session {
+    /// Opens a client; see [`Client::open`]. `guard` is what runs on threads of ours; [`caught`] is one.
+    ///
+    /// # Errors
+    /// What is wrong with the config.
+    pub fn open(config_json: &str, guard: Guard) -> Result<Session, Error> {
+        let events = Arc::new(Events::new());
+        let errands = Errands::new(Arc::clone(&events), guard);
+        let desk = Desk { client: Client::open(config_json)?, clock: clock::Clock::default(), events, guard };
+        Ok(Session { keeper: Arc::new(Keeper::new(desk)), errands, acquired: Arc::default() })
+    }
+
+    /// The client, for the verbs.
+    pub fn client(&self) -> &Client {
+        &self.keeper.desk.client
+    }
+
+    /// Takes a slot, or several, and keeps them: see `floatlease_lease_acquire` in the header for the request. Returns
+    /// the lease and what [`Lease::info`] tells of it.
+    ///
+    /// # Errors
+    /// The caller's mistakes; the server's refusal; what went wrong on the way.
+    pub fn acquire(&self, request_json: &str) -> Result<(Lease, String), Error> {
+        acquire(&self.keeper, request_json, &mut |_| {})
+    }
+
+    /// Does a call in the background: a verb, or one of `lease_acquire`, `lease_renew`, `lease_borrow` and
+    /// `lease_release`, the last three with the number of the lease as `"lease"`. Its completion is an event.
+    ///
+    /// # Errors
+    /// [`Status::UnknownOperation`], and those of having too many under way. Anything else is told by the completion.
+    pub fn submit(&self, operation: &str, request_json: &str) -> Result<u64, Error> {
+        let (keeper, request) = (Arc::clone(&self.keeper), request_json.to_owned());
+        if let Some(verb) = Operation::named(operation) {
+            let errand = move |ticket: &Ticket| {
+                let request = keeper.desk.client.prepare(verb.name, &request)?;
+                let in_flight = keeper.desk.client.begin(Waiter::Host, request.timeout);
+                on_cancel(ticket, &in_flight.call);
+                keeper.desk.client.ask(&in_flight.call, &request).map(|answer| answer.text)
+            };
+            return self.errands.submit(Box::new(errand));
+        }
+        let Some(operation) = LEASE_OPERATIONS.into_iter().find(|known| *known == operation) else {
+            return Err(crate::client::unknown_operation(operation, &LEASE_OPERATIONS));
+        };
+        let acquired = Arc::clone(&self.acquired);
+        let errand = move |ticket: &Ticket| {
+            if operation == "lease_acquire" {
+                let (lease, info) = acquire(&keeper, &request, &mut |call| on_cancel(ticket, call))?;
+                acquired.lock().unwrap_or_else(PoisonError::into_inner).push((ticket.number, lease));
+                return Ok(info);
+            }
+            let mut given = strict::parse_object("the request", &request)?;
+            let id = given.remove("lease").as_ref().and_then(Value::as_u64);
+            let held = id.and_then(|id| keeper.find(id)).ok_or_else(|| {
+                let message = format!("\"lease\" of {operation} must be the number of a lease that is held.");
+                Error::because(Status::BadValue, message)
+            })?;
+            run(&keeper, &held, operation, given, &mut |call| on_cancel(ticket, call))
+        };
+        self.errands.submit(Box::new(errand))
+    }
+
+    /// Ends a submitted call as soon as it can be; its completion still comes.
+    ///
+    /// # Errors
+    /// [`Status::Ticket`] if it is done already.
+    pub fn cancel_submitted(&self, ticket: u64) -> Result<(), Error> {
+        self.errands.cancel(ticket)
+    }
+
+    /// The lease that a submitted `lease_acquire` has taken, once.
+    ///
+    /// # Errors
+    /// [`Status::Ticket`] if that call has taken none, or it was handed out already.
+    pub fn accept(&self, ticket: u64) -> Result<Lease, Error> {
+        let mut acquired = self.acquired();
+        let at = acquired.iter().position(|(number, _)| *number == ticket);
+        at.map(|at| acquired.swap_remove(at).1).ok_or_else(|| Error::new(Status::Ticket))
+    }
+
+    /// The oldest event that was not read yet; waits for one at most `wait`.
+    ///
+    /// # Errors
+    /// [`Status::Cancelled`], [`Status::Handle`] once the session is closed.
+    pub fn next_event(&self, wait: Duration) -> Result<Option<String>, Error> {
+        let started = Instant::now();
+        loop {
+            let some_are_the_hosts = self.keeper.pass_time_of_hosts();
+            let left = wait.saturating_sub(started.elapsed());
+            let event = self.keeper.desk.events.next(if some_are_the_hosts { left.min(HOST_NAP) } else { left })?;
+            if event.is_some() || !some_are_the_hosts || left <= HOST_NAP {
+                return Ok(event);
+            }
+        }
+    }
+
+    /// Ends every call in flight with [`Status::Cancelled`]; calls made later are not touched, nor are leases.
+    pub fn cancel(&self) {
+        self.client().cancel();
+        self.keeper.desk.events.cancel();
+    }
+
+    /// Puts the clock of this session's leases ahead, as a sleep of the machine would. For tests: it can only bring
+    /// ends nearer.
+    pub fn advance_clock(&self, by_ms: u32) {
+        self.keeper.desk.clock.advance(by_ms);
+        self.keeper.look_again();
+    }
+
+    /// Ends it: no call, no thread, no lease goes on. Waits for nothing; slots are given back in the background, each
+    /// within its `release_on_close_ms`.
+    pub fn close(&self) {
+        self.client().shut();
+        self.errands.close();
+        self.keeper.close();
+        let acquired = std::mem::take(&mut *self.acquired());
+        drop(acquired);
+    }
+
+    fn acquired(&self) -> MutexGuard<'_, Vec<(u64, Lease)>> {
+        self.acquired.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// A held slot, or several. Dropping it lets go of them: they are given back in the background, unless they are
+/// borrowed.
+pub struct Lease {
+    keeper: Arc<Keeper>,
+    held: Arc<Held>,
+}
+
+impl Lease {
+    /// How it stands.
+    pub fn state(&self) -> State {
+        self.held.life().state()
+    }
+
+    /// Milliseconds until licensed work must stop.
+    pub fn remaining_ms(&self) -> i64 {
+        self.held.life().machine().remaining_ms(self.keeper.desk.clock.now())
+    }
+
+    /// All that is known of it, as JSON; asks nobody.
+    pub fn info(&self) -> String {
+        if self.held.keep_alive == KeepAlive::Host {
+            self.held.pass(&self.keeper.desk);
+        }
+        self.held.info(&self.keeper.desk)
+    }
+
+    /// Renews it now.
+    ///
+    /// # Errors
+    /// Why it could not be; its state says what that means.
+    pub fn renew(&self, request_json: &str) -> Result<String, Error> {
+        self.run("lease_renew", request_json)
+    }
+
+    /// Borrows it: ours until a date, with or without a network. Needs `storage_dir`.
+    ///
+    /// # Errors
+    /// Why it could not be; the lease goes on as it was.
+    pub fn borrow(&self, request_json: &str) -> Result<String, Error> {
+        self.run("lease_borrow", request_json)
+    }
+
+    /// Gives it back, a borrow too; the server hears of it only from the last holder of this machine.
+    ///
+    /// # Errors
+    /// Why it could not be; what could not be given back is still held.
+    pub fn release(&self, request_json: &str) -> Result<String, Error> {
+        self.run("lease_release", request_json)
+    }
+
+    /// Where it is to be shown from now on.
+    pub fn show_on(&self, display: Display) {
+        self.held.life().show_on(display, &self.keeper.desk.clock);
+    }
+
+    fn run(&self, operation: &'static str, request_json: &str) -> Result<String, Error> {
+        let given = strict::parse_object("the request", request_json)?;
+        run(&self.keeper, &self.held, operation, given, &mut |_| {})
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.held.life().hide();
+        self.keeper.let_go(&self.held);
+    }
+}
+
+fn acquire(
+    keeper: &Arc<Keeper>,
+    request_json: &str,
+    begun: &mut dyn FnMut(&Arc<Call>),
+) -> Result<(Lease, String), Error> {
+    let desk = &keeper.desk;
+    let wish = Wish::parse(&desk.client, request_json)?;
+    let folder = desk.client.config().storage_dir.clone();
+    if let Some(folder) = &folder {
+        make(folder)?;
+    }
+    let in_flight = desk.client.begin(Waiter::Host, wish.timeout + wish.wait);
+    begun(&in_flight.call);
+    let share = |name: &str| keeper.share(name);
+    match Held::acquire(desk, keeper.next_id(), wish, &share, &in_flight.call) {
+        Ok(held) => {
+            let lease = Lease { keeper: Arc::clone(keeper), held: Arc::new(held) };
+            // Closed meanwhile, or without a thread: the lease that is dropped here gives its slots back.
+            if !keeper.keep(&lease.held)? {
+                return Err(Error::new(Status::Cancelled));
+            }
+            if let Some(folder) = &folder {
+                lease.held.settle_others(desk, &in_flight.call, &share, folder);
+            }
+            let info = lease.info();
+            Ok((lease, info))
+        }
+        Err(unfinished) => {
+            if unfinished.held.is_in_doubt() {
+                keeper.let_go(&Arc::new(unfinished.held));
+            }
+            Err(unfinished.error)
+        }
+    }
+}
+
+/// An operation on a lease: `given` is its request.
+fn run(
+    keeper: &Arc<Keeper>,
+    held: &Held,
+    operation: &'static str,
+    mut given: Object,
+    begun: &mut dyn FnMut(&Arc<Call>),
+) -> Result<String, Error> {
+    let desk = &keeper.desk;
+    let own: &[(&str, Kind)] = if operation == "lease_borrow" { &[("borrowed_until", Kind::TimeOrNull)] } else { &[] };
+    strict::check(operation, &mut given, &[&[("timeout_ms", Kind::Integer)], own].concat())?;
+    let timeout = match given.remove("timeout_ms") {
+        Some(value) => checked_millis("timeout_ms", value.as_u64())?,
+        None => held.timeout,
+    };
+    let in_flight = desk.client.begin(Waiter::Host, timeout);
+    begun(&in_flight.call);
+    match operation {
+        "lease_renew" => {
+            let renewed = held.renew(desk, &in_flight.call, timeout);
+            held.pass(desk);
+            renewed?;
+        }
+        "lease_borrow" => {
+            let until = given.remove("borrowed_until").unwrap_or(Value::Null);
+            if desk.client.config().storage_dir.is_none() {
+                let message = "A borrow outlives the process, so \"storage_dir\" must be in the config.";
+                return Err(Error::because(Status::MissingKey, message));
+            }
+            held.borrow(desk, &in_flight.call, timeout, &until)?;
+        }
+        _ => held.release(desk, &in_flight.call, timeout)?,
+    }
+    keeper.look_again();
+    Ok(held.info(desk))
+}
+
+/// Milliseconds until this moment of the system's clock, as a [`face::Face`] shows it; 0 when it is past.
+pub fn remaining_ms(until: machine::Moment) -> i64 {
+    until.saturating_sub(clock::now()).max(0)
+}
+
+/// Has the cancel of a ticket end the call.
+fn on_cancel(ticket: &Ticket, call: &Arc<Call>) {
+    let call = Arc::clone(call);
+    ticket.on_cancel(Box::new(move || call.cancel()));
+}
+
+/// Makes the folder for what is kept, for this user alone.
+fn make(folder: &std::path::Path) -> Result<(), Error> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder).map_err(|error| {
+        let message = format!("{} can't be made: {error}.", folder.display());
+        Error { outcome: Outcome::NotSent, ..Error::because(Status::Storage, message) }
+    })
+}

@@ -9,7 +9,6 @@
 //! enter while another is inside, but not while a last one gives the slot back. With the seats' file, those who sit
 //! don't count for those who come later, who may give the slot back behind their back; they themselves still count
 //! both. [`Seat::is_in_place`] tells them, and a new seat mends it.
-#![cfg_attr(not(test), allow(dead_code, reason = "used by the slot, soon"))]
 
 use super::lock::{Hold, Lock, Mode};
 use crate::client::jittered;

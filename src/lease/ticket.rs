@@ -1,5 +1,4 @@
 //! What names a submitted call, and how a cancel reaches it wherever it is.
-#![cfg_attr(not(test), allow(dead_code, reason = "used by the keeper, soon"))]
 
 use super::sync::{Mutex, MutexGuard};
 use std::sync::PoisonError;
@@ -24,6 +23,7 @@ impl Ticket {
         Ticket { number, wish: Mutex::new(Wish::Wanted(None)) }
     }
 
+    #[cfg(test)]
     pub(crate) fn is_cancelled(&self) -> bool {
         matches!(*self.wish(), Wish::Cancelled)
     }

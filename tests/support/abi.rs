@@ -1,7 +1,7 @@
 //! The C functions themselves, with Rust's types around them.
 #![allow(unsafe_code)]
 
-use floatlease::ffi::{self, floatlease_client, floatlease_status};
+use floatlease::ffi::{self, floatlease_client, floatlease_lease, floatlease_status};
 use serde_json::Value;
 use std::ffi::{CStr, CString, c_char};
 use std::ptr;
@@ -115,6 +115,137 @@ impl Client {
 impl Drop for Client {
     fn drop(&mut self) {
         self.close();
+    }
+}
+
+impl Client {
+    /// `floatlease_lease_acquire`; the lease and its info.
+    pub fn try_acquire(&self, request: &Value) -> (Option<Lease>, Answer) {
+        let mut handle = ptr::null_mut();
+        // SAFETY: the request is a C string, both out pointers may be written.
+        let answer = answer(request, |request, json| unsafe {
+            ffi::floatlease_lease_acquire(self.0, request, &raw mut handle, json)
+        });
+        ((!handle.is_null()).then_some(Lease(handle)), answer)
+    }
+
+    /// The lease, and what is told of it, of an acquire that must succeed.
+    pub fn acquire(&self, request: &Value) -> (Lease, Value) {
+        let (lease, answer) = self.try_acquire(request);
+        let info = answer.ok();
+        (lease.expect("a handle"), info)
+    }
+
+    /// `floatlease_submit`: the ticket.
+    pub fn submit(&self, operation: &str, request: &Value) -> Result<u64, String> {
+        let (operation, text) = (CString::new(operation).unwrap(), CString::new(request.to_string()).unwrap());
+        let request = if request.is_null() { ptr::null() } else { text.as_ptr() };
+        let mut ticket = 0;
+        // SAFETY: both strings are C strings, the out pointer may be written.
+        let status = unsafe { ffi::floatlease_submit(self.0, operation.as_ptr(), request, &raw mut ticket) };
+        if status == 0 { Ok(ticket) } else { Err(status_name(status)) }
+    }
+
+    /// `floatlease_cancel`.
+    pub fn cancel_submitted(&self, ticket: u64) -> String {
+        // SAFETY: a token.
+        status_name(unsafe { ffi::floatlease_cancel(self.0, ticket) })
+    }
+
+    /// `floatlease_next_event`: the event, or null, or the name of a failure.
+    pub fn next_event(&self, wait_ms: u32) -> Result<Value, String> {
+        let mut json = ptr::null_mut();
+        // SAFETY: the out pointer may be written.
+        let status = unsafe { ffi::floatlease_next_event(self.0, wait_ms, &raw mut json) };
+        let event = if json.is_null() { Value::Null } else { taken(json) };
+        if status == 0 { Ok(event) } else { Err(status_name(status)) }
+    }
+
+    /// The next event of this name, whatever comes before it; fails the test if none comes.
+    pub fn wait_for(&self, name: &str) -> Value {
+        let mut seen = Vec::new();
+        loop {
+            match self.next_event(20_000).unwrap() {
+                Value::Null => panic!("no {name} came, but {seen:?}"),
+                event if event["event"] == name => return event,
+                event => seen.push(event),
+            }
+        }
+    }
+
+    /// Every event that waits to be read, by name.
+    pub fn events(&self) -> Vec<String> {
+        let next = || self.next_event(0).unwrap();
+        let events = std::iter::repeat_with(next).take_while(|event| !event.is_null());
+        events.map(|event| event["event"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// `floatlease_lease_accept`.
+    pub fn accept(&self, ticket: u64) -> (Option<Lease>, Answer) {
+        let (mut handle, mut json) = (ptr::null_mut(), ptr::null_mut());
+        // SAFETY: both out pointers may be written.
+        let status = unsafe { ffi::floatlease_lease_accept(self.0, ticket, &raw mut handle, &raw mut json) };
+        let answer = Answer { status: status_name(status), json: taken(json) };
+        ((!handle.is_null()).then_some(Lease(handle)), answer)
+    }
+
+    /// `floatlease_client_advance_clock`.
+    pub fn advance(&self, by_ms: u32) {
+        // SAFETY: a token.
+        assert_eq!(unsafe { ffi::floatlease_client_advance_clock(self.0, by_ms) }, 0);
+    }
+}
+
+/// A lease's handle; freed when dropped.
+#[derive(Debug)]
+pub struct Lease(*mut floatlease_lease);
+
+// SAFETY: a handle is a token; the header allows any function from any thread.
+unsafe impl Send for Lease {}
+// SAFETY: the same.
+unsafe impl Sync for Lease {}
+
+/// The states by number, 0 for what is no lease.
+pub const STATES: [&str; 7] = ["NONE", "ACTIVE", "DEGRADED", "GRACE", "BORROWED", "LOST", "RELEASED"];
+
+impl Lease {
+    pub fn state(&self) -> &'static str {
+        STATES[usize::try_from(ffi::floatlease_lease_state(self.0)).unwrap()]
+    }
+
+    pub fn remaining_ms(&self) -> i64 {
+        ffi::floatlease_lease_remaining(self.0)
+    }
+
+    pub fn info(&self) -> Value {
+        // SAFETY: the out pointer may be written.
+        answer(&Value::Null, |_, json| unsafe { ffi::floatlease_lease_info(self.0, json) }).ok()
+    }
+
+    pub fn renew(&self) -> Answer {
+        // SAFETY: the out pointer may be written.
+        answer(&Value::Null, |_, json| unsafe { ffi::floatlease_lease_renew(self.0, json) })
+    }
+
+    pub fn borrow(&self, request: &Value) -> Answer {
+        // SAFETY: the request is a C string, the out pointer may be written.
+        answer(request, |request, json| unsafe { ffi::floatlease_lease_borrow(self.0, request, json) })
+    }
+
+    pub fn release(&self) -> Answer {
+        // SAFETY: the out pointer may be written.
+        answer(&Value::Null, |_, json| unsafe { ffi::floatlease_lease_release(self.0, json) })
+    }
+
+    pub fn free(&self) {
+        // SAFETY: a token; freeing twice is allowed.
+        unsafe { ffi::floatlease_lease_free(self.0) };
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.free();
     }
 }
 

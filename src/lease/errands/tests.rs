@@ -76,11 +76,11 @@ fn submit_lasting(errands: &Errands, many: usize) -> Receiver<u64> {
 fn a_completion_bears_the_ticket_the_status_and_the_servers_object() {
     let errands = errands();
     assert_eq!(errands.submit(Box::new(|_| Ok(r#"{"id":7}"#.to_owned()))).unwrap(), 1);
-    assert_eq!(errands.read(), r#"{"event":"completed","ticket":1,"status":0,"reply":{"id":7}}"#);
+    assert_eq!(errands.read(), r#"{"event":"COMPLETED","ticket":1,"status":0,"reply":{"id":7}}"#);
     let refused = || Error { attempts: 2, ..Error::new(Status::FloatingNotAvailable) };
     assert_eq!(errands.submit(Box::new(move |_| Err(refused()))).unwrap(), 2);
     let error = refused().to_json();
-    assert_eq!(errands.read(), format!(r#"{{"event":"completed","ticket":2,"status":141,"error":{error}}}"#));
+    assert_eq!(errands.read(), format!(r#"{{"event":"COMPLETED","ticket":2,"status":141,"error":{error}}}"#));
     assert_eq!(errands.0.events.next(NOW).unwrap(), None);
 }
 

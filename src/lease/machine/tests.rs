@@ -11,15 +11,23 @@ const TIMEOUT: i64 = 120 * MINUTE;
 const START: Moment = 1_000_000_000;
 const STATES: [State; 6] = [Active, Degraded, Grace, Borrowed, Lost, Released];
 
+fn new(terms: Terms, asked_at: Moment, timeout_ms: i64, now: Moment, chance: Chance) -> Machine {
+    Machine::unconfirmed(terms).step(Event::Confirmed { asked_at, timeout_ms }, now, chance).0
+}
+
+fn borrowed(terms: Terms, until: Moment, now: Moment) -> Machine {
+    Machine::unconfirmed(terms).step(Event::Borrowed { asked_at: now, until }, now, 0).0
+}
+
 /// A lease in this state, and the moment at which it came to it.
 fn lease(state: State) -> (Machine, Moment) {
-    let active = Machine::new(TERMS, START, TIMEOUT, START, 500);
+    let active = new(TERMS, START, TIMEOUT, START, 500);
     let after = |event, now| (active.step(event, now, 500).0, now);
     let (machine, now) = match state {
         Active => (active, START),
         Degraded => after(Event::Failed { retry_after_ms: None }, START + 1),
         Grace => after(Event::Refused, START + 1),
-        Borrowed => (Machine::borrowed(TERMS, START + 2 * DAY, START), START),
+        Borrowed => (borrowed(TERMS, START + 2 * DAY, START), START),
         Lost => after(Event::Passed, START + TIMEOUT + TERMS.grace_ms),
         Released => after(Event::Released, START + 1),
     };
@@ -99,9 +107,9 @@ fn every_turn_of_the_table_is_met_and_no_two_contradict() {
 
 #[test]
 fn a_renewal_comes_at_half_the_timeout_and_after_failures_ever_later() {
-    let at = |chance| Machine::new(TERMS, START, TIMEOUT, START, chance).wake_at().unwrap() - START;
+    let at = |chance| new(TERMS, START, TIMEOUT, START, chance).wake_at().unwrap() - START;
     assert_eq!((at(0), at(500), at(999) / MINUTE), (48 * MINUTE, 60 * MINUTE, 71));
-    let (mut machine, mut now) = (Machine::new(TERMS, START, TIMEOUT, START, 500), START + HOUR);
+    let (mut machine, mut now) = (new(TERMS, START, TIMEOUT, START, 500), START + HOUR);
     let mut pauses = Vec::new();
     for _ in 0..8 {
         machine = machine.step(Event::Failed { retry_after_ms: None }, now, 500).0;
@@ -130,7 +138,7 @@ fn a_refusal_leaves_no_more_than_grace_and_without_grace_nothing() {
     let (machine, _) = lease(Active);
     assert_eq!(machine.remaining_ms(START + HOUR), HOUR + TERMS.grace_ms);
     assert_eq!(machine.step(Event::Refused, START + HOUR, 0).0.remaining_ms(START + HOUR), TERMS.grace_ms);
-    let strict = Machine::new(Terms { grace_ms: 0, ..TERMS }, START, TIMEOUT, START, 0);
+    let strict = new(Terms { grace_ms: 0, ..TERMS }, START, TIMEOUT, START, 0);
     let (machine, report) = strict.step(Event::Refused, START + HOUR, 0);
     assert_eq!((machine.state(), report, machine.remaining_ms(START + HOUR)), (Lost, L, 0));
 }
@@ -204,7 +212,7 @@ fn a_million_lives_keep_every_promise() {
     for life in 0..1_000_000_u32 {
         let mut now = START;
         let terms = Terms { grace_ms: [0, 5 * MINUTE, DAY][life as usize % 3], ..TERMS };
-        let mut machine = Machine::new(terms, now, TIMEOUT, now, 0);
+        let mut machine = new(terms, now, TIMEOUT, now, 0);
         for _ in 0..12 {
             now += [0, 1, 1_000, 10 * MINUTE, HOUR, 3 * HOUR, 2 * DAY][random.below(7) as usize];
             let event = random.event(now);

@@ -1,0 +1,382 @@
+//! A held lease: its slots at the server and its life, and what is done about them.
+
+use super::clock::Clock;
+use super::errands::Guard;
+use super::events::Events;
+use super::life::{Life, Reply};
+use super::machine::{Event, Machine, Moment, State};
+use super::record::Record;
+use super::share::Share;
+use super::slot::{Confirmation, Leave, Slot, Standing, Visit};
+use super::wish::{KeepAlive, Who, Wish};
+use crate::client::{Client, chance, jittered};
+use crate::error::{Error, Outcome};
+use crate::http::Call;
+use crate::status::{Category, Status};
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::time::Duration;
+
+/// What the leases of a client have in common.
+pub(crate) struct Desk {
+    pub(crate) client: Client,
+    pub(crate) clock: Clock,
+    pub(crate) events: Arc<Events>,
+    /// What threads of ours run in.
+    pub(crate) guard: Guard,
+}
+
+/// How often somebody looks whether another is done with a lease.
+const TURN: Duration = Duration::from_millis(5);
+/// The first pause of who queues for a slot; it doubles from there.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// Up to this.
+const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+
+/// A lease, whoever holds the handle to it.
+pub(crate) struct Held {
+    pub(crate) id: u64,
+    pub(crate) keep_alive: KeepAlive,
+    pub(crate) release_on_close: Duration,
+    pub(crate) timeout: Duration,
+    who: Who,
+    /// Whoever asks the server about the slots holds them; others wait, or interrupt.
+    slots: Mutex<Vec<Slot>>,
+    life: Mutex<Life>,
+    /// The keeper's call about this lease.
+    renewal: Mutex<Option<Arc<Call>>>,
+}
+
+/// An acquire that failed, and what the server may count all the same.
+pub(crate) struct Unfinished {
+    pub(crate) error: Error,
+    pub(crate) held: Held,
+}
+
+impl Held {
+    /// Takes every slot of the wish, or none. Queues for them as long as the wish says.
+    pub(crate) fn acquire(
+        desk: &Desk,
+        id: u64,
+        wish: Wish,
+        share: &dyn Fn(&str) -> Share,
+        call: &Call,
+    ) -> Result<Held, Box<Unfinished>> {
+        let mut slots = Vec::new();
+        let mut machine = Machine::unconfirmed(wish.terms);
+        let taken = slots_of(desk, &wish, share).and_then(|fresh| {
+            slots = fresh;
+            let visit = visit(desk, &wish.who, call, wish.timeout);
+            let taken = queue(&visit, &wish, id, &desk.events, || take_all(&visit, &mut slots))?;
+            let (event, borrowed_until, replies) = together(taken, desk.clock.now());
+            machine = machine.step(event, desk.clock.now(), chance()).0;
+            if machine.state() == State::Lost {
+                let late = "The answer came when the slot's time was over.";
+                return Err(Error { outcome: Outcome::Unknown, ..Error::because(Status::Timeout, late) });
+            }
+            Ok((borrowed_until, replies))
+        });
+        let mut life = Life::new(id, machine);
+        let held = |life| Held {
+            id,
+            keep_alive: wish.keep_alive,
+            release_on_close: wish.release_on_close,
+            timeout: wish.timeout,
+            life: Mutex::new(life),
+            who: wish.who,
+            slots: Mutex::new(slots),
+            renewal: Mutex::default(),
+        };
+        match taken {
+            Ok((borrowed_until, replies)) => {
+                life.confirmed(borrowed_until, replies);
+                Ok(held(life))
+            }
+            Err(error) => Err(Box::new(Unfinished { error, held: held(life) })),
+        }
+    }
+
+    /// Short: nobody waits for anything while holding it.
+    pub(crate) fn life(&self) -> MutexGuard<'_, Life> {
+        self.life.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The lease as `lease_info` tells it.
+    pub(crate) fn info(&self, desk: &Desk) -> String {
+        self.life().info(&desk.clock, self.keep_alive.name())
+    }
+
+    /// Asks the server about every slot again.
+    pub(crate) fn renew(&self, desk: &Desk, call: &Call, timeout: Duration) -> Result<(), Error> {
+        let mut slots = self.slots(desk, call)?;
+        let visit = visit(desk, &self.who, call, timeout);
+        let renewed = slots.iter_mut().filter(|slot| slot.is_taken()).map(|slot| {
+            let renewed = slot.renew(&visit).map_err(|error| about(error, slot))?;
+            Ok((slot.feature.clone(), renewed))
+        });
+        match renewed.collect::<Result<Vec<_>, Error>>() {
+            Ok(confirmations) => {
+                self.confirmed(desk, confirmations);
+                Ok(())
+            }
+            Err(error) => {
+                self.failed(desk, &error);
+                Err(error)
+            }
+        }
+    }
+
+    /// Borrows every slot, or none.
+    pub(crate) fn borrow(&self, desk: &Desk, call: &Call, timeout: Duration, until: &Value) -> Result<(), Error> {
+        let mut slots = self.slots(desk, call)?;
+        let visit = visit(desk, &self.who, call, timeout);
+        let mut confirmations = Vec::new();
+        for at in 0..slots.len() {
+            match slots[at].lend(&visit, until) {
+                Ok(confirmation) => confirmations.push((slots[at].feature.clone(), confirmation)),
+                Err(error) => {
+                    let undone = slots[..at].iter_mut().rev().try_for_each(|slot| slot.take_back(&visit));
+                    return Err(match undone {
+                        Ok(()) => about(error, &slots[at]),
+                        Err(_) => Error { outcome: Outcome::Unknown, ..about(error, &slots[at]) },
+                    });
+                }
+            }
+        }
+        self.confirmed(desk, confirmations);
+        Ok(())
+    }
+
+    /// Gives every slot back that no other process of this machine holds too. What fails is kept.
+    pub(crate) fn release(&self, desk: &Desk, call: &Call, timeout: Duration) -> Result<(), Error> {
+        self.interrupt();
+        let mut slots = self.slots(desk, call)?;
+        let visit = visit(desk, &self.who, call, timeout);
+        let results: Vec<_> = slots.iter_mut().rev().map(|slot| slot.leave(&visit, Leave::GiveBack)).collect();
+        results.into_iter().collect::<Result<Vec<()>, Error>>()?;
+        self.end(desk);
+        Ok(())
+    }
+
+    /// Leaves the slots after the host has let go of the lease: nobody hears how it went. What can't be given back in
+    /// time is left to the next start.
+    pub(crate) fn farewell(&self, desk: &Desk, call: &Call) {
+        self.interrupt();
+        let visit = visit(desk, &self.who, call, self.timeout);
+        if let Ok(mut slots) = patient(&visit, || self.try_slots()) {
+            for slot in slots.iter_mut().rev() {
+                if slot.leave(&visit, Leave::KeepBorrow).is_err() {
+                    slot.abandon();
+                }
+            }
+        }
+    }
+
+    /// What processes that are no more have left of this license on this device is given back.
+    pub(crate) fn settle_others(&self, desk: &Desk, call: &Call, share: &dyn Fn(&str) -> Share, folder: &Path) {
+        let visit = visit(desk, &self.who, call, self.timeout);
+        for feature in Record::features_kept(folder, &self.who) {
+            let slot =
+                Slot::new(&self.who, feature.as_deref(), share(&self.who.file_name(feature.as_deref())), Some(folder));
+            if slot.and_then(|slot| slot.settle(&visit)).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// From now on it is over for its host.
+    pub(crate) fn end(&self, desk: &Desk) {
+        self.life().step(Event::Released, &desk.clock, &desk.events);
+    }
+
+    /// Nothing but time has passed.
+    pub(crate) fn pass(&self, desk: &Desk) {
+        self.life().step(Event::Passed, &desk.clock, &desk.events);
+    }
+
+    /// No answer came, or one that was no yes.
+    pub(crate) fn failed(&self, desk: &Desk, error: &Error) {
+        if error.status == Status::Cancelled {
+            return;
+        }
+        let refused = error.is_refusal() || error.status == Status::NotFloating;
+        let retry_after_ms = error.retry_after.and_then(|pause| i64::try_from(pause.as_millis()).ok());
+        let event = if refused { Event::Refused } else { Event::Failed { retry_after_ms } };
+        let mut life = self.life();
+        life.troubled(error);
+        life.step(event, &desk.clock, &desk.events);
+    }
+
+    /// Sets the keeper's call about this lease, so that whoever is in a hurry can end it.
+    pub(crate) fn set_renewal(&self, call: Option<Arc<Call>>) {
+        *self.renewal.lock().unwrap_or_else(PoisonError::into_inner) = call;
+    }
+
+    /// Gives up every slot and tells nobody: what the server counts is left to the next start.
+    pub(crate) fn abandon(&self) {
+        if let Some(mut slots) = self.try_slots() {
+            slots.iter_mut().for_each(Slot::abandon);
+        }
+    }
+
+    /// Whether the server may count a slot of it.
+    pub(crate) fn is_in_doubt(&self) -> bool {
+        self.try_slots().is_some_and(|slots| slots.iter().any(Slot::is_in_doubt))
+    }
+
+    fn interrupt(&self) {
+        if let Some(call) = &*self.renewal.lock().unwrap_or_else(PoisonError::into_inner) {
+            call.cancel();
+        }
+    }
+
+    /// The slots, once whoever has them is done, of a lease that is not over.
+    fn slots(&self, desk: &Desk, call: &Call) -> Result<MutexGuard<'_, Vec<Slot>>, Error> {
+        let visit = visit(desk, &self.who, call, self.timeout);
+        let slots = patient(&visit, || self.try_slots())?;
+        if self.life().state() == State::Released {
+            return Err(Error::new(Status::LeaseOver));
+        }
+        Ok(slots)
+    }
+
+    fn try_slots(&self) -> Option<MutexGuard<'_, Vec<Slot>>> {
+        match self.slots.try_lock() {
+            Ok(slots) => Some(slots),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
+    /// The server's yes to every slot.
+    fn confirmed(&self, desk: &Desk, taken: Taken) {
+        let (event, borrowed_until, replies) = together(taken, desk.clock.now());
+        let mut life = self.life();
+        life.confirmed(borrowed_until, replies);
+        life.step(event, &desk.clock, &desk.events);
+    }
+}
+
+fn visit<'a>(desk: &'a Desk, who: &'a Who, call: &'a Call, timeout: Duration) -> Visit<'a> {
+    Visit { client: &desk.client, who, call, clock: &desk.clock, timeout }
+}
+
+fn slots_of(desk: &Desk, wish: &Wish, share: &dyn Fn(&str) -> Share) -> Result<Vec<Slot>, Error> {
+    let folder = desk.client.config().storage_dir.as_deref();
+    let slot = |feature: &Option<String>| {
+        Slot::new(&wish.who, feature.as_deref(), share(&wish.who.file_name(feature.as_deref())), folder)
+    };
+    wish.features.iter().map(slot).collect()
+}
+
+type Taken = Vec<(Option<String>, Confirmation)>;
+
+/// Takes all slots, or leaves those again that were taken, in reverse.
+fn take_all(visit: &Visit, slots: &mut [Slot]) -> Result<Taken, Error> {
+    let mut taken = Vec::new();
+    for at in 0..slots.len() {
+        match slots[at].take(visit) {
+            Ok(confirmation) => taken.push((slots[at].feature.clone(), confirmation)),
+            Err(error) => {
+                for slot in slots[..at].iter_mut().rev() {
+                    // What can't be given back now is left to the farewell.
+                    let _ = slot.leave(visit, Leave::KeepBorrow);
+                }
+                return Err(about(error, &slots[at]));
+            }
+        }
+    }
+    Ok(taken)
+}
+
+/// Tries again while all slots are taken, politely, as long as the wish says.
+fn queue(
+    visit: &Visit,
+    wish: &Wish,
+    id: u64,
+    events: &Events,
+    mut take: impl FnMut() -> Result<Taken, Error>,
+) -> Result<Taken, Error> {
+    let started = std::time::Instant::now();
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let error = match take() {
+            Err(error) if error.status == Status::FloatingNotAvailable => error,
+            result => return result,
+        };
+        let left = wish.wait.saturating_sub(started.elapsed());
+        if left.is_zero() {
+            return Err(error);
+        }
+        let next = jittered(pause).max(error.retry_after.unwrap_or_default()).min(left);
+        let next_ms = u64::try_from(next.as_millis()).unwrap_or(u64::MAX);
+        let left_ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
+        let told = serde_json::json!({
+            "event": "WAITING", "lease": id, "status": error.status.number(), "name": error.status.row().name,
+            "reason": error.message(), "asks_again_in_ms": next_ms, "left_ms": left_ms,
+        });
+        events.tell(told.to_string());
+        visit.pause(next)?;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// Waits until `try_it` gives something, as long as the visit lasts.
+fn patient<T>(visit: &Visit, mut try_it: impl FnMut() -> Option<T>) -> Result<T, Error> {
+    loop {
+        if let Some(it) = try_it() {
+            return Ok(it);
+        }
+        visit.pause(TURN)?;
+    }
+}
+
+/// What the server's word on several slots means for the lease: it ends when the first of them does.
+fn together(taken: Taken, now: Moment) -> (Event, Option<DateTime<Utc>>, Vec<Reply>) {
+    let mut first_asked_at = Moment::MAX;
+    let mut first_end = Moment::MAX;
+    let mut first_date: Option<DateTime<Utc>> = None;
+    let mut all_lent = true;
+    for (_, confirmation) in &taken {
+        let (asked_at, end) = match confirmation.standing {
+            Standing::Held { asked_at, timeout_ms } => {
+                all_lent = false;
+                (asked_at, asked_at.saturating_add(timeout_ms))
+            }
+            Standing::Lent { asked_at, until, left_ms } => {
+                first_date = Some(first_date.map_or(until, |date| date.min(until)));
+                (asked_at, now.saturating_add(left_ms))
+            }
+        };
+        (first_asked_at, first_end) = (first_asked_at.min(asked_at), first_end.min(end));
+    }
+    let event = if all_lent {
+        Event::Borrowed { asked_at: first_asked_at, until: first_end }
+    } else {
+        Event::Confirmed { asked_at: first_asked_at, timeout_ms: first_end.saturating_sub(first_asked_at) }
+    };
+    let reply = |(feature, confirmation): (_, Confirmation)| Reply { feature, text: confirmation.reply };
+    (event, first_date.filter(|_| all_lent), taken.into_iter().map(reply).collect())
+}
+
+/// The same error, telling which feature it is about.
+fn about(error: Error, slot: &Slot) -> Error {
+    let Some(feature) = &slot.feature else { return error };
+    if error.status.row().category == Category::Usage || error.status == Status::Cancelled {
+        return error;
+    }
+    let detail = error.detail.as_deref().unwrap_or_default();
+    Error { detail: Some(format!("It is about the feature {feature:?}. {detail}").trim().to_owned()), ..error }
+}
+
+impl KeepAlive {
+    /// As requests and infos spell it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            KeepAlive::Thread => "thread",
+            KeepAlive::Host => "host",
+        }
+    }
+}

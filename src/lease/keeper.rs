@@ -1,0 +1,236 @@
+//! Keeps the leases of a client: one thread for all of them, started by the first that wants it, that renews in time
+//! and tells the host what time has done.
+//!
+//! The thread sleeps until something is due. It never sleeps for long: a machine that was asleep itself wakes it late,
+//! because the system's sleeps do not count that time.
+
+use super::errands::start_thread;
+use super::held::{Desk, Held};
+use super::machine::{Moment, State};
+use super::share::Share;
+use super::wish::KeepAlive;
+use crate::error::Error;
+use crate::http::Waiter;
+use crate::status::{Category, Status};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// So long the thread sleeps at most.
+const LONGEST_NAP: Duration = Duration::from_secs(10);
+/// The least that a renewal is given, however near the moment when it comes too late.
+const LEAST_PATIENCE_MS: i64 = 100;
+/// And the most when that moment has passed, as after a sleep of the machine: the host waits to be told.
+const OVERDUE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// The leases of a client and who looks after them.
+pub(crate) struct Keeper {
+    pub(crate) desk: Desk,
+    book: Mutex<Book>,
+    /// The book has changed, or the time has.
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Book {
+    leases: Vec<Arc<Held>>,
+    last_id: u64,
+    /// Where holders of a slot meet that are of this client alone: without a folder to meet others in.
+    shares: Vec<(String, Share)>,
+    /// Leases that were let go of, whose slots are to be given back.
+    leaving: Vec<Arc<Held>>,
+    keeping: bool,
+    seeing_off: bool,
+    closed: bool,
+}
+
+impl Keeper {
+    pub(crate) fn new(desk: Desk) -> Keeper {
+        Keeper { desk, book: Mutex::default(), changed: Condvar::new() }
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A number for a lease that is going to be.
+    pub(crate) fn next_id(&self) -> u64 {
+        let mut book = self.book();
+        book.last_id += 1;
+        book.last_id
+    }
+
+    /// The lease of this number, while somebody holds it.
+    pub(crate) fn find(&self, id: u64) -> Option<Arc<Held>> {
+        self.book().leases.iter().find(|held| held.id == id).cloned()
+    }
+
+    /// Where the holders of a slot meet.
+    pub(crate) fn share(&self, name: &str) -> Share {
+        if let Some(folder) = &self.desk.client.config().storage_dir {
+            return Share::on_disk(folder, name);
+        }
+        let mut book = self.book();
+        match book.shares.iter().find(|(known, _)| known == name) {
+            Some((_, share)) => share.clone(),
+            None => {
+                let share = Share::in_memory();
+                book.shares.push((name.to_owned(), share.clone()));
+                share
+            }
+        }
+    }
+
+    /// Looks after a lease from now on. False if the client was closed meanwhile.
+    pub(crate) fn keep(self: &Arc<Keeper>, held: &Arc<Held>) -> Result<bool, Error> {
+        let mut book = self.book();
+        if book.closed {
+            return Ok(false);
+        }
+        if held.keep_alive == KeepAlive::Thread && !book.keeping {
+            let keeper = Arc::clone(self);
+            start(&self.desk, move || keeper.run())?;
+            book.keeping = true;
+        }
+        book.leases.push(Arc::clone(held));
+        self.changed.notify_all();
+        Ok(true)
+    }
+
+    /// The host has let go of a lease. Its slots are given back without him, if he lets us.
+    pub(crate) fn let_go(self: &Arc<Keeper>, held: &Arc<Held>) {
+        let mut book = self.book();
+        book.leases.retain(|kept| !Arc::ptr_eq(kept, held));
+        self.see_off(&mut book, vec![Arc::clone(held)]);
+        self.changed.notify_all();
+    }
+
+    /// Ends it all. Waits for nothing.
+    pub(crate) fn close(self: &Arc<Keeper>) {
+        let mut book = self.book();
+        book.closed = true;
+        let leases = std::mem::take(&mut book.leases);
+        leases.iter().for_each(|held| held.end(&self.desk));
+        self.see_off(&mut book, leases);
+        drop(book);
+        self.desk.events.close();
+        self.changed.notify_all();
+    }
+
+    /// Leases, or the time, have changed by other hands.
+    pub(crate) fn look_again(&self) {
+        let book = self.book();
+        book.leases.iter().for_each(|held| held.life().show(&self.desk.clock));
+        self.changed.notify_all();
+    }
+
+    /// Tells the hosts that keep their leases alive themselves what time has done to them.
+    pub(crate) fn pass_time_of_hosts(&self) -> bool {
+        let hosts = |held: &&Arc<Held>| held.keep_alive == KeepAlive::Host;
+        let leases: Vec<_> = self.book().leases.iter().filter(hosts).cloned().collect();
+        leases.iter().for_each(|held| held.pass(&self.desk));
+        !leases.is_empty()
+    }
+
+    fn run(&self) {
+        while let Some(due) = self.wait() {
+            self.look_after(&due);
+        }
+    }
+
+    /// The leases that something is due for, once there are any; `None` when nobody wants the thread any more.
+    fn wait(&self) -> Option<Vec<Arc<Held>>> {
+        let mut book = self.book();
+        loop {
+            let kept = || book.leases.iter().filter(|held| held.keep_alive == KeepAlive::Thread);
+            if book.closed || kept().next().is_none() {
+                book.keeping = false;
+                return None;
+            }
+            let now = self.desk.clock.now();
+            let wakes_at = kept().filter_map(|held| held.life().machine().wake_at()).min();
+            let left_ms = wakes_at.map_or(Moment::MAX, |at| at.saturating_sub(now));
+            if left_ms <= 0 {
+                // Whoever is nearly due is renewed with the others.
+                return Some(kept().filter(|held| held.life().machine().may_be_renewed(now)).cloned().collect());
+            }
+            let nap = LONGEST_NAP.min(Duration::from_millis(left_ms.unsigned_abs()));
+            book = self.changed.wait_timeout(book, nap).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Renews first and reports second, so that after a sleep the host hears of a loss only if there is one.
+    fn look_after(&self, due: &[Arc<Held>]) {
+        let mut unreachable: Option<Error> = None;
+        for held in due {
+            let now = self.desk.clock.now();
+            let machine = *held.life().machine();
+            if machine.state() != State::Released && machine.may_be_renewed(now) && machine.renew_at().is_some() {
+                match &unreachable {
+                    // The server is the same for all.
+                    Some(error) => held.failed(&self.desk, error),
+                    None => unreachable = self.renew(held, patience(held, now)).err().filter(is_of_the_way),
+                }
+            }
+            held.pass(&self.desk);
+        }
+    }
+
+    fn renew(&self, held: &Held, timeout: Duration) -> Result<(), Error> {
+        let in_flight = self.desk.client.begin(Waiter::Keeper, timeout);
+        held.set_renewal(Some(Arc::clone(&in_flight.call)));
+        let renewed = held.renew(&self.desk, &in_flight.call, timeout);
+        held.set_renewal(None);
+        renewed
+    }
+
+    /// Gives the slots of these leases back in the background, if there is a thread to do it.
+    fn see_off(self: &Arc<Keeper>, book: &mut Book, leases: Vec<Arc<Held>>) {
+        let wants = |held: &Arc<Held>| held.keep_alive == KeepAlive::Thread && !held.release_on_close.is_zero();
+        let (wanted, unwanted): (Vec<_>, Vec<_>) = leases.into_iter().partition(wants);
+        unwanted.iter().for_each(|held| held.abandon());
+        book.leaving.extend(wanted);
+        if !book.leaving.is_empty() && !book.seeing_off {
+            let keeper = Arc::clone(self);
+            book.seeing_off = start(&self.desk, move || keeper.run_farewells()).is_ok();
+        }
+        if !book.seeing_off {
+            book.leaving.drain(..).for_each(|held| held.abandon());
+        }
+    }
+
+    fn run_farewells(&self) {
+        loop {
+            let mut book = self.book();
+            let Some(held) = book.leaving.pop() else {
+                book.seeing_off = false;
+                return;
+            };
+            drop(book);
+            let in_flight = self.desk.client.begin(Waiter::Nobody, held.release_on_close);
+            held.farewell(&self.desk, &in_flight.call);
+        }
+    }
+}
+
+/// Starts a thread of ours, on which nothing panics unseen.
+fn start(desk: &Desk, run: impl FnOnce() + Send + 'static) -> Result<(), Error> {
+    let guard = desk.guard;
+    let mut run = Some(run);
+    start_thread(Box::new(move || drop(guard(&mut || run.take().map_or((), |run| run()))))).map_err(|error| {
+        Error::because(Status::Internal, format!("A thread to keep the lease alive can't be started: {error}."))
+    })
+}
+
+/// As long as the host wants to wait, but not past the moment when he must be told something.
+fn patience(held: &Held, now: Moment) -> Duration {
+    let left_ms = held.life().machine().turns_at().map_or(Moment::MAX, |at| at.saturating_sub(now));
+    if left_ms <= 0 {
+        return held.timeout.min(OVERDUE_PATIENCE);
+    }
+    held.timeout.min(Duration::from_millis(left_ms.max(LEAST_PATIENCE_MS).unsigned_abs()))
+}
+
+/// Whether another request would fare no better.
+fn is_of_the_way(error: &Error) -> bool {
+    error.status.row().category == Category::Network
+}

@@ -1,0 +1,185 @@
+//! A lease as its host sees it: how it stands, why, and what it is told.
+
+use super::clock::Clock;
+use super::events::Events;
+use super::face::Display;
+use super::machine::{Event, Machine, Moment, Report, State};
+use crate::client::chance;
+use crate::error::Error;
+use crate::model;
+use crate::status::Status;
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::Value;
+
+/// What changes in a lease while it lives. Whoever changes it holds its lock, and only for that long.
+pub(crate) struct Life {
+    /// Names the lease in events.
+    id: u64,
+    machine: Machine,
+    /// Why it stands as it does, unless the server has just said yes.
+    why: Option<(Status, String)>,
+    /// The end of the borrow, as the server says it.
+    borrowed_until: Option<DateTime<Utc>>,
+    /// The server's last reply about each slot.
+    replies: Vec<Reply>,
+    /// Where a handle shows it.
+    display: Option<Display>,
+}
+
+/// The server's last reply about a slot.
+#[derive(Clone)]
+pub(crate) struct Reply {
+    pub(crate) feature: Option<String>,
+    pub(crate) text: Option<String>,
+}
+
+impl Life {
+    pub(crate) fn new(id: u64, machine: Machine) -> Life {
+        Life { id, machine, why: None, borrowed_until: None, replies: Vec::new(), display: None }
+    }
+
+    pub(crate) fn state(&self) -> State {
+        self.machine.state()
+    }
+
+    pub(crate) fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
+    /// The server's yes: until a date if it is one to a borrow, and what it replied about each slot.
+    pub(crate) fn confirmed(&mut self, borrowed_until: Option<DateTime<Utc>>, replies: Vec<Reply>) {
+        self.why = None;
+        self.borrowed_until = borrowed_until;
+        for reply in replies {
+            match self.replies.iter_mut().find(|kept| kept.feature == reply.feature) {
+                Some(kept) => kept.text = reply.text.or(kept.text.take()),
+                None => self.replies.push(reply),
+            }
+        }
+    }
+
+    /// Anything but a yes.
+    pub(crate) fn troubled(&mut self, error: &Error) {
+        self.why = Some((error.status, error.message()));
+    }
+
+    /// Takes one step, shows it, and tells the host what it should know.
+    pub(crate) fn step(&mut self, event: Event, clock: &Clock, events: &Events) {
+        let now = clock.now();
+        let (machine, report) = self.machine.step(event, now, chance());
+        self.machine = machine;
+        self.show(clock);
+        if let Some(report) = report {
+            events.tell(self.told(report, clock));
+        }
+    }
+
+    /// From now on it is shown there.
+    pub(crate) fn show_on(&mut self, display: Display, clock: &Clock) {
+        self.display = Some(display);
+        self.show(clock);
+    }
+
+    /// From now on it is shown nowhere.
+    pub(crate) fn hide(&mut self) {
+        self.display = None;
+    }
+
+    /// Shows it as it stands, by the system's clock.
+    pub(crate) fn show(&mut self, clock: &Clock) {
+        if let Some(display) = &mut self.display {
+            display.show(self.machine.state(), self.machine.runs_until().saturating_sub(clock.ahead_ms()));
+        }
+    }
+
+    fn told(&self, report: Report, clock: &Clock) -> String {
+        let (status, reason) = self.reason();
+        let told = Told {
+            event: report.name(),
+            lease: self.id,
+            state: self.state().name(),
+            remaining_ms: self.machine.remaining_ms(clock.now()),
+            status: status.number(),
+            name: status.row().name,
+            reason,
+            borrowed_until: self.borrowed_until(),
+            at: model::format_time(clock.wall()),
+        };
+        serde_json::to_string(&told).unwrap_or_default()
+    }
+
+    /// The lease as `lease_info` tells it.
+    pub(crate) fn info(&self, clock: &Clock, keep_alive: &'static str) -> String {
+        let (status, reason) = self.reason();
+        let now = clock.now();
+        let info = Info {
+            lease: self.id,
+            state: self.state().name(),
+            remaining_ms: self.machine.remaining_ms(now),
+            renews_in_ms: self.machine.renew_at().map(|at| at.saturating_sub(now).max(0)),
+            status: status.number(),
+            name: status.row().name,
+            reason,
+            borrowed_until: self.borrowed_until(),
+            keep_alive,
+            slots: self.replies.iter().map(SlotInfo::new).collect(),
+        };
+        serde_json::to_string(&info).unwrap_or_default()
+    }
+
+    fn borrowed_until(&self) -> Option<String> {
+        self.borrowed_until.filter(|_| self.state() == State::Borrowed).map(model::format_time)
+    }
+
+    fn reason(&self) -> (Status, Option<&str>) {
+        match (&self.why, self.state()) {
+            (Some((status, reason)), _) => (*status, Some(reason)),
+            (None, State::Grace | State::Lost) => {
+                (Status::Timeout, Some("The slot's time was over before it could be renewed."))
+            }
+            (None, _) => (Status::Ok, None),
+        }
+    }
+}
+
+/// An event of the queue.
+#[derive(Serialize)]
+struct Told<'a> {
+    event: &'static str,
+    lease: u64,
+    state: &'static str,
+    remaining_ms: Moment,
+    status: i32,
+    name: &'static str,
+    reason: Option<&'a str>,
+    borrowed_until: Option<String>,
+    at: String,
+}
+
+#[derive(Serialize)]
+struct Info<'a> {
+    lease: u64,
+    state: &'static str,
+    remaining_ms: Moment,
+    renews_in_ms: Option<Moment>,
+    status: i32,
+    name: &'static str,
+    reason: Option<&'a str>,
+    borrowed_until: Option<String>,
+    keep_alive: &'static str,
+    slots: Vec<SlotInfo<'a>>,
+}
+
+#[derive(Serialize)]
+struct SlotInfo<'a> {
+    feature: Option<&'a str>,
+    reply: Option<Value>,
+}
+
+impl SlotInfo<'_> {
+    fn new(reply: &Reply) -> SlotInfo<'_> {
+        let object = reply.text.as_deref().and_then(|text| serde_json::from_str(text).ok());
+        SlotInfo { feature: reply.feature.as_deref(), reply: object }
+    }
+}

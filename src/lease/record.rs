@@ -1,0 +1,195 @@
+//! What is kept of a slot on disk: whether the server may count it for this device, and what proves a borrow.
+//!
+//! Written before a request leaves and again when its answer is known, always by whoever stands in the slot's gate. So
+//! whatever instant a process dies at, the next one knows what this device may hold, and asks.
+
+use super::clock::Clock;
+use super::store::SealedFile;
+use super::wish::Who;
+use crate::client::{Answer, Client};
+use crate::error::Error;
+use crate::model;
+use crate::reply::judge_kept;
+use crate::status::Status;
+use crate::strict::Object;
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// So much a clock may be put back by whoever keeps it right.
+const TOLERANCE: TimeDelta = TimeDelta::minutes(5);
+
+/// The record of one slot.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Record {
+    /// Of this feature, or of the license itself.
+    pub(crate) feature: Option<String>,
+    /// The server may count the slot for this device.
+    pub(crate) may_hold: bool,
+    /// It may have lent it, and nobody has heard so.
+    #[serde(default)]
+    pub(crate) borrowing: bool,
+    /// It has lent it.
+    #[serde(default)]
+    pub(crate) proof: Option<Proof>,
+    /// The latest date this machine's clock has shown, in milliseconds since 1970.
+    #[serde(default)]
+    clock_has_shown_ms: i64,
+    /// And the latest that the server has told.
+    #[serde(default)]
+    server_has_said_ms: i64,
+}
+
+/// The server's replies that together prove a borrow.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Proof {
+    /// check_license, asked after the borrow: its signatures bind license, device, hardware id and what is borrowed.
+    pub(crate) license: Signed,
+    /// The borrow's reply binds license, device and date; missing only if it was lost and the license tells the date.
+    pub(crate) borrow: Option<Signed>,
+}
+
+/// A reply as it came.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Signed {
+    body: String,
+    signature: Option<String>,
+}
+
+impl From<&Answer> for Signed {
+    fn from(answer: &Answer) -> Self {
+        Signed { body: answer.text.clone(), signature: answer.signature.clone() }
+    }
+}
+
+impl Record {
+    /// Nothing is held, and nothing was ever seen.
+    pub(crate) fn of(feature: Option<&str>) -> Record {
+        Record { feature: feature.map(str::to_owned), ..Record::default() }
+    }
+
+    /// What was kept in `file`; a new record if nothing was.
+    pub(crate) fn read(file: &SealedFile, feature: Option<&str>) -> Result<Record, Error> {
+        let Some(content) = file.read()? else { return Ok(Record::of(feature)) };
+        serde_json::from_slice(&content).map_err(|_| {
+            Error::because(Status::StorageDamaged, "It was written by another version of floatlease, or is incomplete.")
+        })
+    }
+
+    /// The features (`None`: the license) whose slots this device may hold, as far as `folder` knows.
+    pub(crate) fn features_kept(folder: &Path, who: &Who) -> Vec<Option<String>> {
+        let prefix = who.file_prefix();
+        let entries = std::fs::read_dir(folder).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
+        let is_ours = |path: &PathBuf| {
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            name.starts_with(&prefix) && name.ends_with(".lease")
+        };
+        let record = |path| {
+            let file = SealedFile::new(path, &who.product, &who.hardware_id).ok()?;
+            Record::read(&file, None).ok().filter(|record| record.may_hold)
+        };
+        entries.filter(is_ours).filter_map(record).map(|record| record.feature).collect()
+    }
+
+    /// Keeps it, and the date as of now.
+    pub(crate) fn write(&mut self, file: &SealedFile, clock: &Clock) -> Result<(), Error> {
+        self.clock_has_shown_ms = self.clock_has_shown_ms.max(clock.wall().timestamp_millis());
+        let content =
+            serde_json::to_vec(self).map_err(|_| Error::because(Status::Internal, "A record has no text."))?;
+        file.write(&content)
+    }
+
+    /// Remembers the server's date.
+    pub(crate) fn server_said(&mut self, date: DateTime<Utc>) {
+        self.server_has_said_ms = self.server_has_said_ms.max(date.timestamp_millis());
+    }
+
+    /// The end of the borrow that is proven to run now; `None` if nothing says that there is one.
+    ///
+    /// # Errors
+    /// [`Status::NoProof`] and [`Status::ClockMovedBack`]: there is one, and it does not hold.
+    pub(crate) fn runs_until(&self, client: &Client, who: &Who, clock: &Clock) -> Result<Option<DateTime<Utc>>, Error> {
+        let Some(proof) = &self.proof else { return Ok(None) };
+        self.check_clock(clock.wall())?;
+        let until = proof.until(client, who, self.feature.as_deref())?;
+        if until <= clock.wall() {
+            return Err(no_proof(format!("The borrow ended at {}.", model::format_time(until))));
+        }
+        Ok(Some(until))
+    }
+
+    /// A clock that shows less than it has shown, or than the server has said, proves nothing.
+    fn check_clock(&self, wall: DateTime<Utc>) -> Result<(), Error> {
+        let latest = self.clock_has_shown_ms.max(self.server_has_said_ms);
+        let back = |ms| DateTime::from_timestamp_millis(ms).is_some_and(|date| wall + TOLERANCE < date);
+        if !back(latest) {
+            return Ok(());
+        }
+        let shown = |ms| match DateTime::from_timestamp_millis(ms) {
+            Some(date) if ms > 0 => model::format_time(date),
+            _ => "nothing".to_owned(),
+        };
+        let (by_clock, by_server) = (shown(self.clock_has_shown_ms), shown(self.server_has_said_ms));
+        let message = format!(
+            "It shows {}, but it has shown {by_clock} before; the server's clock has said {by_server}.",
+            model::format_time(wall)
+        );
+        Err(Error::because(Status::ClockMovedBack, message))
+    }
+}
+
+impl Proof {
+    /// Until when it proves the slot to be borrowed, whatever time it is.
+    pub(crate) fn until(&self, client: &Client, who: &Who, feature: Option<&str>) -> Result<DateTime<Utc>, Error> {
+        // No request of these is sent: they say what the replies must answer.
+        let judge = |operation, own: &[(&str, Value)], signed: &Signed| {
+            let request = who.request(client, operation, own, Duration::from_secs(1))?;
+            judge_kept(&request, &signed.body, signed.signature.as_deref(), client.config()).map_err(does_not_hold)
+        };
+        let license = judge("check_license", &[], &self.license)?;
+        let dated = match (&self.borrow, feature) {
+            (None, _) => return license_until(&license).ok_or_else(|| no_proof("It tells no date.")),
+            (Some(borrow), None) => judge("borrow_license", &[], borrow)?,
+            (Some(borrow), Some(feature)) => judge("borrow_feature", &[("feature", feature.into())], borrow)?,
+        };
+        if dated.get("license_id") != license.get("id") || dated.get("device_id") != license.get("device_id") {
+            return Err(no_proof("The replies are about different devices or licenses."));
+        }
+        // The API asks nobody to name the feature in a borrow's reply; the license then tells what is borrowed.
+        let named = |feature: &str| dated.contains_key("feature") || says_borrowed(&license, feature);
+        if feature.is_some_and(|feature| !named(feature)) {
+            return Err(no_proof("The replies do not say that this feature is borrowed."));
+        }
+        date(&dated).ok_or_else(|| no_proof("The borrow tells no date."))
+    }
+}
+
+/// Until when a check_license reply says that the license's own slot is borrowed.
+pub(crate) fn license_until(license: &Object) -> Option<DateTime<Utc>> {
+    date(license).filter(|_| license.get("is_borrowed") == Some(&Value::Bool(true)))
+}
+
+/// Whether a check_license reply says that this feature's slot is borrowed.
+pub(crate) fn says_borrowed(license: &Object, feature: &str) -> bool {
+    let features = license.get("product_features").and_then(Value::as_array);
+    features.into_iter().flatten().any(|entry| {
+        entry.get("code").and_then(Value::as_str).is_some_and(|code| code.eq_ignore_ascii_case(feature))
+            && entry.get("is_borrowed") == Some(&Value::Bool(true))
+    })
+}
+
+/// The member `borrowed_until`.
+pub(crate) fn date(reply: &Object) -> Option<DateTime<Utc>> {
+    reply.get("borrowed_until").and_then(Value::as_str).and_then(model::parse_time)
+}
+
+fn no_proof(why: impl Into<String>) -> Error {
+    Error::because(Status::NoProof, why)
+}
+
+/// What was kept is judged like a reply; what is wrong with it is not this call's outcome.
+fn does_not_hold(error: Error) -> Error {
+    no_proof(format!("What is stored is not believed: {}", error.message()))
+}
