@@ -6,7 +6,7 @@
 
 use super::errands::start_thread;
 use super::held::{Desk, Held};
-use super::machine::{Moment, State};
+use super::machine::{Machine, Moment};
 use super::share::Share;
 use super::wish::KeepAlive;
 use crate::error::Error;
@@ -151,7 +151,9 @@ impl Keeper {
             let left_ms = wakes_at.map_or(Moment::MAX, |at| at.saturating_sub(now));
             if left_ms <= 0 {
                 // Whoever is nearly due is renewed with the others.
-                return Some(kept().filter(|held| held.life().machine().may_be_renewed(now)).cloned().collect());
+                let is_due =
+                    |machine: &Machine| machine.may_be_renewed(now) || machine.wake_at().is_some_and(|at| at <= now);
+                return Some(kept().filter(|held| is_due(held.life().machine())).cloned().collect());
             }
             let nap = LONGEST_NAP.min(Duration::from_millis(left_ms.unsigned_abs()));
             book = self.changed.wait_timeout(book, nap).unwrap_or_else(PoisonError::into_inner).0;
@@ -164,7 +166,7 @@ impl Keeper {
         for held in due {
             let now = self.desk.clock.now();
             let machine = *held.life().machine();
-            if machine.state() != State::Released && machine.may_be_renewed(now) && machine.renew_at().is_some() {
+            if machine.may_be_renewed(now) {
                 match &unreachable {
                     // The server is the same for all.
                     Some(error) => held.failed(&self.desk, error),
