@@ -20,12 +20,11 @@ impl Folder {
         Folder(path)
     }
 
-    /// The one record in it.
+    /// The record that holds a proof: the longest.
     fn record(&self) -> PathBuf {
         let entries = fs::read_dir(&self.0).unwrap().map(|entry| entry.unwrap().path());
-        let records: Vec<_> = entries.filter(|path| path.extension().is_some_and(|ending| ending == "lease")).collect();
-        assert_eq!(records.len(), 1, "{records:?}");
-        records.into_iter().next().unwrap()
+        let records = entries.filter(|path| path.extension().is_some_and(|ending| ending == "lease"));
+        records.max_by_key(|path| fs::metadata(path).unwrap().len()).unwrap()
     }
 }
 
@@ -80,4 +79,168 @@ fn what_was_borrowed_is_had_without_a_network_until_its_date() {
         let error = after.try_acquire(&request).1.refused("NO_PROOF");
         assert!(error["message"].as_str().unwrap().contains("The borrow ended at"), "{error}");
     }
+}
+
+/// An acquire that must fail without asking long.
+fn refused(client: &Client, request: &Value, status: &str) -> Value {
+    let (lease, answer) = client.try_acquire(&with(request, json!({ "timeout_ms": 700 })));
+    assert!(lease.is_none());
+    answer.refused(status)
+}
+
+#[test]
+fn without_a_borrow_there_is_no_start_without_a_network() {
+    let demo = Demo::start();
+    let folder = Folder::new("nothing");
+    let world = World::new(&demo, &json!({ "rate": 0 }));
+    let client = start(&world, "laptop", &folder.0);
+    client.call("activate_license", &Value::Null).ok();
+    outage(&world);
+    refused(&client, &json!({}), "CONNECTION_LOST");
+    world.control("DELETE /faults", &Value::Null);
+    let (lease, _) = client.acquire(&Value::Null);
+    lease.release().ok();
+    outage(&world);
+    refused(&client, &json!({}), "CONNECTION_LOST");
+}
+
+#[test]
+fn a_borrow_of_one_feature_opens_no_other_and_not_the_license() {
+    let demo = Demo::start();
+    let folder = Folder::new("other");
+    let world = borrowed(&demo, &folder, &json!({ "feature": "MESH" }));
+    outage(&world);
+    let client = start(&world, "laptop", &folder.0);
+    for request in [json!({}), json!({ "feature": "SOLVER" }), json!({ "features": ["MESH", "SOLVER"] })] {
+        refused(&client, &request, "CONNECTION_LOST");
+    }
+    assert_eq!(client.acquire(&json!({ "feature": "mesh" })).0.state(), "BORROWED", "however it is spelled");
+}
+
+#[test]
+fn a_folder_that_was_copied_to_another_device_is_refused() {
+    let demo = Demo::start();
+    let folder = Folder::new("copied");
+    let world = borrowed(&demo, &folder, &json!({}));
+    outage(&world);
+    let thief = start(&world, "desktop", &folder.0);
+    let error = refused(&thief, &json!({}), "STORAGE_FOREIGN");
+    assert!(error["message"].as_str().unwrap().contains("The server can't be asked"), "{error}");
+    // Nor does it help to give the file the name that this device's own would have.
+    let record = folder.record();
+    let entries = fs::read_dir(&folder.0).unwrap().map(|entry| entry.unwrap().path());
+    let mut gates = entries.filter(|path| path.extension().is_some_and(|ending| ending == "gate"));
+    let own = gates.find(|path| path.file_stem() != record.file_stem()).unwrap();
+    fs::copy(&record, own.with_extension("lease")).unwrap();
+    refused(&thief, &json!({}), "STORAGE_FOREIGN");
+    assert_eq!(start(&world, "laptop", &folder.0).acquire(&json!({})).0.state(), "BORROWED");
+}
+
+#[test]
+fn each_flipped_byte_is_noticed_and_the_file_is_left_as_it_is() {
+    let demo = Demo::start();
+    let folder = Folder::new("flipped");
+    let world = borrowed(&demo, &folder, &json!({ "feature": "MESH" }));
+    outage(&world);
+    let client = start(&world, "laptop", &folder.0);
+    let path = folder.record();
+    let whole = fs::read(&path).unwrap();
+    for place in 0..whole.len() {
+        let mut bytes = whole.clone();
+        bytes[place] ^= 1 << (place % 8);
+        fs::write(&path, &bytes).unwrap();
+        let hasty = json!({ "feature": "MESH", "timeout_ms": 1, "keep_alive": "host" });
+        let (lease, answer) = client.try_acquire(&hasty);
+        assert!(lease.is_none(), "byte {place}");
+        assert!(["STORAGE_DAMAGED", "STORAGE_FOREIGN"].contains(&answer.status.as_str()), "byte {place}: {answer:?}");
+        assert_eq!(fs::read(&path).unwrap(), bytes, "byte {place}");
+    }
+    fs::write(&path, &whole).unwrap();
+    assert_eq!(client.acquire(&json!({ "feature": "MESH" })).0.state(), "BORROWED");
+}
+
+#[test]
+fn a_damaged_file_is_put_aside_once_the_server_has_spoken() {
+    let demo = Demo::start();
+    let folder = Folder::new("aside");
+    let world = borrowed(&demo, &folder, &json!({}));
+    let path = folder.record();
+    fs::write(&path, b"what a failing disk leaves").unwrap();
+    let client = start(&world, "laptop", &folder.0);
+    let (lease, _) = client.acquire(&json!({}));
+    assert_eq!(lease.state(), "BORROWED", "the server knows of the borrow");
+    let kept = fs::read_dir(&folder.0).unwrap().map(|entry| entry.unwrap().path());
+    let damaged: Vec<_> = kept.filter(|path| path.to_str().unwrap().contains(".damaged-")).collect();
+    assert_eq!(fs::read(&damaged[0]).unwrap(), b"what a failing disk leaves");
+    drop(lease);
+    client.close();
+    outage(&world);
+    assert_eq!(start(&world, "laptop", &folder.0).acquire(&json!({})).0.state(), "BORROWED", "proven anew");
+}
+
+#[test]
+fn a_clock_that_was_set_back_proves_nothing() {
+    let demo = Demo::start();
+    let folder = Folder::new("clock");
+    let world = borrowed(&demo, &folder, &json!({}));
+    outage(&world);
+    let later = start(&world, "laptop", &folder.0);
+    later.advance(3_600_000);
+    assert_eq!(later.acquire(&json!({})).0.state(), "BORROWED");
+    // The next start sees the clock as it is: an hour earlier.
+    let client = start(&world, "laptop", &folder.0);
+    let error = refused(&client, &json!({}), "CLOCK_MOVED_BACK");
+    let message = error["message"].as_str().unwrap();
+    assert!(message.contains("It shows") && message.contains("has shown") && message.contains("server"), "{error}");
+    client.advance(3_600_000);
+    assert_eq!(client.acquire(&json!({})).0.state(), "BORROWED", "and the hour after");
+}
+
+#[test]
+fn an_early_return_ends_the_proof_and_a_lease_that_is_freed_keeps_it() {
+    let demo = Demo::start();
+    let folder = Folder::new("early");
+    let world = borrowed(&demo, &folder, &json!({ "feature": "MESH" }));
+    assert_eq!(world.slots_of("laptop"), [(json!("MESH"), true)]);
+    let client = start(&world, "laptop", &folder.0);
+    let (lease, _) = client.acquire(&json!({ "feature": "MESH" }));
+    assert_eq!(lease.release().ok()["state"], "RELEASED");
+    assert_eq!(world.slots_of("laptop"), []);
+    outage(&world);
+    refused(&client, &json!({ "feature": "MESH" }), "CONNECTION_LOST");
+}
+
+#[test]
+fn a_borrow_whose_reply_was_lost_is_found_out_by_asking() {
+    let demo = Demo::start();
+    for (name, request, operation) in
+        [("license", json!({}), "borrow_license"), ("feature", json!({ "feature": "MESH" }), "borrow_feature")]
+    {
+        let folder = Folder::new(&format!("lost-{name}"));
+        let world = World::new(&demo, &json!({ "rate": 0 }));
+        let client = start(&world, "laptop", &folder.0);
+        client.call("activate_license", &Value::Null).ok();
+        let (lease, _) = client.acquire(&request);
+        let once =
+            json!({ "match": { "operation": operation }, "when": { "times": 1 }, "do": { "after_commit": "reset" } });
+        world.control("POST /faults", &once);
+        lease.borrow(&Value::Null).ok();
+        assert_eq!(lease.state(), "BORROWED");
+        drop(lease);
+        client.close();
+        outage(&world);
+        assert_eq!(start(&world, "laptop", &folder.0).acquire(&request).0.state(), "BORROWED");
+    }
+}
+
+#[test]
+fn a_borrow_needs_a_place_to_be_kept() {
+    let demo = Demo::start();
+    let world = World::new(&demo, &json!({ "rate": 0 }));
+    let client = world.client("laptop");
+    client.call("activate_license", &Value::Null).ok();
+    let (lease, _) = client.acquire(&Value::Null);
+    let error = lease.borrow(&Value::Null).refused("MISSING_KEY");
+    assert!(error["message"].as_str().unwrap().contains("\"storage_dir\""), "{error}");
+    assert_eq!((lease.state(), world.slots_of("laptop")), ("ACTIVE", vec![(Value::Null, false)]));
 }

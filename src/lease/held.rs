@@ -41,12 +41,14 @@ pub(crate) struct Held {
     pub(crate) keep_alive: KeepAlive,
     pub(crate) release_on_close: Duration,
     pub(crate) timeout: Duration,
+    /// Of its slots, on this device and for this license.
+    pub(crate) names: Vec<String>,
     who: Who,
     /// Whoever asks the server about the slots holds them; others wait, or interrupt.
     slots: Mutex<Vec<Slot>>,
     life: Mutex<Life>,
     /// The keeper's call about this lease.
-    renewal: Mutex<Option<Arc<Call>>>,
+    call: Mutex<Option<Arc<Call>>>,
 }
 
 /// An acquire that failed, and what the server may count all the same.
@@ -56,18 +58,21 @@ pub(crate) struct Unfinished {
 }
 
 impl Held {
-    /// Takes every slot of the wish, or none. Queues for them as long as the wish says.
+    /// Takes every slot of the wish, or none. Queues for them as long as the wish says. `in_doubt`: one that was being
+    /// given back is wanted again, and the server may still count it.
     pub(crate) fn acquire(
         desk: &Desk,
         id: u64,
         wish: Wish,
         share: &dyn Fn(&str) -> Share,
+        in_doubt: bool,
         call: &Call,
     ) -> Result<Held, Box<Unfinished>> {
         let mut slots = Vec::new();
         let mut machine = Machine::unconfirmed(wish.terms);
         let taken = slots_of(desk, &wish, share).and_then(|fresh| {
             slots = fresh;
+            slots.iter_mut().filter(|_| in_doubt).for_each(Slot::doubt);
             let visit = visit(desk, &wish.who, call, wish.timeout);
             let taken = queue(&visit, &wish, id, &desk.events, || take_all(&visit, &mut slots))?;
             let (event, borrowed_until, replies) = together(taken, desk.clock.now());
@@ -81,13 +86,14 @@ impl Held {
         let mut life = Life::new(id, machine);
         let held = |life| Held {
             id,
+            names: wish.names(),
             keep_alive: wish.keep_alive,
             release_on_close: wish.release_on_close,
             timeout: wish.timeout,
             life: Mutex::new(life),
             who: wish.who,
             slots: Mutex::new(slots),
-            renewal: Mutex::default(),
+            call: Mutex::default(),
         };
         match taken {
             Ok((borrowed_until, replies)) => {
@@ -163,7 +169,6 @@ impl Held {
     /// Leaves the slots after the host has let go of the lease: nobody hears how it went. What can't be given back in
     /// time is left to the next start.
     pub(crate) fn farewell(&self, desk: &Desk, call: &Call) {
-        self.interrupt();
         let visit = visit(desk, &self.who, call, self.timeout);
         if let Ok(mut slots) = patient(&visit, || self.try_slots()) {
             for slot in slots.iter_mut().rev() {
@@ -210,8 +215,8 @@ impl Held {
     }
 
     /// Sets the keeper's call about this lease, so that whoever is in a hurry can end it.
-    pub(crate) fn set_renewal(&self, call: Option<Arc<Call>>) {
-        *self.renewal.lock().unwrap_or_else(PoisonError::into_inner) = call;
+    pub(crate) fn set_call(&self, call: Option<Arc<Call>>) {
+        *self.call.lock().unwrap_or_else(PoisonError::into_inner) = call;
     }
 
     /// Gives up every slot and tells nobody: what the server counts is left to the next start.
@@ -226,8 +231,9 @@ impl Held {
         self.try_slots().is_some_and(|slots| slots.iter().any(Slot::is_in_doubt))
     }
 
-    fn interrupt(&self) {
-        if let Some(call) = &*self.renewal.lock().unwrap_or_else(PoisonError::into_inner) {
+    /// Ends the keeper's call about this lease.
+    pub(crate) fn interrupt(&self) {
+        if let Some(call) = &*self.call.lock().unwrap_or_else(PoisonError::into_inner) {
             call.cancel();
         }
     }

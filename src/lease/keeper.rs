@@ -38,6 +38,8 @@ struct Book {
     shares: Vec<(String, Share)>,
     /// Leases that were let go of, whose slots are to be given back.
     leaving: Vec<Arc<Held>>,
+    /// The one of them that is at it.
+    at_the_door: Option<Arc<Held>>,
     keeping: bool,
     seeing_off: bool,
     closed: bool,
@@ -102,6 +104,16 @@ impl Keeper {
         book.leases.retain(|kept| !Arc::ptr_eq(kept, held));
         self.see_off(&mut book, vec![Arc::clone(held)]);
         self.changed.notify_all();
+    }
+
+    /// Keeps slots of these names from being given back, because they are wanted again. True if one was going to be.
+    pub(crate) fn want_back(&self, names: &[String]) -> bool {
+        let mut book = self.book();
+        let is_wanted = |held: &Arc<Held>| held.names.iter().any(|name| names.contains(name));
+        let before = book.leaving.len();
+        book.leaving.retain(|held| !is_wanted(held));
+        let at_the_door = book.at_the_door.as_ref().filter(|held| is_wanted(held));
+        at_the_door.inspect(|held| held.interrupt()).is_some() || book.leaving.len() < before
     }
 
     /// Ends it all. Waits for nothing.
@@ -179,9 +191,9 @@ impl Keeper {
 
     fn renew(&self, held: &Held, timeout: Duration) -> Result<(), Error> {
         let in_flight = self.desk.client.begin(Waiter::Keeper, timeout);
-        held.set_renewal(Some(Arc::clone(&in_flight.call)));
+        held.set_call(Some(Arc::clone(&in_flight.call)));
         let renewed = held.renew(&self.desk, &in_flight.call, timeout);
-        held.set_renewal(None);
+        held.set_call(None);
         renewed
     }
 
@@ -203,12 +215,16 @@ impl Keeper {
     fn run_farewells(&self) {
         loop {
             let mut book = self.book();
-            let Some(held) = book.leaving.pop() else {
+            book.at_the_door = book.leaving.pop();
+            let Some(held) = book.at_the_door.clone() else {
                 book.seeing_off = false;
                 return;
             };
-            drop(book);
+            // The keeper may be asking about it, which nobody wants to know any more.
+            held.interrupt();
             let in_flight = self.desk.client.begin(Waiter::Nobody, held.release_on_close);
+            held.set_call(Some(Arc::clone(&in_flight.call)));
+            drop(book);
             held.farewell(&self.desk, &in_flight.call);
         }
     }

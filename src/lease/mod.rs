@@ -278,7 +278,8 @@ fn acquire(
     let in_flight = desk.client.begin(Waiter::Host, wish.timeout + wish.wait);
     begun(&in_flight.call);
     let share = |name: &str| keeper.share(name);
-    match Held::acquire(desk, keeper.next_id(), wish, &share, &in_flight.call) {
+    let in_doubt = keeper.want_back(&wish.names());
+    match Held::acquire(desk, keeper.next_id(), wish, &share, in_doubt, &in_flight.call) {
         Ok(held) => {
             let lease = Lease { keeper: Arc::clone(keeper), held: Arc::new(held) };
             // Closed meanwhile, or without a thread: the lease that is dropped here gives its slots back.

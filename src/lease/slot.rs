@@ -140,8 +140,8 @@ impl Slot {
                 Ok(confirmation)
             }
             Err(error) => {
-                self.in_doubt = error.outcome == Outcome::Unknown;
                 let surely_not = error.is_refusal() || error.status == Status::NotFloating;
+                self.in_doubt = !surely_not && (self.in_doubt || error.outcome == Outcome::Unknown);
                 let as_before = surely_not && gate.is_empty()? || error.outcome == Outcome::NotSent && !held_before;
                 if let Some(record) = record.as_mut().filter(|_| as_before) {
                     record.may_hold = false;
@@ -205,7 +205,8 @@ impl Slot {
             None => gate.sit()?,
         };
         let kept = self.read();
-        let lent = kept.as_ref().is_ok_and(|record| is_lent(record, visit));
+        // Where nothing can be read, a borrow may be; to lose one is worse than to leave a slot to its timeout.
+        let lent = kept.as_ref().map_or(true, |record| is_lent(record, visit));
         match gate.leave(seat)? {
             None => {
                 // Others go on; what was borrowed is given back when the last of them leaves.
@@ -227,6 +228,11 @@ impl Slot {
                 }
             },
         }
+    }
+
+    /// Whoever had it before has not heard that the server let go of it.
+    pub(crate) fn doubt(&mut self) {
+        self.in_doubt = true;
     }
 
     /// Whether it is ours, as far as anybody knows.

@@ -106,6 +106,13 @@ impl Wish {
     }
 }
 
+impl Wish {
+    /// The names of its slots, on this device and for this license.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.features.iter().map(|feature| self.who.file_name(feature.as_deref())).collect()
+    }
+}
+
 /// The features that are named, each once; the license's own slot if none is.
 fn features(what: &str, given: &mut Object) -> Result<Vec<Option<String>>, Error> {
     let texts = |value: &Value| value.as_str().map(str::to_owned);
