@@ -51,14 +51,15 @@ impl Token {
             | self.kind << (slot + generation + epoch)
     }
 
-    fn unpack(mut raw: usize) -> Token {
-        let mut take = |bits: u32| {
-            let part = raw & largest(bits);
-            raw >>= bits;
-            part
-        };
-        let [slot, generation, epoch, kind] = BITS.map(&mut take);
-        Token { slot, generation: generation as u32, epoch, kind }
+    fn unpack(raw: usize) -> Token {
+        let [slot, generation, epoch, kind] = BITS;
+        let part = |from: u32, bits: u32| raw >> from & largest(bits);
+        Token {
+            slot: part(0, slot),
+            generation: part(slot, generation) as u32,
+            epoch: part(slot + generation, epoch),
+            kind: part(slot + generation + epoch, kind),
+        }
     }
 }
 
@@ -138,13 +139,13 @@ impl<T: Send + Sync + 'static> Handles<T> {
         let slot = slots.of(token)?;
         let thing = slot.held.take().ok_or_else(|| Error::new(Status::Handle))?;
         slot.generation += 1;
-        let retired = slot.generation as usize > largest(BITS[1]);
+        // A slot whose generations are used up is retired: a token is never given out twice.
+        if slot.generation as usize <= largest(BITS[1]) {
+            slots.free.push(token.slot);
+        }
+        // Still under the lock, and so before the face is lent again.
         if let Some(face) = table.faces.get(token.slot) {
             face.clear();
-        }
-        // A slot whose generations are used up is retired: a token is never given out twice.
-        if !retired {
-            slots.free.push(token.slot);
         }
         Ok(thing)
     }
@@ -199,7 +200,7 @@ impl<T> Table<T> {
         let mut slots = self.slots();
         let lend = |slot: usize, generation| Some((slot, self.faces.reach(slot)?.lend(generation)?));
         // The face of a slot that was freed lately may still be in the hands of its last thing.
-        let again = (0..slots.free.len()).rev().find_map(|place| {
+        let again = (0..slots.free.len()).find_map(|place| {
             let slot = slots.free[place];
             Some((place, lend(slot, slots.all[slot].generation)?))
         });

@@ -53,6 +53,12 @@ mod wiped {
         if let Some(page) = unsafe { PAGE.load(Ordering::Acquire).as_ref() } {
             return page;
         }
+        first_page()
+    }
+
+    /// Apart, so that what is asked at every lookup stays short.
+    #[cold]
+    fn first_page() -> &'static AtomicU32 {
         publish(&PAGE, map(madvise))
     }
 

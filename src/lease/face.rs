@@ -64,7 +64,8 @@ impl Face {
         Some(Display { face: self, shown })
     }
 
-    /// It is nobody's, until it is lent again: whatever its writer shows from now on is not seen.
+    /// It is nobody's, until it is lent again: whatever its writer shows from now on is not seen. Who clears and lends does
+    /// one after the other, under a lock.
     pub fn clear(&self) {
         // Nothing is read beside it. Swapped, so that it falls before or after a `show` and never between.
         self.stamp.swap(NOBODY, Relaxed);

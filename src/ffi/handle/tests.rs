@@ -96,6 +96,7 @@ fn a_slot_is_used_again_when_its_last_lease_has_let_go_of_the_face_and_its_late_
     let slot = |raw| Token::unpack(raw).slot;
     let freed = open(&LEASES, 1);
     let lease = LEASES.remove(freed).unwrap();
+    assert_eq!(Arc::strong_count(&lease), 1, "the table has let go of it");
     assert_eq!(shown(&LEASES, freed), None);
     lease.lock().unwrap().as_mut().unwrap().show(State::Degraded, 2);
     assert_eq!(shown(&LEASES, freed), None);
