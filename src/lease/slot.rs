@@ -84,6 +84,8 @@ pub(crate) struct Slot {
     seat: Option<Seat>,
     /// The server was asked for it, and nobody knows what it did.
     in_doubt: bool,
+    /// It was borrowed, as far as this process knows.
+    lent: bool,
 }
 
 impl Slot {
@@ -92,7 +94,7 @@ impl Slot {
     pub(crate) fn new(who: &Who, feature: Option<&str>, share: Share, folder: Option<&Path>) -> Result<Slot, Error> {
         let path = folder.map(|folder| folder.join(format!("{}.lease", who.file_name(feature))));
         let file = path.clone().map(|path| SealedFile::new(path, &who.product, &who.hardware_id)).transpose()?;
-        Ok(Slot { feature: feature.map(str::to_owned), share, file, path, seat: None, in_doubt: false })
+        Ok(Slot { feature: feature.map(str::to_owned), share, file, path, seat: None, in_doubt: false, lent: false })
     }
 
     /// Takes the slot: from a borrow that is proven to run, or else from the server.
@@ -104,6 +106,7 @@ impl Slot {
                 let mut record = kept?;
                 self.write(&mut record, visit)?;
                 self.seat = Some(gate.sit()?);
+                self.lent = true;
                 let left_ms = (until - visit.clock.wall()).num_milliseconds();
                 let standing = Standing::Lent { asked_at: visit.clock.now(), until, left_ms };
                 return Ok(Confirmation { standing, reply: None });
@@ -125,7 +128,7 @@ impl Slot {
                     self.set_aside()?;
                 }
                 let mut record = record.unwrap_or_else(|| self.fresh_record());
-                let confirmation = self.with_kept_borrow(visit, &record, confirmation, visit.wall_of(&answer));
+                let confirmation = self.with_kept_borrow(visit, &record, confirmation, &answer);
                 (record.may_hold, record.borrowing) = (true, false);
                 record.proof = match confirmation.standing {
                     Standing::Held { .. } => None,
@@ -137,6 +140,7 @@ impl Slot {
                 self.write(&mut record, visit)?;
                 self.seat = Some(gate.sit()?);
                 self.in_doubt = false;
+                self.lent = matches!(confirmation.standing, Standing::Lent { .. });
                 Ok(confirmation)
             }
             Err(error) => {
@@ -162,7 +166,11 @@ impl Slot {
         if let Some(false) = self.seat.as_ref().map(Seat::is_in_place).transpose()? {
             self.seat = Some(self.enter(visit)?.sit()?);
         }
-        self.check(visit).map(|(confirmation, _)| confirmation)
+        let (confirmation, answer) = self.check(visit)?;
+        if !self.lent {
+            return Ok(confirmation);
+        }
+        Ok(self.with_kept_borrow(visit, &self.read()?, confirmation, &answer))
     }
 
     /// Borrows the slot that is held, and keeps what proves it.
@@ -187,6 +195,7 @@ impl Slot {
         record.server_said(visit.wall_of(&license));
         (record.proof, record.borrowing) = (Some(proof), false);
         self.write(&mut record, visit)?;
+        self.lent = true;
         let left_ms = (ends - visit.wall_of(&license)).num_milliseconds();
         let reply = borrow.unwrap_or(license).text;
         Ok(Confirmation { standing: Standing::Lent { asked_at, until: ends, left_ms }, reply: Some(reply) })
@@ -386,16 +395,13 @@ impl Slot {
         }
     }
 
-    /// The server's word on a feature does not tell that it is borrowed, and until when; a kept proof may.
-    fn with_kept_borrow(
-        &self,
-        visit: &Visit,
-        record: &Record,
-        said: Confirmation,
-        wall: DateTime<Utc>,
-    ) -> Confirmation {
+    /// The API's word on a feature need not tell that it is borrowed, and until when; a kept proof does, unless the word
+    /// is that it is not.
+    fn with_kept_borrow(&self, visit: &Visit, record: &Record, said: Confirmation, answer: &Answer) -> Confirmation {
         let Standing::Held { asked_at, .. } = said.standing else { return said };
-        let proof = record.proof.as_ref().filter(|_| self.feature.is_some());
+        let denied = object(answer).get("is_borrowed") == Some(&Value::Bool(false));
+        let proof = record.proof.as_ref().filter(|_| self.feature.is_some() && !denied);
+        let wall = visit.wall_of(answer);
         let until = proof.and_then(|proof| proof.until(visit.client, visit.who, self.feature.as_deref()).ok());
         match until.filter(|until| *until > wall) {
             Some(until) => {
