@@ -7,7 +7,8 @@ use super::life::{Life, Reply};
 use super::machine::{Event, Machine, Moment, State};
 use super::record::Record;
 use super::share::Share;
-use super::slot::{Confirmation, Leave, Slot, Standing, Visit};
+use super::slot::{Confirmation, Leave, Slot, Standing};
+use super::visit::Visit;
 use super::wish::{KeepAlive, Who, Wish};
 use crate::client::{Client, chance, jittered};
 use crate::error::{Error, Outcome};
@@ -30,6 +31,8 @@ pub(crate) struct Desk {
 
 /// How often somebody looks whether another is done with a lease.
 const TURN: Duration = Duration::from_millis(5);
+/// So long somebody who has got what he wants waits for each thing that others have left.
+const SETTLING: Duration = Duration::from_secs(2);
 /// The first pause of who queues for a slot; it doubles from there.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// Up to this.
@@ -181,13 +184,20 @@ impl Held {
 
     /// What processes that are no more have left of this license on this device is given back.
     pub(crate) fn settle_others(&self, desk: &Desk, call: &Call, share: &dyn Fn(&str) -> Share, folder: &Path) {
-        let visit = visit(desk, &self.who, call, self.timeout);
+        let visit = visit(desk, &self.who, call, self.timeout.min(SETTLING));
         for feature in Record::features_kept(folder, &self.who) {
             let slot =
                 Slot::new(&self.who, feature.as_deref(), share(&self.who.file_name(feature.as_deref())), Some(folder));
             if slot.and_then(|slot| slot.settle(&visit)).is_err() {
                 return;
             }
+        }
+    }
+
+    /// Remembers what the clock shows, for as long as it is borrowed.
+    pub(crate) fn mark_time(&self, desk: &Desk) {
+        if let Some(slots) = self.try_slots() {
+            slots.iter().for_each(|slot| slot.mark_time(&desk.clock));
         }
     }
 

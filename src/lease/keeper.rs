@@ -17,6 +17,8 @@ use std::time::Duration;
 
 /// So long the thread sleeps at most.
 const LONGEST_NAP: Duration = Duration::from_secs(10);
+/// So often what the clock shows is kept for leases that are borrowed.
+const MARK_MS: i64 = 10 * 60 * 1000;
 /// The least that a renewal is given, however near the moment when it comes too late.
 const LEAST_PATIENCE_MS: i64 = 100;
 /// And the most when that moment has passed, as after a sleep of the machine: the host waits to be told.
@@ -144,8 +146,14 @@ impl Keeper {
     }
 
     fn run(&self) {
+        let mut marked_at = self.desk.clock.now();
         while let Some(due) = self.wait() {
             self.look_after(&due);
+            if self.desk.clock.now() >= marked_at + MARK_MS {
+                marked_at = self.desk.clock.now();
+                let leases = self.book().leases.clone();
+                leases.iter().for_each(|held| held.mark_time(&self.desk));
+            }
         }
     }
 

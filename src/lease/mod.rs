@@ -5,7 +5,7 @@
 //! | [`machine`] | how a lease stands, from what happened and when; pure |
 //! | `life`, [`face`] | a lease as its host sees it, with a lock and without |
 //! | `held` | what is done about a lease: take, renew, borrow, give back |
-//! | `slot` | the same for one slot at the server, each step on disk before its request |
+//! | `slot`, `lend` | the same for one slot at the server, each step on disk before its request |
 //! | `record`, [`store`] | what is kept of a slot, and the sealed file it is kept in |
 //! | `share` | where the holders of one slot meet, over all processes of the machine |
 //! | `keeper` | the one thread that renews in time |
@@ -19,6 +19,7 @@ mod events;
 pub mod face;
 mod held;
 mod keeper;
+mod lend;
 mod life;
 mod lock;
 pub mod machine;
@@ -28,6 +29,7 @@ mod slot;
 pub mod store;
 mod sync;
 mod ticket;
+mod visit;
 mod wish;
 
 pub use errands::{Guard, caught};

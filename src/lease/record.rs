@@ -28,9 +28,6 @@ pub(crate) struct Record {
     pub(crate) feature: Option<String>,
     /// The server may count the slot for this device.
     pub(crate) may_hold: bool,
-    /// It may have lent it, and nobody has heard so.
-    #[serde(default)]
-    pub(crate) borrowing: bool,
     /// It has lent it.
     #[serde(default)]
     pub(crate) proof: Option<Proof>,
@@ -101,9 +98,9 @@ impl Record {
         file.write(&content)
     }
 
-    /// Remembers the server's date.
+    /// Remembers the server's date. It counts for more than whatever this machine's clock has shown.
     pub(crate) fn server_said(&mut self, date: DateTime<Utc>) {
-        self.server_has_said_ms = self.server_has_said_ms.max(date.timestamp_millis());
+        (self.server_has_said_ms, self.clock_has_shown_ms) = (date.timestamp_millis(), 0);
     }
 
     /// The end of the borrow that is proven to run now; `None` if nothing says that there is one.
@@ -150,7 +147,7 @@ impl Proof {
         };
         let license = judge("check_license", &[], &self.license)?;
         let dated = match (&self.borrow, feature) {
-            (None, _) => return license_until(&license).ok_or_else(|| no_proof("It tells no date.")),
+            (None, _) => return borrowed_until(&license, feature).ok_or_else(|| no_proof("It tells no date.")),
             (Some(borrow), None) => judge("borrow_license", &[], borrow)?,
             (Some(borrow), Some(feature)) => judge("borrow_feature", &[("feature", feature.into())], borrow)?,
         };
@@ -158,7 +155,7 @@ impl Proof {
             return Err(no_proof("The replies are about different devices or licenses."));
         }
         // The API asks nobody to name the feature in a borrow's reply; the license then tells what is borrowed.
-        let named = |feature: &str| dated.contains_key("feature") || says_borrowed(&license, feature);
+        let named = |feature: &str| dated.contains_key("feature") || entry(&license, feature).is_some_and(is_borrowed);
         if feature.is_some_and(|feature| !named(feature)) {
             return Err(no_proof("The replies do not say that this feature is borrowed."));
         }
@@ -166,22 +163,26 @@ impl Proof {
     }
 }
 
-/// Until when a check_license reply says that the license's own slot is borrowed.
-pub(crate) fn license_until(license: &Object) -> Option<DateTime<Utc>> {
-    date(license).filter(|_| license.get("is_borrowed") == Some(&Value::Bool(true)))
+/// Until when a check_license reply says that the license's own slot is borrowed, or a feature's. The API asks nobody to
+/// tell a feature's date there.
+pub(crate) fn borrowed_until(license: &Object, feature: Option<&str>) -> Option<DateTime<Utc>> {
+    let entry = feature.map_or(Some(license), |feature| entry(license, feature))?;
+    date(entry).filter(|_| is_borrowed(entry))
 }
 
-/// Whether a check_license reply says that this feature's slot is borrowed.
-pub(crate) fn says_borrowed(license: &Object, feature: &str) -> bool {
-    let features = license.get("product_features").and_then(Value::as_array);
-    features.into_iter().flatten().any(|entry| {
-        entry.get("code").and_then(Value::as_str).is_some_and(|code| code.eq_ignore_ascii_case(feature))
-            && entry.get("is_borrowed") == Some(&Value::Bool(true))
-    })
+/// What a check_license reply says of a feature.
+fn entry<'a>(license: &'a Object, feature: &str) -> Option<&'a Object> {
+    let entries = license.get("product_features").and_then(Value::as_array)?.iter().filter_map(Value::as_object);
+    let code = |entry: &&Object| entry.get("code").and_then(Value::as_str).map(str::to_owned);
+    entries.into_iter().find(|entry| code(entry).is_some_and(|code| code.eq_ignore_ascii_case(feature)))
+}
+
+fn is_borrowed(entry: &Object) -> bool {
+    entry.get("is_borrowed") == Some(&Value::Bool(true))
 }
 
 /// The member `borrowed_until`.
-pub(crate) fn date(reply: &Object) -> Option<DateTime<Utc>> {
+fn date(reply: &Object) -> Option<DateTime<Utc>> {
     reply.get("borrowed_until").and_then(Value::as_str).and_then(model::parse_time)
 }
 

@@ -1,53 +1,22 @@
-//! One slot at the server: taking, renewing, lending, giving back. Every step is on disk before its request leaves, and
+//! One slot at the server: taking, renewing, giving back. Every step is on disk before its request leaves, and
 //! whoever enters or leaves stands in the slot's gate meanwhile.
 
 use super::clock::Clock;
+use super::lend::kept_borrow;
 use super::machine::Moment;
-use super::record::{Proof, Record, Signed, license_until};
+use super::record::{Record, borrowed_until};
 use super::share::{Gate, Seat, Share};
 use super::store::SealedFile;
+use super::visit::{Visit, object, says};
 use super::wish::Who;
-use crate::client::{Answer, Client, jittered};
+use crate::client::{Answer, jittered};
 use crate::error::{Error, Outcome};
-use crate::http::{Call, Stop};
 use crate::status::Status;
 use crate::strict::Object;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-
-/// A visit to the server, for somebody's slots.
-pub(crate) struct Visit<'a> {
-    pub(crate) client: &'a Client,
-    pub(crate) who: &'a Who,
-    pub(crate) call: &'a Call,
-    pub(crate) clock: &'a Clock,
-    /// The deadline of each request.
-    pub(crate) timeout: Duration,
-}
-
-impl Visit<'_> {
-    fn ask(&self, operation: &'static str, own: &[(&str, Value)]) -> Result<Answer, Error> {
-        let request = self.who.request(self.client, operation, own, self.timeout)?;
-        self.client.ask(self.call, &request)
-    }
-
-    /// Waits, unless the visit is over or the wait would not end before it.
-    pub(crate) fn pause(&self, duration: Duration) -> Result<(), Error> {
-        let stopped = |stop| match stop {
-            Stop::Timeout => Error::new(Status::Timeout),
-            Stop::Cancelled => Error::new(Status::Cancelled),
-        };
-        let left = self.call.left().map_err(stopped)?;
-        self.call.sleep(duration.min(left)).map_err(stopped)
-    }
-
-    fn wall_of(&self, answer: &Answer) -> DateTime<Utc> {
-        let wall = self.clock.wall();
-        answer.skew.and_then(|skew| wall.checked_add_signed(skew)).unwrap_or(wall)
-    }
-}
 
 /// How the server says a slot stands.
 #[derive(Debug, Clone, Copy)]
@@ -85,7 +54,7 @@ pub(crate) struct Slot {
     /// The server was asked for it, and nobody knows what it did.
     in_doubt: bool,
     /// It was borrowed, as far as this process knows.
-    lent: bool,
+    pub(super) lent: bool,
 }
 
 impl Slot {
@@ -124,23 +93,21 @@ impl Slot {
         }
         match self.check(visit) {
             Ok((confirmation, answer)) => {
+                // Whatever fails from here on, the server counts it.
+                self.in_doubt = true;
                 if record.is_none() {
                     self.set_aside()?;
                 }
                 let mut record = record.unwrap_or_else(|| self.fresh_record());
-                let confirmation = self.with_kept_borrow(visit, &record, confirmation, &answer);
-                (record.may_hold, record.borrowing) = (true, false);
-                record.proof = match confirmation.standing {
-                    Standing::Held { .. } => None,
-                    Standing::Lent { .. } => record.proof.or_else(|| self.proof_in(&answer)),
-                };
+                record.may_hold = true;
+                let confirmation = self.with_borrow(visit, &gate, &mut record, confirmation, &answer);
                 if answer.skew.is_some() {
                     record.server_said(visit.wall_of(&answer));
                 }
-                self.write(&mut record, visit)?;
-                self.seat = Some(gate.sit()?);
+                self.write(&mut record, visit).map_err(in_doubt)?;
+                self.lent = record.proof.is_some();
+                self.seat = Some(gate.sit().map_err(in_doubt)?);
                 self.in_doubt = false;
-                self.lent = matches!(confirmation.standing, Standing::Lent { .. });
                 Ok(confirmation)
             }
             Err(error) => {
@@ -170,35 +137,24 @@ impl Slot {
         if !self.lent {
             return Ok(confirmation);
         }
-        Ok(self.with_kept_borrow(visit, &self.read()?, confirmation, &answer))
+        let mut record = self.read()?;
+        let confirmation = kept_borrow(visit, &record, confirmation, &answer);
+        if matches!(confirmation.standing, Standing::Held { .. }) {
+            // It is over, or was taken back at the server: nobody shall rely on it, nor leave the slot to it.
+            let _gate = self.enter(visit)?;
+            record.proof = None;
+            self.write(&mut record, visit)?;
+            self.lent = false;
+        }
+        Ok(confirmation)
     }
 
-    /// Borrows the slot that is held, and keeps what proves it.
-    pub(crate) fn lend(&mut self, visit: &Visit, until: &Value) -> Result<Confirmation, Error> {
-        let gate = self.enter(visit)?;
-        let mut record = self.read()?;
-        (record.may_hold, record.borrowing) = (true, true);
-        self.write(&mut record, visit)?;
-        let asked_at = visit.clock.now();
-        let (borrow, license) = match self.borrow(visit, &gate, until) {
-            Ok(replies) => replies,
-            Err(error) => {
-                if error.outcome != Outcome::Unknown {
-                    record.borrowing = false;
-                    self.write(&mut record, visit)?;
-                }
-                return Err(error);
-            }
-        };
-        let proof = Proof { license: Signed::from(&license), borrow: borrow.as_ref().map(Signed::from) };
-        let ends = proof.until(visit.client, visit.who, self.feature.as_deref())?;
-        record.server_said(visit.wall_of(&license));
-        (record.proof, record.borrowing) = (Some(proof), false);
-        self.write(&mut record, visit)?;
-        self.lent = true;
-        let left_ms = (ends - visit.wall_of(&license)).num_milliseconds();
-        let reply = borrow.unwrap_or(license).text;
-        Ok(Confirmation { standing: Standing::Lent { asked_at, until: ends, left_ms }, reply: Some(reply) })
+    /// Remembers what the clock shows, so that it can't be set back to before unnoticed. Done another time if somebody
+    /// stands in the gate.
+    pub(crate) fn mark_time(&self, clock: &Clock) {
+        if let (true, Some(_gate)) = (self.lent, self.try_enter()) {
+            let _ = self.read().and_then(|mut record| self.write_at(&mut record, clock));
+        }
     }
 
     /// Leaves the slot. Whoever is the last one out of this machine gives it back to the server, before anybody can come
@@ -213,30 +169,32 @@ impl Slot {
             // To sit down and leave again finds out whether anybody else is there.
             None => gate.sit()?,
         };
+        self.in_doubt = true;
         let kept = self.read();
         // Where nothing can be read, a borrow may be; to lose one is worse than to leave a slot to its timeout.
         let lent = kept.as_ref().map_or(true, |record| is_lent(record, visit));
         match gate.leave(seat)? {
             None => {
-                // Others go on; what was borrowed is given back when the last of them leaves.
-                if let (Ok(mut record), true) = (kept, lent && leave == Leave::GiveBack) {
-                    record.proof = None;
+                if let (Ok(mut record), true) = (kept, lent) {
+                    // Others go on; what the host gives back is given back when the last of them leaves.
+                    record.proof = record.proof.take().filter(|_| leave == Leave::KeepBorrow);
                     self.write(&mut record, visit)?;
                 }
-                Ok(())
             }
-            Some(_) if lent && leave == Leave::KeepBorrow => Ok(()),
-            Some(last_out) => match self.give_back(visit, &gate) {
-                Ok(()) => {
-                    self.in_doubt = false;
-                    Ok(())
+            Some(_) if lent && leave == Leave::KeepBorrow => {
+                if let Ok(mut record) = kept {
+                    self.write(&mut record, visit)?;
                 }
-                Err(error) => {
+            }
+            Some(last_out) => {
+                if let Err(error) = self.give_back(visit, &gate) {
                     self.seat = Some(last_out.stay()?);
-                    Err(error)
+                    return Err(error);
                 }
-            },
+            }
         }
+        (self.in_doubt, self.lent) = (false, false);
+        Ok(())
     }
 
     /// Whoever had it before has not heard that the server let go of it.
@@ -254,14 +212,6 @@ impl Slot {
         self.in_doubt || self.is_taken()
     }
 
-    /// Ends a borrow and goes on holding the slot.
-    pub(crate) fn take_back(&mut self, visit: &Visit) -> Result<(), Error> {
-        let gate = self.enter(visit)?;
-        self.give_back(visit, &gate)?;
-        drop(gate);
-        self.take(visit).map(drop)
-    }
-
     /// Gives up the seat and nothing else: what the server counts is for the next start to settle.
     pub(crate) fn abandon(&mut self) {
         self.seat = None;
@@ -269,7 +219,8 @@ impl Slot {
 
     /// Gives back what a process that is no more has left, if nobody is seated there and it is not borrowed.
     pub(crate) fn settle(&self, visit: &Visit) -> Result<(), Error> {
-        let gate = self.enter(visit)?;
+        // Whoever stands there settles it himself.
+        let Some(gate) = self.try_enter() else { return Ok(()) };
         let record = self.read()?;
         if record.may_hold && !is_lent(&record, visit) && gate.is_empty()? {
             self.give_back(visit, &gate)
@@ -278,7 +229,11 @@ impl Slot {
         }
     }
 
-    fn enter(&self, visit: &Visit) -> Result<Gate, Error> {
+    fn try_enter(&self) -> Option<Gate> {
+        self.share.enter(&mut |_| Err(Error::new(Status::Timeout))).ok()
+    }
+
+    pub(super) fn enter(&self, visit: &Visit) -> Result<Gate, Error> {
         let busy = "Another process of this machine is taking or giving back the same slot.";
         self.share.enter(&mut |duration| {
             visit.pause(duration).map_err(|error| match error.status {
@@ -289,7 +244,7 @@ impl Slot {
     }
 
     /// Releases until the server has surely let go. The caller is the last one out, or knows that there is nobody.
-    fn give_back(&self, visit: &Visit, _gate: &Gate) -> Result<(), Error> {
+    pub(super) fn give_back(&self, visit: &Visit, _gate: &Gate) -> Result<(), Error> {
         let (operation, own) = self.verb("release_license", "release_feature");
         loop {
             match visit.ask(operation, &own) {
@@ -304,64 +259,9 @@ impl Slot {
         }
         // The server has let go; a record that still says "may hold" makes the next start ask once more, no worse.
         let mut record = self.read().unwrap_or_else(|_| self.fresh_record());
-        (record.may_hold, record.borrowing, record.proof) = (false, false, None);
+        (record.may_hold, record.proof) = (false, None);
         let _ = self.write(&mut record, visit);
         Ok(())
-    }
-
-    /// The borrow's reply, if one came, and the license as it stood afterwards.
-    fn borrow(&self, visit: &Visit, gate: &Gate, until: &Value) -> Result<(Option<Answer>, Answer), Error> {
-        let (operation, mut own) = self.verb("borrow_license", "borrow_feature");
-        own.push(("borrowed_until", until.clone()));
-        let mut tries = 3;
-        loop {
-            let doubt = match visit.ask(operation, &own) {
-                Ok(borrow) => return Ok((Some(borrow), self.license(visit, gate).map_err(in_doubt)?)),
-                Err(error) if error.outcome == Outcome::Unknown => error,
-                Err(error) => return Err(error),
-            };
-            tries -= 1;
-            if doubt.status == Status::Cancelled || tries == 0 {
-                return Err(doubt);
-            }
-            // Whether it was done is asked; if the answer tells no date, borrowing again until the same date does.
-            let license = self.license(visit, gate).map_err(|_| doubt)?;
-            if self.feature.is_none() && license_until(&object(&license)).is_some() {
-                return Ok((None, license));
-            }
-        }
-    }
-
-    /// The license as it stands. If it floats itself, to ask takes a slot of it: one that nobody of this machine has is
-    /// given back at once.
-    fn license(&self, visit: &Visit, _gate: &Gate) -> Result<Answer, Error> {
-        if self.feature.is_none() {
-            return visit.ask("check_license", &[]);
-        }
-        let Some(folder) = self.path.as_deref().and_then(Path::parent) else {
-            return visit.ask("check_license", &[]);
-        };
-        let share = Share::on_disk(folder, &visit.who.file_name(None));
-        let slot = Slot::new(visit.who, None, share, Some(folder))?;
-        let gate = slot.enter(visit)?;
-        let mut record = slot.read()?;
-        let held_before = record.may_hold;
-        if !held_before {
-            record.may_hold = true;
-            slot.write(&mut record, visit)?;
-        }
-        let answer = visit.ask("check_license", &[]);
-        let nobodys = !held_before && gate.is_empty()?;
-        match &answer {
-            Ok(answer) if nobodys && says(&object(answer), "is_floating_cloud") => slot.give_back(visit, &gate)?,
-            Err(error) if !error.is_refusal() => {}
-            _ if nobodys => {
-                record.may_hold = false;
-                slot.write(&mut record, visit)?;
-            }
-            _ => {}
-        }
-        answer
     }
 
     fn check(&self, visit: &Visit) -> Result<(Confirmation, Answer), Error> {
@@ -374,7 +274,7 @@ impl Slot {
     }
 
     fn standing(&self, asked_at: Moment, reply: &Object, wall: DateTime<Utc>) -> Result<Standing, Error> {
-        if let Some(until) = license_until(reply).filter(|_| self.feature.is_none()) {
+        if let Some(until) = borrowed_until(reply, None).filter(|_| self.feature.is_none()) {
             let left_ms = (until - wall).num_milliseconds();
             return Ok(Standing::Lent { asked_at, until, left_ms });
         }
@@ -395,30 +295,12 @@ impl Slot {
         }
     }
 
-    /// The API's word on a feature need not tell that it is borrowed, and until when; a kept proof does, unless the word
-    /// is that it is not.
-    fn with_kept_borrow(&self, visit: &Visit, record: &Record, said: Confirmation, answer: &Answer) -> Confirmation {
-        let Standing::Held { asked_at, .. } = said.standing else { return said };
-        let denied = object(answer).get("is_borrowed") == Some(&Value::Bool(false));
-        let proof = record.proof.as_ref().filter(|_| self.feature.is_some() && !denied);
-        let wall = visit.wall_of(answer);
-        let until = proof.and_then(|proof| proof.until(visit.client, visit.who, self.feature.as_deref()).ok());
-        match until.filter(|until| *until > wall) {
-            Some(until) => {
-                let left_ms = (until - wall).num_milliseconds();
-                Confirmation { standing: Standing::Lent { asked_at, until, left_ms }, ..said }
-            }
-            None => said,
-        }
-    }
-
-    /// What the server's word on the license proves by itself.
-    fn proof_in(&self, answer: &Answer) -> Option<Proof> {
-        self.feature.is_none().then(|| Proof { license: Signed::from(answer), borrow: None })
-    }
-
     /// The operation about this slot, and the keys it needs.
-    fn verb(&self, of_license: &'static str, of_feature: &'static str) -> (&'static str, Vec<(&'static str, Value)>) {
+    pub(super) fn verb(
+        &self,
+        of_license: &'static str,
+        of_feature: &'static str,
+    ) -> (&'static str, Vec<(&'static str, Value)>) {
         match &self.feature {
             None => (of_license, Vec::new()),
             Some(feature) => (of_feature, vec![("feature", feature.as_str().into())]),
@@ -429,12 +311,21 @@ impl Slot {
         Record::of(self.feature.as_deref())
     }
 
-    fn read(&self) -> Result<Record, Error> {
+    pub(super) fn read(&self) -> Result<Record, Error> {
         self.file.as_ref().map_or_else(|| Ok(self.fresh_record()), |file| Record::read(file, self.feature.as_deref()))
     }
 
-    fn write(&self, record: &mut Record, visit: &Visit) -> Result<(), Error> {
-        self.file.as_ref().map_or(Ok(()), |file| record.write(file, visit.clock))
+    pub(super) fn write(&self, record: &mut Record, visit: &Visit) -> Result<(), Error> {
+        self.write_at(record, visit.clock)
+    }
+
+    fn write_at(&self, record: &mut Record, clock: &Clock) -> Result<(), Error> {
+        self.file.as_ref().map_or(Ok(()), |file| record.write(file, clock))
+    }
+
+    /// Where things are kept, if anywhere.
+    pub(super) fn folder(&self) -> Option<&Path> {
+        self.path.as_deref().and_then(Path::parent)
     }
 
     /// Puts a file that can't be read out of the way. It is nobody's to delete.
@@ -448,7 +339,7 @@ impl Slot {
 
     /// Whether another device's record of this slot lies where ours would be.
     fn foreign(&self, who: &Who) -> Option<Error> {
-        let folder = self.path.as_deref()?.parent()?;
+        let folder = self.folder()?;
         let (prefix, own) = (who.license_prefix(), who.file_prefix());
         let suffix = format!("{}.lease", who.file_suffix(self.feature.as_deref()));
         let names = std::fs::read_dir(folder).ok()?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
@@ -477,16 +368,7 @@ fn because(reason: Error, error: &Error) -> Error {
     Error { detail: Some(detail.trim().to_owned()), status: reason.status, ..error.clone() }
 }
 
-fn in_doubt(error: Error) -> Error {
+/// A failure after the server has done, or may have done, what was asked.
+pub(super) fn in_doubt(error: Error) -> Error {
     Error { outcome: Outcome::Unknown, ..error }
-}
-
-/// Whether this member of a reply is true.
-fn says(reply: &Object, member: &str) -> bool {
-    reply.get(member) == Some(&Value::Bool(true))
-}
-
-/// The object of a reply that was judged to be one.
-fn object(answer: &Answer) -> Object {
-    serde_json::from_str(&answer.text).unwrap_or_default()
 }

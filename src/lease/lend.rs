@@ -1,0 +1,139 @@
+//! Borrowing a slot, and what proves it later without a network.
+
+use super::record::{Proof, Record, Signed, borrowed_until};
+use super::share::{Gate, Share};
+use super::slot::{Confirmation, Slot, Standing, in_doubt};
+use super::visit::{Visit, object, says};
+use crate::client::Answer;
+use crate::error::{Error, Outcome};
+use crate::status::Status;
+use serde_json::Value;
+
+impl Slot {
+    /// Borrows the slot that is held, and keeps what proves it.
+    pub(crate) fn lend(&mut self, visit: &Visit, until: &Value) -> Result<Confirmation, Error> {
+        let gate = self.enter(visit)?;
+        let mut record = self.read()?;
+        record.may_hold = true;
+        self.write(&mut record, visit)?;
+        let asked_at = visit.clock.now();
+        let (borrow, license) = self.borrow(visit, &gate, until)?;
+        let proof = Proof { license: Signed::from(&license), borrow: borrow.as_ref().map(Signed::from) };
+        let ends = proof.until(visit.client, visit.who, self.feature.as_deref()).map_err(in_doubt)?;
+        if license.skew.is_some() {
+            record.server_said(visit.wall_of(&license));
+        }
+        record.proof = Some(proof);
+        self.write(&mut record, visit).map_err(in_doubt)?;
+        self.lent = true;
+        let left_ms = (ends - visit.wall_of(&license)).num_milliseconds();
+        let reply = borrow.unwrap_or(license).text;
+        Ok(Confirmation { standing: Standing::Lent { asked_at, until: ends, left_ms }, reply: Some(reply) })
+    }
+
+    /// Ends a borrow and goes on holding the slot.
+    pub(crate) fn take_back(&mut self, visit: &Visit) -> Result<(), Error> {
+        let gate = self.enter(visit)?;
+        self.give_back(visit, &gate)?;
+        drop(gate);
+        self.take(visit).map(drop)
+    }
+
+    /// The borrow's reply, if one came, and the license as it stood afterwards.
+    fn borrow(&self, visit: &Visit, gate: &Gate, until: &Value) -> Result<(Option<Answer>, Answer), Error> {
+        let (operation, mut own) = self.verb("borrow_license", "borrow_feature");
+        own.push(("borrowed_until", until.clone()));
+        let mut tries = 3;
+        loop {
+            let doubt = match visit.ask(operation, &own) {
+                Ok(borrow) => return Ok((Some(borrow), self.license(visit, gate).map_err(in_doubt)?)),
+                Err(error) if error.outcome == Outcome::Unknown => error,
+                Err(error) => return Err(error),
+            };
+            tries -= 1;
+            if doubt.status == Status::Cancelled || tries == 0 {
+                return Err(doubt);
+            }
+            // Whether it was done is asked; if the answer tells no date, borrowing again until the same date does.
+            let license = self.license(visit, gate).map_err(|_| doubt)?;
+            if borrowed_until(&object(&license), self.feature.as_deref()).is_some() {
+                return Ok((None, license));
+            }
+        }
+    }
+
+    /// The license as it stands. If it floats itself, to ask takes a slot of it: one that nobody of this machine has is
+    /// given back at once.
+    fn license(&self, visit: &Visit, _gate: &Gate) -> Result<Answer, Error> {
+        let Some(folder) = self.folder().filter(|_| self.feature.is_some()) else {
+            return visit.ask("check_license", &[]);
+        };
+        let share = Share::on_disk(folder, &visit.who.file_name(None));
+        let slot = Slot::new(visit.who, None, share, Some(folder))?;
+        let gate = slot.enter(visit)?;
+        let mut record = slot.read()?;
+        let held_before = record.may_hold;
+        if !held_before {
+            record.may_hold = true;
+            slot.write(&mut record, visit)?;
+        }
+        let answer = visit.ask("check_license", &[]);
+        let nobodys = !held_before && gate.is_empty()?;
+        match &answer {
+            Ok(answer) if nobodys && says(&object(answer), "is_floating_cloud") => slot.give_back(visit, &gate)?,
+            Err(error) if !error.is_refusal() => {}
+            _ if nobodys => {
+                record.may_hold = false;
+                slot.write(&mut record, visit)?;
+            }
+            _ => {}
+        }
+        answer
+    }
+
+    /// The server's yes, and whether the slot is borrowed besides: by its word, or by a proof that was kept. What proves
+    /// it is put into the record.
+    pub(super) fn with_borrow(
+        &self,
+        visit: &Visit,
+        gate: &Gate,
+        record: &mut Record,
+        said: Confirmation,
+        answer: &Answer,
+    ) -> Confirmation {
+        let confirmation = kept_borrow(visit, record, said, answer);
+        let known = record.proof.take();
+        if matches!(confirmation.standing, Standing::Lent { .. }) {
+            record.proof = known.or_else(|| Some(Proof { license: Signed::from(answer), borrow: None }));
+            return confirmation;
+        }
+        if self.feature.is_none() || !says(&object(answer), "is_borrowed") {
+            return confirmation;
+        }
+        // It was borrowed by somebody who could not keep the proof: the license may tell.
+        let Ok(license) = self.license(visit, gate) else { return confirmation };
+        record.proof = Some(Proof { license: Signed::from(&license), borrow: None });
+        let confirmation = kept_borrow(visit, record, confirmation, answer);
+        if matches!(confirmation.standing, Standing::Held { .. }) {
+            record.proof = None;
+        }
+        confirmation
+    }
+}
+
+/// The API's word on a feature need not tell that it is borrowed, and until when; a kept proof does, unless the word is
+/// that it is not.
+pub(super) fn kept_borrow(visit: &Visit, record: &Record, said: Confirmation, answer: &Answer) -> Confirmation {
+    let Standing::Held { asked_at, .. } = said.standing else { return said };
+    let denied = object(answer).get("is_borrowed") == Some(&Value::Bool(false));
+    let proof = record.proof.as_ref().filter(|_| record.feature.is_some() && !denied);
+    let wall = visit.wall_of(answer);
+    let until = proof.and_then(|proof| proof.until(visit.client, visit.who, record.feature.as_deref()).ok());
+    match until.filter(|until| *until > wall) {
+        Some(until) => {
+            let left_ms = (until - wall).num_milliseconds();
+            Confirmation { standing: Standing::Lent { asked_at, until, left_ms }, ..said }
+        }
+        None => said,
+    }
+}

@@ -1,0 +1,55 @@
+//! A visit to the server: who asks for whose slots, on whose time.
+
+use super::clock::Clock;
+use super::wish::Who;
+use crate::client::{Answer, Client};
+use crate::error::Error;
+use crate::http::{Call, Stop};
+use crate::status::Status;
+use crate::strict::Object;
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use std::time::Duration;
+
+/// A visit to the server, for somebody's slots.
+pub(crate) struct Visit<'a> {
+    pub(crate) client: &'a Client,
+    pub(crate) who: &'a Who,
+    pub(crate) call: &'a Call,
+    pub(crate) clock: &'a Clock,
+    /// The deadline of each request.
+    pub(crate) timeout: Duration,
+}
+
+impl Visit<'_> {
+    pub(crate) fn ask(&self, operation: &'static str, own: &[(&str, Value)]) -> Result<Answer, Error> {
+        let request = self.who.request(self.client, operation, own, self.timeout)?;
+        self.client.ask(self.call, &request)
+    }
+
+    /// Waits, unless the visit is over or the wait would not end before it.
+    pub(crate) fn pause(&self, duration: Duration) -> Result<(), Error> {
+        let stopped = |stop| match stop {
+            Stop::Timeout => Error::new(Status::Timeout),
+            Stop::Cancelled => Error::new(Status::Cancelled),
+        };
+        let left = self.call.left().map_err(stopped)?;
+        self.call.sleep(duration.min(left)).map_err(stopped)
+    }
+
+    /// The date by the server's clock, if the answer told it, else by ours.
+    pub(crate) fn wall_of(&self, answer: &Answer) -> DateTime<Utc> {
+        let wall = self.clock.wall();
+        answer.skew.and_then(|skew| wall.checked_add_signed(skew)).unwrap_or(wall)
+    }
+}
+
+/// Whether this member of a reply is true.
+pub(crate) fn says(reply: &Object, member: &str) -> bool {
+    reply.get(member) == Some(&Value::Bool(true))
+}
+
+/// The object of a reply that was judged to be one.
+pub(crate) fn object(answer: &Answer) -> Object {
+    serde_json::from_str(&answer.text).unwrap_or_default()
+}
