@@ -63,7 +63,7 @@ impl Lock {
     /// Takes it; `None` if whoever holds it stands against that.
     pub(super) fn try_hold(&self, mode: Mode) -> Result<Option<Hold>, Error> {
         Ok(match self {
-            Lock::File(path) => LockFile::try_hold(path, mode)?.map(Hold::File),
+            Lock::File(path) => LockFile::try_hold(path, mode, &open)?.map(Hold::File),
             Lock::Memory(holders) => InMemory::try_hold(holders, mode).map(Hold::Memory),
         })
     }
@@ -91,6 +91,9 @@ impl Hold {
     }
 }
 
+/// What opens a lock file.
+type Open<'a> = dyn Fn(&Path) -> io::Result<File> + 'a;
+
 /// An open file and the lock on it.
 #[derive(Debug)]
 pub(super) struct LockFile {
@@ -101,7 +104,7 @@ pub(super) struct LockFile {
 }
 
 impl LockFile {
-    fn try_hold(path: &Path, mode: Mode) -> Result<Option<LockFile>, Error> {
+    fn try_hold(path: &Path, mode: Mode, open: &Open<'_>) -> Result<Option<LockFile>, Error> {
         for _ in 0..MOST_TRIES {
             let file = open(path).map_err(|error| not_opened(path, &error))?;
             let opened = LockFile { path: path.to_owned(), file, owner: process::id() };
@@ -122,7 +125,8 @@ impl LockFile {
     }
 
     fn unlock(&self) -> Result<(), Error> {
-        self.file.unlock().map_err(|error| not_locked(&self.path, &error))
+        let mut attempt = || self.file.unlock().map_err(TryLockError::Error);
+        granted(&mut attempt).map(drop).map_err(|error| not_locked(&self.path, &error))
     }
 
     #[cfg(unix)]
@@ -148,7 +152,7 @@ impl Drop for LockFile {
     fn drop(&mut self) {
         if self.owner == process::id() {
             // If it fails, closing the file does it.
-            let _ = self.file.unlock();
+            let _ = self.unlock();
         }
     }
 }
@@ -165,7 +169,7 @@ fn open(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
-/// Whether the system gives the lock; a signal is no answer.
+/// Whether the system does as it is asked; a signal is no answer.
 fn granted(attempt: &mut dyn FnMut() -> Result<(), TryLockError>) -> io::Result<bool> {
     loop {
         match attempt() {

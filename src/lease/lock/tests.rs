@@ -136,34 +136,46 @@ fn who_comes_after_a_removal_locks_the_new_file_and_who_came_before_can_tell() {
     }
 }
 
-/// Somebody removes the file at every moment, also between opening and locking it: two never hold it in place at once.
+/// Opens the file, which somebody removes right after that, so many times.
 #[cfg(unix)]
-#[test]
-fn a_file_removed_while_it_is_being_locked_is_not_the_one_that_is_locked() {
-    use std::sync::atomic::{AtomicBool, Ordering};
-    let folder = Folder::new("remover");
-    let done = AtomicBool::new(false);
-    let (mut held, mut refused) = (0, 0);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            while !done.load(Ordering::Relaxed) {
-                let _ = fs::remove_file(folder.path());
-                std::thread::sleep(std::time::Duration::from_micros(20));
-            }
-        });
-        for _ in 0..2000 {
-            match folder.lock().try_hold(Alone) {
-                Ok(Some(_)) => held += 1,
-                Ok(None) => panic!("nobody else locks it"),
-                Err(error) => {
-                    assert!(error.message().contains("again and again"), "{error}");
-                    refused += 1;
-                }
+fn removed_once_open(times: u32, replaced: bool) -> impl Fn(&Path) -> io::Result<File> {
+    let left = std::cell::Cell::new(times);
+    move |path| {
+        let file = open(path)?;
+        if left.get() > 0 {
+            left.set(left.get() - 1);
+            fs::remove_file(path)?;
+            if replaced {
+                fs::write(path, "")?;
             }
         }
-        done.store(true, Ordering::Relaxed);
-    });
-    assert!(held > refused, "{held} held, {refused} refused");
+        Ok(file)
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_removed_before_it_is_locked_is_not_the_one_that_is_locked() {
+    let folder = Folder::new("just-removed");
+    for (mode, replaced) in [(Shared, false), (Shared, true), (Alone, false), (Alone, true)] {
+        let held = LockFile::try_hold(&folder.path(), mode, &removed_once_open(3, replaced)).unwrap().unwrap();
+        assert!(held.is_in_place().unwrap());
+        assert!(folder.hold(Alone).is_none());
+    }
+    let before = folder.hold(Alone).unwrap();
+    let after = LockFile::try_hold(&folder.path(), Shared, &removed_once_open(1, true)).unwrap();
+    assert!(after.is_some(), "whoever holds the removed one is not in the way");
+    assert!(!before.is_in_place().unwrap());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_that_is_removed_again_and_again_is_given_up() {
+    let folder = Folder::new("always-removed");
+    let error = LockFile::try_hold(&folder.path(), Shared, &removed_once_open(u32::MAX, false)).unwrap_err();
+    assert_eq!(error.status, Status::Storage);
+    let message = error.message();
+    assert!(message.contains("again and again") && message.contains(folder.path().to_str().unwrap()), "{message}");
 }
 
 #[cfg(unix)]

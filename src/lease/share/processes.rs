@@ -244,7 +244,7 @@ fn free(meeting: &Meeting, name: &str) {
     let mark = Byte(meeting.folder.join(name));
     let mut chance = Chance::new();
     let come_in = |chance: &mut Chance| {
-        let gate = meeting.share.enter(&mut patiently).unwrap();
+        let gate = meeting.share.enter(&mut patiently()).unwrap();
         mark.set(b'g');
         chance.rest();
         meeting.settle(&gate);
@@ -298,7 +298,7 @@ fn lives_freely(rounds: u32) {
             mark.set(b'-');
             *child = meeting.spawn(&names[number]);
         }
-        let gate = meeting.share.enter(&mut patiently).unwrap();
+        let gate = meeting.share.enter(&mut patiently()).unwrap();
         let marks: Vec<u8> = names.iter().map(|name| mark(name).get()).collect();
         let seated = marks.contains(&b's');
         assert!(!marks.contains(&b'g'), "two in the gate");
@@ -312,7 +312,7 @@ fn lives_freely(rounds: u32) {
     }
     assert!(killed_inside > 0 && killed_outside > 0, "{killed_inside} inside, {killed_outside} outside");
     drop(children);
-    assert!(meeting.share.enter(&mut patiently).unwrap().is_empty().unwrap());
+    assert!(meeting.share.enter(&mut patiently()).unwrap().is_empty().unwrap());
 }
 
 // ---- the tests

@@ -15,10 +15,14 @@ fn everywhere(name: &str, test: fn(&(dyn Fn() -> Share + Sync))) {
     test(&|| Share::on_disk(&folder.0, "slot"));
 }
 
-/// Waits as long as it takes.
-pub(super) fn patiently(pause: Duration) -> Result<(), Error> {
-    thread::sleep(pause);
-    Ok(())
+/// Waits longer than anybody has to.
+pub(super) fn patiently() -> impl FnMut(Duration) -> Result<(), Error> {
+    let mut patience = Duration::from_secs(60);
+    move |pause| {
+        thread::sleep(pause);
+        patience = patience.checked_sub(pause).ok_or_else(|| Error::new(Status::Timeout))?;
+        Ok(())
+    }
 }
 
 fn at_once(_: Duration) -> Result<(), Error> {
@@ -30,7 +34,7 @@ fn enter(share: &Share) -> Gate {
 }
 
 fn is_locked(share: &Share) -> bool {
-    share.enter(&mut at_once).is_err()
+    share.enter(&mut at_once).is_err_and(|error| error.status == Status::Timeout)
 }
 
 #[test]
@@ -77,7 +81,7 @@ fn only_one_stands_in_the_gate_until_it_opens() {
             if *count == 5 {
                 gate.take();
             }
-            Ok(())
+            if *count < 100 { Ok(()) } else { Err(Error::new(Status::Timeout)) }
         });
         assert_eq!(waits.borrow().1, 5);
         assert!(is_locked(&share()));
@@ -248,7 +252,7 @@ fn in_a_crowd_the_slot_is_taken_once_and_given_back_once_and_everybody_has_their
     everywhere("crowd", |share| {
         let (slot, seated, inside) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicBool::new(false));
         let come_in = || {
-            let gate = share().enter(&mut patiently).unwrap();
+            let gate = share().enter(&mut patiently()).unwrap();
             assert!(!inside.swap(true, Ordering::SeqCst), "two in the gate");
             assert_eq!(gate.is_empty().unwrap(), seated.load(Ordering::SeqCst) == 0);
             assert_eq!(slot.load(Ordering::SeqCst), seated.load(Ordering::SeqCst) > 0);
