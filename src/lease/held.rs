@@ -214,7 +214,7 @@ impl Held {
     /// No answer came, or one that was no yes.
     pub(crate) fn failed(&self, desk: &Desk, error: &Error) {
         if error.status == Status::Cancelled {
-            return;
+            return self.life().step(Event::PutOff, &desk.clock, &desk.events);
         }
         let refused = error.is_refusal() || error.status == Status::NotFloating;
         let retry_after_ms = error.retry_after.and_then(|pause| i64::try_from(pause.as_millis()).ok());
@@ -238,7 +238,7 @@ impl Held {
 
     /// Whether the server may count a slot of it.
     pub(crate) fn is_in_doubt(&self) -> bool {
-        self.try_slots().is_some_and(|slots| slots.iter().any(Slot::is_in_doubt))
+        self.try_slots().is_none_or(|slots| slots.iter().any(Slot::is_in_doubt))
     }
 
     /// Ends the keeper's call about this lease.

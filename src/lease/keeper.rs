@@ -104,7 +104,9 @@ impl Keeper {
     pub(crate) fn let_go(self: &Arc<Keeper>, held: &Arc<Held>) {
         let mut book = self.book();
         book.leases.retain(|kept| !Arc::ptr_eq(kept, held));
-        self.see_off(&mut book, vec![Arc::clone(held)]);
+        if held.is_in_doubt() {
+            self.see_off(&mut book, vec![Arc::clone(held)]);
+        }
         self.changed.notify_all();
     }
 
@@ -188,8 +190,9 @@ impl Keeper {
             let machine = *held.life().machine();
             if machine.may_be_renewed(now) {
                 match &unreachable {
-                    // The server is the same for all.
-                    Some(error) => held.failed(&self.desk, error),
+                    // The server is the same for all; who is not due yet need not hear of it.
+                    Some(error) if machine.wants_renewal(now) => held.failed(&self.desk, error),
+                    Some(_) => {}
                     None => unreachable = self.renew(held, patience(held, now)).err().filter(is_of_the_way),
                 }
             }

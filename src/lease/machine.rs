@@ -65,6 +65,8 @@ pub enum Event {
     },
     /// The slot was given back.
     Released,
+    /// The server was to be asked, and something else came first.
+    PutOff,
     /// Nothing but time has passed.
     Passed,
 }
@@ -294,6 +296,7 @@ impl Machine {
                     self.runs_until = self.runs_until.min(now.saturating_add(self.terms.grace_ms));
                 }
             }
+            Event::PutOff => self.try_later(None, now, chance),
             Event::Passed => {}
         }
         self.over(now).or(matches!(event, Event::Failed { .. }).then_some(Cause::Failed))

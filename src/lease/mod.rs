@@ -295,9 +295,7 @@ fn acquire(
             Ok((lease, info))
         }
         Err(unfinished) => {
-            if unfinished.held.is_in_doubt() {
-                keeper.let_go(&Arc::new(unfinished.held));
-            }
+            keeper.let_go(&Arc::new(unfinished.held));
             Err(unfinished.error)
         }
     }

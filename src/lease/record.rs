@@ -51,7 +51,7 @@ pub(crate) struct Proof {
 /// A reply as it came.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Signed {
-    body: String,
+    pub(crate) body: String,
     signature: Option<String>,
 }
 

@@ -78,7 +78,8 @@ impl Slot {
                 self.lent = true;
                 let left_ms = (until - visit.clock.wall()).num_milliseconds();
                 let standing = Standing::Lent { asked_at: visit.clock.now(), until, left_ms };
-                return Ok(Confirmation { standing, reply: None });
+                let license = record.proof.map(|proof| proof.license.body);
+                return Ok(Confirmation { standing, reply: license.filter(|_| self.feature.is_none()) });
             }
             Ok(Ok(None)) => None,
             Ok(Err(error)) => Some(error),

@@ -61,6 +61,9 @@ const EXPECTED: &[Expectation] = &[
     ("a borrow that is over", 10, |now| Event::Borrowed { asked_at: now - 5, until: now }, STAYS),
     ("released", 10, |_| Event::Released, [(Released, None); 6]),
     ("nothing", 10, |_| Event::Passed, STAYS),
+    ("put off", 10, |_| Event::PutOff, STAYS),
+    ("put off when the slot's time is over", TIMEOUT, |_| Event::PutOff,
+        [(Grace, G), (Grace, G), (Lost, L), (Borrowed, None), (Lost, None), (Released, None)]),
     ("the slot's time is over", TIMEOUT, |_| Event::Passed,
         [(Grace, G), (Grace, G), (Lost, L), (Borrowed, None), (Lost, None), (Released, None)]),
     ("a failure when the slot's time is over", TIMEOUT, |_| Event::Failed { retry_after_ms: None },
@@ -177,6 +180,7 @@ impl Random {
             4 => Event::Refused,
             5 => Event::Borrowed { asked_at, until: now + [-1, MINUTE, DAY][self.below(3) as usize] },
             6 if self.below(8) == 0 => Event::Released,
+            6 => Event::PutOff,
             _ => Event::Passed,
         }
     }
@@ -201,7 +205,7 @@ fn promises_are_kept(before: &Machine, event: Event, now: Moment, after: &Machin
     if is == Released {
         assert!(after.wake_at().is_none() && !after.wants_renewal(Moment::MAX - 1), "renews: {}", what());
     }
-    if matches!(event, Event::Failed { .. }) {
+    if matches!(event, Event::Failed { .. } | Event::PutOff) {
         assert!(after.wake_at().is_none_or(|wake_at| wake_at > now), "never sleeps: {}", what());
     }
 }
