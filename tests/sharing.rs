@@ -341,7 +341,9 @@ fn what_one_process_borrows_outlives_all_that_free_it_until_one_gives_it_back() 
         assert_eq!(is_borrowed(&machine), [true], "{name} stays borrowed");
         let mut offline = machine.start_offline();
         assert_eq!(offline.tell(acquire).ok(), "BORROWED", "{name}");
+        assert_eq!(offline.tell("release").status, "CONNECT", "without a network it can't be given back");
         offline.kill();
+        assert_eq!(machine.start_offline().tell(acquire).ok(), "BORROWED", "and so stays borrowed");
         assert_eq!(one.tell(acquire).ok(), "BORROWED");
         assert_eq!(one.tell("release").ok(), "RELEASED");
         machine.is_clean();
@@ -366,6 +368,26 @@ fn a_borrow_that_is_given_back_early_while_others_hold_the_slot_goes_when_the_la
             until("it is given back", || machine.slots() == 0);
         }
     }
+}
+
+#[test]
+fn a_borrow_that_was_given_back_unheard_is_nobodys_any_more() {
+    let demo = Demo::start();
+    let machine = Machine::new(&demo, "unheard");
+    let (mut one, mut two) = (machine.start(), machine.start());
+    assert_eq!(one.tell(r#"acquire {"feature":"MESH","timeout_ms":300}"#).ok(), "ACTIVE");
+    assert_eq!(one.tell("borrow").ok(), "BORROWED");
+    let unheard = json!({ "match": { "operation": "release_feature" }, "do": { "after_commit": "close" } });
+    machine.world.control("PUT /faults", &json!({ "faults": [unheard] }));
+    let said = one.tell("release");
+    assert_eq!((&said.json["outcome"], machine.slots()), (&json!("unknown"), 0), "{}", said.json);
+    let said = machine.start_offline().tell(BORROWED[1].1);
+    assert_eq!((said.status.as_str(), said.state.as_str()), ("NO_PROOF", "NONE"));
+    assert_eq!(two.tell(BORROWED[1].1).ok(), "ACTIVE", "it is taken anew");
+    assert_eq!(is_borrowed(&machine), [false]);
+    machine.world.control("DELETE /faults", &Value::Null);
+    [one, two].iter_mut().for_each(|holder| assert_eq!(holder.tell("release").ok(), "RELEASED"));
+    machine.is_clean();
 }
 
 /// Polite, but not waiting: what the background can't do in time is for the next start.

@@ -28,9 +28,9 @@ pub(crate) struct Record {
     pub(crate) feature: Option<String>,
     /// The server may count the slot for this device.
     pub(crate) may_hold: bool,
-    /// It may have lent it, and nobody has heard so.
+    /// What it was asked to do about a borrow, and may have done without anybody hearing so.
     #[serde(default)]
-    pub(crate) borrowing: bool,
+    pub(crate) doubt: Option<Doubt>,
     /// It has lent it.
     #[serde(default)]
     pub(crate) proof: Option<Proof>,
@@ -40,6 +40,15 @@ pub(crate) struct Record {
     /// And the latest that the server has told.
     #[serde(default)]
     server_has_said_ms: i64,
+}
+
+/// What is not known of a borrow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Doubt {
+    /// Whether there is one, or another than the one that is proven.
+    Borrow,
+    /// Whether the one that is proven was given back.
+    Return,
 }
 
 /// The server's replies that together prove a borrow.
@@ -101,6 +110,11 @@ impl Record {
         file.write(&content)
     }
 
+    /// The same, with this not known.
+    pub(crate) fn doubting(&self, doubt: Doubt) -> Record {
+        Record { doubt: Some(doubt), ..self.clone() }
+    }
+
     /// Remembers the server's date.
     pub(crate) fn server_said(&mut self, date: DateTime<Utc>) {
         self.server_has_said_ms = self.server_has_said_ms.max(date.timestamp_millis());
@@ -112,6 +126,9 @@ impl Record {
     /// [`Status::NoProof`] and [`Status::ClockMovedBack`]: there is one, and it does not hold.
     pub(crate) fn runs_until(&self, client: &Client, who: &Who, clock: &Clock) -> Result<Option<DateTime<Utc>>, Error> {
         let Some(proof) = &self.proof else { return Ok(None) };
+        if self.doubt == Some(Doubt::Return) {
+            return Err(no_proof("The borrow was being given back when it was last heard of."));
+        }
         self.check_clock(clock.wall())?;
         let until = proof.until(client, who, self.feature.as_deref())?;
         if until <= clock.wall() {

@@ -3,7 +3,7 @@
 
 use super::clock::Clock;
 use super::machine::Moment;
-use super::record::{Proof, Record, Signed, license_until};
+use super::record::{Doubt, Proof, Record, Signed, license_until};
 use super::share::{Gate, Seat, Share};
 use super::store::SealedFile;
 use super::wish::Who;
@@ -98,7 +98,7 @@ impl Slot {
     /// Takes the slot: from a borrow that is proven to run, or else from the server.
     pub(crate) fn take(&mut self, visit: &Visit) -> Result<Confirmation, Error> {
         let gate = self.enter(visit)?;
-        let kept = self.read();
+        let mut kept = self.read();
         let unproven = match kept.as_ref().map(|record| record.runs_until(visit.client, visit.who, visit.clock)) {
             Ok(Ok(Some(until))) => {
                 let mut record = kept?;
@@ -112,6 +112,13 @@ impl Slot {
             Ok(Err(error)) => Some(error),
             Err(error) => Some((*error).clone()),
         };
+        // The server's word on a feature does not tell whether it is borrowed: only what was given back surely isn't.
+        if self.feature.is_some() && kept.as_ref().is_ok_and(|record| record.doubt.is_some()) && gate.is_empty()? {
+            if let Err(error) = self.give_back(visit, &gate) {
+                return Err(unproven.map_or_else(|| error.clone(), |reason| because(reason, &error)));
+            }
+            kept = self.read();
+        }
         // A file that can't be read stays as it is until the server has spoken: it may be all there is.
         let mut record = kept.ok();
         let held_before = record.as_ref().is_none_or(|record| record.may_hold);
@@ -126,7 +133,9 @@ impl Slot {
                 }
                 let mut record = record.unwrap_or_else(|| self.fresh_record());
                 let confirmation = self.with_kept_borrow(visit, &record, confirmation, visit.wall_of(&answer));
-                (record.may_hold, record.borrowing) = (true, false);
+                record.may_hold = true;
+                // Of the license all is told; of a feature the last one out gives back what is in doubt.
+                record.doubt = record.doubt.filter(|_| self.feature.is_some());
                 record.proof = match confirmation.standing {
                     Standing::Held { .. } => None,
                     Standing::Lent { .. } => record.proof.or_else(|| self.proof_in(&answer)),
@@ -169,14 +178,15 @@ impl Slot {
     pub(crate) fn lend(&mut self, visit: &Visit, until: &Value) -> Result<Confirmation, Error> {
         let gate = self.enter(visit)?;
         let mut record = self.read()?;
-        (record.may_hold, record.borrowing) = (true, true);
+        let before = record.doubt;
+        (record.may_hold, record.doubt) = (true, before.or(Some(Doubt::Borrow)));
         self.write(&mut record, visit)?;
         let asked_at = visit.clock.now();
         let (borrow, license) = match self.borrow(visit, &gate, until) {
             Ok(replies) => replies,
             Err(error) => {
                 if error.outcome != Outcome::Unknown {
-                    record.borrowing = false;
+                    record.doubt = before;
                     self.write(&mut record, visit)?;
                 }
                 return Err(error);
@@ -185,7 +195,7 @@ impl Slot {
         let proof = Proof { license: Signed::from(&license), borrow: borrow.as_ref().map(Signed::from) };
         let ends = proof.until(visit.client, visit.who, self.feature.as_deref())?;
         record.server_said(visit.wall_of(&license));
-        (record.proof, record.borrowing) = (Some(proof), false);
+        (record.proof, record.doubt) = (Some(proof), None);
         self.write(&mut record, visit)?;
         let left_ms = (ends - visit.wall_of(&license)).num_milliseconds();
         let reply = borrow.unwrap_or(license).text;
@@ -210,7 +220,7 @@ impl Slot {
             None => {
                 // Others go on; what was borrowed is given back when the last of them leaves.
                 if let (Ok(mut record), true) = (kept, lent && leave == Leave::GiveBack) {
-                    record.proof = None;
+                    (record.proof, record.doubt) = (None, Some(Doubt::Borrow));
                     self.write(&mut record, visit)?;
                 }
                 Ok(())
@@ -274,24 +284,44 @@ impl Slot {
     }
 
     /// Releases until the server has surely let go. The caller is the last one out, or knows that there is nobody.
-    fn give_back(&self, visit: &Visit, _gate: &Gate) -> Result<(), Error> {
-        let (operation, own) = self.verb("release_license", "release_feature");
-        loop {
-            match visit.ask(operation, &own) {
-                Ok(_) => break,
-                Err(error) if is_not_held(error.status) && error.is_refusal() => break,
-                // Nobody else of this machine can take it meanwhile, so to repeat it is to ask whether it was done.
-                Err(error) if error.outcome == Outcome::Unknown && error.status != Status::Cancelled => {
-                    visit.pause(jittered(Duration::from_millis(100))).map_err(|_| error)?;
-                }
-                Err(error) => return Err(error),
+    fn give_back(&self, visit: &Visit, gate: &Gate) -> Result<(), Error> {
+        let kept = self.read();
+        // What is being given back proves nothing to whoever comes next, unless it surely was not.
+        let proven = kept.as_ref().ok().filter(|record| record.proof.is_some());
+        if let Some(record) = proven {
+            self.write(&mut record.doubting(Doubt::Return), visit)?;
+        }
+        if let Err(error) = self.release(visit, gate) {
+            if let Some(record) = proven.filter(|_| error.outcome != Outcome::Unknown) {
+                self.write(&mut record.clone(), visit)?;
             }
+            return Err(error);
         }
         // The server has let go; a record that still says "may hold" makes the next start ask once more, no worse.
-        let mut record = self.read().unwrap_or_else(|_| self.fresh_record());
-        (record.may_hold, record.borrowing, record.proof) = (false, false, None);
+        let mut record = kept.unwrap_or_else(|_| self.fresh_record());
+        (record.may_hold, record.doubt, record.proof) = (false, None, None);
         let _ = self.write(&mut record, visit);
         Ok(())
+    }
+
+    fn release(&self, visit: &Visit, _gate: &Gate) -> Result<(), Error> {
+        let (operation, own) = self.verb("release_license", "release_feature");
+        let mut in_doubt = false;
+        loop {
+            let error = match visit.ask(operation, &own) {
+                Ok(_) => return Ok(()),
+                Err(error) if is_not_held(error.status) && error.is_refusal() => return Ok(()),
+                Err(error) => error,
+            };
+            in_doubt |= error.outcome == Outcome::Unknown;
+            if !in_doubt || error.is_refusal() {
+                return Err(error);
+            }
+            // Nobody else of this machine can take it meanwhile, so to repeat it is to ask whether it was done.
+            if error.status == Status::Cancelled || visit.pause(jittered(Duration::from_millis(100))).is_err() {
+                return Err(self::in_doubt(error));
+            }
+        }
     }
 
     /// The borrow's reply, if one came, and the license as it stood afterwards.
@@ -389,7 +419,8 @@ impl Slot {
         wall: DateTime<Utc>,
     ) -> Confirmation {
         let Standing::Held { asked_at, .. } = said.standing else { return said };
-        let proof = record.proof.as_ref().filter(|_| self.feature.is_some());
+        let is_believed = self.feature.is_some() && record.doubt != Some(Doubt::Return);
+        let proof = record.proof.as_ref().filter(|_| is_believed);
         let until = proof.and_then(|proof| proof.until(visit.client, visit.who, self.feature.as_deref()).ok());
         match until.filter(|until| *until > wall) {
             Some(until) => {
