@@ -76,6 +76,11 @@ test-panic:
 test-loom:
 	@RUSTFLAGS="--cfg loom" CARGO_PROFILE_RELEASE_LTO=off $(CARGO) test -q -p floatlease --lib --release --target-dir "$(TARGET)/loom" loom
 
+.PHONY: soak
+soak: tools ## Kill, share and interrupt thousands of times more than make test does (some minutes)
+	@$(CARGO) build --workspace
+	@$(CARGO) test -p floatlease --lib --test sharing --test crashes -- --ignored
+
 .PHONY: lint
 lint: ## Formatting and lints, warnings are errors
 	$(CARGO) fmt --all --check

@@ -14,16 +14,26 @@ impl Slot {
     pub(crate) fn lend(&mut self, visit: &Visit, until: &Value) -> Result<Confirmation, Error> {
         let gate = self.enter(visit)?;
         let mut record = self.read()?;
-        record.may_hold = true;
+        let in_doubt_before = record.in_doubt;
+        (record.may_hold, record.in_doubt) = (true, true);
         self.write(&mut record, visit)?;
         let asked_at = visit.clock.now();
-        let (borrow, license) = self.borrow(visit, &gate, until)?;
+        let (borrow, license) = match self.borrow(visit, &gate, until) {
+            Ok(replies) => replies,
+            Err(error) => {
+                if error.outcome != Outcome::Unknown && !in_doubt_before {
+                    record.in_doubt = false;
+                    self.write(&mut record, visit)?;
+                }
+                return Err(error);
+            }
+        };
         let proof = Proof { license: Signed::from(&license), borrow: borrow.as_ref().map(Signed::from) };
         let ends = proof.until(visit.client, visit.who, self.feature.as_deref()).map_err(in_doubt)?;
         if license.skew.is_some() {
             record.server_said(visit.wall_of(&license));
         }
-        record.proof = Some(proof);
+        (record.proof, record.in_doubt) = (Some(proof), false);
         self.write(&mut record, visit).map_err(in_doubt)?;
         self.lent = true;
         let left_ms = (ends - visit.wall_of(&license)).num_milliseconds();
@@ -102,9 +112,12 @@ impl Slot {
         answer: &Answer,
     ) -> Confirmation {
         let confirmation = kept_borrow(visit, record, said, answer);
-        let known = record.proof.take();
+        let known = record.proof.take().filter(|_| !record.in_doubt);
+        record.in_doubt = false;
         if matches!(confirmation.standing, Standing::Lent { .. }) {
-            record.proof = known.or_else(|| Some(Proof { license: Signed::from(answer), borrow: None }));
+            // Of itself the license tells all.
+            let told = || Some(Proof { license: Signed::from(answer), borrow: None });
+            record.proof = if self.feature.is_none() { told() } else { known };
             return confirmation;
         }
         if self.feature.is_none() || !says(&object(answer), "is_borrowed") {
@@ -126,7 +139,7 @@ impl Slot {
 pub(super) fn kept_borrow(visit: &Visit, record: &Record, said: Confirmation, answer: &Answer) -> Confirmation {
     let Standing::Held { asked_at, .. } = said.standing else { return said };
     let denied = object(answer).get("is_borrowed") == Some(&Value::Bool(false));
-    let proof = record.proof.as_ref().filter(|_| record.feature.is_some() && !denied);
+    let proof = record.proof.as_ref().filter(|_| record.feature.is_some() && !record.in_doubt && !denied);
     let wall = visit.wall_of(answer);
     let until = proof.and_then(|proof| proof.until(visit.client, visit.who, record.feature.as_deref()).ok());
     match until.filter(|until| *until > wall) {

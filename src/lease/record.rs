@@ -31,6 +31,9 @@ pub(crate) struct Record {
     /// It has lent it.
     #[serde(default)]
     pub(crate) proof: Option<Proof>,
+    /// It was asked to change that, and nobody has heard its answer yet: the proof proves nothing until it is asked.
+    #[serde(default)]
+    pub(crate) in_doubt: bool,
     /// The latest date this machine's clock has shown, in milliseconds since 1970.
     #[serde(default)]
     clock_has_shown_ms: i64,
@@ -109,6 +112,9 @@ impl Record {
     /// [`Status::NoProof`] and [`Status::ClockMovedBack`]: there is one, and it does not hold.
     pub(crate) fn runs_until(&self, client: &Client, who: &Who, clock: &Clock) -> Result<Option<DateTime<Utc>>, Error> {
         let Some(proof) = &self.proof else { return Ok(None) };
+        if self.in_doubt {
+            return Err(no_proof("The borrow was being given back or changed when it was last heard of."));
+        }
         self.check_clock(clock.wall())?;
         let until = proof.until(client, who, self.feature.as_deref())?;
         if until <= clock.wall() {

@@ -118,6 +118,7 @@ impl Slot {
                 if let Some(record) = record.as_mut().filter(|_| as_before) {
                     record.may_hold = false;
                     record.proof = record.proof.take().filter(|_| !surely_not);
+                    record.in_doubt &= record.proof.is_some();
                     self.write(record, visit)?;
                 }
                 match unproven.or_else(|| self.foreign(visit.who)) {
@@ -130,24 +131,28 @@ impl Slot {
 
     /// Asks the server again.
     pub(crate) fn renew(&mut self, visit: &Visit) -> Result<Confirmation, Error> {
-        // Somebody may have cleaned the folder up: who came since would not know that we are here.
-        if let Some(false) = self.seat.as_ref().map(Seat::is_in_place).transpose()? {
-            self.seat = Some(self.enter(visit)?.sit()?);
+        // Somebody may have cleaned the folder up: who came since would not know that we are here. Where no seat is to be
+        // had, the slot itself is worth more.
+        if let Some(Ok(false)) = self.seat.as_ref().map(Seat::is_in_place)
+            && let Ok(seat) = self.enter(visit).and_then(|gate| gate.sit())
+        {
+            self.seat = Some(seat);
         }
-        let (confirmation, answer) = self.check(visit)?;
-        if !self.lent {
-            return Ok(confirmation);
-        }
-        let mut record = self.read()?;
-        let confirmation = kept_borrow(visit, &record, confirmation, &answer);
+        let (said, answer) = self.check(visit)?;
+        let Some(Ok(record)) = self.lent.then(|| self.read()) else { return Ok(said) };
+        let confirmation = kept_borrow(visit, &record, said, &answer);
         if matches!(confirmation.standing, Standing::Held { .. }) {
             // It is over, or was taken back at the server: nobody shall rely on it, nor leave the slot to it.
-            let _gate = self.enter(visit)?;
-            record.proof = None;
-            self.write(&mut record, visit)?;
-            self.lent = false;
+            self.lent = self.forget_borrow(visit).is_err();
         }
         Ok(confirmation)
+    }
+
+    fn forget_borrow(&self, visit: &Visit) -> Result<(), Error> {
+        let _gate = self.enter(visit)?;
+        let mut record = self.read()?;
+        (record.proof, record.in_doubt) = (None, false);
+        self.write(&mut record, visit)
     }
 
     /// Remembers what the clock shows, so that it can't be set back to before unnoticed. Done another time if somebody
@@ -235,6 +240,7 @@ impl Slot {
     }
 
     pub(super) fn enter(&self, visit: &Visit) -> Result<Gate, Error> {
+        self.folder().map_or(Ok(()), make)?;
         let busy = "Another process of this machine is taking or giving back the same slot.";
         self.share.enter(&mut |duration| {
             visit.pause(duration).map_err(|error| match error.status {
@@ -244,25 +250,47 @@ impl Slot {
         })
     }
 
-    /// Releases until the server has surely let go. The caller is the last one out, or knows that there is nobody.
+    /// Has the server let go of the slot. The caller is the last one out, or knows that there is nobody.
     pub(super) fn give_back(&self, visit: &Visit, _gate: &Gate) -> Result<(), Error> {
-        let (operation, own) = self.verb("release_license", "release_feature");
-        loop {
-            match visit.ask(operation, &own) {
-                Ok(_) => break,
-                Err(error) if is_not_held(error.status) && error.is_refusal() => break,
-                // Nobody else of this machine can take it meanwhile, so to repeat it is to ask whether it was done.
-                Err(error) if error.outcome == Outcome::Unknown && error.status != Status::Cancelled => {
-                    visit.pause(jittered(Duration::from_millis(100))).map_err(|_| error)?;
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        // The server has let go; a record that still says "may hold" makes the next start ask once more, no worse.
+        // A borrow that may have been given back proves nothing to whoever comes next.
         let mut record = self.read().unwrap_or_else(|_| self.fresh_record());
-        (record.may_hold, record.proof) = (false, None);
+        let doubtful = record.proof.is_some() && !record.in_doubt;
+        if doubtful {
+            record.in_doubt = true;
+            self.write(&mut record, visit)?;
+        }
+        if let Err(error) = self.release(visit) {
+            if doubtful && error.outcome != Outcome::Unknown {
+                record.in_doubt = false;
+                self.write(&mut record, visit)?;
+            }
+            return Err(error);
+        }
+        // A record that still says "may hold" makes the next start ask once more, no worse.
+        (record.may_hold, record.in_doubt, record.proof) = (false, false, None);
         let _ = self.write(&mut record, visit);
         Ok(())
+    }
+
+    /// Asks until the server has surely let go. Nobody else of this machine can take the slot meanwhile, so to repeat a
+    /// release is to ask whether it was done.
+    fn release(&self, visit: &Visit) -> Result<(), Error> {
+        let (operation, own) = self.verb("release_license", "release_feature");
+        let mut unheard = false;
+        loop {
+            let error = match visit.ask(operation, &own) {
+                Ok(_) => return Ok(()),
+                Err(error) if is_not_held(error.status) && error.is_refusal() => return Ok(()),
+                Err(error) => error,
+            };
+            unheard |= error.outcome == Outcome::Unknown;
+            if !unheard || error.is_refusal() {
+                return Err(error);
+            }
+            if error.status == Status::Cancelled || visit.pause(jittered(Duration::from_millis(100))).is_err() {
+                return Err(in_doubt(error));
+            }
+        }
     }
 
     fn check(&self, visit: &Visit) -> Result<(Confirmation, Answer), Error> {
@@ -348,6 +376,16 @@ impl Slot {
         let name = foreign.find(|name| !name.starts_with(&own))?;
         Some(Error::because(Status::StorageForeign, format!("It is {}.", folder.join(name).display())))
     }
+}
+
+/// Makes the folder for what is kept, for this user alone.
+fn make(folder: &Path) -> Result<(), Error> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    let failed = |error| Error::because(Status::Storage, format!("{} can't be made: {error}.", folder.display()));
+    builder.create(folder).map_err(failed)
 }
 
 /// Whether a borrow runs; while the clock can't be believed, one that may run does.

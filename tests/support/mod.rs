@@ -5,6 +5,8 @@
 
 pub mod abi;
 pub mod faults;
+#[cfg(unix)]
+pub mod holder;
 pub mod proxy;
 pub mod sandbox;
 pub mod stub;

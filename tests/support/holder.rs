@@ -1,0 +1,224 @@
+//! Processes that hold a lease and do what they are told, one order a line: this test program itself, started again.
+//!
+//! The test file that uses them has a test of its own for it, `#[test] fn holder() { support::holder::live(); }`, which
+//! does nothing unless its environment tells it to be one.
+
+use super::abi::{Answer, Client};
+use serde_json::{Value, json};
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{self, Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+use std::{env, fs, iter, thread};
+
+/// Makes this program a holder: the config of its client.
+const CONFIG: &str = "FLOATLEASE_HOLDER";
+
+/// What a holder answers to an order.
+#[derive(Debug)]
+pub struct Said {
+    /// The name of the call's status.
+    pub status: String,
+    /// How its lease stands now.
+    pub state: String,
+    /// What the call gave.
+    pub json: Value,
+}
+
+impl Said {
+    /// The state after a call that must have succeeded.
+    pub fn ok(self) -> String {
+        assert_eq!(self.status, "OK", "{}", self.json);
+        self.state
+    }
+}
+
+/// Lives as a holder, if this process is one.
+pub fn live() {
+    let Ok(config) = env::var(CONFIG) else { return };
+    allow_tracing();
+    let client = Client::open(&serde_json::from_str(&config).unwrap()).unwrap();
+    let mut lease = None;
+    say("OK", "NONE", &Value::Null);
+    for order in io::stdin().lines() {
+        let order = order.unwrap();
+        let (verb, request) = order.split_once(' ').unwrap_or((&order, "null"));
+        let request = serde_json::from_str(request).unwrap();
+        let held = || lease.as_ref().expect("a lease");
+        let answer = match verb {
+            "acquire" => {
+                let (taken, answer) = client.try_acquire(&request);
+                lease = taken;
+                answer
+            }
+            "renew" => held().renew(),
+            "borrow" => held().borrow(&request),
+            "release" => held().release(),
+            "free" => {
+                lease = None;
+                Answer { status: "OK".to_owned(), json: Value::Null }
+            }
+            "state" => Answer { status: "OK".to_owned(), json: Value::Null },
+            _ => panic!("no order: {order}"),
+        };
+        say(&answer.status, lease.as_ref().map_or("NONE", |lease| lease.state()), &answer.json);
+    }
+    // Whoever has nobody to tell him what to do any more is gone at once, as if killed.
+    process::exit(0);
+}
+
+fn say(status: &str, state: &str, json: &Value) {
+    let said = json!({ "status": status, "state": state, "json": json });
+    // Past the test harness, which keeps what is printed; on a line of its own, whatever it has written before.
+    io::stdout().write_all(format!("\n>{said}\n").as_bytes()).unwrap();
+}
+
+/// Lets any process of this user look on; some systems allow that to a parent alone.
+#[cfg(target_os = "linux")]
+#[allow(unsafe_code)]
+fn allow_tracing() {
+    // SAFETY: a call with two numbers; a system without that restriction refuses it, which is as good.
+    unsafe { libc::prctl(libc::PR_SET_PTRACER, libc::PR_SET_PTRACER_ANY) };
+}
+
+#[cfg(not(target_os = "linux"))]
+fn allow_tracing() {}
+
+/// A holder, seen from the test. Killed when dropped.
+pub struct Holder {
+    child: Child,
+    orders: ChildStdin,
+    answers: io::Lines<BufReader<ChildStdout>>,
+    threads: usize,
+}
+
+impl Holder {
+    /// A process with a client of this config.
+    pub fn start(config: &Value) -> Holder {
+        let mut command = Command::new(env::current_exe().unwrap());
+        command.args(["--exact", "holder", "--test-threads", "1"]).env(CONFIG, config.to_string());
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let (orders, answers) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+        let mut holder = Holder { child, orders, answers: BufReader::new(answers).lines(), threads: 0 };
+        holder.answer().expect("a holder").ok();
+        holder.threads = holder.count_threads();
+        holder
+    }
+
+    /// Gives an order; its answer is to be fetched.
+    pub fn order(&mut self, order: &str) {
+        // One that was killed meanwhile does not hear it.
+        let _ = writeln!(self.orders, "{order}");
+    }
+
+    /// What it says to the last order; `None` if it was killed before it could.
+    pub fn answer(&mut self) -> Option<Said> {
+        let mut lines = iter::from_fn(|| self.answers.next()?.ok());
+        let said = lines.find_map(|line| line.strip_prefix('>').map(str::to_owned))?;
+        let mut said: Value = serde_json::from_str(&said).unwrap();
+        let mut text = |key: &str| said[key].take().as_str().unwrap().to_owned();
+        let (status, state) = (text("status"), text("state"));
+        Some(Said { status, state, json: said["json"].take() })
+    }
+
+    /// An order and its answer.
+    pub fn tell(&mut self, order: &str) -> Said {
+        self.order(order);
+        self.answer().expect("the holder answers")
+    }
+
+    /// Its number as a process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Ends it in whatever it does: when this returns, its files are closed.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.end();
+    }
+
+    /// Waits until nothing of the library runs any more in the background of it. False if it was killed meanwhile.
+    pub fn settles(&mut self) -> bool {
+        until("its threads end", || self.count_threads() <= self.threads);
+        self.order("state");
+        self.answer().is_some()
+    }
+
+    /// Waits for its end, which must be a kill.
+    pub fn end(&mut self) {
+        let ended: ExitStatus = self.child.wait().unwrap();
+        assert_eq!(ended.signal(), Some(9), "{ended}");
+    }
+
+    /// None in one that has ended.
+    fn count_threads(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/task", self.pid())).map_or(0, Iterator::count)
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Waits for what comes of itself.
+pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(20);
+    while !is_so() {
+        assert!(Instant::now() < end, "never: {what}");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// A folder of a test's own, removed at its end.
+pub struct Folder(PathBuf);
+
+impl Folder {
+    pub fn new(name: &str) -> Folder {
+        let path = env::temp_dir().join(format!("floatlease-{name}-{}", process::id()));
+        let _ = fs::remove_dir_all(&path);
+        Folder(path)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Numbers that look random and can be had again.
+pub struct Chance(u64);
+
+impl Chance {
+    pub fn new(seed: u64) -> Chance {
+        Chance(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
+    }
+
+    pub fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 20) % limit
+    }
+
+    /// Sleeps up to so long.
+    pub fn rest(&mut self, up_to_us: u64) {
+        thread::sleep(Duration::from_micros(self.below(up_to_us)));
+    }
+
+    /// Puts them into another order.
+    pub fn shuffle<T>(&mut self, items: &mut [T]) {
+        for at in (1..items.len()).rev() {
+            items.swap(at, self.below(at as u64 + 1) as usize);
+        }
+    }
+}
