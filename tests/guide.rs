@@ -49,8 +49,8 @@ fn fits(pattern: &str, text: &str) -> bool {
 
 #[test]
 fn its_c_code_is_the_examples() {
-    let examples =
-        ["first_test.c", "editor.c", "test_save_your_work.c"].map(|name| read(&format!("examples/c/{name}")));
+    let examples = ["first_test.c", "editor.c", "scene.h", "test_save_your_work.c"]
+        .map(|name| read(&format!("examples/c/{name}")));
     let c: Vec<String> = blocks().into_iter().filter(|(name, _)| name == "c").map(|(_, text)| text).collect();
     assert_eq!(c.len(), examples.len());
     for (block, example) in c.iter().zip(&examples) {
