@@ -121,21 +121,10 @@ impl Slot {
         }
         match self.check(visit) {
             Ok((confirmation, answer)) => {
-                if record.is_none() {
-                    self.set_aside()?;
-                }
-                let mut record = record.unwrap_or_else(|| self.fresh_record());
-                let confirmation = self.with_kept_borrow(visit, &record, confirmation, visit.wall_of(&answer));
-                (record.may_hold, record.borrowing) = (true, false);
-                record.proof = match confirmation.standing {
-                    Standing::Held { .. } => None,
-                    Standing::Lent { .. } => record.proof.or_else(|| self.proof_in(&answer)),
-                };
-                if answer.skew.is_some() {
-                    record.server_said(visit.wall_of(&answer));
-                }
-                self.write(&mut record, visit)?;
-                self.seat = Some(gate.sit()?);
+                // It is ours at the server; unless it is on disk as well, it must be given back.
+                self.in_doubt = true;
+                let confirmation = self.keep(visit, record, confirmation, &answer).map_err(in_doubt)?;
+                self.seat = Some(gate.sit().map_err(in_doubt)?);
                 self.in_doubt = false;
                 Ok(confirmation)
             }
@@ -156,13 +145,42 @@ impl Slot {
         }
     }
 
+    /// Keeps that the server has said yes, and says what that means with what was kept before.
+    fn keep(
+        &self,
+        visit: &Visit,
+        kept: Option<Record>,
+        said: Confirmation,
+        answer: &Answer,
+    ) -> Result<Confirmation, Error> {
+        if kept.is_none() {
+            self.set_aside()?;
+        }
+        let mut record = kept.unwrap_or_else(|| self.fresh_record());
+        let confirmation = self.with_kept_borrow(visit, &record, said, visit.wall_of(answer));
+        (record.may_hold, record.borrowing) = (true, false);
+        record.proof = match confirmation.standing {
+            Standing::Held { .. } => None,
+            Standing::Lent { .. } => record.proof.or_else(|| self.proof_in(answer)),
+        };
+        if answer.skew.is_some() {
+            record.server_said(visit.wall_of(answer));
+        }
+        self.write(&mut record, visit)?;
+        Ok(confirmation)
+    }
+
     /// Asks the server again.
     pub(crate) fn renew(&mut self, visit: &Visit) -> Result<Confirmation, Error> {
         // Somebody may have cleaned the folder up: who came since would not know that we are here.
         if let Some(false) = self.seat.as_ref().map(Seat::is_in_place).transpose()? {
             self.seat = Some(self.enter(visit)?.sit()?);
         }
-        self.check(visit).map(|(confirmation, _)| confirmation)
+        let (said, answer) = self.check(visit)?;
+        match self.read() {
+            Ok(record) => Ok(self.with_kept_borrow(visit, &record, said, visit.wall_of(&answer))),
+            Err(_) => Ok(said),
+        }
     }
 
     /// Borrows the slot that is held, and keeps what proves it.
@@ -183,10 +201,10 @@ impl Slot {
             }
         };
         let proof = Proof { license: Signed::from(&license), borrow: borrow.as_ref().map(Signed::from) };
-        let ends = proof.until(visit.client, visit.who, self.feature.as_deref())?;
+        let ends = proof.until(visit.client, visit.who, self.feature.as_deref()).map_err(in_doubt)?;
         record.server_said(visit.wall_of(&license));
         (record.proof, record.borrowing) = (Some(proof), false);
-        self.write(&mut record, visit)?;
+        self.write(&mut record, visit).map_err(in_doubt)?;
         let left_ms = (ends - visit.wall_of(&license)).num_milliseconds();
         let reply = borrow.unwrap_or(license).text;
         Ok(Confirmation { standing: Standing::Lent { asked_at, until: ends, left_ms }, reply: Some(reply) })
