@@ -130,3 +130,39 @@ fn a_borrow_whose_proof_can_not_be_kept_is_of_unknown_outcome_and_is_had_by_borr
         assert_eq!(laptop.slots(), []);
     }
 }
+
+#[test]
+fn a_lease_whose_folder_was_removed_is_renewed_and_given_back_all_the_same() {
+    let demo = Demo::start();
+    let laptop = Laptop::new(&demo, "removed");
+    let client = laptop.start();
+    let (lease, _) = client.acquire(&Value::Null);
+    fs::remove_dir_all(&laptop.folder).unwrap();
+    assert_eq!(lease.renew().ok()["state"], "ACTIVE");
+    assert_eq!(laptop.slots().len(), 1);
+    lease.release().ok();
+    assert_eq!(laptop.slots(), []);
+}
+
+#[test]
+fn a_borrow_that_was_given_back_is_not_brought_back_by_an_old_copy_once_the_server_is_asked() {
+    let demo = Demo::start();
+    for request in [Value::Null, json!({ "feature": "MESH" })] {
+        let laptop = Laptop::new(&demo, "restored");
+        let client = laptop.start();
+        let (lease, _) = client.acquire(&request);
+        lease.borrow(&Value::Null).ok();
+        let entries = fs::read_dir(&laptop.folder).unwrap().map(|entry| entry.unwrap().path());
+        let copy: Vec<_> = entries.map(|path| (path.clone(), fs::read(path).unwrap())).collect();
+        lease.release().ok();
+        drop(lease);
+        client.close();
+        copy.iter().for_each(|(path, bytes)| fs::write(path, bytes).unwrap());
+        let client = laptop.start();
+        let (lease, _) = client.acquire(&request);
+        assert_eq!(lease.state(), "BORROWED", "as the copy proves");
+        assert_eq!(lease.renew().ok()["state"], "ACTIVE", "as the server says");
+        assert!(laptop.slots().iter().all(|(_, borrowed)| !borrowed));
+        lease.release().ok();
+    }
+}

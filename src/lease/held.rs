@@ -234,11 +234,15 @@ impl Held {
 
     /// The slots, once whoever has them is done, of a lease that is not over.
     fn slots(&self, desk: &Desk, call: &Call) -> Result<MutexGuard<'_, Vec<Slot>>, Error> {
+        let not_over = || match self.life().state() {
+            State::Released => Err(Error::new(Status::LeaseOver)),
+            _ => Ok(()),
+        };
+        // Asked before the wait as well: whoever gives the slots back in the background has them.
+        not_over()?;
         let visit = visit(desk, &self.who, call, self.timeout);
         let slots = patient(&visit, || self.try_slots())?;
-        if self.life().state() == State::Released {
-            return Err(Error::new(Status::LeaseOver));
-        }
+        not_over()?;
         Ok(slots)
     }
 

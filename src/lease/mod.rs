@@ -34,7 +34,7 @@ pub use errands::{Guard, caught};
 
 use crate::client::Client;
 use crate::config::checked_millis;
-use crate::error::{Error, Outcome};
+use crate::error::Error;
 use crate::http::{Call, Waiter};
 use crate::operations::{Kind, Operation};
 use crate::status::Status;
@@ -272,9 +272,6 @@ fn acquire(
     let desk = &keeper.desk;
     let wish = Wish::parse(&desk.client, request_json)?;
     let folder = desk.client.config().storage_dir.clone();
-    if let Some(folder) = &folder {
-        make(folder)?;
-    }
     let in_flight = desk.client.begin(Waiter::Host, wish.timeout + wish.wait);
     begun(&in_flight.call);
     let share = |name: &str| keeper.share(name);
@@ -346,16 +343,4 @@ pub fn remaining_ms(until: machine::Moment) -> i64 {
 fn on_cancel(ticket: &Ticket, call: &Arc<Call>) {
     let call = Arc::clone(call);
     ticket.on_cancel(Box::new(move || call.cancel()));
-}
-
-/// Makes the folder for what is kept, for this user alone.
-fn make(folder: &std::path::Path) -> Result<(), Error> {
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder).map_err(|error| {
-        let message = format!("{} can't be made: {error}.", folder.display());
-        Error { outcome: Outcome::NotSent, ..Error::because(Status::Storage, message) }
-    })
 }

@@ -157,7 +157,7 @@ impl Slot {
             self.set_aside()?;
         }
         let mut record = kept.unwrap_or_else(|| self.fresh_record());
-        let confirmation = self.with_kept_borrow(visit, &record, said, visit.wall_of(answer));
+        let confirmation = self.with_kept_borrow(visit, &record, said, answer);
         (record.may_hold, record.borrowing) = (true, false);
         record.proof = match confirmation.standing {
             Standing::Held { .. } => None,
@@ -172,13 +172,16 @@ impl Slot {
 
     /// Asks the server again.
     pub(crate) fn renew(&mut self, visit: &Visit) -> Result<Confirmation, Error> {
-        // Somebody may have cleaned the folder up: who came since would not know that we are here.
-        if let Some(false) = self.seat.as_ref().map(Seat::is_in_place).transpose()? {
-            self.seat = Some(self.enter(visit)?.sit()?);
+        // Somebody may have cleaned the folder up: who came since would not know that we are here. Where no seat is to be
+        // had, the slot itself is worth more.
+        if let Some(Ok(false)) = self.seat.as_ref().map(Seat::is_in_place)
+            && let Ok(seat) = self.enter(visit).and_then(|gate| gate.sit())
+        {
+            self.seat = Some(seat);
         }
         let (said, answer) = self.check(visit)?;
         match self.read() {
-            Ok(record) => Ok(self.with_kept_borrow(visit, &record, said, visit.wall_of(&answer))),
+            Ok(record) => Ok(self.with_kept_borrow(visit, &record, said, &answer)),
             Err(_) => Ok(said),
         }
     }
@@ -282,6 +285,7 @@ impl Slot {
     }
 
     fn enter(&self, visit: &Visit) -> Result<Gate, Error> {
+        self.path.as_deref().and_then(Path::parent).map_or(Ok(()), make)?;
         let busy = "Another process of this machine is taking or giving back the same slot.";
         self.share.enter(&mut |duration| {
             visit.pause(duration).map_err(|error| match error.status {
@@ -398,16 +402,13 @@ impl Slot {
         }
     }
 
-    /// The server's word on a feature does not tell that it is borrowed, and until when; a kept proof may.
-    fn with_kept_borrow(
-        &self,
-        visit: &Visit,
-        record: &Record,
-        said: Confirmation,
-        wall: DateTime<Utc>,
-    ) -> Confirmation {
+    /// The server's word on a feature need not tell that it is borrowed, and until when; a kept proof may, unless the
+    /// server says that it is not.
+    fn with_kept_borrow(&self, visit: &Visit, record: &Record, said: Confirmation, answer: &Answer) -> Confirmation {
+        let wall = visit.wall_of(answer);
         let Standing::Held { asked_at, .. } = said.standing else { return said };
-        let proof = record.proof.as_ref().filter(|_| self.feature.is_some());
+        let says_not = object(answer).get("is_borrowed") == Some(&Value::Bool(false));
+        let proof = record.proof.as_ref().filter(|_| self.feature.is_some() && !says_not);
         let until = proof.and_then(|proof| proof.until(visit.client, visit.who, self.feature.as_deref()).ok());
         match until.filter(|until| *until > wall) {
             Some(until) => {
@@ -462,6 +463,17 @@ impl Slot {
         let name = foreign.find(|name| !name.starts_with(&own))?;
         Some(Error::because(Status::StorageForeign, format!("It is {}.", folder.join(name).display())))
     }
+}
+
+/// Makes the folder for what is kept, for this user alone.
+fn make(folder: &Path) -> Result<(), Error> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder
+        .create(folder)
+        .map_err(|error| Error::because(Status::Storage, format!("{} can't be made: {error}.", folder.display())))
 }
 
 /// Whether a borrow runs; while the clock can't be believed, one that may run does.
