@@ -96,7 +96,7 @@
 #define FLOATLEASE_E_UNKNOWN_OPERATION 10
 
 /** Keys that exclude each other are given together.
- *  Give one way to name the license: license_key, or username, or an SSO token. */
+ *  Give only one of them. A license is named by license_key, or username, or an SSO token. */
 #define FLOATLEASE_E_CONFLICTING_KEYS 11
 
 /** The text is not a date.

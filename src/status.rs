@@ -145,7 +145,7 @@ statuses! {
     8 Handle HANDLE Usage "" Never "The handle is not open: closed already, of another kind, or never opened." "Use the handle floatlease gave you, until you close it, and only for what it is."
     9 Forked FORKED Usage "" Never "The handle was opened before a fork, by the parent process." "Open a client of its own in the child process."
     10 UnknownOperation UNKNOWN_OPERATION Usage "" Never "There is no operation of this name." "Use a name from the table in the header, for example \"borrow_license\"."
-    11 ConflictingKeys CONFLICTING_KEYS Usage "" Never "Keys that exclude each other are given together." "Give one way to name the license: license_key, or username, or an SSO token."
+    11 ConflictingKeys CONFLICTING_KEYS Usage "" Never "Keys that exclude each other are given together." "Give only one of them. A license is named by license_key, or username, or an SSO token."
     12 BadDate BAD_DATE Usage "" Never "The text is not a date." "Write it as 2026-09-27T23:30:48.016Z, 2026-09-27 23:30 or 2026-09-27, in UTC, or with an offset."
     13 NoPublicKey NO_PUBLIC_KEY Usage "" Never "Without a public key no reply can be proven." "Set \"public_key\" to the server's PEM key; to do without proof, say \"verify\":\"off\"."
     14 InsecureUrl INSECURE_URL Usage "" Never "The base_url would send the license key over an open network." "Use https://; to accept plain http:// to another machine, set \"allow_http\":true."

@@ -57,8 +57,11 @@ pub(crate) fn nearest<'a>(key: &str, candidates: impl Iterator<Item = &'a str>) 
     (distance <= (key.len() / 2).max(2)).then_some(candidate)
 }
 
-/// Levenshtein's distance, by bytes: good enough for keys.
+/// Levenshtein's distance, by bytes: good enough for keys. What is left out at the end counts as one: a unit, say.
 fn keystrokes(from: &str, to: &str) -> usize {
+    if !from.is_empty() && to.strip_prefix(from).is_some_and(|rest| rest.starts_with('_')) {
+        return 1;
+    }
     let mut row: Vec<usize> = (0..=to.len()).collect();
     for (i, a) in from.bytes().enumerate() {
         let mut diagonal = i;
@@ -110,8 +113,12 @@ fn type_name(value: &Value) -> &'static str {
 mod tests {
     use super::*;
 
-    const KNOWN: &[(&str, Kind)] =
-        &[("license_key", Kind::Text), ("timeout_ms", Kind::Integer), ("event", Kind::Texts)];
+    const KNOWN: &[(&str, Kind)] = &[
+        ("license_key", Kind::Text),
+        ("timeout_ms", Kind::Integer),
+        ("event", Kind::Texts),
+        ("wait_ms", Kind::Integer),
+    ];
 
     fn mistake(text: &str) -> String {
         parse_object("the config", text)
@@ -125,6 +132,9 @@ mod tests {
         for (text, expected) in [
             (r#"{"licens_key":"x"}"#, r#""licens_key" is not a key of the config: did you mean "license_key"?"#),
             (r#"{"timeout":5}"#, r#""timeout" is not a key of the config: did you mean "timeout_ms"?"#),
+            (r#"{"wait":5}"#, r#""wait" is not a key of the config: did you mean "wait_ms"?"#),
+            (r#"{"w":5}"#, r#""w" is not a key of the config: it is none of the documented ones."#),
+            (r#"{"":5}"#, r#""" is not a key of the config: it is none of the documented ones."#),
             (r#"{"zzz":5}"#, r#""zzz" is not a key of the config: it is none of the documented ones."#),
             (r#"{"timeout_ms":"5"}"#, r#""timeout_ms" in the config must be an integer, not a string."#),
             (

@@ -1,12 +1,9 @@
 /*
  * An editor whose document outlives its license.
  *
- * It works on a floating slot, which is its own for floating_timeout minutes from each yes of the server; at half of
- * that time it asks anew. No answer costs nothing until the time is up. A no, or the end of the time, costs the license
- * and never the document: that is saved at once, and stays the user's to read and to save.
- *
- * The editor has no clock and never sleeps. Whoever calls it tells it the time, in seconds, by a clock that only goes
- * forward and counts the machine's sleep: the system's in the program, its own in the test.
+ * It works on a lease of a floating slot, which the library keeps alive on a thread of its own. The editor only listens:
+ * an outage costs a notice, the end of the slot's time saves the document, and the loss of the lease ends licensed work
+ * and never the document, which stays the user's to read and to save.
  */
 #ifndef EDITOR_H
 #define EDITOR_H
@@ -14,23 +11,23 @@
 #include <floatlease.h>
 
 #include <stdbool.h>
-#include <stdint.h>
 
 struct editor {
     floatlease_client *client; /* given, as the file is */
     const char *file;
+    floatlease_lease *lease;
     char document[4096];
-    char notice[1024];  /* the status line */
-    bool licensed;
-    int64_t ours_until; /* the slot is ours until then, whatever happens on the way to the server */
-    int64_t ask_at;     /* when to ask for it anew */
+    char notice[1024]; /* the status line */
 };
 
-/* Takes a slot: at the start, and when a user who lost his wants to try again. The notice says why not. */
-bool editor_license(struct editor *editor, int64_t now);
+/* Takes a slot: at the start, and when a user who got none wants to try again. The notice says why not. */
+bool editor_license(struct editor *editor);
 
-/* Keeps the slot. To be called every second or so; asks the server when it is time to. */
-void editor_tick(struct editor *editor, int64_t now);
+/* Listens. To be called every second or so; asks nobody and never waits. */
+void editor_tick(struct editor *editor);
+
+/* Whether licensed work may go on. */
+bool editor_is_licensed(const struct editor *editor);
 
 /* Licensed work. False if there is no license for it, or no room. */
 bool editor_type(struct editor *editor, const char *text);

@@ -10,36 +10,9 @@
 #define _POSIX_C_SOURCE 200809L
 #include "editor.h"
 
-#include <poll.h>
-#include <stdio.h>
+#include "common.h"
+
 #include <stdlib.h>
-#include <string.h>
-#include <time.h>
-#include <unistd.h>
-
-/* By a clock that nobody sets and that, where there is one, goes on while a laptop sleeps. */
-static int64_t seconds(void)
-{
-    struct timespec now;
-#ifdef CLOCK_BOOTTIME
-    clock_gettime(CLOCK_BOOTTIME, &now);
-#else
-    clock_gettime(CLOCK_MONOTONIC, &now);
-#endif
-    return (int64_t)now.tv_sec;
-}
-
-/* What was typed within a second, perhaps nothing; false at the end of the input. */
-static bool typed(char *text, size_t size)
-{
-    struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
-    ssize_t length = 0;
-
-    if (poll(&input, 1, 1000) > 0 && (length = read(STDIN_FILENO, text, size - 1)) <= 0)
-        return false;
-    text[length] = '\0';
-    return true;
-}
 
 int main(int argc, char **argv)
 {
@@ -58,12 +31,11 @@ int main(int argc, char **argv)
     }
     floatlease_string_free(json);
 
-    bool licensed = editor_license(&editor, seconds());
+    bool licensed = editor_license(&editor);
 
     printf("%s\n", licensed ? "Licensed. Type; Ctrl-D saves and ends." : editor.notice);
-    /* A program with a window would tick on a thread of its own: a question to the server may take seconds. */
-    while (licensed && typed(text, sizeof text)) {
-        editor_tick(&editor, seconds());
+    while (licensed && read_line(text, sizeof text)) {
+        editor_tick(&editor);
         if (strcmp(shown, editor.notice))
             printf("%s\n", strcpy(shown, editor.notice));
         if (*text && !editor_type(&editor, text))

@@ -127,7 +127,10 @@ fn features(what: &str, given: &mut Object) -> Result<Vec<Option<String>>, Error
     };
     let twice = |(at, feature): (usize, &String)| named[..at].iter().any(|other| other.eq_ignore_ascii_case(feature));
     if named.is_empty() || named.len() > MOST_FEATURES || named.iter().any(|feature| feature.trim().is_empty()) {
-        let message = format!("\"features\" of {what} must name from 1 to {MOST_FEATURES} features.");
+        let message = format!(
+            "{what} must name from 1 to {MOST_FEATURES} features, none of them empty; without \"feature\" and \
+             \"features\" it takes the license's own slot."
+        );
         return Err(Error::because(Status::BadValue, message));
     }
     if named.iter().enumerate().any(twice) {

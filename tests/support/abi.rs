@@ -129,6 +129,21 @@ impl Client {
         ((!handle.is_null()).then_some(Lease(handle)), answer)
     }
 
+    /// The same with the request as it stands.
+    pub fn try_acquire_text(&self, request: &str) -> (Option<Lease>, Answer) {
+        let request = CString::new(request).unwrap();
+        let (mut handle, mut json) = (ptr::null_mut(), ptr::null_mut());
+        // SAFETY: the request is a C string, both out pointers may be written.
+        let status = unsafe { ffi::floatlease_lease_acquire(self.0, request.as_ptr(), &raw mut handle, &raw mut json) };
+        let answer = Answer { status: status_name(status), json: taken(json) };
+        ((!handle.is_null()).then_some(Lease(handle)), answer)
+    }
+
+    /// The token itself.
+    pub fn handle(&self) -> *mut floatlease_client {
+        self.0
+    }
+
     /// The lease, and what is told of it, of an acquire that must succeed.
     pub fn acquire(&self, request: &Value) -> (Lease, Value) {
         let (lease, answer) = self.try_acquire(request);
@@ -209,6 +224,11 @@ unsafe impl Sync for Lease {}
 pub const STATES: [&str; 7] = ["NONE", "ACTIVE", "DEGRADED", "GRACE", "BORROWED", "LOST", "RELEASED"];
 
 impl Lease {
+    /// The token itself.
+    pub fn handle(&self) -> *mut floatlease_lease {
+        self.0
+    }
+
     pub fn state(&self) -> &'static str {
         STATES[usize::try_from(ffi::floatlease_lease_state(self.0)).unwrap()]
     }

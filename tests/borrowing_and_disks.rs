@@ -1,0 +1,168 @@
+//! A borrow that is renewed, and a disk that takes nothing more at the worst moment.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use serde_json::{Value, json};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use support::abi::Client;
+use support::sandbox::World;
+use support::{Demo, with};
+
+/// A laptop with a folder of this test's own, removed at its end.
+struct Laptop {
+    world: World,
+    folder: PathBuf,
+}
+
+impl Laptop {
+    fn new(demo: &Demo, name: &str) -> Laptop {
+        let folder = std::env::temp_dir().join(format!("floatlease-disks-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&folder);
+        let laptop = Laptop { world: World::new(demo, &json!({ "rate": 0 })), folder };
+        laptop.start().call("activate_license", &Value::Null).ok();
+        laptop
+    }
+
+    /// The program starts.
+    fn start(&self) -> Client {
+        Client::open(&with(&self.world.config("laptop"), json!({ "storage_dir": self.folder }))).unwrap()
+    }
+
+    fn slots(&self) -> Vec<(Value, bool)> {
+        self.world.slots_of("laptop")
+    }
+
+    /// From now on nothing is written: what each record is drafted in is a folder.
+    fn block(&self) {
+        let entries = fs::read_dir(&self.folder).unwrap().map(|entry| entry.unwrap().path());
+        let records: Vec<_> = entries.filter(|path| path.extension().is_some_and(|ending| ending == "lease")).collect();
+        assert!(!records.is_empty());
+        records.iter().for_each(|path| fs::create_dir(draft(path)).unwrap());
+    }
+
+    fn unblock(&self) {
+        let entries = fs::read_dir(&self.folder).unwrap().map(|entry| entry.unwrap().path());
+        entries.filter(|path| path.is_dir()).for_each(|path| fs::remove_dir(path).unwrap());
+    }
+}
+
+impl Drop for Laptop {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn draft(record: &Path) -> PathBuf {
+    record.with_extension("new")
+}
+
+/// Waits for what comes of itself.
+fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(20);
+    while !is_so() {
+        assert!(Instant::now() < end, "never: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn what_is_borrowed_stays_borrowed_when_the_host_renews_it() {
+    let demo = Demo::start();
+    for request in [Value::Null, json!({ "feature": "MESH" })] {
+        let laptop = Laptop::new(&demo, "renewed");
+        let client = laptop.start();
+        let (lease, _) = client.acquire(&request);
+        let until = lease.borrow(&Value::Null).ok()["borrowed_until"].clone();
+        let left = lease.remaining_ms();
+        let info = lease.renew().ok();
+        assert_eq!((&info["state"], &info["borrowed_until"]), (&json!("BORROWED"), &until), "{info}");
+        assert!(left - lease.remaining_ms() < 60_000, "{left}, {}", lease.remaining_ms());
+        assert_eq!(client.events(), [] as [&str; 0]);
+        lease.release().ok();
+    }
+}
+
+#[test]
+fn a_slot_that_can_not_be_kept_on_disk_is_given_back() {
+    let demo = Demo::start();
+    let laptop = Laptop::new(&demo, "take");
+    let client = laptop.start();
+    let (lease, _) = client.acquire(&Value::Null);
+    laptop.block();
+    // The server lets go of it, and what is kept still says that it may not have.
+    assert_eq!(lease.release().ok()["state"], "RELEASED");
+    let (none, answer) = client.try_acquire(&Value::Null);
+    answer.failed("STORAGE", "unknown");
+    assert!(none.is_none());
+    until("it is given back", || laptop.slots().is_empty());
+    laptop.unblock();
+    let (lease, _) = client.acquire(&Value::Null);
+    lease.release().ok();
+}
+
+#[test]
+fn a_borrow_whose_proof_can_not_be_kept_is_of_unknown_outcome_and_is_had_by_borrowing_again() {
+    let demo = Demo::start();
+    for request in [Value::Null, json!({ "feature": "MESH" })] {
+        let laptop = Laptop::new(&demo, "lend");
+        let client = laptop.start();
+        let (lease, info) = client.acquire(&request);
+        // Between the borrow and its reply.
+        let slow = json!({ "after_commit": { "delay": { "fixed_ms": 1_000 } } });
+        laptop.world.only_fault(&slow);
+        client.submit("lease_borrow", &json!({ "lease": info["lease"] })).unwrap();
+        until("it is borrowed", || laptop.slots().iter().any(|(_, borrowed)| *borrowed));
+        laptop.block();
+        let done = client.wait_for("COMPLETED");
+        assert_eq!(
+            (&done["error"]["name"], &done["error"]["outcome"]),
+            (&json!("STORAGE"), &json!("unknown")),
+            "{done}"
+        );
+        assert_eq!(lease.state(), "ACTIVE");
+        laptop.world.control("DELETE /faults", &Value::Null);
+        laptop.unblock();
+        assert_eq!(lease.borrow(&Value::Null).ok()["state"], "BORROWED");
+        lease.release().ok();
+        assert_eq!(laptop.slots(), []);
+    }
+}
+
+#[test]
+fn a_lease_whose_folder_was_removed_is_renewed_and_given_back_all_the_same() {
+    let demo = Demo::start();
+    let laptop = Laptop::new(&demo, "removed");
+    let client = laptop.start();
+    let (lease, _) = client.acquire(&Value::Null);
+    fs::remove_dir_all(&laptop.folder).unwrap();
+    assert_eq!(lease.renew().ok()["state"], "ACTIVE");
+    assert_eq!(laptop.slots().len(), 1);
+    lease.release().ok();
+    assert_eq!(laptop.slots(), []);
+}
+
+#[test]
+fn a_borrow_that_was_given_back_is_not_brought_back_by_an_old_copy_once_the_server_is_asked() {
+    let demo = Demo::start();
+    for request in [Value::Null, json!({ "feature": "MESH" })] {
+        let laptop = Laptop::new(&demo, "restored");
+        let client = laptop.start();
+        let (lease, _) = client.acquire(&request);
+        lease.borrow(&Value::Null).ok();
+        let entries = fs::read_dir(&laptop.folder).unwrap().map(|entry| entry.unwrap().path());
+        let copy: Vec<_> = entries.map(|path| (path.clone(), fs::read(path).unwrap())).collect();
+        lease.release().ok();
+        drop(lease);
+        client.close();
+        copy.iter().for_each(|(path, bytes)| fs::write(path, bytes).unwrap());
+        let client = laptop.start();
+        let (lease, _) = client.acquire(&request);
+        assert_eq!(lease.state(), "BORROWED", "as the copy proves");
+        assert_eq!(lease.renew().ok()["state"], "ACTIVE", "as the server says");
+        assert!(laptop.slots().iter().all(|(_, borrowed)| !borrowed));
+        lease.release().ok();
+    }
+}
