@@ -108,7 +108,7 @@ impl Machine {
             serde_json::from_slice(&file.read().unwrap().expect("it is there")).unwrap()
         };
         let held = records.map(record).filter(|record| record["may_hold"] == true);
-        let is_proven = |record: &Value| !record["proof"].is_null() && record["doubt"] != "Return";
+        let is_proven = |record: &Value| !record["proof"].is_null() && record["in_doubt"] == false;
         held.map(|record| (record["feature"].clone(), is_proven(&record))).collect()
     }
 
