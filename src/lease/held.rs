@@ -235,11 +235,11 @@ impl Held {
     /// The slots, once whoever has them is done, of a lease that is not over.
     fn slots(&self, desk: &Desk, call: &Call) -> Result<MutexGuard<'_, Vec<Slot>>, Error> {
         let visit = visit(desk, &self.who, call, self.timeout);
-        let slots = patient(&visit, || self.try_slots())?;
-        if self.life().state() == State::Released {
-            return Err(Error::new(Status::LeaseOver));
-        }
-        Ok(slots)
+        patient(&visit, || {
+            let slots = self.try_slots();
+            let is_over = self.life().state() == State::Released;
+            if is_over { Some(Err(Error::new(Status::LeaseOver))) } else { slots.map(Ok) }
+        })?
     }
 
     fn try_slots(&self) -> Option<MutexGuard<'_, Vec<Slot>>> {
