@@ -29,7 +29,7 @@ pub(crate) struct Desk {
 }
 
 /// How often somebody looks whether another is done with a lease.
-const TURN: Duration = Duration::from_millis(5);
+pub(crate) const TURN: Duration = Duration::from_millis(5);
 /// The first pause of who queues for a slot; it doubles from there.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// Up to this.

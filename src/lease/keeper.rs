@@ -5,7 +5,7 @@
 //! because the system's sleeps do not count that time.
 
 use super::errands::start_thread;
-use super::held::{Desk, Held};
+use super::held::{Desk, Held, TURN};
 use super::machine::{Machine, Moment};
 use super::share::Share;
 use super::wish::KeepAlive;
@@ -182,6 +182,10 @@ impl Keeper {
         held.set_renewal(Some(Arc::clone(&in_flight.call)));
         let renewed = held.renew(&self.desk, &in_flight.call, timeout);
         held.set_renewal(None);
+        if renewed.as_ref().is_err_and(|error| error.status == Status::Cancelled) {
+            // Whoever ended it is waiting for the slots, and is to have them before it is tried again.
+            std::thread::sleep(4 * TURN);
+        }
         renewed
     }
 

@@ -82,7 +82,7 @@ pub(crate) struct Slot {
     file: Option<SealedFile>,
     path: Option<PathBuf>,
     seat: Option<Seat>,
-    /// The server was asked for it, and nobody knows what it did.
+    /// The server was asked for it, and nobody knows what it did, or is going to do when it gets to it.
     in_doubt: bool,
 }
 
@@ -171,7 +171,9 @@ impl Slot {
         if let Some(false) = self.seat.as_ref().map(Seat::is_in_place).transpose()? {
             self.seat = Some(self.enter(visit)?.sit()?);
         }
-        self.check(visit).map(|(confirmation, _)| confirmation)
+        let checked = self.check(visit).map(|(confirmation, _)| confirmation);
+        self.in_doubt = checked.as_ref().is_err_and(|error| error.outcome == Outcome::Unknown);
+        checked
     }
 
     /// Borrows the slot that is held, and keeps what proves it.
@@ -297,9 +299,10 @@ impl Slot {
             }
             return Err(error);
         }
-        // The server has let go; a record that still says "may hold" makes the next start ask once more, no worse.
+        // The server has let go; a record that still says "may hold" makes the next start ask once more, no worse. It
+        // must, if a request may still be on its way there.
         let mut record = kept.unwrap_or_else(|_| self.fresh_record());
-        (record.may_hold, record.doubt, record.proof) = (false, None, None);
+        (record.may_hold, record.doubt, record.proof) = (self.in_doubt, None, None);
         let _ = self.write(&mut record, visit);
         Ok(())
     }
