@@ -28,6 +28,7 @@ fn holder() {
 const LICENSE: &str = "null";
 const MESH: &str = r#"{"feature":"MESH"}"#;
 const SOLVER: &str = r#"{"feature":"SOLVER"}"#;
+const BOTH: &str = r#"{"features":["MESH","SOLVER"]}"#;
 
 /// What is done before, undisturbed; what is interrupted; and with which wish.
 type Deed = (&'static str, &'static [&'static str], &'static str, &'static str);
@@ -36,11 +37,13 @@ type Deed = (&'static str, &'static [&'static str], &'static str, &'static str);
 const DEEDS: &[Deed] = &[
     ("the license is acquired",             &[],                    "acquire", LICENSE),
     ("a feature is acquired",               &[],                    "acquire", MESH),
+    ("two features are acquired",           &[],                    "acquire", BOTH),
     ("the license is acquired again",       &["acquire", "release"], "acquire", LICENSE),
     ("the license is borrowed",             &["acquire"],           "borrow",  LICENSE),
     ("a feature is borrowed",               &["acquire"],           "borrow",  MESH),
     ("the license is given back",           &["acquire"],           "release", LICENSE),
     ("a feature is given back",             &["acquire"],           "release", MESH),
+    ("two features are given back",         &["acquire"],           "release", BOTH),
     ("the borrowed license is given back",  &["acquire", "borrow"], "release", LICENSE),
     ("the borrowed feature is given back",  &["acquire", "borrow"], "release", MESH),
     ("the license is freed",                &["acquire"],           "free",    LICENSE),
@@ -139,9 +142,9 @@ impl Scene {
             "BORROWED" => true,
             other => panic!("{other}"),
         };
-        let feature = serde_json::from_str::<Value>(wish).unwrap()["feature"].clone();
-        assert_eq!(self.0.slots(), [(feature.clone(), is_borrowed)]);
-        assert_eq!(self.kept(), [(feature, is_borrowed)]);
+        let agreed: Vec<_> = slots_of(wish).into_iter().map(|feature| (feature, is_borrowed)).collect();
+        assert_eq!(sorted(self.0.slots()), agreed);
+        assert_eq!(sorted(self.kept()), agreed);
         assert_eq!(next.tell("release").ok(), "RELEASED");
         self.is_clean();
     }
@@ -170,6 +173,17 @@ impl Scene {
             _ => panic!("{said:?}"),
         }
     }
+}
+
+/// The features that are wished for; null for the license.
+fn slots_of(wish: &str) -> Vec<Value> {
+    let wish: Value = serde_json::from_str(wish).unwrap();
+    wish["features"].as_array().cloned().unwrap_or_else(|| vec![wish["feature"].clone()])
+}
+
+fn sorted(mut slots: Vec<(Value, bool)>) -> Vec<(Value, bool)> {
+    slots.sort_by_key(|(feature, _)| feature.to_string());
+    slots
 }
 
 fn order(deed: &str, wish: &str) -> String {
