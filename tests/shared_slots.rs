@@ -154,34 +154,36 @@ fn a_slot_that_is_freed_by_one_stays_with_the_others() {
 /// The server is slow: it does what it was asked after nobody waits for that any more.
 #[test]
 fn a_request_that_the_server_gets_to_after_the_release_is_settled_by_the_next_start() {
-    const HOUR_AND_A_HALF_MS: u32 = 90 * 60_000;
+    const HOUR_AND_A_HALF: &str = "sleep_ms 5400000";
     let demo = Demo::start();
-    let late = json!({
-        "match": { "operation": "check_license" }, "when": { "times": 1 },
-        "do": { "before": { "delay": { "fixed_ms": 1_000 } } },
-    });
-    for asks in ["a renewal", "an acquire"] {
-        let machine = Machine::new(&demo, &format!("late-{}", asks.len()));
+    // Acquired before or not; what is asked then, of which operation, and how that ends.
+    for (is_held, order, operation, status) in [
+        (true, HOUR_AND_A_HALF, "check_license", "OK"),
+        (true, r#"borrow {"timeout_ms":200}"#, "borrow_license", "TIMEOUT"),
+        (false, r#"acquire {"timeout_ms":200}"#, "check_license", "TIMEOUT"),
+    ] {
+        let machine = Machine::new(&demo, &format!("late-{is_held}-{operation}-{status}"));
         let mut one = machine.start();
-        if asks == "a renewal" {
+        if is_held {
             assert_eq!(one.tell("acquire").ok(), "ACTIVE");
         }
+        let late = json!({
+            "match": { "operation": operation }, "when": { "times": 1 }, "do": { "before": { "delay": { "fixed_ms": 1_000 } } },
+        });
         machine.world.control("PUT /faults", &json!({ "faults": [late] }));
-        if asks == "a renewal" {
-            one.tell(&format!("sleep_ms {HOUR_AND_A_HALF_MS}")).ok();
-            until("it is renewed", || {
-                machine.world.control("GET /faults", &Value::Null)["faults"][0]["happened"] == json!(1)
-            });
+        let happened = || machine.world.control("GET /faults", &Value::Null)["faults"][0]["happened"] == json!(1);
+        assert_eq!(one.tell(order).status, status);
+        until("it is asked, if only by a renewal in the background", happened);
+        if is_held {
             assert_eq!(one.tell("release").ok(), "RELEASED");
         } else {
-            assert_eq!(one.tell(r#"acquire {"timeout_ms":200}"#).status, "TIMEOUT");
             assert!(one.settles());
         }
-        assert_eq!(machine.count(), 0, "{asks}");
+        assert_eq!(machine.count(), 0, "{order}");
         until("the server gets to it", || machine.count() == 1);
         let mut next = machine.start();
         assert_eq!(next.tell(r#"acquire {"feature":"SOLVER"}"#).ok(), "ACTIVE");
-        assert_eq!(machine.slots(), names(&["SOLVER"]), "after {asks}");
+        assert_eq!(machine.slots(), names(&["SOLVER"]), "after {order}");
         assert_eq!(next.tell("release").ok(), "RELEASED");
         assert_eq!(machine.count(), 0);
     }

@@ -187,7 +187,9 @@ impl Slot {
         let (borrow, license) = match self.borrow(visit, &gate, until) {
             Ok(replies) => replies,
             Err(error) => {
-                if error.outcome != Outcome::Unknown {
+                if error.outcome == Outcome::Unknown {
+                    self.in_doubt = true;
+                } else {
                     record.doubt = before;
                     self.write(&mut record, visit)?;
                 }
