@@ -10,25 +10,25 @@
 mod support;
 
 use floatlease::lease::store::SealedFile;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::{fs, iter, panic, thread};
-use support::holder::{self, Folder, Holder};
-use support::sandbox::World;
-use support::{Demo, tool, with};
+use support::holder::{self, Holder};
+use support::machine::{DEVICE, Machine};
+use support::{Demo, tool};
 
 #[test]
 fn holder() {
     holder::live();
 }
 
-const DEVICE: &str = "workstation";
 const LICENSE: &str = "null";
 const MESH: &str = r#"{"feature":"MESH"}"#;
 const SOLVER: &str = r#"{"feature":"SOLVER"}"#;
+const BOTH: &str = r#"{"features":["MESH","SOLVER"]}"#;
 
 /// What is done before, undisturbed; what is interrupted; and with which wish.
 type Deed = (&'static str, &'static [&'static str], &'static str, &'static str);
@@ -37,11 +37,13 @@ type Deed = (&'static str, &'static [&'static str], &'static str, &'static str);
 const DEEDS: &[Deed] = &[
     ("the license is acquired",             &[],                    "acquire", LICENSE),
     ("a feature is acquired",               &[],                    "acquire", MESH),
+    ("two features are acquired",           &[],                    "acquire", BOTH),
     ("the license is acquired again",       &["acquire", "release"], "acquire", LICENSE),
     ("the license is borrowed",             &["acquire"],           "borrow",  LICENSE),
     ("a feature is borrowed",               &["acquire"],           "borrow",  MESH),
     ("the license is given back",           &["acquire"],           "release", LICENSE),
     ("a feature is given back",             &["acquire"],           "release", MESH),
+    ("two features are given back",         &["acquire"],           "release", BOTH),
     ("the borrowed license is given back",  &["acquire", "borrow"], "release", LICENSE),
     ("the borrowed feature is given back",  &["acquire", "borrow"], "release", MESH),
     ("the license is freed",                &["acquire"],           "free",    LICENSE),
@@ -68,40 +70,19 @@ enum Next {
     Offline,
 }
 
-/// A machine on which somebody dies, and its world.
-struct Machine {
-    world: World,
-    folder: Folder,
-}
+/// A machine on which somebody dies.
+struct Scene(Machine);
 
-impl Machine {
-    fn new(demo: &Demo) -> Machine {
+impl Scene {
+    fn new(demo: &Demo) -> Scene {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let world = World::new(demo, &json!({ "rate": 0 }));
-        world.client(DEVICE).call("activate_license", &Value::Null).ok();
-        Machine { world, folder: Folder::new(&format!("crash-{}", NUMBER.fetch_add(1, Ordering::Relaxed))) }
-    }
-
-    fn start(&self) -> Holder {
-        Holder::start(&self.config())
-    }
-
-    fn start_offline(&self) -> Holder {
-        Holder::start(&with(&self.config(), json!({ "base_url": "http://127.0.0.1:9/api/v4" })))
-    }
-
-    fn config(&self) -> Value {
-        with(&self.world.config(DEVICE), json!({ "storage_dir": self.folder.path() }))
-    }
-
-    fn slots(&self) -> Vec<(Value, bool)> {
-        self.world.slots_of(DEVICE)
+        Scene(Machine::new(demo, &format!("crash-{}", NUMBER.fetch_add(1, Ordering::Relaxed))))
     }
 
     /// What is kept of each slot that may be held: its feature, and whether a borrow of it is proven.
     fn kept(&self) -> Vec<(Value, bool)> {
-        let config = self.config();
-        let entries = fs::read_dir(self.folder.path()).into_iter().flatten().map(|entry| entry.unwrap().path());
+        let config = self.0.config();
+        let entries = fs::read_dir(self.0.folder.path()).into_iter().flatten().map(|entry| entry.unwrap().path());
         let records = entries.filter(|path| path.extension().is_some_and(|ending| ending == "lease"));
         let record = |path| -> Value {
             let file = SealedFile::new(path, config["product"].as_str().unwrap(), DEVICE).unwrap();
@@ -114,13 +95,13 @@ impl Machine {
 
     /// Nothing is held, as far as either side knows.
     fn is_clean(&self) {
-        assert_eq!(self.slots(), []);
+        assert_eq!(self.0.slots(), []);
         assert_eq!(self.kept(), []);
     }
 
     /// Kills a process before the `number`th call of this kind; false if it has done its deed before.
     fn kill_at(&self, (_, before, deed, wish): &Deed, kind: &str, number: u32) -> bool {
-        let mut doomed = self.start();
+        let mut doomed = self.0.start();
         for deed in *before {
             assert_eq!(doomed.tell(&order(deed, wish)).status, "OK");
             assert!(*deed != "free" || doomed.settles());
@@ -154,16 +135,16 @@ impl Machine {
     }
 
     fn adopt(&self, wish: &str) {
-        let mut next = self.start();
+        let mut next = self.0.start();
         let state = next.tell(&order("acquire", wish)).ok();
         let is_borrowed = match state.as_str() {
             "ACTIVE" => false,
             "BORROWED" => true,
             other => panic!("{other}"),
         };
-        let feature = serde_json::from_str::<Value>(wish).unwrap()["feature"].clone();
-        assert_eq!(self.slots(), [(feature.clone(), is_borrowed)]);
-        assert_eq!(self.kept(), [(feature, is_borrowed)]);
+        let agreed: Vec<_> = slots_of(wish).into_iter().map(|feature| (feature, is_borrowed)).collect();
+        assert_eq!(sorted(self.0.slots()), agreed);
+        assert_eq!(sorted(self.kept()), agreed);
         assert_eq!(next.tell("release").ok(), "RELEASED");
         self.is_clean();
     }
@@ -171,27 +152,38 @@ impl Machine {
     /// What is provably borrowed stays, all else that the dead one held is given back.
     fn settle(&self) {
         let borrowed: Vec<_> = self.kept().into_iter().filter(|(_, is_proven)| *is_proven).collect();
-        let mut next = self.start();
+        let mut next = self.0.start();
         assert_eq!(next.tell(&order("acquire", SOLVER)).ok(), "ACTIVE");
-        let mut held = self.slots();
+        let mut held = self.0.slots();
         held.retain(|(feature, _)| feature != "SOLVER");
         assert_eq!(held, borrowed);
         assert_eq!(next.tell("release").ok(), "RELEASED");
-        assert_eq!(self.slots(), borrowed);
+        assert_eq!(self.0.slots(), borrowed);
     }
 
     /// Without a network only a proof is believed, and the server agrees with it.
     fn prove(&self, wish: &str) {
-        let said = self.start_offline().tell(&order("acquire", wish));
+        let said = self.0.start_offline().tell(&order("acquire", wish));
         match (said.status.as_str(), said.state.as_str()) {
             ("OK", "BORROWED") => {
-                let borrowed: Vec<_> = self.slots().into_iter().map(|(_, is_borrowed)| is_borrowed).collect();
+                let borrowed: Vec<_> = self.0.slots().into_iter().map(|(_, is_borrowed)| is_borrowed).collect();
                 assert_eq!(borrowed, [true]);
             }
             ("CONNECT" | "NO_PROOF", "NONE") => {}
             _ => panic!("{said:?}"),
         }
     }
+}
+
+/// The features that are wished for; null for the license.
+fn slots_of(wish: &str) -> Vec<Value> {
+    let wish: Value = serde_json::from_str(wish).unwrap();
+    wish["features"].as_array().cloned().unwrap_or_else(|| vec![wish["feature"].clone()])
+}
+
+fn sorted(mut slots: Vec<(Value, bool)>) -> Vec<(Value, bool)> {
+    slots.sort_by_key(|(feature, _)| feature.to_string());
+    slots
 }
 
 fn order(deed: &str, wish: &str) -> String {
@@ -239,9 +231,9 @@ fn killed_at_every_call(kinds: &[&'static str], followers: &[Next]) {
 fn dies_everywhere(demo: &Demo, deed: &Deed, kind: &'static str, next: Next) -> u32 {
     for number in 1.. {
         let point = Point(deed.0, kind, number, next);
-        let machine = Machine::new(demo);
-        let lives = machine.kill_at(deed, kind, number);
-        machine.start_after_death(next, deed.3);
+        let scene = Scene::new(demo);
+        let lives = scene.kill_at(deed, kind, number);
+        scene.start_after_death(next, deed.3);
         drop(point);
         if lives {
             return number - 1;

@@ -21,7 +21,9 @@ impl Slot {
         let (borrow, license) = match self.borrow(visit, &gate, until) {
             Ok(replies) => replies,
             Err(error) => {
-                if error.outcome != Outcome::Unknown && !in_doubt_before {
+                if error.outcome == Outcome::Unknown {
+                    self.in_doubt = true;
+                } else if !in_doubt_before {
                     record.in_doubt = false;
                     self.write(&mut record, visit)?;
                 }

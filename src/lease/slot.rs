@@ -51,8 +51,8 @@ pub(crate) struct Slot {
     file: Option<SealedFile>,
     path: Option<PathBuf>,
     seat: Option<Seat>,
-    /// The server was asked for it, and nobody knows what it did.
-    in_doubt: bool,
+    /// The server was asked for it, and nobody knows what it did, or is going to do when it gets to it.
+    pub(super) in_doubt: bool,
     /// It was borrowed, as far as this process knows.
     pub(super) lent: bool,
 }
@@ -138,7 +138,9 @@ impl Slot {
         {
             self.seat = Some(seat);
         }
-        let (said, answer) = self.check(visit)?;
+        let checked = self.check(visit);
+        self.in_doubt = checked.as_ref().is_err_and(|error| error.outcome == Outcome::Unknown);
+        let (said, answer) = checked?;
         let Some(Ok(record)) = self.lent.then(|| self.read()) else { return Ok(said) };
         let confirmation = kept_borrow(visit, &record, said, &answer);
         if matches!(confirmation.standing, Standing::Held { .. }) {
@@ -175,11 +177,10 @@ impl Slot {
             // To sit down and leave again finds out whether anybody else is there.
             None => gate.sit()?,
         };
-        self.in_doubt = true;
         let kept = self.read();
         // Where nothing can be read, a borrow may be; to lose one is worse than to leave a slot to its timeout.
         let lent = kept.as_ref().map_or(true, |record| is_lent(record, visit));
-        match gate.leave(seat)? {
+        match gate.leave(seat).inspect_err(|_| self.in_doubt = true)? {
             None => {
                 if let (Ok(mut record), true) = (kept, lent) {
                     // Others go on; what the host gives back is given back when the last of them leaves.
@@ -266,8 +267,9 @@ impl Slot {
             }
             return Err(error);
         }
-        // A record that still says "may hold" makes the next start ask once more, no worse.
-        (record.may_hold, record.in_doubt, record.proof) = (false, false, None);
+        // A record that still says "may hold" makes the next start ask once more, no worse. It must if a request may still
+        // be on its way to the server.
+        (record.may_hold, record.in_doubt, record.proof) = (self.in_doubt, false, None);
         let _ = self.write(&mut record, visit);
         Ok(())
     }

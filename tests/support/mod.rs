@@ -7,6 +7,8 @@ pub mod abi;
 pub mod faults;
 #[cfg(unix)]
 pub mod holder;
+#[cfg(unix)]
+pub mod machine;
 pub mod proxy;
 pub mod sandbox;
 pub mod stub;
