@@ -226,7 +226,8 @@ impl Slot {
             None => gate.sit()?,
         };
         let kept = self.read();
-        let lent = kept.as_ref().is_ok_and(|record| is_lent(record, visit));
+        // What can't be read may be a borrow.
+        let lent = kept.as_ref().map_or(true, |record| is_lent(record, visit));
         match gate.leave(seat)? {
             None => {
                 // Others go on; what was borrowed is given back when the last of them leaves.
@@ -310,9 +311,11 @@ impl Slot {
             }
         }
         // The server has let go; a record that still says "may hold" makes the next start ask once more, no worse.
-        let mut record = self.read().unwrap_or_else(|_| self.fresh_record());
-        (record.may_hold, record.borrowing, record.proof) = (false, false, None);
-        let _ = self.write(&mut record, visit);
+        let readable = self.read().or_else(|_| self.set_aside().map(|()| self.fresh_record()));
+        if let Ok(mut record) = readable {
+            (record.may_hold, record.borrowing, record.proof) = (false, false, None);
+            let _ = self.write(&mut record, visit);
+        }
         Ok(())
     }
 
