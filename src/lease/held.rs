@@ -234,16 +234,12 @@ impl Held {
 
     /// The slots, once whoever has them is done, of a lease that is not over.
     fn slots(&self, desk: &Desk, call: &Call) -> Result<MutexGuard<'_, Vec<Slot>>, Error> {
-        let not_over = || match self.life().state() {
-            State::Released => Err(Error::new(Status::LeaseOver)),
-            _ => Ok(()),
-        };
-        // Asked before the wait as well: whoever gives the slots back in the background has them.
-        not_over()?;
         let visit = visit(desk, &self.who, call, self.timeout);
-        let slots = patient(&visit, || self.try_slots())?;
-        not_over()?;
-        Ok(slots)
+        patient(&visit, || {
+            let slots = self.try_slots();
+            let is_over = self.life().state() == State::Released;
+            if is_over { Some(Err(Error::new(Status::LeaseOver))) } else { slots.map(Ok) }
+        })?
     }
 
     fn try_slots(&self) -> Option<MutexGuard<'_, Vec<Slot>>> {

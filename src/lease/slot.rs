@@ -121,9 +121,22 @@ impl Slot {
         }
         match self.check(visit) {
             Ok((confirmation, answer)) => {
-                // It is ours at the server; unless it is on disk as well, it must be given back.
+                // It is ours at the server; unless it is on disk as well, it is given back in the background.
                 self.in_doubt = true;
-                let confirmation = self.keep(visit, record, confirmation, &answer).map_err(in_doubt)?;
+                if record.is_none() {
+                    self.set_aside().map_err(in_doubt)?;
+                }
+                let mut record = record.unwrap_or_else(|| self.fresh_record());
+                let confirmation = self.with_kept_borrow(visit, &record, confirmation, &answer);
+                (record.may_hold, record.borrowing) = (true, false);
+                record.proof = match confirmation.standing {
+                    Standing::Held { .. } => None,
+                    Standing::Lent { .. } => record.proof.or_else(|| self.proof_in(&answer)),
+                };
+                if answer.skew.is_some() {
+                    record.server_said(visit.wall_of(&answer));
+                }
+                self.write(&mut record, visit).map_err(in_doubt)?;
                 self.seat = Some(gate.sit().map_err(in_doubt)?);
                 self.in_doubt = false;
                 Ok(confirmation)
@@ -143,31 +156,6 @@ impl Slot {
                 }
             }
         }
-    }
-
-    /// Keeps that the server has said yes, and says what that means with what was kept before.
-    fn keep(
-        &self,
-        visit: &Visit,
-        kept: Option<Record>,
-        said: Confirmation,
-        answer: &Answer,
-    ) -> Result<Confirmation, Error> {
-        if kept.is_none() {
-            self.set_aside()?;
-        }
-        let mut record = kept.unwrap_or_else(|| self.fresh_record());
-        let confirmation = self.with_kept_borrow(visit, &record, said, answer);
-        (record.may_hold, record.borrowing) = (true, false);
-        record.proof = match confirmation.standing {
-            Standing::Held { .. } => None,
-            Standing::Lent { .. } => record.proof.or_else(|| self.proof_in(answer)),
-        };
-        if answer.skew.is_some() {
-            record.server_said(visit.wall_of(answer));
-        }
-        self.write(&mut record, visit)?;
-        Ok(confirmation)
     }
 
     /// Asks the server again.
