@@ -43,6 +43,19 @@ impl Laptop {
         records.iter().for_each(|path| fs::create_dir(draft(path)).unwrap());
     }
 
+    /// The record of the one slot.
+    fn record(&self) -> PathBuf {
+        let mut entries = fs::read_dir(&self.folder).unwrap().map(|entry| entry.unwrap().path());
+        entries.find(|path| path.extension().is_some_and(|ending| ending == "lease")).unwrap()
+    }
+
+    /// What lies in the files that were moved aside.
+    fn aside(&self) -> Vec<Vec<u8>> {
+        let entries = fs::read_dir(&self.folder).unwrap().map(|entry| entry.unwrap().path());
+        let aside = entries.filter(|path| path.to_str().unwrap().contains(".damaged-"));
+        aside.map(|path| fs::read(path).unwrap()).collect()
+    }
+
     fn unblock(&self) {
         let entries = fs::read_dir(&self.folder).unwrap().map(|entry| entry.unwrap().path());
         entries.filter(|path| path.is_dir()).for_each(|path| fs::remove_dir(path).unwrap());
@@ -165,4 +178,110 @@ fn a_borrow_that_was_given_back_is_not_brought_back_by_an_old_copy_once_the_serv
         assert!(laptop.slots().iter().all(|(_, borrowed)| !borrowed));
         lease.release().ok();
     }
+}
+
+#[test]
+fn on_a_full_disk_what_is_held_goes_on_and_nothing_is_begun() {
+    let demo = Demo::start();
+    let laptop = Laptop::new(&demo, "full");
+    let client = laptop.start();
+    let (lease, _) = client.acquire(&Value::Null);
+    laptop.block();
+    assert_eq!(lease.renew().ok()["state"], "ACTIVE");
+    let error = lease.borrow(&Value::Null).failed("STORAGE", "not_sent");
+    assert!(error["message"].as_str().unwrap().contains(".lease can't be written"), "{error}");
+    assert_eq!(lease.state(), "ACTIVE");
+    laptop.unblock();
+    lease.borrow(&Value::Null).ok();
+    drop(lease);
+    client.close();
+    laptop.block();
+    laptop.world.control("POST /faults/profile", &json!({ "profile": "outage" }));
+    laptop.start().try_acquire(&Value::Null).1.failed("STORAGE", "not_sent");
+}
+
+#[test]
+fn a_damaged_record_is_left_alone_without_a_network_and_moved_aside_with_one() {
+    let demo = Demo::start();
+    let laptop = Laptop::new(&demo, "damaged");
+    let client = laptop.start();
+    let (lease, _) = client.acquire(&Value::Null);
+    lease.borrow(&Value::Null).ok();
+    drop(lease);
+    client.close();
+    let record = laptop.record();
+    fs::write(&record, b"junk").unwrap();
+    laptop.world.control("POST /faults/profile", &json!({ "profile": "outage" }));
+    let client = laptop.start();
+    let error = client.try_acquire(&Value::Null).1.refused("STORAGE_DAMAGED");
+    assert!(error["message"].as_str().unwrap().contains(record.to_str().unwrap()), "{error}");
+    laptop.world.control("DELETE /faults", &Value::Null);
+    // What the failed acquire does in the background, it has done by then.
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!((fs::read(&record).unwrap(), laptop.slots()), (b"junk".to_vec(), vec![(Value::Null, true)]));
+
+    let (lease, _) = client.acquire(&Value::Null);
+    assert_eq!((lease.state(), laptop.aside()), ("BORROWED", vec![b"junk".to_vec()]), "as the server says");
+    fs::write(&record, b"rubbish").unwrap();
+    lease.release().ok();
+    assert_eq!((laptop.slots(), laptop.aside().len()), (vec![], 2));
+}
+
+#[cfg(unix)]
+#[test]
+fn the_folder_and_its_files_are_their_users_alone_and_small() {
+    use std::os::unix::fs::PermissionsExt;
+    let demo = Demo::start();
+    let laptop = Laptop::new(&demo, "modes");
+    let (lease, _) = laptop.start().acquire(&Value::Null);
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&laptop.folder), 0o700);
+    let sizes = || {
+        let paths: Vec<_> = fs::read_dir(&laptop.folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        assert!(paths.iter().all(|path| mode(path) == 0o600));
+        let ending = |path: &PathBuf| path.extension().unwrap().to_str().unwrap().to_owned();
+        let mut sizes: Vec<_> = paths.iter().map(|path| (ending(path), fs::metadata(path).unwrap().len())).collect();
+        sizes.sort();
+        sizes
+    };
+    assert!(
+        matches!(&sizes()[..], [(gate, 0), (record, 100..300), (seat, 0)]
+        if [gate, record, seat] == ["gate", "lease", "seat"]),
+        "{:?}",
+        sizes()
+    );
+    let client = laptop.start();
+    let (lease_too, _) = client.acquire(&Value::Null);
+    lease_too.borrow(&Value::Null).ok();
+    assert!((5_000..8_000).contains(&sizes()[1].1), "{:?}", sizes());
+    lease_too.release().ok();
+    drop(lease);
+}
+
+#[test]
+fn without_a_folder_the_first_to_leave_gives_back_what_the_others_next_renewal_takes_anew() {
+    let demo = Demo::start();
+    let world = World::new(&demo, &json!({ "rate": 0 }));
+    let [one, two] = [world.client("my-desk"), world.client("my-desk")];
+    one.call("activate_license", &Value::Null).ok();
+    let ((first, _), (second, _)) = (one.acquire(&Value::Null), two.acquire(&Value::Null));
+    assert_eq!(world.slots_of("my-desk").len(), 1);
+    first.release().ok();
+    assert_eq!((world.slots_of("my-desk").len(), second.state()), (0, "ACTIVE"));
+    second.renew().ok();
+    assert_eq!(world.slots_of("my-desk").len(), 1);
+}
+
+#[test]
+fn a_lease_that_the_host_keeps_is_given_back_by_the_host_alone() {
+    let demo = Demo::start();
+    let world = World::new(&demo, &json!({ "rate": 0 }));
+    let client = world.client("my-desk");
+    client.call("activate_license", &Value::Null).ok();
+    let (lease, _) = client.acquire(&json!({ "keep_alive": "host" }));
+    lease.free();
+    client.close();
+    // If it were given back, it would be by now.
+    std::thread::sleep(Duration::from_millis(200));
+    assert_eq!(world.slots_of("my-desk").len(), 1);
 }

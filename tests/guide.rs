@@ -7,56 +7,18 @@ use floatlease::lease::machine::TURNS;
 use floatlease::status::STATUSES;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use std::os::unix::fs::symlink;
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use support::Demo;
+use support::document::{assert_c_code, assert_links, assert_shell_commands, blocks_in, fits, read};
 use support::faults::ROWS;
 use support::sandbox::{World, call, call_with_text};
-use support::{Demo, root};
-
-fn read(path: &str) -> String {
-    std::fs::read_to_string(root().join(path)).unwrap()
-}
 
 fn guide() -> String {
     read("docs/testing-your-integration.md")
 }
 
-/// Every fenced block: its language and its text, in order.
-fn blocks() -> Vec<(String, String)> {
-    let guide = guide();
-    let fenced = guide.split("```").skip(1).step_by(2);
-    fenced.map(|block| block.split_once('\n').unwrap()).map(|(name, text)| (name.to_owned(), text.to_owned())).collect()
-}
-
-/// Whether `text` is `pattern`, where … stands for anything.
-fn fits(pattern: &str, text: &str) -> bool {
-    let mut parts = pattern.split('…');
-    let first = parts.next().unwrap();
-    let Some(mut rest) = text.strip_prefix(first) else { return false };
-    let mut parts = parts.peekable();
-    if parts.peek().is_none() {
-        return rest.is_empty();
-    }
-    while let Some(part) = parts.next() {
-        if parts.peek().is_none() {
-            return rest.ends_with(part);
-        }
-        let Some(place) = rest.find(part) else { return false };
-        rest = &rest[place + part.len()..];
-    }
-    true
-}
-
 #[test]
 fn its_c_code_is_the_examples() {
-    let examples = ["first_test.c", "editor.c", "scene.h", "test_save_your_work.c"]
-        .map(|name| read(&format!("examples/c/{name}")));
-    let c: Vec<String> = blocks().into_iter().filter(|(name, _)| name == "c").map(|(_, text)| text).collect();
-    assert_eq!(c.len(), examples.len());
-    for (block, example) in c.iter().zip(&examples) {
-        assert!(example.contains(block), "not in the example:\n{block}");
-    }
+    assert_c_code(&guide(), &["first_test.c", "editor.c", "scene.h", "test_save_your_work.c"]);
 }
 
 /// A call as `floatlease_sandbox_control` takes it: about a world, or about the server.
@@ -71,7 +33,7 @@ fn control(demo: &Demo, world: &World, line: &str) -> (u16, String) {
 fn its_calls_are_answered_as_it_says() {
     let demo = Demo::start();
     let mut answers = 0;
-    for (_, block) in blocks().into_iter().filter(|(name, _)| name == "http") {
+    for block in blocks_in(&guide(), "http") {
         let world = World::new(&demo, &json!({"now": "2027-03-01T09:00:00Z", "rate": 0}));
         let client = world.client("my-desk");
         client.call("activate_license", &Value::Null).ok();
@@ -94,40 +56,9 @@ fn its_calls_are_answered_as_it_says() {
     assert!(answers > 25, "{answers}");
 }
 
-/// A folder that looks like the repository after `make release server`.
-fn folder() -> PathBuf {
-    let folder = support::target_dir().join("guide");
-    let _ = std::fs::remove_dir_all(&folder);
-    std::fs::create_dir_all(folder.join("target")).unwrap();
-    for name in ["include", "examples"] {
-        symlink(root().join(name), folder.join(name)).unwrap();
-    }
-    symlink(support::release_dir(), folder.join("target/release")).unwrap();
-    symlink(support::sandbox_dir(), folder.join("target/sandbox")).unwrap();
-    folder
-}
-
 #[test]
 fn its_shell_commands_do_what_it_says() {
-    let folder = folder();
-    let (blocks, makefile) = (blocks(), read("Makefile"));
-    for (number, (_, block)) in blocks.iter().enumerate().filter(|(_, (name, _))| name == "sh") {
-        let (targets, script): (Vec<&str>, Vec<&str>) = block.lines().partition(|line| line.starts_with("make "));
-        for target in targets.iter().flat_map(|line| line.split_whitespace().skip(1)) {
-            assert!(makefile.contains(&format!("\n{target}:")), "make {target}");
-        }
-        let output = Command::new(support::server_binary())
-            .args(["exec", "--", "sh", "-ec", &script.join("\n")])
-            .current_dir(&folder)
-            .stderr(Stdio::inherit())
-            .output()
-            .unwrap();
-        let said = String::from_utf8(output.stdout).unwrap();
-        assert!(output.status.success(), "{block}\n{said}");
-        if let Some((_, expected)) = blocks.get(number + 1).filter(|(name, _)| name == "text") {
-            assert!(fits(expected.trim_end(), said.trim_end()), "{block}\n{said}");
-        }
-    }
+    assert_shell_commands(&guide(), "guide");
 }
 
 #[test]
@@ -207,26 +138,13 @@ fn it_names_every_profile_every_condition_and_no_status_that_is_none() {
 fn its_preset_is_one_of_those() {
     let demo = Demo::start();
     let world = World::new(&demo, &json!({"presets": true}));
-    let shown: Vec<Value> = blocks()
-        .into_iter()
-        .filter(|(name, _)| name == "json")
-        .map(|(_, text)| serde_json::from_str(&text).unwrap())
-        .collect();
+    let shown: Vec<Value> =
+        blocks_in(&guide(), "json").iter().map(|text| serde_json::from_str(text).unwrap()).collect();
     assert_eq!(shown.len(), 1);
     assert!(world.said["presets"].as_array().unwrap().contains(&shown[0]), "{}", shown[0]);
 }
 
 #[test]
 fn what_it_links_to_exists() {
-    let guide = guide();
-    let links = guide.split("](").skip(1).map(|rest| rest.split(')').next().unwrap());
-    for link in links {
-        match link.strip_prefix('#') {
-            Some(heading) => {
-                let anchors = guide.lines().filter_map(|line| line.strip_prefix("## "));
-                assert!(anchors.map(|line| line.to_lowercase().replace(' ', "-")).any(|a| a == heading), "{link}");
-            }
-            None => assert!(root().join("docs").join(link).exists(), "{link}"),
-        }
-    }
+    assert_links(&guide());
 }

@@ -5,27 +5,12 @@ mod support;
 
 use floatlease::operations::{Method, OPERATIONS};
 use floatlease::status::STATUSES;
+use support::document::{assert_c_code, blocks_in, read};
 use support::root;
-
-fn read(path: &str) -> String {
-    std::fs::read_to_string(root().join(path)).unwrap()
-}
-
-/// The fenced blocks of one language.
-fn blocks(language: &str) -> Vec<String> {
-    let readme = read("README.md");
-    let fence = format!("```{language}\n");
-    readme.split(&fence).skip(1).map(|rest| rest.split("```").next().unwrap().to_owned()).collect()
-}
 
 #[test]
 fn its_c_code_is_the_examples() {
-    let example = read("examples/c/quickstart.c");
-    let blocks = blocks("c");
-    assert_eq!(blocks.len(), 2);
-    for block in blocks {
-        assert!(example.contains(&block), "not in examples/c/quickstart.c:\n{block}");
-    }
+    assert_c_code(&read("README.md"), &["quickstart.c", "quickstart.c", "editor.c", "editor.c"]);
 }
 
 #[test]
@@ -41,7 +26,7 @@ fn its_table_is_the_api() {
 #[test]
 fn the_targets_files_and_statuses_it_names_exist() {
     let (readme, makefile) = (read("README.md"), read("Makefile"));
-    for block in blocks("sh") {
+    for block in blocks_in(&readme, "sh") {
         for line in block.lines().filter_map(|line| line.strip_prefix("make ")) {
             for target in line.split('#').next().unwrap().split_whitespace() {
                 assert!(makefile.contains(&format!("\n{target}:")), "make {target}");

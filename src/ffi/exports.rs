@@ -128,8 +128,8 @@ pub unsafe extern "C" fn floatlease_string_free(string: *mut c_char) {
 ///                          not used for a server on this machine
 ///     tls_roots            "platform" (default), "bundled" or PEM certificates
 ///     allow_http           true: plain http:// also to other machines
-///     storage_dir          a folder, made if need be, for what leases keep beyond the process: see
-///                          floatlease_lease_acquire. Without it no file is ever written
+///     storage_dir          the absolute path of a folder on a local disk, made if need be, for what leases keep beyond
+///                          the process: see floatlease_lease_acquire. Without it no file is ever written
 ///     app_name, app_version   the host program, for the server's logs
 ///
 /// On success *client_out is a handle for floatlease_client_close and *json_out "{}". On failure *client_out is NULL.
@@ -336,7 +336,8 @@ pub unsafe extern "C" fn floatlease_add_feature_consumption(
 }
 
 /// Performs an operation by name: each of the functions above without its prefix ("borrow_license"), and
-/// "product_details" (own keys: include_latest_version, include_custom_fields, env), which has no function.
+/// "product_details" (own keys: include_latest_version, include_custom_fields, env), which has no function. Leases have
+/// functions of their own, and floatlease_submit.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn floatlease_call(
     client: *mut floatlease_client,
@@ -360,8 +361,8 @@ pub unsafe extern "C" fn floatlease_call(
 
 /// Does a call in the background. operation is any that floatlease_call knows, or "lease_acquire", "lease_renew",
 /// "lease_borrow", "lease_release", whose requests are those of the functions; the last three take the number of the
-/// lease as "lease" besides. Returns at once; the call's deadline counts from the moment its turn comes. Up to four are
-/// done at the same time, on threads that end when they are idle.
+/// lease as "lease" besides, and may have a "timeout_ms". Returns at once; what is wrong with the request is told by the
+/// completion, and the call's deadline counts from the moment its turn comes. Up to four are done at the same time.
 ///
 /// *ticket_out names the call in floatlease_cancel and in its completion, which is an event:
 ///
@@ -408,7 +409,7 @@ pub unsafe extern "C" fn floatlease_cancel(client: *mut floatlease_client, ticke
 }
 
 /// Gives the oldest event that was not read yet; waits for one wait_ms at most, 0: not at all. FLOATLEASE_OK with
-/// *json_out NULL: none came. Completions of floatlease_submit stand above; leases tell:
+/// *json_out NULL: none came; json_out itself must not be NULL. Completions of floatlease_submit stand above; leases tell:
 ///
 ///     {"event":"GRACE_STARTED","lease":1,"state":"GRACE","remaining_ms":300000,"status":21,"name":"CONNECT",
 ///      "reason":"…","borrowed_until":null,"at":"2026-09-27T23:30:48.016Z"}
@@ -416,10 +417,10 @@ pub unsafe extern "C" fn floatlease_cancel(client: *mut floatlease_client, ticke
 ///     DEGRADED       a renewal failed; the slot is still yours
 ///     RENEWED        it was renewed
 ///     GRACE_STARTED  the slot is no longer surely yours: save
-///     LOST           stop licensed work
-///     REGAINED       it is yours again
-///     BORROW_ENDING  the borrow ends borrow_ending_hours from now
-///     WAITING        an acquire with wait_ms queues: asks_again_in_ms, left_ms
+///     LOST           save, and stop licensed work; the library goes on asking
+///     REGAINED       after GRACE_STARTED or LOST, it is yours again
+///     BORROW_ENDING  the borrow ends in borrow_ending_hours or less
+///     WAITING        an acquire with wait_ms queues: asks_again_in_ms and left_ms, and no state
 ///
 /// "lease" is the number that floatlease_lease_acquire and floatlease_lease_info tell; "status", "name" and "reason" are
 /// of the last failure, 0, "OK" and null without one. Events of leases are kept for you to the number of 1,000, the
@@ -444,7 +445,8 @@ pub unsafe extern "C" fn floatlease_next_event(
 }
 
 /// Puts the clock of this client's leases ahead by so many milliseconds, as a sleep of the machine would. For tests,
-/// beside the same advance of a sandbox's clock. It can only bring ends nearer; nothing puts it back.
+/// beside the same advance of a sandbox's clock. It can only bring ends nearer; nothing puts it back, and a client that is
+/// opened later begins with the system's clock. Deadlines of calls and wait_ms go by real time.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn floatlease_client_advance_clock(
     client: *mut floatlease_client,
@@ -461,27 +463,34 @@ pub unsafe extern "C" fn floatlease_client_advance_clock(
 
 /* --------------------------------------------------------------------------------------------------- a lease -- */
 
-/// Takes a slot, or several, and keeps them: renews in time, tells when that fails, comes back when it can.
+/// Takes a slot, or several, and keeps them: renews in time, tells when that fails, comes back when it can. The device
+/// must be known to the license: FLOATLEASE_E_DEVICE_NOT_FOUND asks for floatlease_activate_license, once. docs/leases.md
+/// draws the states and says what to do in each.
 ///
-/// Own keys, all optional; besides them those that name license and device, "extra" and "timeout_ms" as in any request:
+/// Own keys, all optional; besides them those that name license and device, "extra", and "timeout_ms", here the deadline
+/// of each request about the lease, renewals too:
 ///
 ///     feature              the floating feature to take; without it, the license's own slot
-///     features             several: all of them or none
+///     features             several, 64 at most: all of them or none
 ///     keep_alive           "thread" (default): one thread for all leases of this client renews at half of the slot's
-///                          timeout. "host": no thread; call floatlease_lease_renew when renews_in_ms says so, and
-///                          floatlease_next_event, which then tells what time has done
-///     grace_ms             how long you may run on when the slot is no longer surely yours; default 300000
+///                          timeout. "host": no thread; call floatlease_lease_renew when renews_in_ms is 0, and
+///                          floatlease_next_event every second or so, which then moves the state as time goes by;
+///                          release before you free, for nobody gives the slot back in the background
+///     grace_ms             how long you may run on when the slot is no longer surely yours; default 300000, 86400000 at
+///                          most, 0: not at all
 ///     borrow_ending_hours  how long before its end a borrow is announced to end; default 2
 ///     wait_ms              how long to queue for a slot while all are taken: asks again, ever more seldom up to every
-///                          15 s, and tells WAITING; default 0
+///                          15 s, and tells WAITING; default 0, 86400000 at most
 ///     release_on_close_ms  how long the slot may still be given back after floatlease_lease_free and
-///                          floatlease_client_close; default 5000, 0 leaves it to the next start or the server's timeout
+///                          floatlease_client_close, if the process lives on; default 5000, 3600000 at most, 0 leaves it
+///                          to the next start or the server's timeout
 ///
-/// With "storage_dir" in the config the slot is shared by all processes of this machine that use the same folder: the
-/// last one out gives it back, also after the others were killed; what a killed process held is taken over or given
-/// back by the next acquire; and a borrow is proven by the server's signed replies, so that the next start needs no
-/// network. Files that can't be believed are refused (FLOATLEASE_E_STORAGE_DAMAGED, …_FOREIGN, …_CLOCK_MOVED_BACK,
-/// …_NO_PROOF) and never deleted. Without it the leases of one client share a slot, and nothing outlives the process.
+/// With "storage_dir" in the config the slot is shared by all processes of this machine and user that use the same
+/// folder: the last one out gives it back, also after the others were killed; what a killed process held is taken over or
+/// given back by the next acquire; and a borrow is proven by the server's signed replies, so that the next start needs no
+/// network. While the server can't be asked, files that can't be believed are refused (FLOATLEASE_E_STORAGE_DAMAGED,
+/// …_STORAGE_FOREIGN, …_CLOCK_MOVED_BACK, …_NO_PROOF); once it can, it decides, and a damaged file is moved aside. None is
+/// deleted. Without a folder the leases of one client share a slot, and nothing outlives the process.
 ///
 /// On success *lease_out is a handle for floatlease_lease_free and *json_out what floatlease_lease_info tells.
 /// FLOATLEASE_E_FLOATING_NOT_AVAILABLE if no slot is free, FLOATLEASE_E_NOT_FLOATING if there are none to take.
@@ -523,7 +532,7 @@ pub unsafe extern "C" fn floatlease_lease_accept(
 }
 
 /// How a lease stands. Wait-free: no lock, no memory, no system call; for every frame and for an audio thread.
-/// 0 if the handle is no open lease, or was inherited through fork.
+/// 0 if the handle is no open lease, or was inherited through fork. Work goes on in ACTIVE, DEGRADED, GRACE and BORROWED.
 #[unsafe(no_mangle)]
 pub extern "C" fn floatlease_lease_state(lease: *mut floatlease_lease) -> floatlease_state {
     let state = LEASES.face(lease.addr()).and_then(|(face, generation)| face.state(generation));
@@ -531,7 +540,8 @@ pub extern "C" fn floatlease_lease_state(lease: *mut floatlease_lease) -> floatl
 }
 
 /// Milliseconds until licensed work must stop, 0 when it must; in GRACE, what is left of it. Wait-free like
-/// floatlease_lease_state; it reads the system's clock.
+/// floatlease_lease_state; it reads the system's clock. After a sleep of the machine it may be 0 for some seconds while the
+/// server is asked, and the state still as before: go by the state.
 #[unsafe(no_mangle)]
 pub extern "C" fn floatlease_lease_remaining(lease: *mut floatlease_lease) -> i64 {
     let until = LEASES.face(lease.addr()).and_then(|(face, generation)| face.runs_until(generation));
@@ -566,7 +576,8 @@ pub unsafe extern "C" fn floatlease_lease_renew(
 }
 
 /// Borrows a lease: its slots are this machine's until borrowed_until, with or without a network, in this process and in
-/// those to come. Needs "storage_dir". On failure the lease goes on as it was; if the outcome is "unknown", borrow again.
+/// those to come. All of its slots or none, so leave out of the lease what may not be borrowed. Needs "storage_dir". On
+/// failure the lease goes on as it was; if the outcome is "unknown", borrow again.
 ///
 /// Own keys: borrowed_until, a date in the forms of the conventions, or null (default): as long as the license allows;
 /// timeout_ms. *json_out is what floatlease_lease_info tells, with borrowed_until.
@@ -596,8 +607,9 @@ pub unsafe extern "C" fn floatlease_lease_release(
 }
 
 /// Frees the handle of a lease. Local: touches no network and waits for nothing, so it is safe in a finalizer. A slot
-/// that is still held is given back in the background within release_on_close_ms; a borrow stays. Freeing NULL, twice, or
-/// in a forked child does nothing.
+/// that is still held is given back in the background within release_on_close_ms; a borrow stays. At the end of a process
+/// call floatlease_lease_release first: what is in the background ends with it. Freeing NULL, twice, or in a forked child
+/// does nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn floatlease_lease_free(lease: *mut floatlease_lease) {
     quietly(|| drop(LEASES.remove(lease.addr())));

@@ -254,7 +254,9 @@ impl Slot {
     /// Has the server let go of the slot. The caller is the last one out, or knows that there is nobody.
     pub(super) fn give_back(&self, visit: &Visit, _gate: &Gate) -> Result<(), Error> {
         // A borrow that may have been given back proves nothing to whoever comes next.
-        let mut record = self.read().unwrap_or_else(|_| self.fresh_record());
+        let kept = self.read();
+        let is_damaged = kept.is_err();
+        let mut record = kept.unwrap_or_else(|_| self.fresh_record());
         let doubtful = record.proof.is_some() && !record.in_doubt;
         if doubtful {
             record.in_doubt = true;
@@ -270,7 +272,9 @@ impl Slot {
         // A record that still says "may hold" makes the next start ask once more, no worse. It must if a request may still
         // be on its way to the server.
         (record.may_hold, record.in_doubt, record.proof) = (self.in_doubt, false, None);
-        let _ = self.write(&mut record, visit);
+        if !is_damaged || self.set_aside().is_ok() {
+            let _ = self.write(&mut record, visit);
+        }
         Ok(())
     }
 
