@@ -205,6 +205,20 @@ fn a_lease_that_is_freed_or_whose_client_is_closed_is_given_back_in_the_backgrou
     lease.renew().refused("LEASE_OVER");
 }
 
+#[test]
+fn a_lease_is_over_once_its_client_is_closed_also_while_its_slot_is_still_being_given_back() {
+    let demo = Demo::start();
+    let desk = Desk::new(&demo);
+    let (lease, _) = desk.client.acquire(&Value::Null);
+    desk.world.only_fault(&json!({ "before": "hang" }));
+    desk.client.close();
+    let releases = json!({ "filter": { "operation": "release_license" } });
+    until("it is being given back", || desk.world.control("POST /journal/count", &releases)["count"] != 0);
+    for answer in [lease.renew(), lease.release()] {
+        answer.refused("LEASE_OVER");
+    }
+}
+
 /// Waits for what comes of itself.
 fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let end = std::time::Instant::now() + std::time::Duration::from_secs(20);

@@ -234,12 +234,16 @@ impl Held {
 
     /// The slots, once whoever has them is done, of a lease that is not over.
     fn slots(&self, desk: &Desk, call: &Call) -> Result<MutexGuard<'_, Vec<Slot>>, Error> {
+        // Before the wait too: whoever gives them back after the end may take his time.
+        self.not_over()?;
         let visit = visit(desk, &self.who, call, self.timeout);
         let slots = patient(&visit, || self.try_slots())?;
-        if self.life().state() == State::Released {
-            return Err(Error::new(Status::LeaseOver));
-        }
+        self.not_over()?;
         Ok(slots)
+    }
+
+    fn not_over(&self) -> Result<(), Error> {
+        if self.life().state() == State::Released { Err(Error::new(Status::LeaseOver)) } else { Ok(()) }
     }
 
     fn try_slots(&self) -> Option<MutexGuard<'_, Vec<Slot>>> {
