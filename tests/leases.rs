@@ -65,7 +65,8 @@ fn a_lease_is_taken_renewed_at_half_of_its_time_and_given_back() {
     let left = lease.remaining_ms();
     assert!(left > TIMEOUT_MS && left <= TIMEOUT_MS + GRACE_MS, "{left}");
     let renews_in = info["renews_in_ms"].as_i64().unwrap();
-    assert!((TIMEOUT_MS * 4 / 10..=TIMEOUT_MS * 6 / 10).contains(&renews_in), "{info}");
+    // The least of it, when it was asked a moment ago.
+    assert!((TIMEOUT_MS * 4 / 10 - 60_000..=TIMEOUT_MS * 6 / 10).contains(&renews_in), "{info}");
 
     desk.advance(u32::try_from(renews_in).unwrap() + 1);
     let event = desk.client.wait_for("RENEWED");
