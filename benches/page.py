@@ -4,11 +4,10 @@ import datetime
 import os
 import platform
 import re
-import subprocess
 from pathlib import Path
 
 from client_figures import CURL, POST, RAW, SESSION, VERIFY_OFF, VERIFY_ON
-from programs import LIBRARY, ROOT
+from programs import LIBRARY, commit
 
 HEADING = """\
 # Figures
@@ -64,12 +63,11 @@ def written(figures, size):
 def circumstances():
     """Where, when and of what the figures are."""
     model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     rows = [
         ("processor", f"{model[1] if model else platform.machine()}, {os.cpu_count()} cores"),
         ("system", f"{platform.system()} {platform.release()}"),
         ("date", datetime.date.today().isoformat()),
-        ("commit", commit.stdout.strip()),
+        ("commit", commit()),
         ("command", "`make bench`"),
     ]
     return table(["", ""], rows)

@@ -51,6 +51,12 @@ def compile_all():
         subprocess.run(["cc", *C_FLAGS, HERE / f"{name}.c", "-o", BUILT / name, *libraries], check=True)
 
 
+def commit():
+    """What was measured."""
+    run = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    return run.stdout.strip()
+
+
 def on_processor(which):
     """For a child process: stay on one of the processors there are."""
     processors = sorted(os.sched_getaffinity(0))
