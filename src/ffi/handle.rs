@@ -51,14 +51,15 @@ impl Token {
             | self.kind << (slot + generation + epoch)
     }
 
-    fn unpack(mut raw: usize) -> Token {
-        let mut take = |bits: u32| {
-            let part = raw & largest(bits);
-            raw >>= bits;
-            part
-        };
-        let [slot, generation, epoch, kind] = BITS.map(&mut take);
-        Token { slot, generation: generation as u32, epoch, kind }
+    fn unpack(raw: usize) -> Token {
+        let [slot, generation, epoch, kind] = BITS;
+        let part = |bits_below: u32, bits: u32| raw >> bits_below & largest(bits);
+        Token {
+            slot: part(0, slot),
+            generation: part(slot, generation) as u32,
+            epoch: part(slot + generation, epoch),
+            kind: part(slot + generation + epoch, kind),
+        }
     }
 }
 
@@ -175,7 +176,9 @@ impl<T: Send + Sync + 'static> Handles<T> {
         }
     }
 
-    /// The table and token that `raw` belongs to, if it can belong to any.
+    /// The table and token that `raw` belongs to, if it can belong to any. Inlined for [`Handles::face`], where its
+    /// result would take longer to hand over than to find.
+    #[inline(always)]
     fn of(&self, raw: usize) -> Result<(&'static Table<T>, Token), Status> {
         let token = Token::unpack(raw);
         let table = self.current().ok_or(Status::Handle)?;
