@@ -36,23 +36,31 @@ mod wiped {
     fn id_on(page: &'static AtomicU32) -> u32 {
         // The number is all that is read, so nothing needs to be ordered around it.
         match page.load(Ordering::Relaxed) {
-            0 => {
-                let id = process::id();
-                if !ptr::eq(page, &raw const NO_PAGE) {
-                    page.store(id, Ordering::Relaxed);
-                }
-                id
-            }
+            0 => first_id_on(page),
             id => id,
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn first_id_on(page: &'static AtomicU32) -> u32 {
+        let id = process::id();
+        if !ptr::eq(page, &raw const NO_PAGE) {
+            page.store(id, Ordering::Relaxed);
+        }
+        id
     }
 
     /// The page of this process, made if need be: by the first handle, so never by a lookup.
     fn page() -> &'static AtomicU32 {
         // SAFETY: what is stored in `PAGE` is `NO_PAGE` or a page of zeros that is never unmapped.
-        if let Some(page) = unsafe { PAGE.load(Ordering::Acquire).as_ref() } {
-            return page;
-        }
+        unsafe { PAGE.load(Ordering::Acquire).as_ref() }.unwrap_or_else(first_page)
+    }
+
+    /// Apart, so that a lookup does not make room for it.
+    #[cold]
+    #[inline(never)]
+    fn first_page() -> &'static AtomicU32 {
         publish(&PAGE, map(madvise))
     }
 
