@@ -32,6 +32,9 @@ C_PROGRAMS = {
     "floatlease_borrow": [str(LIBRARY), f"-Wl,-rpath,{BUILT}"],
     "floatlease_pairs": [str(LIBRARY), f"-Wl,-rpath,{BUILT}"],
     "floatlease_open": ["-ldl"],
+    "lease_reads": [str(LIBRARY), f"-Wl,-rpath,{BUILT}"],
+    "lease_memory": ["-ldl"],
+    "lease_waits": [str(LIBRARY), str(SANDBOX), f"-Wl,-rpath,{BUILT}"],
     "sandbox_start": [str(SANDBOX), f"-Wl,-rpath,{BUILT}"],
 }
 
@@ -41,7 +44,7 @@ def compile_all():
     for file in (LIBRARY, SANDBOX, SERVER, RESPONDER, LOAD):
         if not file.exists():
             sys.exit(f"{file} is missing: run `make bench`, which builds it")
-    for tool in ("cc", "openssl", "strace"):
+    for tool in ("cc", "openssl", "strace", "valgrind"):
         if shutil.which(tool) is None:
             sys.exit(f"{tool} is missing: run scripts/setup")
     BUILT.mkdir(exist_ok=True)

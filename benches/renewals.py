@@ -11,6 +11,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
+from lease_figures import demo_config
 from programs import BUILT, C_FLAGS, HERE, LIBRARY, ROOT, SERVER, commit, measured, running
 
 RENEWALS = 1_000_000
@@ -20,10 +21,7 @@ RECORD = HERE / "data/renewals.json"
 def renewals(how, count):
     """The program's figures, on a server of its own."""
     with running([SERVER, "demo"]) as (_, line):
-        said = json.loads(line)
-        keys = ("base_url", "api_key", "shared_key", "public_key", "product", "license_key")
-        config = {"hardware_id": "bench-0"} | {key: said[key] for key in keys}
-        return measured([BUILT / "renewals", how, count], {"FLOATLEASE_CONFIG": json.dumps(config)})
+        return measured([BUILT / "renewals", how, count], demo_config(line))
 
 
 def main():
@@ -31,9 +29,10 @@ def main():
     BUILT.mkdir(exist_ok=True)
     flags = [*C_FLAGS, str(LIBRARY), f"-Wl,-rpath,{LIBRARY.parent}"]
     subprocess.run(["cc", ROOT / "tests/abi/renewals.c", "-o", BUILT / "renewals", *flags], check=True)
+    measured_commit = commit()  # now: there may be another when it is done
     with ThreadPoolExecutor() as both:
         figures = list(both.map(lambda how: renewals(how, count), ("thread", "host")))
-    record = {"date": datetime.date.today().isoformat(), "commit": commit(), "figures": figures}
+    record = {"date": datetime.date.today().isoformat(), "commit": measured_commit, "figures": figures}
     text = json.dumps(record, indent=2)
     print(text)
     if count == RENEWALS:
