@@ -12,7 +12,7 @@ SERVER := $(TARGET)/debug/floatlease-server
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: ## Install what is missing for test, lint and bench (Debian, Ubuntu)
@@ -80,6 +80,16 @@ test-loom:
 soak: tools ## Kill, share and interrupt thousands of times more than make test does (some minutes)
 	@$(CARGO) build --workspace
 	@$(CARGO) test -p floatlease --lib --test sharing --test crashes -- --ignored
+
+# Needs a second Rust with the sources of its standard library, so it is not part of `make test`; see the script.
+.PHONY: test-tsan
+test-tsan: ## Leases from many threads for ten seconds, under ThreadSanitizer
+	@$(CARGO) build -q -p floatlease-server
+	@scripts/tsan 10
+
+.PHONY: soak-renewals
+soak-renewals: library server ## A million renewals of a lease, which must hold no more than the first (a quarter of an hour)
+	@python3 benches/renewals.py
 
 .PHONY: lint
 lint: ## Formatting and lints, warnings are errors

@@ -1,14 +1,14 @@
 """docs/figures.md: the figures, the aims beside them, and where and how they were taken."""
 
 import datetime
+import json
 import os
 import platform
 import re
-import subprocess
 from pathlib import Path
 
 from client_figures import CURL, POST, RAW, SESSION, VERIFY_OFF, VERIFY_ON
-from programs import LIBRARY, ROOT
+from programs import HERE, LIBRARY, commit
 
 HEADING = """\
 # Figures
@@ -28,6 +28,29 @@ A_PROGRAM = """\
 ## A program
 
 Threads and processes as strace sees them start; medians of {starts} fresh processes and of {rounds} rounds."""
+
+A_LEASE = """\
+## A lease
+
+`floatlease_lease_state` and `floatlease_lease_remaining`, {looks:,} looks each; medians of {rounds} rounds and, of memory,
+of {starts} fresh processes with one lease kept alive, against the same program before it loads the library. Instructions
+are callgrind's, under which the clock is a system call, so that what it does is not among them."""
+
+WHILE_IT_HANGS = """\
+### While the server hangs
+
+A lease whose renewal hangs in the keeper's thread, with two submitted calls that hang too: how long the host waits for
+each function, {rounds_hanging:,} times, without the network being touched."""
+
+CANCELLED = """\
+From `floatlease_cancel` until the completion of a submitted call could be read, {cancels} times at each stage, at varied
+moments. An attempt to connect looks every 20 ms whether it was cancelled; all else is woken."""
+
+RENEWALS = """\
+### A million renewals
+
+One lease, {renewals:,} renewals on a `floatlease-server demo`, each half of the slot's time after the last by the client's
+own clock: what the process holds after 1 %, 10 % and all of them. By `make soak-renewals`, {date}, commit {commit}."""
 
 THE_SERVER = """\
 ## The server
@@ -52,6 +75,13 @@ def written(figures, size):
         request_aims(figures["borrows"]),
         A_PROGRAM.format(**size),
         program_aims(figures, size),
+        A_LEASE.format(**size),
+        lease_aims(figures),
+        WHILE_IT_HANGS.format(**size),
+        waits("function", WAITS, figures["lease_waits"]["functions"], 1_000),
+        CANCELLED.format(**size),
+        waits("stage", STAGES, figures["lease_waits"]["cancelled"], 50_000),
+        *renewals(),
         THE_SERVER.format(**size),
         loads(figures),
         server_aims(figures),
@@ -64,12 +94,11 @@ def written(figures, size):
 def circumstances():
     """Where, when and of what the figures are."""
     model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     rows = [
         ("processor", f"{model[1] if model else platform.machine()}, {os.cpu_count()} cores"),
         ("system", f"{platform.system()} {platform.release()}"),
         ("date", datetime.date.today().isoformat()),
-        ("commit", commit.stdout.strip()),
+        ("commit", commit()),
         ("command", "`make bench`"),
     ]
     return table(["", ""], rows)
@@ -111,6 +140,68 @@ def program_aims(figures, size):
         ("borrow and release, verifying, by one C thread on `floatlease-server`", pairs, "", ""),
     ]
     return table(AIM_COLUMNS, rows)
+
+
+def lease_aims(figures):
+    reads, memory, counted = figures["lease_reads"], figures["lease_memory"], figures["lease_instructions"]
+    rows = [
+        at_most("`floatlease_lease_state`", reads["state_ns"], 10, "{:.1f} ns"),
+        ("`floatlease_lease_remaining`, with the system's clock", f"{reads['remaining_ns']:.1f} ns", "", ""),
+        ("instructions of `floatlease_lease_state`", f"{counted['state']:.0f}", "", ""),
+        ("instructions of `floatlease_lease_remaining`", f"{counted['remaining']:.0f}", "", ""),
+        at_most("resident beyond the bare host, one lease kept alive", memory["lease_mb"], 4, "{:.1f} MB"),
+        ("of these, the library as it is loaded", f"{memory['library_mb']:.1f} MB", "", ""),
+    ]
+    return table(AIM_COLUMNS, rows)
+
+
+WAITS = {
+    "lease_state": "`floatlease_lease_state`",
+    "lease_remaining": "`floatlease_lease_remaining`",
+    "lease_info": "`floatlease_lease_info`",
+    "next_event": "`floatlease_next_event`, 0 ms",
+    "submit": "`floatlease_submit`",
+    "cancel": "`floatlease_cancel`",
+    "lease_free": "`floatlease_lease_free`",
+    "client_close": "`floatlease_client_close`",
+}
+STAGES = {
+    "in_line": "in the line behind four others",
+    "connecting": "connecting, to a full queue",
+    "tls": "in the TLS handshake",
+    "waiting": "sent, waiting for the reply",
+    "reading": "reading the reply, byte by byte",
+    "pausing": "in the pause before the next attempt",
+    "at_the_gate": "at the gate of a slot, another inside",
+    "queueing": "queueing for a seat",
+}
+
+
+def waits(what, names, figures, limit_us):
+    """One row each; the aim is the worst of them all."""
+    parts = ("p50_us", "p99_us", "worst_us")
+    rows = [(named, *(milliseconds(figures[name][part]) for part in parts)) for name, named in names.items()]
+    worst = max(figures[name]["worst_us"] for name in names)
+    aim = at_most("the worst of all", worst / 1000, limit_us / 1000, "{:.2f} ms")
+    columns = [what, "median, ms", "99th percentile, ms", "longest, ms"]
+    return table(columns, rows) + "\n\n" + table(AIM_COLUMNS, [aim])
+
+
+def milliseconds(us):
+    return f"{us / 1000:.3f}"
+
+
+def renewals():
+    """The figures of the last `make soak-renewals`."""
+    record = json.loads((HERE / "data/renewals.json").read_text())
+    marks = ("at_1_percent", "at_10_percent", "at_100_percent")
+    rows = [
+        (f"`\"{run['keep_alive']}\"`", what, *(f"{run[mark][member]:,}" for mark in marks))
+        for run in record["figures"]
+        for what, member in (("resident, kB", "resident_kb"), ("threads", "threads"), ("open files", "files"))
+    ]
+    text = RENEWALS.format(renewals=record["figures"][0]["renewals"], **record)
+    return text, table(["kept alive by", "", "1 %", "10 %", "100 %"], rows)
 
 
 def loads(figures):

@@ -32,6 +32,9 @@ C_PROGRAMS = {
     "floatlease_borrow": [str(LIBRARY), f"-Wl,-rpath,{BUILT}"],
     "floatlease_pairs": [str(LIBRARY), f"-Wl,-rpath,{BUILT}"],
     "floatlease_open": ["-ldl"],
+    "lease_reads": [str(LIBRARY), f"-Wl,-rpath,{BUILT}"],
+    "lease_memory": ["-ldl"],
+    "lease_waits": [str(LIBRARY), str(SANDBOX), f"-Wl,-rpath,{BUILT}"],
     "sandbox_start": [str(SANDBOX), f"-Wl,-rpath,{BUILT}"],
 }
 
@@ -41,7 +44,7 @@ def compile_all():
     for file in (LIBRARY, SANDBOX, SERVER, RESPONDER, LOAD):
         if not file.exists():
             sys.exit(f"{file} is missing: run `make bench`, which builds it")
-    for tool in ("cc", "openssl", "strace"):
+    for tool in ("cc", "openssl", "strace", "valgrind"):
         if shutil.which(tool) is None:
             sys.exit(f"{tool} is missing: run scripts/setup")
     BUILT.mkdir(exist_ok=True)
@@ -49,6 +52,12 @@ def compile_all():
         shutil.copy(library, BUILT / f"{library.name}.1")
     for name, libraries in C_PROGRAMS.items():
         subprocess.run(["cc", *C_FLAGS, HERE / f"{name}.c", "-o", BUILT / name, *libraries], check=True)
+
+
+def commit():
+    """What was measured."""
+    run = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    return run.stdout.strip()
 
 
 def on_processor(which):

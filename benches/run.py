@@ -8,15 +8,19 @@ bench` does. Everything stays on the loopback interface.
 import argparse
 
 import client_figures
+import lease_figures
 import page
 import programs
 import sandbox_figures
 import server_figures
 
 FULL = {"rounds": 5, "requests": 20_000, "python_requests": 2_000, "pairs": 2_000, "seconds": 10, "starts": 20}
+FULL |= {"looks": 20_000_000, "rounds_hanging": 1_000, "cancels": 200}
 QUICK = {"rounds": 1, "requests": 500, "python_requests": 50, "pairs": 50, "seconds": 1, "starts": 3}
+QUICK |= {"looks": 100_000, "rounds_hanging": 20, "cancels": 3}
 DEVICES = 1_000
 TRACED_REQUESTS = 500
+COUNTED_LOOKS = 10_000
 
 
 def main():
@@ -29,6 +33,10 @@ def main():
         "borrows": client_figures.borrows(size["rounds"], size["requests"], size["python_requests"]),
         "threads_started": client_figures.threads_started(TRACED_REQUESTS),
         "client_start": client_figures.start(size["starts"]),
+        "lease_reads": lease_figures.reads(size["rounds"], size["looks"]),
+        "lease_instructions": lease_figures.instructions(COUNTED_LOOKS),
+        "lease_memory": lease_figures.memory(size["starts"]),
+        "lease_waits": lease_figures.waits(size["rounds_hanging"], size["cancels"]),
         "pairs_per_second": server_figures.pairs_per_second(size["rounds"], size["pairs"]),
         "signed_1": server_figures.check_license(1, size["seconds"], DEVICES),
         "signed_64": server_figures.check_license(64, size["seconds"], DEVICES),

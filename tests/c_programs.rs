@@ -102,6 +102,44 @@ fn behind_the_hosts_back_there_is_no_thread_no_file_no_signal_handler_and_no_out
 }
 
 #[test]
+fn a_leases_state_and_remaining_time_are_read_without_system_call_memory_or_lock() {
+    let program = compile("tests/abi/wait_free.c", &release_dir());
+    let demo = Demo::start();
+    let log = support::target_dir().join("wait_free.strace");
+    // A lock would make it wait for ever.
+    let config = demo.config("wait-free").to_string();
+    let said = run(tool("timeout").arg("100").arg(&program).env("FLOATLEASE_CONFIG", &config));
+    assert!(said.contains("checks hold"), "{said}");
+    let mut strace = tool("strace");
+    run(strace.args(["-f", "-o"]).arg(&log).args(["timeout", "100"]).arg(&program).env("FLOATLEASE_CONFIG", &config));
+    let calls = std::fs::read_to_string(&log).unwrap();
+    let parts: Vec<&str> = calls.split("getppid()").collect();
+    assert_eq!(parts.len(), 3, "{calls}");
+    // What is left of the first marker's line, and the number of the process before the second.
+    assert_eq!(parts[1].lines().count(), 2, "{}", parts[1]);
+    assert!(parts[0].contains("connect(") && parts[2].contains("SIGALRM"), "{calls}");
+}
+
+#[test]
+fn memory_threads_and_files_stay_as_they_are_over_ten_thousand_renewals() {
+    let program = compile("tests/abi/renewals.c", &release_dir());
+    for how in ["thread", "host"] {
+        let demo = Demo::start();
+        let config = demo.config("renewals").to_string();
+        print!("{}", run(Command::new(&program).args([how, "10000"]).env("FLOATLEASE_CONFIG", config)));
+    }
+}
+
+#[test]
+fn everything_about_leases_at_once_from_many_threads() {
+    let program = compile("tests/abi/stress.c", &release_dir());
+    let demo = Demo::start();
+    let config = demo.config("stress").to_string();
+    let said = run(tool("timeout").arg("100").arg(program).arg("2").env("FLOATLEASE_CONFIG", config));
+    assert!(said.contains("calls"), "{said}");
+}
+
+#[test]
 fn a_sandbox_serves_a_client_in_the_same_process_and_every_misuse_of_it_is_a_status() {
     let program = compile_with_sandbox("tests/abi/sandbox.c");
     for mut command in [Command::new(&program), under_valgrind(&program)] {

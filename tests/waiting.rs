@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use support::abi::Client;
 use support::sandbox::World;
+use support::stub::swallowing;
 use support::{Demo, believing, with};
 
 fn client(address: &str, changes: Value) -> Client {
@@ -24,24 +25,6 @@ fn client_under(what: Value, changes: Value) -> (Client, (World, Demo)) {
 /// A client of a server that says nothing.
 fn client_of_silence(changes: Value) -> (Client, (World, Demo)) {
     client_under(json!({"before": "hang"}), changes)
-}
-
-/// A listener whose queue is full: what comes is dropped, with no answer and no refusal. Lives as long as the guard.
-fn swallowing() -> (String, impl Drop) {
-    struct Queue(#[allow(dead_code, reason = "kept open")] std::net::TcpListener, Vec<std::net::TcpStream>);
-    impl Drop for Queue {
-        fn drop(&mut self) {
-            self.1.clear();
-        }
-    }
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let mut queue = Vec::new();
-    while let Ok(stream) = std::net::TcpStream::connect_timeout(&address, Duration::from_millis(200)) {
-        queue.push(stream);
-        assert!(queue.len() < 10_000, "the queue never fills");
-    }
-    (address.to_string(), Queue(listener, queue))
 }
 
 #[test]

@@ -25,6 +25,7 @@ impl<T: Default> Chunks<T> {
     }
 
     /// An entry, if its chunk was ever reached. Wait-free.
+    #[inline]
     pub(super) fn get(&self, index: usize) -> Option<&T> {
         let (chunk, place) = place(index);
         self.chunks.get(chunk)?.get()?.get(place)

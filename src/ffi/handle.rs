@@ -176,7 +176,9 @@ impl<T: Send + Sync + 'static> Handles<T> {
         }
     }
 
-    /// The table and token that `raw` belongs to, if it can belong to any.
+    /// The table and token that `raw` belongs to, if it can belong to any. Inlined for [`Handles::face`], where its
+    /// result would take longer to hand over than to find.
+    #[inline(always)]
     fn of(&self, raw: usize) -> Result<(&'static Table<T>, Token), Status> {
         let token = Token::unpack(raw);
         let table = self.current().ok_or(Status::Handle)?;

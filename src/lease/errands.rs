@@ -21,8 +21,8 @@ const MOST_TICKETS: usize = 1_000;
 /// Said, because the standard library would ask the environment.
 const STACK_BYTES: usize = 2 * 1024 * 1024;
 
-/// What is submitted: it does the call and returns the server's object. It is run even if it was cancelled before its
-/// turn came; its ticket tells.
+/// What is submitted: it does the call and returns the server's object. It may be cancelled from the moment its turn
+/// comes; its ticket tells.
 pub(crate) type Errand = Box<dyn FnOnce(&Ticket) -> Result<String, Error> + Send>;
 
 /// Runs what it is given; a panic in it becomes an `Err` with what it said.
@@ -105,13 +105,27 @@ impl Errands {
         Ok(state.last_ticket)
     }
 
-    /// Ends the call of this ticket as soon as it can be. It still has its completion, which says how far it got.
+    /// Ends the call of this ticket as soon as it can be; at once if no thread has begun it. It still has its completion,
+    /// which says how far it got.
     ///
     /// # Errors
     /// [`Status::Ticket`] if it is done already, or was never submitted.
     pub(crate) fn cancel(&self, ticket: u64) -> Result<(), Error> {
-        let found = self.0.state().under_way.iter().find(|open| open.number == ticket).cloned();
-        found.ok_or_else(|| Error::new(Status::Ticket))?.cancel();
+        let mut state = self.0.state();
+        let waiting = state.line.iter().position(|(open, _)| open.number == ticket);
+        // Dropped after the lock is given up: what an errand holds is foreign code.
+        let _never_begun = waiting.and_then(|at| state.line.remove(at));
+        let under_way = state.under_way.iter().position(|open| open.number == ticket);
+        let at = under_way.ok_or_else(|| Error::new(Status::Ticket))?;
+        if waiting.is_some() {
+            state.under_way.remove(at);
+            self.0.events.complete(completion(ticket, Err(Error::new(Status::Cancelled))));
+            drop(state);
+        } else {
+            let ticket = Arc::clone(&state.under_way[at]);
+            drop(state);
+            ticket.cancel();
+        }
         Ok(())
     }
 

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static int checks;
+static _Atomic int checks;
 
 static inline void expect(const char *file, int line, const char *what, floatlease_status got, floatlease_status wanted)
 {

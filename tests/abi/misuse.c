@@ -25,6 +25,34 @@ static verb *const verbs[] = {
 };
 #define VERBS (sizeof verbs / sizeof *verbs)
 
+/* Every function that takes a lease says the same of a bad one; freeing it does nothing. */
+static void expect_of_lease(floatlease_lease *bad, floatlease_status wanted)
+{
+    char *json = NULL;
+
+    HOLD(floatlease_lease_state(bad) == 0);
+    HOLD(floatlease_lease_remaining(bad) == 0);
+    EXPECT(floatlease_lease_info(bad, &json), wanted);
+    HOLD(json && strstr(json, floatlease_status_name(wanted)));
+    floatlease_string_free(json);
+    EXPECT(floatlease_lease_info(bad, NULL), wanted);
+    EXPECT(floatlease_lease_renew(bad, NULL), wanted);
+    EXPECT(floatlease_lease_borrow(bad, "{}", NULL), wanted);
+    EXPECT(floatlease_lease_borrow(bad, "\xff", NULL), wanted);
+    EXPECT(floatlease_lease_release(bad, NULL), wanted);
+    floatlease_lease_free(bad);
+}
+
+static floatlease_lease *leased(floatlease_client *client, const char *request)
+{
+    floatlease_lease *lease = NULL;
+
+    EXPECT(floatlease_lease_acquire(client, request, &lease, NULL), FLOATLEASE_OK);
+    HOLD(floatlease_lease_state(lease) == FLOATLEASE_STATE_ACTIVE);
+    HOLD(floatlease_lease_remaining(lease) > 0);
+    return lease;
+}
+
 static floatlease_client *opened(const char *variable)
 {
     floatlease_client *client = NULL;
@@ -32,6 +60,29 @@ static floatlease_client *opened(const char *variable)
     EXPECT(floatlease_client_open(getenv(variable), &client, NULL), FLOATLEASE_OK);
     HOLD(client != NULL);
     return client;
+}
+
+/* The same for leases and submitted calls. What is to be given out is nothing then. */
+static void without_waiting(floatlease_client *bad, floatlease_status wanted)
+{
+    floatlease_lease *lease = (floatlease_lease *)&checks;
+    uint64_t ticket = 7;
+    char *json = (char *)"not touched";
+
+    EXPECT(floatlease_lease_acquire(bad, NULL, &lease, &json), wanted);
+    HOLD(lease == NULL);
+    HOLD(json && strstr(json, floatlease_status_name(wanted)));
+    floatlease_string_free(json);
+    lease = (floatlease_lease *)&checks;
+    EXPECT(floatlease_lease_accept(bad, 1, &lease, NULL), wanted);
+    HOLD(lease == NULL);
+    EXPECT(floatlease_submit(bad, "check_license", NULL, &ticket), wanted);
+    HOLD(ticket == 0);
+    EXPECT(floatlease_cancel(bad, 1), wanted);
+    EXPECT(floatlease_next_event(bad, 0, &json), wanted);
+    HOLD(json && strstr(json, floatlease_status_name(wanted)));
+    floatlease_string_free(json);
+    EXPECT(floatlease_client_advance_clock(bad, 1), wanted);
 }
 
 /* Every function that takes a handle says the same of a bad one, and leaves an error object. */
@@ -52,6 +103,7 @@ static void expect_everywhere(floatlease_client *bad, floatlease_status wanted)
     EXPECT(floatlease_client_diagnose(bad, &json), wanted);
     floatlease_string_free(json);
     EXPECT(floatlease_client_diagnose(bad, NULL), wanted);
+    without_waiting(bad, wanted);
     floatlease_client_close(bad);
 }
 
@@ -71,6 +123,17 @@ static void nulls(void)
 
     client = opened("FLOATLEASE_CONFIG");
     EXPECT(floatlease_call(client, NULL, NULL, NULL), FLOATLEASE_E_NULL_POINTER);
+    expect_of_lease(NULL, FLOATLEASE_E_HANDLE);
+    EXPECT(floatlease_lease_acquire(client, NULL, NULL, &json), FLOATLEASE_E_NULL_POINTER);
+    HOLD(json && strstr(json, "lease_out"));
+    floatlease_string_free(json);
+    EXPECT(floatlease_lease_acquire(client, NULL, NULL, NULL), FLOATLEASE_E_NULL_POINTER);
+    EXPECT(floatlease_lease_accept(client, 1, NULL, NULL), FLOATLEASE_E_NULL_POINTER);
+    EXPECT(floatlease_submit(client, "check_license", NULL, NULL), FLOATLEASE_E_NULL_POINTER);
+    EXPECT(floatlease_submit(client, NULL, NULL, &(uint64_t){0}), FLOATLEASE_E_NULL_POINTER);
+    EXPECT(floatlease_next_event(client, 0, NULL), FLOATLEASE_E_NULL_POINTER);
+    EXPECT(floatlease_next_event(client, 0, &json), FLOATLEASE_OK);
+    HOLD(json == NULL); /* nothing was submitted */
     floatlease_client_close(client);
 }
 
@@ -103,6 +166,16 @@ static void texts(void)
         if (i < 8)
             EXPECT(floatlease_client_open(bad[i].text, &none, NULL), bad[i].wanted);
     }
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        floatlease_lease *lease = (floatlease_lease *)&checks;
+
+        EXPECT(floatlease_lease_acquire(client, bad[i].text, &lease, NULL), bad[i].wanted);
+        HOLD(lease == NULL);
+    }
+    EXPECT(floatlease_submit(client, "\xff", NULL, &(uint64_t){0}), FLOATLEASE_E_UTF8);
+    EXPECT(floatlease_submit(client, "check_license", "\xff", &(uint64_t){0}), FLOATLEASE_E_UTF8);
+    EXPECT(floatlease_submit(client, "borow_license", NULL, &(uint64_t){0}), FLOATLEASE_E_UNKNOWN_OPERATION);
+    EXPECT(floatlease_cancel(client, 1), FLOATLEASE_E_TICKET);
     EXPECT(floatlease_call(client, "\xff", NULL, NULL), FLOATLEASE_E_UTF8);
     EXPECT(floatlease_call(client, "", NULL, NULL), FLOATLEASE_E_UNKNOWN_OPERATION);
     EXPECT(floatlease_call(client, "borow_license", NULL, NULL), FLOATLEASE_E_UNKNOWN_OPERATION);
@@ -145,6 +218,88 @@ static void handles(void)
     EXPECT(floatlease_client_cancel(other), FLOATLEASE_OK);
     floatlease_client_close(reborn);
     floatlease_client_close(other);
+}
+
+static void leases(void)
+{
+    static const char *const garbage[] = {"", "7", "{\"borowed_until\":null}", "{\"timeout_ms\":0}"};
+    floatlease_client *client = opened("FLOATLEASE_CONFIG");
+    void *memory = malloc(64);
+
+    EXPECT(floatlease_activate_license(client, NULL, NULL), FLOATLEASE_OK);
+    expect_of_lease((floatlease_lease *)memory, FLOATLEASE_E_HANDLE);
+    expect_of_lease((floatlease_lease *)client, FLOATLEASE_E_HANDLE);
+    expect_of_lease((floatlease_lease *)(uintptr_t)1, FLOATLEASE_E_HANDLE);
+    expect_of_lease((floatlease_lease *)UINTPTR_MAX, FLOATLEASE_E_HANDLE);
+    free(memory);
+
+    /* Freed, twice, and used all the same; the slot is used again, the old token stays dead. */
+    floatlease_lease *lease = leased(client, NULL);
+    expect_everywhere((floatlease_client *)lease, FLOATLEASE_E_HANDLE);
+    expect_of_lease((floatlease_lease *)((uintptr_t)lease + 100000), FLOATLEASE_E_HANDLE);
+    for (size_t i = 0; i < sizeof garbage / sizeof *garbage; i++)
+        HOLD(floatlease_lease_borrow(lease, garbage[i], NULL) != FLOATLEASE_OK);
+    EXPECT(floatlease_lease_borrow(lease, "\xff", NULL), FLOATLEASE_E_UTF8);
+    EXPECT(floatlease_lease_borrow(lease, NULL, NULL), FLOATLEASE_E_MISSING_KEY); /* without storage_dir */
+    HOLD(floatlease_lease_state(lease) == FLOATLEASE_STATE_ACTIVE);
+    floatlease_lease_free(lease);
+    floatlease_lease_free(lease);
+    expect_of_lease(lease, FLOATLEASE_E_HANDLE);
+    floatlease_lease *reborn = leased(client, "{\"keep_alive\":\"host\"}");
+    expect_of_lease(lease, FLOATLEASE_E_HANDLE);
+
+    /* Given back: over, but still a lease. */
+    EXPECT(floatlease_lease_release(reborn, NULL), FLOATLEASE_OK);
+    HOLD(floatlease_lease_state(reborn) == FLOATLEASE_STATE_RELEASED && floatlease_lease_remaining(reborn) == 0);
+    EXPECT(floatlease_lease_info(reborn, NULL), FLOATLEASE_OK);
+    EXPECT(floatlease_lease_renew(reborn, NULL), FLOATLEASE_E_LEASE_OVER);
+    EXPECT(floatlease_lease_release(reborn, NULL), FLOATLEASE_E_LEASE_OVER);
+    floatlease_lease_free(reborn);
+
+    /* The client is closed before its lease is freed, with another under way to its host. */
+    lease = leased(client, NULL);
+    uint64_t ticket = 0;
+    EXPECT(floatlease_submit(client, "lease_acquire", NULL, &ticket), FLOATLEASE_OK);
+    floatlease_client_close(client);
+    HOLD(floatlease_lease_state(lease) == FLOATLEASE_STATE_RELEASED && floatlease_lease_remaining(lease) == 0);
+    EXPECT(floatlease_lease_info(lease, NULL), FLOATLEASE_OK);
+    EXPECT(floatlease_lease_renew(lease, NULL), FLOATLEASE_E_LEASE_OVER);
+    floatlease_lease_free(lease);
+    expect_of_lease(lease, FLOATLEASE_E_HANDLE);
+}
+
+/* What a program does with leases that does it right, many times: for the leak check. */
+static void lives_of_leases(void)
+{
+    for (int round = 0; round < 5; round++) {
+        floatlease_client *client = opened("FLOATLEASE_CONFIG");
+        char *json = NULL;
+        uint64_t ticket = 0;
+        floatlease_lease *kept = leased(client, NULL), *hosts = leased(client, "{\"keep_alive\":\"host\"}");
+        floatlease_lease *accepted = NULL;
+
+        EXPECT(floatlease_client_advance_clock(client, 5400000), FLOATLEASE_OK);
+        EXPECT(floatlease_next_event(client, 20000, &json), FLOATLEASE_OK);
+        HOLD(json && strstr(json, "RENEWED"));
+        floatlease_string_free(json);
+        EXPECT(floatlease_lease_renew(hosts, &json), FLOATLEASE_OK);
+        floatlease_string_free(json);
+        EXPECT(floatlease_submit(client, "lease_acquire", "{\"feature\":\"MESH\"}", &ticket), FLOATLEASE_OK);
+        for (int completed = 0; !completed; floatlease_string_free(json)) {
+            EXPECT(floatlease_next_event(client, 20000, &json), FLOATLEASE_OK);
+            HOLD(json != NULL);
+            completed = strstr(json, "COMPLETED") != NULL;
+        }
+        EXPECT(floatlease_lease_accept(client, ticket, &accepted, &json), FLOATLEASE_OK);
+        floatlease_string_free(json);
+        EXPECT(floatlease_lease_release(accepted, NULL), FLOATLEASE_OK);
+        floatlease_lease_free(accepted);
+        EXPECT(floatlease_lease_release(hosts, NULL), FLOATLEASE_OK);
+        EXPECT(floatlease_lease_release(kept, NULL), FLOATLEASE_OK);
+        floatlease_lease_free(hosts);
+        floatlease_lease_free(kept);
+        floatlease_client_close(client);
+    }
 }
 
 static pthread_barrier_t barrier;
@@ -200,17 +355,27 @@ static void forked(void)
     int status = 0;
 
     EXPECT(floatlease_activate_license(client, NULL, NULL), FLOATLEASE_OK); /* leaves a kept connection behind */
+    /* Without a thread: what a thread holds is lost to a child, and valgrind says so. */
+    floatlease_lease *lease = leased(client, "{\"keep_alive\":\"host\"}");
     pid_t child = fork();
     if (child == 0) {
+        expect_of_lease(lease, FLOATLEASE_E_FORKED);
         expect_everywhere(client, FLOATLEASE_E_FORKED);
         floatlease_client *own = opened("FLOATLEASE_CONFIG");
         EXPECT(floatlease_check_license(own, NULL, NULL), FLOATLEASE_OK);
+        floatlease_lease *owned = leased(own, NULL);
         expect_everywhere(client, FLOATLEASE_E_FORKED);
+        expect_of_lease(lease, FLOATLEASE_E_FORKED);
+        HOLD(floatlease_lease_state(owned) == FLOATLEASE_STATE_ACTIVE);
+        floatlease_lease_free(owned);
         floatlease_client_close(own);
         _exit(0);
     }
     HOLD(waitpid(child, &status, 0) == child);
     HOLD(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    HOLD(floatlease_lease_state(lease) == FLOATLEASE_STATE_ACTIVE); /* the child's free did nothing to it */
+    EXPECT(floatlease_lease_release(lease, NULL), FLOATLEASE_OK);
+    floatlease_lease_free(lease);
     EXPECT(floatlease_check_license(client, NULL, NULL), FLOATLEASE_OK);
     EXPECT(floatlease_release_license(client, NULL, NULL), FLOATLEASE_OK);
     floatlease_client_close(client);
@@ -260,6 +425,8 @@ int main(void)
     closed_in_flight();
     forked();
     interrupted();
+    leases();
+    lives_of_leases();
     printf("misuse: %d checks hold\n", checks);
     return 0;
 }

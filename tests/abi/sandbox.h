@@ -46,8 +46,9 @@ static inline int text_of(const char *json, const char *name, const char **text)
     return length;
 }
 
-/* A client of the machine `hardware_id` on that sandbox, configured with what the sandbox said. */
-static inline floatlease_client *client_on(struct sandbox sandbox, const char *hardware_id)
+/* A client of the machine `hardware_id` on that sandbox, configured with what the sandbox said, and with `more`, which is
+   empty or members with a comma before each. */
+static inline floatlease_client *client_with(struct sandbox sandbox, const char *hardware_id, const char *more)
 {
     static const char *const members[] = {"base_url", "api_key", "shared_key", "public_key", "product", "license_key"};
     floatlease_client *client = NULL;
@@ -61,9 +62,15 @@ static inline floatlease_client *client_on(struct sandbox sandbox, const char *h
         used += snprintf(config + used, sizeof config - used, ",\"%s\":\"%.*s\"", members[i], length, text);
         HOLD(used + 2 < (int)sizeof config);
     }
-    strcpy(config + used, "}");
+    used += snprintf(config + used, sizeof config - used, "%s}", more);
+    HOLD(used < (int)sizeof config);
     EXPECT(floatlease_client_open(config, &client, NULL), FLOATLEASE_OK);
     return client;
+}
+
+static inline floatlease_client *client_on(struct sandbox sandbox, const char *hardware_id)
+{
+    return client_with(sandbox, hardware_id, "");
 }
 
 /* A connection that sends `bytes` and leaves it at that. */

@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::thread;
+use std::time::Duration;
 
 /// Listens on a free loopback port and handles each connection on a thread; returns the address.
 pub fn listen(handle: impl Fn(TcpStream) + Clone + Send + 'static) -> String {
@@ -20,6 +21,24 @@ pub fn listen(handle: impl Fn(TcpStream) + Clone + Send + 'static) -> String {
 /// Accepts and reads, and never answers.
 pub fn silent() -> String {
     listen(|mut stream| while stream.read(&mut [0; 4096]).is_ok_and(|count| count > 0) {})
+}
+
+/// A listener whose queue is full: what comes is dropped, with no answer and no refusal. Lives as long as the guard.
+pub fn swallowing() -> (String, impl Drop) {
+    struct Queue(#[allow(dead_code, reason = "kept open")] TcpListener, Vec<TcpStream>);
+    impl Drop for Queue {
+        fn drop(&mut self) {
+            self.1.clear();
+        }
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut queue = Vec::new();
+    while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(200)) {
+        queue.push(stream);
+        assert!(queue.len() < 10_000, "the queue never fills");
+    }
+    (address.to_string(), Queue(listener, queue))
 }
 
 /// Answers every request with the same bytes and closes.

@@ -179,22 +179,42 @@ fn a_cancel_reaches_the_errand_at_work_and_no_other() {
 }
 
 #[test]
-fn what_is_cancelled_before_its_turn_is_run_and_told_so() {
+fn what_is_cancelled_before_its_turn_is_done_at_once_and_never_run() {
     let errands = errands();
     submit_lasting(&errands, MOST_THREADS);
-    let (told, asked) = channel();
-    let waiting = errands.submit(Box::new(move |ticket| {
-        told.send(ticket.is_cancelled()).unwrap();
-        Err(Error::new(Status::Cancelled))
-    }));
-    let waiting = waiting.unwrap();
-    errands.cancel(waiting).unwrap();
-    errands.cancel(waiting).unwrap();
-    assert!(asked.try_recv().is_err());
+    let (ran, running) = channel();
+    let waiting = [(); 3].map(|()| {
+        let ran = ran.clone();
+        errands
+            .submit(Box::new(move |ticket| {
+                Ok(ran.send(ticket.number).map_or_else(|_| String::new(), |()| "{}".into()))
+            }))
+            .unwrap()
+    });
+    errands.cancel(waiting[1]).unwrap();
+    let completion = errands.read_value();
+    assert_eq!((&completion["ticket"], &completion["error"]["name"]), (&waiting[1].into(), &"CANCELLED".into()));
+    assert_eq!(completion["error"]["outcome"], "not_sent");
+    assert_eq!(errands.cancel(waiting[1]).unwrap_err().status, Status::Ticket);
+    assert_eq!((errands.threads(), errands.0.state().under_way.len()), (MOST_THREADS, MOST_THREADS + 2));
     errands.cancel(1).unwrap();
-    assert!(asked.recv_timeout(LONG).unwrap());
-    assert_eq!([(); 2].map(|()| errands.read_value()["ticket"].as_u64().unwrap()), [1, waiting]);
+    assert_eq!([(); 3].map(|()| errands.read_value()["ticket"].as_u64().unwrap()), [1, waiting[0], waiting[2]]);
+    assert_eq!(running.try_iter().collect::<Vec<_>>(), [waiting[0], waiting[2]]);
     errands.close();
+}
+
+#[test]
+fn a_thread_whose_errand_was_cancelled_before_it_began_serves_the_next() {
+    let errands = errands();
+    for _ in 0..50 {
+        let ticket = errands.submit(nothing()).unwrap();
+        // It may have begun or be done.
+        let _ = errands.cancel(ticket);
+        assert_eq!(errands.read_value()["ticket"], ticket);
+    }
+    let last = errands.submit(nothing()).unwrap();
+    assert_eq!(errands.read_value()["ticket"], last);
+    assert!(errands.threads() <= 2);
 }
 
 #[test]
