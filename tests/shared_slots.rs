@@ -109,6 +109,10 @@ fn a_borrow_that_is_given_back_early_while_others_hold_the_slot_goes_when_the_la
             assert_eq!(one.tell("borrow").ok(), "BORROWED");
             assert_eq!(one.tell("release").ok(), "RELEASED");
             assert_eq!((machine.count(), two.tell("state").ok().as_str()), (1, "ACTIVE"));
+            // Who comes now is told by the server that it is borrowed, and yet does not keep it so.
+            one.tell(acquire).ok();
+            one.tell("free");
+            assert!(one.settles());
             two.tell(leaves);
             until("it is given back", || machine.count() == 0);
         }

@@ -35,7 +35,7 @@ impl Slot {
         if license.skew.is_some() {
             record.server_said(visit.wall_of(&license));
         }
-        (record.proof, record.in_doubt) = (Some(proof), false);
+        (record.proof, record.in_doubt, record.unwanted) = (Some(proof), false, false);
         self.write(&mut record, visit).map_err(in_doubt)?;
         self.lent = true;
         let left_ms = (ends - visit.wall_of(&license)).num_milliseconds();
@@ -43,12 +43,14 @@ impl Slot {
         Ok(Confirmation { standing: Standing::Lent { asked_at, until: ends, left_ms }, reply: Some(reply) })
     }
 
-    /// Ends a borrow and goes on holding the slot.
+    /// Ends a borrow that the other slots of the lease could not have. The server can't be asked to go on holding the slot
+    /// without it, so nothing is asked now.
     pub(crate) fn take_back(&mut self, visit: &Visit) -> Result<(), Error> {
-        let gate = self.enter(visit)?;
-        self.give_back(visit, &gate)?;
-        drop(gate);
-        self.take(visit).map(drop)
+        let _gate = self.enter(visit)?;
+        let mut record = self.read()?;
+        (record.proof, record.in_doubt, record.unwanted) = (None, false, true);
+        self.lent = false;
+        self.write(&mut record, visit)
     }
 
     /// The borrow's reply, if one came, and the license as it stood afterwards.
@@ -116,6 +118,9 @@ impl Slot {
         let confirmation = kept_borrow(visit, record, said, answer);
         let known = record.proof.take().filter(|_| !record.in_doubt);
         record.in_doubt = false;
+        if record.unwanted {
+            return confirmation;
+        }
         if matches!(confirmation.standing, Standing::Lent { .. }) {
             // Of itself the license tells all.
             let told = || Some(Proof { license: Signed::from(answer), borrow: None });

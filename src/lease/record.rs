@@ -34,6 +34,9 @@ pub(crate) struct Record {
     /// It was asked to change that, and nobody has heard its answer yet: the proof proves nothing until it is asked.
     #[serde(default)]
     pub(crate) in_doubt: bool,
+    /// The host has given the borrow back, and the last one out will tell the server.
+    #[serde(default)]
+    pub(crate) unwanted: bool,
     /// The latest date this machine's clock has shown, in milliseconds since 1970.
     #[serde(default)]
     clock_has_shown_ms: i64,

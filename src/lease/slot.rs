@@ -184,7 +184,9 @@ impl Slot {
             None => {
                 if let (Ok(mut record), true) = (kept, lent) {
                     // Others go on; what the host gives back is given back when the last of them leaves.
-                    record.proof = record.proof.take().filter(|_| leave == Leave::KeepBorrow);
+                    if leave == Leave::GiveBack {
+                        (record.proof, record.unwanted) = (None, true);
+                    }
                     self.write(&mut record, visit)?;
                 }
             }
@@ -271,7 +273,7 @@ impl Slot {
         }
         // A record that still says "may hold" makes the next start ask once more, no worse. It must if a request may still
         // be on its way to the server.
-        (record.may_hold, record.in_doubt, record.proof) = (self.in_doubt, false, None);
+        (record.may_hold, record.in_doubt, record.unwanted, record.proof) = (self.in_doubt, false, false, None);
         if !is_damaged || self.set_aside().is_ok() {
             let _ = self.write(&mut record, visit);
         }
