@@ -27,6 +27,8 @@ fn a_set_of_features_is_had_whole_or_not_at_all_while_another_process_holds_one_
     colleague.call("activate_license", &Value::Null).ok();
     let (solver, _) = colleague.acquire(&json!({ "feature": "SOLVER" }));
 
+    let said = two.tell(r#"acquire {"features":["MESH","SOLVER"],"release_on_close_ms":0}"#);
+    assert_eq!((said.status.as_str(), machine.count()), ("FLOATING_NOT_AVAILABLE", 0), "with nothing left to do later");
     assert_eq!(one.tell(r#"acquire {"feature":"MESH"}"#).ok(), "ACTIVE");
     let said = two.tell(r#"acquire {"features":["MESH","SOLVER"]}"#);
     assert_eq!((said.status.as_str(), said.state.as_str()), ("FLOATING_NOT_AVAILABLE", "NONE"));
