@@ -611,8 +611,8 @@ floatlease_status floatlease_client_cancel(floatlease_client *client);
 
 /**
  * Closes a client. Local: touches no network and waits for nothing. Calls in flight on other threads are cancelled, and
- * its leases are over: RELEASED. What they held is given back in the background, each within its release_on_close_ms;
- * what is borrowed stays borrowed. Their handles are still yours to free, before or after.
+ * its leases are over: RELEASED. What they held is given back in the background, each within its release_on_close_ms,
+ * but for those that the host keeps alive; what is borrowed stays borrowed. Their handles are still yours to free, before or after.
  * Closing NULL, twice, or in a forked child does nothing.
  */
 void floatlease_client_close(floatlease_client *client);
@@ -761,7 +761,7 @@ floatlease_status floatlease_cancel(floatlease_client *client, uint64_t ticket);
  *     LOST           save, and stop licensed work; the library goes on asking
  *     REGAINED       after GRACE_STARTED or LOST, it is yours again
  *     BORROW_ENDING  the borrow ends in borrow_ending_hours or less
- *     WAITING        an acquire with wait_ms queues: asks_again_in_ms, left_ms; no state, no times
+ *     WAITING        an acquire with wait_ms queues: asks_again_in_ms and left_ms, and no state
  *
  * "lease" is the number that floatlease_lease_acquire and floatlease_lease_info tell; "status", "name" and "reason" are
  * of the last failure, 0, "OK" and null without one. Events of leases are kept for you to the number of 1,000, the
