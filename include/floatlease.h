@@ -611,8 +611,8 @@ floatlease_status floatlease_client_cancel(floatlease_client *client);
 
 /**
  * Closes a client. Local: touches no network and waits for nothing. Calls in flight on other threads are cancelled, and
- * its leases are over: RELEASED. What they held is given back in the background, each within its release_on_close_ms;
- * what is borrowed stays borrowed. Their handles are still yours to free, before or after.
+ * its leases are over: RELEASED. What they held is given back in the background, each within its release_on_close_ms,
+ * but for those that the host keeps alive; what is borrowed stays borrowed. Their handles are still yours to free, before or after.
  * Closing NULL, twice, or in a forked child does nothing.
  */
 void floatlease_client_close(floatlease_client *client);

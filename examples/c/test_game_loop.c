@@ -41,6 +41,7 @@ static void end(struct scene *scene)
 {
     control(scene, "DELETE /faults", NULL);
     game_end(&game, 1000);
+    HOLD(slots_of_my_desk(scene) == 0);
     end_scene(scene);
     remove(SAVED_GAME);
 }

@@ -35,6 +35,7 @@ static void end(struct scene *scene)
 {
     control(scene, "DELETE /faults", NULL);
     editor_close(&editor);
+    HOLD(slots_of_my_desk(scene) == 0);
     end_scene(scene);
     remove(FILE_NAME);
 }

@@ -161,8 +161,8 @@ pub unsafe extern "C" fn floatlease_client_cancel(client: *mut floatlease_client
 }
 
 /// Closes a client. Local: touches no network and waits for nothing. Calls in flight on other threads are cancelled, and
-/// its leases are over: RELEASED. What they held is given back in the background, each within its release_on_close_ms;
-/// what is borrowed stays borrowed. Their handles are still yours to free, before or after.
+/// its leases are over: RELEASED. What they held is given back in the background, each within its release_on_close_ms,
+/// but for those that the host keeps alive; what is borrowed stays borrowed. Their handles are still yours to free, before or after.
 /// Closing NULL, twice, or in a forked child does nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn floatlease_client_close(client: *mut floatlease_client) {
