@@ -184,7 +184,7 @@ fn granted(attempt: &mut dyn FnMut() -> Result<(), TryLockError>) -> io::Result<
 fn not_opened(path: &Path, error: &io::Error) -> Error {
     let advice = match error.kind() {
         ErrorKind::NotFound => " Make its folder first.",
-        ErrorKind::PermissionDenied => " If another user made it, let all who share the folder read and write it.",
+        ErrorKind::PermissionDenied => " If another user made it, give each user a \"storage_dir\" of his own.",
         _ => "",
     };
     Error::because(Status::Storage, format!("{} can't be opened: {error}.{advice}", path.display()))
