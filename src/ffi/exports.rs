@@ -69,7 +69,7 @@ unsafe fn verb(
     // SAFETY: as the caller promises.
     unsafe {
         guard(json_out, Outcome::Unknown, || {
-            client(handle)?.client().call(operation, optional_text("request_json", request_json)?.unwrap_or("{}"))
+            client(handle)?.call(operation, optional_text("request_json", request_json)?.unwrap_or("{}"))
         })
     }
 }
@@ -351,7 +351,7 @@ pub unsafe extern "C" fn floatlease_call(
             let operation = text("operation", operation)?;
             #[cfg(feature = "test-panic")]
             assert_ne!(operation, "panic_for_test");
-            client.client().call(operation, optional_text("request_json", request_json)?.unwrap_or("{}"))
+            client.call(operation, optional_text("request_json", request_json)?.unwrap_or("{}"))
         })
     }
 }

@@ -28,7 +28,7 @@ pub(crate) struct Visit<'a> {
 }
 
 impl Visit<'_> {
-    fn ask(&self, operation: &'static str, own: &[(&str, Value)]) -> Result<Answer, Error> {
+    pub(crate) fn ask(&self, operation: &'static str, own: &[(&str, Value)]) -> Result<Answer, Error> {
         let request = self.who.request(self.client, operation, own, self.timeout)?;
         self.client.ask(self.call, &request)
     }
@@ -317,17 +317,19 @@ impl Slot {
         }
     }
 
-    /// The license as it stands. If it floats itself, to ask takes a slot of it: one that nobody of this machine has is
-    /// given back at once.
+    /// The license as it stands, asked by whoever stands in this slot's gate.
     fn license(&self, visit: &Visit, _gate: &Gate) -> Result<Answer, Error> {
-        if self.feature.is_none() {
-            return visit.ask("check_license", &[]);
+        match self.path.as_deref().and_then(Path::parent) {
+            Some(folder) if self.feature.is_some() => Slot::look(visit, None, folder),
+            _ => visit.ask("check_license", &[]),
         }
-        let Some(folder) = self.path.as_deref().and_then(Path::parent) else {
-            return visit.ask("check_license", &[]);
-        };
-        let share = Share::on_disk(folder, &visit.who.file_name(None));
-        let slot = Slot::new(visit.who, None, share, Some(folder))?;
+    }
+
+    /// A feature, or the license, as it stands. If it floats, to ask takes a slot of it: one that nobody of this machine
+    /// has is given back at once.
+    pub(crate) fn look(visit: &Visit, feature: Option<&str>, folder: &Path) -> Result<Answer, Error> {
+        let share = Share::on_disk(folder, &visit.who.file_name(feature));
+        let slot = Slot::new(visit.who, feature, share, Some(folder))?;
         let gate = slot.enter(visit)?;
         let mut record = slot.read()?;
         let held_before = record.may_hold;
@@ -335,7 +337,8 @@ impl Slot {
             record.may_hold = true;
             slot.write(&mut record, visit)?;
         }
-        let answer = visit.ask("check_license", &[]);
+        let (operation, own) = slot.verb("check_license", "check_feature");
+        let answer = visit.ask(operation, &own);
         let nobodys = !held_before && gate.is_empty()?;
         match &answer {
             Ok(answer) if nobodys && says(&object(answer), "is_floating_cloud") => slot.give_back(visit, &gate)?,
