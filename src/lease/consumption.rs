@@ -49,10 +49,11 @@ pub(super) struct Booked {
 
 /// What became of an entry.
 enum Fate {
-    Booked(Option<Answer>),
+    /// With the server's reply; of one that was lost, no more than the total.
+    Booked(String),
     Refused(Error),
     Unknown(Error),
-    /// It was refused for what is not its own fault, and surely not booked.
+    /// It was refused for what may be mended, and surely not booked.
     Waits(Error),
 }
 
@@ -90,8 +91,8 @@ impl<'a> Booking<'a> {
             let fate = self.settle(&mut entry, is_own)?;
             let key = [entry.key.clone()];
             match fate {
-                Fate::Booked(answer) if is_own => {
-                    booked.own = Some(Ok(answer.map_or_else(|| "{}".to_owned(), |answer| answer.text)));
+                Fate::Booked(reply) if is_own => {
+                    booked.own = Some(Ok(reply));
                     self.journal.done(&key)?;
                 }
                 Fate::Booked(_) => {
@@ -131,21 +132,25 @@ impl<'a> Booking<'a> {
                 && self.visit.client.honours_keys() != Some(true)
             {
                 match self.inspect(entry, total_before, at_ms)? {
-                    Found::Booked => return Ok(Fate::Booked(None)),
+                    Found::Booked(total) => return Ok(Fate::Booked(format!("{{\"total_consumptions\":{total}}}"))),
                     Found::Nothing => self.stands(entry, Standing::Waiting)?,
                     Found::Unclear(why) => return Ok(Fate::Unknown(unclear(why))),
                 }
             }
             let in_doubt = entry.standing != Standing::Waiting;
             if !in_doubt {
-                let total_before = self.total_before(entry)?;
+                let total_before = match self.total_before(entry) {
+                    Ok(total) => total,
+                    Err(error) if is_definite(&error) => return Ok(Fate::Waits(error)),
+                    Err(error) => return Err(error),
+                };
                 self.stands(entry, Standing::InDoubt { total_before, at_ms: self.now_ms() })?;
             }
             let known = self.total.take();
             let error = match self.ask(entry, is_own) {
                 Ok(answer) => {
                     self.total = total(&answer).map(|total| (entry.feature().map(str::to_owned), total));
-                    return Ok(Fate::Booked(Some(answer)));
+                    return Ok(Fate::Booked(answer.text));
                 }
                 Err(error) => error,
             };
@@ -161,8 +166,7 @@ impl<'a> Booking<'a> {
                 Outcome::Rejected | Outcome::NotSent if in_doubt => return Err(error),
                 Outcome::Rejected | Outcome::NotSent => {
                     self.stands(entry, Standing::Waiting)?;
-                    let definite = error.outcome == Outcome::Rejected && !is_of_the_way(&error);
-                    return if definite { Ok(Fate::Waits(error)) } else { Err(error) };
+                    return if is_definite(&error) { Ok(Fate::Waits(error)) } else { Err(error) };
                 }
                 Outcome::Unknown => {
                     tries += 1;
@@ -231,7 +235,8 @@ impl<'a> Booking<'a> {
 
     /// Waits before the next try, unless it would not come in time.
     fn pause_after(&self, error: Error, tries: u32) -> Result<(), Error> {
-        let pause = jittered(FIRST_PAUSE * 2_u32.pow(tries.min(MOST_TRIES))).max(error.retry_after.unwrap_or_default());
+        let pause =
+            jittered(FIRST_PAUSE * 2_u32.pow(tries.min(MOST_TRIES) - 1)).max(error.retry_after.unwrap_or_default());
         let in_time = self.visit.call.left().is_ok_and(|left| pause < left);
         if error.status == Status::Cancelled || tries >= MOST_TRIES || !in_time {
             return Err(error);
@@ -247,14 +252,15 @@ impl<'a> Booking<'a> {
 /// What the total says of consumptions whose reply was lost.
 #[derive(Debug, PartialEq)]
 enum Found {
-    Booked,
+    /// The total is this.
+    Booked(i64),
     Nothing,
     Unclear(String),
 }
 
 fn found(before: i64, amount: i64, now: Option<i64>) -> Found {
     match now {
-        Some(now) if before.checked_add(amount) == Some(now) => Found::Booked,
+        Some(now) if before.checked_add(amount) == Some(now) => Found::Booked(now),
         Some(now) if now == before => Found::Nothing,
         Some(now) => Found::Unclear(format!("The total was {before} before {amount} were to be booked, and is {now}.")),
         None => Found::Unclear("The server does not tell the total any more.".to_owned()),
@@ -281,8 +287,9 @@ fn is_too_few(status: Status) -> bool {
     matches!(status, Status::FeatureNotEnoughConsumptions | Status::LicenseNotEnoughConsumptions)
 }
 
-fn is_of_the_way(error: &Error) -> bool {
-    error.status.row().category == Category::Network
+/// Whether the server has refused, and did not merely put it off.
+fn is_definite(error: &Error) -> bool {
+    error.outcome == Outcome::Rejected && error.status.row().category != Category::Network
 }
 
 fn unclear(why: String) -> Error {
@@ -312,7 +319,8 @@ mod tests {
             (i64::MAX, 1, Some(i64::MIN), "unclear"),
         ] {
             let said = match found(before, amount, now) {
-                Found::Booked => "booked",
+                Found::Booked(total) if Some(total) == now => "booked",
+                Found::Booked(_) => "another total",
                 Found::Nothing => "nothing",
                 Found::Unclear(_) => "unclear",
             };
