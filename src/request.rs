@@ -63,7 +63,7 @@ impl Request {
             let known: Vec<_> = known.chain(CONTROL_KEYS.iter().chain(repeatable).chain(later).copied()).collect();
             strict::check(what, &mut given, &known)?;
             if given.contains_key("offline") {
-                let message = format!("\"offline\" in {what} must be \"queue\", and a session's.");
+                let message = format!("\"offline\" in {what} must be \"queue\", and is for sessions alone.");
                 return Err(Error::because(Status::BadValue, message));
             }
         }

@@ -197,10 +197,11 @@ impl Journal {
             (self.entries, self.server) = (Vec::new(), None);
         }
         for line in unread.lines {
-            let line = serde_json::from_slice(&line).map_err(|_| {
+            let Ok(line) = serde_json::from_slice(&line) else {
+                self.ledger.forget();
                 let message = format!("{} was written by another version of floatlease.", self.path.display());
-                Error::because(Status::StorageDamaged, message)
-            })?;
+                return Err(Error::because(Status::StorageDamaged, message));
+            };
             self.heed(line);
         }
         Ok(gate)
@@ -227,3 +228,6 @@ impl Journal {
 fn text(line: &Line) -> Result<Vec<u8>, Error> {
     serde_json::to_vec(line).map_err(|_| Error::because(Status::Internal, "A line has no text."))
 }
+
+#[cfg(test)]
+mod tests;

@@ -102,6 +102,11 @@ impl Ledger {
         Ok(())
     }
 
+    /// What was read could not be understood: it is all to be read again.
+    pub(super) fn forget(&mut self) {
+        self.header.clear();
+    }
+
     /// How many lines were read and added.
     pub(super) fn lines(&self) -> u32 {
         self.lines
