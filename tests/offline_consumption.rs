@@ -287,6 +287,16 @@ fn with_a_network_it_is_booked_at_once_behind_what_waits() {
     assert_eq!(add(&elsewhere, &count(1))["total_consumptions"], 20);
     assert_eq!(middle.questions(), 1);
 
+    // A refusal shows as much as a yes.
+    let another = Folder::new("at-once-too");
+    let client = Desk::new(&world, "FEATURES", &another).by_way_of(&middle.before(&demo)).start();
+    middle.questions();
+    let eleven = json!({ "feature": "TEN", "consumptions": 11, "offline": "queue" });
+    client.call("add_feature_consumption", &eleven).refused("FEATURE_NOT_ENOUGH_CONSUMPTIONS");
+    assert_eq!(middle.questions(), 1);
+    assert_eq!(add(&client, &count(0))["total_consumptions"], 20);
+    assert_eq!(middle.questions(), 0);
+
     // And without the key it is what it ever was.
     let plain = json!({ "feature": "COUNT", "consumptions": 2 });
     assert_eq!(add(&next, &plain)["total_consumptions"], 22);
@@ -405,8 +415,21 @@ fn what_was_in_doubt_when_the_program_ended_is_settled_by_the_total_or_told_as_u
             assert_eq!(sync(&client)["unknown"], json!([]), "told once");
         }
     }
-    // The host that waits is told at once, by an error.
+    // What the total tells not to be booked may be refused afterwards; each feature has a total of its own.
     let client = desk.by_way_of(&address).start();
+    in_doubt(&client, &middle, &count(3), Lost::Request);
+    add_refusal(&world);
+    assert_eq!(sync(&client)["refused"][0]["server_code"], "license_not_enabled");
+    desk.end_of_outage();
+    middle.asked();
+    desk.outage();
+    add(&client, &json!({ "feature": "TEN", "consumptions": 2, "offline": "queue" }));
+    add(&client, &count(3));
+    desk.end_of_outage();
+    middle.lose(&[Lost::Nothing, Lost::Reply]);
+    assert_eq!(sync(&client)["booked"], 2);
+
+    // The host that waits is told at once, by an error.
     middle.lose(&[Lost::Reply]);
     let noisy = Arc::clone(&middle.losses);
     let meanwhile = std::thread::spawn(move || {
@@ -429,7 +452,7 @@ fn a_total_that_begins_anew_every_day_settles_nothing_after_midnight() {
     let (world, folder, middle) = (world(&demo), Folder::new("midnight"), Middle::new(false));
     let desk = Desk::new(&world, "FEATURES", &folder);
     let address = middle.before(&demo);
-    for days in [0, 1] {
+    for days in [1, 0] {
         let client = desk.by_way_of(&address).start();
         in_doubt(&client, &middle, &with(&count(3), json!({ "feature": "DAILY" })), Lost::Reply);
         client.advance(days * 24 * 60 * 60 * 1000);
@@ -512,6 +535,36 @@ fn a_refusal_that_may_be_mended_keeps_what_waits() {
     assert_eq!(add(&client, &count(6))["name"], "RATE_LIMITED");
     desk.end_of_outage();
     assert_eq!((sync(&client)["booked"].clone(), desk.total_of("COUNT")), (json!(2), 11));
+}
+
+/// Refuses consumptions, and answers what is asked of them.
+fn add_refusal(world: &World) {
+    let refusal = json!({ "before": { "code": "license_not_enabled" } });
+    world.control(
+        "PUT /faults",
+        &json!({ "faults": [{ "match": { "operation": "add_feature_consumption" }, "do": refusal }] }),
+    );
+}
+
+#[test]
+fn what_was_surely_not_sent_is_in_no_doubt() {
+    let demo = Demo::start();
+    let (world, folder) = (world(&demo), Folder::new("not-sent"));
+    let desk = Desk::new(&world, "FEATURES", &folder);
+    let client = desk.start();
+    add(&client, &count(1));
+    let listener = |open: bool| {
+        let url = demo.text("control_url");
+        support::sandbox::call(&format!("{url}/listener"), "POST", &json!({ "open": open }));
+    };
+    listener(false);
+    // A kept connection that was closed says nothing of what was sent on it.
+    let client = desk.start();
+    assert_eq!(add(&client, &count(2))["name"], "CONNECT");
+    listener(true);
+    add_refusal(&world);
+    let report = sync(&client);
+    assert_eq!((report["refused"].as_array().unwrap().len(), &report["unknown"]), (1, &json!([])), "{report}");
 }
 
 #[test]

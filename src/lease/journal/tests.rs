@@ -88,14 +88,16 @@ fn what_nobody_needs_to_know_any_more_leaves_the_file() {
     client.set_honours_keys(true);
     journal.share_with(&client).unwrap();
     let bare = length();
+    let mut other = folder.journal();
     for number in 0..3 {
         journal.add(entry(&format!("key-{number}"), 3)).unwrap();
     }
     assert!(length() > bare);
+    assert_eq!(keys(&mut other).len(), 3);
     for number in 0..3 {
         journal.done(&[format!("key-{number}")]).unwrap();
     }
-    assert_eq!((length(), keys(&mut journal)), (bare, Vec::new()));
+    assert_eq!((length(), keys(&mut journal), keys(&mut other)), (bare, Vec::new(), Vec::new()));
 
     journal.add(entry("stays", 3)).unwrap();
     let with_one = length();

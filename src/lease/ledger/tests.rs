@@ -168,7 +168,11 @@ fn lines_that_were_moved_or_taken_from_another_file_are_found() {
     let (first, second) = (&whole[HEADER_LEN..lengths[0]], &whole[lengths[0]..]);
     let (another, _) = Folder::with("moved-from", &["first", "other"]);
     let foreign = fs::read(another.file()).unwrap();
-    for lines in [[second, first].concat(), second.to_vec(), [first, first].concat(), foreign[HEADER_LEN..].to_vec()] {
+    // Even if somebody has put the lengths right.
+    let moved = [&prefix(&whole[..HEADER_LEN], 0, (second.len() - PREFIX_LEN) as u32), &second[PREFIX_LEN..]].concat();
+    for lines in
+        [moved, [second, first].concat(), second.to_vec(), [first, first].concat(), foreign[HEADER_LEN..].to_vec()]
+    {
         fs::write(folder.file(), [&whole[..HEADER_LEN], &lines].concat()).unwrap();
         assert_eq!(folder.all(), Err(Status::StorageDamaged));
     }
