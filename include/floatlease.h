@@ -13,8 +13,8 @@
  *            "timeout_ms", the deadline of this call; "extra", an object whose members go to the server untouched.
  *            Operations that do more than ask take "idempotency_key", 1 to 255 visible ASCII characters, sent as the
  *            Idempotency-Key header; each call has one of its own by default. floatlease-server books a consumption once
- *            for each key, however often it arrives, and remembers the newest 1,000 keys of a device; the vendor's cloud
- *            ignores the header.
+ *            for each key, however often it arrives, says so by the same header in its reply, and remembers the newest
+ *            1,000 keys of a device; the vendor's cloud ignores the header.
  *            A null member counts as absent; of a key given twice the last counts. An unknown key or a wrong type is
  *            an error that names it, and nothing is sent.
  * Dates      "2026-09-27T23:30:48.016Z", "2026-09-27 23:30:48.016", "2026-09-27 23:30:48", "2026-09-27 23:30" and
