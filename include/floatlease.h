@@ -14,8 +14,8 @@
  *            "timeout_ms", the deadline of this call; "extra", an object whose members go to the server untouched.
  *            Operations that do more than ask take "idempotency_key", 1 to 255 visible ASCII characters, sent as the
  *            Idempotency-Key header; each call has one of its own by default. floatlease-server books a consumption once
- *            for each key, however often it arrives, and remembers the newest 1,000 keys of a device; the vendor's cloud
- *            ignores the header.
+ *            for each key, however often it arrives, says so by the same header in its reply, and remembers the newest
+ *            1,000 keys of a device; the vendor's cloud ignores the header.
  *            A null member counts as absent; of a key given twice the last counts. An unknown key or a wrong type is
  *            an error that names it, and nothing is sent.
  * Dates      "2026-09-27T23:30:48.016Z", "2026-09-27 23:30:48.016", "2026-09-27 23:30:48", "2026-09-27 23:30" and
@@ -248,6 +248,10 @@
 /** There is no slot to hold: this does not float at the server.
  *  Use floatlease_check_license or floatlease_check_feature for what does not float. */
 #define FLOATLEASE_E_NOT_FLOATING 57
+
+/** As many consumptions as can be kept wait to be booked or to be told.
+ *  Connect to the network and call sync_consumptions; its reply tells what was refused. */
+#define FLOATLEASE_E_QUEUE_FULL 58
 
 /** The sandbox refused the call, or what was expected of it did not happen.
  *  Read the message; in the sandbox GET /openapi.json lists every call. */
@@ -595,8 +599,9 @@ void floatlease_string_free(char *string);
  *                          not used for a server on this machine
  *     tls_roots            "platform" (default), "bundled" or PEM certificates
  *     allow_http           true: plain http:// also to other machines
- *     storage_dir          the absolute path of a folder on a local disk, made if need be, for what leases keep beyond
- *                          the process: see floatlease_lease_acquire. Without it no file is ever written
+ *     storage_dir          the absolute path of a folder on a local disk, made if need be, for what leases and
+ *                          consumptions keep beyond the process: see floatlease_lease_acquire,
+ *                          floatlease_add_consumption. Without it no file is ever written
  *     app_name, app_version   the host program, for the server's logs
  *
  * On success *client_out is a handle for floatlease_client_close and *json_out "{}". On failure *client_out is NULL.
@@ -699,16 +704,35 @@ floatlease_status floatlease_release_feature(floatlease_client *client, const ch
  * total_consumptions there before you try again.
  *
  * Own keys: consumptions (integer, default 1, negative if the license allows it), max_overages (integer),
- * allow_overages (boolean), event (array of one string), ignore_events (boolean).
+ * allow_overages (boolean), event (array of one string), ignore_events (boolean), offline ("queue").
  * Reply: total_consumptions, max_consumptions and the license's limits.
+ *
+ * With "offline":"queue", and "storage_dir" in the config, nothing is lost if the server can't be reached: what is asked
+ * for is on disk before it is sent, and is booked later, behind what waits already, by this process or another:
+ *
+ *     {"queued":true,"queued_consumptions":3,"idempotency_key":"…","status":21,"name":"CONNECT","reason":"…"}
+ *
+ * is then the reply, with FLOATLEASE_OK; the middle one counts what waits of this license on this device, the last three
+ * say why. What the server refuses is an error as ever, and is not kept. A consumption is booked once: after a lost reply
+ * floatlease-server is asked again under the same key; any other server is asked for its total before and after, by
+ * floatlease_check_license or floatlease_check_feature (a slot that this takes of what floats is given back at once,
+ * unless a lease of this machine holds it). If another device has consumed meanwhile the total tells nothing: then it is
+ * FLOATLEASE_E_CONNECTION_LOST with the outcome "unknown", and never repeated. Of one whose reply was lost, the reply may
+ * be total_consumptions alone. The same "idempotency_key" again is the same wish, waiting or booked.
+ *
+ * What waits is booked, with the event "offline_floating_consumptions_sync", by "sync_consumptions" of floatlease_call,
+ * before the next consumption with "offline":"queue", and when a lease of this license with "keep_alive":"thread" was
+ * acquired or renewed. FLOATLEASE_E_QUEUE_FULL at 10,000 entries or 8 MiB.
  */
-floatlease_status floatlease_add_consumption(floatlease_client *client, const char *request_json, char **json_out);
+floatlease_status floatlease_add_consumption(floatlease_client *client,
+                                             const char *request_json,
+                                             char **json_out);
 
 /**
  * Books consumptions on a consumption feature, as floatlease_add_consumption does on a license.
  *
- * Own keys: feature (required), consumptions, event. Reply: total_consumptions, max_consumptions and the feature's
- * limits.
+ * Own keys: feature (required), consumptions, event, offline. Reply: total_consumptions, max_consumptions and the
+ * feature's limits.
  */
 floatlease_status floatlease_add_feature_consumption(floatlease_client *client,
                                                      const char *request_json,
@@ -716,8 +740,18 @@ floatlease_status floatlease_add_feature_consumption(floatlease_client *client,
 
 /**
  * Performs an operation by name: each of the functions above without its prefix ("borrow_license"), and
- * "product_details" (own keys: include_latest_version, include_custom_fields, env), which has no function. Leases have
- * functions of their own, and floatlease_submit.
+ * "product_details" (own keys: include_latest_version, include_custom_fields, env), which has no function; and
+ * "sync_consumptions" (no keys but those that name license and device, and timeout_ms for all of it), which books what
+ * waits, see floatlease_add_consumption:
+ *
+ *     {"event":"CONSUMPTIONS_SYNCED","booked":2,"refused":[{"operation":"add_feature_consumption","feature":"MESH",
+ *      "consumptions":7,"idempotency_key":"…","at":"2026-09-27T23:30:48.016Z","status":151,
+ *      "name":"FEATURE_NOT_ENOUGH_CONSUMPTIONS","server_code":"feature_not_enough_consumptions","reason":"…"}],
+ *      "unknown":[],"waiting":0,"status":0,"name":"OK","reason":null}
+ *
+ * "refused" were not booked, of "unknown" nobody can tell: each is kept until this reply has told it once. "waiting" are
+ * left because of "reason", such as no network, which is no error here. Leases have functions of their own, and
+ * floatlease_submit.
  */
 floatlease_status floatlease_call(floatlease_client *client,
                                   const char *operation,
@@ -725,7 +759,7 @@ floatlease_status floatlease_call(floatlease_client *client,
                                   char **json_out);
 
 /**
- * Does a call in the background. operation is any that floatlease_call knows, or "lease_acquire", "lease_renew",
+ * Does a call in the background. operation is any that floatlease_call knows, "sync_consumptions" too, or "lease_acquire", "lease_renew",
  * "lease_borrow", "lease_release", whose requests are those of the functions; the last three take the number of the
  * lease as "lease" besides, and may have a "timeout_ms". Returns at once; what is wrong with the request is told by the
  * completion, and the call's deadline counts from the moment its turn comes. Up to four are done at the same time.
@@ -762,6 +796,8 @@ floatlease_status floatlease_cancel(floatlease_client *client, uint64_t ticket);
  *     REGAINED       after GRACE_STARTED or LOST, it is yours again
  *     BORROW_ENDING  the borrow ends in borrow_ending_hours or less
  *     WAITING        an acquire with wait_ms queues: asks_again_in_ms and left_ms, and no state
+ *
+ * and CONSUMPTIONS_SYNCED tells, as the reply of "sync_consumptions" does, what was booked or refused besides.
  *
  * "lease" is the number that floatlease_lease_acquire and floatlease_lease_info tell; "status", "name" and "reason" are
  * of the last failure, 0, "OK" and null without one. Events of leases are kept for you to the number of 1,000, the

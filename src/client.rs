@@ -35,6 +35,8 @@ pub struct Client {
     clock_offset_ms: AtomicI64,
     /// The last second's authorisation.
     signed: Mutex<Option<Arc<SignedDate>>>,
+    /// Whether the server books a consumption once for each key, once it has shown it.
+    honours_keys: Mutex<Option<bool>>,
 }
 
 impl Client {
@@ -46,7 +48,13 @@ impl Client {
 
     pub(crate) fn with(config: Config) -> Result<Client, Error> {
         let http = Http::new(&config)?;
-        Ok(Client { config, http, clock_offset_ms: AtomicI64::new(0), signed: Mutex::default() })
+        Ok(Client {
+            config,
+            http,
+            clock_offset_ms: AtomicI64::new(0),
+            signed: Mutex::default(),
+            honours_keys: Mutex::default(),
+        })
     }
 
     /// Performs one operation of [`OPERATIONS`] and returns the server's object as it came.
@@ -59,6 +67,16 @@ impl Client {
     /// What the client was opened with.
     pub(crate) fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// Whether the server books a consumption once for each `Idempotency-Key`; `None` if it has not shown it yet.
+    pub(crate) fn honours_keys(&self) -> Option<bool> {
+        *self.honours_keys.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The same, as somebody remembers it, or as the server shows it.
+    pub(crate) fn set_honours_keys(&self, honours: bool) {
+        *self.honours_keys.lock().unwrap_or_else(PoisonError::into_inner) = Some(honours);
     }
 
     /// Checks a request and completes it; sends nothing.
@@ -137,7 +155,15 @@ impl Client {
         let reply = send(&self.http, call, &self.config, request, &self.signed(offset))?;
         let server_time = reply.date.as_deref().and_then(model::parse_http_date);
         let skew = server_time.and_then(|time| self.believable_skew(time));
-        match judge(request, &reply, &self.config) {
+        let judged = judge(request, &reply, &self.config);
+        if request.operation.is_consumption() {
+            // A server repeats the key that it has heeded. A refusal without it may come from what stands before it.
+            let heeded = request.idempotency_key.is_some() && reply.idempotency_key == request.idempotency_key;
+            if judged.is_ok() || heeded && judged.as_ref().is_err_and(Error::is_refusal) {
+                self.set_honours_keys(heeded);
+            }
+        }
+        match judged {
             Ok(text) => Ok(Answer { text, signature: reply.signature, skew }),
             Err(error) => {
                 let refused = error.status == Status::DateHeaderDiff;

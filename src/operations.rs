@@ -267,6 +267,11 @@ impl Operation {
         OPERATIONS.iter().find(|operation| operation.name == name)
     }
 
+    /// Whether it books consumptions, which a server may do once for each `Idempotency-Key`.
+    pub fn is_consumption(&self) -> bool {
+        self.own.iter().any(|parameter| parameter.name == "consumptions")
+    }
+
     /// Every parameter it takes.
     pub fn parameters(&self) -> impl Iterator<Item = &'static Parameter> + use<> {
         let device = if self.device { HARDWARE_ID } else { &[] };

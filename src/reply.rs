@@ -44,6 +44,7 @@ pub(crate) fn judge_kept(
         status: 200,
         body: body.as_bytes().to_vec(),
         signature: signature.map(str::to_owned),
+        idempotency_key: None,
         date: None,
         retry_after: None,
     };

@@ -48,6 +48,9 @@ const CONTROL_KEYS: &[(&str, Kind)] = &[("timeout_ms", Kind::Integer), ("extra",
 /// And of one that does more than ask.
 const REPEATABLE_KEYS: &[(&str, Kind)] = &[("idempotency_key", Kind::Text)];
 
+/// And of consumptions; whoever keeps those that may wait takes it out.
+const LATER_KEYS: &[(&str, Kind)] = &[("offline", Kind::Text)];
+
 impl Request {
     /// Checks `json` for `operation` and completes it from `config`.
     pub(crate) fn prepare(operation: &'static Operation, config: &Config, json: &str) -> Result<Request, Error> {
@@ -56,8 +59,13 @@ impl Request {
         if !given.is_empty() {
             let known = operation.parameters().map(|parameter| (parameter.name, parameter.kind));
             let repeatable = if operation.idempotent { &[] } else { REPEATABLE_KEYS };
-            let known: Vec<_> = known.chain(CONTROL_KEYS.iter().chain(repeatable).copied()).collect();
+            let later = if operation.is_consumption() { LATER_KEYS } else { &[] };
+            let known: Vec<_> = known.chain(CONTROL_KEYS.iter().chain(repeatable).chain(later).copied()).collect();
             strict::check(what, &mut given, &known)?;
+            if given.contains_key("offline") {
+                let message = format!("\"offline\" in {what} must be \"queue\", and is for sessions alone.");
+                return Err(Error::because(Status::BadValue, message));
+            }
         }
 
         let timeout = match given.remove("timeout_ms") {

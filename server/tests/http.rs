@@ -516,3 +516,33 @@ fn consumptions_are_named_by_a_header() {
         assert_eq!(ask(names), expected, "{names:?}");
     }
 }
+
+#[test]
+fn whoever_names_consumptions_hears_the_name_again_and_nobody_else_does() {
+    let server = server();
+    let mut client = server.client();
+    let license = json!({ "product": "P", "license_key": "AMOUNT", "hardware_id": "hw", "consumptions": 2 });
+    assert_eq!(client.call("activate_license", &license).code(), None);
+    let mut ask = |path: &str, name: &str, amount: i64| {
+        let mut headers = client.authorised();
+        headers.push(("idempotency-key".to_owned(), name.to_owned()));
+        let mut body = license.clone();
+        body["consumptions"] = amount.into();
+        let path = format!("/api/v4{path}");
+        let answer = client.send("POST", &path, &headers, body.to_string().as_bytes()).unwrap();
+        (answer.status, answer.headers.get("idempotency-key").cloned())
+    };
+    for (path, name, amount, status, heard) in [
+        ("/add_consumption", "order-1", 2, 200, Some("order-1")),
+        ("/add_consumption", "order-1", 2, 200, Some("order-1")),
+        ("/add_consumption", "order-2", 1_000_000, 400, Some("order-2")),
+        ("/add_feature_consumption", "order-3", 1, 400, Some("order-3")),
+        ("/add_consumption", "two words", 2, 400, None),
+        ("/activate_license", "order-4", 2, 200, None),
+        ("/floating/release", "order-5", 2, 400, None),
+    ] {
+        assert_eq!(ask(path, name, amount), (status, heard.map(str::to_owned)), "{path} {name}");
+    }
+    let plain = client.call("add_consumption", &license);
+    assert_eq!((plain.status, plain.headers.get("idempotency-key")), (200, None));
+}

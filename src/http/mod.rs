@@ -61,6 +61,8 @@ pub(crate) struct Reply {
     pub(crate) body: Vec<u8>,
     /// `LicenseSignature`.
     pub(crate) signature: Option<String>,
+    /// `Idempotency-Key`, as a server repeats it that knows what it means.
+    pub(crate) idempotency_key: Option<String>,
     /// `Date`.
     pub(crate) date: Option<String>,
     /// `Retry-After`, in seconds or as a date; a date is for the caller to subtract.
@@ -187,6 +189,7 @@ impl Http {
             status: parts.status.as_u16(),
             body,
             signature: header(&parts.headers, &LICENSE_SIGNATURE),
+            idempotency_key: header(&parts.headers, &IDEMPOTENCY_KEY),
             date: header(&parts.headers, &DATE),
             retry_after: header(&parts.headers, &RETRY_AFTER),
         })

@@ -107,6 +107,11 @@ impl Held {
         }
     }
 
+    /// Whose license it is.
+    pub(crate) fn who(&self) -> &Who {
+        &self.who
+    }
+
     /// Short: nobody waits for anything while holding it.
     pub(crate) fn life(&self) -> MutexGuard<'_, Life> {
         self.life.lock().unwrap_or_else(PoisonError::into_inner)

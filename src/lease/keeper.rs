@@ -6,7 +6,8 @@
 
 use super::errands::start_thread;
 use super::held::{Desk, Held};
-use super::machine::{Machine, Moment};
+use super::machine::{Machine, Moment, State};
+use super::queued;
 use super::share::Share;
 use super::wish::KeepAlive;
 use crate::error::Error;
@@ -44,6 +45,7 @@ struct Book {
     at_the_door: Option<Arc<Held>>,
     keeping: bool,
     seeing_off: bool,
+    booking: bool,
     closed: bool,
 }
 
@@ -147,7 +149,25 @@ impl Keeper {
         !leases.is_empty()
     }
 
-    fn run(&self) {
+    /// Books consumptions that wait, in the background: the server was just reached.
+    pub(crate) fn book_what_waits(self: &Arc<Keeper>, held: &Arc<Held>) {
+        let is_online = held.life().state() == State::Active;
+        if held.keep_alive != KeepAlive::Thread || !is_online || !queued::may_have_any(&self.desk, held.who()) {
+            return;
+        }
+        let mut book = self.book();
+        if book.booking || book.closed {
+            return;
+        }
+        let (keeper, held) = (Arc::clone(self), Arc::clone(held));
+        let run = move || {
+            queued::sync_in_background(&keeper.desk, held.who(), held.timeout);
+            keeper.book().booking = false;
+        };
+        book.booking = start(&self.desk, run).is_ok();
+    }
+
+    fn run(self: &Arc<Keeper>) {
         let mut marked_at = self.desk.clock.now();
         while let Some(due) = self.wait() {
             self.look_after(&due);
@@ -183,7 +203,7 @@ impl Keeper {
     }
 
     /// Renews first and reports second, so that after a sleep the host hears of a loss only if there is one.
-    fn look_after(&self, due: &[Arc<Held>]) {
+    fn look_after(self: &Arc<Keeper>, due: &[Arc<Held>]) {
         let mut unreachable: Option<Error> = None;
         for held in due {
             let now = self.desk.clock.now();
@@ -193,7 +213,13 @@ impl Keeper {
                     // The server is the same for all; who is not due yet need not hear of it.
                     Some(error) if machine.wants_renewal(now) => held.failed(&self.desk, error),
                     Some(_) => {}
-                    None => unreachable = self.renew(held, patience(held, now)).err().filter(is_of_the_way),
+                    None => {
+                        let renewed = self.renew(held, patience(held, now));
+                        if renewed.is_ok() {
+                            self.book_what_waits(held);
+                        }
+                        unreachable = renewed.err().filter(is_of_the_way);
+                    }
                 }
             }
             held.pass(&self.desk);

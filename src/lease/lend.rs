@@ -8,6 +8,7 @@ use crate::client::Answer;
 use crate::error::{Error, Outcome};
 use crate::status::Status;
 use serde_json::Value;
+use std::path::Path;
 
 impl Slot {
     /// Borrows the slot that is held, and keeps what proves it.
@@ -76,14 +77,19 @@ impl Slot {
         }
     }
 
-    /// The license as it stands. If it floats itself, to ask takes a slot of it: one that nobody of this machine has is
-    /// given back at once.
+    /// The license as it stands, asked by whoever stands in this slot's gate.
     fn license(&self, visit: &Visit, _gate: &Gate) -> Result<Answer, Error> {
-        let Some(folder) = self.folder().filter(|_| self.feature.is_some()) else {
-            return visit.ask("check_license", &[]);
-        };
-        let share = Share::on_disk(folder, &visit.who.file_name(None));
-        let slot = Slot::new(visit.who, None, share, Some(folder))?;
+        match self.folder() {
+            Some(folder) if self.feature.is_some() => Slot::look(visit, None, folder),
+            _ => visit.ask("check_license", &[]),
+        }
+    }
+
+    /// A feature, or the license, as it stands. If it floats, to ask takes a slot of it: one that nobody of this machine
+    /// has is given back at once.
+    pub(crate) fn look(visit: &Visit, feature: Option<&str>, folder: &Path) -> Result<Answer, Error> {
+        let share = Share::on_disk(folder, &visit.who.file_name(feature));
+        let slot = Slot::new(visit.who, feature, share, Some(folder))?;
         let gate = slot.enter(visit)?;
         let mut record = slot.read()?;
         let held_before = record.may_hold;
@@ -91,7 +97,8 @@ impl Slot {
             record.may_hold = true;
             slot.write(&mut record, visit)?;
         }
-        let answer = visit.ask("check_license", &[]);
+        let (operation, own) = slot.verb("check_license", "check_feature");
+        let answer = visit.ask(operation, &own);
         let nobodys = !held_before && gate.is_empty()?;
         match &answer {
             Ok(answer) if nobodys && says(&object(answer), "is_floating_cloud") => slot.give_back(visit, &gate)?,

@@ -10,20 +10,29 @@
 //! | `share` | where the holders of one slot meet, over all processes of the machine |
 //! | `keeper` | the one thread that renews in time |
 //! | `errands`, `events` | submitted calls, and the queue that everything is told by |
+//! | `queued` | consumptions while offline, as a host asks for them and hears of them |
+//! | `consumption` | the same: booked once, in order |
+//! | `journal`, `ledger` | the same: what waits, and the file that only grows |
+//! | `seal` | what makes a file this device's own |
 //! | `clock` | a clock that counts sleep |
 //! | `wish` | what a host may ask of a lease |
 
 mod clock;
+mod consumption;
 mod errands;
 mod events;
 pub mod face;
 mod held;
+mod journal;
 mod keeper;
+mod ledger;
 mod lend;
 mod life;
 mod lock;
 pub mod machine;
+mod queued;
 mod record;
+mod seal;
 mod share;
 mod slot;
 pub mod store;
@@ -53,7 +62,7 @@ use std::time::{Duration, Instant};
 use ticket::Ticket;
 use wish::{KeepAlive, Wish};
 
-/// What may be submitted besides the verbs.
+/// What may be submitted besides the verbs and [`queued::SYNC`].
 const LEASE_OPERATIONS: [&str; 4] = ["lease_acquire", "lease_renew", "lease_borrow", "lease_release"];
 
 /// So often a host that keeps leases alive himself is told, while he waits for events, what time has done.
@@ -84,6 +93,14 @@ impl Session {
         &self.keeper.desk.client
     }
 
+    /// Performs a verb by name, or `sync_consumptions`; see `floatlease_call` in the header.
+    ///
+    /// # Errors
+    /// As those of [`Client::call`], and what is wrong with what is kept on disk.
+    pub fn call(&self, operation: &str, request_json: &str) -> Result<String, Error> {
+        call(&self.keeper.desk, operation, request_json, &mut |_| {})
+    }
+
     /// Takes a slot, or several, and keeps them: see `floatlease_lease_acquire` in the header for the request. Returns
     /// the lease and what [`Lease::info`] tells of it.
     ///
@@ -100,13 +117,9 @@ impl Session {
     /// [`Status::UnknownOperation`], and those of having too many under way. Anything else is told by the completion.
     pub fn submit(&self, operation: &str, request_json: &str) -> Result<u64, Error> {
         let (keeper, request) = (Arc::clone(&self.keeper), request_json.to_owned());
-        if let Some(verb) = Operation::named(operation) {
-            let errand = move |ticket: &Ticket| {
-                let request = keeper.desk.client.prepare(verb.name, &request)?;
-                let in_flight = keeper.desk.client.begin(Waiter::Host, request.timeout);
-                on_cancel(ticket, &in_flight.call);
-                keeper.desk.client.ask(&in_flight.call, &request).map(|answer| answer.text)
-            };
+        let verb = Operation::named(operation).map(|verb| verb.name);
+        if let Some(verb) = verb.or((operation == queued::SYNC).then_some(queued::SYNC)) {
+            let errand = move |ticket: &Ticket| call(&keeper.desk, verb, &request, &mut |call| on_cancel(ticket, call));
             return self.errands.submit(Box::new(errand));
         }
         let Some(operation) = LEASE_OPERATIONS.into_iter().find(|known| *known == operation) else {
@@ -266,6 +279,19 @@ impl Drop for Lease {
     }
 }
 
+fn call(desk: &Desk, operation: &str, request_json: &str, begun: &mut dyn FnMut(&Arc<Call>)) -> Result<String, Error> {
+    if operation == queued::SYNC {
+        return queued::sync(desk, request_json, begun);
+    }
+    if let Some(given) = queued::may_wait(operation, request_json) {
+        return queued::add(desk, operation, given, begun);
+    }
+    let request = desk.client.prepare(operation, request_json)?;
+    let in_flight = desk.client.begin(Waiter::Host, request.timeout);
+    begun(&in_flight.call);
+    desk.client.ask(&in_flight.call, &request).map(|answer| answer.text)
+}
+
 fn acquire(
     keeper: &Arc<Keeper>,
     request_json: &str,
@@ -288,6 +314,7 @@ fn acquire(
             if let Some(folder) = &folder {
                 lease.held.settle_others(desk, &in_flight.call, &share, folder);
             }
+            keeper.book_what_waits(&lease.held);
             let info = lease.info();
             Ok((lease, info))
         }

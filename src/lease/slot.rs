@@ -387,7 +387,7 @@ impl Slot {
 }
 
 /// Makes the folder for what is kept, for this user alone.
-fn make(folder: &Path) -> Result<(), Error> {
+pub(super) fn make(folder: &Path) -> Result<(), Error> {
     let mut builder = std::fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]

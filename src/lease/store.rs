@@ -4,11 +4,9 @@
 //! proves nothing to a determined reader, who can know the hardware id; what is inside proves itself, by the server's
 //! signatures.
 
+use super::seal::{MARK_LEN, Seal};
 use crate::error::Error;
 use crate::status::Status;
-use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
-use ring::hkdf::{HKDF_SHA256, Salt};
-use ring::rand::{SecureRandom, SystemRandom};
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -16,17 +14,14 @@ use std::path::{Path, PathBuf};
 
 /// The first bytes of every such file: what it is, and the version of its form.
 const MAGIC: &[u8; 8] = b"fllease1";
-/// Names the key, so that a foreign file is told from a damaged one.
-const MARK_LEN: usize = 8;
-const HEADER_LEN: usize = MAGIC.len() + MARK_LEN + NONCE_LEN;
+const HEADER_LEN: usize = MAGIC.len() + MARK_LEN;
 /// Nothing that belongs in there comes near this.
 const LONGEST_BYTES: u64 = 1 << 20;
 
 /// A file, and what opens it.
 pub struct SealedFile {
     path: PathBuf,
-    key: LessSafeKey,
-    mark: [u8; MARK_LEN],
+    seal: Seal,
 }
 
 impl SealedFile {
@@ -35,15 +30,7 @@ impl SealedFile {
     /// # Errors
     /// None in fact.
     pub fn new(path: PathBuf, product: &str, hardware_id: &str) -> Result<SealedFile, Error> {
-        let secret = Salt::new(HKDF_SHA256, MAGIC).extract(format!("{product}\0{hardware_id}").as_bytes());
-        let failed = |_| Error::because(Status::Internal, "The key of a stored file can't be derived.");
-        let key: UnboundKey = secret.expand(&[b"key"], &AES_256_GCM).map_err(failed)?.into();
-        let mut mark = [0; MARK_LEN];
-        let long_mark = secret.expand(&[b"mark"], HKDF_SHA256).map_err(failed)?;
-        let mut bytes = [0; 32];
-        long_mark.fill(&mut bytes).map_err(failed)?;
-        mark.copy_from_slice(&bytes[..MARK_LEN]);
-        Ok(SealedFile { path, key: LessSafeKey::new(key), mark })
+        Ok(SealedFile { path, seal: Seal::new(product, hardware_id)? })
     }
 
     /// What was written last; `None` if nothing ever was. Never changes or removes the file, whatever is wrong with it.
@@ -56,7 +43,7 @@ impl SealedFile {
         match read {
             Ok(_) => self.open(&bytes).map(Some),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(self.failed("read", &error)),
+            Err(error) => Err(failed(&self.path, "read", &error)),
         }
     }
 
@@ -66,50 +53,19 @@ impl SealedFile {
     /// # Errors
     /// [`Status::Storage`].
     pub fn write(&self, content: &[u8]) -> Result<(), Error> {
-        let sealed = self.seal(content)?;
-        self.replace(&sealed).map_err(|error| self.failed("written", &error))
-    }
-
-    fn seal(&self, content: &[u8]) -> Result<Vec<u8>, Error> {
-        let failed = |_| Error::because(Status::Internal, "A file can't be sealed.");
-        let mut nonce = [0; NONCE_LEN];
-        SystemRandom::new().fill(&mut nonce).map_err(failed)?;
-        let mut sealed = content.to_vec();
-        let header = [&MAGIC[..], &self.mark, &nonce].concat();
-        let (nonce, known) = (Nonce::assume_unique_for_key(nonce), Aad::from(&header));
-        self.key.seal_in_place_append_tag(nonce, known, &mut sealed).map_err(failed)?;
-        Ok([header, sealed].concat())
+        let header = self.seal.header(MAGIC);
+        let sealed = self.seal.close(&header, content)?;
+        replace(&self.path, &[header, sealed].concat()).map_err(|error| failed(&self.path, "written", &error))
     }
 
     fn open(&self, bytes: &[u8]) -> Result<Vec<u8>, Error> {
-        let damaged = || Error::because(Status::StorageDamaged, format!("It is {}.", self.path.display()));
+        let damaged = || damaged(&self.path);
         let (header, sealed) = bytes.split_at_checked(HEADER_LEN).ok_or_else(damaged)?;
-        let (magic, rest) = header.split_at(MAGIC.len());
-        let (mark, nonce) = rest.split_at(MARK_LEN);
-        if magic != MAGIC || bytes.len() as u64 > LONGEST_BYTES {
+        if bytes.len() as u64 > LONGEST_BYTES {
             return Err(damaged());
         }
-        if mark != self.mark {
-            return Err(Error::because(Status::StorageForeign, format!("It is {}.", self.path.display())));
-        }
-        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| damaged())?;
-        let mut sealed = sealed.to_vec();
-        let content = self.key.open_in_place(nonce, Aad::from(header), &mut sealed).map_err(|_| damaged())?;
-        Ok(content.to_vec())
-    }
-
-    fn replace(&self, bytes: &[u8]) -> io::Result<()> {
-        let draft = self.path.with_extension("new");
-        let written = write_through(&draft, bytes).and_then(|()| fs::rename(&draft, &self.path));
-        if written.is_err() {
-            // It is of no use to anybody; the next write replaces it anyway.
-            let _ = fs::remove_file(&draft);
-        }
-        written.and_then(|()| self.path.parent().map_or(Ok(()), sync_folder))
-    }
-
-    fn failed(&self, done: &str, error: &io::Error) -> Error {
-        Error::because(Status::Storage, format!("{} can't be {done}: {error}.", self.path.display()))
+        self.seal.check(MAGIC, header, &self.path)?;
+        self.seal.open(header, sealed).ok_or_else(damaged)
     }
 }
 
@@ -117,6 +73,27 @@ impl fmt::Debug for SealedFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("SealedFile").field(&self.path).finish()
     }
+}
+
+/// Puts a file of these bytes into the place of what was there, down to the disk.
+pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let draft = path.with_extension("new");
+    let written = write_through(&draft, bytes).and_then(|()| fs::rename(&draft, path));
+    if written.is_err() {
+        // It is of no use to anybody; the next write replaces it anyway.
+        let _ = fs::remove_file(&draft);
+    }
+    written.and_then(|()| path.parent().map_or(Ok(()), sync_folder))
+}
+
+/// What the system says against reading or writing this file.
+pub(super) fn failed(path: &Path, done: &str, error: &io::Error) -> Error {
+    Error::because(Status::Storage, format!("{} can't be {done}: {error}.", path.display()))
+}
+
+/// What is in this file is not what was written.
+pub(super) fn damaged(path: &Path) -> Error {
+    Error::because(Status::StorageDamaged, format!("It is {}.", path.display()))
 }
 
 /// Writes a file that nobody else may read, down to the disk.

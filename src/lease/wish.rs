@@ -150,8 +150,14 @@ pub(crate) struct Who {
     device_mark: String,
 }
 
+/// Takes out of a request what says whose license it is about.
+pub(super) fn of_whom(request: &mut Object) -> Object {
+    let keys = CREDENTIALS.iter().copied().chain(WHOSE.iter().map(|(key, _)| *key));
+    keys.filter_map(|key| request.remove_entry(key)).collect()
+}
+
 impl Who {
-    fn new(client: &Client, mut given: Object) -> Result<Who, Error> {
+    pub(super) fn new(client: &Client, mut given: Object) -> Result<Who, Error> {
         let text = |key: &str| given.get(key).and_then(Value::as_str).map(str::to_owned);
         let product = text("product").unwrap_or_else(|| client.config().product.clone());
         let license_id = given.get("license_id").or(client.config().license_id.as_ref()).map(Value::to_string);

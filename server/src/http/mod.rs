@@ -15,10 +15,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use floatlease::model::IDEMPOTENCY_KEY;
 use floatlease::operations::{Auth, Method, OPERATIONS, Operation};
 use hyper::body::Body;
 use hyper::body::Incoming;
-use hyper::http::{HeaderValue, Request, Response, header, request};
+use hyper::http::{HeaderName, HeaderValue, Request, Response, header, request};
 use tokio::sync::oneshot;
 
 use crate::catalogue::Catalogue;
@@ -167,7 +168,9 @@ impl Service {
         match request.operation() {
             Ok(operation) => {
                 let answer = self.answer(operation, request, now).await;
-                answer.unwrap_or_else(|refusal| error::response(&refusal, operation.name))
+                let mut answer = answer.unwrap_or_else(|refusal| error::response(&refusal, operation.name));
+                echo_key(operation, request, &mut answer);
+                answer
             }
             Err(refusal) => error::response(&refusal, ""),
         }
@@ -229,6 +232,14 @@ impl Service {
 impl Handler for Service {
     async fn handle(&self, request: Received, _: Line) -> Response<Vec<u8>> {
         self.reply(&request, Utc::now()).await
+    }
+}
+
+/// Tells a client that its wish has a name here: what it repeats under the same name is not booked again.
+fn echo_key(operation: &Operation, request: &Received, answer: &mut Response<Vec<u8>>) {
+    let given = request.head.headers.get(IDEMPOTENCY_KEY).filter(|_| operation.is_consumption());
+    if let Some(key) = given.filter(|_| parameters::idempotency_key(&request.head.headers).is_ok()) {
+        answer.headers_mut().insert(HeaderName::from_static("idempotency-key"), key.clone());
     }
 }
 

@@ -53,7 +53,7 @@ pub fn v4(base_url: &str) -> Value {
     let codes = Refusal::codes();
     for (status, description) in REFUSED {
         let codes: Vec<&str> = codes.iter().filter(|row| row.0 == status).map(|row| row.1).collect();
-        document.refusal(status, description, &codes, retry_after(status));
+        document.refusal(status, description, &codes, refusal_headers(status));
     }
     for operation in OPERATIONS {
         let reply = reply_to(operation, &mut document);
@@ -79,11 +79,11 @@ fn security() -> Map<String, Value> {
     ])
 }
 
-fn retry_after(status: u16) -> Value {
+fn refusal_headers(status: u16) -> Value {
+    let retry_after = json!({ "required": true, "description": "Seconds.", "schema": { "type": "integer" } });
     match status {
-        503 => {
-            json!({ "Retry-After": { "required": true, "description": "Seconds.", "schema": { "type": "integer" } } })
-        }
+        503 => json!({ "Retry-After": retry_after, IDEMPOTENCY_KEY: echoed_key() }),
+        400 => json!({ IDEMPOTENCY_KEY: echoed_key() }),
         _ => json!({}),
     }
 }
@@ -107,13 +107,22 @@ fn endpoint(operation: &'static Operation, reply: Value) -> Endpoint<'static> {
 
 /// Consumptions are booked once for each name of a request.
 fn repeatable(operation: &Operation) -> Vec<Value> {
-    if !operation.name.ends_with("consumption") {
+    if !operation.is_consumption() {
         return Vec::new();
     }
-    let schema = json!({ "type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$" });
-    let mut key = parameter("header", IDEMPOTENCY_KEY, false, schema);
+    let mut key = parameter("header", IDEMPOTENCY_KEY, false, key_schema());
     key["description"] = "The same request again, under the same key, is answered and not booked again.".into();
     vec![key]
+}
+
+fn key_schema() -> Value {
+    json!({ "type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$" })
+}
+
+/// What tells a client that a repetition would not be booked again.
+fn echoed_key() -> Value {
+    let description = "Of a request for consumptions that had one: the same key, which this server books once.";
+    json!({ "required": false, "description": description, "schema": key_schema() })
 }
 
 fn body(operation: &Operation) -> Value {
@@ -134,7 +143,11 @@ fn reply_to(operation: &Operation, document: &mut Document) -> Value {
         if !required.is_empty() {
             schema["required"] = json!(required);
         }
-        json_reply("Done.", signature(), schema)
+        let mut headers = signature();
+        if operation.is_consumption() {
+            headers[IDEMPOTENCY_KEY] = echoed_key();
+        }
+        json_reply("Done.", headers, schema)
     };
     match operation.reply {
         Reply::License => json(&[]),

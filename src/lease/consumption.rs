@@ -1,0 +1,356 @@
+//! Consumptions that are booked later if the server can't be reached now: each once, in order, or told to the host.
+//!
+//! A wish is on disk before it is sent, and stays there until what came of it is known. After a lost reply a server that
+//! honours `Idempotency-Key` is asked again under the same key. Any other is asked for its total, which settles it unless
+//! somebody else has consumed meanwhile: then nobody knows, and the host is told so.
+
+use super::journal::{Entry, Journal, Standing, Verdict};
+use super::share::Share;
+use super::slot::Slot;
+use super::visit::Visit;
+use crate::client::{Answer, jittered};
+use crate::error::{Error, Outcome};
+use crate::operations::Operation;
+use crate::status::{Category, Status};
+use crate::strict::Object;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The activity that a later booking is in the server's log.
+const LATER: &str = "offline_floating_consumptions_sync";
+/// How often one is tried before the others wait with it for a better time.
+const MOST_TRIES: u32 = 4;
+/// The pause after the first try; it doubles from there.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// Who books what waits of one license, and with whom he takes turns.
+pub(super) struct Booking<'a> {
+    visit: Visit<'a>,
+    folder: PathBuf,
+    journal: Journal,
+    /// One at a time, in all processes.
+    turn: Share,
+    /// What the last reply said is consumed, and of what.
+    total: Option<(Option<String>, i64)>,
+}
+
+/// What was done.
+#[derive(Default)]
+pub(super) struct Booked {
+    pub(super) count: u64,
+    /// Those that were refused, or of which nobody knows.
+    pub(super) settled: Vec<Entry>,
+    /// How it went with the one that the host waits for, if it was its turn.
+    pub(super) own: Option<Result<String, Error>>,
+    /// Why the others wait on.
+    pub(super) trouble: Option<Error>,
+}
+
+/// What became of an entry.
+enum Fate {
+    /// With the server's reply; of one that was lost, no more than the total.
+    Booked(String),
+    Refused(Error),
+    Unknown(Error),
+    /// It was refused for what may be mended, and surely not booked.
+    Waits(Error),
+}
+
+impl<'a> Booking<'a> {
+    /// Touches nothing yet.
+    pub(super) fn new(visit: Visit<'a>, folder: &Path) -> Result<Booking<'a>, Error> {
+        let journal = Journal::new(folder, visit.who)?;
+        let turn = Share::on_disk(folder, &format!("{}booking", visit.who.file_prefix()));
+        Ok(Booking { visit, folder: folder.to_owned(), journal, turn, total: None })
+    }
+
+    /// What waits, and what the host must still hear of.
+    pub(super) fn journal(&mut self) -> &mut Journal {
+        &mut self.journal
+    }
+
+    /// Books what waits, in order, until something stands against it. `own` is the key of the one that a host waits for.
+    pub(super) fn book(&mut self, own: Option<&str>) -> Booked {
+        let mut booked = Booked::default();
+        booked.trouble = self.try_book(own, &mut booked).err();
+        booked
+    }
+
+    fn try_book(&mut self, own: Option<&str>, booked: &mut Booked) -> Result<(), Error> {
+        let busy = "Another process of this machine is booking what waits.";
+        let _turn = self.turn.enter(&mut |pause| {
+            self.visit.pause(pause).map_err(|error| match error.status {
+                Status::Timeout => Error { detail: Some(busy.to_owned()), ..error },
+                _ => error,
+            })
+        })?;
+        self.journal.share_with(self.visit.client)?;
+        while let Some(mut entry) = self.journal.first_open()? {
+            let is_own = own == Some(&entry.key);
+            let fate = self.settle(&mut entry, is_own)?;
+            let key = [entry.key.clone()];
+            match fate {
+                Fate::Booked(reply) if is_own => {
+                    booked.own = Some(Ok(reply));
+                    self.journal.done(&key)?;
+                }
+                Fate::Booked(_) => {
+                    booked.count += 1;
+                    self.journal.done(&key)?;
+                }
+                Fate::Refused(error) | Fate::Unknown(error) if is_own => {
+                    booked.own = Some(Err(error));
+                    self.journal.done(&key)?;
+                }
+                Fate::Waits(error) if is_own => {
+                    booked.own = Some(Err(error.clone()));
+                    self.journal.done(&key)?;
+                    return Err(error);
+                }
+                Fate::Refused(error) => self.tell(entry, Standing::Refused(verdict(&error)), booked)?,
+                Fate::Unknown(error) => self.tell(entry, Standing::Unknown(verdict(&error)), booked)?,
+                Fate::Waits(error) => return Err(error),
+            }
+            self.journal.share_with(self.visit.client)?;
+        }
+        Ok(())
+    }
+
+    fn tell(&mut self, entry: Entry, standing: Standing, booked: &mut Booked) -> Result<(), Error> {
+        let entry = Entry { standing, ..entry };
+        self.journal.stands(&entry)?;
+        booked.settled.push(entry);
+        Ok(())
+    }
+
+    /// Has an entry booked, whatever it takes.
+    fn settle(&mut self, entry: &mut Entry, is_own: bool) -> Result<Fate, Error> {
+        let mut tries = 0;
+        loop {
+            if let Standing::InDoubt { total_before, at_ms } = entry.standing
+                && self.visit.client.honours_keys() != Some(true)
+            {
+                match self.inspect(entry, total_before, at_ms)? {
+                    Found::Booked(total) => return Ok(Fate::Booked(format!("{{\"total_consumptions\":{total}}}"))),
+                    Found::Nothing => self.stands(entry, Standing::Waiting)?,
+                    Found::Unclear(why) => return Ok(Fate::Unknown(unclear(why))),
+                }
+            }
+            let in_doubt = entry.standing != Standing::Waiting;
+            if !in_doubt {
+                let total_before = match self.total_before(entry) {
+                    Ok(total) => total,
+                    Err(error) if is_definite(&error) => return Ok(Fate::Waits(error)),
+                    Err(error) => return Err(error),
+                };
+                self.stands(entry, Standing::InDoubt { total_before, at_ms: self.now_ms() })?;
+            }
+            let known = self.total.take();
+            let error = match self.ask(entry, is_own) {
+                Ok(answer) => {
+                    self.total = total(&answer).map(|total| (entry.feature().map(str::to_owned), total));
+                    return Ok(Fate::Booked(answer.text));
+                }
+                Err(error) => error,
+            };
+            match error.outcome {
+                // What was booked already may be refused for another reason than having too few left.
+                Outcome::Rejected if in_doubt && is_final(&error) && !is_too_few(error.status) => {
+                    return Ok(Fate::Unknown(Error { outcome: Outcome::Unknown, ..error }));
+                }
+                Outcome::Rejected if is_final(&error) => {
+                    self.total = known;
+                    return Ok(Fate::Refused(error));
+                }
+                Outcome::Rejected | Outcome::NotSent if in_doubt => return Err(error),
+                Outcome::Rejected | Outcome::NotSent => {
+                    self.stands(entry, Standing::Waiting)?;
+                    return if is_definite(&error) { Ok(Fate::Waits(error)) } else { Err(error) };
+                }
+                Outcome::Unknown => {
+                    tries += 1;
+                    self.pause_after(error, tries)?;
+                }
+            }
+        }
+    }
+
+    fn ask(&self, entry: &Entry, is_own: bool) -> Result<Answer, Error> {
+        let operation = Operation::named(&entry.operation).ok_or_else(|| Error::new(Status::UnknownOperation))?;
+        let mut own = vec![("idempotency_key", Value::from(entry.key.as_str()))];
+        if !is_own && !entry.parameters.contains_key("event") {
+            own.push(("event", vec![LATER].into()));
+        }
+        own.extend(entry.parameters.iter().map(|(key, value)| (key.as_str(), value.clone())));
+        self.visit.ask(operation.name, &own)
+    }
+
+    /// The total before an entry is sent: what tells afterwards whether it was booked. A server that honours keys needs
+    /// none, and one that does not tell it is not forced to.
+    fn total_before(&mut self, entry: &Entry) -> Result<Option<i64>, Error> {
+        if self.visit.client.honours_keys() == Some(true) {
+            return Ok(None);
+        }
+        match &self.total {
+            Some((feature, total)) if feature.as_deref() == entry.feature() => Ok(Some(*total)),
+            _ => match self.look(entry) {
+                Ok(found) => Ok(found.and_then(|license| consumed(&license))),
+                Err(error) if error.status == Status::FloatingNotAvailable => Ok(None),
+                Err(error) => Err(error),
+            },
+        }
+    }
+
+    /// Whether the server has booked what it was asked to.
+    fn inspect(&mut self, entry: &Entry, total_before: Option<i64>, at_ms: i64) -> Result<Found, Error> {
+        let Some(before) = total_before else { return Ok(Found::Unclear("The total before is not known.".to_owned())) };
+        let Some(license) = self.look(entry)? else {
+            return Ok(Found::Unclear("The server does not tell the total any more.".to_owned()));
+        };
+        let now = consumed(&license);
+        self.total = now.map(|total| (entry.feature().map(str::to_owned), total));
+        // Totals begin again at midnight, if they do at all.
+        let is_reset = license.get("reset_consumption") == Some(&Value::Bool(true));
+        Ok(if is_reset && at_ms.div_euclid(DAY_MS) != self.now_ms().div_euclid(DAY_MS) {
+            Found::Unclear("The total has begun again since.".to_owned())
+        } else {
+            found(before, entry.amount(), now)
+        })
+    }
+
+    /// The license or the feature as it stands; `None` if the server refuses to say so.
+    fn look(&self, entry: &Entry) -> Result<Option<Object>, Error> {
+        match Slot::look(&self.visit, entry.feature(), &self.folder) {
+            Ok(answer) => Ok(serde_json::from_str(&answer.text).ok()),
+            Err(error) if error.is_refusal() && error.status != Status::FloatingNotAvailable => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn stands(&mut self, entry: &mut Entry, standing: Standing) -> Result<(), Error> {
+        entry.standing = standing;
+        self.journal.stands(entry)
+    }
+
+    /// Waits before the next try, unless it would not come in time.
+    fn pause_after(&self, error: Error, tries: u32) -> Result<(), Error> {
+        let pause =
+            jittered(FIRST_PAUSE * 2_u32.pow(tries.min(MOST_TRIES) - 1)).max(error.retry_after.unwrap_or_default());
+        let in_time = self.visit.call.left().is_ok_and(|left| pause < left);
+        if error.status == Status::Cancelled || tries >= MOST_TRIES || !in_time {
+            return Err(error);
+        }
+        self.visit.pause(pause).map_err(|_| error)
+    }
+
+    fn now_ms(&self) -> i64 {
+        self.visit.clock.wall().timestamp_millis()
+    }
+}
+
+/// What the total says of consumptions whose reply was lost.
+#[derive(Debug, PartialEq)]
+enum Found {
+    /// The total is this.
+    Booked(i64),
+    Nothing,
+    Unclear(String),
+}
+
+fn found(before: i64, amount: i64, now: Option<i64>) -> Found {
+    match now {
+        Some(now) if before.checked_add(amount) == Some(now) => Found::Booked(now),
+        Some(now) if now == before => Found::Nothing,
+        Some(now) => Found::Unclear(format!("The total was {before} before {amount} were to be booked, and is {now}.")),
+        None => Found::Unclear("The server does not tell the total any more.".to_owned()),
+    }
+}
+
+fn total(answer: &Answer) -> Option<i64> {
+    consumed(&serde_json::from_str(&answer.text).ok()?)
+}
+
+fn consumed(reply: &Object) -> Option<i64> {
+    reply.get("total_consumptions").and_then(Value::as_i64)
+}
+
+/// Whether the server would refuse the same consumptions for ever: a word about them or their license, and not about the
+/// way to it. What stands before a server has codes that nobody knows too, but other statuses.
+fn is_final(error: &Error) -> bool {
+    let about_the_request = matches!(error.status, Status::ValidationError | Status::MissingParameters);
+    let unheard_of = error.status == Status::UnknownCode && error.http_status == Some(400);
+    error.is_refusal() || error.outcome == Outcome::Rejected && (about_the_request || unheard_of)
+}
+
+fn is_too_few(status: Status) -> bool {
+    matches!(status, Status::FeatureNotEnoughConsumptions | Status::LicenseNotEnoughConsumptions)
+}
+
+/// Whether the server has refused, and did not merely put it off.
+fn is_definite(error: &Error) -> bool {
+    error.outcome == Outcome::Rejected && error.status.row().category != Category::Network
+}
+
+fn unclear(why: String) -> Error {
+    Error { outcome: Outcome::Unknown, ..Error::because(Status::ConnectionLost, why) }
+}
+
+fn verdict(error: &Error) -> Verdict {
+    let (status, server_code) = (error.status.number(), error.server_code.clone());
+    Verdict { status, server_code, reason: error.message() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_total_tells_what_was_booked_unless_somebody_else_has_consumed() {
+        for (before, amount, now, expected) in [
+            (10, 3, Some(13), "booked"),
+            (10, 3, Some(10), "nothing"),
+            (10, -3, Some(7), "booked"),
+            (10, 0, Some(10), "booked"),
+            (10, 3, Some(12), "unclear"),
+            (10, 3, Some(16), "unclear"),
+            (10, 3, Some(0), "unclear"),
+            (10, 3, None, "unclear"),
+            (i64::MAX, 1, Some(i64::MIN), "unclear"),
+        ] {
+            let said = match found(before, amount, now) {
+                Found::Booked(total) if Some(total) == now => "booked",
+                Found::Booked(_) => "another total",
+                Found::Nothing => "nothing",
+                Found::Unclear(_) => "unclear",
+            };
+            assert_eq!(said, expected, "{before} {amount} {now:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_word_about_the_consumptions_is_final() {
+        let error = |status, http_status| Error {
+            outcome: Outcome::Rejected,
+            http_status: Some(http_status),
+            ..Error::new(status)
+        };
+        for (status, http_status, expected) in [
+            (Status::FeatureNotEnoughConsumptions, 400, true),
+            (Status::UnsupportedProductFeature, 400, true),
+            (Status::LicenseExpired, 400, true),
+            (Status::ValidationError, 400, true),
+            (Status::UnknownCode, 400, true),
+            (Status::UnknownCode, 403, false),
+            (Status::NotFound, 404, false),
+            (Status::SignatureMismatch, 400, false),
+            (Status::InvalidApiKey, 400, false),
+            (Status::RateLimited, 429, false),
+        ] {
+            assert_eq!(is_final(&error(status, http_status)), expected, "{status:?} {http_status}");
+        }
+        let doubtful = Error { outcome: Outcome::Unknown, ..error(Status::ValidationError, 500) };
+        assert!(!is_final(&doubtful));
+    }
+}

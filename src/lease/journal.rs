@@ -1,0 +1,233 @@
+//! The consumptions of one license on one device that wait to be booked, and those of which the host must still hear.
+//!
+//! Any process may add one; whoever changes others has the turn to book them, see [`super::consumption`].
+
+use super::ledger::Ledger;
+use super::share::{Gate, Share};
+use super::wish::Who;
+use crate::client::Client;
+use crate::error::Error;
+use crate::status::Status;
+use crate::strict::Object;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// So many are kept.
+const MOST_ENTRIES: usize = 10_000;
+/// Lines that say nothing any more, before the file is written anew.
+const MOST_IDLE_LINES: usize = 1_000;
+/// Who stands in the gate writes a line, no more; longer than this and he was stopped there.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Consumptions as they were asked for, and how they stand.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Entry {
+    /// Their `Idempotency-Key`, which also names them here.
+    pub(super) key: String,
+    pub(super) operation: String,
+    /// Of the request, what does not say whose license it is.
+    pub(super) parameters: Object,
+    /// When they were asked for, in milliseconds since 1970.
+    pub(super) at_ms: i64,
+    pub(super) standing: Standing,
+}
+
+/// How they stand.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) enum Standing {
+    /// The server has surely not booked them.
+    Waiting,
+    /// It was asked to, and may have done so.
+    InDoubt {
+        /// What was consumed before, if that was asked.
+        total_before: Option<i64>,
+        at_ms: i64,
+    },
+    /// It has refused.
+    Refused(Verdict),
+    /// Nobody will ever know.
+    Unknown(Verdict),
+}
+
+/// Why they are not booked, or not surely.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Verdict {
+    pub(super) status: i32,
+    pub(super) server_code: Option<String>,
+    pub(super) reason: String,
+}
+
+impl Entry {
+    pub(super) fn amount(&self) -> i64 {
+        self.parameters.get("consumptions").and_then(Value::as_i64).unwrap_or(1)
+    }
+
+    pub(super) fn feature(&self) -> Option<&str> {
+        self.parameters.get("feature").and_then(Value::as_str)
+    }
+
+    /// Whether there is anything left to be done for them.
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.standing, Standing::Waiting | Standing::InDoubt { .. })
+    }
+
+    fn is_same_wish(&self, other: &Entry) -> bool {
+        (&self.operation, &self.parameters) == (&other.operation, &other.parameters)
+    }
+}
+
+/// What the file says, line by line.
+#[derive(Serialize, Deserialize)]
+enum Line {
+    /// A new entry, or how one stands now.
+    Entry(Entry),
+    /// The entry of this key is booked, or the host has heard of it.
+    Done(String),
+    Server(Server),
+}
+
+/// What is known of the server.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Server {
+    base_url: String,
+    honours_keys: bool,
+}
+
+/// The entries, as of the last look into the file.
+pub(super) struct Journal {
+    ledger: Ledger,
+    share: Share,
+    path: PathBuf,
+    entries: Vec<Entry>,
+    server: Option<Server>,
+}
+
+impl Journal {
+    /// That of this license on this device; touches nothing yet.
+    pub(super) fn new(folder: &Path, who: &Who) -> Result<Journal, Error> {
+        let path = Journal::path(folder, who);
+        let ledger = Ledger::new(path.clone(), &who.product, &who.hardware_id)?;
+        let share = Share::on_disk(folder, &format!("{}consumption", who.file_prefix()));
+        Ok(Journal { ledger, share, path, entries: Vec::new(), server: None })
+    }
+
+    /// Where it is.
+    pub(super) fn path(folder: &Path, who: &Who) -> PathBuf {
+        folder.join(format!("{}license.consumption", who.file_prefix()))
+    }
+
+    /// Adds one, on disk. The same wish again is the same entry.
+    pub(super) fn add(&mut self, entry: Entry) -> Result<(), Error> {
+        let _gate = self.enter()?;
+        match self.entries.iter().find(|known| known.key == entry.key && known.is_open()) {
+            Some(known) if known.is_same_wish(&entry) => return Ok(()),
+            Some(_) => {
+                let message = "\"idempotency_key\" names other consumptions that wait; give every new wish a new one.";
+                return Err(Error::because(Status::BadValue, message));
+            }
+            None => {}
+        }
+        if self.entries.len() >= MOST_ENTRIES {
+            return Err(Error::because(Status::QueueFull, format!("They are {MOST_ENTRIES}.")));
+        }
+        self.note(Line::Entry(entry))
+    }
+
+    /// All entries, in the order in which they were asked for.
+    pub(super) fn entries(&mut self) -> Result<&[Entry], Error> {
+        self.enter()?;
+        Ok(&self.entries)
+    }
+
+    /// The next for which something is to be done.
+    pub(super) fn first_open(&mut self) -> Result<Option<Entry>, Error> {
+        Ok(self.entries()?.iter().find(|entry| entry.is_open()).cloned())
+    }
+
+    /// Notes how an entry stands now.
+    pub(super) fn stands(&mut self, entry: &Entry) -> Result<(), Error> {
+        let _gate = self.enter()?;
+        self.note(Line::Entry(entry.clone()))
+    }
+
+    /// Nobody needs to know any more of the entries of these keys.
+    pub(super) fn done(&mut self, keys: &[String]) -> Result<(), Error> {
+        let _gate = self.enter()?;
+        for key in keys {
+            self.note(Line::Done(key.clone()))?;
+        }
+        let idle = (self.ledger.lines() as usize).saturating_sub(self.entries.len());
+        if idle > MOST_IDLE_LINES || self.entries.is_empty() && idle > 1 {
+            let server = self.server.iter().cloned().map(Line::Server);
+            let lines = server.chain(self.entries.iter().cloned().map(Line::Entry)).map(|line| text(&line));
+            let lines: Vec<_> = lines.collect::<Result<_, Error>>()?;
+            self.ledger.replace(&lines)?;
+        }
+        Ok(())
+    }
+
+    /// Exchanges with the client what is known of the server.
+    pub(super) fn share_with(&mut self, client: &Client) -> Result<(), Error> {
+        let _gate = self.enter()?;
+        let base_url = &client.config().base_url;
+        match (client.honours_keys(), self.server.as_ref().filter(|server| server.base_url == *base_url)) {
+            (None, Some(server)) => client.set_honours_keys(server.honours_keys),
+            (Some(honours), known) if known.is_none_or(|server| server.honours_keys != honours) => {
+                self.note(Line::Server(Server { base_url: base_url.clone(), honours_keys: honours }))?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Keeps other writers away, and reads what they have written.
+    fn enter(&mut self) -> Result<Gate, Error> {
+        let begun = Instant::now();
+        let gate = self.share.enter(&mut |pause| {
+            std::thread::sleep(pause);
+            if begun.elapsed() < PATIENCE {
+                return Ok(());
+            }
+            Err(Error::because(Status::Storage, "Another process keeps the list of consumptions locked."))
+        })?;
+        let unread = self.ledger.read()?;
+        if unread.anew {
+            (self.entries, self.server) = (Vec::new(), None);
+        }
+        for line in unread.lines {
+            let Ok(line) = serde_json::from_slice(&line) else {
+                self.ledger.forget();
+                let message = format!("{} was written by another version of floatlease.", self.path.display());
+                return Err(Error::because(Status::StorageDamaged, message));
+            };
+            self.heed(line);
+        }
+        Ok(gate)
+    }
+
+    fn note(&mut self, line: Line) -> Result<(), Error> {
+        self.ledger.append(&text(&line)?)?;
+        self.heed(line);
+        Ok(())
+    }
+
+    fn heed(&mut self, line: Line) {
+        match line {
+            Line::Entry(entry) => match self.entries.iter_mut().find(|known| known.key == entry.key) {
+                Some(known) => *known = entry,
+                None => self.entries.push(entry),
+            },
+            Line::Done(key) => self.entries.retain(|entry| entry.key != key),
+            Line::Server(server) => self.server = Some(server),
+        }
+    }
+}
+
+fn text(line: &Line) -> Result<Vec<u8>, Error> {
+    serde_json::to_vec(line).map_err(|_| Error::because(Status::Internal, "A line has no text."))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,175 @@
+use super::*;
+use serde_json::json;
+use std::fs;
+
+/// A folder of this test's own, removed at its end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Folder {
+        let path = std::env::temp_dir().join(format!("floatlease-journal-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir_all(&path).unwrap();
+        Folder(path)
+    }
+
+    fn journal(&self) -> Journal {
+        Journal::new(&self.0, &who(&client("http://127.0.0.1:1"))).unwrap()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn client(base_url: &str) -> Client {
+    let config = json!({
+        "product": "XY", "license_key": "AAAA", "api_key": "a", "shared_key": "s", "hardware_id": "hw-1",
+        "verify": "off", "base_url": base_url,
+    });
+    Client::open(&config.to_string()).unwrap()
+}
+
+fn who(client: &Client) -> Who {
+    Who::new(client, Object::new()).unwrap()
+}
+
+fn entry(key: &str, amount: i64) -> Entry {
+    let parameters = json!({ "feature": "COUNT", "consumptions": amount });
+    Entry {
+        key: key.to_owned(),
+        operation: "add_feature_consumption".to_owned(),
+        parameters: parameters.as_object().unwrap().clone(),
+        at_ms: 1,
+        standing: Standing::Waiting,
+    }
+}
+
+fn keys(journal: &mut Journal) -> Vec<String> {
+    journal.entries().unwrap().iter().map(|entry| entry.key.clone()).collect()
+}
+
+#[test]
+fn entries_keep_their_order_and_how_they_stand_for_everybody() {
+    let folder = Folder::new("order");
+    let (mut one, mut other) = (folder.journal(), folder.journal());
+    for (number, journal) in [&mut one, &mut other].into_iter().enumerate() {
+        journal.add(entry(&format!("key-{number}"), 3)).unwrap();
+    }
+    one.add(entry("key-2", 4)).unwrap();
+    assert_eq!(keys(&mut other), ["key-0", "key-1", "key-2"]);
+    let verdict = Verdict { status: 151, server_code: Some("code".to_owned()), reason: "reason".to_owned() };
+    let standings = [
+        Standing::InDoubt { total_before: Some(7), at_ms: 5 },
+        Standing::Refused(verdict.clone()),
+        Standing::Unknown(verdict),
+    ];
+    for (number, standing) in standings.into_iter().enumerate() {
+        one.stands(&Entry { standing, ..entry(&format!("key-{number}"), 3) }).unwrap();
+    }
+    assert_eq!(keys(&mut other), ["key-0", "key-1", "key-2"]);
+    assert_eq!(other.entries().unwrap(), one.entries().unwrap());
+    assert_eq!(folder.journal().first_open().unwrap().unwrap().key, "key-0");
+    other.done(&["key-0".to_owned()]).unwrap();
+    assert_eq!((keys(&mut one), one.first_open().unwrap()), (vec!["key-1".to_owned(), "key-2".to_owned()], None));
+    // A settled wish that is asked for again is a new one.
+    one.add(entry("key-2", 9)).unwrap();
+    assert_eq!(other.first_open().unwrap().unwrap().amount(), 9);
+}
+
+#[test]
+fn what_nobody_needs_to_know_any_more_leaves_the_file() {
+    let folder = Folder::new("tidy");
+    let mut journal = folder.journal();
+    let length = || fs::metadata(Journal::path(&folder.0, &who(&client("http://127.0.0.1:1")))).unwrap().len();
+    let client = client("http://127.0.0.1:1");
+    client.set_honours_keys(true);
+    journal.share_with(&client).unwrap();
+    let bare = length();
+    let mut other = folder.journal();
+    for number in 0..3 {
+        journal.add(entry(&format!("key-{number}"), 3)).unwrap();
+    }
+    assert!(length() > bare);
+    assert_eq!(keys(&mut other).len(), 3);
+    for number in 0..3 {
+        journal.done(&[format!("key-{number}")]).unwrap();
+    }
+    assert_eq!((length(), keys(&mut journal), keys(&mut other)), (bare, Vec::new(), Vec::new()));
+
+    journal.add(entry("stays", 3)).unwrap();
+    let with_one = length();
+    for _ in 0..=MOST_IDLE_LINES {
+        journal.stands(&entry("stays", 3)).unwrap();
+    }
+    journal.done(&[]).unwrap();
+    assert_eq!((length(), keys(&mut folder.journal())), (with_one, vec!["stays".to_owned()]));
+}
+
+#[test]
+fn what_a_server_has_shown_is_remembered_by_its_address() {
+    let folder = Folder::new("server");
+    let url = "http://127.0.0.1:1";
+    let heard = |url: &str| {
+        let client = client(url);
+        folder.journal().share_with(&client).unwrap();
+        client.honours_keys()
+    };
+    assert_eq!(heard(url), None);
+    for honours in [true, false] {
+        let client = client(url);
+        client.set_honours_keys(honours);
+        folder.journal().share_with(&client).unwrap();
+        assert_eq!((heard(url), heard("http://127.0.0.1:2")), (Some(honours), None));
+    }
+    let path = Journal::path(&folder.0, &who(&client(url)));
+    let length = fs::metadata(&path).unwrap().len();
+    heard(url);
+    assert_eq!(fs::metadata(&path).unwrap().len(), length, "nothing new, nothing written");
+}
+
+#[test]
+fn it_takes_so_many_and_no_more_and_forgets_none() {
+    let folder = Folder::new("full");
+    let mut journal = folder.journal();
+    let lines = (0..MOST_ENTRIES).map(|number| text(&Line::Entry(entry(&format!("key-{number}"), 1))).unwrap());
+    journal.ledger.replace(&lines.collect::<Vec<_>>()).unwrap();
+    let mut journal = folder.journal();
+    let error = journal.add(entry("one-more", 1)).unwrap_err();
+    assert_eq!(error.status, Status::QueueFull);
+    assert!(error.message().contains("10000"), "{error}");
+    journal.add(entry("key-7", 1)).unwrap();
+    assert_eq!(journal.entries().unwrap().len(), MOST_ENTRIES);
+    journal.done(&["key-0".to_owned()]).unwrap();
+    journal.add(entry("one-more", 1)).unwrap();
+}
+
+#[test]
+fn lines_of_another_version_are_refused_and_stay() {
+    let folder = Folder::new("version");
+    let mut journal = folder.journal();
+    journal.ledger.replace(&[br#"{"Later":{}}"#.to_vec()]).unwrap();
+    let path = Journal::path(&folder.0, &who(&client("http://127.0.0.1:1")));
+    let bytes = fs::read(&path).unwrap();
+    let mut journal = folder.journal();
+    for _ in 0..2 {
+        let error = journal.add(entry("key", 1)).unwrap_err();
+        assert_eq!(error.status, Status::StorageDamaged);
+        assert!(error.message().contains("another version"), "{error}");
+    }
+    assert!(fs::read(&path).unwrap() == bytes);
+}
+
+#[test]
+fn who_stands_in_the_gate_too_long_is_told() {
+    let folder = Folder::new("gate");
+    let (mut one, mut other) = (folder.journal(), folder.journal());
+    let gate = one.enter().unwrap();
+    let error = other.add(entry("key", 1)).unwrap_err();
+    assert_eq!(error.status, Status::Storage);
+    assert!(error.message().contains("locked"), "{error}");
+    drop(gate);
+    other.add(entry("key", 1)).unwrap();
+}

@@ -1,0 +1,202 @@
+//! A file that only grows: lines that are on disk when they have been added, each sealed in its place.
+//!
+//! A line that a crash has cut short is the last one and lacks its end; it was never told to be kept, and the next one is
+//! written in its place. Anything else that is not as it was written is damage, and then none of the file is believed.
+//! Nothing here is ever removed but by [`Ledger::replace`].
+
+use super::seal::{MARK_LEN, Magic, SEAL_END_LEN, SEAL_LEN, Seal};
+use super::store::{damaged, failed, replace};
+use crate::error::Error;
+use crate::status::Status;
+use ring::rand::{SecureRandom, SystemRandom};
+use sha2::{Digest, Sha256};
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::path::PathBuf;
+
+const MAGIC: &Magic = b"flledgr1";
+/// Tells a file from the one that was there before it.
+const ID_LEN: usize = 16;
+const HEADER_LEN: usize = MAGIC.len() + MARK_LEN + ID_LEN;
+/// The length of what is sealed, and a checksum of it: whoever reads must know where a line ends, however damaged.
+const PREFIX_LEN: usize = 8;
+/// No line is added beyond this.
+const LONGEST_BYTES: u64 = 8 << 20;
+
+/// The file, and how far it was read.
+pub(super) struct Ledger {
+    path: PathBuf,
+    seal: Seal,
+    /// As it was read; empty if there is no file.
+    header: Vec<u8>,
+    lines: u32,
+    end: u64,
+}
+
+/// What a ledger holds that its reader has not read yet.
+pub(super) struct Unread {
+    /// It was replaced: what was read before is no more.
+    pub(super) anew: bool,
+    pub(super) lines: Vec<Vec<u8>>,
+}
+
+impl Ledger {
+    /// The file at `path`, of this product on this device; touches nothing yet.
+    pub(super) fn new(path: PathBuf, product: &str, hardware_id: &str) -> Result<Ledger, Error> {
+        Ok(Ledger { path, seal: Seal::new(product, hardware_id)?, header: Vec::new(), lines: 0, end: 0 })
+    }
+
+    /// What was added since the last time.
+    ///
+    /// # Errors
+    /// [`Status::Storage`], [`Status::StorageDamaged`], [`Status::StorageForeign`].
+    pub(super) fn read(&mut self) -> Result<Unread, Error> {
+        let (header, rest) = self.rest()?;
+        let anew = header != self.header;
+        let (mut count, mut end) = if anew { (0, header.len() as u64) } else { (self.lines, self.end) };
+        let (mut rest, mut lines) = (&rest[..], Vec::new());
+        while let Some((line, length)) = self.next(&header, count, rest)? {
+            lines.push(line);
+            rest = &rest[length..];
+            (count, end) = (count + 1, end + length as u64);
+        }
+        (self.header, self.lines, self.end) = (header, count, end);
+        Ok(Unread { anew, lines })
+    }
+
+    /// Adds a line behind those that were read: when this returns, it outlasts a power cut; if it fails, it is not there.
+    /// Whoever calls it keeps other writers away, and has read.
+    ///
+    /// # Errors
+    /// [`Status::Storage`], [`Status::QueueFull`].
+    pub(super) fn append(&mut self, content: &[u8]) -> Result<(), Error> {
+        if self.header.is_empty() {
+            return self.replace(&[content.to_vec()]);
+        }
+        let line = self.line(&self.header, self.lines, content)?;
+        if self.end + line.len() as u64 > LONGEST_BYTES {
+            return Err(Error::because(Status::QueueFull, format!("{} is as long as it may be.", self.path.display())));
+        }
+        self.add(&line).map_err(|error| failed(&self.path, "written", &error))?;
+        (self.lines, self.end) = (self.lines + 1, self.end + line.len() as u64);
+        Ok(())
+    }
+
+    /// Puts a file of these lines into the place of what was there, at once or not at all.
+    ///
+    /// # Errors
+    /// [`Status::Storage`].
+    pub(super) fn replace(&mut self, contents: &[Vec<u8>]) -> Result<(), Error> {
+        let mut id = [0; ID_LEN];
+        let no_numbers = |_| Error::because(Status::Internal, "The system has no random numbers.");
+        SystemRandom::new().fill(&mut id).map_err(no_numbers)?;
+        let header = [&self.seal.header(MAGIC)[..], &id].concat();
+        let mut bytes = header.clone();
+        let mut count = 0;
+        for content in contents {
+            bytes.extend(self.line(&header, count, content)?);
+            count += 1;
+        }
+        replace(&self.path, &bytes).map_err(|error| failed(&self.path, "written", &error))?;
+        (self.header, self.lines, self.end) = (header, count, bytes.len() as u64);
+        Ok(())
+    }
+
+    /// What was read could not be understood: it is all to be read again.
+    pub(super) fn forget(&mut self) {
+        self.header.clear();
+    }
+
+    /// How many lines were read and added.
+    pub(super) fn lines(&self) -> u32 {
+        self.lines
+    }
+
+    /// The header of the file that is there, empty if there is none, and what stands behind what was read of it.
+    fn rest(&self) -> Result<(Vec<u8>, Vec<u8>), Error> {
+        let not_read = |error| failed(&self.path, "read", &error);
+        let mut file = match File::open(&self.path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Default::default()),
+            Err(error) => return Err(not_read(error)),
+        };
+        let (mut header, mut rest) = (Vec::new(), Vec::new());
+        Read::by_ref(&mut file).take(HEADER_LEN as u64).read_to_end(&mut header).map_err(not_read)?;
+        if header.len() < HEADER_LEN {
+            return Err(damaged(&self.path));
+        }
+        self.seal.check(MAGIC, &header[..MAGIC.len() + MARK_LEN], &self.path)?;
+        let read_before = if header == self.header { self.end } else { 0 };
+        if file.metadata().map_err(not_read)?.len() < read_before {
+            return Err(damaged(&self.path));
+        }
+        if read_before > 0 {
+            file.seek(SeekFrom::Start(read_before)).map_err(not_read)?;
+        }
+        // Results are written beyond the length at which requests are no longer taken.
+        file.take(2 * LONGEST_BYTES).read_to_end(&mut rest).map_err(not_read)?;
+        Ok((header, rest))
+    }
+
+    /// The next line and its length with all; `None` at the end, or at one that was never finished.
+    fn next(&self, header: &[u8], number: u32, rest: &[u8]) -> Result<Option<(Vec<u8>, usize)>, Error> {
+        let Some((prefix, behind)) = rest.split_at_checked(PREFIX_LEN) else { return Ok(None) };
+        if rest.iter().all(|byte| *byte == 0) {
+            return Ok(None);
+        }
+        let length = u32::from_le_bytes([prefix[0], prefix[1], prefix[2], prefix[3]]);
+        if *prefix != self::prefix(header, number, length) {
+            return Err(damaged(&self.path));
+        }
+        let Some(sealed) = behind.get(..length as usize) else { return Ok(None) };
+        match self.seal.open(&known(header, number), sealed) {
+            Some(line) => Ok(Some((line, PREFIX_LEN + sealed.len()))),
+            // A file may grow before what is written arrives in it.
+            None if behind.len() == sealed.len() && is_unwritten(sealed) => Ok(None),
+            None => Err(damaged(&self.path)),
+        }
+    }
+
+    fn line(&self, header: &[u8], number: u32, content: &[u8]) -> Result<Vec<u8>, Error> {
+        let too_long = |_| Error::because(Status::BadValue, "The request is too long to be kept.");
+        let length = u32::try_from(content.len() + SEAL_LEN).map_err(too_long)?;
+        let sealed = self.seal.close(&known(header, number), content)?;
+        Ok([&prefix(header, number, length)[..], &sealed].concat())
+    }
+
+    fn add(&self, line: &[u8]) -> io::Result<()> {
+        let mut file = OpenOptions::new().write(true).open(&self.path)?;
+        // What a crash has left of a line that was never finished.
+        file.set_len(self.end)?;
+        file.seek(SeekFrom::Start(self.end))?;
+        let added = file.write_all(line).and_then(|()| file.sync_all());
+        if added.is_err() {
+            // It is not there for who was told so.
+            let _ = file.set_len(self.end);
+        }
+        added
+    }
+}
+
+/// What precedes the line of this number, which is so long.
+fn prefix(header: &[u8], number: u32, length: u32) -> [u8; PREFIX_LEN] {
+    let length = length.to_le_bytes();
+    let digest = Sha256::digest([header, &number.to_le_bytes(), &length].concat());
+    let mut prefix = [0; PREFIX_LEN];
+    prefix[..4].copy_from_slice(&length);
+    prefix[4..].copy_from_slice(&digest[..4]);
+    prefix
+}
+
+/// What is sealed with a line: it counts in its place alone.
+fn known(header: &[u8], number: u32) -> Vec<u8> {
+    [header, &number.to_le_bytes()].concat()
+}
+
+/// Whether the end of something sealed has not arrived on disk.
+fn is_unwritten(sealed: &[u8]) -> bool {
+    sealed.iter().rev().take(SEAL_END_LEN).all(|byte| *byte == 0)
+}
+
+#[cfg(test)]
+mod tests;
