@@ -7,10 +7,10 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The layers of the client as they are drawn, highest first.
-fn layers() -> Vec<Vec<String>> {
+/// The layers of a drawing, highest first: the first is the client's, the second its leases'.
+fn layers(number: usize) -> Vec<Vec<String>> {
     let text = std::fs::read_to_string(root().join("docs/architecture.md")).unwrap();
-    let drawing = text.split("```").nth(1).unwrap();
+    let drawing = text.split("```").nth(2 * number + 1).unwrap();
     let names = |layer: &str| layer.split(',').map(|name| name.trim().to_owned()).collect();
     drawing.split('→').map(names).collect()
 }
@@ -29,26 +29,53 @@ fn code(text: &str) -> String {
     lines.filter(|line| !line.trim_start().starts_with("//")).collect()
 }
 
+/// Which layer a module is in.
+fn rank(layers: &[Vec<String>], module: &str) -> usize {
+    let found = layers.iter().position(|layer| layer.iter().any(|name| name == module));
+    found.unwrap_or_else(|| panic!("{module} is not in the drawing"))
+}
+
+/// The modules that a file uses by way of this path.
+fn used(path: &Path, by: &str) -> Vec<String> {
+    let text = code(&std::fs::read_to_string(path).unwrap());
+    let name = |rest: &str| rest.chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect();
+    text.split(by).skip(1).map(name).collect()
+}
+
 #[test]
 fn arrows_run_one_way() {
-    let layers = layers();
-    let rank = |module: &str| {
-        let found = layers.iter().position(|layer| layer.iter().any(|name| name == module));
-        found.unwrap_or_else(|| panic!("{module} is not in the drawing"))
-    };
-    let src = root().join("src");
+    let (layers, src) = (layers(0), root().join("src"));
     let mut arrows = 0;
     for path in sources(&src).into_iter().filter(|path| !path.ends_with("lib.rs")) {
         let inside = path.strip_prefix(&src).unwrap();
         let module = inside.iter().next().unwrap().to_str().unwrap().trim_end_matches(".rs").to_owned();
-        let text = std::fs::read_to_string(&path).unwrap();
-        let code = code(&text);
-        for used in code.split("crate::").skip(1) {
-            let used: String = used.chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect();
-            if used != module {
-                arrows += 1;
-                assert!(rank(&module) < rank(&used), "{} uses {used}, against the arrows", inside.display());
-            }
+        for used in used(&path, "crate::").into_iter().filter(|used| *used != module) {
+            arrows += 1;
+            assert!(
+                rank(&layers, &module) < rank(&layers, &used),
+                "{} uses {used}, against the arrows",
+                inside.display()
+            );
+        }
+    }
+    assert!(arrows > 40, "only {arrows} arrows were found");
+}
+
+#[test]
+fn arrows_run_one_way_inside_the_lease_too() {
+    let (layers, folder) = (layers(1), root().join("src/lease"));
+    let files = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file());
+    let mut arrows = 0;
+    for path in files {
+        let module = path.file_stem().unwrap().to_str().unwrap();
+        for used in used(&path, "super::") {
+            let siblings = ["slot", "lend"];
+            arrows += 1;
+            assert!(
+                rank(&layers, module) < rank(&layers, &used)
+                    || siblings.contains(&module) && siblings.contains(&&*used),
+                "{module} uses {used}, against the arrows"
+            );
         }
     }
     assert!(arrows > 40, "only {arrows} arrows were found");

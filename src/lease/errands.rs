@@ -2,7 +2,8 @@
 #![cfg_attr(any(not(test), loom), allow(dead_code, reason = "used by the keeper, soon"))]
 
 use super::events::Events;
-use super::sync::{Condvar, Mutex, MutexGuard, thread};
+use super::sync::{Condvar, Mutex, MutexGuard};
+use super::thread;
 use super::ticket::Ticket;
 use crate::error::{Error, Outcome};
 use crate::status::Status;
@@ -17,9 +18,6 @@ const MOST_THREADS: usize = 4;
 
 /// How many may be under way or wait to be read.
 const MOST_TICKETS: usize = 1_000;
-
-/// Said, because the standard library would ask the environment.
-const STACK_BYTES: usize = 2 * 1024 * 1024;
 
 /// What is submitted: it does the call and returns the server's object. It may be cancelled from the moment its turn
 /// comes; its ticket tells.
@@ -62,7 +60,7 @@ struct State {
 impl Errands {
     /// Completions go to `events`. `guard` is what every errand runs in: [`caught`], or one that prints nothing.
     pub(crate) fn new(events: Arc<Events>, guard: Guard) -> Errands {
-        Errands::with(events, guard, start_thread, Duration::from_secs(10))
+        Errands::with(events, guard, thread::start, Duration::from_secs(10))
     }
 
     fn with(events: Arc<Events>, guard: Guard, start: Start, idle: Duration) -> Errands {
@@ -200,10 +198,6 @@ pub fn caught(body: &mut dyn FnMut()) -> Result<(), String> {
         mem::forget(payload);
         said
     })
-}
-
-pub(crate) fn start_thread(body: Box<dyn FnOnce() + Send>) -> io::Result<()> {
-    thread::Builder::new().name("floatlease".to_owned()).stack_size(STACK_BYTES).spawn(body).map(drop)
 }
 
 #[cfg(test)]

@@ -124,7 +124,7 @@ impl Held {
 
     /// Asks the server about every slot again.
     pub(crate) fn renew(&self, desk: &Desk, call: &Call, timeout: Duration) -> Result<(), Error> {
-        let mut slots = self.slots(desk, call)?;
+        let mut slots = self.slots(desk, call).inspect_err(|_| self.put_off(desk))?;
         let visit = visit(desk, &self.who, call, timeout);
         let renewed = slots.iter_mut().filter(|slot| slot.is_taken()).map(|slot| {
             let renewed = slot.renew(&visit).map_err(|error| about(error, slot))?;
@@ -219,7 +219,7 @@ impl Held {
     /// No answer came, or one that was no yes.
     pub(crate) fn failed(&self, desk: &Desk, error: &Error) {
         if error.status == Status::Cancelled {
-            return self.life().step(Event::PutOff, &desk.clock, &desk.events);
+            return self.put_off(desk);
         }
         let refused = error.is_refusal() || error.status == Status::NotFloating;
         let retry_after_ms = error.retry_after.and_then(|pause| i64::try_from(pause.as_millis()).ok());
@@ -227,6 +227,11 @@ impl Held {
         let mut life = self.life();
         life.troubled(error);
         life.step(event, &desk.clock, &desk.events);
+    }
+
+    /// Something else comes first.
+    fn put_off(&self, desk: &Desk) {
+        self.life().step(Event::PutOff, &desk.clock, &desk.events);
     }
 
     /// Sets the keeper's call about this lease, so that whoever is in a hurry can end it.

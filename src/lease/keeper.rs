@@ -4,11 +4,11 @@
 //! The thread sleeps until something is due. It never sleeps for long: a machine that was asleep itself wakes it late,
 //! because the system's sleeps do not count that time.
 
-use super::errands::start_thread;
 use super::held::{Desk, Held};
 use super::machine::{Machine, Moment, State};
 use super::queued;
 use super::share::Share;
+use super::thread;
 use super::wish::KeepAlive;
 use crate::error::Error;
 use crate::http::Waiter;
@@ -18,6 +18,8 @@ use std::time::Duration;
 
 /// So long the thread sleeps at most.
 const LONGEST_NAP: Duration = Duration::from_secs(10);
+/// What panicked does not do so again and again at once.
+const AFTER_PANIC: Duration = Duration::from_secs(1);
 /// So often what the clock shows is kept for leases that are borrowed.
 const MARK_MS: i64 = 10 * 60 * 1000;
 /// The least that a renewal is given, however near the moment when it comes too late.
@@ -267,11 +269,15 @@ impl Keeper {
     }
 }
 
-/// Starts a thread of ours, on which nothing panics unseen.
-fn start(desk: &Desk, run: impl FnOnce() + Send + 'static) -> Result<(), Error> {
+/// Starts a thread of ours. A panic is a defect, but it must not end what keeps leases alive: it goes on after a pause.
+fn start(desk: &Desk, mut run: impl FnMut() + Send + 'static) -> Result<(), Error> {
     let guard = desk.guard;
-    let mut run = Some(run);
-    start_thread(Box::new(move || drop(guard(&mut || run.take().map_or((), |run| run()))))).map_err(|error| {
+    let body = move || {
+        while guard(&mut run).is_err() {
+            std::thread::sleep(AFTER_PANIC);
+        }
+    };
+    thread::start(Box::new(body)).map_err(|error| {
         Error::because(Status::Internal, format!("A thread to keep the lease alive can't be started: {error}."))
     })
 }

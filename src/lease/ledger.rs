@@ -4,8 +4,8 @@
 //! written in its place. Anything else that is not as it was written is damage, and then none of the file is believed.
 //! Nothing here is ever removed but by [`Ledger::replace`].
 
-use super::seal::{MARK_LEN, Magic, SEAL_END_LEN, SEAL_LEN, Seal};
-use super::store::{damaged, failed, replace};
+use super::seal::{MARK_LEN, Magic, SEAL_END_LEN, SEAL_LEN, Seal, damaged};
+use super::store::{failed, replace};
 use crate::error::Error;
 use crate::status::Status;
 use ring::rand::{SecureRandom, SystemRandom};

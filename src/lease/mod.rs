@@ -14,6 +14,7 @@
 //! | `consumption` | the same: booked once, in order |
 //! | `journal`, `ledger` | the same: what waits, and the file that only grows |
 //! | `seal` | what makes a file this device's own |
+//! | `thread` | a thread of ours in somebody else's process |
 //! | `clock` | a clock that counts sleep |
 //! | `wish` | what a host may ask of a lease |
 
@@ -37,6 +38,7 @@ mod share;
 mod slot;
 pub mod store;
 mod sync;
+mod thread;
 mod ticket;
 mod visit;
 mod wish;

@@ -1,6 +1,5 @@
 //! The seal on what is kept on disk: it tells damage, and what belongs to another product or device.
 
-use super::store::damaged;
 use crate::error::Error;
 use crate::status::Status;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
@@ -75,3 +74,8 @@ pub(super) const SEAL_LEN: usize = NONCE_LEN + SEAL_END_LEN;
 
 /// The last bytes of something sealed depend on all of it, and are never all zero.
 pub(super) const SEAL_END_LEN: usize = 16;
+
+/// What is in this file is not what was written.
+pub(super) fn damaged(path: &Path) -> Error {
+    Error::because(Status::StorageDamaged, format!("It is {}.", path.display()))
+}

@@ -4,7 +4,7 @@
 //! proves nothing to a determined reader, who can know the hardware id; what is inside proves itself, by the server's
 //! signatures.
 
-use super::seal::{MARK_LEN, Seal};
+use super::seal::{MARK_LEN, Seal, damaged};
 use crate::error::Error;
 use crate::status::Status;
 use std::fmt;
@@ -89,11 +89,6 @@ pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// What the system says against reading or writing this file.
 pub(super) fn failed(path: &Path, done: &str, error: &io::Error) -> Error {
     Error::because(Status::Storage, format!("{} can't be {done}: {error}.", path.display()))
-}
-
-/// What is in this file is not what was written.
-pub(super) fn damaged(path: &Path) -> Error {
-    Error::because(Status::StorageDamaged, format!("It is {}.", path.display()))
 }
 
 /// Writes a file that nobody else may read, down to the disk.

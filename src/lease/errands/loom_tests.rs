@@ -17,7 +17,7 @@ fn model(run: impl Fn() + Send + Sync + 'static) {
 }
 
 fn errands(idle: Duration) -> Errands {
-    Errands::with(Arc::new(Events::new()), caught, start_thread, idle)
+    Errands::with(Arc::new(Events::new()), caught, crate::lease::thread::start, idle)
 }
 
 /// Says whether it saw a cancel.

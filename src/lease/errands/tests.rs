@@ -16,7 +16,7 @@ thread_local! {
 }
 
 fn start_or_refuse(body: Box<dyn FnOnce() + Send>) -> io::Result<()> {
-    if REFUSED.get() { Err(io::Error::other("the test refuses")) } else { start_thread(body) }
+    if REFUSED.get() { Err(io::Error::other("the test refuses")) } else { super::thread::start(body) }
 }
 
 fn errands_idle_for(idle: Duration) -> Errands {
