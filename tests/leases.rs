@@ -273,3 +273,38 @@ fn who_queues_for_a_slot_gets_the_next_that_is_free() {
     assert_eq!((lease.unwrap().state(), info.ok()["lease"].clone()), ("ACTIVE", done["reply"]["lease"].clone()));
     desk.client.accept(ticket).1.refused("TICKET");
 }
+
+#[test]
+fn who_is_not_due_yet_does_not_hear_that_another_was_not_renewed() {
+    let demo = Demo::start();
+    let desk = Desk::new(&demo);
+    // Some of them are nearly due when the feature is, and so renewed along with it.
+    let leases: Vec<_> = (0..8).map(|_| desk.client.acquire(&json!({ "timeout_ms": 500 })).0).collect();
+    let (feature, _) = desk.client.acquire(&json!({ "feature": "MESH", "timeout_ms": 500 }));
+    desk.outage();
+    desk.advance(47 * MINUTE_MS);
+    assert_eq!(
+        desk.client.wait_for("DEGRADED")["remaining_ms"].as_i64().unwrap() / 3_600_000,
+        0,
+        "it is the feature's"
+    );
+    desk.client.advance(1);
+    assert_eq!((feature.state(), desk.client.events()), ("DEGRADED", vec![]));
+    assert!(leases.iter().all(|lease| lease.state() == "ACTIVE"));
+}
+
+#[test]
+fn a_slot_that_is_wanted_again_is_not_waited_for_while_it_is_given_back() {
+    let demo = Demo::start();
+    let desk = Desk::new(&demo);
+    let (lease, _) = desk.client.acquire(&json!({ "release_on_close_ms": 3_600_000 }));
+    let hang = json!({ "match": { "operation": "release_license" }, "do": { "before": "hang" } });
+    desk.world.control("POST /faults", &hang);
+    lease.free();
+    until("it is being given back", || desk.world.control("GET /faults", &Value::Null)["faults"][0]["happened"] == 1);
+    let (again, _) = desk.client.acquire(&Value::Null);
+    assert_eq!((again.state(), desk.is_held()), ("ACTIVE", true));
+    desk.end_of_outage();
+    again.release().ok();
+    assert!(!desk.is_held());
+}

@@ -199,11 +199,9 @@ impl Held {
         }
     }
 
-    /// Remembers what the clock shows, for as long as it is borrowed.
-    pub(crate) fn mark_time(&self, desk: &Desk) {
-        if let Some(slots) = self.try_slots() {
-            slots.iter().for_each(|slot| slot.mark_time(&desk.clock));
-        }
+    /// Remembers what the clock shows, for as long as it is borrowed. False if it is to be tried again.
+    pub(crate) fn mark_time(&self, desk: &Desk) -> bool {
+        self.try_slots().is_some_and(|slots| slots.iter().all(|slot| slot.mark_time(&desk.clock)))
     }
 
     /// From now on it is over for its host.

@@ -22,6 +22,8 @@ const LONGEST_NAP: Duration = Duration::from_secs(10);
 const AFTER_PANIC: Duration = Duration::from_secs(1);
 /// So often what the clock shows is kept for leases that are borrowed.
 const MARK_MS: i64 = 10 * 60 * 1000;
+/// And so soon it is tried again.
+const MARK_AGAIN_MS: i64 = 1_000;
 /// The least that a renewal is given, however near the moment when it comes too late.
 const LEAST_PATIENCE_MS: i64 = 100;
 /// And the most when that moment has passed, as after a sleep of the machine: the host waits to be told.
@@ -170,19 +172,21 @@ impl Keeper {
     }
 
     fn run(self: &Arc<Keeper>) {
-        let mut marked_at = self.desk.clock.now();
-        while let Some(due) = self.wait() {
+        let mut mark_at = self.desk.clock.now().saturating_add(MARK_MS);
+        while let Some(due) = self.wait(mark_at) {
             self.look_after(&due);
-            if self.desk.clock.now() >= marked_at + MARK_MS {
-                marked_at = self.desk.clock.now();
+            let now = self.desk.clock.now();
+            if now >= mark_at {
                 let leases = self.book().leases.clone();
-                leases.iter().for_each(|held| held.mark_time(&self.desk));
+                let are_marked = leases.iter().all(|held| held.mark_time(&self.desk));
+                mark_at = now.saturating_add(if are_marked { MARK_MS } else { MARK_AGAIN_MS });
             }
         }
     }
 
-    /// The leases that something is due for, once there are any; `None` when nobody wants the thread any more.
-    fn wait(&self) -> Option<Vec<Arc<Held>>> {
+    /// The leases that something is due for, once there are any or it is time for something else; `None` when nobody wants
+    /// the thread any more.
+    fn wait(&self, no_later_than: Moment) -> Option<Vec<Arc<Held>>> {
         let mut book = self.book();
         loop {
             let kept = || book.leases.iter().filter(|held| held.keep_alive == KeepAlive::Thread);
@@ -191,13 +195,16 @@ impl Keeper {
                 return None;
             }
             let now = self.desk.clock.now();
-            let wakes_at = kept().filter_map(|held| held.life().machine().wake_at()).min();
-            let left_ms = wakes_at.map_or(Moment::MAX, |at| at.saturating_sub(now));
+            let wakes_at = kept().filter_map(|held| held.life().machine().wake_at()).fold(no_later_than, Moment::min);
+            let left_ms = wakes_at.saturating_sub(now);
             if left_ms <= 0 {
                 // Whoever is nearly due is renewed with the others.
                 let is_due =
                     |machine: &Machine| machine.may_be_renewed(now) || machine.wake_at().is_some_and(|at| at <= now);
-                return Some(kept().filter(|held| is_due(held.life().machine())).cloned().collect());
+                let mut due: Vec<_> = kept().filter(|held| is_due(held.life().machine())).cloned().collect();
+                // He goes along with those who must go, and not ahead of them.
+                due.sort_by_key(|held| !held.life().machine().wants_renewal(now));
+                return Some(due);
             }
             let nap = LONGEST_NAP.min(Duration::from_millis(left_ms.unsigned_abs()));
             book = self.changed.wait_timeout(book, nap).unwrap_or_else(PoisonError::into_inner).0;

@@ -157,12 +157,14 @@ impl Slot {
         self.write(&mut record, visit)
     }
 
-    /// Remembers what the clock shows, so that it can't be set back to before unnoticed. Done another time if somebody
-    /// stands in the gate.
-    pub(crate) fn mark_time(&self, clock: &Clock) {
-        if let (true, Some(_gate)) = (self.lent, self.try_enter()) {
-            let _ = self.read().and_then(|mut record| self.write_at(&mut record, clock));
-        }
+    /// Remembers what the clock shows while it is borrowed, so that the clock can't be set back to before unnoticed. False
+    /// if it could not be kept now, because somebody stands in the gate, say.
+    pub(crate) fn mark_time(&self, clock: &Clock) -> bool {
+        let keep = || {
+            let _gate = self.try_enter()?;
+            self.read().and_then(|mut record| self.write_at(&mut record, clock)).ok()
+        };
+        !self.lent || keep().is_some()
     }
 
     /// Leaves the slot. Whoever is the last one out of this machine gives it back to the server, before anybody can come
