@@ -137,6 +137,11 @@ impl Config {
             None => HardwareId::of_this_machine(&product)?,
         };
         let timeout = take_millis(&mut object, "timeout_ms", 15_000)?;
+        let storage_dir = take_text(&mut object, "storage_dir").map(PathBuf::from);
+        // Another place for each process, and another one when it changes its folder, would keep nothing for anybody.
+        if storage_dir.as_ref().is_some_and(|folder| !folder.is_absolute()) {
+            return Err(bad_value("storage_dir", "must be an absolute path"));
+        }
         Ok(Config {
             credentials,
             license_id: object.remove("license_id"),
@@ -160,7 +165,7 @@ impl Config {
                     return Err(bad_value("tls_roots", "must be \"platform\", \"bundled\" or PEM certificates"));
                 }
             },
-            storage_dir: take_text(&mut object, "storage_dir").map(PathBuf::from),
+            storage_dir,
             app_name: take_text(&mut object, "app_name"),
             app_version: take_text(&mut object, "app_version"),
             product,
@@ -388,6 +393,8 @@ mod tests {
             ("timeout_ms", (-5).into(), Status::BadValue),
             ("timeout_ms", "5".into(), Status::WrongType),
             ("tls_roots", "mine".into(), Status::BadValue),
+            ("storage_dir", "leases".into(), Status::BadValue),
+            ("storage_dir", "~/leases".into(), Status::BadValue),
             ("verify", "no".into(), Status::BadValue),
             ("api_key", "a\nb".into(), Status::BadValue),
             ("apikey", "x".into(), Status::UnknownKey),

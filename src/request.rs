@@ -39,6 +39,9 @@ const ECHOES: [(&str, &str); 4] =
 /// All but the unreserved characters of RFC 3986.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
+/// Servers take less, and say so; beyond this it would not leave this machine.
+const LONGEST_QUERY_BYTES: usize = 60_000;
+
 /// Parameters that no message may show.
 const SECRETS: [&str; 4] = ["license_key", "password", "id_token", "code"];
 
@@ -224,7 +227,13 @@ fn query(what: &str, given: &Object) -> Result<String, Error> {
         let encode = |text: &str| utf8_percent_encode(text, RESERVED).to_string();
         pairs.push(format!("{}={}", encode(key), encode(&text)));
     }
-    Ok(pairs.join("&"))
+    let query = pairs.join("&");
+    if query.len() > LONGEST_QUERY_BYTES {
+        let message =
+            format!("What {what} asks travels in a URL, so it must not be longer than {LONGEST_QUERY_BYTES} bytes.");
+        return Err(Error::because(Status::BadValue, message));
+    }
+    Ok(query)
 }
 
 pub(crate) fn wipe(value: &mut Value) {
@@ -314,6 +323,17 @@ mod tests {
         assert!(one != other && model::is_idempotency_key(&one), "{one} {other}");
         assert_eq!(name("borrow_license", r#"{"idempotency_key":"mine-1"}"#).as_deref(), Some("mine-1"));
         assert!(body(&key(), "borrow_license", r#"{"idempotency_key":"mine-1"}"#).get("idempotency_key").is_none());
+    }
+
+    #[test]
+    fn what_is_too_long_for_a_url_is_the_callers_mistake() {
+        let asks =
+            |length: usize| prepare(&key(), "check_feature", &format!(r#"{{"feature":"{}"}}"#, "x".repeat(length)));
+        assert!(asks(50_000).is_ok());
+        for length in [60_000, 2_000_000] {
+            let error = asks(length).unwrap_err();
+            assert_eq!((error.status, error.message().len() < 200), (Status::BadValue, true), "{error}");
+        }
     }
 
     #[test]

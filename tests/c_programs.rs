@@ -273,7 +273,7 @@ fn a_trip_is_three_starts_of_the_cad_program_and_one_without_a_network() {
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir(&folder).unwrap();
     let script = r#"
-        run() { printf '%s\n' "$@" | "$program" leases document; curl -s "$FLOATLEASE_CONTROL_URL/slots"; echo; }
+        run() { printf '%s\n' "$@" | "$program" "$PWD/leases" document; curl -s "$FLOATLEASE_CONTROL_URL/slots"; echo; }
         program=$0
         run 'draw a wall' solve trip solve
         curl -s "$FLOATLEASE_CONTROL_URL/faults/profile" -d '{"profile":"outage"}' > /dev/null

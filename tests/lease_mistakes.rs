@@ -118,6 +118,9 @@ fn what_is_no_operation_is_not_submitted() {
     }
     // A lease's operations wait for nobody, so they are submitted, or have a function.
     client.call_by_name("lease_acquire", &Value::Null).refused("UNKNOWN_OPERATION");
+    // A slip of the keyboard is not led to what consumes.
+    let error = client.call_by_name("sync_consumption", &Value::Null).refused("UNKNOWN_OPERATION");
+    assert!(error["message"].as_str().unwrap().contains(r#"did you mean "sync_consumptions"?"#), "{error}");
     assert_eq!(client.cancel_submitted(1), "TICKET");
     let (lease, answer) = client.accept(1);
     assert!(lease.is_none());

@@ -186,8 +186,35 @@ fn several_features_are_taken_all_or_none() {
     let error = refused.refused("FLOATING_NOT_AVAILABLE");
     assert!(lease.is_none() && error["message"].as_str().unwrap().contains("SOLVER"), "{error}");
     assert_eq!(desk.world.slots_of("my-desk").len(), 0, "the mesh was given back");
+    let kept =
+        json!({ "match": { "operation": "release_feature" }, "do": { "before": { "code": "invalid_api_key" } } });
+    desk.world.control("PUT /faults", &json!({ "faults": [kept] }));
+    let (_, refused) = desk.client.try_acquire(&json!({ "features": ["MESH", "SOLVER"], "release_on_close_ms": 0 }));
+    refused.failed("FLOATING_NOT_AVAILABLE", "unknown");
+    assert_eq!(desk.world.slots_of("my-desk").len(), 1, "the mesh could not be given back");
+    desk.end_of_outage();
     let (_, refused) = desk.client.try_acquire(&json!({ "feature": "EXPORT" }));
-    refused.refused("NOT_FLOATING");
+    refused.failed("NOT_FLOATING", "rejected");
+}
+
+#[test]
+fn a_release_that_fails_half_way_says_so_and_is_repeated_for_the_rest() {
+    let demo = Demo::start();
+    let desk = Desk::new(&demo);
+    let (lease, _) = desk.client.acquire(&json!({ "features": ["MESH", "SOLVER"] }));
+    let of_mesh = |what: Value| {
+        let matched = json!({ "operation": "release_feature", "feature": "MESH" });
+        desk.world.control("PUT /faults", &json!({ "faults": [{ "match": matched, "do": what }] }));
+    };
+    of_mesh(json!({ "before": { "code": "invalid_api_key" } }));
+    // The server has refused one, and has let go of the other.
+    lease.release().failed("INVALID_API_KEY", "unknown");
+    assert_eq!(desk.world.slots_of("my-desk"), [(json!("MESH"), false)]);
+    // Now there is but one, and nothing was done about it.
+    lease.release().failed("INVALID_API_KEY", "rejected");
+    desk.end_of_outage();
+    assert_eq!(lease.release().ok()["state"], "RELEASED");
+    assert_eq!(desk.world.slots_of("my-desk"), []);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use support::abi::Client;
 use support::sandbox::World;
@@ -667,6 +668,89 @@ fn the_same_name_is_the_same_wish() {
     desk.end_of_outage();
     assert_eq!(add(&client, &named)["total_consumptions"], 2);
     assert_eq!(add(&client, &named)["total_consumptions"], 2, "the server knows it too");
+}
+
+#[test]
+fn a_host_is_told_what_became_of_his_wish_whoever_else_is_booking() {
+    let demo = Demo::start();
+    let (world, folder) = (world(&demo), Folder::new("together"));
+    let desk = Desk::new(&world, "FEATURES", &folder);
+    // Somebody whose first request for consumptions is held up on its way.
+    let (way, asked) = (Arc::new(Mutex::new(())), Arc::new(AtomicUsize::new(0)));
+    let (barrier, counted) = (Arc::clone(&way), Arc::clone(&asked));
+    let held_up = move |request: Message| {
+        if request.head.contains("consumption") {
+            counted.fetch_add(1, Ordering::AcqRel);
+            drop(barrier.lock().unwrap());
+        }
+        request
+    };
+    let by_way = desk.by_way_of(&between(demo.address(), held_up, |reply| reply.bytes()));
+    let (client, colleague) = (desk.start(), by_way.start());
+    desk.outage();
+    add(&client, &count(4));
+    desk.end_of_outage();
+    let too_many = json!({ "feature": "TEN", "consumptions": 11, "offline": "queue" });
+    let closed = way.lock().unwrap();
+    std::thread::scope(|scope| {
+        let syncing = scope.spawn(|| sync(&colleague));
+        while asked.load(Ordering::Acquire) == 0 {
+            std::thread::yield_now();
+        }
+        let refused = scope.spawn(|| client.call("add_feature_consumption", &too_many));
+        let booked = scope.spawn(|| add(&client, &count(5)));
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        drop(closed);
+        refused.join().unwrap().failed("FEATURE_NOT_ENOUGH_CONSUMPTIONS", "rejected");
+        assert_eq!(booked.join().unwrap()["total_consumptions"], 9);
+        let report = syncing.join().unwrap();
+        assert_eq!((&report["booked"], &report["refused"]), (&json!(1), &json!([])), "{report}");
+    });
+    assert_eq!((desk.total_of("COUNT"), client.events()), (9, Vec::new()));
+
+    // Who can't get his turn in time leaves his wish to those who have it.
+    desk.outage();
+    add(&client, &count(1));
+    desk.end_of_outage();
+    asked.store(0, Ordering::Release);
+    let closed = way.lock().unwrap();
+    std::thread::scope(|scope| {
+        let syncing = scope.spawn(|| sync(&colleague));
+        while asked.load(Ordering::Acquire) == 0 {
+            std::thread::yield_now();
+        }
+        let reply = add(&client, &with(&count(2), json!({ "timeout_ms": 100 })));
+        assert_eq!((&reply["queued"], &reply["name"]), (&json!(true), &json!("TIMEOUT")), "{reply}");
+        assert!(reply["reason"].as_str().unwrap().contains("is booking what waits"), "{reply}");
+        drop(closed);
+        assert_eq!(syncing.join().unwrap()["booked"], 2);
+    });
+    assert_eq!(desk.total_of("COUNT"), 12);
+}
+
+#[test]
+fn a_wish_that_is_told_as_unknown_is_not_booked_by_asking_again() {
+    let demo = Demo::start();
+    let (world, folder, middle) = (world(&demo), Folder::new("told-unknown"), Middle::new(false));
+    let desk = Desk::new(&world, "FEATURES", &folder);
+    let address = middle.before(&demo);
+    let client = desk.by_way_of(&address).start();
+    let named = with(&count(3), json!({ "idempotency_key": "order-1" }));
+    in_doubt(&client, &middle, &named, Lost::Reply);
+    let other = world.client("another-device");
+    other.call("activate_license", &Value::Null).ok();
+    other.call("add_feature_consumption", &json!({ "feature": "COUNT", "consumptions": 4 })).ok();
+    // Another wish finds out that nobody knows, and tells it by the event alone.
+    add(&client, &count(1));
+    assert_eq!(client.wait_for("CONSUMPTIONS_SYNCED")["unknown"][0]["idempotency_key"], "order-1");
+    middle.asked();
+
+    let error = client.call("add_feature_consumption", &named).failed("CONNECTION_LOST", "unknown");
+    let message = error["message"].as_str().unwrap();
+    assert_eq!(message.matches("The connection ended").count(), 1, "{message}");
+    assert!(message.contains("The total was 0 before 3 were"), "{message}");
+    assert_eq!((middle.asked(), desk.total_of("COUNT")), (Vec::new(), 8));
+    assert_eq!(sync(&client)["unknown"], json!([]), "told once");
 }
 
 #[test]

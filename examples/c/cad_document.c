@@ -5,9 +5,9 @@
  *     cc cad_document.c -lfloatlease -o cad_document
  *     floatlease-server exec -- ./cad_document FOLDER DOCUMENT
  *
- * Commands come line by line: "draw TEXT", "solve", "trip", "home"; the end of the input saves and ends. FOLDER is where
- * leases are kept from one start to the next, so that a start during a trip needs no network. FLOATLEASE_CONFIG holds
- * the client's configuration, as in quickstart.c.
+ * Commands come line by line: "draw TEXT", "solve", "trip", "home"; the end of the input saves and ends. FOLDER, an
+ * absolute path, is where leases are kept from one start to the next, so that a start during a trip needs no network.
+ * FLOATLEASE_CONFIG holds the client's configuration, as in quickstart.c.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <floatlease.h>

@@ -10,6 +10,7 @@
 #include "scene.h"
 
 #include <dirent.h>
+#include <unistd.h>
 
 #define FOLDER "test_cad_document.leases"
 #define DOCUMENT "test_cad_document.txt"
@@ -23,11 +24,20 @@ static void later(struct scene *scene, uint32_t by)
     minutes += by;
 }
 
+/* The client wants an absolute path: it must lead to the same folder for whoever starts the program, and wherever. */
+static const char *absolute_folder(void)
+{
+    static char path[512];
+
+    HOLD(getcwd(path, sizeof path - sizeof "/" FOLDER) != NULL);
+    return strcat(path, "/" FOLDER);
+}
+
 /* The program starts. Its clock is the system's, so what has passed already must be told it. */
 static void start(struct scene *scene)
 {
     cad = (struct cad){.file = DOCUMENT};
-    HOLD(cad_begin(&cad, control(scene, "GET /client_config", "{\"hardware_id\":\"my-desk\"}"), FOLDER));
+    HOLD(cad_begin(&cad, control(scene, "GET /client_config", "{\"hardware_id\":\"my-desk\"}"), absolute_folder()));
     HOLD(floatlease_client_advance_clock(cad.client, minutes * 60000) == FLOATLEASE_OK);
     scene->client = cad.client;
 }

@@ -5,7 +5,7 @@
 //! somebody else has consumed meanwhile: then nobody knows, and the host is told so.
 
 use super::journal::{Entry, Journal, Standing, Verdict};
-use super::share::Share;
+use super::share::{Gate, Share};
 use super::slot::Slot;
 use super::visit::Visit;
 use crate::client::{Answer, jittered};
@@ -71,42 +71,65 @@ impl<'a> Booking<'a> {
         &mut self.journal
     }
 
-    /// Books what waits, in order, until something stands against it. `own` is the key of the one that a host waits for.
-    pub(super) fn book(&mut self, own: Option<&str>) -> Booked {
+    /// Books what waits, in order, until something stands against it; `own` last, for which a host waits.
+    ///
+    /// # Errors
+    /// If `own` can't be kept.
+    pub(super) fn book(&mut self, own: Option<Entry>) -> Result<Booked, Error> {
         let mut booked = Booked::default();
-        booked.trouble = self.try_book(own, &mut booked).err();
-        booked
+        let key = own.as_ref().map(|own| own.key.clone());
+        // Whoever has the turn books all that is kept; so a wish is kept when its host has the turn, or can't get it.
+        let turn = self.turn();
+        if let Some(own) = own {
+            booked.own = self.keep(own)?;
+        }
+        let result = turn.and_then(|_turn| self.try_book(key.as_deref(), &mut booked));
+        booked.trouble = result.err();
+        Ok(booked)
     }
 
-    fn try_book(&mut self, own: Option<&str>, booked: &mut Booked) -> Result<(), Error> {
-        let busy = "Another process of this machine is booking what waits.";
-        let _turn = self.turn.enter(&mut |pause| {
+    /// Keeps a wish. What nobody knows of the same wish from before is not found out by asking again: that is told.
+    fn keep(&mut self, own: Entry) -> Result<Option<Result<String, Error>>, Error> {
+        let key = own.key.clone();
+        self.journal.add(own)?;
+        let known = self.journal.entries()?.iter().find(|entry| entry.key == key);
+        let Some(Standing::Unknown(verdict)) = known.map(|entry| entry.standing.clone()) else { return Ok(None) };
+        self.journal.done(vec![key])?;
+        Ok(Some(Err(unknown(&verdict))))
+    }
+
+    fn turn(&self) -> Result<Gate, Error> {
+        let busy = "Somebody else on this machine is booking what waits.";
+        self.turn.enter(&mut |pause| {
             self.visit.pause(pause).map_err(|error| match error.status {
                 Status::Timeout => error.with_detail(busy),
                 _ => error,
             })
-        })?;
+        })
+    }
+
+    fn try_book(&mut self, own: Option<&str>, booked: &mut Booked) -> Result<(), Error> {
         self.journal.share_with(self.visit.client)?;
         while let Some(mut entry) = self.journal.first_open()? {
-            let is_own = own == Some(&entry.key);
+            let is_own = own == Some(entry.key.as_str());
             let fate = self.settle(&mut entry, is_own)?;
-            let key = [entry.key.clone()];
+            let key = vec![entry.key.clone()];
             match fate {
                 Fate::Booked(reply) if is_own => {
                     booked.own = Some(Ok(reply));
-                    self.journal.done(&key)?;
+                    self.journal.done(key)?;
                 }
                 Fate::Booked(_) => {
                     booked.count += 1;
-                    self.journal.done(&key)?;
+                    self.journal.done(key)?;
                 }
                 Fate::Refused(error) | Fate::Unknown(error) if is_own => {
                     booked.own = Some(Err(error));
-                    self.journal.done(&key)?;
+                    self.journal.done(key)?;
                 }
                 Fate::Waits(error) if is_own => {
                     booked.own = Some(Err(error.clone()));
-                    self.journal.done(&key)?;
+                    self.journal.done(key)?;
                     return Err(error);
                 }
                 Fate::Refused(error) => self.tell(entry, Standing::Refused(verdict(&error)), booked)?,
@@ -295,6 +318,14 @@ fn is_definite(error: &Error) -> bool {
 
 fn unclear(why: String) -> Error {
     Error::because(Status::ConnectionLost, why).with_outcome(Outcome::Unknown)
+}
+
+/// The same as an error.
+fn unknown(verdict: &Verdict) -> Error {
+    let status = Status::of_number(verdict.status).unwrap_or(Status::ConnectionLost);
+    let reason = verdict.reason.strip_prefix(status.row().message).unwrap_or(&verdict.reason).trim_start();
+    let server_code = verdict.server_code.clone();
+    Error { outcome: Outcome::Unknown, server_code, ..Error::because(status, reason) }
 }
 
 fn verdict(error: &Error) -> Verdict {

@@ -7,7 +7,7 @@ use super::life::{Life, Reply};
 use super::machine::{Event, Machine, Moment, State};
 use super::record::Record;
 use super::share::Share;
-use super::slot::{Confirmation, Leave, Slot, Standing};
+use super::slot::{Confirmation, Leave, Slot, Standing, in_doubt};
 use super::visit::Visit;
 use super::wish::{KeepAlive, Who, Wish};
 use crate::client::{Client, chance, jittered};
@@ -168,8 +168,12 @@ impl Held {
         self.interrupt();
         let mut slots = self.slots(desk, call)?;
         let visit = visit(desk, &self.who, call, timeout);
+        let held = |slots: &[Slot]| slots.iter().filter(|slot| slot.is_in_doubt()).count();
+        let before = held(&slots);
         let results: Vec<_> = slots.iter_mut().rev().map(|slot| slot.leave(&visit, Leave::GiveBack)).collect();
-        results.into_iter().collect::<Result<Vec<()>, Error>>()?;
+        let result: Result<(), Error> = results.into_iter().collect();
+        // Whatever became of the one that failed, something was done.
+        result.map_err(|error| if held(&slots) < before { in_doubt(error) } else { error })?;
         self.end(desk);
         Ok(())
     }
@@ -305,10 +309,9 @@ fn take_all(visit: &Visit, slots: &mut [Slot]) -> Result<Taken, Error> {
         match slots[at].take(visit) {
             Ok(confirmation) => taken.push((slots[at].feature.clone(), confirmation)),
             Err(error) => {
-                for slot in slots[..at].iter_mut().rev() {
-                    // What can't be given back now is left to the farewell.
-                    let _ = slot.leave(visit, Leave::KeepBorrow);
-                }
+                // What can't be given back now is left to the farewell.
+                let left = slots[..at].iter_mut().rev().map(|slot| slot.leave(visit, Leave::KeepBorrow).is_ok());
+                let error = if left.fold(true, |all, one| all && one) { error } else { in_doubt(error) };
                 return Err(about(error, &slots[at]));
             }
         }

@@ -103,7 +103,8 @@ impl Entry {
     }
 
     pub(super) fn amount(&self) -> i64 {
-        self.parameters.get("consumptions").and_then(Value::as_i64).unwrap_or(1)
+        // No server books more than fits, so what doesn't is told as the most that does.
+        self.parameters.get("consumptions").map_or(1, |amount| amount.as_i64().unwrap_or(i64::MAX))
     }
 
     pub(super) fn feature(&self) -> Option<&str> {
@@ -123,10 +124,12 @@ impl Entry {
 /// What the file says, line by line.
 #[derive(Serialize)]
 enum Line {
-    /// A new entry, or how one stands now.
+    /// A new entry, behind the others.
     Entry(Entry),
-    /// The entry of this key is booked, or the host has heard of it.
-    Done(String),
+    /// How the entry of this key stands now.
+    Stands(String, Standing),
+    /// The entries of these keys are booked, or the host has heard of them.
+    Done(Vec<String>),
     Server(Server),
 }
 
@@ -178,21 +181,25 @@ impl Journal {
         folder.join(format!("{}license.consumption", who.file_prefix()))
     }
 
-    /// Adds one, on disk. The same wish again is the same entry.
+    /// Adds one, on disk. The same wish again is the same entry, unless the server has refused it: then it is a new one.
     pub(super) fn add(&mut self, entry: Entry) -> Result<(), Error> {
         let _gate = self.enter()?;
-        match self.entries.iter().find(|known| known.key == entry.key && known.is_open()) {
-            Some(known) if known.is_same_wish(&entry) => return Ok(()),
-            Some(_) => {
-                let message = "\"idempotency_key\" names other consumptions that wait; give every new wish a new one.";
+        match self.entries.iter().find(|known| known.key == entry.key) {
+            Some(known) if !known.is_same_wish(&entry) => {
+                let message = "\"idempotency_key\" names other consumptions, which wait to be booked or to be told of by \
+                               sync_consumptions; give every new wish a new one.";
                 return Err(Error::because(Status::BadValue, message));
             }
+            Some(Entry { standing: Standing::Refused(_), .. }) => self.note(Line::Done(vec![entry.key.clone()]))?,
+            Some(_) => return Ok(()),
             None => {}
         }
         if self.entries.len() >= MOST_ENTRIES {
             return Err(Error::because(Status::QueueFull, format!("They are {MOST_ENTRIES}.")));
         }
-        self.note(Line::Entry(entry))
+        let line = Line::Entry(entry);
+        self.ledger.check_room(text(&line)?.len())?;
+        self.note(line)
     }
 
     /// All entries, in the order in which they were asked for.
@@ -209,23 +216,13 @@ impl Journal {
     /// Notes how an entry stands now.
     pub(super) fn stands(&mut self, entry: &Entry) -> Result<(), Error> {
         let _gate = self.enter()?;
-        self.note(Line::Entry(entry.clone()))
+        self.note(Line::Stands(entry.key.clone(), entry.standing.clone()))
     }
 
     /// Nobody needs to know any more of the entries of these keys.
-    pub(super) fn done(&mut self, keys: &[String]) -> Result<(), Error> {
+    pub(super) fn done(&mut self, keys: Vec<String>) -> Result<(), Error> {
         let _gate = self.enter()?;
-        for key in keys {
-            self.note(Line::Done(key.clone()))?;
-        }
-        let idle = (self.ledger.lines() as usize).saturating_sub(self.entries.len());
-        if idle > MOST_IDLE_LINES || self.entries.is_empty() && idle > 1 {
-            let server = self.server.iter().cloned().map(Line::Server);
-            let lines = server.chain(self.entries.iter().cloned().map(Line::Entry)).map(|line| text(&line));
-            let lines: Vec<_> = lines.collect::<Result<_, Error>>()?;
-            self.ledger.replace(&lines)?;
-        }
-        Ok(())
+        if keys.is_empty() { Ok(()) } else { self.note(Line::Done(keys)) }
     }
 
     /// Exchanges with the client what is known of the server.
@@ -270,16 +267,30 @@ impl Journal {
     fn note(&mut self, line: Line) -> Result<(), Error> {
         self.ledger.append(&text(&line)?)?;
         self.heed(line);
+        let idle = (self.ledger.lines() as usize).saturating_sub(self.entries.len());
+        if idle > MOST_IDLE_LINES || self.entries.is_empty() && idle > 1 {
+            // It is all there already; what can't be written shorter now can be another time.
+            let _ = self.tidy();
+        }
         Ok(())
+    }
+
+    /// Writes down anew what still says something.
+    fn tidy(&mut self) -> Result<(), Error> {
+        let server = self.server.iter().cloned().map(Line::Server);
+        let lines = server.chain(self.entries.iter().cloned().map(Line::Entry)).map(|line| text(&line));
+        self.ledger.replace(&lines.collect::<Result<Vec<_>, Error>>()?)
     }
 
     fn heed(&mut self, line: Line) {
         match line {
-            Line::Entry(entry) => match self.entries.iter_mut().find(|known| known.key == entry.key) {
-                Some(known) => *known = entry,
-                None => self.entries.push(entry),
-            },
-            Line::Done(key) => self.entries.retain(|entry| entry.key != key),
+            Line::Entry(entry) => self.entries.push(entry),
+            Line::Stands(key, standing) => {
+                if let Some(entry) = self.entries.iter_mut().find(|entry| entry.key == key) {
+                    entry.standing = standing;
+                }
+            }
+            Line::Done(keys) => self.entries.retain(|entry| !keys.contains(&entry.key)),
             Line::Server(server) => self.server = Some(server),
         }
     }

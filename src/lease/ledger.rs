@@ -20,7 +20,7 @@ const ID_LEN: usize = 16;
 const HEADER_LEN: usize = MAGIC.len() + MARK_LEN + ID_LEN;
 /// The length of what is sealed, and a checksum of it: whoever reads must know where a line ends, however damaged.
 const PREFIX_LEN: usize = 8;
-/// No line is added beyond this.
+/// There is no room beyond this, but for what must be noted of the lines that are there.
 const LONGEST_BYTES: u64 = 8 << 20;
 
 /// The file, and how far it was read.
@@ -68,17 +68,25 @@ impl Ledger {
     /// Whoever calls it keeps other writers away, and has read.
     ///
     /// # Errors
-    /// [`Status::Storage`], [`Status::QueueFull`].
+    /// [`Status::Storage`].
     pub(super) fn append(&mut self, content: &[u8]) -> Result<(), Error> {
         if self.header.is_empty() {
             return self.replace(&[content.to_vec()]);
         }
         let line = self.line(&self.header, self.lines, content)?;
-        if self.end + line.len() as u64 > LONGEST_BYTES {
-            return Err(Error::because(Status::QueueFull, format!("{} is as long as it may be.", self.path.display())));
-        }
         self.add(&line).map_err(|error| failed(&self.path, "written", &error))?;
         (self.lines, self.end) = (self.lines + 1, self.end + line.len() as u64);
+        Ok(())
+    }
+
+    /// Whether a line of this length is to be added.
+    ///
+    /// # Errors
+    /// [`Status::QueueFull`].
+    pub(super) fn check_room(&self, length: usize) -> Result<(), Error> {
+        if self.end + length as u64 > LONGEST_BYTES {
+            return Err(Error::because(Status::QueueFull, format!("{} is as long as it may be.", self.path.display())));
+        }
         Ok(())
     }
 
@@ -133,8 +141,7 @@ impl Ledger {
         if read_before > 0 {
             file.seek(SeekFrom::Start(read_before)).map_err(not_read)?;
         }
-        // Results are written beyond the length at which requests are no longer taken.
-        file.take(2 * LONGEST_BYTES).read_to_end(&mut rest).map_err(not_read)?;
+        file.read_to_end(&mut rest).map_err(not_read)?;
         Ok((header, rest))
     }
 

@@ -47,7 +47,7 @@ mod wish;
 
 pub use errands::{Guard, caught};
 
-use crate::client::Client;
+use crate::client::{Client, unknown_operation};
 use crate::config::checked_millis;
 use crate::error::Error;
 use crate::http::{Call, Waiter};
@@ -127,7 +127,7 @@ impl Session {
             return self.errands.submit(Box::new(errand));
         }
         let Some(operation) = LEASE_OPERATIONS.into_iter().find(|known| *known == operation) else {
-            return Err(crate::client::unknown_operation(operation, &LEASE_OPERATIONS));
+            return Err(unknown_operation(operation, &[&LEASE_OPERATIONS[..], &[queued::SYNC]].concat()));
         };
         let acquired = Arc::clone(&self.acquired);
         let errand = move |ticket: &Ticket| {
@@ -286,6 +286,9 @@ impl Drop for Lease {
 fn call(desk: &Desk, operation: &str, request_json: &str, begun: &mut dyn FnMut(&Arc<Call>)) -> Result<String, Error> {
     if operation == queued::SYNC {
         return queued::sync(desk, request_json, begun);
+    }
+    if Operation::named(operation).is_none() {
+        return Err(unknown_operation(operation, &[queued::SYNC]));
     }
     if let Some(given) = queued::may_wait(operation, request_json) {
         return queued::add(desk, operation, given, begun);

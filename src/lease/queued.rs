@@ -62,14 +62,13 @@ pub(super) fn add(
     let in_flight = desk.client.begin(Waiter::Host, request.timeout);
     begun(&in_flight.call);
     let mut booking = Booking::new(visit(desk, &who, &in_flight.call, request.timeout), folder)?;
-    booking.journal().add(Entry {
+    let mut booked = booking.book(Some(Entry {
         key: key.clone(),
         operation: operation.to_owned(),
         parameters: given,
         at_ms: desk.clock.wall().timestamp_millis(),
         standing: Standing::Waiting,
-    })?;
-    let mut booked = booking.book(Some(&key));
+    }))?;
     let own = booked.own.take();
     let report = Report::new(&booked, &booked.settled, &mut booking);
     if booked.count > 0 || !booked.settled.is_empty() {
@@ -102,7 +101,7 @@ pub(super) fn sync(desk: &Desk, request_json: &str, begun: &mut dyn FnMut(&Arc<C
     let in_flight = desk.client.begin(Waiter::Host, timeout);
     begun(&in_flight.call);
     let mut booking = Booking::new(visit(desk, &who, &in_flight.call, timeout), folder)?;
-    let booked = booking.book(None);
+    let booked = booking.book(None)?;
     // What is of the way to the server is told with the rest; all else is the caller's, or this machine's, to mend.
     let is_for_the_caller = |error: &&Error| {
         let category = error.status.row().category;
@@ -114,7 +113,7 @@ pub(super) fn sync(desk: &Desk, request_json: &str, begun: &mut dyn FnMut(&Arc<C
     let settled: Vec<_> = booking.journal().entries()?.iter().filter(|entry| !entry.is_open()).cloned().collect();
     let report = Report::new(&booked, &settled, &mut booking).text();
     let keys: Vec<_> = settled.into_iter().map(|entry| entry.key).collect();
-    booking.journal().done(&keys)?;
+    booking.journal().done(keys)?;
     Ok(report)
 }
 
@@ -124,9 +123,9 @@ pub(super) fn sync_in_background(desk: &Desk, who: &Who, timeout: Duration) {
     let in_flight = desk.client.begin(Waiter::Keeper, BACKGROUND);
     let Ok(mut booking) = Booking::new(visit(desk, who, &in_flight.call, timeout), folder) else { return };
     let something_waits = booking.journal().first_open().map(|first| first.is_some());
-    let booked = match something_waits {
-        Ok(false) => return,
-        Ok(true) => booking.book(None),
+    let booked = match something_waits.and_then(|some| some.then(|| booking.book(None)).transpose()) {
+        Ok(None) => return,
+        Ok(Some(booked)) => booked,
         Err(error) => Booked { trouble: Some(error), ..Booked::default() },
     };
     let is_local = booked.trouble.as_ref().is_some_and(|error| error.status.row().category == Category::Local);

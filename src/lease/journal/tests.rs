@@ -72,11 +72,39 @@ fn entries_keep_their_order_and_how_they_stand_for_everybody() {
     assert_eq!(keys(&mut other), ["key-0", "key-1", "key-2"]);
     assert_eq!(other.entries().unwrap(), one.entries().unwrap());
     assert_eq!(folder.journal().first_open().unwrap().unwrap().key, "key-0");
-    other.done(&["key-0".to_owned()]).unwrap();
+    other.done(vec!["key-0".to_owned()]).unwrap();
     assert_eq!((keys(&mut one), one.first_open().unwrap()), (vec!["key-1".to_owned(), "key-2".to_owned()], None));
-    // A settled wish that is asked for again is a new one.
-    one.add(entry("key-2", 9)).unwrap();
-    assert_eq!(other.first_open().unwrap().unwrap().amount(), 9);
+}
+
+#[test]
+fn a_key_names_one_wish_until_the_host_has_heard_of_it() {
+    let folder = Folder::new("key");
+    let mut journal = folder.journal();
+    let verdict = Verdict { status: 151, server_code: None, reason: "reason".to_owned() };
+    let standings = [
+        Standing::Waiting,
+        Standing::InDoubt { total_before: None, at_ms: 5 },
+        Standing::Unknown(verdict.clone()),
+        Standing::Refused(verdict),
+    ];
+    journal.add(entry("key", 3)).unwrap();
+    journal.add(entry("last", 3)).unwrap();
+    for standing in standings {
+        let known = Entry { standing, ..entry("key", 3) };
+        journal.stands(&known).unwrap();
+        let error = journal.add(entry("key", 9)).unwrap_err();
+        assert_eq!(error.status, Status::BadValue);
+        assert!(error.message().contains("names other consumptions"), "{error}");
+        assert_eq!(journal.entries().unwrap()[0], known, "what is known of it is not forgotten");
+        journal.add(entry("key", 3)).unwrap();
+        let is_refused = matches!(known.standing, Standing::Refused(_));
+        assert_eq!(keys(&mut journal), if is_refused { ["last", "key"] } else { ["key", "last"] });
+        let at = usize::from(is_refused);
+        assert_eq!(journal.entries().unwrap()[at], if is_refused { entry("key", 3) } else { known });
+    }
+    journal.done(vec!["key".to_owned()]).unwrap();
+    journal.add(entry("key", 9)).unwrap();
+    assert_eq!(folder.journal().entries().unwrap()[1].amount(), 9);
 }
 
 #[test]
@@ -95,17 +123,58 @@ fn what_nobody_needs_to_know_any_more_leaves_the_file() {
     assert!(length() > bare);
     assert_eq!(keys(&mut other).len(), 3);
     for number in 0..3 {
-        journal.done(&[format!("key-{number}")]).unwrap();
+        journal.done(vec![format!("key-{number}")]).unwrap();
     }
     assert_eq!((length(), keys(&mut journal), keys(&mut other)), (bare, Vec::new(), Vec::new()));
 
+    // Who is offline for long tries again and again.
     journal.add(entry("stays", 3)).unwrap();
-    let with_one = length();
-    for _ in 0..=MOST_IDLE_LINES {
+    for _ in 0..3 * MOST_IDLE_LINES {
         journal.stands(&entry("stays", 3)).unwrap();
     }
-    journal.done(&[]).unwrap();
-    assert_eq!((length(), keys(&mut folder.journal())), (with_one, vec!["stays".to_owned()]));
+    assert!(journal.ledger.lines() as usize <= MOST_IDLE_LINES + 1);
+    assert_eq!(keys(&mut folder.journal()), ["stays"]);
+}
+
+#[test]
+fn a_full_list_takes_no_more_but_what_becomes_of_those_on_it_is_noted() {
+    let folder = Folder::new("full-file");
+    let mut journal = folder.journal();
+    let long = |key: &str| {
+        let mut entry = entry(key, 1);
+        entry.parameters.insert("extra".to_owned(), json!({ "note": "x".repeat(1 << 20) }));
+        entry
+    };
+    let mut count = 0;
+    let error = loop {
+        match journal.add(long(&format!("key-{count}"))) {
+            Ok(()) => count += 1,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!((error.status, count), (Status::QueueFull, 7));
+    journal.add(entry("short", 1)).unwrap();
+    let verdict = Verdict { status: 151, server_code: None, reason: "x".repeat(1 << 20) };
+    let mut settled = journal.entries().unwrap().to_vec();
+    for entry in &mut settled {
+        for standing in [Standing::InDoubt { total_before: None, at_ms: 1 }, Standing::Unknown(verdict.clone())] {
+            entry.standing = standing;
+            journal.stands(entry).unwrap();
+        }
+    }
+    assert!(folder.journal().entries().unwrap() == settled);
+    assert_eq!(journal.add(entry("another", 1)).unwrap_err().status, Status::QueueFull);
+    journal.done(keys(&mut folder.journal())).unwrap();
+    journal.add(long("one-more")).unwrap();
+}
+
+#[test]
+fn an_amount_that_no_server_can_book_is_not_told_as_another() {
+    for (given, expected) in [(json!(u64::MAX), i64::MAX), (json!(i64::MIN), i64::MIN), (json!(0), 0)] {
+        let mut entry = entry("key", 1);
+        entry.parameters.insert("consumptions".to_owned(), given);
+        assert_eq!(entry.amount(), expected);
+    }
 }
 
 #[test]
@@ -142,7 +211,7 @@ fn it_takes_so_many_and_no_more_and_forgets_none() {
     assert!(error.message().contains("10000"), "{error}");
     journal.add(entry("key-7", 1)).unwrap();
     assert_eq!(journal.entries().unwrap().len(), MOST_ENTRIES);
-    journal.done(&["key-0".to_owned()]).unwrap();
+    journal.done(vec!["key-0".to_owned()]).unwrap();
     journal.add(entry("one-more", 1)).unwrap();
 }
 

@@ -205,11 +205,15 @@ fn what_can_not_be_written_is_told_and_is_not_there() {
     for _ in 0..7 {
         ledger.append(&long).unwrap();
     }
-    let error = ledger.append(&long).unwrap_err();
+    let error = ledger.check_room(long.len()).unwrap_err();
     assert_eq!(error.status, Status::QueueFull);
-    assert_eq!(folder.all().unwrap().len(), 7);
-    ledger.append(b"short").unwrap();
-    assert_eq!(folder.all().unwrap().len(), 8);
+    assert!(error.message().contains("ledger"), "{error}");
+    ledger.check_room(b"short".len()).unwrap();
+    // What must be noted is, and is read by everybody.
+    for _ in 0..20 {
+        ledger.append(&long).unwrap();
+    }
+    assert_eq!(folder.all().unwrap().len(), 27);
 }
 
 #[cfg(unix)]
