@@ -178,6 +178,9 @@ fn several_features_are_taken_all_or_none() {
     assert_eq!(desk.world.slots_of("my-desk").len(), 2);
     lease.release().ok();
     assert_eq!(desk.world.slots_of("my-desk").len(), 0);
+    let (lease, _) = desk.client.acquire(&json!({ "features": ["SOLVER", "MESH"] }));
+    assert!(lease.remaining_ms() <= 30 * i64::from(MINUTE_MS) + GRACE_MS, "whatever their order");
+    lease.release().ok();
 
     let colleague = desk.world.client("office-1");
     colleague.call("activate_license", &Value::Null).ok();
@@ -334,4 +337,16 @@ fn a_slot_that_is_wanted_again_is_not_waited_for_while_it_is_given_back() {
     desk.end_of_outage();
     again.release().ok();
     assert!(!desk.is_held());
+}
+
+#[test]
+fn a_renewal_that_hangs_does_not_keep_the_host_from_being_told_in_time() {
+    let demo = Demo::start();
+    let desk = Desk::new(&demo);
+    let (lease, _) = desk.client.acquire(&json!({ "timeout_ms": 600_000, "grace_ms": 1_000 }));
+    desk.world.only_fault(&json!({ "before": "hang" }));
+    desk.advance(119 * MINUTE_MS + 59_500);
+    desk.client.wait_for("GRACE_STARTED");
+    desk.client.wait_for("LOST");
+    assert_eq!(lease.state(), "LOST");
 }

@@ -324,8 +324,9 @@ fn unclear(why: String) -> Error {
 fn unknown(verdict: &Verdict) -> Error {
     let status = Status::of_number(verdict.status).unwrap_or(Status::ConnectionLost);
     let reason = verdict.reason.strip_prefix(status.row().message).unwrap_or(&verdict.reason).trim_start();
-    let server_code = verdict.server_code.clone();
-    Error { outcome: Outcome::Unknown, server_code, ..Error::because(status, reason) }
+    let mut error = Error::because(status, reason).with_outcome(Outcome::Unknown);
+    error.server_code = verdict.server_code.clone();
+    error
 }
 
 fn verdict(error: &Error) -> Verdict {

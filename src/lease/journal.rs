@@ -145,7 +145,14 @@ impl Line {
         let variant = kept.variant()?;
         match variant {
             "Entry" => Entry::kept(kept.object(variant)?).map(Line::Entry),
-            "Done" => kept.text(variant).map(Line::Done),
+            "Stands" => match kept.any(variant)?.as_array()?.as_slice() {
+                [Value::String(key), standing] => Some(Line::Stands(key.clone(), Standing::kept(standing)?)),
+                _ => None,
+            },
+            "Done" => {
+                let keys = kept.any(variant)?.as_array()?.iter();
+                keys.map(|key| key.as_str().map(str::to_owned)).collect::<Option<_>>().map(Line::Done)
+            }
             "Server" => Server::kept(kept.object(variant)?).map(Line::Server),
             _ => None,
         }
