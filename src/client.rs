@@ -97,7 +97,10 @@ impl Client {
         call.limit_request(Some(request.timeout));
         let result = self.persist(call, request, &mut attempts);
         call.limit_request(None);
-        result.map_err(|error| Error { attempts, elapsed: started.elapsed(), ..error })
+        result.map_err(|mut error| {
+            (error.attempts, error.elapsed) = (attempts, started.elapsed());
+            error
+        })
     }
 
     /// Ends every call in flight with [`Status::Cancelled`], and every one that has been begun and not got that far.
@@ -145,7 +148,7 @@ impl Client {
                 return Err(error);
             }
             if call.sleep(pause) == Err(Stop::Cancelled) {
-                return Err(Error { outcome: error.outcome, ..Error::new(Status::Cancelled) });
+                return Err(Error::new(Status::Cancelled).with_outcome(error.outcome));
             }
         }
     }
@@ -221,7 +224,8 @@ impl From<Error> for Failed {
 
 /// After an attempt of unknown outcome, only a word about the license itself tells where things stand.
 fn still_in_doubt(error: Error) -> Error {
-    Error { outcome: if error.is_refusal() { Outcome::Rejected } else { Outcome::Unknown }, ..error }
+    let outcome = if error.is_refusal() { Outcome::Rejected } else { Outcome::Unknown };
+    error.with_outcome(outcome)
 }
 
 /// How long to wait before trying again; `None` if it must not, or would not help.
@@ -275,7 +279,7 @@ mod tests {
     use super::*;
 
     fn error(status: Status, outcome: Outcome) -> Error {
-        Error { outcome, ..Error::new(status) }
+        Error::new(status).with_outcome(outcome)
     }
 
     #[test]
@@ -310,8 +314,8 @@ mod tests {
     #[test]
     fn the_servers_pause_is_honoured_and_ours_grows_with_jitter() {
         let ask = Operation::named("check_license").unwrap();
-        let limited =
-            Error { retry_after: Some(Duration::from_secs(7)), ..error(Status::RateLimited, Outcome::Rejected) };
+        let mut limited = error(Status::RateLimited, Outcome::Rejected);
+        limited.retry_after = Some(Duration::from_secs(7));
         assert_eq!(pause_before_next(&limited, ask, 1), Some(Duration::from_secs(7)));
         let lost = error(Status::Connect, Outcome::NotSent);
         for attempts in 1..MOST_ATTEMPTS {

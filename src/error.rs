@@ -2,6 +2,7 @@
 
 use crate::status::{Category, Retry, Status};
 use serde::Serialize;
+use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 /// Where a failed request stands: the one thing a host must know before it tries again.
@@ -16,9 +17,13 @@ pub enum Outcome {
     Unknown,
 }
 
-/// A failed call.
+/// A failed call. No larger than a pointer, because every result on the way carries the room for one.
 #[derive(Debug, Clone)]
-pub struct Error {
+pub struct Error(Box<Fault>);
+
+/// What an [`Error`] tells.
+#[derive(Debug, Clone)]
+pub struct Fault {
     /// The row of the table.
     pub status: Status,
     /// What happened, where the row's own message says too little. Never holds a secret.
@@ -40,7 +45,7 @@ pub struct Error {
 impl Error {
     /// An error before anything was sent.
     pub fn new(status: Status) -> Error {
-        Error {
+        Error(Box::new(Fault {
             status,
             detail: None,
             outcome: Outcome::NotSent,
@@ -49,12 +54,26 @@ impl Error {
             retry_after: None,
             attempts: 0,
             elapsed: Duration::ZERO,
-        }
+        }))
     }
 
     /// The same, saying what exactly is wrong.
     pub fn because(status: Status, detail: impl Into<String>) -> Error {
-        Error { detail: Some(detail.into()), ..Error::new(status) }
+        Error::new(status).with_detail(detail)
+    }
+
+    /// The same, saying this instead of what it said.
+    #[must_use]
+    pub fn with_detail(mut self, detail: impl Into<String>) -> Error {
+        self.detail = Some(detail.into());
+        self
+    }
+
+    /// The same, of a request that stands so.
+    #[must_use]
+    pub fn with_outcome(mut self, outcome: Outcome) -> Error {
+        self.outcome = outcome;
+        self
     }
 
     /// Whether the server has decided: a word about the license itself, and not about the way to it.
@@ -93,6 +112,20 @@ impl Error {
             elapsed_ms: millis(self.elapsed),
         };
         serde_json::to_string(&object).unwrap_or_else(|_| format!(r#"{{"status":{}}}"#, row.number))
+    }
+}
+
+impl Deref for Error {
+    type Target = Fault;
+
+    fn deref(&self) -> &Fault {
+        &self.0
+    }
+}
+
+impl DerefMut for Error {
+    fn deref_mut(&mut self) -> &mut Fault {
+        &mut self.0
     }
 }
 
@@ -168,14 +201,11 @@ mod tests {
 
     #[test]
     fn the_error_object_has_the_documented_members() {
-        let error = Error {
-            outcome: Outcome::Rejected,
-            http_status: Some(400),
-            server_code: Some("floating_not_available".into()),
-            attempts: 1,
-            elapsed: Duration::from_millis(12),
-            ..Error::new(Status::FloatingNotAvailable)
-        };
+        let mut error = Error::new(Status::FloatingNotAvailable).with_outcome(Outcome::Rejected);
+        error.http_status = Some(400);
+        error.server_code = Some("floating_not_available".into());
+        error.attempts = 1;
+        error.elapsed = Duration::from_millis(12);
         let row = Status::FloatingNotAvailable.row();
         assert_eq!(
             error.to_json(),

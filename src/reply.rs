@@ -22,14 +22,14 @@ pub(crate) fn judge(request: &Request, reply: &http::Reply, config: &Config) -> 
         300..=399 => Err(doubt(Status::ReplyRedirect)),
         // Proxies are asked to tunnel, so this one answered a request that had left.
         407 => Err(doubt(Status::ProxyAuth)),
-        429 => Err(Error { outcome: Outcome::Rejected, ..Error::new(Status::RateLimited) }),
+        429 => Err(Error::new(Status::RateLimited).with_outcome(Outcome::Rejected)),
         400.. => Err(no(request, reply, config)),
         _ => Err(doubt(Status::ReplyNotApi)),
     };
-    answer.map_err(|error| Error {
-        http_status: Some(reply.status),
-        retry_after: reply.retry_after.as_deref().and_then(|text| retry_after(text, reply.date.as_deref())),
-        ..error
+    answer.map_err(|mut error| {
+        error.http_status = Some(reply.status);
+        error.retry_after = reply.retry_after.as_deref().and_then(|text| retry_after(text, reply.date.as_deref()));
+        error
     })
 }
 
@@ -53,7 +53,7 @@ pub(crate) fn judge_kept(
 
 /// A failure after which nobody knows what the server did.
 fn doubt(status: Status) -> Error {
-    Error { outcome: Outcome::Unknown, ..Error::new(status) }
+    Error::new(status).with_outcome(Outcome::Unknown)
 }
 
 /// The error body of the API; anything else with such a status did not come from it.
@@ -85,12 +85,10 @@ fn no(request: &Request, reply: &http::Reply, config: &Config) -> Error {
     };
     let known = status.row().server_code == refusal.code;
     let words = presentable(refusal.message.as_str().unwrap_or_default(), LONGEST_WORDS);
-    Error {
-        outcome,
-        detail: (!words.is_empty()).then(|| format!("The server says: {words}")),
-        server_code: Some(if known { refusal.code } else { presentable(&refusal.code, 100) }),
-        ..Error::new(status)
-    }
+    let mut error = Error::new(status).with_outcome(outcome);
+    error.detail = (!words.is_empty()).then(|| format!("The server says: {words}"));
+    error.server_code = Some(if known { refusal.code } else { presentable(&refusal.code, 100) });
+    error
 }
 
 fn yes(request: &Request, reply: &http::Reply, key: Option<&PublicKey>) -> Result<String, Error> {

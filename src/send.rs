@@ -53,10 +53,10 @@ pub(crate) fn send(
         idempotency_key: request.idempotency_key.as_deref(),
         body,
     };
-    http.exchange(call, &exchange).map_err(|lost| Error {
-        detail: lost.detail,
-        outcome: if lost.sent { Outcome::Unknown } else { Outcome::NotSent },
-        http_status: lost.http_status,
-        ..Error::new(lost.status)
+    http.exchange(call, &exchange).map_err(|lost| {
+        let outcome = if lost.sent { Outcome::Unknown } else { Outcome::NotSent };
+        let mut error = Error::new(lost.status).with_outcome(outcome);
+        (error.detail, error.http_status) = (lost.detail, lost.http_status);
+        error
     })
 }

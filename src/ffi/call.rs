@@ -52,7 +52,7 @@ pub unsafe fn guard_optional(
         Err(error) => (error.status, c_string(error.to_json())),
     })
     .unwrap_or_else(|message| {
-        let error = Error { outcome, ..Error::because(Status::Internal, message) };
+        let error = Error::because(Status::Internal, message).with_outcome(outcome);
         (error.status, contained(|| c_string(error.to_json())).unwrap_or(ptr::null_mut()))
     });
     if json_out.is_null() {

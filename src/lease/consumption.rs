@@ -82,7 +82,7 @@ impl<'a> Booking<'a> {
         let busy = "Another process of this machine is booking what waits.";
         let _turn = self.turn.enter(&mut |pause| {
             self.visit.pause(pause).map_err(|error| match error.status {
-                Status::Timeout => Error { detail: Some(busy.to_owned()), ..error },
+                Status::Timeout => error.with_detail(busy),
                 _ => error,
             })
         })?;
@@ -158,7 +158,7 @@ impl<'a> Booking<'a> {
             match error.outcome {
                 // What was booked already may be refused for another reason than having too few left.
                 Outcome::Rejected if in_doubt && is_final(&error) && !is_too_few(error.status) => {
-                    return Ok(Fate::Unknown(Error { outcome: Outcome::Unknown, ..error }));
+                    return Ok(Fate::Unknown(error.with_outcome(Outcome::Unknown)));
                 }
                 Outcome::Rejected if is_final(&error) => {
                     self.total = known;
@@ -294,7 +294,7 @@ fn is_definite(error: &Error) -> bool {
 }
 
 fn unclear(why: String) -> Error {
-    Error { outcome: Outcome::Unknown, ..Error::because(Status::ConnectionLost, why) }
+    Error::because(Status::ConnectionLost, why).with_outcome(Outcome::Unknown)
 }
 
 fn verdict(error: &Error) -> Verdict {
@@ -331,10 +331,10 @@ mod tests {
 
     #[test]
     fn only_a_word_about_the_consumptions_is_final() {
-        let error = |status, http_status| Error {
-            outcome: Outcome::Rejected,
-            http_status: Some(http_status),
-            ..Error::new(status)
+        let error = |status, http_status| {
+            let mut error = Error::new(status).with_outcome(Outcome::Rejected);
+            error.http_status = Some(http_status);
+            error
         };
         for (status, http_status, expected) in [
             (Status::FeatureNotEnoughConsumptions, 400, true),
@@ -350,7 +350,7 @@ mod tests {
         ] {
             assert_eq!(is_final(&error(status, http_status)), expected, "{status:?} {http_status}");
         }
-        let doubtful = Error { outcome: Outcome::Unknown, ..error(Status::ValidationError, 500) };
+        let doubtful = error(Status::ValidationError, 500).with_outcome(Outcome::Unknown);
         assert!(!is_final(&doubtful));
     }
 }

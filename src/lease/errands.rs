@@ -173,7 +173,7 @@ impl Inner {
         let contained = (self.guard)(&mut || result = errand.take().map(|errand| errand(ticket)));
         result.unwrap_or_else(|| {
             let detail = contained.err().unwrap_or_default();
-            Err(Error { outcome: Outcome::Unknown, ..Error::because(Status::Internal, detail) })
+            Err(Error::because(Status::Internal, detail).with_outcome(Outcome::Unknown))
         })
     }
 

@@ -82,7 +82,7 @@ impl Held {
             machine = machine.step(event, desk.clock.now(), chance()).0;
             if machine.state() == State::Lost {
                 let late = "The answer came when the slot's time was over.";
-                return Err(Error { outcome: Outcome::Unknown, ..Error::because(Status::Timeout, late) });
+                return Err(Error::because(Status::Timeout, late).with_outcome(Outcome::Unknown));
             }
             Ok((borrowed_until, replies))
         });
@@ -154,7 +154,7 @@ impl Held {
                     let undone = slots[..at].iter_mut().rev().try_for_each(|slot| slot.take_back(&visit));
                     return Err(match undone {
                         Ok(()) => about(error, &slots[at]),
-                        Err(_) => Error { outcome: Outcome::Unknown, ..about(error, &slots[at]) },
+                        Err(_) => about(error, &slots[at]).with_outcome(Outcome::Unknown),
                     });
                 }
             }
@@ -390,7 +390,8 @@ fn about(error: Error, slot: &Slot) -> Error {
         return error;
     }
     let detail = error.detail.as_deref().unwrap_or_default();
-    Error { detail: Some(format!("It is about the feature {feature:?}. {detail}").trim().to_owned()), ..error }
+    let detail = format!("It is about the feature {feature:?}. {detail}");
+    error.with_detail(detail.trim())
 }
 
 impl KeepAlive {

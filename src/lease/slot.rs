@@ -247,7 +247,7 @@ impl Slot {
         let busy = "Another process of this machine is taking or giving back the same slot.";
         self.share.enter(&mut |duration| {
             visit.pause(duration).map_err(|error| match error.status {
-                Status::Timeout => Error { detail: Some(busy.to_owned()), ..error },
+                Status::Timeout => error.with_detail(busy),
                 _ => error,
             })
         })
@@ -320,14 +320,14 @@ impl Slot {
         match minutes {
             _ if says(reply, "is_floating") => {
                 let message = format!("{what} floats on a server of its own, which this library does not speak to.");
-                Err(Error { outcome: Outcome::Rejected, ..Error::because(Status::NotFloating, message) })
+                Err(Error::because(Status::NotFloating, message).with_outcome(Outcome::Rejected))
             }
             Some(minutes) if says(reply, "is_floating_cloud") => {
                 Ok(Standing::Held { asked_at, timeout_ms: minutes.saturating_mul(60_000) })
             }
             _ => {
                 let message = format!("{what} is licensed without floating.");
-                Err(Error { outcome: Outcome::Rejected, ..Error::because(Status::NotFloating, message) })
+                Err(Error::because(Status::NotFloating, message).with_outcome(Outcome::Rejected))
             }
         }
     }
@@ -411,11 +411,14 @@ fn is_not_held(status: Status) -> bool {
 
 /// The local reason is what the host can do something about; the server's silence is only why it counts.
 fn because(reason: Error, error: &Error) -> Error {
-    let detail = format!("{} The server can't be asked: {}", reason.detail.unwrap_or_default(), error.message());
-    Error { detail: Some(detail.trim().to_owned()), status: reason.status, ..error.clone() }
+    let reasons = reason.detail.as_deref().unwrap_or_default();
+    let detail = format!("{reasons} The server can't be asked: {}", error.message());
+    let mut error = error.clone().with_detail(detail.trim());
+    error.status = reason.status;
+    error
 }
 
 /// A failure after the server has done, or may have done, what was asked.
 pub(super) fn in_doubt(error: Error) -> Error {
-    Error { outcome: Outcome::Unknown, ..error }
+    error.with_outcome(Outcome::Unknown)
 }

@@ -96,5 +96,5 @@ fn refused(error: SandboxError) -> Error {
         SandboxError::Refused(why) | SandboxError::Unavailable(why) => (Status::Sandbox, why, Outcome::Rejected),
         SandboxError::Internal(why) => (Status::Internal, why, Outcome::Unknown),
     };
-    Error { outcome, ..Error::because(status, why) }
+    Error::because(status, why).with_outcome(outcome)
 }

@@ -77,7 +77,11 @@ fn a_completion_bears_the_ticket_the_status_and_the_servers_object() {
     let errands = errands();
     assert_eq!(errands.submit(Box::new(|_| Ok(r#"{"id":7}"#.to_owned()))).unwrap(), 1);
     assert_eq!(errands.read(), r#"{"event":"COMPLETED","ticket":1,"status":0,"reply":{"id":7}}"#);
-    let refused = || Error { attempts: 2, ..Error::new(Status::FloatingNotAvailable) };
+    let refused = || {
+        let mut error = Error::new(Status::FloatingNotAvailable);
+        error.attempts = 2;
+        error
+    };
     assert_eq!(errands.submit(Box::new(move |_| Err(refused()))).unwrap(), 2);
     let error = refused().to_json();
     assert_eq!(errands.read(), format!(r#"{{"event":"COMPLETED","ticket":2,"status":141,"error":{error}}}"#));
