@@ -30,10 +30,10 @@ thread_local! {
 pub unsafe fn guard(
     json_out: *mut *mut c_char,
     outcome: Outcome,
-    body: impl FnOnce() -> Result<String, Error>,
+    mut body: impl FnMut() -> Result<String, Error>,
 ) -> floatlease_status {
     // SAFETY: as the caller promises.
-    unsafe { guard_optional(json_out, outcome, || body().map(Some)) }
+    unsafe { guard_optional(json_out, outcome, &mut || body().map(Some)) }
 }
 
 /// The same for a body that may have nothing to say: the caller then gets null.
@@ -43,18 +43,22 @@ pub unsafe fn guard(
 pub unsafe fn guard_optional(
     json_out: *mut *mut c_char,
     outcome: Outcome,
-    body: impl FnOnce() -> Result<Option<String>, Error>,
+    body: &mut dyn FnMut() -> Result<Option<String>, Error>,
 ) -> floatlease_status {
     // SAFETY: as the caller promises.
     unsafe { clear(json_out) };
-    let (status, text) = contained(|| match body() {
-        Ok(text) => (Status::Ok, text.map_or(ptr::null_mut(), c_string)),
-        Err(error) => (error.status, c_string(error.to_json())),
-    })
-    .unwrap_or_else(|message| {
-        let error = Error::because(Status::Internal, message).with_outcome(outcome);
-        (error.status, contained(|| c_string(error.to_json())).unwrap_or(ptr::null_mut()))
+    let (mut status, mut text) = (Status::Internal, ptr::null_mut());
+    let contained = contain(&mut || {
+        (status, text) = match body() {
+            Ok(text) => (Status::Ok, text.map_or(ptr::null_mut(), c_string)),
+            Err(error) => (error.status, c_string(error.to_json())),
+        };
     });
+    if let Err(message) = contained {
+        let error = Error::because(status, message).with_outcome(outcome);
+        // Should that panic too, the status must do.
+        quietly(|| text = c_string(error.to_json()));
+    }
     if json_out.is_null() {
         // SAFETY: the text was made above and nobody else has it.
         unsafe { free(text) };
@@ -74,7 +78,7 @@ pub unsafe fn open<H, T: Send + Sync>(
     name: &str,
     handle_out: *mut *mut H,
     json_out: *mut *mut c_char,
-    open: impl FnOnce() -> Result<(T, String), Error>,
+    mut open: impl FnMut() -> Result<(T, String), Error>,
 ) -> floatlease_status {
     let open = || {
         let (opened, text) = open()?;
@@ -93,14 +97,14 @@ pub unsafe fn open_at<H>(
     name: &str,
     json_out: *mut *mut c_char,
     outcome: Outcome,
-    open: impl FnOnce() -> Result<(usize, String), Error>,
+    mut open: impl FnMut() -> Result<(usize, String), Error>,
 ) -> floatlease_status {
     // SAFETY: as the caller promises.
     unsafe {
         clear(handle_out);
         guard(json_out, outcome, || {
             if handle_out.is_null() {
-                return Err(Error::because(Status::NullPointer, format!("{name} must not be NULL.")));
+                return Err(null(name));
             }
             let (token, text) = open()?;
             *handle_out = ptr::without_provenance_mut(token);
@@ -109,14 +113,9 @@ pub unsafe fn open_at<H>(
     }
 }
 
-/// Runs `body` on a thread of ours; a panic in it becomes an `Err`.
-pub fn contain(body: &mut dyn FnMut()) -> Result<(), String> {
-    contained(body)
-}
-
 /// Runs `body` and swallows its panic, for functions that have no way to report one.
-pub fn quietly(body: impl FnOnce()) {
-    let _ = contained(body);
+pub fn quietly(mut body: impl FnMut()) {
+    let _ = contain(&mut body);
 }
 
 /// For a library that runs threads, and has a Rust runtime of its own: what panics there is not printed either.
@@ -125,7 +124,7 @@ pub fn threads_are_ours() {
 }
 
 /// Runs `body`; a panic in it becomes an `Err` with what it said. Nothing is printed: stderr is the host's.
-fn contained<T>(body: impl FnOnce() -> T) -> Result<T, String> {
+pub fn contain(body: &mut dyn FnMut()) -> Result<(), String> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let previous = panic::take_hook();
@@ -191,7 +190,12 @@ pub unsafe fn optional_text<'a>(name: &str, text: *const c_char) -> Result<Optio
 pub unsafe fn text<'a>(name: &str, text: *const c_char) -> Result<&'a str, Error> {
     // SAFETY: as the caller promises.
     let text = unsafe { optional_text(name, text) }?;
-    text.ok_or_else(|| Error::because(Status::NullPointer, format!("{name} must not be NULL.")))
+    text.ok_or_else(|| null(name))
+}
+
+/// The error for a pointer that must be there.
+pub(super) fn null(name: &str) -> Error {
+    Error::because(Status::NullPointer, format!("{name} must not be NULL."))
 }
 
 /// Frees a string that [`guard`] gave out.

@@ -415,7 +415,7 @@ pub unsafe extern "C" fn floatlease_submit(
             let operation = text("operation", operation)?;
             let request = optional_text("request_json", request_json)?.unwrap_or("{}");
             if ticket_out.is_null() {
-                return Err(Error::because(Status::NullPointer, "ticket_out must not be NULL."));
+                return Err(call::null("ticket_out"));
             }
             *ticket_out = client.submit(operation, request)?;
             Ok(String::new())
@@ -465,7 +465,7 @@ pub unsafe extern "C" fn floatlease_next_event(
 ) -> floatlease_status {
     // SAFETY: as the header's conventions ask of the caller.
     unsafe {
-        call::guard_optional(json_out, Outcome::NotSent, || {
+        call::guard_optional(json_out, Outcome::NotSent, &mut || {
             if json_out.is_null() {
                 return Err(Error::because(Status::NullPointer, "json_out must not be NULL: the event would be lost."));
             }
