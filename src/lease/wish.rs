@@ -153,7 +153,11 @@ pub(crate) struct Who {
 /// Takes out of a request what says whose license it is about.
 pub(super) fn of_whom(request: &mut Object) -> Object {
     let keys = CREDENTIALS.iter().copied().chain(WHOSE.iter().map(|(key, _)| *key));
-    keys.filter_map(|key| request.remove_entry(key)).collect()
+    let mut whose = Object::new();
+    for (key, value) in keys.filter_map(|key| request.remove_entry(key)) {
+        whose.insert(key, value);
+    }
+    whose
 }
 
 impl Who {
@@ -217,8 +221,11 @@ impl Drop for Who {
 fn asking(operation: &str, given: &Object, own: &[(&str, Value)]) -> Result<Zeroizing<String>, Error> {
     let operation = Operation::named(operation).ok_or_else(|| Error::new(Status::UnknownOperation))?;
     let known = given.iter().filter(|(key, _)| key.as_str() == "extra" || operation.parameter(key).is_some());
-    let mut request: Object = known.map(|(key, value)| (key.clone(), value.clone())).collect();
-    request.extend(own.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
+    let own = own.iter().map(|(key, value)| (*key, value));
+    let mut request = Object::new();
+    for (key, value) in known.map(|(key, value)| (key.as_str(), value)).chain(own) {
+        request.insert(key.to_owned(), value.clone());
+    }
     let text = serde_json::to_string(&request).unwrap_or_default();
     request.values_mut().for_each(wipe);
     Ok(Zeroizing::new(text))
