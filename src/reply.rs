@@ -10,7 +10,6 @@ use crate::secret::Secret;
 use crate::status::Status;
 use crate::strict::Object;
 use crate::verify::PublicKey;
-use serde::Deserialize;
 use serde_json::Value;
 use std::time::Duration;
 
@@ -56,23 +55,18 @@ fn doubt(status: Status) -> Error {
     Error::new(status).with_outcome(Outcome::Unknown)
 }
 
-/// The error body of the API; anything else with such a status did not come from it.
-#[derive(Deserialize)]
-struct Refusal {
-    code: String,
-    #[serde(default)]
-    message: Value,
-}
-
 /// What of a server's words goes into a message.
 const LONGEST_WORDS: usize = 300;
 
 fn no(request: &Request, reply: &http::Reply, config: &Config) -> Error {
-    let Ok(refusal) = serde_json::from_slice::<Refusal>(&reply.body) else {
+    let refusal = std::str::from_utf8(&reply.body).ok().and_then(|body| object(body).ok()).unwrap_or_default();
+    let text = |member: &str| refusal.get(member).and_then(Value::as_str);
+    // The error body of the API has a code; anything else with such a status did not come from it.
+    let Some(code) = text("code") else {
         return doubt(if reply.status >= 500 { Status::ServerError } else { Status::ReplyNotApi });
     };
     // To a gateway's JSON a 5xx is what it is to everybody else; and then nobody knows what the server did.
-    let (status, outcome) = match Status::of_server_code(&refusal.code) {
+    let (status, outcome) = match Status::of_server_code(code) {
         Status::UnknownCode if reply.status >= 500 => (Status::ServerError, Outcome::Unknown),
         status if reply.status >= 500 => (status, Outcome::Unknown),
         status => (status, Outcome::Rejected),
@@ -83,11 +77,11 @@ fn no(request: &Request, reply: &http::Reply, config: &Config) -> Error {
         let text = secrets.fold(text.to_owned(), |text, secret| secret.redacted(&text));
         text.chars().filter(|c| !c.is_control()).take(longest).collect()
     };
-    let known = status.row().server_code == refusal.code;
-    let words = presentable(refusal.message.as_str().unwrap_or_default(), LONGEST_WORDS);
+    let known = status.row().server_code == code;
+    let words = presentable(text("message").unwrap_or_default(), LONGEST_WORDS);
     let mut error = Error::new(status).with_outcome(outcome);
     error.detail = (!words.is_empty()).then(|| format!("The server says: {words}"));
-    error.server_code = Some(if known { refusal.code } else { presentable(&refusal.code, 100) });
+    error.server_code = Some(if known { code.to_owned() } else { presentable(code, 100) });
     error
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Any process may add one; whoever changes others has the turn to book them, see [`super::consumption`].
 
+use super::kept::{self, Kept};
 use super::ledger::Ledger;
 use super::share::{Gate, Share};
 use super::wish::Who;
@@ -9,7 +10,7 @@ use crate::client::Client;
 use crate::error::Error;
 use crate::status::Status;
 use crate::strict::Object;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -22,7 +23,7 @@ const MOST_IDLE_LINES: usize = 1_000;
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Consumptions as they were asked for, and how they stand.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct Entry {
     /// Their `Idempotency-Key`, which also names them here.
     pub(super) key: String,
@@ -35,7 +36,7 @@ pub(super) struct Entry {
 }
 
 /// How they stand.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) enum Standing {
     /// The server has surely not booked them.
     Waiting,
@@ -52,14 +53,55 @@ pub(super) enum Standing {
 }
 
 /// Why they are not booked, or not surely.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct Verdict {
     pub(super) status: i32,
     pub(super) server_code: Option<String>,
     pub(super) reason: String,
 }
 
+impl Standing {
+    /// A variant without members is kept as its name.
+    fn kept(kept: &Value) -> Option<Standing> {
+        if kept == "Waiting" {
+            return Some(Standing::Waiting);
+        }
+        let standing = Kept::new(kept.as_object()?);
+        let variant = standing.variant()?;
+        let kept = standing.object(variant)?;
+        match variant {
+            "InDoubt" => Some(Standing::InDoubt {
+                total_before: kept.optional("total_before", Kept::number)?,
+                at_ms: kept.number("at_ms")?,
+            }),
+            "Refused" => Verdict::kept(kept).map(Standing::Refused),
+            "Unknown" => Verdict::kept(kept).map(Standing::Unknown),
+            _ => None,
+        }
+    }
+}
+
+impl Verdict {
+    fn kept(kept: Kept) -> Option<Verdict> {
+        Some(Verdict {
+            status: kept.number("status")?.try_into().ok()?,
+            server_code: kept.optional("server_code", Kept::text)?,
+            reason: kept.text("reason")?,
+        })
+    }
+}
+
 impl Entry {
+    fn kept(kept: Kept) -> Option<Entry> {
+        Some(Entry {
+            key: kept.text("key")?,
+            operation: kept.text("operation")?,
+            parameters: kept.any("parameters")?.as_object()?.clone(),
+            at_ms: kept.number("at_ms")?,
+            standing: Standing::kept(kept.any("standing")?)?,
+        })
+    }
+
     pub(super) fn amount(&self) -> i64 {
         self.parameters.get("consumptions").and_then(Value::as_i64).unwrap_or(1)
     }
@@ -79,7 +121,7 @@ impl Entry {
 }
 
 /// What the file says, line by line.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 enum Line {
     /// A new entry, or how one stands now.
     Entry(Entry),
@@ -89,10 +131,28 @@ enum Line {
 }
 
 /// What is known of the server.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 struct Server {
     base_url: String,
     honours_keys: bool,
+}
+
+impl Line {
+    fn kept(kept: Kept) -> Option<Line> {
+        let variant = kept.variant()?;
+        match variant {
+            "Entry" => Entry::kept(kept.object(variant)?).map(Line::Entry),
+            "Done" => kept.text(variant).map(Line::Done),
+            "Server" => Server::kept(kept.object(variant)?).map(Line::Server),
+            _ => None,
+        }
+    }
+}
+
+impl Server {
+    fn kept(kept: Kept) -> Option<Server> {
+        Some(Server { base_url: kept.text("base_url")?, honours_keys: kept.flag("honours_keys")? })
+    }
 }
 
 /// The entries, as of the last look into the file.
@@ -197,7 +257,7 @@ impl Journal {
             (self.entries, self.server) = (Vec::new(), None);
         }
         for line in unread.lines {
-            let Ok(line) = serde_json::from_slice(&line) else {
+            let Some(line) = kept::parse(&line).and_then(|line| Line::kept(Kept::new(&line))) else {
                 self.ledger.forget();
                 let message = format!("{} was written by another version of floatlease.", self.path.display());
                 return Err(Error::because(Status::StorageDamaged, message));

@@ -7,6 +7,7 @@
 //! | `held` | what is done about a lease: take, renew, borrow, give back |
 //! | `slot`, `lend` | the same for one slot at the server, each step on disk before its request |
 //! | `record`, [`store`] | what is kept of a slot, and the sealed file it is kept in |
+//! | `kept` | reading again what was kept as JSON |
 //! | `share` | where the holders of one slot meet, over all processes of the machine |
 //! | `keeper` | the one thread that renews in time |
 //! | `errands`, `events` | submitted calls, and the queue that everything is told by |
@@ -25,6 +26,7 @@ pub mod face;
 mod held;
 mod journal;
 mod keeper;
+mod kept;
 mod ledger;
 mod lend;
 mod life;

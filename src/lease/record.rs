@@ -4,6 +4,7 @@
 //! whatever instant a process dies at, the next one knows what this device may hold, and asks.
 
 use super::clock::Clock;
+use super::kept::{self, Kept};
 use super::store::SealedFile;
 use super::wish::Who;
 use crate::client::{Answer, Client};
@@ -13,7 +14,7 @@ use crate::reply::judge_kept;
 use crate::status::Status;
 use crate::strict::Object;
 use chrono::{DateTime, TimeDelta, Utc};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -22,31 +23,26 @@ use std::time::Duration;
 const TOLERANCE: TimeDelta = TimeDelta::minutes(5);
 
 /// The record of one slot.
-#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Record {
     /// Of this feature, or of the license itself.
     pub(crate) feature: Option<String>,
     /// The server may count the slot for this device.
     pub(crate) may_hold: bool,
     /// It has lent it.
-    #[serde(default)]
     pub(crate) proof: Option<Proof>,
     /// It was asked to change that, and nobody has heard its answer yet: the proof proves nothing until it is asked.
-    #[serde(default)]
     pub(crate) in_doubt: bool,
     /// The host has given the borrow back, and the last one out will tell the server.
-    #[serde(default)]
     pub(crate) unwanted: bool,
     /// The latest date this machine's clock has shown, in milliseconds since 1970.
-    #[serde(default)]
     clock_has_shown_ms: i64,
     /// And the latest that the server has told.
-    #[serde(default)]
     server_has_said_ms: i64,
 }
 
 /// The server's replies that together prove a borrow.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Proof {
     /// check_license, asked after the borrow: its signatures bind license, device, hardware id and what is borrowed.
     pub(crate) license: Signed,
@@ -55,10 +51,16 @@ pub(crate) struct Proof {
 }
 
 /// A reply as it came.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Signed {
     pub(crate) body: String,
     signature: Option<String>,
+}
+
+impl Signed {
+    fn kept(kept: Kept) -> Option<Signed> {
+        Some(Signed { body: kept.text("body")?, signature: kept.optional("signature", Kept::text)? })
+    }
 }
 
 impl From<&Answer> for Signed {
@@ -76,8 +78,20 @@ impl Record {
     /// What was kept in `file`; a new record if nothing was.
     pub(crate) fn read(file: &SealedFile, feature: Option<&str>) -> Result<Record, Error> {
         let Some(content) = file.read()? else { return Ok(Record::of(feature)) };
-        serde_json::from_slice(&content).map_err(|_| {
+        kept::parse(&content).and_then(|kept| Record::kept(Kept::new(&kept))).ok_or_else(|| {
             Error::because(Status::StorageDamaged, "It was written by another version of floatlease, or is incomplete.")
+        })
+    }
+
+    fn kept(kept: Kept) -> Option<Record> {
+        Some(Record {
+            feature: kept.optional("feature", Kept::text)?,
+            may_hold: kept.flag("may_hold")?,
+            proof: kept.optional("proof", |kept, key| Proof::kept(kept.object(key)?))?,
+            in_doubt: kept.optional("in_doubt", Kept::flag)?.unwrap_or_default(),
+            unwanted: kept.optional("unwanted", Kept::flag)?.unwrap_or_default(),
+            clock_has_shown_ms: kept.optional("clock_has_shown_ms", Kept::number)?.unwrap_or_default(),
+            server_has_said_ms: kept.optional("server_has_said_ms", Kept::number)?.unwrap_or_default(),
         })
     }
 
@@ -147,6 +161,13 @@ impl Record {
 }
 
 impl Proof {
+    fn kept(kept: Kept) -> Option<Proof> {
+        Some(Proof {
+            license: Signed::kept(kept.object("license")?)?,
+            borrow: kept.optional("borrow", |kept, key| Signed::kept(kept.object(key)?))?,
+        })
+    }
+
     /// Until when it proves the slot to be borrowed, whatever time it is.
     pub(crate) fn until(&self, client: &Client, who: &Who, feature: Option<&str>) -> Result<DateTime<Utc>, Error> {
         // No request of these is sent: they say what the replies must answer.
@@ -202,4 +223,54 @@ fn no_proof(why: impl Into<String>) -> Error {
 /// What was kept is judged like a reply; what is wrong with it is not this call's outcome.
 fn does_not_hold(error: Error) -> Error {
     no_proof(format!("What is stored is not believed: {}", error.message()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Option<Record> {
+        kept::parse(text.as_bytes()).and_then(|kept| Record::kept(Kept::new(&kept)))
+    }
+
+    #[test]
+    fn a_record_is_read_as_it_was_written() {
+        let signed = |body: &str, signature: Option<&str>| Signed {
+            body: body.to_owned(),
+            signature: signature.map(str::to_owned),
+        };
+        let proof = Proof { license: signed("{}", Some("a")), borrow: None };
+        let whole = Record {
+            feature: Some("COUNT".to_owned()),
+            may_hold: true,
+            proof: Some(Proof { borrow: Some(signed("[]", None)), ..proof.clone() }),
+            in_doubt: true,
+            unwanted: true,
+            clock_has_shown_ms: 5,
+            server_has_said_ms: -6,
+        };
+        for record in [whole, Record { proof: Some(proof), ..Record::default() }, Record::default()] {
+            assert_eq!(read(&serde_json::to_string(&record).unwrap()), Some(record));
+        }
+    }
+
+    #[test]
+    fn what_an_older_version_did_not_write_has_its_default_and_anything_else_is_no_record() {
+        assert_eq!(read(r#"{"may_hold":true}"#), Some(Record { may_hold: true, ..Record::default() }));
+        for text in [
+            r"{}",
+            r#"{"may_hold":1}"#,
+            r#"{"may_hold":true,"feature":1}"#,
+            r#"{"may_hold":true,"in_doubt":1}"#,
+            r#"{"may_hold":true,"unwanted":1}"#,
+            r#"{"may_hold":true,"clock_has_shown_ms":true}"#,
+            r#"{"may_hold":true,"server_has_said_ms":true}"#,
+            r#"{"may_hold":true,"proof":{}}"#,
+            r#"{"may_hold":true,"proof":{"license":{}}}"#,
+            r#"{"may_hold":true,"proof":{"license":{"body":"","signature":1}}}"#,
+            r#"{"may_hold":true,"proof":{"license":{"body":""},"borrow":1}}"#,
+        ] {
+            assert_eq!(read(text), None, "{text}");
+        }
+    }
 }
