@@ -13,6 +13,7 @@ use super::wish::{KeepAlive, Who, Wish};
 use crate::client::{Client, chance, jittered};
 use crate::error::{Error, Outcome};
 use crate::http::Call;
+use crate::json;
 use crate::status::{Category, Status};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -335,11 +336,15 @@ fn queue(
         let next = jittered(pause).max(error.retry_after.unwrap_or_default()).min(left);
         let next_ms = u64::try_from(next.as_millis()).unwrap_or(u64::MAX);
         let left_ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
-        let told = serde_json::json!({
-            "event": "WAITING", "lease": id, "status": error.status.number(), "name": error.status.row().name,
-            "reason": error.message(), "asks_again_in_ms": next_ms, "left_ms": left_ms,
-        });
-        events.tell(told.to_string());
+        events.tell(json::object(&[
+            ("asks_again_in_ms", next_ms.into()),
+            ("event", "WAITING".into()),
+            ("lease", id.into()),
+            ("left_ms", left_ms.into()),
+            ("name", error.status.row().name.into()),
+            ("reason", error.message().into()),
+            ("status", error.status.number().into()),
+        ]));
         visit.pause(next)?;
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
