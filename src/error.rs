@@ -1,13 +1,12 @@
 //! What went wrong, and all a host needs to decide what to do next.
 
+use crate::json;
 use crate::status::{Category, Retry, Status};
-use serde::Serialize;
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 /// Where a failed request stands: the one thing a host must know before it tries again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// Nothing of the request left this machine.
     NotSent,
@@ -15,6 +14,17 @@ pub enum Outcome {
     Rejected,
     /// It may have been carried out; ask before trying again.
     Unknown,
+}
+
+impl Outcome {
+    /// As the error object spells it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Outcome::NotSent => "not_sent",
+            Outcome::Rejected => "rejected",
+            Outcome::Unknown => "unknown",
+        }
+    }
 }
 
 /// A failed call. No larger than a pointer, because every result on the way carries the room for one.
@@ -97,21 +107,20 @@ impl Error {
     pub fn to_json(&self) -> String {
         let row = self.status.row();
         let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-        let object = ErrorObject {
-            status: row.number,
-            name: row.name,
-            category: row.category.name(),
-            message: self.message(),
-            advice: row.advice,
-            retryable: row.retry == Retry::Later,
-            retry_after_ms: self.retry_after.map(millis),
-            outcome: self.outcome,
-            http_status: self.http_status,
-            server_code: self.server_code.as_deref(),
-            attempts: self.attempts,
-            elapsed_ms: millis(self.elapsed),
-        };
-        serde_json::to_string(&object).unwrap_or_else(|_| format!(r#"{{"status":{}}}"#, row.number))
+        json::object(&[
+            ("status", row.number.into()),
+            ("name", row.name.into()),
+            ("category", row.category.name().into()),
+            ("message", self.message().into()),
+            ("advice", row.advice.into()),
+            ("retryable", (row.retry == Retry::Later).into()),
+            ("retry_after_ms", self.retry_after.map(millis).into()),
+            ("outcome", self.outcome.name().into()),
+            ("http_status", self.http_status.into()),
+            ("server_code", self.server_code.as_deref().into()),
+            ("attempts", self.attempts.into()),
+            ("elapsed_ms", millis(self.elapsed).into()),
+        ])
     }
 }
 
@@ -136,23 +145,6 @@ impl std::fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
-
-/// The members of the error object, in their order.
-#[derive(Serialize)]
-struct ErrorObject<'a> {
-    status: i32,
-    name: &'static str,
-    category: &'static str,
-    message: String,
-    advice: &'static str,
-    retryable: bool,
-    retry_after_ms: Option<u64>,
-    outcome: Outcome,
-    http_status: Option<u16>,
-    server_code: Option<&'a str>,
-    attempts: u32,
-    elapsed_ms: u64,
-}
 
 #[cfg(test)]
 mod tests {

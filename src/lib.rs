@@ -16,6 +16,7 @@
 //! | `http` | one exchange: deadlines, cancelling, sockets; the only place that knows ureq |
 //! | [`sign`], [`verify`] | authorisation of requests, proof of replies |
 //! | [`status`], [`error`] | the status table; the error object |
+//! | `json` | objects as hosts read them |
 //! | [`hardware`] | the hardware id and how it was found |
 //! | `diagnose` | every step to the server, with a verdict |
 //!
@@ -30,6 +31,7 @@ pub mod error;
 pub mod ffi;
 pub mod hardware;
 mod http;
+mod json;
 pub mod lease;
 pub mod model;
 pub mod operations;

@@ -13,6 +13,7 @@ use super::wish::{KeepAlive, Who, Wish};
 use crate::client::{Client, chance, jittered};
 use crate::error::{Error, Outcome};
 use crate::http::Call;
+use crate::json;
 use crate::status::{Category, Status};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -310,8 +311,8 @@ fn take_all(visit: &Visit, slots: &mut [Slot]) -> Result<Taken, Error> {
             Ok(confirmation) => taken.push((slots[at].feature.clone(), confirmation)),
             Err(error) => {
                 // What can't be given back now is left to the farewell.
-                let left = slots[..at].iter_mut().rev().map(|slot| slot.leave(visit, Leave::KeepBorrow).is_ok());
-                let error = if left.fold(true, |all, one| all && one) { error } else { in_doubt(error) };
+                let stuck = slots[..at].iter_mut().rev().filter_map(|slot| slot.leave(visit, Leave::KeepBorrow).err());
+                let error = if stuck.count() == 0 { error } else { in_doubt(error) };
                 return Err(about(error, &slots[at]));
             }
         }
@@ -341,11 +342,15 @@ fn queue(
         let next = jittered(pause).max(error.retry_after.unwrap_or_default()).min(left);
         let next_ms = u64::try_from(next.as_millis()).unwrap_or(u64::MAX);
         let left_ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
-        let told = serde_json::json!({
-            "event": "WAITING", "lease": id, "status": error.status.number(), "name": error.status.row().name,
-            "reason": error.message(), "asks_again_in_ms": next_ms, "left_ms": left_ms,
-        });
-        events.tell(told.to_string());
+        events.tell(json::object(&[
+            ("asks_again_in_ms", next_ms.into()),
+            ("event", "WAITING".into()),
+            ("lease", id.into()),
+            ("left_ms", left_ms.into()),
+            ("name", error.status.row().name.into()),
+            ("reason", error.message().into()),
+            ("status", error.status.number().into()),
+        ]));
         visit.pause(next)?;
         pause = (pause * 2).min(LONGEST_PAUSE);
     }

@@ -3,13 +3,14 @@
 use super::clock::Clock;
 use super::events::Events;
 use super::face::Display;
-use super::machine::{Event, Machine, Moment, Report, State};
+use super::machine::{Event, Machine, Report, State};
 use crate::client::chance;
 use crate::error::Error;
+use crate::json;
 use crate::model;
 use crate::status::Status;
+use crate::strict::Object;
 use chrono::{DateTime, Utc};
-use serde::Serialize;
 use serde_json::Value;
 
 /// What changes in a lease while it lives. Whoever changes it holds its lock, and only for that long.
@@ -95,37 +96,35 @@ impl Life {
 
     fn told(&self, report: Report, clock: &Clock) -> String {
         let (status, reason) = self.reason();
-        let told = Told {
-            event: report.name(),
-            lease: self.id,
-            state: self.state().name(),
-            remaining_ms: self.machine.remaining_ms(clock.now()),
-            status: status.number(),
-            name: status.row().name,
-            reason,
-            borrowed_until: self.borrowed_until(),
-            at: model::format_time(clock.wall()),
-        };
-        serde_json::to_string(&told).unwrap_or_default()
+        json::object(&[
+            ("event", report.name().into()),
+            ("lease", self.id.into()),
+            ("state", self.state().name().into()),
+            ("remaining_ms", self.machine.remaining_ms(clock.now()).into()),
+            ("status", status.number().into()),
+            ("name", status.row().name.into()),
+            ("reason", reason.into()),
+            ("borrowed_until", self.borrowed_until().into()),
+            ("at", model::format_time(clock.wall()).into()),
+        ])
     }
 
     /// The lease as `lease_info` tells it.
     pub(crate) fn info(&self, clock: &Clock, keep_alive: &'static str) -> String {
         let (status, reason) = self.reason();
         let now = clock.now();
-        let info = Info {
-            lease: self.id,
-            state: self.state().name(),
-            remaining_ms: self.machine.remaining_ms(now),
-            renews_in_ms: self.machine.renew_at().map(|at| at.saturating_sub(now).max(0)),
-            status: status.number(),
-            name: status.row().name,
-            reason,
-            borrowed_until: self.borrowed_until(),
-            keep_alive,
-            slots: self.replies.iter().map(SlotInfo::new).collect(),
-        };
-        serde_json::to_string(&info).unwrap_or_default()
+        json::object(&[
+            ("lease", self.id.into()),
+            ("state", self.state().name().into()),
+            ("remaining_ms", self.machine.remaining_ms(now).into()),
+            ("renews_in_ms", self.machine.renew_at().map(|at| at.saturating_sub(now).max(0)).into()),
+            ("status", status.number().into()),
+            ("name", status.row().name.into()),
+            ("reason", reason.into()),
+            ("borrowed_until", self.borrowed_until().into()),
+            ("keep_alive", keep_alive.into()),
+            ("slots", self.replies.iter().map(slot).collect()),
+        ])
     }
 
     fn borrowed_until(&self) -> Option<String> {
@@ -143,43 +142,11 @@ impl Life {
     }
 }
 
-/// An event of the queue.
-#[derive(Serialize)]
-struct Told<'a> {
-    event: &'static str,
-    lease: u64,
-    state: &'static str,
-    remaining_ms: Moment,
-    status: i32,
-    name: &'static str,
-    reason: Option<&'a str>,
-    borrowed_until: Option<String>,
-    at: String,
-}
-
-#[derive(Serialize)]
-struct Info<'a> {
-    lease: u64,
-    state: &'static str,
-    remaining_ms: Moment,
-    renews_in_ms: Option<Moment>,
-    status: i32,
-    name: &'static str,
-    reason: Option<&'a str>,
-    borrowed_until: Option<String>,
-    keep_alive: &'static str,
-    slots: Vec<SlotInfo<'a>>,
-}
-
-#[derive(Serialize)]
-struct SlotInfo<'a> {
-    feature: Option<&'a str>,
-    reply: Option<Value>,
-}
-
-impl SlotInfo<'_> {
-    fn new(reply: &Reply) -> SlotInfo<'_> {
-        let object = reply.text.as_deref().and_then(|text| serde_json::from_str(text).ok());
-        SlotInfo { feature: reply.feature.as_deref(), reply: object }
-    }
+/// A slot in what [`Life::info`] tells.
+fn slot(reply: &Reply) -> Value {
+    let object = reply.text.as_deref().and_then(|text| serde_json::from_str(text).ok());
+    let mut slot = Object::new();
+    slot.insert("feature".to_owned(), reply.feature.as_deref().into());
+    slot.insert("reply".to_owned(), object.unwrap_or_default());
+    slot.into()
 }

@@ -9,6 +9,7 @@ use super::wish::{Who, of_whom};
 use crate::config::checked_millis;
 use crate::error::Error;
 use crate::http::{Call, Waiter};
+use crate::json;
 use crate::model;
 use crate::operations::{Kind, Operation};
 use crate::status::{Category, Status};
@@ -75,15 +76,14 @@ pub(super) fn add(
         desk.events.tell(report.text());
     }
     own.unwrap_or_else(|| {
-        let queued = Queued {
-            queued: true,
-            queued_consumptions: report.waiting,
-            idempotency_key: &key,
-            status: report.status,
-            name: report.name,
-            reason: report.reason,
-        };
-        Ok(serde_json::to_string(&queued).unwrap_or_default())
+        Ok(json::object(&[
+            ("queued", true.into()),
+            ("queued_consumptions", report.waiting.into()),
+            ("idempotency_key", key.into()),
+            ("status", report.status.into()),
+            ("name", report.name.into()),
+            ("reason", report.reason.into()),
+        ]))
     })
 }
 
@@ -151,17 +151,6 @@ fn folder<'a>(desk: &'a Desk, operation: &str) -> Result<&'a Path, Error> {
 
 fn visit<'a>(desk: &'a Desk, who: &'a Who, call: &'a Call, timeout: Duration) -> Visit<'a> {
     Visit { client: &desk.client, who, call, clock: &desk.clock, timeout }
-}
-
-/// The reply to consumptions that wait.
-#[derive(Serialize)]
-struct Queued<'a> {
-    queued: bool,
-    queued_consumptions: usize,
-    idempotency_key: &'a str,
-    status: i32,
-    name: &'static str,
-    reason: Option<String>,
 }
 
 /// What was booked and what was not: an event, and the reply of [`SYNC`].
