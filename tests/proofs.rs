@@ -1,4 +1,5 @@
-//! What proves nothing, however genuine it looks: records under another name and replies about something else.
+//! What proves nothing, however genuine it looks: records under another name, replies about something else, and a yes
+//! that says itself that it is none.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
@@ -10,7 +11,7 @@ use std::path::{Path, PathBuf};
 use support::abi::Client;
 use support::sandbox::World;
 use support::stub::{self, Message};
-use support::{Demo, with};
+use support::{Demo, believing, with};
 
 /// A folder of this test's own, removed at its end.
 struct Folder(PathBuf);
@@ -214,5 +215,30 @@ fn a_reply_about_another_license_or_product_of_the_user_is_not_ours() {
         let client = Client::open(&with(&of_ada(&world, "STUDIO", &license_id), elsewhere)).unwrap();
         client.call("check_license", &Value::Null).failed("REPLY_NOT_OURS", "unknown");
         assert!(client.try_acquire(&Value::Null).0.is_none());
+    }
+}
+
+#[test]
+fn a_yes_that_says_itself_that_the_license_is_over_is_a_no() {
+    let good = json!({
+        "id": 1, "is_floating": false, "is_floating_cloud": true, "floating_timeout": 120, "is_expired": false,
+        "license_active": true, "license_enabled": true,
+    });
+    let borrowed = json!({ "is_expired": true, "is_borrowed": true, "borrowed_until": "2099-01-01T00:00:00.000Z" });
+    for (change, status) in [
+        (json!({}), None),
+        (json!({ "is_expired": true }), Some("LICENSE_EXPIRED")),
+        (json!({ "license_active": false }), Some("LICENSE_NOT_ACTIVE")),
+        (json!({ "license_enabled": false }), Some("LICENSE_NOT_ENABLED")),
+        (borrowed, Some("LICENSE_EXPIRED")),
+    ] {
+        let body = with(&good, change).to_string();
+        let head = format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
+        let client = Client::open(&believing(&stub::answering(head + &body))).unwrap();
+        let (lease, answer) = client.try_acquire(&json!({ "keep_alive": "host", "timeout_ms": 5_000 }));
+        match status {
+            None => assert_eq!(lease.unwrap().state(), "ACTIVE"),
+            Some(status) => drop(answer.failed(status, "rejected")),
+        }
     }
 }

@@ -44,6 +44,13 @@ pub(crate) enum Leave {
     KeepBorrow,
 }
 
+/// What a reply says of a license, or a feature, that nobody may use.
+const NO_RIGHT: [(&str, Value, Status); 3] = [
+    ("is_expired", Value::Bool(true), Status::LicenseExpired),
+    ("license_active", Value::Bool(false), Status::LicenseNotActive),
+    ("license_enabled", Value::Bool(false), Status::LicenseNotEnabled),
+];
+
 /// A slot, and a seat at it while it is ours.
 pub(crate) struct Slot {
     pub(crate) feature: Option<String>,
@@ -311,6 +318,10 @@ impl Slot {
     }
 
     fn standing(&self, asked_at: Moment, reply: &Object, wall: DateTime<Utc>) -> Result<Standing, Error> {
+        // The API may tell so with a yes; there is no slot for it all the same.
+        if let Some((_, _, status)) = NO_RIGHT.iter().find(|(member, value, _)| reply.get(*member) == Some(value)) {
+            return Err(Error { outcome: Outcome::Rejected, ..Error::new(*status) });
+        }
         if let Some(until) = borrowed_until(reply, None).filter(|_| self.feature.is_none()) {
             let left_ms = (until - wall).num_milliseconds();
             return Ok(Standing::Lent { asked_at, until, left_ms });
