@@ -6,6 +6,7 @@ mod support;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 use support::abi::Client;
 use support::sandbox::World;
 use support::{Demo, with};
@@ -197,6 +198,31 @@ fn a_clock_that_was_set_back_proves_nothing() {
     assert!(message.contains("It shows") && message.contains("has shown") && message.contains("server"), "{error}");
     client.advance(3_600_000);
     assert_eq!(client.acquire(&json!({})).0.state(), "BORROWED", "and the hour after");
+}
+
+#[test]
+fn what_the_clock_shows_while_a_borrow_runs_is_kept_whoever_keeps_the_lease_alive() {
+    let demo = Demo::start();
+    for keep_alive in ["thread", "host"] {
+        let folder = Folder::new(&format!("mark-{keep_alive}"));
+        let world = borrowed(&demo, &folder, &json!({}));
+        outage(&world);
+        let running = start(&world, "laptop", &folder.0);
+        let (lease, _) = running.acquire(&json!({ "keep_alive": keep_alive }));
+        running.advance(10 * 3_600_000);
+        // The program runs on until it is killed; then the clock is set back.
+        let end = Instant::now() + Duration::from_secs(20);
+        let set_back = || {
+            assert_eq!((running.events(), lease.state()), (vec![], "BORROWED"));
+            let client = start(&world, "laptop", &folder.0);
+            std::thread::sleep(Duration::from_millis(100));
+            let request = json!({ "keep_alive": "host", "timeout_ms": 300 });
+            client.try_acquire(&request).1.status
+        };
+        while set_back() != "CLOCK_MOVED_BACK" {
+            assert!(Instant::now() < end, "a borrow of 24 hours would last as long as anybody likes: {keep_alive}");
+        }
+    }
 }
 
 #[test]

@@ -199,11 +199,10 @@ impl Held {
         }
     }
 
-    /// Remembers what the clock shows, for as long as it is borrowed.
-    pub(crate) fn mark_time(&self, desk: &Desk) {
-        if let Some(slots) = self.try_slots() {
-            slots.iter().for_each(|slot| slot.mark_time(&desk.clock));
-        }
+    /// Remembers what the clock shows, for as long as it is borrowed. False if others are at it.
+    pub(crate) fn mark_time(&self, desk: &Desk) -> bool {
+        let mark = |slots: MutexGuard<'_, Vec<Slot>>| slots.iter().all(|slot| slot.mark_time(&desk.clock));
+        self.try_slots().is_some_and(mark)
     }
 
     /// From now on it is over for its host.

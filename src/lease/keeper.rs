@@ -13,6 +13,7 @@ use super::wish::KeepAlive;
 use crate::error::Error;
 use crate::http::Waiter;
 use crate::status::{Category, Status};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -20,6 +21,8 @@ use std::time::Duration;
 const LONGEST_NAP: Duration = Duration::from_secs(10);
 /// So often what the clock shows is kept for leases that are borrowed.
 const MARK_MS: i64 = 10 * 60 * 1000;
+/// So soon again if others were at what it is kept in.
+const MARK_AGAIN_MS: i64 = 1_000;
 /// The least that a renewal is given, however near the moment when it comes too late.
 const LEAST_PATIENCE_MS: i64 = 100;
 /// And the most when that moment has passed, as after a sleep of the machine: the host waits to be told.
@@ -31,6 +34,8 @@ pub(crate) struct Keeper {
     book: Mutex<Book>,
     /// The book has changed, or the time has.
     changed: Condvar,
+    /// When what the clock shows is to be kept next.
+    marks_at: AtomicI64,
 }
 
 #[derive(Default)]
@@ -51,7 +56,8 @@ struct Book {
 
 impl Keeper {
     pub(crate) fn new(desk: Desk) -> Keeper {
-        Keeper { desk, book: Mutex::default(), changed: Condvar::new() }
+        let marks_at = AtomicI64::new(desk.clock.now().saturating_add(MARK_MS));
+        Keeper { desk, book: Mutex::default(), changed: Condvar::new(), marks_at }
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {
@@ -146,7 +152,24 @@ impl Keeper {
         let hosts = |held: &&Arc<Held>| held.keep_alive == KeepAlive::Host;
         let leases: Vec<_> = self.book().leases.iter().filter(hosts).cloned().collect();
         leases.iter().for_each(|held| held.pass(&self.desk));
+        if !leases.is_empty() {
+            self.mark_time();
+        }
         !leases.is_empty()
+    }
+
+    /// Keeps what the clock shows for leases that are borrowed, from time to time.
+    pub(crate) fn mark_time(&self) {
+        if self.marks_in_ms() <= 0 {
+            let leases = self.book().leases.clone();
+            let kept = leases.iter().filter(|held| held.mark_time(&self.desk)).count() == leases.len();
+            let next_ms = if kept { MARK_MS } else { MARK_AGAIN_MS };
+            self.marks_at.store(self.desk.clock.now().saturating_add(next_ms), Ordering::Relaxed);
+        }
+    }
+
+    fn marks_in_ms(&self) -> i64 {
+        self.marks_at.load(Ordering::Relaxed).saturating_sub(self.desk.clock.now())
     }
 
     /// Books consumptions that wait, in the background: the server was just reached.
@@ -168,18 +191,14 @@ impl Keeper {
     }
 
     fn run(self: &Arc<Keeper>) {
-        let mut marked_at = self.desk.clock.now();
         while let Some(due) = self.wait() {
             self.look_after(&due);
-            if self.desk.clock.now() >= marked_at + MARK_MS {
-                marked_at = self.desk.clock.now();
-                let leases = self.book().leases.clone();
-                leases.iter().for_each(|held| held.mark_time(&self.desk));
-            }
+            self.mark_time();
         }
     }
 
-    /// The leases that something is due for, once there are any; `None` when nobody wants the thread any more.
+    /// The leases that something is due for, once there are any or the time is to be kept; `None` when nobody wants the
+    /// thread any more.
     fn wait(&self) -> Option<Vec<Arc<Held>>> {
         let mut book = self.book();
         loop {
@@ -196,6 +215,9 @@ impl Keeper {
                 let is_due =
                     |machine: &Machine| machine.may_be_renewed(now) || machine.wake_at().is_some_and(|at| at <= now);
                 return Some(kept().filter(|held| is_due(held.life().machine())).cloned().collect());
+            }
+            if self.marks_in_ms() <= 0 {
+                return Some(Vec::new());
             }
             let nap = LONGEST_NAP.min(Duration::from_millis(left_ms.unsigned_abs()));
             book = self.changed.wait_timeout(book, nap).unwrap_or_else(PoisonError::into_inner).0;

@@ -164,12 +164,15 @@ impl Slot {
         self.write(&mut record, visit)
     }
 
-    /// Remembers what the clock shows, so that it can't be set back to before unnoticed. Done another time if somebody
-    /// stands in the gate.
-    pub(crate) fn mark_time(&self, clock: &Clock) {
-        if let (true, Some(_gate)) = (self.lent, self.try_enter()) {
-            let _ = self.read().and_then(|mut record| self.write_at(&mut record, clock));
+    /// Remembers what the clock shows, so that it can't be set back to before unnoticed. False if somebody stands in the
+    /// gate.
+    pub(crate) fn mark_time(&self, clock: &Clock) -> bool {
+        if !self.lent {
+            return true;
         }
+        let Some(_gate) = self.try_enter() else { return false };
+        let _ = self.read().and_then(|mut record| self.write_at(&mut record, clock));
+        true
     }
 
     /// Leaves the slot. Whoever is the last one out of this machine gives it back to the server, before anybody can come
