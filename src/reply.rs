@@ -109,9 +109,10 @@ fn yes(request: &Request, reply: &http::Reply, key: Option<&PublicKey>) -> Resul
         Expected::License => {
             let v1 = |key: &PublicKey| object(text).is_ok_and(|license| proves_v1(request, &license, key));
             let license = proven(reply, text, key, || key.is_some_and(v1))?;
-            match key {
-                Some(key) if !proves_v1(request, &license, key) => Err(doubt(Status::ReplyNotOurs)),
-                _ => Ok(text.to_owned()),
+            if request.is_about(&license) && key.is_none_or(|key| proves_v1(request, &license, key)) {
+                Ok(text.to_owned())
+            } else {
+                Err(doubt(Status::ReplyNotOurs))
             }
         }
     }

@@ -111,11 +111,25 @@ impl Request {
 impl Request {
     /// Whether what `reply` repeats of this request is what this request said.
     pub(crate) fn is_echoed_by(&self, reply: &Object) -> bool {
-        self.echoes.iter().all(|(member, said)| match (reply.get(*member), said) {
-            (Some(Value::String(heard)), Value::String(said)) => heard.eq_ignore_ascii_case(said),
-            (Some(heard), said) => heard == said,
-            (None, _) => true,
+        self.echoes.iter().all(|(member, said)| repeats(reply.get(*member), said))
+    }
+
+    /// The same of a license: device and credentials are proven by its signature, and a user may have several.
+    pub(crate) fn is_about(&self, license: &Object) -> bool {
+        self.echoes.iter().all(|(member, said)| match *member {
+            "license_id" => repeats(license.get("id"), said),
+            "short_code" => repeats(license.get("product_details").and_then(|product| product.get("short_code")), said),
+            _ => true,
         })
+    }
+}
+
+/// Whether what was heard, if anything, is what was said.
+fn repeats(heard: Option<&Value>, said: &Value) -> bool {
+    match (heard, said) {
+        (Some(Value::String(heard)), Value::String(said)) => heard.eq_ignore_ascii_case(said),
+        (Some(heard), said) => heard == said,
+        (None, _) => true,
     }
 }
 

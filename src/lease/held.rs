@@ -204,9 +204,10 @@ impl Held {
         }
     }
 
-    /// Remembers what the clock shows, for as long as it is borrowed. False if it is to be tried again.
+    /// Remembers what the clock shows, for as long as it is borrowed. False if others are at it.
     pub(crate) fn mark_time(&self, desk: &Desk) -> bool {
-        self.try_slots().is_some_and(|slots| slots.iter().all(|slot| slot.mark_time(&desk.clock)))
+        let mark = |slots: MutexGuard<'_, Vec<Slot>>| slots.iter().all(|slot| slot.mark_time(&desk.clock));
+        self.try_slots().is_some_and(mark)
     }
 
     /// From now on it is over for its host.

@@ -13,6 +13,7 @@ use super::wish::KeepAlive;
 use crate::error::Error;
 use crate::http::Waiter;
 use crate::status::{Category, Status};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ const LONGEST_NAP: Duration = Duration::from_secs(10);
 const AFTER_PANIC: Duration = Duration::from_secs(1);
 /// So often what the clock shows is kept for leases that are borrowed.
 const MARK_MS: i64 = 10 * 60 * 1000;
-/// And so soon it is tried again.
+/// So soon again if others were at what it is kept in.
 const MARK_AGAIN_MS: i64 = 1_000;
 /// The least that a renewal is given, however near the moment when it comes too late.
 const LEAST_PATIENCE_MS: i64 = 100;
@@ -35,6 +36,8 @@ pub(crate) struct Keeper {
     book: Mutex<Book>,
     /// The book has changed, or the time has.
     changed: Condvar,
+    /// When what the clock shows is to be kept next.
+    marks_at: AtomicI64,
 }
 
 #[derive(Default)]
@@ -55,7 +58,8 @@ struct Book {
 
 impl Keeper {
     pub(crate) fn new(desk: Desk) -> Keeper {
-        Keeper { desk, book: Mutex::default(), changed: Condvar::new() }
+        let marks_at = AtomicI64::new(desk.clock.now().saturating_add(MARK_MS));
+        Keeper { desk, book: Mutex::default(), changed: Condvar::new(), marks_at }
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {
@@ -150,7 +154,24 @@ impl Keeper {
         let hosts = |held: &&Arc<Held>| held.keep_alive == KeepAlive::Host;
         let leases: Vec<_> = self.book().leases.iter().filter(hosts).cloned().collect();
         leases.iter().for_each(|held| held.pass(&self.desk));
+        if !leases.is_empty() {
+            self.mark_time();
+        }
         !leases.is_empty()
+    }
+
+    /// Keeps what the clock shows for leases that are borrowed, from time to time.
+    pub(crate) fn mark_time(&self) {
+        if self.marks_in_ms() <= 0 {
+            let leases = self.book().leases.clone();
+            let kept = leases.iter().filter(|held| held.mark_time(&self.desk)).count() == leases.len();
+            let next_ms = if kept { MARK_MS } else { MARK_AGAIN_MS };
+            self.marks_at.store(self.desk.clock.now().saturating_add(next_ms), Ordering::Relaxed);
+        }
+    }
+
+    fn marks_in_ms(&self) -> i64 {
+        self.marks_at.load(Ordering::Relaxed).saturating_sub(self.desk.clock.now())
     }
 
     /// Books consumptions that wait, in the background: the server was just reached.
@@ -172,21 +193,15 @@ impl Keeper {
     }
 
     fn run(self: &Arc<Keeper>) {
-        let mut mark_at = self.desk.clock.now().saturating_add(MARK_MS);
-        while let Some(due) = self.wait(mark_at) {
+        while let Some(due) = self.wait() {
             self.look_after(&due);
-            let now = self.desk.clock.now();
-            if now >= mark_at {
-                let leases = self.book().leases.clone();
-                let are_marked = leases.iter().all(|held| held.mark_time(&self.desk));
-                mark_at = now.saturating_add(if are_marked { MARK_MS } else { MARK_AGAIN_MS });
-            }
+            self.mark_time();
         }
     }
 
-    /// The leases that something is due for, once there are any or it is time for something else; `None` when nobody wants
-    /// the thread any more.
-    fn wait(&self, no_later_than: Moment) -> Option<Vec<Arc<Held>>> {
+    /// The leases that something is due for, once there are any or the time is to be kept; `None` when nobody wants the
+    /// thread any more.
+    fn wait(&self) -> Option<Vec<Arc<Held>>> {
         let mut book = self.book();
         loop {
             let kept = || book.leases.iter().filter(|held| held.keep_alive == KeepAlive::Thread);
@@ -195,7 +210,7 @@ impl Keeper {
                 return None;
             }
             let now = self.desk.clock.now();
-            let wakes_at = kept().filter_map(|held| held.life().machine().wake_at()).fold(no_later_than, Moment::min);
+            let wakes_at = kept().filter_map(|held| held.life().machine().wake_at()).fold(Moment::MAX, Moment::min);
             let left_ms = wakes_at.saturating_sub(now);
             if left_ms <= 0 {
                 // Whoever is nearly due is renewed with the others.
@@ -205,6 +220,9 @@ impl Keeper {
                 // He goes along with those who must go, and not ahead of them.
                 due.sort_by_key(|held| !held.life().machine().wants_renewal(now));
                 return Some(due);
+            }
+            if self.marks_in_ms() <= 0 {
+                return Some(Vec::new());
             }
             let nap = LONGEST_NAP.min(Duration::from_millis(left_ms.unsigned_abs()));
             book = self.changed.wait_timeout(book, nap).unwrap_or_else(PoisonError::into_inner).0;

@@ -237,6 +237,7 @@ impl Lease {
     pub fn info(&self) -> String {
         if self.held.keep_alive == KeepAlive::Host {
             self.held.pass(&self.keeper.desk);
+            self.keeper.mark_time();
         }
         self.held.info(&self.keeper.desk)
     }

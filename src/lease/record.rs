@@ -77,8 +77,20 @@ impl Record {
 
     /// What was kept in `file`; a new record if nothing was.
     pub(crate) fn read(file: &SealedFile, feature: Option<&str>) -> Result<Record, Error> {
-        let Some(content) = file.read()? else { return Ok(Record::of(feature)) };
-        kept::parse(&content).and_then(|kept| Record::kept(Kept::new(&kept))).ok_or_else(|| {
+        let Some(record) = Record::found(file)? else { return Ok(Record::of(feature)) };
+        // Its name is anybody's to change, so what is inside tells whose it is.
+        let of = |feature: Option<&str>| feature.map(str::to_ascii_lowercase);
+        if of(record.feature.as_deref()) == of(feature) {
+            Ok(record)
+        } else {
+            Err(Error::because(Status::StorageDamaged, "It was written for another slot and renamed."))
+        }
+    }
+
+    /// What was kept in `file`, if anything was.
+    fn found(file: &SealedFile) -> Result<Option<Record>, Error> {
+        let Some(content) = file.read()? else { return Ok(None) };
+        kept::parse(&content).and_then(|kept| Record::kept(Kept::new(&kept))).map(Some).ok_or_else(|| {
             Error::because(Status::StorageDamaged, "It was written by another version of floatlease, or is incomplete.")
         })
     }
@@ -105,7 +117,7 @@ impl Record {
         };
         let record = |path| {
             let file = SealedFile::new(path, &who.product, &who.hardware_id).ok()?;
-            Record::read(&file, None).ok().filter(|record| record.may_hold)
+            Record::found(&file).ok().flatten().filter(|record| record.may_hold)
         };
         entries.filter(is_ours).filter_map(record).map(|record| record.feature).collect()
     }
@@ -184,24 +196,29 @@ impl Proof {
         if dated.get("license_id") != license.get("id") || dated.get("device_id") != license.get("device_id") {
             return Err(no_proof("The replies are about different devices or licenses."));
         }
-        // The API asks nobody to name the feature in a borrow's reply; the license then tells what is borrowed.
-        let named = |feature: &str| dated.contains_key("feature") || entry(&license, feature).is_some_and(is_borrowed);
-        if feature.is_some_and(|feature| !named(feature)) {
-            return Err(no_proof("The replies do not say that this feature is borrowed."));
+        // The API asks nobody to name the feature in a borrow's reply; the license then tells what is borrowed. It always
+        // tells so of itself, and a feature's borrow is none of the license.
+        let (names_feature, told) = (dated.contains_key("feature"), entry(&license, feature));
+        let by_license = told.is_some_and(is_borrowed);
+        if !(if feature.is_some() { names_feature || by_license } else { by_license && !names_feature }) {
+            return Err(no_proof("The replies do not say that this is borrowed."));
         }
-        date(&dated).ok_or_else(|| no_proof("The borrow tells no date."))
+        let ends = date(&dated).ok_or_else(|| no_proof("The borrow tells no date."))?;
+        // A reply to another borrow of this license would tell another date.
+        Ok(told.and_then(date).map_or(ends, |told| told.min(ends)))
     }
 }
 
 /// Until when a check_license reply says that the license's own slot is borrowed, or a feature's. The API asks nobody to
 /// tell a feature's date there.
 pub(crate) fn borrowed_until(license: &Object, feature: Option<&str>) -> Option<DateTime<Utc>> {
-    let entry = feature.map_or(Some(license), |feature| entry(license, feature))?;
+    let entry = entry(license, feature)?;
     date(entry).filter(|_| is_borrowed(entry))
 }
 
-/// What a check_license reply says of a feature.
-fn entry<'a>(license: &'a Object, feature: &str) -> Option<&'a Object> {
+/// What a check_license reply says of the license itself, or of a feature.
+fn entry<'a>(license: &'a Object, feature: Option<&str>) -> Option<&'a Object> {
+    let Some(feature) = feature else { return Some(license) };
     let entries = license.get("product_features").and_then(Value::as_array)?.iter().filter_map(Value::as_object);
     let code = |entry: &&Object| entry.get("code").and_then(Value::as_str).map(str::to_owned);
     entries.into_iter().find(|entry| code(entry).is_some_and(|code| code.eq_ignore_ascii_case(feature)))

@@ -44,6 +44,13 @@ pub(crate) enum Leave {
     KeepBorrow,
 }
 
+/// What a reply says of a license, or a feature, that nobody may use.
+const NO_RIGHT: [(&str, Value, Status); 3] = [
+    ("is_expired", Value::Bool(true), Status::LicenseExpired),
+    ("license_active", Value::Bool(false), Status::LicenseNotActive),
+    ("license_enabled", Value::Bool(false), Status::LicenseNotEnabled),
+];
+
 /// A slot, and a seat at it while it is ours.
 pub(crate) struct Slot {
     pub(crate) feature: Option<String>,
@@ -157,14 +164,15 @@ impl Slot {
         self.write(&mut record, visit)
     }
 
-    /// Remembers what the clock shows while it is borrowed, so that the clock can't be set back to before unnoticed. False
-    /// if it could not be kept now, because somebody stands in the gate, say.
+    /// Remembers what the clock shows, so that it can't be set back to before unnoticed. False if somebody stands in the
+    /// gate.
     pub(crate) fn mark_time(&self, clock: &Clock) -> bool {
-        let keep = || {
-            let _gate = self.try_enter()?;
-            self.read().and_then(|mut record| self.write_at(&mut record, clock)).ok()
-        };
-        !self.lent || keep().is_some()
+        if !self.lent {
+            return true;
+        }
+        let Some(_gate) = self.try_enter() else { return false };
+        let _ = self.read().and_then(|mut record| self.write_at(&mut record, clock));
+        true
     }
 
     /// Leaves the slot. Whoever is the last one out of this machine gives it back to the server, before anybody can come
@@ -313,6 +321,10 @@ impl Slot {
     }
 
     fn standing(&self, asked_at: Moment, reply: &Object, wall: DateTime<Utc>) -> Result<Standing, Error> {
+        // The API may tell so with a yes; there is no slot for it all the same.
+        if let Some((_, _, status)) = NO_RIGHT.iter().find(|(member, value, _)| reply.get(*member) == Some(value)) {
+            return Err(Error::new(*status).with_outcome(Outcome::Rejected));
+        }
         if let Some(until) = borrowed_until(reply, None).filter(|_| self.feature.is_none()) {
             let left_ms = (until - wall).num_milliseconds();
             return Ok(Standing::Lent { asked_at, until, left_ms });
