@@ -33,9 +33,7 @@ impl Slot {
         };
         let proof = Proof { license: Signed::from(&license), borrow: borrow.as_ref().map(Signed::from) };
         let ends = proof.until(visit.client, visit.who, self.feature.as_deref()).map_err(in_doubt)?;
-        if license.skew.is_some() {
-            record.server_said(visit.wall_of(&license));
-        }
+        visit.note_date(&mut record, &license);
         (record.proof, record.in_doubt, record.unwanted) = (Some(proof), false, false);
         self.write(&mut record, visit).map_err(in_doubt)?;
         self.lent = true;

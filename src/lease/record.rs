@@ -39,6 +39,9 @@ pub(crate) struct Record {
     clock_has_shown_ms: i64,
     /// And the latest that the server has told.
     server_has_said_ms: i64,
+    /// The server has just told it, so what this machine's clock shows does not count.
+    #[serde(skip)]
+    told_now: bool,
 }
 
 /// The server's replies that together prove a borrow.
@@ -104,6 +107,7 @@ impl Record {
             unwanted: kept.optional("unwanted", Kept::flag)?.unwrap_or_default(),
             clock_has_shown_ms: kept.optional("clock_has_shown_ms", Kept::number)?.unwrap_or_default(),
             server_has_said_ms: kept.optional("server_has_said_ms", Kept::number)?.unwrap_or_default(),
+            told_now: false,
         })
     }
 
@@ -124,15 +128,23 @@ impl Record {
 
     /// Keeps it, and the date as of now.
     pub(crate) fn write(&mut self, file: &SealedFile, clock: &Clock) -> Result<(), Error> {
-        self.clock_has_shown_ms = self.clock_has_shown_ms.max(clock.wall().timestamp_millis());
+        if !self.told_now {
+            self.clock_has_shown_ms = self.clock_has_shown_ms.max(clock.wall().timestamp_millis());
+        }
         let content =
             serde_json::to_vec(self).map_err(|_| Error::because(Status::Internal, "A record has no text."))?;
         file.write(&content)
     }
 
-    /// Remembers the server's date. It counts for more than whatever this machine's clock has shown.
-    pub(crate) fn server_said(&mut self, date: DateTime<Utc>) {
-        (self.server_has_said_ms, self.clock_has_shown_ms) = (date.timestamp_millis(), 0);
+    /// Remembers the server's date. If that is surely the server's it counts for more than whatever this machine's clock
+    /// has shown, which may have been wrong.
+    pub(crate) fn server_said(&mut self, date: DateTime<Utc>, surely: bool) {
+        let date_ms = date.timestamp_millis();
+        if surely {
+            (self.server_has_said_ms, self.clock_has_shown_ms, self.told_now) = (date_ms, 0, true);
+        } else {
+            self.server_has_said_ms = self.server_has_said_ms.max(date_ms);
+        }
     }
 
     /// The end of the borrow that is proven to run now; `None` if nothing says that there is one.
@@ -258,6 +270,7 @@ mod tests {
         };
         let proof = Proof { license: signed("{}", Some("a")), borrow: None };
         let whole = Record {
+            told_now: false,
             feature: Some("COUNT".to_owned()),
             may_hold: true,
             proof: Some(Proof { borrow: Some(signed("[]", None)), ..proof.clone() }),
@@ -289,5 +302,43 @@ mod tests {
         ] {
             assert_eq!(read(text), None, "{text}");
         }
+    }
+
+    const HOUR: TimeDelta = TimeDelta::hours(1);
+
+    /// A record that was written when the clock showed what it shows now, after the server told its date.
+    fn written(said: Option<(DateTime<Utc>, bool)>) -> Record {
+        let path = std::env::temp_dir().join(format!("floatlease-record-{:?}", std::thread::current().id()));
+        let file = SealedFile::new(path.clone(), "XY", "hw-1").unwrap();
+        let mut record = Record::of(None);
+        record.write(&file, &Clock::default()).unwrap();
+        if let Some((date, surely)) = said {
+            record.server_said(date, surely);
+        }
+        record.write(&file, &Clock::default()).unwrap();
+        let read = Record::read(&file, None).unwrap();
+        std::fs::remove_file(path).unwrap();
+        read
+    }
+
+    #[test]
+    fn a_clock_that_shows_less_than_it_has_shown_or_the_server_has_said_proves_nothing() {
+        let now = Utc::now();
+        let is_refused = |record: &Record, wall| record.check_clock(wall).is_err();
+        let record = written(None);
+        assert!(is_refused(&record, now - HOUR) && !is_refused(&record, now - TimeDelta::minutes(4)));
+        for surely in [true, false] {
+            let record = written(Some((now + HOUR, surely)));
+            assert!(is_refused(&record, now) && !is_refused(&record, now + HOUR));
+        }
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_is_forgiven_once_the_server_has_surely_told_its_date() {
+        let now = Utc::now();
+        // This machine's clock is a day ahead of the server's, and is put right later.
+        assert!(written(Some((now - HOUR * 24, true))).check_clock(now - HOUR * 24).is_ok());
+        let error = written(Some((now - HOUR * 24, false))).check_clock(now - HOUR * 24).unwrap_err();
+        assert_eq!(error.status, Status::ClockMovedBack);
     }
 }

@@ -109,9 +109,7 @@ impl Slot {
                 let mut record = record.unwrap_or_else(|| self.fresh_record());
                 record.may_hold = true;
                 let confirmation = self.with_borrow(visit, &gate, &mut record, confirmation, &answer);
-                if answer.skew.is_some() {
-                    record.server_said(visit.wall_of(&answer));
-                }
+                visit.note_date(&mut record, &answer);
                 self.write(&mut record, visit).map_err(in_doubt)?;
                 self.lent = record.proof.is_some();
                 self.seat = Some(gate.sit().map_err(in_doubt)?);

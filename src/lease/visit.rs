@@ -1,6 +1,7 @@
 //! A visit to the server: who asks for whose slots, on whose time.
 
 use super::clock::Clock;
+use super::record::Record;
 use super::wish::Who;
 use crate::client::{Answer, Client};
 use crate::error::Error;
@@ -41,6 +42,16 @@ impl Visit<'_> {
     pub(crate) fn wall_of(&self, answer: &Answer) -> DateTime<Utc> {
         let wall = self.clock.wall();
         answer.skew.and_then(|skew| wall.checked_add_signed(skew)).unwrap_or(wall)
+    }
+
+    /// Remembers the date that the answer told, if it did. Between here and another machine anybody could tell it, unless
+    /// the connection is secured.
+    pub(crate) fn note_date(&self, record: &mut Record, answer: &Answer) {
+        let config = self.client.config();
+        if answer.skew.is_some() {
+            let surely = config.base_url.starts_with("https:") || config.is_local_server();
+            record.server_said(self.wall_of(answer), surely);
+        }
     }
 }
 
