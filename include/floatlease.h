@@ -907,7 +907,8 @@ floatlease_status floatlease_lease_borrow(floatlease_lease *lease, const char *r
 
 /**
  * Gives the slots of a lease back, borrowed or not; the server hears of it only if no other process of this machine
- * holds them too. On failure the lease is still held. *json_out is what floatlease_lease_info tells: RELEASED.
+ * holds them too. On failure the lease is still held; if a part of its slots was given back it is LOST, until they are
+ * taken again. *json_out is what floatlease_lease_info tells: RELEASED.
  */
 floatlease_status floatlease_lease_release(floatlease_lease *lease, char **json_out);
 

@@ -626,7 +626,8 @@ pub unsafe extern "C" fn floatlease_lease_borrow(
 }
 
 /// Gives the slots of a lease back, borrowed or not; the server hears of it only if no other process of this machine
-/// holds them too. On failure the lease is still held. *json_out is what floatlease_lease_info tells: RELEASED.
+/// holds them too. On failure the lease is still held; if a part of its slots was given back it is LOST, until they are
+/// taken again. *json_out is what floatlease_lease_info tells: RELEASED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn floatlease_lease_release(
     lease: *mut floatlease_lease,

@@ -127,9 +127,10 @@ impl Held {
     pub(crate) fn renew(&self, desk: &Desk, call: &Call, timeout: Duration) -> Result<(), Error> {
         let mut slots = self.slots(desk, call).inspect_err(|_| self.put_off(desk))?;
         let visit = visit(desk, &self.who, call, timeout);
-        let renewed = slots.iter_mut().filter(|slot| slot.is_taken()).map(|slot| {
-            let renewed = slot.renew(&visit).map_err(|error| about(error, slot))?;
-            Ok((slot.feature.clone(), renewed))
+        let renewed = slots.iter_mut().map(|slot| {
+            // What was given back when others could not be is taken anew.
+            let renewed = if slot.is_taken() { slot.renew(&visit) } else { slot.take(&visit) };
+            Ok((slot.feature.clone(), renewed.map_err(|error| about(error, slot))?))
         });
         match renewed.collect::<Result<Vec<_>, Error>>() {
             Ok(confirmations) => {
@@ -164,7 +165,8 @@ impl Held {
         Ok(())
     }
 
-    /// Gives every slot back that no other process of this machine holds too. What fails is kept.
+    /// Gives every slot back that no other process of this machine holds too. What fails is kept, and without the others
+    /// no work goes on.
     pub(crate) fn release(&self, desk: &Desk, call: &Call, timeout: Duration) -> Result<(), Error> {
         self.interrupt();
         let mut slots = self.slots(desk, call)?;
@@ -172,22 +174,25 @@ impl Held {
         let held = |slots: &[Slot]| slots.iter().filter(|slot| slot.is_in_doubt()).count();
         let before = held(&slots);
         let results: Vec<_> = slots.iter_mut().rev().map(|slot| slot.leave(&visit, Leave::GiveBack)).collect();
-        let result: Result<(), Error> = results.into_iter().collect();
+        let Err(error) = results.into_iter().collect::<Result<Vec<()>, Error>>() else {
+            self.end(desk);
+            return Ok(());
+        };
+        if !slots.iter().all(Slot::is_taken) {
+            let mut life = self.life();
+            life.troubled(&error);
+            life.step(Event::Parted, &desk.clock, &desk.events);
+        }
         // Whatever became of the one that failed, something was done.
-        result.map_err(|error| if held(&slots) < before { in_doubt(error) } else { error })?;
-        self.end(desk);
-        Ok(())
+        Err(if held(&slots) < before { in_doubt(error) } else { error })
     }
 
-    /// Leaves the slots after the host has let go of the lease: nobody hears how it went. What can't be given back in
-    /// time is left to the next start.
+    /// Leaves the slots after the host has let go of the lease: nobody hears how it went.
     pub(crate) fn farewell(&self, desk: &Desk, call: &Call) {
         let visit = visit(desk, &self.who, call, self.timeout);
         if let Ok(mut slots) = patient(&visit, || self.try_slots()) {
             for slot in slots.iter_mut().rev() {
-                if slot.leave(&visit, Leave::KeepBorrow).is_err() {
-                    slot.abandon();
-                }
+                let _ = slot.leave(&visit, Leave::KeepBorrow);
             }
         }
     }
@@ -243,10 +248,11 @@ impl Held {
         *self.call.lock().unwrap_or_else(PoisonError::into_inner) = call;
     }
 
-    /// Gives up every slot and tells nobody: what the server counts is left to the next start.
-    pub(crate) fn abandon(&self) {
+    /// Gives up the slots of these names and tells nobody: what the server counts is left to the next who comes.
+    pub(crate) fn abandon(&self, names: &[String]) {
         if let Some(mut slots) = self.try_slots() {
-            slots.iter_mut().for_each(Slot::abandon);
+            let abandoned = slots.iter_mut().zip(&self.names).filter(|(_, name)| names.contains(name));
+            abandoned.for_each(|(slot, _)| slot.abandon());
         }
     }
 

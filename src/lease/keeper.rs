@@ -11,7 +11,7 @@ use super::share::Share;
 use super::thread;
 use super::wish::KeepAlive;
 use crate::error::Error;
-use crate::http::Waiter;
+use crate::http::{Call, Waiter};
 use crate::status::{Category, Status};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -48,8 +48,10 @@ struct Book {
     shares: Vec<(String, Share)>,
     /// Leases that were let go of, whose slots are to be given back.
     leaving: Vec<Arc<Held>>,
-    /// The one of them that is at it.
-    at_the_door: Option<Arc<Held>>,
+    /// The one of them that is at it, and its call.
+    at_the_door: Option<(Arc<Held>, Arc<Call>)>,
+    /// The names of slots that were wanted back since.
+    wanted: Vec<String>,
     keeping: bool,
     seeing_off: bool,
     booking: bool,
@@ -114,6 +116,8 @@ impl Keeper {
     pub(crate) fn let_go(self: &Arc<Keeper>, held: &Arc<Held>) {
         let mut book = self.book();
         book.leases.retain(|kept| !Arc::ptr_eq(kept, held));
+        // Nor is it renewed by who has begun to look after it.
+        held.end(&self.desk);
         if held.is_in_doubt() {
             self.see_off(&mut book, vec![Arc::clone(held)]);
         }
@@ -124,10 +128,12 @@ impl Keeper {
     pub(crate) fn want_back(&self, names: &[String]) -> bool {
         let mut book = self.book();
         let is_wanted = |held: &Arc<Held>| held.names.iter().any(|name| names.contains(name));
-        let before = book.leaving.len();
-        book.leaving.retain(|held| !is_wanted(held));
-        let at_the_door = book.at_the_door.as_ref().filter(|held| is_wanted(held));
-        at_the_door.inspect(|held| held.interrupt()).is_some() || book.leaving.len() < before
+        let wanted = book.leaving.iter().filter(|held| is_wanted(held)).inspect(|held| held.abandon(names)).count();
+        book.leaving.retain(|held| held.is_in_doubt());
+        let Some((_, call)) = book.at_the_door.as_ref().filter(|(held, _)| is_wanted(held)) else { return wanted > 0 };
+        call.cancel();
+        book.wanted.extend_from_slice(names);
+        true
     }
 
     /// Ends it all. Waits for nothing.
@@ -265,32 +271,40 @@ impl Keeper {
     fn see_off(self: &Arc<Keeper>, book: &mut Book, leases: Vec<Arc<Held>>) {
         let wants = |held: &Arc<Held>| held.keep_alive == KeepAlive::Thread && !held.release_on_close.is_zero();
         let (wanted, unwanted): (Vec<_>, Vec<_>) = leases.into_iter().partition(wants);
-        unwanted.iter().for_each(|held| held.abandon());
+        unwanted.iter().for_each(|held| held.abandon(&held.names));
         book.leaving.extend(wanted);
         if !book.leaving.is_empty() && !book.seeing_off {
             let keeper = Arc::clone(self);
             book.seeing_off = start(&self.desk, move || keeper.run_farewells()).is_ok();
         }
         if !book.seeing_off {
-            book.leaving.drain(..).for_each(|held| held.abandon());
+            book.leaving.drain(..).for_each(|held| held.abandon(&held.names));
         }
     }
 
     fn run_farewells(&self) {
-        loop {
-            let mut book = self.book();
-            book.at_the_door = book.leaving.pop();
-            let Some(held) = book.at_the_door.clone() else {
-                book.seeing_off = false;
-                return;
-            };
+        let mut book = self.book();
+        while let Some(held) = book.leaving.pop() {
             // The keeper may be asking about it, which nobody wants to know any more.
             held.interrupt();
             let in_flight = self.desk.client.begin(Waiter::Nobody, held.release_on_close);
-            held.set_call(Some(Arc::clone(&in_flight.call)));
+            book.at_the_door = Some((Arc::clone(&held), Arc::clone(&in_flight.call)));
             drop(book);
             held.farewell(&self.desk, &in_flight.call);
+            book = self.book();
+            book.at_the_door = None;
+            match std::mem::take(&mut book.wanted) {
+                // What can't be given back in time is left to the next start.
+                wanted if wanted.is_empty() => held.abandon(&held.names),
+                wanted => {
+                    held.abandon(&wanted);
+                    if held.is_in_doubt() {
+                        book.leaving.push(held);
+                    }
+                }
+            }
         }
+        book.seeing_off = false;
     }
 }
 
@@ -316,7 +330,7 @@ fn patience(held: &Held, now: Moment) -> Duration {
     held.timeout.min(Duration::from_millis(left_ms.max(LEAST_PATIENCE_MS).unsigned_abs()))
 }
 
-/// Whether another request would fare no better.
+/// Whether another request would fare no better. One that was never made, or was ended by the host, tells nothing.
 fn is_of_the_way(error: &Error) -> bool {
-    error.status.row().category == Category::Network
+    error.attempts > 0 && error.status != Status::Cancelled && error.status.row().category == Category::Network
 }

@@ -65,6 +65,8 @@ pub enum Event {
     },
     /// The slot was given back.
     Released,
+    /// Some of its slots were given back, and others could not be.
+    Parted,
     /// The server was to be asked, and something else came first.
     PutOff,
     /// Nothing but time has passed.
@@ -295,6 +297,10 @@ impl Machine {
                     self.held_until = self.held_until.min(now);
                     self.runs_until = self.runs_until.min(now.saturating_add(self.terms.grace_ms));
                 }
+            }
+            Event::Parted => {
+                self.try_later(None, now, chance);
+                (self.held_until, self.runs_until) = (self.held_until.min(now), self.runs_until.min(now));
             }
             Event::PutOff => self.try_later(None, now, chance),
             Event::Passed => {}

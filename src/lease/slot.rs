@@ -195,7 +195,10 @@ impl Slot {
                     if leave == Leave::GiveBack {
                         (record.proof, record.unwanted) = (None, true);
                     }
-                    self.write(&mut record, visit)?;
+                    if let Err(error) = self.write(&mut record, visit) {
+                        self.seat = Some(gate.sit()?);
+                        return Err(error);
+                    }
                 }
             }
             Some(_) if lent && leave == Leave::KeepBorrow => {
@@ -229,9 +232,9 @@ impl Slot {
         self.in_doubt || self.is_taken()
     }
 
-    /// Gives up the seat and nothing else: what the server counts is for the next start to settle.
+    /// Gives up the seat and nothing else: what the server counts is for the next who comes to settle.
     pub(crate) fn abandon(&mut self) {
-        self.seat = None;
+        (self.seat, self.in_doubt) = (None, false);
     }
 
     /// Gives back what a process that is no more has left, if nobody is seated there and it is not borrowed.

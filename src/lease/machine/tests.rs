@@ -60,6 +60,8 @@ const EXPECTED: &[Expectation] = &[
         [(Borrowed, None), (Borrowed, None), (Borrowed, BACK), (Borrowed, None), (Borrowed, BACK), (Released, None)]),
     ("a borrow that is over", 10, |now| Event::Borrowed { asked_at: now - 5, until: now }, STAYS),
     ("released", 10, |_| Event::Released, [(Released, None); 6]),
+    ("released in part", 10, |_| Event::Parted,
+        [(Lost, L), (Lost, L), (Lost, L), (Lost, L), (Lost, None), (Released, None)]),
     ("nothing", 10, |_| Event::Passed, STAYS),
     ("put off", 10, |_| Event::PutOff, STAYS),
     ("put off when the slot's time is over", TIMEOUT, |_| Event::PutOff,
@@ -180,6 +182,7 @@ impl Random {
             4 => Event::Refused,
             5 => Event::Borrowed { asked_at, until: now + [-1, MINUTE, DAY][self.below(3) as usize] },
             6 if self.below(8) == 0 => Event::Released,
+            6 if self.below(8) == 0 => Event::Parted,
             6 => Event::PutOff,
             _ => Event::Passed,
         }
@@ -193,7 +196,7 @@ fn promises_are_kept(before: &Machine, event: Event, now: Moment, after: &Machin
     assert!(!matches!(is, Active | Degraded) || now < after.held_until, "active past its deadline: {}", what());
     assert!(is != Lost || has == 0, "lost while something remains: {}", what());
     assert!(matches!(is, Lost | Released) || has > 0, "not lost while nothing remains: {}", what());
-    let lost_to_time = is == Lost && was != Lost && !matches!(event, Event::Refused);
+    let lost_to_time = is == Lost && was != Lost && !matches!(event, Event::Refused | Event::Parted);
     assert!(!lost_to_time || had == 0, "lost too early: {}", what());
     let confirmed = matches!(event, Event::Confirmed { .. } | Event::Borrowed { .. });
     assert!(has <= had || confirmed, "remaining has grown by itself: {}", what());
@@ -205,7 +208,7 @@ fn promises_are_kept(before: &Machine, event: Event, now: Moment, after: &Machin
     if is == Released {
         assert!(after.wake_at().is_none() && !after.wants_renewal(Moment::MAX - 1), "renews: {}", what());
     }
-    if matches!(event, Event::Failed { .. } | Event::PutOff) {
+    if matches!(event, Event::Failed { .. } | Event::PutOff | Event::Parted) {
         assert!(after.wake_at().is_none_or(|wake_at| wake_at > now), "never sleeps: {}", what());
     }
 }

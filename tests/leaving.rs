@@ -1,0 +1,179 @@
+//! Leaving slots when something is in the way: none is kept that was given back, and none is forgotten.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use serde_json::{Value, json};
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+use support::abi::Client;
+use support::sandbox::World;
+use support::{Demo, with};
+
+const DEVICE: &str = "workstation";
+
+fn world(demo: &Demo) -> World {
+    let world = World::new(demo, &json!({ "rate": 0 }));
+    world.client(DEVICE).call("activate_license", &Value::Null).ok();
+    world
+}
+
+/// Waits for what comes of itself.
+fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(20);
+    while !is_so() {
+        assert!(Instant::now() < end, "never: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// The features of which this device has slots.
+fn features(world: &World) -> Vec<Value> {
+    world.slots_of(DEVICE).into_iter().map(|(feature, _)| feature).collect()
+}
+
+/// How often the server was asked for this.
+fn asked(world: &World, operation: &str) -> Value {
+    world.control("POST /journal/count", &json!({ "filter": { "operation": operation } }))["count"].clone()
+}
+
+/// A folder of this test's own, removed at its end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Folder {
+        let path = std::env::temp_dir().join(format!("floatlease-leaving-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        Folder(path)
+    }
+
+    fn start(&self, world: &World) -> Client {
+        Client::open(&with(&world.config(DEVICE), json!({ "storage_dir": self.0 }))).unwrap()
+    }
+
+    fn files(&self, ending: &str) -> Vec<PathBuf> {
+        let entries = fs::read_dir(&self.0).unwrap().map(|entry| entry.unwrap().path());
+        entries.filter(|path| path.extension().is_some_and(|found| found == ending)).collect()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn a_borrow_that_the_disk_does_not_let_go_of_is_still_held_and_no_longer_than_before() {
+    let demo = Demo::start();
+    let (world, folder) = (world(&demo), Folder::new("disk"));
+    let [one, two] = [folder.start(&world), folder.start(&world)];
+    let ((lease, _), (other, _)) = (one.acquire(&Value::Null), two.acquire(&Value::Null));
+    let borrowed_until = lease.borrow(&Value::Null).ok()["borrowed_until"].clone();
+    // From now on nothing is written: what the record is drafted in is a folder.
+    let draft = folder.files("lease")[0].with_extension("new");
+    fs::create_dir(&draft).unwrap();
+    lease.release().refused("STORAGE");
+    let info = lease.renew().ok();
+    assert_eq!((&info["state"], &info["borrowed_until"]), (&json!("BORROWED"), &borrowed_until), "{info}");
+    assert!(lease.remaining_ms() < 25 * 3_600_000, "{}", lease.remaining_ms());
+    fs::remove_dir(&draft).unwrap();
+    lease.release().ok();
+    other.release().ok();
+    assert_eq!(features(&world), [] as [Value; 0]);
+}
+
+#[test]
+fn a_set_of_which_a_part_was_given_back_is_no_longer_held_until_it_is_whole_again() {
+    let demo = Demo::start();
+    let world = world(&demo);
+    let client = world.client(DEVICE);
+    let (lease, _) = client.acquire(&json!({ "features": ["MESH", "SOLVER"], "timeout_ms": 500 }));
+    let hang = json!({ "match": { "operation": "release_feature", "feature": "MESH" }, "do": { "before": "hang" } });
+    world.control("POST /faults", &hang);
+    lease.release().failed("TIMEOUT", "unknown");
+    let colleague = world.client("colleague");
+    colleague.call("activate_license", &Value::Null).ok();
+    let (solver, _) = colleague.acquire(&json!({ "feature": "SOLVER" }));
+    let lost = client.wait_for("LOST");
+    assert_eq!((&lost["name"], &lost["remaining_ms"], lease.state()), (&json!("TIMEOUT"), &json!(0), "LOST"), "{lost}");
+    lease.renew().refused("FLOATING_NOT_AVAILABLE");
+    assert_eq!((lease.state(), features(&world)), ("LOST", vec![json!("MESH")]));
+    solver.release().ok();
+    client.advance(120_000);
+    client.wait_for("REGAINED");
+    assert_eq!((lease.state(), features(&world).len()), ("ACTIVE", 2));
+    world.control("DELETE /faults", &Value::Null);
+    assert_eq!(lease.release().ok()["state"], "RELEASED");
+    assert_eq!(features(&world), [] as [Value; 0]);
+}
+
+#[test]
+fn to_release_a_lease_whose_client_was_closed_does_not_keep_its_slot_from_being_given_back() {
+    let demo = Demo::start();
+    let world = world(&demo);
+    let client = world.client(DEVICE);
+    let (lease, _) = client.acquire(&json!({ "timeout_ms": 1_000 }));
+    // The first request gets lost, and is repeated after its second.
+    let lost =
+        json!({ "match": { "operation": "release_license" }, "when": { "times": 1 }, "do": { "before": "hang" } });
+    world.control("POST /faults", &lost);
+    client.close();
+    until("it is being given back", || asked(&world, "release_license") == 1);
+    lease.release().refused("LEASE_OVER");
+    until("it was given back", || features(&world).is_empty());
+}
+
+#[test]
+fn what_is_wanted_back_of_a_set_that_is_being_given_back_does_not_keep_the_rest() {
+    let demo = Demo::start();
+    let set = json!({ "features": ["MESH", "SOLVER"], "timeout_ms": 1_000, "release_on_close_ms": 60_000 });
+    // It waits behind another that is at the door, or is at the door itself.
+    for waits in [true, false] {
+        let world = world(&demo);
+        let client = world.client(DEVICE);
+        let (license, _) = client.acquire(&json!({ "release_on_close_ms": 60_000 }));
+        let (lease, _) = client.acquire(&set);
+        let slow = if waits { "release_license" } else { "release_feature" };
+        let hang = json!({ "match": { "operation": slow }, "when": { "times": 1 }, "do": { "before": "hang" } });
+        world.control("POST /faults", &hang);
+        if waits {
+            license.free();
+        } else {
+            lease.free();
+        }
+        until("somebody is at the door", || asked(&world, slow) == 1);
+        lease.free();
+        let (mesh, _) = client.acquire(&json!({ "feature": "MESH" }));
+        assert_eq!(mesh.state(), "ACTIVE");
+        if waits {
+            // The hanging one is wanted back too, so that the next may go.
+            let (again, _) = client.acquire(&Value::Null);
+            again.release().ok();
+        }
+        until("the solver is given back", || !features(&world).contains(&json!("SOLVER")));
+        assert!(features(&world).contains(&json!("MESH")), "waits: {waits}");
+        mesh.release().ok();
+    }
+}
+
+#[test]
+fn a_lease_whose_host_is_kept_waiting_does_not_keep_the_others_from_being_renewed() {
+    let demo = Demo::start();
+    let (world, folder) = (world(&demo), Folder::new("waiting"));
+    let client = folder.start(&world);
+    let (stuck, info) = client.acquire(&json!({ "feature": "MESH", "timeout_ms": 300 }));
+    let gate = fs::File::open(&folder.files("gate")[0]).unwrap();
+    let (lease, _) = client.acquire(&Value::Null);
+    // Another process stands in the gate and does not move.
+    gate.lock().unwrap();
+    client.submit("lease_borrow", &json!({ "lease": info["lease"], "timeout_ms": 60_000 })).unwrap();
+    std::thread::sleep(Duration::from_millis(200));
+    client.advance(62 * 60_000);
+    let event = client.next_event(20_000).unwrap();
+    assert_eq!((&event["event"], lease.state()), (&json!("GRACE_STARTED"), "ACTIVE"), "of the stuck one: {event}");
+    let event = client.next_event(20_000).unwrap();
+    assert_eq!((&event["event"], lease.state(), stuck.state()), (&json!("RENEWED"), "ACTIVE", "GRACE"), "{event}");
+    gate.unlock().unwrap();
+}
