@@ -307,8 +307,9 @@ fn take_all(visit: &Visit, slots: &mut [Slot]) -> Result<Taken, Error> {
             Ok(confirmation) => taken.push((slots[at].feature.clone(), confirmation)),
             Err(error) => {
                 // What can't be given back now is left to the farewell.
-                let left = slots[..at].iter_mut().rev().map(|slot| slot.leave(visit, Leave::KeepBorrow).is_ok());
-                let error = if left.fold(true, |all, one| all && one) { error } else { in_doubt(error) };
+                let left = slots[..at].iter_mut().rev().map(|slot| slot.leave(visit, Leave::KeepBorrow));
+                let kept = left.filter(Result::is_err).count();
+                let error = if kept > 0 { in_doubt(error) } else { error };
                 return Err(about(error, &slots[at]));
             }
         }
