@@ -29,11 +29,12 @@
  *            may queue for its wait_ms besides. floatlease_submit has the same done in the background. What frees,
  *            closes or tells how a lease stands never waits.
  * Host       Nothing ends the process, except the system when memory has run out: no exception or panic leaves the
- *            library. Nothing is printed. No signal handler; no file, except leases' in "storage_dir" if you give one;
+ *            library. Nothing is printed. No signal handler; no file, except in "storage_dir" if you give one;
  *            no environment variable read outside floatlease_client_open. Threads, all named "floatlease": one for each
  *            client with leases to keep alive, unless they are yours to keep ("keep_alive":"host"); one while freed
- *            leases are given back; up to four while submitted calls are under way, and ten seconds longer; one while
- *            the system resolves a host name that is no address.
+ *            leases are given back; one while consumptions that wait are booked after a renewal; up to four while
+ *            submitted calls are under way, and ten seconds longer; one while the system resolves a host name that is
+ *            no address.
  * Proof      A reply counts only if it carries the server's signature over its very bytes and answers what was asked.
  *            The API leaves the answers to release and deactivate unsigned, and signs no question: an old reply to
  *            the same question verifies as well as a new one.
@@ -610,7 +611,8 @@ floatlease_status floatlease_client_open(const char *config_json, floatlease_cli
 
 /**
  * Wakes every call in flight on this client, floatlease_client_diagnose and floatlease_next_event too: each returns
- * FLOATLEASE_E_CANCELLED. Calls made later are not touched, nor are renewals of leases.
+ * FLOATLEASE_E_CANCELLED. Calls made later are not touched, nor are renewals of leases, nor submitted calls whose turn
+ * has not come: floatlease_cancel ends those.
  */
 floatlease_status floatlease_client_cancel(floatlease_client *client);
 
@@ -718,7 +720,10 @@ floatlease_status floatlease_release_feature(floatlease_client *client, const ch
  * floatlease_check_license or floatlease_check_feature (a slot that this takes of what floats is given back at once,
  * unless a lease of this machine holds it). If another device has consumed meanwhile the total tells nothing: then it is
  * FLOATLEASE_E_CONNECTION_LOST with the outcome "unknown", and never repeated. Of one whose reply was lost, the reply may
- * be total_consumptions alone. The same "idempotency_key" again is the same wish, waiting or booked.
+ * be total_consumptions alone. The same "idempotency_key" again is the same wish while it waits, and at floatlease-server
+ * once it is booked too; for other consumptions it is FLOATLEASE_E_BAD_VALUE as long as the first wait or are to be told.
+ * Whoever else books on this machine is waited for, until the deadline; a consumption is kept then, if its turn did not
+ * come.
  *
  * What waits is booked, with the event "offline_floating_consumptions_sync", by "sync_consumptions" of floatlease_call,
  * before the next consumption with "offline":"queue", and when a lease of this license with "keep_alive":"thread" was
@@ -759,10 +764,11 @@ floatlease_status floatlease_call(floatlease_client *client,
                                   char **json_out);
 
 /**
- * Does a call in the background. operation is any that floatlease_call knows, "sync_consumptions" too, or "lease_acquire", "lease_renew",
- * "lease_borrow", "lease_release", whose requests are those of the functions; the last three take the number of the
- * lease as "lease" besides, and may have a "timeout_ms". Returns at once; what is wrong with the request is told by the
- * completion, and the call's deadline counts from the moment its turn comes. Up to four are done at the same time.
+ * Does a call in the background. operation is any that floatlease_call knows, "sync_consumptions" too, or
+ * "lease_acquire", "lease_renew", "lease_borrow", "lease_release", whose requests are those of the functions; the last
+ * three take the number of the lease as "lease" besides, and may have a "timeout_ms". Returns at once; what is wrong with
+ * the request is told by the completion, and the call's deadline counts from the moment its turn comes. Up to four are
+ * done at the same time.
  *
  * *ticket_out names the call in floatlease_cancel and in its completion, which is an event:
  *
@@ -833,7 +839,7 @@ floatlease_status floatlease_client_advance_clock(floatlease_client *client,
  *                          release before you free, for nobody gives the slot back in the background
  *     grace_ms             how long you may run on when the slot is no longer surely yours; default 300000, 86400000 at
  *                          most, 0: not at all
- *     borrow_ending_hours  how long before its end a borrow is announced to end; default 2
+ *     borrow_ending_hours  how long before its end a borrow is announced to end; default 2, 8760 at most
  *     wait_ms              how long to queue for a slot while all are taken: asks again, ever more seldom up to every
  *                          15 s, and tells WAITING; default 0, 86400000 at most
  *     release_on_close_ms  how long the slot may still be given back after floatlease_lease_free and
@@ -908,7 +914,7 @@ floatlease_status floatlease_lease_borrow(floatlease_lease *lease, const char *r
 /**
  * Gives the slots of a lease back, borrowed or not; the server hears of it only if no other process of this machine
  * holds them too. On failure the lease is still held; if a part of its slots was given back it is LOST, until they are
- * taken again. *json_out is what floatlease_lease_info tells: RELEASED.
+ * taken again, and the outcome is "unknown": release again. *json_out is what floatlease_lease_info tells: RELEASED.
  */
 floatlease_status floatlease_lease_release(floatlease_lease *lease, char **json_out);
 

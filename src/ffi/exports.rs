@@ -149,7 +149,8 @@ pub unsafe extern "C" fn floatlease_client_open(
 }
 
 /// Wakes every call in flight on this client, floatlease_client_diagnose and floatlease_next_event too: each returns
-/// FLOATLEASE_E_CANCELLED. Calls made later are not touched, nor are renewals of leases.
+/// FLOATLEASE_E_CANCELLED. Calls made later are not touched, nor are renewals of leases, nor submitted calls whose turn
+/// has not come: floatlease_cancel ends those.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn floatlease_client_cancel(client: *mut floatlease_client) -> floatlease_status {
     // SAFETY: no pointer is followed.
@@ -324,7 +325,10 @@ pub unsafe extern "C" fn floatlease_release_feature(
 /// floatlease_check_license or floatlease_check_feature (a slot that this takes of what floats is given back at once,
 /// unless a lease of this machine holds it). If another device has consumed meanwhile the total tells nothing: then it is
 /// FLOATLEASE_E_CONNECTION_LOST with the outcome "unknown", and never repeated. Of one whose reply was lost, the reply may
-/// be total_consumptions alone. The same "idempotency_key" again is the same wish, waiting or booked.
+/// be total_consumptions alone. The same "idempotency_key" again is the same wish while it waits, and at floatlease-server
+/// once it is booked too; for other consumptions it is FLOATLEASE_E_BAD_VALUE as long as the first wait or are to be told.
+/// Whoever else books on this machine is waited for, until the deadline; a consumption is kept then, if its turn did not
+/// come.
 ///
 /// What waits is booked, with the event "offline_floating_consumptions_sync", by "sync_consumptions" of floatlease_call,
 /// before the next consumption with "offline":"queue", and when a lease of this license with "keep_alive":"thread" was
@@ -387,10 +391,11 @@ pub unsafe extern "C" fn floatlease_call(
 
 /* ------------------------------------------------------------------------------------------- without waiting -- */
 
-/// Does a call in the background. operation is any that floatlease_call knows, "sync_consumptions" too, or "lease_acquire", "lease_renew",
-/// "lease_borrow", "lease_release", whose requests are those of the functions; the last three take the number of the
-/// lease as "lease" besides, and may have a "timeout_ms". Returns at once; what is wrong with the request is told by the
-/// completion, and the call's deadline counts from the moment its turn comes. Up to four are done at the same time.
+/// Does a call in the background. operation is any that floatlease_call knows, "sync_consumptions" too, or
+/// "lease_acquire", "lease_renew", "lease_borrow", "lease_release", whose requests are those of the functions; the last
+/// three take the number of the lease as "lease" besides, and may have a "timeout_ms". Returns at once; what is wrong with
+/// the request is told by the completion, and the call's deadline counts from the moment its turn comes. Up to four are
+/// done at the same time.
 ///
 /// *ticket_out names the call in floatlease_cancel and in its completion, which is an event:
 ///
@@ -508,7 +513,7 @@ pub unsafe extern "C" fn floatlease_client_advance_clock(
 ///                          release before you free, for nobody gives the slot back in the background
 ///     grace_ms             how long you may run on when the slot is no longer surely yours; default 300000, 86400000 at
 ///                          most, 0: not at all
-///     borrow_ending_hours  how long before its end a borrow is announced to end; default 2
+///     borrow_ending_hours  how long before its end a borrow is announced to end; default 2, 8760 at most
 ///     wait_ms              how long to queue for a slot while all are taken: asks again, ever more seldom up to every
 ///                          15 s, and tells WAITING; default 0, 86400000 at most
 ///     release_on_close_ms  how long the slot may still be given back after floatlease_lease_free and
@@ -627,7 +632,7 @@ pub unsafe extern "C" fn floatlease_lease_borrow(
 
 /// Gives the slots of a lease back, borrowed or not; the server hears of it only if no other process of this machine
 /// holds them too. On failure the lease is still held; if a part of its slots was given back it is LOST, until they are
-/// taken again. *json_out is what floatlease_lease_info tells: RELEASED.
+/// taken again, and the outcome is "unknown": release again. *json_out is what floatlease_lease_info tells: RELEASED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn floatlease_lease_release(
     lease: *mut floatlease_lease,

@@ -101,7 +101,8 @@ impl<'a> Booking<'a> {
     fn turn(&self) -> Result<Gate, Error> {
         let busy = "Somebody else on this machine is booking what waits.";
         self.turn.enter(&mut |pause| {
-            self.visit.pause(pause).map_err(|error| match error.status {
+            // Who books one after the other hardly leaves, so who waits must look often to come in between.
+            self.visit.pause(pause / 8).map_err(|error| match error.status {
                 Status::Timeout => error.with_detail(busy),
                 _ => error,
             })
