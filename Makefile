@@ -31,6 +31,15 @@ library:
 	@echo "$(RELEASE)/libfloatlease.so: $$(wc -c < "$(RELEASE)/libfloatlease.so") bytes," \
 		"$$(nm -D --defined-only "$(RELEASE)/libfloatlease.so" | wc -l) exported functions"
 
+# With a standard library that is built along, without its printer of backtraces. That takes its sources and exactly their
+# compiler: Debian's, which `scripts/tsan setup` installs.
+.PHONY: library-small
+library-small: ## Build the smallest shared library there is, in target/small (Debian 12)
+	@PATH="/usr/bin:$$PATH" RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 /usr/bin/cargo rustc -p floatlease --release \
+		--features quiet --lib --crate-type cdylib --target x86_64-unknown-linux-gnu \
+		-Zbuild-std=std,panic_unwind -Zbuild-std-features= --target-dir "$(TARGET)/small"
+	@wc -c "$(TARGET)/small/x86_64-unknown-linux-gnu/release/libfloatlease.so"
+
 .PHONY: sandbox
 sandbox:
 	@$(CARGO) build -p floatlease-sandbox --profile sandbox
