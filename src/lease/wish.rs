@@ -236,3 +236,28 @@ fn mark(parts: &[&str]) -> String {
     let digest = Sha256::digest(parts.join("\0"));
     digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object(text: &str) -> Object {
+        strict::parse_object("the request", text).unwrap()
+    }
+
+    #[test]
+    fn what_says_whose_license_it_is_is_taken_out_of_a_request() {
+        let mut request = object(r#"{"consumptions":3,"license_key":"AAAA","product":"XY","feature":"COUNT"}"#);
+        assert_eq!(of_whom(&mut request), object(r#"{"license_key":"AAAA","product":"XY"}"#));
+        assert_eq!(request, object(r#"{"consumptions":3,"feature":"COUNT"}"#));
+    }
+
+    #[test]
+    fn an_operation_is_asked_with_what_it_knows_and_its_own_goes_first() {
+        let given = object(r#"{"license_key":"AAAA","code":"c","hardware_id":"hw","extra":{"x":1},"feature":"A"}"#);
+        let own = [("feature", Value::from("B")), ("timeout_ms", 5.into())];
+        let asked = object(&asking("check_feature", &given, &own).unwrap());
+        let expected = r#"{"license_key":"AAAA","hardware_id":"hw","extra":{"x":1},"feature":"B","timeout_ms":5}"#;
+        assert_eq!(asked, object(expected));
+    }
+}
