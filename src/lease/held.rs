@@ -80,6 +80,10 @@ impl Held {
             let taken = queue(&visit, &wish, id, &desk.events, || take_all(&visit, &mut slots))?;
             let (event, borrowed_until, replies) = together(taken, desk.clock.now());
             machine = machine.step(event, desk.clock.now(), chance()).0;
+            if in_doubt {
+                // A release that was ended may still be on its way to the server.
+                machine = machine.step(Event::PutOff, desk.clock.now(), chance()).0;
+            }
             if machine.state() == State::Lost {
                 let late = "The answer came when the slot's time was over.";
                 return Err(Error { outcome: Outcome::Unknown, ..Error::because(Status::Timeout, late) });
@@ -124,7 +128,7 @@ impl Held {
 
     /// Asks the server about every slot again.
     pub(crate) fn renew(&self, desk: &Desk, call: &Call, timeout: Duration) -> Result<(), Error> {
-        let mut slots = self.slots(desk, call)?;
+        let mut slots = self.slots(desk, call).inspect_err(|_| self.put_off(desk))?;
         let visit = visit(desk, &self.who, call, timeout);
         let renewed = slots.iter_mut().map(|slot| {
             // What was given back when others could not be is taken anew.
@@ -179,6 +183,9 @@ impl Held {
             let mut life = self.life();
             life.troubled(&error);
             life.step(Event::Parted, &desk.clock, &desk.events);
+        } else if error.outcome == Outcome::Unknown {
+            // The server may have done it.
+            self.put_off(desk);
         }
         Err(error)
     }
@@ -221,10 +228,15 @@ impl Held {
         self.life().step(Event::Passed, &desk.clock, &desk.events);
     }
 
+    /// The server is to be asked, though not at this moment.
+    fn put_off(&self, desk: &Desk) {
+        self.life().step(Event::PutOff, &desk.clock, &desk.events);
+    }
+
     /// No answer came, or one that was no yes.
     pub(crate) fn failed(&self, desk: &Desk, error: &Error) {
         if error.status == Status::Cancelled {
-            return self.life().step(Event::PutOff, &desk.clock, &desk.events);
+            return self.put_off(desk);
         }
         let refused = error.is_refusal() || error.status == Status::NotFloating;
         let retry_after_ms = error.retry_after.and_then(|pause| i64::try_from(pause.as_millis()).ok());
