@@ -102,6 +102,21 @@ fn an_outage_shorter_than_the_slots_time_is_no_more_than_degraded() {
 }
 
 #[test]
+fn however_long_the_server_wants_to_be_left_alone_it_is_asked_before_the_slot_is_lost() {
+    let demo = Demo::start();
+    let desk = Desk::new(&demo);
+    let (lease, _) = desk.client.acquire(&Value::Null);
+    let once =
+        json!({ "do": { "before": { "http": { "status": 503, "retry_after_s": 86_400 } } }, "when": { "times": 1 } });
+    desk.world.control("POST /faults", &once);
+    desk.advance(75 * MINUTE_MS);
+    desk.client.wait_for("DEGRADED");
+    desk.advance(30 * MINUTE_MS);
+    assert_eq!(desk.client.next_event(20_000).unwrap()["event"], "RENEWED");
+    assert_eq!((lease.state(), desk.is_held()), ("ACTIVE", true));
+}
+
+#[test]
 fn a_longer_outage_is_grace_with_a_countdown_then_loss_and_coming_back_is_regained_without_a_second_slot() {
     let demo = Demo::start();
     let desk = Desk::new(&demo);

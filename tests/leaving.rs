@@ -175,5 +175,40 @@ fn a_lease_whose_host_is_kept_waiting_does_not_keep_the_others_from_being_renewe
     assert_eq!((&event["event"], lease.state()), (&json!("GRACE_STARTED"), "ACTIVE"), "of the stuck one: {event}");
     let event = client.next_event(20_000).unwrap();
     assert_eq!((&event["event"], lease.state(), stuck.state()), (&json!("RENEWED"), "ACTIVE", "GRACE"), "{event}");
+    // Nor does the thread try again without a pause.
+    until("it is put off", || stuck.info()["renews_in_ms"].as_i64().unwrap() > 0);
     gate.unlock().unwrap();
+}
+
+#[test]
+fn a_release_that_the_server_gets_to_after_the_slot_was_wanted_back_is_noticed() {
+    let demo = Demo::start();
+    let world = world(&demo);
+    let client = world.client(DEVICE);
+    let late = json!({ "before": { "delay": { "fixed_ms": 400 } } });
+    let once = json!({ "match": { "operation": "release_license" }, "when": { "times": 1 }, "do": late });
+    let (lease, _) = client.acquire(&Value::Null);
+    world.control("POST /faults", &once);
+    lease.free();
+    std::thread::sleep(Duration::from_millis(100));
+    let (lease, _) = client.acquire(&Value::Null);
+    until("the late release is carried out", || features(&world).is_empty());
+    until("the slot is taken again", || !features(&world).is_empty());
+    assert_eq!((lease.state(), client.events()), ("ACTIVE", vec!["RENEWED".to_owned()]));
+}
+
+#[test]
+fn after_a_release_of_unknown_outcome_the_lease_is_held_and_not_only_said_to_be() {
+    let demo = Demo::start();
+    let world = world(&demo);
+    let client = world.client(DEVICE);
+    let (lease, _) = client.acquire(&json!({ "timeout_ms": 700 }));
+    let fault = |what: Value| json!({ "match": { "operation": "release_license" }, "do": what });
+    let first = with(&fault(json!({ "after_commit": "reset" })), json!({ "when": { "times": 1 } }));
+    world.control("PUT /faults", &json!({ "faults": [first, fault(json!({ "before": "hang" }))] }));
+    lease.release().failed("TIMEOUT", "unknown");
+    until("the slot is taken again", || !features(&world).is_empty());
+    assert_eq!(lease.state(), "ACTIVE");
+    world.control("DELETE /faults", &Value::Null);
+    assert_eq!(lease.release().ok()["state"], "RELEASED");
 }

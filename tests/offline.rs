@@ -226,6 +226,36 @@ fn what_the_clock_shows_while_a_borrow_runs_is_kept_whoever_keeps_the_lease_aliv
 }
 
 #[test]
+fn the_end_of_a_borrow_is_told_once_however_often_the_host_renews_it() {
+    let demo = Demo::start();
+    let folder = Folder::new("told");
+    let world = borrowed(&demo, &folder, &json!({}));
+    let client = start(&world, "laptop", &folder.0);
+    let (lease, info) = client.acquire(&json!({}));
+    world.control("POST /clock/advance", &json!({ "by": "23h" }));
+    client.advance(23 * 3_600_000);
+    assert_eq!(client.wait_for("BORROW_ENDING")["lease"], info["lease"]);
+    for _ in 0..3 {
+        assert_eq!(lease.renew().ok()["state"], "BORROWED");
+        assert_eq!(client.next_event(200), Ok(Value::Null));
+    }
+}
+
+#[test]
+fn a_renewal_that_fails_on_the_way_does_not_begin_to_ask_for_the_rest_of_the_borrow() {
+    let demo = Demo::start();
+    let folder = Folder::new("on-the-way");
+    let world = borrowed(&demo, &folder, &json!({}));
+    outage(&world);
+    let client = start(&world, "laptop", &folder.0);
+    let (lease, _) = client.acquire(&json!({ "timeout_ms": 5_000 }));
+    lease.renew().refused("CONNECTION_LOST");
+    let info = lease.info();
+    assert_eq!(info["state"], "BORROWED");
+    assert!(info["renews_in_ms"].as_i64().unwrap() > 23 * 3_600_000, "{info}");
+}
+
+#[test]
 fn an_early_return_ends_the_proof_and_a_lease_that_is_freed_keeps_it() {
     let demo = Demo::start();
     let folder = Folder::new("early");

@@ -81,6 +81,10 @@ impl Held {
             let taken = queue(&visit, &wish, id, &desk.events, || take_all(&visit, &mut slots))?;
             let (event, borrowed_until, replies) = together(taken, desk.clock.now());
             machine = machine.step(event, desk.clock.now(), chance()).0;
+            if in_doubt {
+                // A release that was ended may still be on its way to the server.
+                machine = machine.step(Event::PutOff, desk.clock.now(), chance()).0;
+            }
             if machine.state() == State::Lost {
                 let late = "The answer came when the slot's time was over.";
                 return Err(Error::because(Status::Timeout, late).with_outcome(Outcome::Unknown));
@@ -182,6 +186,9 @@ impl Held {
             let mut life = self.life();
             life.troubled(&error);
             life.step(Event::Parted, &desk.clock, &desk.events);
+        } else if error.outcome == Outcome::Unknown {
+            // The server may have done it.
+            self.put_off(desk);
         }
         // Whatever became of the one that failed, something was done.
         Err(if held(&slots) < before { in_doubt(error) } else { error })
@@ -223,6 +230,11 @@ impl Held {
     /// Nothing but time has passed.
     pub(crate) fn pass(&self, desk: &Desk) {
         self.life().step(Event::Passed, &desk.clock, &desk.events);
+    }
+
+    /// The server is to be asked, though not at this moment.
+    fn put_off(&self, desk: &Desk) {
+        self.life().step(Event::PutOff, &desk.clock, &desk.events);
     }
 
     /// No answer came, or one that was no yes.

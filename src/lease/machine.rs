@@ -283,8 +283,11 @@ impl Machine {
             Event::Borrowed { asked_at, until } => {
                 if self.is_news(asked_at, until, now) {
                     // Its end is no surprise, so it has no grace; but the server may well go on with it.
+                    let announced = self.announced;
                     self.hold(until, until, until);
                     self.asked_at = asked_at;
+                    // Once is enough, unless the end is far away again.
+                    self.announced = announced && now >= self.ending_at();
                     return Some(Cause::Borrowed);
                 }
                 self.try_later(None, now, chance);
@@ -335,12 +338,20 @@ impl Machine {
         (self.failures, self.announced) = (0, false);
     }
 
-    /// After a pause that doubles with each failure, and is as long as the server asked for.
+    /// After a pause that doubles with each failure, and is as long as the server asked for; but of what is left before the
+    /// next turn half is kept, so that it is not lost unasked.
     fn try_later(&mut self, retry_after_ms: Option<i64>, now: Moment, chance: Chance) {
+        // On a trip nobody needs an answer before its end.
+        if self.state == State::Borrowed && now < self.held_until {
+            return;
+        }
         let pause = (FIRST_PAUSE_MS << self.failures.min(16)).min(LONGEST_PAUSE_MS);
         let pause = pause - pause / 5 + scattered(pause / 5 * 2, chance);
         self.failures = self.failures.saturating_add(1);
-        self.renew_at = now.saturating_add(pause.max(retry_after_ms.unwrap_or_default()));
+        let left =
+            [self.held_until, self.runs_until].map(|end| end.saturating_sub(now)).into_iter().find(|left| *left > 0);
+        let longest = left.map_or(Moment::MAX, |left| left / 2);
+        self.renew_at = now.saturating_add(pause.max(retry_after_ms.unwrap_or_default().min(longest)));
     }
 }
 

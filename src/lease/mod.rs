@@ -350,11 +350,11 @@ fn run(
     };
     let in_flight = desk.client.begin(Waiter::Host, timeout);
     begun(&in_flight.call);
-    match operation {
+    let done = match operation {
         "lease_renew" => {
             let renewed = held.renew(desk, &in_flight.call, timeout);
             held.pass(desk);
-            renewed?;
+            renewed
         }
         "lease_borrow" => {
             let until = given.remove("borrowed_until").unwrap_or(Value::Null);
@@ -362,12 +362,13 @@ fn run(
                 let message = "A borrow outlives the process, so \"storage_dir\" must be in the config.";
                 return Err(Error::because(Status::MissingKey, message));
             }
-            held.borrow(desk, &in_flight.call, timeout, &until)?;
+            held.borrow(desk, &in_flight.call, timeout, &until)
         }
-        _ => held.release(desk, &in_flight.call, timeout)?,
-    }
+        _ => held.release(desk, &in_flight.call, timeout),
+    };
+    // Also when it failed, there may be something to do for it sooner.
     keeper.look_again();
-    Ok(held.info(desk))
+    done.map(|()| held.info(desk))
 }
 
 /// Milliseconds until this moment of the system's clock, as a [`face::Face`] shows it; 0 when it is past.

@@ -208,11 +208,11 @@ impl Proof {
         if dated.get("license_id") != license.get("id") || dated.get("device_id") != license.get("device_id") {
             return Err(no_proof("The replies are about different devices or licenses."));
         }
-        // The API asks nobody to name the feature in a borrow's reply; the license then tells what is borrowed. It always
-        // tells so of itself, and a feature's borrow is none of the license.
-        let (names_feature, told) = (dated.contains_key("feature"), entry(&license, feature));
-        let by_license = told.is_some_and(is_borrowed);
-        if !(if feature.is_some() { names_feature || by_license } else { by_license && !names_feature }) {
+        // The API asks nobody to name the feature in a borrow's reply; the license then tells what is borrowed. Of itself it
+        // always does, and a reply that names a feature is about no license.
+        let told = entry(&license, feature);
+        let named = feature.is_some() && dated.contains_key("feature");
+        if !named && !told.is_some_and(is_borrowed) {
             return Err(no_proof("The replies do not say that this is borrowed."));
         }
         let ends = date(&dated).ok_or_else(|| no_proof("The borrow tells no date."))?;

@@ -132,10 +132,25 @@ fn a_renewal_comes_at_half_the_timeout_and_after_failures_ever_later() {
 fn a_deadline_is_not_slept_over_however_long_the_server_wants_to_be_left_alone() {
     let (machine, _) = lease(Active);
     let (machine, _) = machine.step(Event::Failed { retry_after_ms: Some(DAY) }, START + 1, 0);
+    assert_eq!(machine.wake_at(), Some(START + TIMEOUT / 2), "half of what is left");
+    let (machine, _) = machine.step(Event::Failed { retry_after_ms: Some(DAY) }, START + TIMEOUT - 1_000, 0);
     assert_eq!(machine.wake_at(), Some(START + TIMEOUT));
     let (machine, report) = machine.step(Event::Passed, START + TIMEOUT, 0);
-    assert_eq!((report, machine.wake_at()), (G, Some(START + TIMEOUT + TERMS.grace_ms)));
+    assert_eq!(report, G);
+    let (machine, _) = machine.step(Event::Failed { retry_after_ms: Some(DAY) }, START + TIMEOUT, 0);
+    assert_eq!(machine.wake_at(), Some(START + TIMEOUT + TERMS.grace_ms / 2));
     assert_eq!(machine.remaining_ms(START + TIMEOUT + 1), TERMS.grace_ms - 1);
+}
+
+#[test]
+fn what_is_borrowed_is_asked_about_at_its_end_and_not_before() {
+    let (machine, since) = lease(Borrowed);
+    for event in [Event::Failed { retry_after_ms: None }, Event::PutOff, Event::Refused] {
+        let next = machine.step(event, since + HOUR, 0).0;
+        assert_eq!(next.renew_at(), Some(START + 2 * DAY), "{event:?}");
+        let over = machine.step(event, START + 2 * DAY, 0).0;
+        assert!(over.renew_at().is_some_and(|at| at < START + 2 * DAY + MINUTE), "{event:?}");
+    }
 }
 
 #[test]
@@ -156,6 +171,8 @@ fn the_end_of_a_borrow_is_announced_once_and_again_for_a_new_date() {
     let (machine, report) = machine.step(Event::Passed, near, 0);
     assert_eq!((report, machine.wake_at()), (Some(Report::BorrowEnding), Some(START + 2 * DAY)));
     assert_eq!(machine.step(Event::Passed, near + 1, 0).1, None);
+    let (same, _) = machine.step(Event::Borrowed { asked_at: near, until: START + 2 * DAY + 1 }, near + 2, 0);
+    assert_eq!(same.step(Event::Passed, near + 3, 0).1, None, "it was told of this end");
     let (machine, _) = machine.step(Event::Borrowed { asked_at: near, until: near + DAY }, near, 0);
     assert_eq!(machine.step(Event::Passed, near + 20 * HOUR, 0).1, Some(Report::BorrowEnding));
 }
