@@ -250,11 +250,6 @@ impl Held {
         life.step(event, &desk.clock, &desk.events);
     }
 
-    /// Something else comes first.
-    fn put_off(&self, desk: &Desk) {
-        self.life().step(Event::PutOff, &desk.clock, &desk.events);
-    }
-
     /// Sets the keeper's call about this lease, so that whoever is in a hurry can end it.
     pub(crate) fn set_call(&self, call: Option<Arc<Call>>) {
         *self.call.lock().unwrap_or_else(PoisonError::into_inner) = call;
