@@ -1,5 +1,4 @@
 //! Submitted calls: each is done on a thread of ours, and each has exactly one completion in the [`Events`].
-#![cfg_attr(any(not(test), loom), allow(dead_code, reason = "used by the keeper, soon"))]
 
 use super::events::Events;
 use super::sync::{Condvar, Mutex, MutexGuard};
