@@ -222,7 +222,8 @@ impl Keeper {
                     |machine: &Machine| machine.may_be_renewed(now) || machine.wake_at().is_some_and(|at| at <= now);
                 return Some(kept().filter(|held| is_due(held.life().machine())).cloned().collect());
             }
-            if self.marks_in_ms() <= 0 {
+            let left_ms = left_ms.min(self.marks_in_ms());
+            if left_ms <= 0 {
                 return Some(Vec::new());
             }
             let nap = LONGEST_NAP.min(Duration::from_millis(left_ms.unsigned_abs()));
