@@ -227,7 +227,8 @@ impl Keeper {
                 due.sort_by_key(|held| !held.life().machine().wants_renewal(now));
                 return Some(due);
             }
-            if self.marks_in_ms() <= 0 {
+            let left_ms = left_ms.min(self.marks_in_ms());
+            if left_ms <= 0 {
                 return Some(Vec::new());
             }
             let nap = LONGEST_NAP.min(Duration::from_millis(left_ms.unsigned_abs()));

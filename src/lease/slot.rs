@@ -45,10 +45,10 @@ pub(crate) enum Leave {
 }
 
 /// What a reply says of a license, or a feature, that nobody may use.
-const NO_RIGHT: [(&str, Value, Status); 3] = [
-    ("is_expired", Value::Bool(true), Status::LicenseExpired),
-    ("license_active", Value::Bool(false), Status::LicenseNotActive),
-    ("license_enabled", Value::Bool(false), Status::LicenseNotEnabled),
+const NO_RIGHT: [(&str, bool, Status); 3] = [
+    ("is_expired", true, Status::LicenseExpired),
+    ("license_active", false, Status::LicenseNotActive),
+    ("license_enabled", false, Status::LicenseNotEnabled),
 ];
 
 /// A slot, and a seat at it while it is ours.
@@ -323,8 +323,9 @@ impl Slot {
 
     fn standing(&self, asked_at: Moment, reply: &Object, wall: DateTime<Utc>) -> Result<Standing, Error> {
         // The API may tell so with a yes; there is no slot for it all the same.
-        if let Some((_, _, status)) = NO_RIGHT.iter().find(|(member, value, _)| reply.get(*member) == Some(value)) {
-            return Err(Error::new(*status).with_outcome(Outcome::Rejected));
+        let tells = |member, value| reply.get(member) == Some(&Value::Bool(value));
+        if let Some((.., status)) = NO_RIGHT.into_iter().find(|(member, value, _)| tells(*member, *value)) {
+            return Err(Error::new(status).with_outcome(Outcome::Rejected));
         }
         if let Some(until) = borrowed_until(reply, None).filter(|_| self.feature.is_none()) {
             let left_ms = (until - wall).num_milliseconds();
