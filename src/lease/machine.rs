@@ -174,6 +174,9 @@ const FIRST_PAUSE_MS: i64 = 1_000;
 /// Up to this.
 const LONGEST_PAUSE_MS: i64 = 60_000;
 
+/// Nobody keeps a lost lease from asking for longer: whoever answers may say what he likes.
+const LONGEST_BAN_MS: i64 = 60 * 60 * 1000;
+
 /// A number from 0 to 999 that decides the scatter of a pause, so that clients that failed together do not come back
 /// together.
 pub type Chance = u16;
@@ -350,7 +353,7 @@ impl Machine {
         self.failures = self.failures.saturating_add(1);
         let left =
             [self.held_until, self.runs_until].map(|end| end.saturating_sub(now)).into_iter().find(|left| *left > 0);
-        let longest = left.map_or(Moment::MAX, |left| left / 2);
+        let longest = left.map_or(LONGEST_BAN_MS, |left| left / 2);
         self.renew_at = now.saturating_add(pause.max(retry_after_ms.unwrap_or_default().min(longest)));
     }
 }

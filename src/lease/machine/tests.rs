@@ -140,6 +140,9 @@ fn a_deadline_is_not_slept_over_however_long_the_server_wants_to_be_left_alone()
     let (machine, _) = machine.step(Event::Failed { retry_after_ms: Some(DAY) }, START + TIMEOUT, 0);
     assert_eq!(machine.wake_at(), Some(START + TIMEOUT + TERMS.grace_ms / 2));
     assert_eq!(machine.remaining_ms(START + TIMEOUT + 1), TERMS.grace_ms - 1);
+    let end = START + TIMEOUT + TERMS.grace_ms;
+    let (machine, _) = machine.step(Event::Failed { retry_after_ms: Some(DAY) }, end, 0);
+    assert_eq!((machine.state(), machine.wake_at()), (Lost, Some(end + HOUR)));
 }
 
 #[test]
