@@ -87,7 +87,7 @@ fn what_was_borrowed_is_had_without_a_network_until_its_date() {
 
 /// An acquire that must fail without asking long.
 fn refused(client: &Client, request: &Value, status: &str) -> Value {
-    let (lease, answer) = client.try_acquire(&with(request, json!({ "timeout_ms": 700 })));
+    let (lease, answer) = client.try_acquire(&with(request, json!({ "timeout_ms": 3_000 })));
     assert!(lease.is_none());
     answer.refused(status)
 }
