@@ -222,7 +222,7 @@ fn the_editor_saves_its_work_when_its_license_is_lost() {
         &[
             "the editor worked on and saved nothing.",
             "An outage longer than the slot's time: the work was saved, the editor stopped, and went on afterwards.",
-            "A server that wants to be left alone: it was asked once, and the work was saved.",
+            "A server that wants to be left alone: it was asked a few times, and the work was saved.",
             "A colleague took the slot meanwhile: the work was saved, and the editor stopped.",
             "The license expired: the work was saved, and the editor stopped.",
             "the editor holds exactly one slot.",
