@@ -5,9 +5,9 @@ mod support;
 
 use serde_json::{Value, json};
 use std::fs;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use support::abi::Client;
+use support::folder::Folder;
 use support::sandbox::World;
 use support::{Demo, with};
 
@@ -38,37 +38,16 @@ fn asked(world: &World, operation: &str) -> Value {
     world.control("POST /journal/count", &json!({ "filter": { "operation": operation } }))["count"].clone()
 }
 
-/// A folder of this test's own, removed at its end.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Folder {
-        let path = std::env::temp_dir().join(format!("floatlease-leaving-{name}-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&path);
-        Folder(path)
-    }
-
-    fn start(&self, world: &World) -> Client {
-        Client::open(&with(&world.config(DEVICE), json!({ "storage_dir": self.0 }))).unwrap()
-    }
-
-    fn files(&self, ending: &str) -> Vec<PathBuf> {
-        let entries = fs::read_dir(&self.0).unwrap().map(|entry| entry.unwrap().path());
-        entries.filter(|path| path.extension().is_some_and(|found| found == ending)).collect()
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
+/// A client that keeps things in this folder.
+fn start(world: &World, folder: &Folder) -> Client {
+    Client::open(&with(&world.config(DEVICE), json!({ "storage_dir": folder.path() }))).unwrap()
 }
 
 #[test]
 fn a_borrow_that_the_disk_does_not_let_go_of_is_still_held_and_no_longer_than_before() {
     let demo = Demo::start();
     let (world, folder) = (world(&demo), Folder::new("disk"));
-    let [one, two] = [folder.start(&world), folder.start(&world)];
+    let [one, two] = [start(&world, &folder), start(&world, &folder)];
     let ((lease, _), (other, _)) = (one.acquire(&Value::Null), two.acquire(&Value::Null));
     let borrowed_until = lease.borrow(&Value::Null).ok()["borrowed_until"].clone();
     // From now on nothing is written: what the record is drafted in is a folder.
@@ -162,7 +141,7 @@ fn what_is_wanted_back_of_a_set_that_is_being_given_back_does_not_keep_the_rest(
 fn a_lease_whose_host_is_kept_waiting_does_not_keep_the_others_from_being_renewed() {
     let demo = Demo::start();
     let (world, folder) = (world(&demo), Folder::new("waiting"));
-    let client = folder.start(&world);
+    let client = start(&world, &folder);
     let (stuck, info) = client.acquire(&json!({ "feature": "MESH", "timeout_ms": 300 }));
     let gate = fs::File::open(&folder.files("gate")[0]).unwrap();
     let (lease, _) = client.acquire(&Value::Null);

@@ -4,8 +4,9 @@
 mod support;
 
 use serde_json::{Value, json};
-use std::path::PathBuf;
 use support::abi::{Answer, Client, Lease};
+use support::folder::Folder;
+use support::holder::Chance;
 use support::sandbox::World;
 use support::{Demo, with};
 
@@ -13,18 +14,6 @@ use support::{Demo, with};
 const LIVES: u64 = 10;
 /// And in each so many replies are lost at least.
 const LOST: u64 = 100;
-
-/// Small random numbers (xorshift64*).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % end
-    }
-}
 
 /// Asks until the answer decides; in doubt, the same again.
 fn persist(mut ask: impl FnMut() -> Answer) -> Answer {
@@ -39,7 +28,7 @@ fn persist(mut ask: impl FnMut() -> Answer) -> Answer {
 /// What a program on one machine does, and what the server must then say.
 struct Life {
     world: World,
-    folder: PathBuf,
+    folder: Folder,
     client: Client,
     lease: Option<Lease>,
     /// What the lease is of.
@@ -50,8 +39,7 @@ struct Life {
 impl Life {
     fn begin(demo: &Demo, seed: u64) -> Life {
         let world = World::new(demo, &json!({ "rate": 0 }));
-        let folder = std::env::temp_dir().join(format!("floatlease-lost-{seed}-{}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&folder);
+        let folder = Folder::new(&format!("lost-{seed}"));
         let client = Life::start(&world, &folder);
         client.call("activate_license", &Value::Null).ok();
         let lost = json!({ "when": { "probability": 0.25, "seed": seed }, "do": { "after_commit": "reset" } });
@@ -59,8 +47,8 @@ impl Life {
         Life { world, folder, client, lease: None, feature: Value::Null, consumed: 0 }
     }
 
-    fn start(world: &World, folder: &PathBuf) -> Client {
-        Client::open(&with(&world.config("laptop"), json!({ "storage_dir": folder }))).unwrap()
+    fn start(world: &World, folder: &Folder) -> Client {
+        Client::open(&with(&world.config("laptop"), json!({ "storage_dir": folder.path() }))).unwrap()
     }
 
     fn lost(&self) -> u64 {
@@ -92,7 +80,7 @@ impl Life {
     }
 
     /// One thing that a program does.
-    fn step(&mut self, random: &mut Random, number: u64) {
+    fn step(&mut self, random: &mut Chance, number: u64) {
         match (random.below(6), self.lease.take()) {
             (0, lease) => {
                 self.lease = lease;
@@ -124,12 +112,6 @@ impl Life {
     }
 }
 
-impl Drop for Life {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.folder);
-    }
-}
-
 #[test]
 fn a_thousand_lost_replies_cost_no_slot_and_no_consumption() {
     let demo = Demo::start();
@@ -137,7 +119,7 @@ fn a_thousand_lost_replies_cost_no_slot_and_no_consumption() {
         for seed in 1..=LIVES {
             let demo = &demo;
             scope.spawn(move || {
-                let (mut life, mut random) = (Life::begin(demo, seed), Random(seed * 0x9e37_79b9));
+                let (mut life, mut random) = (Life::begin(demo, seed), Chance::new(seed));
                 let mut number = 0;
                 while life.lost() < LOST {
                     number += 1;

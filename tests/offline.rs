@@ -5,35 +5,12 @@ mod support;
 
 use serde_json::{Value, json};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 use support::abi::Client;
+use support::folder::Folder;
 use support::sandbox::World;
 use support::{Demo, with};
-
-/// A folder of this test's own, removed at its end.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Folder {
-        let path = std::env::temp_dir().join(format!("floatlease-offline-{name}-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&path);
-        Folder(path)
-    }
-
-    /// The record that holds a proof: the longest.
-    fn record(&self) -> PathBuf {
-        let entries = fs::read_dir(&self.0).unwrap().map(|entry| entry.unwrap().path());
-        let records = entries.filter(|path| path.extension().is_some_and(|ending| ending == "lease"));
-        records.max_by_key(|path| fs::metadata(path).unwrap().len()).unwrap()
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
 
 /// A client of this device that keeps things in this folder; the next start of the program is another one.
 fn start(world: &World, hardware_id: &str, folder: &Path) -> Client {
@@ -47,7 +24,7 @@ fn outage(world: &World) {
 /// A laptop on which the license, or this feature, was borrowed before the program ended.
 fn borrowed(demo: &Demo, folder: &Folder, request: &Value) -> World {
     let world = World::new(demo, &json!({ "rate": 0 }));
-    let client = start(&world, "laptop", &folder.0);
+    let client = start(&world, "laptop", folder.path());
     client.call("activate_license", &Value::Null).ok();
     // Without a thread of ours, nothing goes on when it ends.
     let (lease, _) = client.acquire(&with(request, json!({ "keep_alive": "host" })));
@@ -66,7 +43,7 @@ fn what_was_borrowed_is_had_without_a_network_until_its_date() {
         let folder = Folder::new(name);
         let world = borrowed(&demo, &folder, &request);
         outage(&world);
-        let client = start(&world, "laptop", &folder.0);
+        let client = start(&world, "laptop", folder.path());
         let (lease, info) = client.acquire(&request);
         // The license is as it was when it was borrowed; of a feature nothing more is known than that.
         let key = &info["slots"][0]["reply"]["license_key"];
@@ -78,7 +55,7 @@ fn what_was_borrowed_is_had_without_a_network_until_its_date() {
         client.advance(7_100_000);
         client.wait_for("LOST");
         assert_eq!((lease.state(), lease.remaining_ms()), ("LOST", 0));
-        let after = start(&world, "laptop", &folder.0);
+        let after = start(&world, "laptop", folder.path());
         after.advance(u32::try_from(hours * 3_600_000 + 60_000).unwrap());
         let error = after.try_acquire(&request).1.refused("NO_PROOF");
         assert!(error["message"].as_str().unwrap().contains("The borrow ended at"), "{error}");
@@ -97,7 +74,7 @@ fn without_a_borrow_there_is_no_start_without_a_network() {
     let demo = Demo::start();
     let folder = Folder::new("nothing");
     let world = World::new(&demo, &json!({ "rate": 0 }));
-    let client = start(&world, "laptop", &folder.0);
+    let client = start(&world, "laptop", folder.path());
     client.call("activate_license", &Value::Null).ok();
     outage(&world);
     refused(&client, &json!({}), "CONNECTION_LOST");
@@ -114,7 +91,7 @@ fn a_borrow_of_one_feature_opens_no_other_and_not_the_license() {
     let folder = Folder::new("other");
     let world = borrowed(&demo, &folder, &json!({ "feature": "MESH" }));
     outage(&world);
-    let client = start(&world, "laptop", &folder.0);
+    let client = start(&world, "laptop", folder.path());
     for request in [json!({}), json!({ "feature": "SOLVER" }), json!({ "features": ["MESH", "SOLVER"] })] {
         refused(&client, &request, "CONNECTION_LOST");
     }
@@ -127,17 +104,17 @@ fn a_folder_that_was_copied_to_another_device_is_refused() {
     let folder = Folder::new("copied");
     let world = borrowed(&demo, &folder, &json!({}));
     outage(&world);
-    let thief = start(&world, "desktop", &folder.0);
+    let thief = start(&world, "desktop", folder.path());
     let error = refused(&thief, &json!({}), "STORAGE_FOREIGN");
     assert!(error["message"].as_str().unwrap().contains("The server can't be asked"), "{error}");
     // Nor does it help to give the file the name that this device's own would have.
-    let record = folder.record();
-    let entries = fs::read_dir(&folder.0).unwrap().map(|entry| entry.unwrap().path());
+    let record = folder.proof();
+    let entries = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
     let mut gates = entries.filter(|path| path.extension().is_some_and(|ending| ending == "gate"));
     let own = gates.find(|path| path.file_stem() != record.file_stem()).unwrap();
     fs::copy(&record, own.with_extension("lease")).unwrap();
     refused(&thief, &json!({}), "STORAGE_FOREIGN");
-    assert_eq!(start(&world, "laptop", &folder.0).acquire(&json!({})).0.state(), "BORROWED");
+    assert_eq!(start(&world, "laptop", folder.path()).acquire(&json!({})).0.state(), "BORROWED");
 }
 
 #[test]
@@ -146,8 +123,8 @@ fn each_flipped_byte_is_noticed_and_the_file_is_left_as_it_is() {
     let folder = Folder::new("flipped");
     let world = borrowed(&demo, &folder, &json!({ "feature": "MESH" }));
     outage(&world);
-    let client = start(&world, "laptop", &folder.0);
-    let path = folder.record();
+    let client = start(&world, "laptop", folder.path());
+    let path = folder.proof();
     let whole = fs::read(&path).unwrap();
     for place in 0..whole.len() {
         let mut bytes = whole.clone();
@@ -168,18 +145,18 @@ fn a_damaged_file_is_put_aside_once_the_server_has_spoken() {
     let demo = Demo::start();
     let folder = Folder::new("aside");
     let world = borrowed(&demo, &folder, &json!({}));
-    let path = folder.record();
+    let path = folder.proof();
     fs::write(&path, b"what a failing disk leaves").unwrap();
-    let client = start(&world, "laptop", &folder.0);
+    let client = start(&world, "laptop", folder.path());
     let (lease, _) = client.acquire(&json!({}));
     assert_eq!(lease.state(), "BORROWED", "the server knows of the borrow");
-    let kept = fs::read_dir(&folder.0).unwrap().map(|entry| entry.unwrap().path());
+    let kept = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
     let damaged: Vec<_> = kept.filter(|path| path.to_str().unwrap().contains(".damaged-")).collect();
     assert_eq!(fs::read(&damaged[0]).unwrap(), b"what a failing disk leaves");
     drop(lease);
     client.close();
     outage(&world);
-    assert_eq!(start(&world, "laptop", &folder.0).acquire(&json!({})).0.state(), "BORROWED", "proven anew");
+    assert_eq!(start(&world, "laptop", folder.path()).acquire(&json!({})).0.state(), "BORROWED", "proven anew");
 }
 
 #[test]
@@ -188,11 +165,11 @@ fn a_clock_that_was_set_back_proves_nothing() {
     let folder = Folder::new("clock");
     let world = borrowed(&demo, &folder, &json!({}));
     outage(&world);
-    let later = start(&world, "laptop", &folder.0);
+    let later = start(&world, "laptop", folder.path());
     later.advance(3_600_000);
     assert_eq!(later.acquire(&json!({})).0.state(), "BORROWED");
     // The next start sees the clock as it is: an hour earlier.
-    let client = start(&world, "laptop", &folder.0);
+    let client = start(&world, "laptop", folder.path());
     let error = refused(&client, &json!({}), "CLOCK_MOVED_BACK");
     let message = error["message"].as_str().unwrap();
     assert!(message.contains("It shows") && message.contains("has shown") && message.contains("server"), "{error}");
@@ -207,10 +184,10 @@ fn what_the_clock_shows_while_a_borrow_runs_is_kept_whoever_keeps_the_lease_aliv
         let folder = Folder::new(&format!("mark-{keep_alive}"));
         let world = borrowed(&demo, &folder, &json!({}));
         outage(&world);
-        let running = start(&world, "laptop", &folder.0);
+        let running = start(&world, "laptop", folder.path());
         let (lease, _) = running.acquire(&json!({ "keep_alive": keep_alive }));
         // At first somebody stands in the gate.
-        let gate = fs::File::open(folder.record().with_extension("gate")).unwrap();
+        let gate = fs::File::open(folder.proof().with_extension("gate")).unwrap();
         gate.lock().unwrap();
         running.advance(10 * 3_600_000);
         assert_eq!(running.next_event(300), Ok(Value::Null));
@@ -219,7 +196,7 @@ fn what_the_clock_shows_while_a_borrow_runs_is_kept_whoever_keeps_the_lease_aliv
         let end = Instant::now() + Duration::from_secs(20);
         let set_back = || {
             assert_eq!((running.events(), lease.state()), (vec![], "BORROWED"));
-            let client = start(&world, "laptop", &folder.0);
+            let client = start(&world, "laptop", folder.path());
             std::thread::sleep(Duration::from_millis(100));
             let request = json!({ "keep_alive": "host", "timeout_ms": 300 });
             client.try_acquire(&request).1.status
@@ -235,7 +212,7 @@ fn the_end_of_a_borrow_is_told_once_however_often_the_host_renews_it() {
     let demo = Demo::start();
     let folder = Folder::new("told");
     let world = borrowed(&demo, &folder, &json!({}));
-    let client = start(&world, "laptop", &folder.0);
+    let client = start(&world, "laptop", folder.path());
     let (lease, info) = client.acquire(&json!({}));
     world.control("POST /clock/advance", &json!({ "by": "23h" }));
     client.advance(23 * 3_600_000);
@@ -252,7 +229,7 @@ fn a_renewal_that_fails_on_the_way_does_not_begin_to_ask_for_the_rest_of_the_bor
     let folder = Folder::new("on-the-way");
     let world = borrowed(&demo, &folder, &json!({}));
     outage(&world);
-    let client = start(&world, "laptop", &folder.0);
+    let client = start(&world, "laptop", folder.path());
     let (lease, _) = client.acquire(&json!({ "timeout_ms": 5_000 }));
     lease.renew().refused("CONNECTION_LOST");
     let info = lease.info();
@@ -266,7 +243,7 @@ fn an_early_return_ends_the_proof_and_a_lease_that_is_freed_keeps_it() {
     let folder = Folder::new("early");
     let world = borrowed(&demo, &folder, &json!({ "feature": "MESH" }));
     assert_eq!(world.slots_of("laptop"), [(json!("MESH"), true)]);
-    let client = start(&world, "laptop", &folder.0);
+    let client = start(&world, "laptop", folder.path());
     let (lease, _) = client.acquire(&json!({ "feature": "MESH" }));
     assert_eq!(lease.release().ok()["state"], "RELEASED");
     assert_eq!(world.slots_of("laptop"), []);
@@ -282,7 +259,7 @@ fn a_borrow_whose_reply_was_lost_is_found_out_by_asking() {
     {
         let folder = Folder::new(&format!("lost-{name}"));
         let world = World::new(&demo, &json!({ "rate": 0 }));
-        let client = start(&world, "laptop", &folder.0);
+        let client = start(&world, "laptop", folder.path());
         client.call("activate_license", &Value::Null).ok();
         let (lease, _) = client.acquire(&request);
         let once =
@@ -293,7 +270,7 @@ fn a_borrow_whose_reply_was_lost_is_found_out_by_asking() {
         drop(lease);
         client.close();
         outage(&world);
-        assert_eq!(start(&world, "laptop", &folder.0).acquire(&request).0.state(), "BORROWED");
+        assert_eq!(start(&world, "laptop", folder.path()).acquire(&request).0.state(), "BORROWED");
     }
 }
 

@@ -11,34 +11,16 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use support::abi::Client;
+use support::folder::Folder;
 use support::sandbox::World;
 use support::stub::{Message, between};
 use support::{Demo, with};
 
-/// A folder of this test's own, removed at its end.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Folder {
-        let path = std::env::temp_dir().join(format!("floatlease-consumption-{name}-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&path);
-        Folder(path)
-    }
-
-    /// The file of what waits.
-    fn file(&self) -> PathBuf {
-        let entries = fs::read_dir(&self.0).unwrap().map(|entry| entry.unwrap().path());
-        let mut files = entries.filter(|path| path.extension().is_some_and(|ending| ending == "consumption"));
-        let file = files.next().unwrap();
-        assert_eq!(files.next(), None);
-        file
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
+/// The file of what waits.
+fn ledger_of(folder: &Folder) -> PathBuf {
+    let files = folder.files("consumption");
+    assert_eq!(files.len(), 1, "{files:?}");
+    files.into_iter().next().unwrap()
 }
 
 /// A license with all that can be consumed, and one that floats and counts itself.
@@ -71,7 +53,7 @@ struct Desk<'a> {
 
 impl<'a> Desk<'a> {
     fn new(world: &'a World, license_key: &str, folder: &Folder) -> Desk<'a> {
-        let changes = json!({ "license_key": license_key, "storage_dir": folder.0, "connect_timeout_ms": 1000 });
+        let changes = json!({ "license_key": license_key, "storage_dir": folder.path(), "connect_timeout_ms": 1000 });
         let desk = Desk { world, config: with(&world.config("laptop"), changes) };
         desk.start().call("activate_license", &Value::Null).ok();
         desk
@@ -821,10 +803,10 @@ fn a_file_that_was_cut_or_altered_is_never_believed_beyond_what_was_written() {
     let mut lengths = Vec::new();
     for amount in [3, 5] {
         add(&client, &count(amount));
-        lengths.push(fs::metadata(folder.file()).unwrap().len() as usize);
+        lengths.push(fs::metadata(ledger_of(&folder)).unwrap().len() as usize);
     }
     client.close();
-    let (file, whole) = (folder.file(), fs::read(folder.file()).unwrap());
+    let (file, whole) = (ledger_of(&folder), fs::read(ledger_of(&folder)).unwrap());
     let seen = |bytes: &[u8]| waiting_in(&nowhere, &file, bytes);
     assert_eq!(seen(&whole), Ok(2));
     for length in (0..whole.len()).step_by(3) {

@@ -9,50 +9,23 @@ use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
 use support::abi::Client;
+use support::folder::Folder;
 use support::sandbox::World;
 use support::stub::{self, Message};
 use support::{Demo, believing, with};
 
-/// A folder of this test's own, removed at its end.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Folder {
-        let path = std::env::temp_dir().join(format!("floatlease-proofs-{name}-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&path);
-        Folder(path)
-    }
-
-    /// The files of this ending.
-    fn files(&self, ending: &str) -> Vec<PathBuf> {
-        let entries = fs::read_dir(&self.0).unwrap().map(|entry| entry.unwrap().path());
-        entries.filter(|path| path.extension().is_some_and(|found| found == ending)).collect()
-    }
-
-    /// The record that holds a proof: the longest.
-    fn proof(&self) -> PathBuf {
-        self.files("lease").into_iter().max_by_key(|path| fs::metadata(path).unwrap().len()).unwrap()
-    }
-
-    /// The license's own record.
-    fn of_license(&self) -> PathBuf {
-        let gates = self.files("gate");
-        let gate = gates.into_iter().find(|path| path.to_str().unwrap().ends_with("-license.gate")).unwrap();
-        gate.with_extension("lease")
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
+/// The license's own record.
+fn license_record(folder: &Folder) -> PathBuf {
+    let gates = folder.files("gate");
+    let gate = gates.into_iter().find(|path| path.to_str().unwrap().ends_with("-license.gate")).unwrap();
+    gate.with_extension("lease")
 }
 
 const DEVICE: &str = "laptop";
 
 /// A client that keeps things in this folder.
 fn start(config: &Value, folder: &Folder) -> Client {
-    Client::open(&with(config, json!({ "storage_dir": folder.0 }))).unwrap()
+    Client::open(&with(config, json!({ "storage_dir": folder.path() }))).unwrap()
 }
 
 fn outage(world: &World) {
@@ -103,7 +76,8 @@ fn a_borrow_that_was_renamed_to_another_slots_is_none() {
     let proof = folder.proof();
     let client = start(&world.config(DEVICE), &folder);
     let solver = json!({ "feature": "SOLVER" });
-    for (request, record) in [(json!({}), folder.of_license()), (solver.clone(), record_of(&folder, &client, &solver))]
+    for (request, record) in
+        [(json!({}), license_record(&folder)), (solver.clone(), record_of(&folder, &client, &solver))]
     {
         fs::copy(&proof, record).unwrap();
         refused(&client, &request, "STORAGE_DAMAGED");
@@ -120,7 +94,7 @@ fn the_borrow_of_a_feature_is_not_its_licenses_whoever_seals_the_record() {
     outage(&world);
     let mut record = unsealed(&folder.proof());
     record["feature"] = Value::Null;
-    seal(&folder.of_license(), &record);
+    seal(&license_record(&folder), &record);
     refused(&start(&world.config(DEVICE), &folder), &json!({}), "NO_PROOF");
 }
 

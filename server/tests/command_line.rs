@@ -163,8 +163,9 @@ fn exec_passes_signals_on_and_ends_as_the_command_does() {
     ] {
         let trap = if handler.is_empty() { String::new() } else { format!("trap '{handler}' {signal};") };
         let script = format!("{trap} echo '{{}}'; while :; do sleep 0.05; done");
-        let mut exec = program()
-            .args(["exec", "--", "sh", "-c", &script])
+        // A shell's background jobs are started with INT ignored, and so would be the command.
+        let mut exec = Command::new("env")
+            .args(["--default-signal", env!("CARGO_BIN_EXE_floatlease-server"), "exec", "--", "sh", "-c", &script])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()

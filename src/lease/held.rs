@@ -357,13 +357,13 @@ fn queue(
         let next_ms = u64::try_from(next.as_millis()).unwrap_or(u64::MAX);
         let left_ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
         events.tell(json::object(&[
-            ("asks_again_in_ms", next_ms.into()),
             ("event", "WAITING".into()),
             ("lease", id.into()),
-            ("left_ms", left_ms.into()),
+            ("status", error.status.number().into()),
             ("name", error.status.row().name.into()),
             ("reason", error.message().into()),
-            ("status", error.status.number().into()),
+            ("asks_again_in_ms", next_ms.into()),
+            ("left_ms", left_ms.into()),
         ]));
         visit.pause(next)?;
         pause = (pause * 2).min(LONGEST_PAUSE);

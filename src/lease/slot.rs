@@ -104,7 +104,7 @@ impl Slot {
                 // Whatever fails from here on, the server counts it.
                 self.in_doubt = true;
                 if record.is_none() {
-                    self.set_aside()?;
+                    self.set_aside().map_err(in_doubt)?;
                 }
                 let mut record = record.unwrap_or_else(|| self.fresh_record());
                 record.may_hold = true;

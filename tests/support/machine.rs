@@ -1,6 +1,7 @@
 //! A machine whose programs share slots, and the world in which its server counts them.
 
-use super::holder::{Folder, Holder};
+use super::folder::Folder;
+use super::holder::Holder;
 use super::sandbox::World;
 use super::{Demo, with};
 use serde_json::{Value, json};

@@ -6,6 +6,7 @@
 pub mod abi;
 pub mod document;
 pub mod faults;
+pub mod folder;
 #[cfg(unix)]
 pub mod holder;
 #[cfg(unix)]
