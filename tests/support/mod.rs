@@ -13,6 +13,7 @@ pub mod holder;
 pub mod machine;
 pub mod proxy;
 pub mod sandbox;
+pub mod scenario;
 pub mod stub;
 pub mod tls;
 
