@@ -1,9 +1,9 @@
-//! The status table as the bindings have it: written from the one in `src/status.rs`, never by hand.
+//! The status table as the bindings and the documentation have it: written from the one in `src/status.rs`, never by hand.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
 
-use floatlease::status::{Row, STATUSES};
+use floatlease::status::{Retry, Row, STATUSES};
 use std::fmt::Write;
 use std::fs;
 use support::root;
@@ -14,9 +14,20 @@ struct Table {
     written: fn(&[Row]) -> String,
 }
 
-const TABLES: [Table; 2] = [
+const TABLES: [Table; 3] = [
     Table { path: "bindings/csharp/FloatLease/Status.cs", written: in_csharp },
     Table { path: "bindings/python/floatlease/_status.py", written: in_python },
+    Table { path: "docs/errors.md", written: in_words },
+];
+
+/// What the blocks of numbers are about.
+const BLOCKS: [(&str, std::ops::RangeInclusive<i32>); 6] = [
+    ("Done", 0..=0),
+    ("A mistake of the program", 1..=19),
+    ("On the way to the server and back", 20..=49),
+    ("This machine", 50..=69),
+    ("A defect of the library", 70..=79),
+    ("The server said no", 100..=199),
 ];
 
 fn rows() -> Vec<Row> {
@@ -75,6 +86,38 @@ fn in_python(rows: &[Row]) -> String {
         writeln!(text, "    {}: \"{}\",", row.number, row.category.name()).unwrap();
     }
     text + "}\n"
+}
+
+fn in_words(rows: &[Row]) -> String {
+    let mut text = String::from(
+        "# Errors\n\n\
+         Written from src/status.rs by `make header`; not edited.\n\n\
+         Whatever fails gives a status and an error object, with `status`, `name`, `category`, `message` and `advice` as they\n\
+         stand here; the `message` often says more, such as which key or which file. **again** is `retryable`: the same call\n\
+         may succeed later without anybody changing anything. Before you try again look at `outcome`: `not_sent` and\n\
+         `rejected` changed nothing at the server, after `unknown` ask first. [include/floatlease.h](../include/floatlease.h)\n\
+         has the whole object, [Troubleshooting](troubleshooting.md) the usual causes.\n\n\
+         A name is `FLOATLEASE_E_FLOATING_NOT_AVAILABLE` in C and C++, `Status.FloatingNotAvailable` in C#,\n\
+         `Status.FLOATING_NOT_AVAILABLE` in Python. Numbers are never changed or reused, only added: expect some that you do\n\
+         not know.\n",
+    );
+    for (title, numbers) in BLOCKS {
+        writeln!(text, "\n## {title}\n\n| number | name | category | what happened | what to do | again |").unwrap();
+        text.push_str("|---|---|---|---|---|---|\n");
+        for row in rows.iter().filter(|row| numbers.contains(&row.number)) {
+            let again = if row.retry == Retry::Later { "yes" } else { "" };
+            let (number, name, category) = (row.number, row.name, row.category.name());
+            writeln!(text, "| {number} | `{name}` | {category} | {} | {} | {again} |", row.message, row.advice).unwrap();
+        }
+    }
+    text
+}
+
+#[test]
+fn each_status_stands_in_one_block() {
+    for row in rows() {
+        assert_eq!(BLOCKS.iter().filter(|block| block.1.contains(&row.number)).count(), 1, "{}", row.name);
+    }
 }
 
 #[test]
