@@ -110,6 +110,11 @@ bench: release server ## Measure, and write docs/figures.md (some minutes, a qui
 	@$(CARGO) build -p floatlease-benches --profile server
 	python3 benches/run.py
 
+.PHONY: docs
+docs: ## Write the documentation as one site, target/site (installs what that needs: Debian, Ubuntu)
+	@scripts/docs/setup
+	@scripts/docs/build
+
 .PHONY: clean
 clean: ## Remove everything that was built
 	$(CARGO) clean

@@ -102,12 +102,14 @@ fn in_words(rows: &[Row]) -> String {
          not know.\n",
     );
     for (title, numbers) in BLOCKS {
-        writeln!(text, "\n## {title}\n\n| number | name | category | what happened | what to do | again |").unwrap();
-        text.push_str("|---|---|---|---|---|---|\n");
+        writeln!(text, "\n## {title}\n\n| number | name | category | what happened, *and what to do* | again |")
+            .unwrap();
+        text.push_str("|---|---|---|---|---|\n");
         for row in rows.iter().filter(|row| numbers.contains(&row.number)) {
             let again = if row.retry == Retry::Later { "yes" } else { "" };
             let (number, name, category) = (row.number, row.name, row.category.name());
-            writeln!(text, "| {number} | `{name}` | {category} | {} | {} | {again} |", row.message, row.advice).unwrap();
+            writeln!(text, "| {number} | `{name}` | {category} | {} *{}* | {again} |", row.message, row.advice)
+                .unwrap();
         }
     }
     text
@@ -121,7 +123,7 @@ fn each_status_stands_in_one_block() {
 }
 
 #[test]
-fn the_bindings_have_the_table_as_it_is() {
+fn each_has_the_table_as_it_is() {
     for table in TABLES {
         let found = fs::read_to_string(root().join(table.path)).unwrap();
         assert!(found == (table.written)(&rows()), "{} is stale: run `make header` and commit it", table.path);

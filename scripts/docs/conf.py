@@ -38,6 +38,8 @@ myst_url_schemes = {"http": None, "https": None, "site": "{{path}}"}
 # The calls of a sandbox, and JSON in which … stands for what is left out.
 suppress_warnings = ["misc.highlighting_failure"]
 
+smartquotes = False
+
 html_theme = "furo"
 html_title = f"floatlease {release}"
 html_show_copyright = False

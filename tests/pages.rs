@@ -1,0 +1,96 @@
+//! Every page of the documentation tells the truth: its code is the examples', its tables are the code's, and what it
+//! names is there. Those on leases and on testing have more to tell: `lease_guide.rs`, `guide.rs`.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use floatlease::operations::{Method, OPERATIONS};
+use floatlease::status::STATUSES;
+use support::document::{assert_code, assert_links, blocks_in, read};
+use support::root;
+
+/// The README and the pages of the book, from the root.
+fn pages() -> Vec<String> {
+    let book = std::fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().file_name());
+    let book = book.map(|name| format!("docs/{}", name.to_str().unwrap())).filter(|path| path.ends_with(".md"));
+    book.chain(["README.md".to_owned()]).collect()
+}
+
+#[test]
+fn their_code_is_the_examples() {
+    for page in pages() {
+        assert_code(&read(&page));
+    }
+}
+
+#[test]
+fn what_they_link_to_exists() {
+    for page in pages() {
+        assert_links(&page);
+    }
+}
+
+#[test]
+fn the_targets_and_tests_they_name_exist() {
+    let makefile = read("Makefile");
+    for page in pages().iter().map(|path| read(path)) {
+        for line in blocks_in(&page, "sh").iter().flat_map(|block| block.lines()) {
+            let targets = line.strip_prefix("make ").map(|line| line.split('#').next().unwrap().split_whitespace());
+            for target in targets.into_iter().flatten() {
+                assert!(makefile.contains(&format!("\n{target}:")), "make {target}");
+            }
+        }
+        for target in page.split("`make ").skip(1).map(|rest| rest.split('`').next().unwrap()) {
+            assert!(makefile.contains(&format!("\n{target}:")), "make {target}");
+        }
+        let words = page.split(['`', '(', ')', ' ', '\n']);
+        for word in words.filter(|word| word.starts_with("tests/") || word.starts_with("server/tests/")) {
+            assert!(root().join(word).exists(), "{word}");
+        }
+    }
+}
+
+#[test]
+fn the_start_page_leads_to_every_other() {
+    let start = read("docs/index.md");
+    for page in pages().iter().filter_map(|path| path.strip_prefix("docs/")).filter(|page| *page != "index.md") {
+        assert_eq!(start.matches(&format!("]({page})")).count(), 1, "{page}");
+    }
+}
+
+#[test]
+fn the_table_of_operations_is_the_api() {
+    let page = read("docs/operations.md");
+    for operation in OPERATIONS {
+        let method = if operation.method == Method::Get { "GET" } else { "POST" };
+        let row = format!("| `{}` | {method} {} |", operation.name, operation.path);
+        assert!(page.contains(&row), "{row}");
+    }
+}
+
+#[test]
+fn the_table_of_the_config_has_each_key_and_its_default() {
+    let (page, code) = (read("docs/configuration.md"), read("src/config.rs"));
+    let table = code.split("const KEYS").nth(1).unwrap().split("];").next().unwrap();
+    let keys = table.split("(\"").skip(1).map(|row| row.split('"').next().unwrap());
+    let rows: Vec<&str> = page.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
+    assert!(keys.eq(rows.iter().copied()), "{rows:?}");
+    for key in ["timeout_ms", "connect_timeout_ms"] {
+        let row = page.lines().find(|line| line.starts_with(&format!("| `{key}`"))).unwrap();
+        let default = code.split(&format!("take_millis(&mut object, \"{key}\", ")).nth(1).unwrap();
+        assert!(row.contains(&format!("| {} |", default.split(')').next().unwrap().replace('_', ""))), "{row}");
+    }
+    for key in blocks_in(&page, "json")[0].split('"').skip(1).step_by(4) {
+        assert!(rows.contains(&key), "{key}");
+    }
+}
+
+#[test]
+fn the_troubles_are_statuses() {
+    let page = read("docs/troubleshooting.md");
+    let names: Vec<&str> = page.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
+    assert!(names.len() > 10);
+    for name in names {
+        assert!(STATUSES.iter().any(|status| status.row().name == name), "{name}");
+    }
+}
