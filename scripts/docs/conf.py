@@ -27,11 +27,14 @@ REFERENCES = {
 LANGUAGES = {".c": "c", ".h": "c", ".hpp": "cpp", ".cpp": "cpp", ".cs": "csharp", ".py": "python", ".toml": "toml",
              ".json": "json", ".md": "markdown"}
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.M | re.S)
+# What is said of one language, with the blocks that follow.
+TOLD = r"^\*\*(?:C|C\+\+|C#|Python)\*\*.*\n(?:.+\n)*(?:\n```.*\n(?:(?!```).*\n)*```\n)+\n?"
 LINK = re.compile(r"\]\(\.\./([^)#]*)\)")
 
 project = "floatlease"
 release = re.search(r'^version = "(.*)"', (ROOT / "Cargo.toml").read_text(), re.M)[1]
-extensions = ["myst_parser"]
+extensions = ["myst_parser", "sphinx_design"]
+myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
 # A page of the site that Sphinx does not make; scripts/docs/links looks whether it is there.
 myst_url_schemes = {"http": None, "https": None, "site": "{{path}}"}
@@ -84,8 +87,18 @@ def block(match: re.Match) -> str:
     return f"```{match[1]}\n{textwrap.dedent(match[2])}```"
 
 
+def side_by_side(match: re.Match) -> str:
+    """What is said of several languages, one after the other, as tabs; the reader's choice holds for the whole page."""
+    tabs = ["::::{tab-set}"]
+    for told in re.findall(TOLD, match[0], re.M):
+        language, rest = re.fullmatch(r"\*\*(.+?)\*\*[,:]?\s*(.*?)\n*", told, re.S).groups()
+        tabs.append(f":::{{tab-item}} {language}\n:sync: {language}\n\n{rest}\n:::")
+    return "\n".join(tabs) + "\n::::\n\n"
+
+
 def as_read(app, name, source) -> None:
     text = LINK.sub(of_the_site, source[0])
+    text = re.sub(f"(?:{TOLD}){{2,}}", side_by_side, text, flags=re.M)
     text = BLOCK.sub(block, text)
     source[0] = contents(text) if name == "index" else text
 
