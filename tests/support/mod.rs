@@ -14,6 +14,7 @@ pub mod machine;
 pub mod programs;
 pub mod proxy;
 pub mod sandbox;
+pub mod scenario;
 pub mod stub;
 pub mod tls;
 
