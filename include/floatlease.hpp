@@ -248,6 +248,7 @@ public:
     ScopedLease() noexcept = default;
     /// Takes a lease over.
     explicit ScopedLease(Lease lease) noexcept : lease_(std::move(lease)) {}
+    /// Takes over what the other one has.
     ScopedLease(ScopedLease &&) noexcept = default;
     /// Gives the one that it has back first.
     ScopedLease &operator=(ScopedLease &&other) noexcept
