@@ -1,12 +1,13 @@
 //! Every page of the documentation tells the truth: its code is the examples', its tables are the code's, and what it
 //! names is there. Those on leases and on testing have more to tell: `lease_guide.rs`, `guide.rs`.
+#![cfg(unix)]
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
 
 use floatlease::operations::{Method, OPERATIONS};
 use floatlease::status::STATUSES;
-use support::document::{assert_code, assert_links, blocks_in, read};
+use support::document::{assert_code, assert_links, assert_shell_commands, blocks_in, read};
 use support::root;
 
 /// The README and the pages of the book, from the root.
@@ -21,6 +22,19 @@ fn their_code_is_the_examples() {
     for page in pages() {
         assert_code(&read(&page));
     }
+}
+
+#[test]
+fn the_quick_starts_are_told_in_each_language() {
+    for page in ["README.md", "docs/quick-start.md"].map(read) {
+        let told = ["c", "cpp", "csharp", "python"].map(|language| blocks_in(&page, language).len());
+        assert!(told.iter().all(|blocks| *blocks > 0), "{told:?}");
+    }
+}
+
+#[test]
+fn the_commands_of_the_quick_start_do_what_it_says() {
+    assert_shell_commands(&read("docs/quick-start.md"), "quick_start");
 }
 
 #[test]

@@ -22,7 +22,12 @@ pub fn blocks_in(page: &str, language: &str) -> Vec<String> {
 }
 
 /// Where the examples of each language are.
-const EXAMPLES: [(&str, &str); 1] = [("c", "examples/c")];
+const EXAMPLES: [(&str, &str); 4] = [
+    ("c", "examples/c"),
+    ("cpp", "examples/cpp"),
+    ("csharp", "examples/csharp"),
+    ("python", "examples/python"),
+];
 
 /// The page's code stands in an example, as it is: tests run those.
 pub fn assert_code(page: &str) {
@@ -59,11 +64,12 @@ fn folder(name: &str) -> PathBuf {
     let folder = target_dir().join(name);
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(folder.join("target")).unwrap();
-    for name in ["include", "examples"] {
+    for name in ["include", "examples", "bindings"] {
         symlink(root().join(name), folder.join(name)).unwrap();
     }
     symlink(release_dir(), folder.join("target/release")).unwrap();
     symlink(sandbox_dir(), folder.join("target/sandbox")).unwrap();
+    symlink(target_dir(), folder.join("target/server")).unwrap();
     folder
 }
 
