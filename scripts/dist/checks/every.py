@@ -1,0 +1,72 @@
+"""Which checks there are for which target: the table."""
+from typing import Callable
+
+from checks import archives, binaries, programs
+from checks.programs import Machine
+from checks.stranger import Failed, Stranger, held
+from project import TARGETS, Target
+
+Check = Callable[[Stranger, Target], None]
+
+
+def linux(stranger: Stranger, target: Target) -> Machine:
+    return Machine(target, stranger)
+
+
+def by_cmake(machine: Callable[[Stranger, Target], Machine], *tried: programs.Program, library: str = "floatlease::floatlease") -> Check:
+    def check(stranger: Stranger, target: Target) -> None:
+        for program in tried:
+            built = machine(stranger, target)
+            built.runs(built.by_cmake(program, library), program)
+
+    return check
+
+
+def by_pkg_config(machine: Callable[[Stranger, Target], Machine], *tried: programs.Program) -> Check:
+    def check(stranger: Stranger, target: Target) -> None:
+        for program in tried:
+            built = machine(stranger, target)
+            built.runs(built.by_pkg_config(program), program)
+
+    return check
+
+
+def refused(wanted: str, *arguments: str) -> Check:
+    """CMake finds no package that was asked for like this."""
+
+    def check(stranger: Stranger, target: Target) -> None:
+        folder = stranger.folder()
+        (folder / "CMakeLists.txt").write_text(
+            f"cmake_minimum_required(VERSION 3.16)\nproject(wish LANGUAGES NONE)\n{wanted}\n"
+            "if(floatlease_FOUND)\n  message(FATAL_ERROR found)\nendif()\n"
+        )
+        prefix = f"-DCMAKE_PREFIX_PATH={stranger.unpack(target)}"
+        stranger.run(stranger.tool("cmake"), "-S", folder, "-B", folder / "build", prefix, *arguments)
+
+    return check
+
+
+EVERY: list[tuple[str, Check]] = [
+    ("the checksums are right", archives.checksums_are_right),
+    ("the archives hold what they should", archives.holds_what_it_should),
+    ("they tell nothing of who packed them and when", archives.tells_nothing_of_who_packed),
+    ("packed again they are the same bytes", archives.comes_out_the_same_again),
+    ("SBOM and notices name exactly what is linked", archives.papers_are_right),
+    ("no file tells a path of the build", binaries.no_path_of_the_build),
+    ("the exports are the header's", binaries.exports_are_the_headers),
+]
+ELF: list[tuple[str, Check]] = [("names, hardening, libc the only need", binaries.named_hardened_and_needing_libc_alone)]
+GLIBC: list[tuple[str, Check]] = [("glibc 2.17 is enough", binaries.not_newer_than_glibc_2_17)]
+
+CHECKS: dict[str, list[tuple[str, Check]]] = {
+    "x86_64-unknown-linux-gnu": [
+        *EVERY, *ELF, *GLIBC,
+        ("the C examples, by CMake", by_cmake(linux, *programs.C)),
+        ("the C examples, by pkg-config", by_pkg_config(linux, *programs.C)),
+        ("the C++ examples, by CMake", by_cmake(linux, *programs.CPP)),
+        ("the C++ examples, by pkg-config", by_pkg_config(linux, *programs.CPP)),
+        ("the static library, by CMake", by_cmake(linux, programs.QUICKSTART, library="floatlease::static")),
+        ("a newer version is not found", refused("find_package(floatlease 99)")),
+        ("another processor's is not found", refused("find_package(floatlease)", "-DCMAKE_SYSTEM_NAME=Linux", "-DCMAKE_SYSTEM_PROCESSOR=riscv64")),
+    ],
+}  # fmt: skip
