@@ -1,43 +1,48 @@
-"""What every script of this folder knows: where things are, and what is made for whom."""
-import os
+"""What is packed for whom, and where it goes."""
 import pathlib
-import re
+
 from dataclasses import dataclass
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-BUILT = ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "dist"
+import build
+import targets
+
+ROOT = build.ROOT
+BUILT = build.DIST.resolve()
 DIST = ROOT / "dist"
 TEMPLATES = ROOT / "bindings"
-VERSION = re.search(r'^version = "(.+)"$', (ROOT / "Cargo.toml").read_text(), re.MULTILINE)[1]
+VERSION = build.version()
+CLIENT, SANDBOX = "floatlease", "floatlease-sandbox"
 
 
 @dataclass(frozen=True)
-class Target:
+class Packed:
+    """A target as those know it who unpack its archive."""
+
     triple: str
     system: str  # CMAKE_SYSTEM_NAME
     processors: str  # what CMAKE_SYSTEM_PROCESSOR may be called
-    libraries: str  # what a program that takes the static library needs besides, for pkg-config
+    libraries: str = ""  # what a program that takes the static library needs besides
 
     @property
     def windows(self) -> bool:
         return self.system == "Windows"
 
-    def archive(self, product: str = "floatlease") -> str:
+    def archive(self, product: str = CLIENT) -> str:
         return f"{product}-{VERSION}-{self.triple}"
 
-    def archive_file(self, product: str = "floatlease") -> str:
+    def archive_file(self, product: str = CLIENT) -> str:
         return self.archive(product) + (".zip" if self.windows else ".tar.gz")
 
 
-GLIBC = "-lpthread -ldl -lm -lrt"
-TARGETS = {
-    target.triple: target
-    for target in [
-        Target("x86_64-unknown-linux-gnu", "Linux", "x86_64;amd64", GLIBC),
-        Target("aarch64-unknown-linux-gnu", "Linux", "aarch64;arm64", GLIBC),
-        Target("x86_64-unknown-linux-musl", "Linux", "x86_64;amd64", "-lpthread"),
-        Target("x86_64-pc-windows-gnu", "Windows", "AMD64;x86_64", ""),
-        Target("aarch64-apple-darwin", "Darwin", "arm64;aarch64", ""),
-        Target("x86_64-apple-darwin", "Darwin", "x86_64", ""),
-    ]
-}
+SYSTEMS = {"linux": "Linux", "windows": "Windows", "darwin": "Darwin"}
+PROCESSORS = {"x86_64": "x86_64;amd64;AMD64", "aarch64": "aarch64;arm64;ARM64"}
+LIBRARIES = {"gnu": "-lpthread -ldl -lm -lrt", "musl": ""}
+
+
+def packed(triple: str) -> Packed:
+    system = SYSTEMS[triple.split("-")[2]]
+    libraries = LIBRARIES.get(triple.rpartition("-")[2], "") if system == "Linux" else ""
+    return Packed(triple, system, PROCESSORS[triple.split("-")[0]], libraries)
+
+
+TARGETS = {triple: packed(triple) for triple in targets.TARGETS}

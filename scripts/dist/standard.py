@@ -1,7 +1,6 @@
 """Rust's own standard library, which is linked into all that Rust makes: of which compiler, and of which crates."""
 import functools
 import pathlib
-import re
 import subprocess
 
 from linked import Cargo, Crate, Graph, NotLinkable
@@ -9,7 +8,7 @@ from project import ROOT
 
 # Its own, and of what its compiler adds to a program (compiler_builtins, LLVM's libunwind).
 LICENSE = "(MIT OR Apache-2.0) AND MIT AND Apache-2.0 WITH LLVM-exception"
-# Debian's, which has the sources; see scripts/dist/libraries.
+# Debian's, which has the sources; see scripts/dist/build.py.
 RUSTC = "/usr/bin/rustc"
 SOURCES = pathlib.Path("/usr/lib/rustlib/src/rust/library")
 TEXT = ROOT / "scripts/dist/texts/rust"
@@ -25,15 +24,10 @@ def version() -> str:
 def standard_library(target: str) -> Graph:
     """`std` with what it is made of. The parts that come from its own sources are one with it."""
     if not SOURCES.exists():
-        raise NotLinkable(f"{SOURCES} is missing: run scripts/setup, or install rust-web-src")
+        raise NotLinkable(f"{SOURCES} is missing: run scripts/dist/setup")
     cargo = Cargo(SOURCES / "Cargo.toml", "/usr/bin/cargo", RUSTC=RUSTC, RUSTC_BOOTSTRAP="1")
-    parts = cargo.graph("std", "panic-unwind,backtrace", target)
+    # Without the printer of backtraces, as scripts/dist/build.py builds it.
+    parts = cargo.graph("std", "panic-unwind", target)
     std = Crate("rust-std", version(), LICENSE, folder=TEXT.parent)
     foreign = {ref: crate for ref, crate in parts.crates.items() if SOURCES not in crate.folder.parents}
     return Graph(std, foreign, {std.ref: set(foreign)})
-
-
-def compiler_of(library: bytes) -> str:
-    """The compiler's version as a library tells it, or nothing: Windows' have no place for it."""
-    told = re.search(rb"rustc version (\S+)", library)
-    return told[1].decode() if told else ""

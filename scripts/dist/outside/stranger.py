@@ -6,7 +6,7 @@ import subprocess
 import tarfile
 import zipfile
 
-from project import DIST, ROOT, Target
+from project import DIST, ROOT, Packed
 
 MINUTES_AT_MOST = 10
 
@@ -64,7 +64,7 @@ class Stranger:
         folder.mkdir()
         return folder
 
-    def unpack(self, target: Target, product: str = "floatlease") -> pathlib.Path:
+    def unpack(self, target: Packed, product: str = "floatlease") -> pathlib.Path:
         """The top folder of a target's archive."""
         file = DIST / target.archive_file(product)
         if file.name not in self.unpacked:

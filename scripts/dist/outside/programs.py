@@ -3,10 +3,10 @@ import pathlib
 import shutil
 from dataclasses import dataclass
 
-from checks.stranger import Stranger, held
-from project import ROOT, Target
+from outside.stranger import Stranger, held
+from project import ROOT, Packed
 
-CMAKE_PROJECT = ROOT / "scripts/dist/stranger/CMakeLists.txt"
+CMAKE_PROJECT = ROOT / "scripts/dist/outside/CMakeLists.txt"
 
 
 @dataclass(frozen=True)
@@ -31,13 +31,13 @@ CPP = [Program(("cpp/game_loop.cpp",), "", ("60",)), Program(("cpp/cad_document.
 class Machine:
     """Where programs are built and run: on this machine, or on one that is played to this."""
 
-    target: Target
+    target: Packed
     stranger: Stranger
     cmake: tuple[str, ...] = ()  # more arguments
     compilers: tuple[tuple[str, str], ...] = (("cc", "cc"), ("c++", "c++"))
     runner: tuple[str, ...] = ()  # what runs a program
     suffix: str = ""
-    server: Target | None = None  # whose server; its own if there is none
+    server: Packed | None = None  # whose server; its own if there is none
 
     def prefixes(self, program: Program) -> list[pathlib.Path]:
         products = ["floatlease", "floatlease-sandbox"] if program.sandbox else ["floatlease"]

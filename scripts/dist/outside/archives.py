@@ -1,19 +1,20 @@
 """The archives themselves: what is in them, their papers, their checksums, and that they come out the same again."""
 import hashlib
 import json
+import os
 import pathlib
 import re
 import tarfile
 
 import linked
-from checks.stranger import Stranger, held
-from project import DIST, ROOT, VERSION, Target
+from outside.stranger import Stranger, held
+from project import CLIENT, DIST, ROOT, SANDBOX, VERSION, Packed
 
-PRODUCTS = ["floatlease", "floatlease-sandbox"]
+PRODUCTS = [CLIENT, SANDBOX]
 PAPERS = ["LICENSE", "README", "THIRD-PARTY-NOTICES", "sbom.cdx.json"]
 
 
-def holds_what_it_should(stranger: Stranger, target: Target) -> None:
+def holds_what_it_should(stranger: Stranger, target: Packed) -> None:
     for product in PRODUCTS:
         top, stem = stranger.unpack(target, product), product.replace("-", "_")
         wanted = [*PAPERS, f"include/{stem}.h", f"include/{stem}.hpp", f"lib/pkgconfig/{product}.pc"]
@@ -30,7 +31,7 @@ def holds_what_it_should(stranger: Stranger, target: Target) -> None:
     held(not strangers, f"the client's archive holds {strangers}, which licenses whoever asks")
 
 
-def tells_nothing_of_who_packed(stranger: Stranger, target: Target) -> None:
+def tells_nothing_of_who_packed(stranger: Stranger, target: Packed) -> None:
     if target.windows:
         return
     for product in PRODUCTS:
@@ -40,22 +41,15 @@ def tells_nothing_of_who_packed(stranger: Stranger, target: Target) -> None:
         held(all(one.mode & 0o7022 == 0 or one.issym() for one in members), "others may write to what is unpacked")
 
 
-def comes_out_the_same_again(stranger: Stranger, target: Target) -> None:
+def comes_out_the_same_again(stranger: Stranger, target: Packed) -> None:
     into = stranger.folder()
-    stranger.run(ROOT / "scripts/dist/archive", "--into", into, target.triple, **outside())
+    stranger.run(ROOT / "scripts/dist/archive", "--into", into, target.triple, **os.environ)
     for archive in into.iterdir():
         held(archive.read_bytes() == (DIST / archive.name).read_bytes(), f"{archive.name} came out different")
     held(any(into.iterdir()), "nothing came out")
 
 
-def outside() -> dict[str, str]:
-    """The environment of somebody who builds, which a stranger is not."""
-    import os
-
-    return dict(os.environ)
-
-
-def checksums_are_right(stranger: Stranger, target: Target) -> None:
+def checksums_are_right(stranger: Stranger, target: Packed) -> None:
     sums = DIST / "SHA256SUMS"
     held(sums.exists(), "dist/SHA256SUMS is missing: run make dist")
     listed = dict(reversed(line.split("  ", 1)) for line in sums.read_text().splitlines())
@@ -65,14 +59,14 @@ def checksums_are_right(stranger: Stranger, target: Target) -> None:
         held(hashlib.sha256((DIST / name).read_bytes()).hexdigest() == listed[name], f"{name} is not what SHA256SUMS says")
 
 
-def boms(stranger: Stranger, target: Target) -> list[tuple[linked.Product, pathlib.Path]]:
+def boms(stranger: Stranger, target: Packed) -> list[tuple[linked.Product, pathlib.Path]]:
     top = stranger.unpack(target)
-    found = [(linked.LIBRARY, top), (linked.SANDBOX, stranger.unpack(target, "floatlease-sandbox"))]
+    found = [(linked.LIBRARY, top), (linked.SANDBOX, stranger.unpack(target, SANDBOX))]
     beside = top / "share/floatlease-server"
     return [*found, (linked.SERVER, beside)] if beside.exists() else found
 
 
-def papers_are_right(stranger: Stranger, target: Target) -> None:
+def papers_are_right(stranger: Stranger, target: Packed) -> None:
     """The SBOM is CycloneDX, and names exactly what is linked, as do the notices; its hashes are the files'."""
     python = stranger.environment_tool("packaging", "python")
     for product, folder in boms(stranger, target):
