@@ -1,7 +1,7 @@
 """Which checks there are for which target: the table."""
 from typing import Callable
 
-from outside import archives, binaries, programs
+from outside import archives, binaries, managers, programs
 from outside.programs import Machine
 from outside.stranger import Failed, Stranger, held
 from project import TARGETS, Packed
@@ -64,6 +64,9 @@ CHECKS: dict[str, list[tuple[str, Check]]] = {
         ("the C++ examples, by CMake", by_cmake(linux, *programs.CPP)),
         ("the C++ examples, by pkg-config", by_pkg_config(linux, *programs.CPP)),
         ("the static library, by CMake", by_cmake(linux, programs.QUICKSTART, library="floatlease::static")),
+        ("Conan, shared", managers.conan()),
+        ("Conan, static", managers.conan("-o", "*:shared=False")),
+        ("vcpkg's port, by a stand-in for vcpkg", managers.vcpkg),
         ("a newer version is not found", refused("find_package(floatlease 99)")),
         ("another processor's is not found", refused("find_package(floatlease)", "-DCMAKE_SYSTEM_NAME=Linux", "-DCMAKE_SYSTEM_PROCESSOR=riscv64")),
     ],

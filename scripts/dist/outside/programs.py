@@ -38,8 +38,11 @@ class Machine:
     runner: tuple[str, ...] = ()  # what runs a program
     suffix: str = ""
     server: Packed | None = None  # whose server; its own if there is none
+    installed: tuple[pathlib.Path, ...] = ()  # instead of what its archives hold
 
     def prefixes(self, program: Program) -> list[pathlib.Path]:
+        if self.installed:
+            return list(self.installed)
         products = ["floatlease", "floatlease-sandbox"] if program.sandbox else ["floatlease"]
         return [self.stranger.unpack(self.target, product) for product in products]
 
