@@ -13,8 +13,8 @@ TARGETS = {
     ("Linux", "x86_64", "glibc"): "x86_64-unknown-linux-gnu",
     ("Linux", "armv8", "glibc"): "aarch64-unknown-linux-gnu",
     ("Linux", "x86_64", "musl"): "x86_64-unknown-linux-musl",
-    ("Windows", "x86_64", None): "x86_64-pc-windows-gnu",
-    ("Macos", "armv8", None): "aarch64-apple-darwin",
+    ("Windows", "x86_64", ""): "x86_64-pc-windows-gnu",
+    ("Macos", "armv8", ""): "aarch64-apple-darwin",
 }
 
 
@@ -36,7 +36,7 @@ class Floatlease(ConanFile):
 
     @property
     def _target(self):
-        return TARGETS.get((str(self.settings.os), str(self.settings.arch), self.options.get_safe("libc")))
+        return TARGETS.get((str(self.settings.os), str(self.settings.arch), str(self.options.get_safe("libc", ""))))
 
     def validate(self):
         if self._target not in self.conan_data["archives"]:

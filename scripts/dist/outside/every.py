@@ -2,31 +2,31 @@
 from typing import Callable
 
 from outside import archives, binaries, managers, programs
+from outside.machines import arm64, linux, musl, windows
 from outside.programs import Machine
-from outside.stranger import Failed, Stranger, held
-from project import TARGETS, Packed
+from outside.stranger import Stranger
+from project import Packed
 
 Check = Callable[[Stranger, Packed], None]
 
 
-def linux(stranger: Stranger, target: Packed) -> Machine:
-    return Machine(target, stranger)
+Place = Callable[[Stranger, Packed], Machine]
 
 
-def by_cmake(machine: Callable[[Stranger, Packed], Machine], *tried: programs.Program, library: str = "floatlease::floatlease") -> Check:
+def by_cmake(place: Place, *tried: programs.Program, library: str = "floatlease::floatlease") -> Check:
     def check(stranger: Stranger, target: Packed) -> None:
+        machine = place(stranger, target)
         for program in tried:
-            built = machine(stranger, target)
-            built.runs(built.by_cmake(program, library), program)
+            machine.runs(machine.by_cmake(program, library), program)
 
     return check
 
 
-def by_pkg_config(machine: Callable[[Stranger, Packed], Machine], *tried: programs.Program) -> Check:
+def by_pkg_config(place: Place, *tried: programs.Program) -> Check:
     def check(stranger: Stranger, target: Packed) -> None:
+        machine = place(stranger, target)
         for program in tried:
-            built = machine(stranger, target)
-            built.runs(built.by_pkg_config(program), program)
+            machine.runs(machine.by_pkg_config(program), program)
 
     return check
 
@@ -46,6 +46,9 @@ def refused(wanted: str, *arguments: str) -> Check:
     return check
 
 
+STATIC = "floatlease::static"
+RISC_V = "-DCMAKE_SYSTEM_NAME=Linux", "-DCMAKE_SYSTEM_PROCESSOR=riscv64"
+
 EVERY: list[tuple[str, Check]] = [
     ("the checksums are right", archives.checksums_are_right),
     ("the archives hold what they should", archives.holds_what_it_should),
@@ -63,11 +66,32 @@ CHECKS: dict[str, list[tuple[str, Check]]] = {
         ("the C examples, by pkg-config", by_pkg_config(linux, *programs.C)),
         ("the C++ examples, by CMake", by_cmake(linux, *programs.CPP)),
         ("the C++ examples, by pkg-config", by_pkg_config(linux, *programs.CPP)),
-        ("the static library, by CMake", by_cmake(linux, programs.QUICKSTART, library="floatlease::static")),
+        ("the static library, by CMake", by_cmake(linux, programs.QUICKSTART, library=STATIC)),
         ("Conan, shared", managers.conan()),
         ("Conan, static", managers.conan("-o", "*:shared=False")),
         ("vcpkg's port, by a stand-in for vcpkg", managers.vcpkg),
         ("a newer version is not found", refused("find_package(floatlease 99)")),
-        ("another processor's is not found", refused("find_package(floatlease)", "-DCMAKE_SYSTEM_NAME=Linux", "-DCMAKE_SYSTEM_PROCESSOR=riscv64")),
+        ("another processor's is not found", refused("find_package(floatlease)", *RISC_V)),
     ],
-}  # fmt: skip
+    "aarch64-unknown-linux-gnu": [
+        *EVERY,
+        ("C programs by CMake, under QEMU", by_cmake(arm64, programs.QUICKSTART, programs.FIRST_TEST)),
+        ("C++ programs by CMake, under QEMU", by_cmake(arm64, *programs.CPP)),
+        ("a C program by pkg-config, under QEMU", by_pkg_config(arm64, programs.QUICKSTART)),
+        ("the static library, under QEMU", by_cmake(arm64, programs.QUICKSTART, library=STATIC)),
+    ],
+    "x86_64-unknown-linux-musl": [
+        *EVERY,
+        ("C programs by CMake", by_cmake(musl, programs.QUICKSTART, programs.FIRST_TEST)),
+        ("a C program by pkg-config", by_pkg_config(musl, programs.QUICKSTART)),
+        ("the static library", by_cmake(musl, programs.QUICKSTART, library=STATIC)),
+    ],
+    "x86_64-pc-windows-gnu": [
+        *EVERY,
+        ("the import libraries, gcc's and Microsoft's", binaries.import_libraries_name_all),
+        ("C programs by CMake, under Wine", by_cmake(windows, programs.QUICKSTART, programs.FIRST_TEST)),
+        ("C++ programs by CMake, under Wine", by_cmake(windows, *programs.CPP)),
+        ("a C program by pkg-config, under Wine", by_pkg_config(windows, programs.QUICKSTART)),
+        ("vcpkg's port, by a stand-in for vcpkg", managers.vcpkg),
+    ],
+}

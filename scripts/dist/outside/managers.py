@@ -2,7 +2,8 @@
 import os
 import pathlib
 
-from outside.programs import QUICKSTART, Machine
+from outside.machines import linux, windows
+from outside.programs import QUICKSTART
 from outside.stranger import Stranger, held
 from project import DIST, ROOT, VERSION, Packed
 
@@ -21,9 +22,8 @@ def conan(*options: str):
     def check(stranger: Stranger, target: Packed) -> None:
         program, home = stranger.environment_tool("packaging", "conan"), {"CONAN_HOME": str(stranger.folder())}
         stranger.run(program, "profile", "detect", **home)
-        # Its own errors, and what the test package prints, go where progress goes.
-        created = ["create", recipes(stranger) / "conan", *options, "-f", "json"]
-        stranger.run("sh", "-c", '"$@" 2>&1 >/dev/null | tee said && grep -q "floatlease $0, ABI" said', VERSION, program, *created, **home)
+        said = stranger.run(program, "create", recipes(stranger) / "conan", *options, both=True, **home)
+        held(f"floatlease {VERSION}, ABI 1" in said, f"the test package did not run:\n{said}")
 
     return check
 
@@ -37,6 +37,7 @@ def vcpkg(stranger: Stranger, target: Packed) -> None:
         f"-DVCPKG_TARGET_ARCHITECTURE={ARCHITECTURES[target.triple.split('-')[0]]}",
         f"-DVCPKG_TARGET_IS_WINDOWS={'ON' if target.windows else 'OFF'}", "-P", STAND_IN,
     )  # fmt: skip
-    installed = Machine(target, stranger, installed=(packages,))
+    installed = windows(stranger, target) if target.windows else linux(stranger, target)
+    installed.installed = (packages,)
     for built in [installed.by_cmake(QUICKSTART), installed.by_pkg_config(QUICKSTART)]:
         installed.runs(built, QUICKSTART)

@@ -40,6 +40,12 @@ class Machine:
     server: Packed | None = None  # whose server; its own if there is none
     installed: tuple[pathlib.Path, ...] = ()  # instead of what its archives hold
 
+    def serves(self) -> list[str]:
+        owner = self.server or self.target
+        server = self.stranger.unpack(owner) / "bin/floatlease-server"
+        held(server.exists(), f"{server} is missing")
+        return [str(server)] if self.server else [*self.runner, str(server)]
+
     def prefixes(self, program: Program) -> list[pathlib.Path]:
         if self.installed:
             return list(self.installed)
@@ -80,13 +86,14 @@ class Machine:
         self.stranger.run(compiler, standard, "-Wall", *sources, *flags, *more, *rpaths, "-o", built)
         return built
 
-    def runs(self, built: pathlib.Path, program: Program, **environment: str) -> None:
+    def runs(self, built: pathlib.Path, program: Program) -> None:
         """Runs it, against the archive's own server if it has no sandbox."""
+        for prefix in self.prefixes(program) if self.target.windows else []:
+            for dll in prefix.glob("bin/*.dll"):
+                shutil.copy(dll, built.parent)
         command = [*self.runner, str(built), *program.arguments]
         if not program.sandbox:
-            server = self.stranger.unpack(self.server or self.target) / "bin/floatlease-server"
-            held(server.exists(), f"{server} is missing")
-            command = [str(server), "exec", "--", *command]
+            command = [*self.serves(), "exec", "--", *command]
         # A folder of its own: an example may keep files.
-        said = self.stranger.run(*command, at=self.stranger.folder(), **environment)
+        said = self.stranger.run(*command, at=self.stranger.folder())
         held(program.says in said, f"{program.sources[0]} did not say “{program.says}”:\n{said}")

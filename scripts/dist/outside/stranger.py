@@ -44,7 +44,8 @@ class Stranger:
         held(path.exists(), f"{path} is missing: run scripts/setup")
         return str(path)
 
-    def run(self, *command: object, at: pathlib.Path | None = None, **environment: str) -> str:
+    def run(self, *command: object, at: pathlib.Path | None = None, both: bool = False, **environment: str) -> str:
+        """What a command says on its output; with `both`, what it tells on the way too."""
         words = [str(word) for word in command]
         where = {"cwd": at or self.home, "env": self.environment | environment, "stdin": subprocess.DEVNULL}
         try:
@@ -55,7 +56,7 @@ class Stranger:
             raise Failed(f"{words[0]}: {why.strerror}") from None
         said = "\n".join((done.stdout + done.stderr).strip().splitlines()[-25:])
         held(done.returncode == 0, f"{' '.join(words)} ended with {done.returncode}:\n{said}")
-        return done.stdout
+        return done.stdout + done.stderr if both else done.stdout
 
     def folder(self) -> pathlib.Path:
         """A new empty one."""
