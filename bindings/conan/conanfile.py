@@ -17,6 +17,11 @@ TARGETS = {
     ("Macos", "armv8", ""): "aarch64-apple-darwin",
 }
 
+SYSTEM_LIBS = {
+    "Linux": ["pthread", "dl", "m", "rt"],
+    "Windows": ["ws2_32", "ntdll", "userenv", "bcrypt", "advapi32", "crypt32"],
+}
+
 
 class Floatlease(ConanFile):
     name = "floatlease"
@@ -41,8 +46,8 @@ class Floatlease(ConanFile):
     def validate(self):
         if self._target not in self.conan_data["archives"]:
             raise ConanInvalidConfiguration(f"floatlease has no archive for {self.settings.os} on {self.settings.arch}")
-        if not self.options.shared and self.settings.os != "Linux":
-            raise ConanInvalidConfiguration("floatlease has a static library for Linux alone")
+        if not self.options.shared and (self.settings.os == "Macos" or self.settings.compiler == "msvc"):
+            raise ConanInvalidConfiguration("floatlease has a static library for gcc and clang on Linux and Windows alone")
 
     def package_id(self):
         # A C library, and built already.
@@ -66,5 +71,5 @@ class Floatlease(ConanFile):
         self.cpp_info.set_property("cmake_file_name", "floatlease")
         self.cpp_info.set_property("cmake_target_name", "floatlease::floatlease")
         self.cpp_info.set_property("pkg_config_name", "floatlease")
-        if not self.options.shared and self.options.get_safe("libc") == "glibc":
-            self.cpp_info.system_libs = ["pthread", "dl", "m", "rt"]
+        if not self.options.shared:
+            self.cpp_info.system_libs = SYSTEM_LIBS[str(self.settings.os)]

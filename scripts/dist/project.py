@@ -36,13 +36,15 @@ class Packed:
 
 SYSTEMS = {"linux": "Linux", "windows": "Windows", "darwin": "Darwin"}
 PROCESSORS = {"x86_64": "x86_64;amd64;AMD64", "aarch64": "aarch64;arm64;ARM64"}
-LIBRARIES = {"gnu": "-lpthread -ldl -lm -lrt", "musl": ""}
+LIBRARIES = {
+    "linux-gnu": "-lpthread -ldl -lm -lrt",
+    "windows-gnu": "-lws2_32 -lntdll -luserenv -lbcrypt -ladvapi32 -lcrypt32",
+}
 
 
 def packed(triple: str) -> Packed:
-    system = SYSTEMS[triple.split("-")[2]]
-    libraries = LIBRARIES.get(triple.rpartition("-")[2], "") if system == "Linux" else ""
-    return Packed(triple, system, PROCESSORS[triple.split("-")[0]], libraries)
+    processor, _, system = triple.split("-", 2)
+    return Packed(triple, SYSTEMS[system.split("-")[0]], PROCESSORS[processor], LIBRARIES.get(system, ""))
 
 
 TARGETS = {triple: packed(triple) for triple in targets.TARGETS}

@@ -7,6 +7,7 @@ import re
 import tarfile
 
 import linked
+import sizes
 from outside.stranger import Stranger, held
 from project import CLIENT, DIST, ROOT, SANDBOX, VERSION, Packed
 
@@ -47,6 +48,16 @@ def comes_out_the_same_again(stranger: Stranger, target: Packed) -> None:
     for archive in into.iterdir():
         held(archive.read_bytes() == (DIST / archive.name).read_bytes(), f"{archive.name} came out different")
     held(any(into.iterdir()), "nothing came out")
+
+
+def the_ledger_has_them(stranger: Stranger, target: Packed) -> None:
+    """Each file that ships has a line in docs/size.md, and no more bytes than it allows."""
+    ceilings, beneath = sizes.ceilings(), [target.archive_file(product) for product in PRODUCTS]
+    files = [DIST / name for name in beneath] + [path for path in sizes.there() if target.triple in path.parts]
+    for path in files:
+        name = sizes.name_of(path)
+        held(name in ceilings, f"docs/size.md has no line for {name}: run make size")
+        held(path.stat().st_size <= ceilings[name], f"{name} has more bytes than the {ceilings[name]:,} of docs/size.md")
 
 
 def checksums_are_right(stranger: Stranger, target: Packed) -> None:

@@ -56,7 +56,8 @@ EVERY: list[tuple[str, Check]] = [
     ("packed again they are the same bytes", archives.comes_out_the_same_again),
     ("SBOM and notices name exactly what is linked", archives.papers_are_right),
     ("no file tells of the build's machine", binaries.nothing_of_the_build),
-    ("exports, needs, names, hardening, glibc, sizes", binaries.as_promised),
+    ("exports, needs, names, hardening, glibc", binaries.as_promised),
+    ("the ledger has a line for each file, and none is larger", archives.the_ledger_has_them),
 ]
 
 CHECKS: dict[str, list[tuple[str, Check]]] = {
@@ -92,6 +93,7 @@ CHECKS: dict[str, list[tuple[str, Check]]] = {
         ("C programs by CMake, under Wine", by_cmake(windows, programs.QUICKSTART, programs.FIRST_TEST)),
         ("C++ programs by CMake, under Wine", by_cmake(windows, *programs.CPP)),
         ("a C program by pkg-config, under Wine", by_pkg_config(windows, programs.QUICKSTART)),
+        ("the static library, under Wine", by_cmake(windows, programs.QUICKSTART, library=STATIC)),
         ("vcpkg's port, by a stand-in for vcpkg", managers.vcpkg),
     ],
 }
