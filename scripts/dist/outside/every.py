@@ -1,7 +1,7 @@
 """Which checks there are for which target: the table."""
 from typing import Callable
 
-from outside import archives, binaries, managers, programs
+from outside import archives, binaries, managers, nugets, programs, wheels
 from outside.machines import arm64, linux, musl, windows
 from outside.programs import Machine
 from outside.stranger import Stranger
@@ -71,6 +71,11 @@ CHECKS: dict[str, list[tuple[str, Check]]] = {
         ("Conan, shared", managers.conan()),
         ("Conan, static", managers.conan("-o", "*:shared=False")),
         ("vcpkg's port, by a stand-in for vcpkg", managers.vcpkg),
+        ("the wheel holds what it should", wheels.holds_what_it_should),
+        ("the wheel in a fresh Python, quick start and pytest plugin", wheels.lives_in_a_fresh_python),
+        ("the NuGet package holds what it should", nugets.holds_what_it_should),
+        ("the NuGet package on Mono", nugets.runs_on_mono),
+        ("the NuGet package on .NET Core", nugets.runs_on_net_core),
         ("a newer version is not found", refused("find_package(floatlease 99)")),
         ("another processor's is not found", refused("find_package(floatlease)", *RISC_V)),
     ],
@@ -93,6 +98,8 @@ CHECKS: dict[str, list[tuple[str, Check]]] = {
         ("C programs by CMake, under Wine", by_cmake(windows, programs.QUICKSTART, programs.FIRST_TEST)),
         ("C++ programs by CMake, under Wine", by_cmake(windows, *programs.CPP)),
         ("a C program by pkg-config, under Wine", by_pkg_config(windows, programs.QUICKSTART)),
+        ("the wheel holds what it should", wheels.holds_what_it_should),
+        ("the NuGet package holds what it should", nugets.holds_what_it_should),
         ("the static library, under Wine", by_cmake(windows, programs.QUICKSTART, library=STATIC)),
         ("vcpkg's port, by a stand-in for vcpkg", managers.vcpkg),
     ],
