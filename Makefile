@@ -52,8 +52,8 @@ server: ## Build the server for real use, as target/server/floatlease-server
 	@$(CARGO) build -p floatlease-server --profile server
 
 .PHONY: header
-header: ## Generate the headers in include/ anew
-	$(CARGO) test -q -p floatlease -p floatlease-sandbox --test header -- --ignored write_the_header
+header: ## Write the headers in include/, and the bindings' tables of statuses, anew
+	$(CARGO) test -q -p floatlease -p floatlease-sandbox --test header --test status_tables -- --ignored write_the_header
 
 .PHONY: demo
 demo: library ## Watch a C program take, borrow and give back licenses on a server of its own

@@ -11,8 +11,10 @@ pub mod folder;
 pub mod holder;
 #[cfg(unix)]
 pub mod machine;
+pub mod programs;
 pub mod proxy;
 pub mod sandbox;
+pub mod scenario;
 pub mod stub;
 pub mod tls;
 
