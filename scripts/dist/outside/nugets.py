@@ -1,0 +1,85 @@
+"""The NuGet package: what is in it, and that the C# quick start lives with it on Mono and on .NET Core.
+
+There is no SDK to restore it with: it is unpacked, and compiled against by Mono's compiler.
+"""
+import json
+import pathlib
+import re
+import shutil
+import zipfile
+
+from outside.machines import HERE, linux
+from outside.stranger import Stranger, held
+from project import CLIENT, DIST, ROOT, TARGETS, VERSION, Packed
+
+NATIVE = {
+    "x86_64-unknown-linux-gnu": ("linux-x64", "lib/libfloatlease.so.1"),
+    "aarch64-unknown-linux-gnu": ("linux-arm64", "lib/libfloatlease.so.1"),
+    "x86_64-unknown-linux-musl": ("linux-musl-x64", "lib/libfloatlease.so.1"),
+    "x86_64-pc-windows-gnu": ("win-x64", "bin/floatlease.dll"),
+}
+CORE = {"runtimeOptions": {"tfm": "netcoreapp3.1", "framework": {"name": "Microsoft.NETCore.App", "version": "3.1.0"}}}
+
+
+def unpacked(stranger: Stranger, name: str = "FloatLease") -> pathlib.Path:
+    package = DIST / f"{name}.{VERSION}.nupkg"
+    held(package.exists(), f"dist/ has no {package.name}: run make dist")
+    folder = stranger.folder()
+    zipfile.ZipFile(package).extractall(folder)
+    return folder
+
+
+def holds_what_it_should(stranger: Stranger, target: Packed) -> None:
+    """One package for all systems: what is looked at is this target's part of it."""
+    folder = unpacked(stranger)
+    specification = (folder / "FloatLease.nuspec").read_text()
+    held(f"<id>FloatLease</id>" in specification and f"<version>{VERSION}</version>" in specification, "id or version is wrong")
+    wanted = ["[Content_Types].xml", "_rels/.rels", "lib/netstandard2.0/FloatLease.dll", "lib/netstandard2.0/FloatLease.xml"]
+    missing = [path for path in wanted if not (folder / path).exists()]
+    held(not missing, f"the package lacks {missing}")
+    held(any(folder.glob("build/**/FloatLease.targets")), "the package has no .targets file for .NET Framework")
+    for paper in ["LICENSE", "THIRD-PARTY-NOTICES"]:
+        held(any(folder.rglob(f"{paper}*")), f"the package holds no {paper}")
+    readme = re.search(r"<readme>(.+)</readme>", specification)
+    held(readme is not None and (folder / readme[1]).exists(), "the package has no readme")
+    system, library = NATIVE[target.triple]
+    shipped = (stranger.unpack(target, CLIENT) / library).read_bytes()
+    native = list((folder / f"runtimes/{system}/native").glob("*"))
+    held([path.read_bytes() for path in native] == [shipped], f"runtimes/{system}/native holds {native}, not the archive's library")
+    for path in folder.rglob("*"):
+        content = path.read_bytes() if path.is_file() else b""
+        told = [text for text in ["/home/", "/root/", str(ROOT)] if text.encode() in content]
+        held(not told, f"{path.name} tells of {told}")
+
+
+def compiled(stranger: Stranger) -> pathlib.Path:
+    """A folder with the quick start, the assembly, and the native library beside them."""
+    package, folder = unpacked(stranger), stranger.folder()
+    source = ROOT / "examples/csharp/Quickstart.cs"
+    held(source.exists(), "there is no examples/csharp/Quickstart.cs")
+    shutil.copy(package / "lib/netstandard2.0/FloatLease.dll", folder)
+    for native in (package / "runtimes/linux-x64/native").glob("*"):
+        shutil.copy(native, folder)
+    stranger.run(
+        stranger.tool("mcs"), "-langversion:7.2", f"-r:{folder}/FloatLease.dll", f"-out:{folder}/quickstart.exe", source
+    )
+    return folder
+
+
+def runs_on_mono(stranger: Stranger, target: Packed) -> None:
+    runs(stranger, compiled(stranger), stranger.tool("mono"))
+
+
+def runs_on_net_core(stranger: Stranger, target: Packed) -> None:
+    built = pathlib.Path(stranger.environment_tool("dotnet", "python")).parent.parent
+    dotnet = next(built.glob("lib/python*/site-packages/dotnetcore2/bin/dotnet"), None)
+    held(dotnet is not None, "the environment dotnet has no dotnetcore2: run scripts/setup")
+    folder = compiled(stranger)
+    (folder / "quickstart.runtimeconfig.json").write_text(json.dumps(CORE))
+    runs(stranger, folder, str(dotnet), DOTNET_SYSTEM_GLOBALIZATION_INVARIANT="1", DOTNET_CLI_TELEMETRY_OPTOUT="1")
+
+
+def runs(stranger: Stranger, folder: pathlib.Path, runtime: str, **environment: str) -> None:
+    server = linux(stranger, TARGETS[HERE]).serves()
+    said = stranger.run(*server, "exec", "--", runtime, folder / "quickstart.exe", at=folder, **environment)
+    held("FLOATING_NOT_AVAILABLE" in said, f"the quick start did not say FLOATING_NOT_AVAILABLE:\n{said}")

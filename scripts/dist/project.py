@@ -1,0 +1,50 @@
+"""What is packed for whom, and where it goes."""
+import pathlib
+
+from dataclasses import dataclass
+
+import build
+import targets
+
+ROOT = build.ROOT
+BUILT = build.DIST.resolve()
+DIST = ROOT / "dist"
+TEMPLATES = ROOT / "bindings"
+VERSION = build.version()
+CLIENT, SANDBOX = "floatlease", "floatlease-sandbox"
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A target as those know it who unpack its archive."""
+
+    triple: str
+    system: str  # CMAKE_SYSTEM_NAME
+    processors: str  # what CMAKE_SYSTEM_PROCESSOR may be called
+    libraries: str = ""  # what a program that takes the static library needs besides
+
+    @property
+    def windows(self) -> bool:
+        return self.system == "Windows"
+
+    def archive(self, product: str = CLIENT) -> str:
+        return f"{product}-{VERSION}-{self.triple}"
+
+    def archive_file(self, product: str = CLIENT) -> str:
+        return self.archive(product) + (".zip" if self.windows else ".tar.gz")
+
+
+SYSTEMS = {"linux": "Linux", "windows": "Windows", "darwin": "Darwin"}
+PROCESSORS = {"x86_64": "x86_64;amd64;AMD64", "aarch64": "aarch64;arm64;ARM64"}
+LIBRARIES = {
+    "linux-gnu": "-lpthread -ldl -lm -lrt",
+    "windows-gnu": "-lws2_32 -lntdll -luserenv -lbcrypt -ladvapi32 -lcrypt32",
+}
+
+
+def packed(triple: str) -> Packed:
+    processor, _, system = triple.split("-", 2)
+    return Packed(triple, SYSTEMS[system.split("-")[0]], PROCESSORS[processor], LIBRARIES.get(system, ""))
+
+
+TARGETS = {triple: packed(triple) for triple in targets.TARGETS}
