@@ -54,12 +54,24 @@ fn the_targets_and_tests_they_name_exist() {
                 assert!(makefile.contains(&format!("\n{target}:")), "make {target}");
             }
         }
-        for target in page.split("`make ").skip(1).map(|rest| rest.split('`').next().unwrap()) {
+        for target in page.split("`make ").skip(1).map(|rest| rest.split(['`', ' ']).next().unwrap()) {
             assert!(makefile.contains(&format!("\n{target}:")), "make {target}");
         }
         let words = page.split(['`', '(', ')', ' ', '\n']);
         for word in words.filter(|word| word.starts_with("tests/") || word.starts_with("server/tests/")) {
             assert!(root().join(word).exists(), "{word}");
+        }
+    }
+}
+
+#[test]
+fn the_packages_they_name_are_of_this_version() {
+    let names = ["floatlease-", "FloatLease.", "floatlease-sandbox-"];
+    for page in pages().iter().map(|path| read(path)) {
+        for rest in
+            names.iter().flat_map(|name| page.split(*name).skip(1)).filter(|rest| rest.starts_with(char::is_numeric))
+        {
+            assert!(rest.starts_with(env!("CARGO_PKG_VERSION")), "{}", rest.split_whitespace().next().unwrap());
         }
     }
 }

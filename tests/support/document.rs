@@ -22,12 +22,8 @@ pub fn blocks_in(page: &str, language: &str) -> Vec<String> {
 }
 
 /// Where the examples of each language are.
-const EXAMPLES: [(&str, &str); 4] = [
-    ("c", "examples/c"),
-    ("cpp", "examples/cpp"),
-    ("csharp", "examples/csharp"),
-    ("python", "examples/python"),
-];
+const EXAMPLES: [(&str, &str); 4] =
+    [("c", "examples/c"), ("cpp", "examples/cpp"), ("csharp", "examples/csharp"), ("python", "examples/python")];
 
 /// The page's code stands in an example, as it is: tests run those.
 pub fn assert_code(page: &str) {

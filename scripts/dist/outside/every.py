@@ -1,7 +1,7 @@
 """Which checks there are for which target: the table."""
 from typing import Callable
 
-from outside import archives, binaries, managers, nugets, programs, wheels
+from outside import archives, binaries, managers, nugets, page, programs, wheels
 from outside.machines import arm64, linux, musl, windows
 from outside.programs import Machine
 from outside.stranger import Stranger
@@ -76,6 +76,7 @@ CHECKS: dict[str, list[tuple[str, Check]]] = {
         ("the NuGet package holds what it should", nugets.holds_what_it_should),
         ("the NuGet package on Mono", nugets.runs_on_mono),
         ("the NuGet package on .NET Core", nugets.runs_on_net_core),
+        ("docs/installing.md, typed as it says", page.installs_as_it_says),
         ("a newer version is not found", refused("find_package(floatlease 99)")),
         ("another processor's is not found", refused("find_package(floatlease)", *RISC_V)),
     ],
