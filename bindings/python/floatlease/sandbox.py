@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from ._requests import Config
 
 library = load_sandbox()
+"""The native library behind it."""
 
 
 class Options(TypedDict, total=False):
