@@ -38,8 +38,6 @@ myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
 # A page of the site that Sphinx does not make; scripts/docs/links looks whether it is there.
 myst_url_schemes = {"http": None, "https": None, "site": "{{path}}"}
-# The calls of a sandbox, and JSON in which … stands for what is left out.
-suppress_warnings = ["misc.highlighting_failure"]
 
 smartquotes = False
 
@@ -74,7 +72,7 @@ def contents(text: str) -> str:
         title, lists = section.split("\n", 1)
         items = re.findall(r"^- \[(.*?)\]\((.*?)\)", lists, re.M)
         html_context["references"] += [(name, link[5:]) for name, link in items if link.startswith("site:")]
-        pages = "\n".join(link for _, link in items if link.endswith(".md"))
+        pages = "\n".join(f"{name} <{link}>" for name, link in items if link.endswith(".md"))
         if pages:
             trees.append(f"```{{toctree}}\n:hidden:\n:caption: {title}\n\n{pages}\n```\n")
     return text + "\n" + "\n".join(trees)
@@ -84,7 +82,9 @@ def block(match: re.Match) -> str:
     """A block: drawn, or code from the middle of an example, without the margin it has there."""
     if match[1] == "mermaid":
         return f"```{{raw}} html\n{drawing.svg(match[2])}\n```"
-    return f"```{match[1]}\n{textwrap.dedent(match[2])}```"
+    # The calls of a sandbox look like HTTP to GitHub, and are none.
+    language = "text" if match[1] == "http" else match[1]
+    return f"```{language}\n{textwrap.dedent(match[2])}```"
 
 
 def side_by_side(match: re.Match) -> str:
@@ -92,7 +92,7 @@ def side_by_side(match: re.Match) -> str:
     tabs = ["::::{tab-set}"]
     for told in re.findall(TOLD, match[0], re.M):
         language, rest = re.fullmatch(r"\*\*(.+?)\*\*[,:]?\s*(.*?)\n*", told, re.S).groups()
-        tabs.append(f":::{{tab-item}} {language}\n:sync: {language}\n\n{rest}\n:::")
+        tabs.append(f":::{{tab-item}} {language}\n:sync: {language}\n\n{rest[:1].upper()}{rest[1:]}\n:::")
     return "\n".join(tabs) + "\n::::\n\n"
 
 
