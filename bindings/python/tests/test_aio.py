@@ -8,12 +8,11 @@ import weakref
 from collections.abc import Coroutine
 from typing import Any, Callable
 
+import floatlease._aio
 import pytest
 from conftest import Desk, soon
-from test_client import VERBS
-
-import floatlease._aio
 from floatlease import AsyncClient, DeviceError, LeaseState, NetworkError, Status, UsageError
+from test_client import VERBS
 
 Body = Callable[[AsyncClient], Coroutine[Any, Any, Any]]
 

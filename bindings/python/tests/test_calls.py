@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from conftest import Desk, soon
-
 from floatlease import LeaseState, NetworkError, Status, UsageError
 
 

@@ -10,7 +10,6 @@ from typing import Callable
 
 import pytest
 from conftest import Desk, soon
-
 from floatlease import AsyncClient, Client
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="/proc")
@@ -50,7 +49,7 @@ def check_flat(desk: Desk, work: Callable[[], object], most_kib: int, threads: i
 def at_rest(desk: Desk) -> int:
     """How many threads there are without a client."""
     desk.client.close()
-    return soon(lambda: left()[0])
+    return left()[0]
 
 
 def test_ten_thousand_clients_that_are_dropped(desk: Desk, at_rest: int) -> None:

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 from conftest import Desk
-
 from floatlease import AsyncClient, Client, FloatLeaseError, LeaseState, Status, UsageError
 
 BEGIN = """
