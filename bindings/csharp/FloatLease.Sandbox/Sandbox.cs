@@ -1,0 +1,92 @@
+using System;
+
+namespace FloatLease
+{
+    /// <summary>A license server inside your test, with a clock that the test sets and faults that it injects.</summary>
+    /// <remarks>
+    /// For tests only: it grants licenses to whoever asks. Each is apart from all others and starts in milliseconds.
+    /// docs/testing-your-integration.md has every call of its control interface.
+    /// </remarks>
+    public sealed class Sandbox : IDisposable
+    {
+        private readonly SandboxHandle handle;
+
+        private Sandbox(SandboxHandle handle, JsonValue said)
+        {
+            this.handle = handle;
+            Said = said;
+        }
+
+        /// <summary>What it said at its start: base_url, license_key and more.</summary>
+        public JsonValue Said { get; }
+
+        /// <summary>Starts a sandbox; it answers when this returns.</summary>
+        /// <exception cref="FloatLeaseException">An option is wrong.</exception>
+        public static Sandbox Start(SandboxOptions options = null)
+        {
+            int status = SandboxNative.Start(Utf8.In(options?.Members.ToString()), out var token, out var json);
+            string said = Answer(status, json);
+            return new Sandbox(new SandboxHandle(token), JsonValue.Parse(said));
+        }
+
+        /// <summary>Controls it: <c>Control("POST /clock/advance", "{\"by\":\"121m\"}")</c>.</summary>
+        /// <exception cref="FloatLeaseException">It was refused, or what it asserts is not so.</exception>
+        public JsonValue Control(string methodPath, string requestJson = null)
+        {
+            int status = SandboxNative.Control(handle, Utf8.In(methodPath), Utf8.In(requestJson), out var json);
+            return JsonValue.Parse(Answer(status, json));
+        }
+
+        /// <summary>Puts its clock ahead, and that of these clients' leases: "90s", "121m", "2h 30m" or "30days".</summary>
+        /// <returns>What happened on the way, in order.</returns>
+        public JsonValue Advance(string by, params Client[] clients)
+        {
+            JsonValue before = Control("GET /clock")["now"];
+            JsonValue request = JsonValue.NewObject();
+            request["by"] = by;
+            JsonValue reply = Control("POST /clock/advance", request.ToString());
+            TimeSpan passed = reply["now"].Date.Value - before.Date.Value;
+            foreach (Client client in clients) client.AdvanceClock(passed);
+            return reply["happened"];
+        }
+
+        /// <summary>The same.</summary>
+        public JsonValue Advance(TimeSpan by, params Client[] clients) =>
+            Advance((by.Ticks / TimeSpan.TicksPerMillisecond) + "ms", clients);
+
+        /// <summary>Adds a fault: <c>Fault("{\"do\":{\"before\":\"hang\"}}")</c>.</summary>
+        public JsonValue Fault(string faultJson) => Control("POST /faults", faultJson);
+
+        /// <summary>Ends all faults.</summary>
+        public void ClearFaults() => Control("DELETE /faults");
+
+        /// <summary>Who holds what.</summary>
+        public JsonValue Slots() => Control("GET /slots")["slots"];
+
+        /// <summary>A complete config for a client, on the device of that name.</summary>
+        public ClientConfig ClientConfig(string hardwareId = null)
+        {
+            ClientConfig config = FloatLease.ClientConfig.Parse(Control("GET /client_config").ToString());
+            if (hardwareId != null) config.HardwareId = hardwareId;
+            return config;
+        }
+
+        /// <summary>Stops it, within a second: calls in flight fail as they would if a server went away.</summary>
+        public void Dispose() => handle.Dispose();
+
+        private static string Answer(int status, IntPtr json)
+        {
+            string text;
+            try
+            {
+                text = Utf8.Copy(json);
+            }
+            finally
+            {
+                SandboxNative.StringFree(json);
+            }
+            if (status != (int)Status.Ok) throw Failure.Of(status, text);
+            return text;
+        }
+    }
+}

@@ -1,0 +1,99 @@
+using System.Threading;
+using System.Threading.Tasks;
+
+namespace FloatLease
+{
+    /// <content>The verbs, each done in the background.</content>
+    public sealed partial class Client
+    {
+        /// <summary>
+        /// Makes this device known to the license. Takes no slot; once on each machine, before all else.
+        /// </summary>
+        public async Task<LicenseReply> ActivateLicenseAsync(
+            ActivationRequest request = null, CancellationToken cancellation = default(CancellationToken))
+        {
+            return new LicenseReply(await AskAsync("activate_license", request, cancellation).ConfigureAwait(false));
+        }
+
+        /// <summary>
+        /// Asks how the license stands. On a floating license this takes this device's slot, or renews it.
+        /// </summary>
+        public async Task<LicenseReply> CheckLicenseAsync(
+            CheckRequest request = null, CancellationToken cancellation = default(CancellationToken))
+        {
+            return new LicenseReply(await AskAsync("check_license", request, cancellation).ConfigureAwait(false));
+        }
+
+        /// <summary>Makes the license forget this device; all its slots are free, borrowed ones too.</summary>
+        public async Task<EmptyReply> DeactivateLicenseAsync(
+            DeactivationRequest request = null, CancellationToken cancellation = default(CancellationToken))
+        {
+            return new EmptyReply(await AskAsync("deactivate_license", request, cancellation).ConfigureAwait(false));
+        }
+
+        /// <summary>Borrows the license: its slot is this device's until a date, with or without a network.</summary>
+        public async Task<BorrowReply> BorrowLicenseAsync(
+            BorrowRequest request = null, CancellationToken cancellation = default(CancellationToken))
+        {
+            return new BorrowReply(await AskAsync("borrow_license", request, cancellation).ConfigureAwait(false));
+        }
+
+        /// <summary>Gives the license's slot back, borrowed or not.</summary>
+        public async Task<EmptyReply> ReleaseLicenseAsync(
+            Request request = null, CancellationToken cancellation = default(CancellationToken))
+        {
+            return new EmptyReply(await AskAsync("release_license", request, cancellation).ConfigureAwait(false));
+        }
+
+        /// <summary>
+        /// Asks how a feature stands. If it floats, this takes this device's slot of it, or renews it.
+        /// </summary>
+        public async Task<FeatureReply> CheckFeatureAsync(
+            FeatureRequest request, CancellationToken cancellation = default(CancellationToken))
+        {
+            return new FeatureReply(await AskAsync("check_feature", request, cancellation).ConfigureAwait(false));
+        }
+
+        /// <summary>Borrows a feature whose slot this device holds: <see cref="CheckFeature"/> takes it.</summary>
+        public async Task<BorrowReply> BorrowFeatureAsync(
+            BorrowRequest request, CancellationToken cancellation = default(CancellationToken))
+        {
+            return new BorrowReply(await AskAsync("borrow_feature", request, cancellation).ConfigureAwait(false));
+        }
+
+        /// <summary>Gives a feature's slot back, borrowed or not.</summary>
+        public async Task<EmptyReply> ReleaseFeatureAsync(
+            FeatureRequest request, CancellationToken cancellation = default(CancellationToken))
+        {
+            return new EmptyReply(await AskAsync("release_feature", request, cancellation).ConfigureAwait(false));
+        }
+
+        /// <summary>Books consumptions on a license of type consumption: all of them or none.</summary>
+        public async Task<ConsumptionReply> AddConsumptionAsync(
+            ConsumptionRequest request = null, CancellationToken cancellation = default(CancellationToken))
+        {
+            return new ConsumptionReply(await AskAsync("add_consumption", request, cancellation).ConfigureAwait(false));
+        }
+
+        /// <summary>Books consumptions on a feature: all of them or none.</summary>
+        public async Task<ConsumptionReply> AddFeatureConsumptionAsync(
+            ConsumptionRequest request, CancellationToken cancellation = default(CancellationToken))
+        {
+            return new ConsumptionReply(await AskAsync("add_feature_consumption", request, cancellation).ConfigureAwait(false));
+        }
+
+        /// <summary>Describes the product.</summary>
+        public async Task<ProductReply> ProductDetailsAsync(
+            ProductRequest request = null, CancellationToken cancellation = default(CancellationToken))
+        {
+            return new ProductReply(await AskAsync("product_details", request, cancellation).ConfigureAwait(false));
+        }
+
+        /// <summary>Books the consumptions that wait since the server could not be reached.</summary>
+        public async Task<SyncReply> SyncConsumptionsAsync(
+            Request request = null, CancellationToken cancellation = default(CancellationToken))
+        {
+            return new SyncReply(await AskAsync("sync_consumptions", request, cancellation).ConfigureAwait(false));
+        }
+    }
+}

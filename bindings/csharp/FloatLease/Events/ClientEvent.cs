@@ -1,0 +1,39 @@
+using System;
+
+namespace FloatLease
+{
+    /// <summary>Something that happened by itself. Expect names that this version does not know.</summary>
+    public class ClientEvent : EventArgs
+    {
+        internal ClientEvent(string json, JsonValue members)
+        {
+            Json = json;
+            Members = members;
+        }
+
+        /// <summary>What happened, for example "DEGRADED".</summary>
+        public string Name => Members["event"].Text ?? "";
+
+        /// <summary>The whole event as a text.</summary>
+        public string Json { get; }
+
+        /// <summary>Its members, those that have no property here too.</summary>
+        public JsonValue Members { get; }
+
+        /// <summary>How many events of leases were dropped before this one, because nobody read them.</summary>
+        public long Missed => Members["missed"].Int64 ?? 0;
+
+        internal static ClientEvent Of(string json)
+        {
+            JsonValue members = JsonValue.ParseOrNull(json);
+            switch (members["event"].Text)
+            {
+                case "COMPLETED": return new CompletedEvent(json, members);
+                case "CONSUMPTIONS_SYNCED": return new ConsumptionsSyncedEvent(json, members);
+                case "WAITING": return new WaitingEvent(json, members);
+                default:
+                    return members["lease"].IsNull ? new ClientEvent(json, members) : new LeaseEvent(json, members);
+            }
+        }
+    }
+}

@@ -1,0 +1,80 @@
+using System;
+using System.IO;
+
+namespace FloatLease
+{
+    /// <summary>Whether the native library is there and is the one this assembly was written for; asked once.</summary>
+    internal static class AbiCheck
+    {
+        // FLOATLEASE_ABI_VERSION of the floatlease.h that Native.cs was written after.
+        private const uint Written = 1;
+
+        private static volatile bool holds;
+
+        /// <exception cref="FloatLeaseLibraryException">It is not; the message says what to do.</exception>
+        internal static void Ensure()
+        {
+            if (holds) return;
+            uint version;
+            try
+            {
+                version = Native.AbiVersion();
+            }
+            catch (DllNotFoundException cause)
+            {
+                throw new FloatLeaseLibraryException(NotFound(cause), cause);
+            }
+            catch (BadImageFormatException cause)
+            {
+                throw new FloatLeaseLibraryException(WrongKind(), cause);
+            }
+            catch (EntryPointNotFoundException cause)
+            {
+                throw new FloatLeaseLibraryException(Foreign(), cause);
+            }
+            string difference = Difference(version);
+            if (difference != null) throw new FloatLeaseLibraryException(difference, null);
+            holds = true;
+        }
+
+        /// <summary>What is wrong with a library of that ABI, or null.</summary>
+        internal static string Difference(uint version) => version == Written
+            ? null
+            : "The native library \"" + FileName + "\" has ABI version " + version + ", this FloatLease.dll needs "
+                + Written + ". Take both from the same release of floatlease.";
+
+        private static bool IsWindows => Path.DirectorySeparatorChar == '\\';
+
+        private static string FileName =>
+            IsWindows ? Native.Library + ".dll" : "lib" + Native.Library + ".so or .dylib";
+
+        private static string Bits => IntPtr.Size == 8 ? "64-bit" : "32-bit";
+
+        private static string NotFound(Exception cause) =>
+            "The native library \"" + FileName + "\" was not found, or something that it needs. It was looked for in "
+            + string.Join(", ", Places()) + ". Reference the package FloatLease, which brings it along, or copy it "
+            + "beside your program. The system says: " + cause.Message;
+
+        private static string WrongKind() =>
+            "The native library \"" + FileName + "\" is for another kind of processor: this is a " + Bits + " process. "
+            + "Build your program as the library is, for x64 or arm64; in .NET Framework not \"prefer 32-bit\".";
+
+        private static string Foreign() =>
+            "What was found as \"" + FileName + "\" is not floatlease. Take it from the same release of floatlease as "
+            + "this FloatLease.dll.";
+
+        private static string[] Places()
+        {
+            string program = AppDomain.CurrentDomain.BaseDirectory;
+            string assembly = typeof(AbiCheck).Assembly.Location;
+            string variable = IsWindows ? "the system's folders" : "LD_LIBRARY_PATH, the system's folders";
+            return new[]
+            {
+                string.IsNullOrEmpty(assembly) ? program : Path.GetDirectoryName(assembly),
+                program,
+                Path.Combine(program, "runtimes", "(platform)", "native"),
+                variable,
+            };
+        }
+    }
+}

@@ -1,0 +1,35 @@
+using System;
+using System.Globalization;
+
+namespace FloatLease
+{
+    /// <summary>Times as the library writes and reads them, and lengths of time as its "…_ms".</summary>
+    internal static class Dates
+    {
+        internal static string Format(DateTimeOffset date) =>
+            date.UtcDateTime.ToString("yyyy-MM-dd'T'HH:mm:ss.fff'Z'", CultureInfo.InvariantCulture);
+
+        internal static DateTimeOffset? Parse(string text)
+        {
+            const DateTimeStyles Style = DateTimeStyles.AssumeUniversal | DateTimeStyles.AdjustToUniversal;
+            return text != null && DateTimeOffset.TryParse(text, CultureInfo.InvariantCulture, Style, out var date)
+                ? date
+                : (DateTimeOffset?)null;
+        }
+
+        // Rounded up: a deadline of half a millisecond is not none.
+        internal static long Milliseconds(TimeSpan length)
+        {
+            long whole = length.Ticks / TimeSpan.TicksPerMillisecond;
+            return length.Ticks % TimeSpan.TicksPerMillisecond > 0 ? whole + 1 : whole;
+        }
+
+        internal static TimeSpan? Length(long? milliseconds)
+        {
+            if (milliseconds == null) return null;
+            const long Most = long.MaxValue / TimeSpan.TicksPerMillisecond;
+            long whole = Math.Max(-Most, Math.Min(milliseconds.Value, Most));
+            return TimeSpan.FromTicks(whole * TimeSpan.TicksPerMillisecond);
+        }
+    }
+}

@@ -1,0 +1,190 @@
+using System;
+
+namespace FloatLease
+{
+    /// <summary>Which product, license, server and device a <see cref="Client"/> is of.</summary>
+    public sealed class ClientConfig : JsonBag
+    {
+        /// <summary>Reads a config from JSON, for example from a file; set further properties afterwards.</summary>
+        /// <exception cref="System.FormatException">It is no JSON object.</exception>
+        public static ClientConfig Parse(string json)
+        {
+            var config = new ClientConfig();
+            config.Load(json);
+            return config;
+        }
+
+        /// <summary>Required: the product's short code.</summary>
+        public string Product
+        {
+            get => Text("product");
+            set => Set("product", value);
+        }
+
+        /// <summary>Names the license; or</summary>
+        public string LicenseKey
+        {
+            get => Text("license_key");
+            set => Set("license_key", value);
+        }
+
+        /// <summary>the user of a user-based product, with his</summary>
+        public string Username
+        {
+            get => Text("username");
+            set => Set("username", value);
+        }
+
+        /// <summary>password; or</summary>
+        public string Password
+        {
+            get => Text("password");
+            set => Set("password", value);
+        }
+
+        /// <summary>an SSO token, or</summary>
+        public string IdToken
+        {
+            get => Text("id_token");
+            set => Set("id_token", value);
+        }
+
+        /// <summary>an SSO code, either with</summary>
+        public string Code
+        {
+            get => Text("code");
+            set => Set("code", value);
+        }
+
+        /// <summary>the customer account, and with a code perhaps</summary>
+        public string CustomerAccountCode
+        {
+            get => Text("customer_account_code");
+            set => Set("customer_account_code", value);
+        }
+
+        /// <summary>where the code came to.</summary>
+        public string RedirectUri
+        {
+            get => Text("redirect_uri");
+            set => Set("redirect_uri", value);
+        }
+
+        /// <summary>Which of several licenses of a user.</summary>
+        public long? LicenseId
+        {
+            get => Integer("license_id");
+            set => Set("license_id", value);
+        }
+
+        /// <summary>The bundle the license came with.</summary>
+        public string BundleCode
+        {
+            get => Text("bundle_code");
+            set => Set("bundle_code", value);
+        }
+
+        /// <summary>Required: the key of the vendor's account, and</summary>
+        public string ApiKey
+        {
+            get => Text("api_key");
+            set => Set("api_key", value);
+        }
+
+        /// <summary>required: what signs requests under it.</summary>
+        public string SharedKey
+        {
+            get => Text("shared_key");
+            set => Set("shared_key", value);
+        }
+
+        /// <summary>The server; by default the vendor's cloud.</summary>
+        public string BaseUrl
+        {
+            get => Text("base_url");
+            set => Set("base_url", value);
+        }
+
+        /// <summary>
+        /// PEM public key or certificate that proves replies; required for any server but the vendor's cloud.
+        /// </summary>
+        public string PublicKey
+        {
+            get => Text("public_key");
+            set => Set("public_key", value);
+        }
+
+        /// <summary>"on" (default) or "off": believe replies without proof.</summary>
+        public string Verify
+        {
+            get => Text("verify");
+            set => Set("verify", value);
+        }
+
+        /// <summary>Names this device; by default derived from an id of the system.</summary>
+        public string HardwareId
+        {
+            get => Text("hardware_id");
+            set => Set("hardware_id", value);
+        }
+
+        /// <summary>The deadline of a call that names none; by default 15 s.</summary>
+        public TimeSpan? Timeout
+        {
+            get => Length("timeout_ms");
+            set => Set("timeout_ms", value);
+        }
+
+        /// <summary>The most of it for name, connection and TLS together; by default 5 s.</summary>
+        public TimeSpan? ConnectTimeout
+        {
+            get => Length("connect_timeout_ms");
+            set => Set("connect_timeout_ms", value);
+        }
+
+        /// <summary>"env" (default), "none" or "http://name:password@host:port".</summary>
+        public string Proxy
+        {
+            get => Text("proxy");
+            set => Set("proxy", value);
+        }
+
+        /// <summary>"platform" (default), "bundled" or PEM certificates.</summary>
+        public string TlsRoots
+        {
+            get => Text("tls_roots");
+            set => Set("tls_roots", value);
+        }
+
+        /// <summary>true: plain http:// also to other machines.</summary>
+        public bool? AllowHttp
+        {
+            get => Boolean("allow_http");
+            set => Set("allow_http", value);
+        }
+
+        /// <summary>
+        /// The absolute path of a folder for what leases and consumptions keep beyond the process; without it no file
+        /// is written.
+        /// </summary>
+        public string StorageDir
+        {
+            get => Text("storage_dir");
+            set => Set("storage_dir", value);
+        }
+
+        /// <summary>Your program, and</summary>
+        public string AppName
+        {
+            get => Text("app_name");
+            set => Set("app_name", value);
+        }
+
+        /// <summary>its version, for the server's logs.</summary>
+        public string AppVersion
+        {
+            get => Text("app_version");
+            set => Set("app_version", value);
+        }
+    }
+}

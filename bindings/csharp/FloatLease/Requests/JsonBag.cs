@@ -1,0 +1,62 @@
+using System;
+using System.Collections.Generic;
+
+namespace FloatLease
+{
+    /// <summary>What a config and a request are: members with names. A property that is null is left out.</summary>
+    public abstract class JsonBag
+    {
+        internal JsonBag()
+        {
+        }
+
+        /// <summary>The members themselves, for a key that has no property here.</summary>
+        public JsonValue Members { get; private set; } = JsonValue.NewObject();
+
+        /// <summary>As the library gets it. It may hold secrets.</summary>
+        public string ToJson() => Members.ToString();
+
+        internal static string ToJson(JsonBag bag) => bag?.ToJson();
+
+        internal void Load(string json)
+        {
+            JsonValue members = JsonValue.Parse(json);
+            if (members.Kind != JsonKind.Object) throw new FormatException("This is no JSON object.");
+            Members = members;
+        }
+
+        internal string Text(string key) => Members[key].Text;
+
+        internal long? Integer(string key) => Members[key].Int64;
+
+        internal bool? Boolean(string key) => Members[key].Boolean;
+
+        internal TimeSpan? Length(string key) => Dates.Length(Members[key].Int64);
+
+        internal DateTimeOffset? Date(string key) => Members[key].Date;
+
+        internal IReadOnlyList<string> Texts(string key)
+        {
+            JsonValue array = Members[key];
+            if (array.Kind != JsonKind.Array) return null;
+            var texts = new List<string>();
+            foreach (JsonValue item in array.Items) texts.Add(item.Text);
+            return texts;
+        }
+
+        internal void Set(string key, string value) => Members[key] = value == null ? null : (JsonValue)value;
+
+        internal void Set(string key, long? value) => Members[key] = value == null ? null : (JsonValue)value.Value;
+
+        internal void Set(string key, bool? value) => Members[key] = value == null ? null : (JsonValue)value.Value;
+
+        internal void Set(string key, TimeSpan? value) =>
+            Set(key, value == null ? (long?)null : Dates.Milliseconds(value.Value));
+
+        internal void Set(string key, DateTimeOffset? value) =>
+            Set(key, value == null ? null : Dates.Format(value.Value));
+
+        internal void Set(string key, IReadOnlyList<string> values) =>
+            Members[key] = values == null ? null : JsonValue.NewArray(values);
+    }
+}
