@@ -42,7 +42,7 @@ def build(target, made):
 def compile_part(target, part):
     flags = [f"--remap-path-prefix={path}={name}" for path, name in PATHS]
     c_flags = " ".join(f"-ffile-prefix-map={path}={name}" for path, name in PATHS)
-    environment = os.environ | {
+    environment = os.environ | dict(target.environment) | {
         "PATH": f"{ENVIRONMENT}:/usr/bin:{os.environ['PATH']}",
         "RUSTC": "/usr/bin/rustc",
         "CARGO": "/usr/bin/cargo",
@@ -76,7 +76,7 @@ def lay_out_elf(part, compiled, made):
 def lay_out_pe(part, compiled, made):
     if not part.library:
         shutil.copy(compiled / f"{part.package}.exe", made / "bin")
-        run("x86_64-w64-mingw32-strip", made / "bin" / f"{part.package}.exe")
+        run("llvm-strip", "--strip-all", made / "bin" / f"{part.package}.exe")
         return
     is_client = "sandbox" not in part.library
     folder = made / ("lib" if is_client else "sandbox")
@@ -86,7 +86,7 @@ def lay_out_pe(part, compiled, made):
     # one that holds little more, and paths of this machine.
     symbols = run("x86_64-w64-mingw32-nm", "-n", "-C", "--defined-only", dll, capture_output=True).stdout
     (folder / f"{part.library}.map").write_text(symbols)
-    run("x86_64-w64-mingw32-strip", dll)
+    run("llvm-strip", "--strip-all", dll)
     definition = folder / f"{part.library}.def"
     names = "".join(f"    {name}\n" for name in declared(part.header))
     definition.write_text(f"LIBRARY {dll.name}\nEXPORTS\n{names}")

@@ -40,6 +40,7 @@ class Target:
     needs: tuple  # the libraries that a file may need: the system's own
     zig: str = ""  # what zig calls it; empty: Debian's own compiler for it is used
     flags: tuple = ()  # rustc's
+    environment: tuple = ()  # more for the build
     glibc: tuple = ()  # the newest that may be asked for
 
 
@@ -58,6 +59,8 @@ TARGETS = {
         # A shared library can't have a C library of its own.
         Target("x86_64-unknown-linux-musl", "elf", ALL, ("libc.so",), "x86_64-unknown-linux-musl",
                ("-Ctarget-feature=-crt-static",)),
-        Target("x86_64-pc-windows-gnu", "pe", ALL, WINDOWS, flags=("-Clink-arg=-Wl,--no-insert-timestamp",)),
+        Target("x86_64-pc-windows-gnu", "pe", ALL, WINDOWS, flags=("-Clink-arg=-Wl,--no-insert-timestamp",),
+               # aws-lc's own source of randomness would be exported, beside what we export. It has the system's too.
+               environment=(("AWS_LC_SYS_NO_JITTER_ENTROPY", "1"),)),
     )
 }
