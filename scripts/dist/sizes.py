@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import build
 
 PAGE = build.ROOT / "docs/size.md"
-ROW = re.compile(r"^\| (\S+) \| ([\d,]+) \| ([\d,]+) \|$", re.MULTILINE)
+ROW = re.compile(r"^\| (\S+/\S+) \| ([\d,]+) \| ([\d,]+) \|$", re.MULTILINE)
 
 # What is measured, by where it is from the root. In a name, VERSION stands for the version.
 SHIPPED = [

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import Any, Callable
 
 import pytest
-
 from floatlease import Client
 from floatlease.sandbox import Sandbox
 

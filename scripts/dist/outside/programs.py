@@ -24,7 +24,12 @@ class Program:
 QUICKSTART = Program(("c/quickstart.c",), "FLOATING_NOT_AVAILABLE")
 FIRST_TEST = Program(("c/first_test.c",), "FLOATING_NOT_AVAILABLE", sandbox=True)
 C = [QUICKSTART, FIRST_TEST, Program(("c/test_save_your_work.c", "c/editor.c"), "holds exactly one slot", sandbox=True)]
-CPP = [Program(("cpp/game_loop.cpp",), "", ("60",)), Program(("cpp/cad_document.cpp",), "")]
+CPP = [
+    Program(("cpp/quickstart.cpp",), "FLOATING_NOT_AVAILABLE"),
+    Program(("cpp/game_loop.cpp",), "ACTIVE", ("60",)),
+    Program(("cpp/test_game_loop.cpp",), "the game queued, and began", sandbox=True),
+    Program(("cpp/test_cad_document.cpp",), "A trip: MESH came along", sandbox=True),
+]
 
 
 @dataclass
@@ -83,7 +88,7 @@ class Machine:
         standard = "-std=c++17" if program.compiler == "c++" else "-std=gnu11"
         rpaths = [] if self.target.windows else [f"-Wl,-rpath,{prefix}/lib" for prefix in prefixes]
         built = folder / f"program{self.suffix}"
-        self.stranger.run(compiler, standard, "-Wall", *sources, *flags, *more, *rpaths, "-o", built)
+        self.stranger.run(compiler, standard, "-Wall", "-pthread", *sources, *flags, *more, *rpaths, "-o", built)
         return built
 
     def runs(self, built: pathlib.Path, program: Program) -> None:
