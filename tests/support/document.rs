@@ -21,9 +21,13 @@ pub fn blocks_in(page: &str, language: &str) -> Vec<String> {
     blocks(page).into_iter().filter(|(name, _)| name == language).map(|(_, text)| text).collect()
 }
 
-/// Where the examples of each language are.
-const EXAMPLES: [(&str, &str); 4] =
-    [("c", "examples/c"), ("cpp", "examples/cpp"), ("csharp", "examples/csharp"), ("python", "examples/python")];
+/// Where the code of each language is that tests run.
+const EXAMPLES: [(&str, &[&str]); 4] = [
+    ("c", &["examples/c"]),
+    ("cpp", &["examples/cpp"]),
+    ("csharp", &["examples/csharp", "bindings/csharp/tests"]),
+    ("python", &["examples/python"]),
+];
 
 /// The page's code stands there, as it is.
 pub fn assert_code(page: &str) {
