@@ -56,6 +56,8 @@ def musl(stranger: Stranger, target: Packed) -> Machine:
 def windows(stranger: Stranger, target: Packed) -> Machine:
     compilers = stranger.tool("x86_64-w64-mingw32-gcc"), stranger.tool("x86_64-w64-mingw32-g++")
     machine = Machine(target, stranger, **cross("AMD64", "Windows", compilers), suffix=".exe", server=TARGETS[HERE])
+    # With the compiler's own libraries inside the program: Wine has none of them.
+    machine.cmake += ("-DCMAKE_EXE_LINKER_FLAGS=-static",)
     machine.runner = wine(stranger)
     return machine
 
