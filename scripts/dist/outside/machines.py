@@ -54,7 +54,7 @@ def musl(stranger: Stranger, target: Packed) -> Machine:
 
 
 def windows(stranger: Stranger, target: Packed) -> Machine:
-    compilers = stranger.tool("x86_64-w64-mingw32-gcc"), stranger.tool("x86_64-w64-mingw32-g++")
+    compilers = stranger.tool("x86_64-w64-mingw32-gcc-posix"), stranger.tool("x86_64-w64-mingw32-g++-posix")
     machine = Machine(target, stranger, **cross("AMD64", "Windows", compilers), suffix=".exe", server=TARGETS[HERE])
     # With the compiler's own libraries inside the program: Wine has none of them.
     machine.cmake += ("-DCMAKE_EXE_LINKER_FLAGS=-static",)
