@@ -96,6 +96,12 @@ test-tsan: ## Leases from many threads for ten seconds, under ThreadSanitizer
 	@$(CARGO) build -q -p floatlease-server
 	@scripts/tsan 10
 
+# Installs wine64 and a Rust with the sources of its standard library, so it is not part of `make test`; see the script.
+.PHONY: test-windows
+test-windows: ## The Windows build, driven under Wine (a quarter of an hour)
+	@$(CARGO) build -q -p floatlease-server
+	@scripts/windows/test
+
 .PHONY: soak-renewals
 soak-renewals: library server ## A million renewals of a lease, which must hold no more than the first (a quarter of an hour)
 	@python3 benches/renewals.py
@@ -110,12 +116,14 @@ dist: ## Make everything that is released, in dist/ (half an hour; scripts/dist/
 	@rm -rf dist
 	@scripts/dist/libraries $(TARGETS)
 	@scripts/dist/archive $(TARGETS)
+	@scripts/dist/wheels $(TARGETS)
 	@scripts/dist/recipes $(addprefix --url ,$(RELEASE_URL))
 	@cd dist && find . -type f ! -name SHA256SUMS -printf '%P\n' | LC_ALL=C sort | xargs -d '\n' sha256sum >SHA256SUMS
 	@ls -l dist
 
 .PHONY: test-dist
-test-dist: tools ## Unpack, build, install and run what is in dist/, as somebody would who has nothing else
+test-dist: ## Unpack, build, install and run what is in dist/, as somebody would who has nothing else
+	@scripts/dist/setup --check
 	@scripts/dist/check $(TARGETS)
 
 .PHONY: size

@@ -1,4 +1,5 @@
 //! What of packing can be shown without a release: licenses, linked crates, the same bytes each time, the ledger.
+#![cfg(unix)]
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;

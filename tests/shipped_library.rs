@@ -1,4 +1,5 @@
 //! The files that ship, not the intention: symbols, names, hardening. Sizes are tests/size_ledger.rs's.
+#![cfg(unix)]
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 mod support;

@@ -1,4 +1,5 @@
 //! What `make release` builds is no larger than docs/size.md allows.
+#![cfg(unix)]
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 mod support;

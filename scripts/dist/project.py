@@ -47,4 +47,7 @@ def packed(triple: str) -> Packed:
     return Packed(triple, SYSTEMS[system.split("-")[0]], PROCESSORS[processor], LIBRARIES.get(system, ""))
 
 
+# Python's names of those that a wheel is made for.
+WHEELS = {"x86_64-unknown-linux-gnu": "manylinux_2_17_x86_64", "x86_64-pc-windows-gnu": "win_amd64"}
+
 TARGETS = {triple: packed(triple) for triple in targets.TARGETS}

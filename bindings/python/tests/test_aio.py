@@ -48,7 +48,7 @@ def test_every_verb_is_awaited(desk: Desk) -> None:
 
 
 def test_a_lease_is_awaited_held_and_given_back(desk: Desk) -> None:
-    async def body(client: AsyncClient) -> None:
+    async def body(client: AsyncClient) -> Any:
         async with client.lease(features=["MESH"]) as lease:
             assert lease.state is LeaseState.ACTIVE
             assert desk.slots() == ["MESH"]
@@ -59,11 +59,14 @@ def test_a_lease_is_awaited_held_and_given_back(desk: Desk) -> None:
         assert caught.value.status == Status.HANDLE
         other = await client.lease()
         assert (await other.release(timeout_ms=5_000))["state"] == "RELEASED"
-        await client.lease()
+        kept = await client.lease()
         assert desk.slots() == [None]
+        # Or it would be dropped before the client's end.
+        return kept
 
-    run(desk, body)
+    lease = run(desk, body)
     assert desk.slots() == []
+    assert lease.state is not LeaseState.ACTIVE
 
 
 def test_the_bodys_exception_comes_through_a_silent_server(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -82,9 +82,7 @@ def test_a_library_that_is_another_is_named(package: Path) -> None:
 def test_another_abi_is_told_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_library, "ABI_VERSION", 2)
     monkeypatch.setenv("FLOATLEASE_LIBRARY", str(CLIENT))
-    with pytest.raises(
-        ImportError, match=r"has the ABI version 1, and this Python package is made for 2\."
-    ):
+    with pytest.raises(ImportError, match=r"has the ABI version 1, and this Python package is made for 2\."):
         _library.load_client()
 
 

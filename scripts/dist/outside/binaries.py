@@ -45,7 +45,7 @@ def import_libraries_name_all(stranger: Stranger, target: Packed) -> None:
 def nothing_of_the_build(stranger: Stranger, target: Packed) -> None:
     """No file, of whatever kind, tells of a folder of this machine, of somebody's home, or of cargo's."""
     homes = {str(pathlib.Path.home()), os.environ.get("CARGO_HOME", ""), os.environ.get("RUSTUP_HOME", "")}
-    texts = {str(ROOT), "/home/", "/root/", "/Users/", "C:\\Users", ".cargo/registry", *homes} - {"", "/"}
+    texts = {str(ROOT), "/home/", "/root/", "/Users/", ".cargo/registry", *homes} - {"", "/"}
     for product in [CLIENT, SANDBOX]:
         for path in stranger.unpack(target, product).rglob("*"):
             content = path.read_bytes() if path.is_file() else b""

@@ -5,16 +5,12 @@ import pathlib
 import build
 from outside.programs import Machine
 from outside.stranger import Stranger, held
-from project import TARGETS, Packed
+from project import ROOT, TARGETS, Packed
 
 HERE = "x86_64-unknown-linux-gnu"
 
 # Wine 8 lacks this one of Windows' libraries, which Rust's std imports.
-BCRYPTPRIMITIVES = """
-#include <windows.h>
-#include <ntsecapi.h>
-__declspec(dllexport) BOOL WINAPI ProcessPrng(PBYTE bytes, SIZE_T count) { return RtlGenRandom(bytes, (ULONG)count); }
-"""
+BCRYPTPRIMITIVES = ROOT / "tests/windows/bcryptprimitives.c"
 
 
 def cross(processor: str, system: str, compilers: tuple[str, str]) -> dict:
@@ -41,7 +37,7 @@ def arm64(stranger: Stranger, target: Packed) -> Machine:
 def musl(stranger: Stranger, target: Packed) -> Machine:
     """By zig's compiler, which has a musl of its own to link against; it is run by the system's."""
     loader = pathlib.Path("/lib/ld-musl-x86_64.so.1")
-    held(loader.exists(), "musl is missing: run scripts/setup")
+    held(loader.exists(), "musl is missing: run scripts/dist/setup")
     python = (build.ENVIRONMENT / "python").absolute()
     held(python.exists(), "zig is missing: run scripts/dist/setup")
     compilers = []
@@ -54,8 +50,10 @@ def musl(stranger: Stranger, target: Packed) -> Machine:
 
 
 def windows(stranger: Stranger, target: Packed) -> Machine:
-    compilers = stranger.tool("x86_64-w64-mingw32-gcc"), stranger.tool("x86_64-w64-mingw32-g++")
+    compilers = stranger.tool("x86_64-w64-mingw32-gcc-posix"), stranger.tool("x86_64-w64-mingw32-g++-posix")
     machine = Machine(target, stranger, **cross("AMD64", "Windows", compilers), suffix=".exe", server=TARGETS[HERE])
+    # With the compiler's own libraries inside the program: Wine has none of them.
+    machine.cmake += ("-DCMAKE_EXE_LINKER_FLAGS=-static",)
     machine.runner = wine(stranger)
     return machine
 
@@ -63,13 +61,11 @@ def windows(stranger: Stranger, target: Packed) -> Machine:
 def wine(stranger: Stranger) -> tuple[str, ...]:
     """What runs a program of Windows; the first time it makes an empty Windows."""
     program = next((path for path in ["/usr/lib/wine/wine64", "/usr/bin/wine64"] if os.path.exists(path)), "")
-    held(bool(program), "wine64 is missing: run scripts/setup")
+    held(bool(program), "wine64 is missing: run scripts/dist/setup")
     prefix = stranger.home / "wine"
     stranger.environment |= {"WINEPREFIX": str(prefix), "WINEDEBUG": "-all", "WINEARCH": "win64"}
     if not prefix.exists():
         stranger.run(program, "wineboot", "-i")
-        source = stranger.folder() / "bcryptprimitives.c"
-        source.write_text(BCRYPTPRIMITIVES)
         system = prefix / "drive_c/windows/system32/bcryptprimitives.dll"
-        stranger.run(stranger.tool("x86_64-w64-mingw32-gcc"), "-shared", source, "-o", system, "-ladvapi32")
+        stranger.run(stranger.tool("x86_64-w64-mingw32-gcc"), "-shared", BCRYPTPRIMITIVES, "-o", system, "-ladvapi32")
     return (program,)

@@ -35,13 +35,13 @@ class Stranger:
     def tool(self, name: str) -> str:
         """A tool of the system; a missing one fails the check."""
         found = shutil.which(name, path=self.environment["PATH"]) or shutil.which(name)
-        held(found is not None, f"{name} is missing: run scripts/setup")
+        held(found is not None, f"{name} is missing: run scripts/dist/setup")
         return found
 
     def environment_tool(self, environment: str, name: str) -> str:
         """A Python program of an environment that scripts/setup makes."""
         path = ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / environment / "bin" / name
-        held(path.exists(), f"{path} is missing: run scripts/setup")
+        held(path.exists(), f"{path} is missing: run scripts/dist/setup")
         return str(path)
 
     def run(self, *command: object, at: pathlib.Path | None = None, both: bool = False, **environment: str) -> str:

@@ -11,14 +11,12 @@ import zipfile
 
 from outside.machines import HERE, linux
 from outside.stranger import Stranger, held
-from project import CLIENT, DIST, ROOT, SANDBOX, TARGETS, VERSION, Packed
-
-TAGS = {"x86_64-unknown-linux-gnu": "manylinux_2_17_x86_64", "x86_64-pc-windows-gnu": "win_amd64"}
+from project import CLIENT, DIST, ROOT, SANDBOX, TARGETS, VERSION, WHEELS, Packed
 
 
 def wheel(target: Packed) -> pathlib.Path:
-    found = list(DIST.glob(f"floatlease-{VERSION}-py3-none-*{TAGS[target.triple]}*.whl"))
-    held(len(found) == 1, f"dist/ has {len(found)} wheels for {TAGS[target.triple]}, not one: run make dist")
+    found = list(DIST.glob(f"floatlease-{VERSION}-py3-none-{WHEELS[target.triple]}.whl"))
+    held(len(found) == 1, f"dist/ has {len(found)} wheels for {WHEELS[target.triple]}, not one: run make dist")
     return found[0]
 
 
@@ -39,7 +37,8 @@ def holds_what_it_should(stranger: Stranger, target: Packed) -> None:
         shipped = (stranger.unpack(target, product) / library).read_bytes()
         same = [name for name, content in files.items() if content == shipped]
         held(len(same) == 1, f"the wheel holds {library} of the archive {len(same)} times")
-    missing = [part for part in ["floatlease/py.typed", "THIRD-PARTY-NOTICES", "LICENSE"] if not any(part in name for name in files)]
+    papers = [f"{info}/{paper}" for paper in ["LICENSE", "floatlease-THIRD-PARTY-NOTICES", "floatlease-sandbox-THIRD-PARTY-NOTICES"]]
+    missing = [name for name in ["floatlease/py.typed", *papers] if name not in files]
     held(not missing, f"the wheel holds no {', no '.join(missing)}")
     told = [name for name, content in files.items() for text in ["/home/", "/root/", str(ROOT)] if text.encode() in content]
     held(not told, f"{told} tell of the build's machine")
