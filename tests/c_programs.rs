@@ -5,56 +5,34 @@ mod support;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use support::abi::VERBS;
+use support::programs::{
+    Build, CAD, GAME, assert_game, assert_quick_start, assert_shows, assert_trip, empty, libraries, under_valgrind,
+    under_valgrind_sealing, with_server,
+};
 use support::sandbox::World;
-use support::{Demo, release_dir, root, run, sandbox_dir, tool};
+use support::{Demo, release_dir, run, tool};
 
 /// Compiles a C program against `include/` and the shared library in `library`.
-fn compile(source: &str, library: &Path) -> PathBuf {
+fn compile(source: &str, library: PathBuf) -> PathBuf {
     compile_with("gnu11", &[source], &[("floatlease", library)])
 }
 
 /// The same for one that tests the sandbox: it needs both libraries.
 fn compile_with_sandbox(source: &str) -> PathBuf {
-    compile_with("gnu11", &[source], &[("floatlease", &release_dir()), ("floatlease_sandbox", &sandbox_dir())])
+    compile_with("gnu11", &[source], &libraries())
 }
 
 /// An example is plain C11, and links both libraries if it is a test.
 fn compile_example(sources: &[&str]) -> PathBuf {
     let sources: Vec<String> = sources.iter().map(|source| format!("examples/c/{source}")).collect();
     let sources: Vec<&str> = sources.iter().map(String::as_str).collect();
-    let (client, sandbox) = (release_dir(), sandbox_dir());
-    let libraries = [("floatlease", client.as_path()), ("floatlease_sandbox", sandbox.as_path())];
     let is_test = sources[0].contains("test");
-    compile_with("c11", &sources, if is_test { &libraries } else { &libraries[..1] })
+    compile_with("c11", &sources, &libraries()[..if is_test { 2 } else { 1 }])
 }
 
-fn compile_with(standard: &str, sources: &[&str], libraries: &[(&str, &Path)]) -> PathBuf {
-    let program = support::target_dir().join(Path::new(sources[0]).file_stem().unwrap());
-    let mut compiler = tool("cc");
-    compiler
-        .arg(format!("-std={standard}"))
-        .args(["-Wall", "-Wextra", "-Wpedantic", "-Werror", "-g", "-pthread", "-o"])
-        .arg(&program)
-        .args(sources.iter().map(|source| root().join(source)))
-        .arg(format!("-I{}", root().join("include").display()));
-    for (name, folder) in libraries {
-        compiler
-            .args([format!("-L{0}", folder.display()), format!("-Wl,-rpath,{}", folder.display())])
-            .arg(format!("-l{name}"));
-    }
-    run(&mut compiler);
-    program
-}
-
-/// Runs a program that fails if valgrind finds an error or a leak in it.
-fn under_valgrind(program: &Path) -> Command {
-    let mut valgrind = tool("valgrind");
-    valgrind
-        .args(["--error-exitcode=99", "--leak-check=full", "--errors-for-leak-kinds=definite,indirect"])
-        .args(["--show-leak-kinds=definite,indirect", "--quiet"])
-        .arg(program);
-    valgrind
+fn compile_with(standard: &str, sources: &[&str], libraries: &[(&str, PathBuf)]) -> PathBuf {
+    let name = Path::new(sources[0]).file_stem().unwrap().to_str().unwrap();
+    Build { name, compiler: "cc", flags: &[&format!("-std={standard}")], sources, libraries }.compile()
 }
 
 fn misuse(command: &mut Command) {
@@ -68,14 +46,14 @@ fn misuse(command: &mut Command) {
 
 #[test]
 fn every_misuse_is_a_status_and_under_valgrind_no_error_and_no_leak() {
-    let program = compile("tests/abi/misuse.c", &release_dir());
+    let program = compile("tests/abi/misuse.c", release_dir());
     misuse(&mut Command::new(&program));
     misuse(&mut under_valgrind(&program));
 }
 
 #[test]
 fn a_panic_is_a_status_and_nothing_is_printed() {
-    let program = compile("tests/abi/panic.c", &support::panic_dir());
+    let program = compile("tests/abi/panic.c", support::panic_dir());
     let demo = Demo::start();
     let output = Command::new(program).env("FLOATLEASE_CONFIG", demo.config("panic").to_string()).output().unwrap();
     assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(0), b"contained\n".as_slice()));
@@ -84,10 +62,10 @@ fn a_panic_is_a_status_and_nothing_is_printed() {
 
 #[test]
 fn behind_the_hosts_back_there_is_no_thread_no_file_no_signal_handler_and_no_output() {
-    let quickstart = compile("examples/c/quickstart.c", &release_dir());
+    let quickstart = compile("examples/c/quickstart.c", release_dir());
     let log = support::target_dir().join("quickstart.strace");
-    run(Command::new(support::server_binary())
-        .args(["exec", "--", "strace", "-f", "-o"])
+    run(with_server(&tool("strace"))
+        .args(["-f", "-o"])
         .arg(&log)
         .args(["-e", "trace=clone,clone3,fork,vfork,rt_sigaction,openat,open,creat,write,writev,sendto"])
         .arg(quickstart));
@@ -103,7 +81,7 @@ fn behind_the_hosts_back_there_is_no_thread_no_file_no_signal_handler_and_no_out
 
 #[test]
 fn a_leases_state_and_remaining_time_are_read_without_system_call_memory_or_lock() {
-    let program = compile("tests/abi/wait_free.c", &release_dir());
+    let program = compile("tests/abi/wait_free.c", release_dir());
     let demo = Demo::start();
     let log = support::target_dir().join("wait_free.strace");
     // A lock would make it wait for ever.
@@ -122,7 +100,7 @@ fn a_leases_state_and_remaining_time_are_read_without_system_call_memory_or_lock
 
 #[test]
 fn memory_threads_and_files_stay_as_they_are_over_ten_thousand_renewals() {
-    let program = compile("tests/abi/renewals.c", &release_dir());
+    let program = compile("tests/abi/renewals.c", release_dir());
     for how in ["thread", "host"] {
         let demo = Demo::start();
         let config = demo.config("renewals").to_string();
@@ -132,7 +110,7 @@ fn memory_threads_and_files_stay_as_they_are_over_ten_thousand_renewals() {
 
 #[test]
 fn everything_about_leases_at_once_from_many_threads() {
-    let program = compile("tests/abi/stress.c", &release_dir());
+    let program = compile("tests/abi/stress.c", release_dir());
     let demo = Demo::start();
     let config = demo.config("stress").to_string();
     let said = run(tool("timeout").arg("100").arg(program).arg("2").env("FLOATLEASE_CONFIG", config));
@@ -150,9 +128,7 @@ fn a_sandbox_serves_a_client_in_the_same_process_and_every_misuse_of_it_is_a_sta
 
 #[test]
 fn two_hundred_sandboxes_leave_nothing_behind_and_do_nothing_behind_the_hosts_back() {
-    let folder = support::target_dir().join("sandbox_many.empty");
-    let _ = std::fs::remove_dir_all(&folder);
-    std::fs::create_dir(&folder).unwrap();
+    let folder = empty(support::target_dir().join("sandbox_many.empty"));
     let program = compile_with_sandbox("tests/abi/sandbox_many.c");
     println!("{}", run(Command::new(&program).arg("200").env("TMPDIR", &folder).current_dir(&folder)));
     assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
@@ -176,17 +152,7 @@ fn two_hundred_sandboxes_leave_nothing_behind_and_do_nothing_behind_the_hosts_ba
 
 #[test]
 fn the_quick_start_shows_the_ten_operations_and_the_refusal() {
-    let quickstart = compile("examples/c/quickstart.c", &release_dir());
-    let transcript = run(Command::new(support::server_binary()).args(["exec", "--"]).arg(quickstart));
-    for (verb, _) in VERBS {
-        let done = transcript.lines().any(|line| line.contains(&format!(" {verb} ")) && line.contains(" ok"));
-        assert!(done, "{verb} in\n{transcript}");
-    }
-    for words in
-        ["refused: FLOATING_NOT_AVAILABLE", "what to do:    Wait until a colleague", "borrowed_until=20", "Done."]
-    {
-        assert!(transcript.contains(words), "{words} in\n{transcript}");
-    }
+    assert_quick_start(&Command::new(compile("examples/c/quickstart.c", release_dir())));
 }
 
 #[test]
@@ -196,23 +162,10 @@ fn the_first_test_of_the_guide_takes_the_last_seat() {
     assert_eq!(statuses, ["OK", "OK", "FLOATING_NOT_AVAILABLE"]);
 }
 
-/// Runs an example's test, also under valgrind, in an empty folder that it must leave empty. It prints a sentence for
-/// each thing it shows, and these are they.
+/// Runs an example's test, also under valgrind.
 fn shows(sources: &[&str], shown: &[&str]) {
     let program = compile_example(sources);
-    // It can't tell what ring's assembly, which seals files, has written.
-    let mut valgrind = tool("valgrind");
-    valgrind.arg("--undef-value-errors=no").args(under_valgrind(&program).get_args());
-    for (number, mut command) in [Command::new(&program), valgrind].into_iter().enumerate() {
-        let folder = program.with_extension(number.to_string());
-        let _ = std::fs::remove_dir_all(&folder);
-        std::fs::create_dir(&folder).unwrap();
-        let said = run(command.current_dir(&folder));
-        for sentence in shown {
-            assert!(said.contains(sentence), "{sentence} in\n{said}");
-        }
-        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
-    }
+    assert_shows(sources[0], [Command::new(&program), under_valgrind_sealing(&program)], shown);
 }
 
 #[test]
@@ -233,66 +186,22 @@ fn the_editor_saves_its_work_when_its_license_is_lost() {
 
 #[test]
 fn the_game_plays_when_it_may_and_never_waits() {
-    shows(
-        &["test_game_loop.c"],
-        &[
-            "The first start: the picture was there at once, and the game soon.",
-            "A server that never answers: a hundred thousand frames were drawn meanwhile.",
-            "the game queued, and began when one was free.",
-            "the game played on, was saved, stopped, and went on when the server was back.",
-        ],
-    );
+    shows(&["test_game_loop.c"], GAME);
 }
 
 #[test]
 fn the_cad_program_saves_its_document_and_takes_a_feature_along() {
-    shows(
-        &["test_cad_document.c"],
-        &[
-            "Somebody has the one SOLVER: MESH was not kept either.",
-            "An outage: the document was saved in time and again at the end, and work went on afterwards.",
-            "A trip: MESH came along, a start needed no network, and an early return gave it back.",
-            "A trip longer than the borrow: the document was saved.",
-        ],
-    );
+    shows(&["test_cad_document.c"], CAD);
 }
 
 #[test]
 fn a_game_of_two_seconds_gives_its_slot_back() {
-    let program = compile_example(&["game_loop.c"]);
-    let script = r#""$0" 120; echo "exit $?"; curl -s "$FLOATLEASE_CONTROL_URL/slots""#;
-    let said = run(Command::new(support::server_binary()).args(["exec", "--", "sh", "-c", script]).arg(&program));
-    assert!(said.contains("frame 1: state 0, Looking for a license.\n") && said.contains(": state 1\n"), "{said}");
-    assert!(said.ends_with("of 120 frames were played.\nexit 0\n{\"slots\":[]}"), "{said}");
+    assert_game(&compile_example(&["game_loop.c"]), "frame 1: state 0, Looking for a license.\n", ": state 1\n");
 }
 
 #[test]
 fn a_trip_is_three_starts_of_the_cad_program_and_one_without_a_network() {
-    let program = compile_example(&["cad_document.c"]);
-    let folder = program.with_extension("trip");
-    let _ = std::fs::remove_dir_all(&folder);
-    std::fs::create_dir(&folder).unwrap();
-    let script = r#"
-        run() { printf '%s\n' "$@" | "$program" "$PWD/leases" document; curl -s "$FLOATLEASE_CONTROL_URL/slots"; echo; }
-        program=$0
-        run 'draw a wall' solve trip solve
-        curl -s "$FLOATLEASE_CONTROL_URL/faults/profile" -d '{"profile":"outage"}' > /dev/null
-        run 'draw a door' solve
-        curl -s -X DELETE "$FLOATLEASE_CONTROL_URL/faults" > /dev/null
-        run home solve
-    "#;
-    let mut command = Command::new(support::server_binary());
-    let said = run(command.args(["exec", "--", "sh", "-c", script]).arg(&program).current_dir(&folder));
-    let lines: Vec<&str> = said.lines().map(|line| line.split("\"hardware_id\"").next().unwrap()).collect();
-    let mesh = r#"{"slots":[{"license":"CADP-FLOA-TING-0002","feature":"MESH","#;
-    let expected = [
-        &["MESH and SOLVER are yours.", "Drawn.", "Solved.", "MESH is borrowed: pull the plug when you like."][..],
-        &["Not solved: SOLVER stayed at the office.", mesh],
-        &["MESH is borrowed.", "Drawn.", "Not solved: SOLVER stayed at the office.", mesh],
-        &["MESH is borrowed.", "The borrow is given back.", "MESH and SOLVER are yours.", "Solved.", "{\"slots\":[]}"],
-    ];
-    assert_eq!(lines, expected.concat(), "{said}");
-    assert_eq!(std::fs::read_to_string(folder.join("document")).unwrap(), "a wall\na door\n");
+    assert_trip(&compile_example(&["cad_document.c"]));
 }
 
 #[test]
@@ -301,9 +210,7 @@ fn the_editor_saves_what_is_typed_and_gives_its_slot_back() {
     let document = support::target_dir().join("save_your_work.txt");
     let _ = std::fs::remove_file(&document);
     let script = r#"printf 'hello\nworld\n' | "$0" "$1"; echo "exit $?"; curl -s "$FLOATLEASE_CONTROL_URL/slots""#;
-    let said = run(Command::new(support::server_binary())
-        .args(["exec", "--", "sh", "-c", script])
-        .args([&program, &document]));
+    let said = run(with_server(&Command::new("sh")).args(["-c", script]).args([&program, &document]));
     assert!(said.ends_with("exit 0\n{\"slots\":[]}"), "{said}");
     assert_eq!(std::fs::read_to_string(&document).unwrap(), "hello\nworld\n");
 

@@ -11,6 +11,7 @@ pub mod folder;
 pub mod holder;
 #[cfg(unix)]
 pub mod machine;
+pub mod programs;
 pub mod proxy;
 pub mod sandbox;
 pub mod scenario;

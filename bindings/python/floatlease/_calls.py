@@ -1,0 +1,277 @@
+"""Calls under way in the background, and who reads the library's one queue of completions and events.
+
+Whoever waits reads for all: there is no thread for it unless asyncio wants one. While one reads, others who wait are
+told. A wait in the main thread is cut into slices, because Python answers Ctrl-C only between two of its own steps.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping
+from ctypes import byref, c_uint64, c_void_p
+from typing import Any, Callable, Generic, Optional, TypeVar, cast
+
+from ._errors import FloatLeaseError, error_from, error_of
+from ._json import encoded
+from ._library import Library, text_at
+from ._replies import Event
+from ._status import Status
+
+T = TypeVar("T")
+
+MAIN_SLICE_MS = 50
+OTHER_SLICE_MS = 1_000
+MOST_TOLD = 1_000
+
+
+class Call(Generic[T]):
+    """A call that is done in the background. Made by `Client.submit`."""
+
+    ticket: int
+    """The call's number in the library."""
+
+    def __init__(self, mailbox: Mailbox, ticket: int, finish: Callable[[int, dict[str, Any]], T]) -> None:
+        self.ticket = ticket
+        self._mailbox = mailbox
+        self._finish = finish
+        self._value: Optional[T] = None
+        self._error: Optional[BaseException] = None
+        self._done = False
+        self._then: Optional[Callable[[], object]] = None
+
+    def __repr__(self) -> str:
+        return f"<floatlease.Call {self.ticket}, {'done' if self._done else 'under way'}>"
+
+    def done(self) -> bool:
+        """Whether it is done. Waits for nothing."""
+        return self._mailbox.until(self._is_done, 0)
+
+    def result(self, timeout_ms: int | None = None) -> T:
+        """Waits for the reply, or raises what the call has come to; a `TimeoutError` if it is not done by then."""
+        if not self._mailbox.until(self._is_done, timeout_ms):
+            raise TimeoutError(f"the call is not done after {timeout_ms} ms")
+        if self._error is not None:
+            raise self._error
+        return cast("T", self._value)
+
+    def cancel(self) -> bool:
+        """Ends it as soon as it can be; `result` then says how far it got. False if it is done already."""
+        return self._mailbox.cancel_call(self.ticket)
+
+    def then(self, told: Callable[[], object]) -> None:
+        """Has `told` called once when it is done, from whatever thread."""
+        self._then = told
+        if self._done:
+            self._tell()
+
+    def settled(self) -> T:
+        """Its result, and its end if nobody waits for it any longer, as after Ctrl-C."""
+        try:
+            return self.result()
+        finally:
+            if not self._done:
+                self.cancel()
+
+    def complete(self, event: Mapping[str, Any]) -> None:
+        """Takes the completion."""
+        if self._done:
+            return
+        try:
+            if event.get("status", Status.INTERNAL) == Status.OK:
+                self._value = self._finish(self.ticket, event.get("reply") or {})
+            else:
+                self._error = error_from(event.get("error") or {"status": event.get("status")})
+        except Exception as error:
+            self._error = error
+        self.end()
+
+    def fail(self, error: BaseException) -> None:
+        """Ends it without a completion."""
+        self._error = error
+        self.end()
+
+    def end(self) -> None:
+        """Nothing more is to come."""
+        # What it would have made is not kept alive by a call that somebody forgot.
+        del self._finish
+        self._done = True
+        self._tell()
+
+    def _tell(self) -> None:
+        told, self._then = self._then, None
+        if told is not None:
+            told()
+
+    def _is_done(self) -> bool:
+        return self._done
+
+
+class Mailbox:
+    """The queue of one client. It knows nothing of the client, so that it keeps none alive."""
+
+    def __init__(self, library: Library, handle: int) -> None:
+        self._library = library
+        self._handle = handle
+        # Reentrant: a signal handler or a finalizer may come in between anywhere.
+        self._changed = threading.Condition(threading.RLock())
+        self._led = False
+        self._over = False
+        self._cancels = 0
+        self._calls: dict[int, Call[Any]] = {}
+        self._told: deque[Event] = deque()
+        self._missed = 0
+        self._wakers: list[Callable[[], object]] = []
+        self._thread: Optional[threading.Thread] = None
+        # Who leads alone uses it. It outlives an interrupted read, so that nothing is lost by Ctrl-C.
+        self._out = c_void_p()
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing can come any more: the client was closed."""
+        return self._over
+
+    def submit(self, operation: str, request: bytes, finish: Callable[[int, dict[str, Any]], T]) -> Call[T]:
+        """Has a call done in the background; raises if it can't be."""
+        ticket = c_uint64()
+        with self._changed:
+            status = self._library.dll.floatlease_submit(self._handle, operation.encode(), request, byref(ticket))
+            if status != Status.OK:
+                raise refusal(self._library, self._handle, status, operation)
+            call = Call(self, ticket.value, finish)
+            self._calls[ticket.value] = call
+        return call
+
+    def cancel_call(self, ticket: int) -> bool:
+        """Ends one; False if it is done."""
+        return bool(self._library.dll.floatlease_cancel(self._handle, ticket) == Status.OK)
+
+    def cancel_all(self) -> None:
+        """Ends every call, and every wait for an event."""
+        with self._changed:
+            self._cancels += 1
+            tickets = list(self._calls)
+            self._changed.notify_all()
+        for ticket in tickets:
+            self.cancel_call(ticket)
+
+    def next_event(self, wait_ms: int) -> Optional[Event]:
+        """The oldest event; waits for one."""
+        cancels = self._cancels
+        self.until(lambda: bool(self._told) or self._cancels != cancels, wait_ms)
+        if self._cancels != cancels:
+            raise self._refusal(Status.CANCELLED)
+        event = self.take_event()
+        if event is None and self._over:
+            raise self._refusal(Status.HANDLE)
+        return event
+
+    def take_event(self) -> Optional[Event]:
+        """The oldest event that is here."""
+        with self._changed:
+            if not self._told:
+                return None
+            event, missed = self._told.popleft(), self._missed
+            self._missed = 0
+        return {**event, "missed": event.get("missed", 0) + missed} if missed else event
+
+    def add_waker(self, waker: Callable[[], object]) -> None:
+        """Has `waker` called, from whatever thread, when there is news."""
+        with self._changed:
+            self._wakers.append(waker)
+
+    def remove_waker(self, waker: Callable[[], object]) -> None:
+        """Ends that."""
+        with self._changed:
+            self._wakers.remove(waker)
+
+    def read_in_background(self) -> None:
+        """Has a thread read until the client is closed: for asyncio, whose own thread must not wait."""
+        with self._changed:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self.until, args=(lambda: False,), daemon=True)
+                self._thread.name = "floatlease-events"
+                self._thread.start()
+
+    def until(self, so: Callable[[], bool], wait_ms: int | None = None) -> bool:
+        """Reads, or has another thread read, until it is `so`; at the most so long. Returns whether it is."""
+        main = threading.current_thread() is threading.main_thread()
+        slice_ms = MAIN_SLICE_MS if main else OTHER_SLICE_MS
+        end = None if wait_ms is None else time.monotonic() + wait_ms / 1_000
+        came = True
+        while True:
+            left_ms = slice_ms
+            if end is not None:
+                left_ms = max(0, min(slice_ms, int((end - time.monotonic()) * 1_000 + 0.999)))
+            leads = False
+            try:
+                with self._changed:
+                    if so() or self._over or not (came or left_ms):
+                        return so()
+                    if self._led:
+                        came = left_ms > 0 and self._changed.wait(left_ms / 1_000)
+                        continue
+                    self._led = leads = True
+                came = self._read(left_ms)
+            finally:
+                if leads:
+                    self._led = False
+                    with self._changed:
+                        self._changed.notify_all()
+
+    def _read(self, wait_ms: int) -> bool:
+        """Takes one thing out of the library's queue, and puts it where it belongs; whether there was one."""
+        out = self._out
+        if not out.value:
+            status = self._library.dll.floatlease_next_event(self._handle, wait_ms, byref(out))
+            if status not in (Status.OK, Status.CANCELLED):
+                self._end()
+        if not out.value:
+            return False
+        event = json.loads(text_at(out.value))
+        if event.get("event") != "COMPLETED":
+            self._tell(event)
+        else:
+            with self._changed:
+                call = self._calls.get(event.get("ticket"))
+            if call is not None:
+                call.complete(event)
+                self._calls.pop(call.ticket, None)
+        address, out.value = out.value, None
+        self._library.dll.floatlease_string_free(address)
+        return True
+
+    def _tell(self, event: Event) -> None:
+        with self._changed:
+            if len(self._told) == MOST_TOLD:
+                self._missed += 1 + self._told.popleft().get("missed", 0)
+            self._told.append(event)
+            self._changed.notify_all()
+            wakers = list(self._wakers)
+        for waker in wakers:
+            waker()
+
+    def _end(self) -> None:
+        """The client was closed, and whatever was under way with it."""
+        with self._changed:
+            self._over = True
+            calls, self._calls = list(self._calls.values()), {}
+            self._changed.notify_all()
+            wakers = list(self._wakers)
+        for call in calls:
+            call.fail(self._refusal(Status.CANCELLED))
+        for waker in wakers:
+            waker()
+
+    def _refusal(self, status: int) -> FloatLeaseError:
+        return refusal(self._library, self._handle, status)
+
+
+def refusal(library: Library, handle: int, status: int, operation: str = "") -> FloatLeaseError:
+    """The error for a status that came without a text."""
+    # Asked for what there is not, the library tells what is wrong, and of a wrong handle what is wrong with it.
+    name = operation if status == Status.UNKNOWN_OPERATION else ""
+    again, text = library.invoke("floatlease_call", handle, name.encode(), encoded({}))
+    return error_of(status, text if again == status else None, text_at(library.dll.floatlease_status_name(status)))

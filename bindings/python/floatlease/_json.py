@@ -1,0 +1,26 @@
+"""How Python's values become the JSON that the library reads."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+
+def encoded(values: Mapping[str, Any]) -> bytes:
+    """One JSON object. Besides what JSON knows there may be a `datetime` with a time zone, and a path."""
+    return json.dumps(values, default=_other, allow_nan=False).encode("ascii")
+
+
+def _other(value: Any) -> Any:
+    if isinstance(value, datetime):
+        if value.utcoffset() is None:
+            raise ValueError(f"{value!r} has no time zone, so it names no moment; give it one, such as timezone.utc")
+        return value.isoformat(timespec="milliseconds")
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} has no place in JSON")

@@ -1,0 +1,139 @@
+"""Where the native libraries are, and what their functions look like to ctypes."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from ctypes import POINTER, c_char_p, c_int32, c_int64, c_uint32, c_uint64, c_void_p
+from pathlib import Path
+from typing import Any, Callable
+
+ABI_VERSION = 1
+
+_OUT = POINTER(c_void_p)
+
+# Texts that come out are c_void_p: a c_char_p result would lose the pointer that is to be freed.
+_CLIENT: dict[str, tuple[Any, ...]] = {
+    "floatlease_abi_version": (c_uint32,),
+    "floatlease_version": (c_void_p,),
+    "floatlease_status_name": (c_void_p, c_int32),
+    "floatlease_string_free": (None, c_void_p),
+    "floatlease_client_open": (c_int32, c_char_p, _OUT, _OUT),
+    "floatlease_client_cancel": (c_int32, c_void_p),
+    "floatlease_client_close": (None, c_void_p),
+    "floatlease_client_diagnose": (c_int32, c_void_p, _OUT),
+    "floatlease_client_advance_clock": (c_int32, c_void_p, c_uint32),
+    "floatlease_call": (c_int32, c_void_p, c_char_p, c_char_p, _OUT),
+    "floatlease_submit": (c_int32, c_void_p, c_char_p, c_char_p, POINTER(c_uint64)),
+    "floatlease_cancel": (c_int32, c_void_p, c_uint64),
+    "floatlease_next_event": (c_int32, c_void_p, c_uint32, _OUT),
+    "floatlease_lease_acquire": (c_int32, c_void_p, c_char_p, _OUT, _OUT),
+    "floatlease_lease_accept": (c_int32, c_void_p, c_uint64, _OUT, _OUT),
+    "floatlease_lease_state": (c_int32, c_void_p),
+    "floatlease_lease_remaining": (c_int64, c_void_p),
+    "floatlease_lease_info": (c_int32, c_void_p, _OUT),
+    "floatlease_lease_renew": (c_int32, c_void_p, _OUT),
+    "floatlease_lease_borrow": (c_int32, c_void_p, c_char_p, _OUT),
+    "floatlease_lease_release": (c_int32, c_void_p, _OUT),
+    "floatlease_lease_free": (None, c_void_p),
+}
+
+_SANDBOX: dict[str, tuple[Any, ...]] = {
+    "floatlease_sandbox_start": (c_int32, c_char_p, _OUT, _OUT),
+    "floatlease_sandbox_control": (c_int32, c_void_p, c_char_p, c_char_p, _OUT),
+    "floatlease_sandbox_stop": (None, c_void_p),
+    "floatlease_sandbox_string_free": (None, c_void_p),
+}
+
+
+class Library:
+    """A loaded library. Its functions may be called from any thread; ctypes lets go of the interpreter meanwhile."""
+
+    def __init__(self, dll: ctypes.CDLL, path: str, functions: dict[str, tuple[Any, ...]], free: str) -> None:
+        self.path = path
+        for name, (result, *arguments) in functions.items():
+            try:
+                function = getattr(dll, name)
+            except AttributeError:
+                raise ImportError(
+                    f"{path} is older than this Python package: it has no {name}. Install both from one release."
+                ) from None
+            function.restype, function.argtypes = result, arguments
+        self.dll = dll
+        self._free = getattr(dll, free)
+
+    def invoke(self, name: str, *arguments: Any) -> tuple[int, str | None]:
+        """Calls a function whose last argument is `json_out`: gives its status, and that text."""
+        out = c_void_p()
+        status: int = getattr(self.dll, name)(*arguments, ctypes.byref(out))
+        if not out.value:
+            return status, None
+        try:
+            return status, text_at(out.value)
+        finally:
+            self._free(out)
+
+
+def text_at(address: int) -> str:
+    """The UTF-8 text that begins there."""
+    return ctypes.string_at(address).decode("utf-8")
+
+
+def owned(function: Callable[[int], object]) -> Callable[[int], None]:
+    """Frees a handle for the process that made it: in a forked child it does nothing."""
+    process = os.getpid()
+
+    def free(handle: int) -> None:
+        if os.getpid() == process:
+            function(handle)
+
+    return free
+
+
+def load_client() -> Library:
+    """Loads floatlease itself, and makes sure that both speak of the same."""
+    dll, path = _load("floatlease", "FLOATLEASE_LIBRARY")
+    library = Library(dll, path, _CLIENT, "floatlease_string_free")
+    found = dll.floatlease_abi_version()
+    if found != ABI_VERSION:
+        raise ImportError(
+            f"{path} has the ABI version {found}, and this Python package is made for {ABI_VERSION}. "
+            "Install both from one release."
+        )
+    return library
+
+
+def load_sandbox() -> Library:
+    """Loads the sandbox."""
+    dll, path = _load("floatlease_sandbox", "FLOATLEASE_SANDBOX_LIBRARY")
+    return Library(dll, path, _SANDBOX, "floatlease_sandbox_string_free")
+
+
+def _file_names(name: str) -> list[str]:
+    if sys.platform == "win32":
+        return [f"{name}.dll"]
+    if sys.platform == "darwin":
+        return [f"lib{name}.1.dylib", f"lib{name}.dylib"]
+    return [f"lib{name}.so.1", f"lib{name}.so"]
+
+
+def _load(name: str, variable: str) -> tuple[ctypes.CDLL, str]:
+    """From where `variable` says, and from nowhere else; or the package's own folder; or where the system looks."""
+    here, chosen, names = Path(__file__).resolve().parent, os.environ.get(variable), _file_names(name)
+    if chosen:
+        places = [os.path.abspath(chosen)]
+    else:
+        places = [str(here / file) for file in names if (here / file).exists()] + names
+    failures = []
+    for place in places:
+        try:
+            return ctypes.CDLL(place), place
+        except OSError as error:
+            failures.append(f"  {place}: {error}")
+    where = f"{variable} names it" if chosen else f"it is not in {here}, and the system's search gave"
+    tried = "\n".join(failures)
+    raise ImportError(
+        f"The native library of {name} could not be loaded: {where}:\n{tried}\n"
+        f"Install the floatlease wheel for this system, which brings it along, or set {variable} to the file's path."
+    )

@@ -1,0 +1,180 @@
+"""An open client of the library: its handle, its leases, and its end."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import threading
+import time
+import weakref
+from collections.abc import Iterable, Mapping
+from ctypes import byref, c_void_p
+from typing import TYPE_CHECKING, Any, Callable, TypeVar
+
+from ._calls import Call, Mailbox, refusal
+from ._errors import FloatLeaseError, error_of
+from ._json import encoded
+from ._library import Library, load_client, owned, text_at
+from ._status import Status
+
+if TYPE_CHECKING:
+    from ._lease import HeldLease
+
+T = TypeVar("T")
+
+LEAVE_MS = 5_000
+"""So long the end of a `with` waits for slots to be given back."""
+EXIT_MS = 2_000
+"""So long the end of the interpreter does."""
+
+library = load_client()
+
+
+def as_it_came(_ticket: int, reply: dict[str, Any]) -> dict[str, Any]:
+    """A reply that is to become nothing else."""
+    return reply
+
+
+class Session:
+    """What a client and its leases have in common. The last of them to go closes it."""
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        handle = c_void_p()
+        _raise_for(*library.invoke("floatlease_client_open", encoded(config), byref(handle)))
+        self.library: Library = library
+        self.handle: int = handle.value or 0
+        self.mailbox = Mailbox(library, self.handle)
+        self._process = os.getpid()
+        self._leases: weakref.WeakSet[HeldLease] = weakref.WeakSet()
+        # It holds what it frees, and nothing that holds this.
+        self.close = weakref.finalize(self, owned(library.dll.floatlease_client_close), self.handle)
+        self.close.atexit = False
+        with _living_lock:
+            _living.add(self)
+
+    @property
+    def inherited(self) -> bool:
+        """Whether this is a forked child, in which it is dead: locks and threads stayed with the parent."""
+        return os.getpid() != self._process
+
+    def add_lease(self, lease: HeldLease) -> None:
+        """Takes note of a lease, which is given back at the end."""
+        with _living_lock:
+            self._leases.add(lease)
+
+    def invoke(self, name: str, *arguments: Any) -> str:
+        """A function of the library, on this thread: its text, or what it raises."""
+        return _raise_for(*library.invoke(name, *arguments))
+
+    def submit(self, operation: str, request: Mapping[str, Any], finish: Callable[[int, dict[str, Any]], T]) -> Call[T]:
+        """A call in the background."""
+        if self.inherited:
+            raise refusal(library, self.handle, Status.FORKED)
+        return self.mailbox.submit(operation, encoded(request), finish)
+
+    def perform(
+        self,
+        operation: str,
+        request: Mapping[str, Any],
+        finish: Callable[[int, dict[str, Any]], T],
+        directly: Callable[[], T],
+    ) -> T:
+        """A call that is waited for.
+
+        The main thread has it done in the background, since it must hear Ctrl-C meanwhile, which then ends the call.
+        """
+        if threading.current_thread() is threading.main_thread():
+            try:
+                call = self.submit(operation, request, finish)
+            except FloatLeaseError:
+                # What can't be submitted is done directly, and says better what is wrong.
+                return directly()
+            return call.settled()
+        return directly()
+
+    def call(self, operation: str, request: Mapping[str, Any]) -> dict[str, Any]:
+        """An operation by name, waited for."""
+
+        def directly() -> dict[str, Any]:
+            text = self.invoke("floatlease_call", self.handle, operation.encode(), encoded(request))
+            reply: dict[str, Any] = json.loads(text)
+            return reply
+
+        return self.perform(operation, request, as_it_came, directly)
+
+    def accepted(self, ticket: int) -> int:
+        """The handle of a lease that a submitted call has taken."""
+        handle = c_void_p()
+        self.invoke("floatlease_lease_accept", self.handle, ticket, byref(handle))
+        return handle.value or 0
+
+    def next_event(self, wait_ms: int) -> Any:
+        """The oldest event."""
+        if self.inherited:
+            raise refusal(library, self.handle, Status.FORKED)
+        return self.mailbox.next_event(wait_ms)
+
+    def leases(self) -> list[HeldLease]:
+        """Those that are in use."""
+        with _living_lock:
+            return list(self._leases)
+
+    def begin_release(self, leases: Iterable[HeldLease], within_ms: int) -> list[Call[Any]]:
+        """Has them given back in the background, but for what is borrowed: that is to stay."""
+        calls = []
+        for lease in leases if self.close.alive and not self.inherited else ():
+            if lease.state.name not in ("NONE", "BORROWED", "RELEASED"):
+                request = {"lease": lease.number, "timeout_ms": within_ms}
+                try:
+                    calls.append(self.submit("lease_release", request, as_it_came))
+                except FloatLeaseError:
+                    continue
+        return calls
+
+
+def settle(calls: Iterable[Call[Any]], within_ms: int) -> None:
+    """Waits for calls, so long at most in all; what becomes of them is nobody's concern."""
+    end = time.monotonic() + within_ms / 1_000
+    for call in calls:
+        try:
+            call.result(max(0, int((end - time.monotonic()) * 1_000)))
+        except (FloatLeaseError, TimeoutError):
+            call.cancel()
+
+
+def version() -> str:
+    """The native library's version."""
+    return text_at(library.dll.floatlease_version())
+
+
+def _raise_for(status: int, text: str | None) -> str:
+    if status != Status.OK:
+        raise error_of(status, text, text_at(library.dll.floatlease_status_name(status)))
+    return text or "{}"
+
+
+_living: weakref.WeakSet[Session] = weakref.WeakSet()
+_living_lock = threading.RLock()
+
+
+def _release_all() -> None:
+    """The interpreter ends: what is still held is given back, all at once and within a bounded time."""
+    with _living_lock:
+        sessions = list(_living)
+    calls = [call for session in sessions for call in session.begin_release(session.leases(), EXIT_MS)]
+    settle(calls, EXIT_MS)
+    for session in sessions:
+        session.close()
+
+
+def _forget_all() -> None:
+    """A forked child has none of it, and must not wait for a lock that stayed with its parent."""
+    global _living_lock
+    _living_lock = threading.RLock()
+    _living.clear()
+
+
+atexit.register(_release_all)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_all)

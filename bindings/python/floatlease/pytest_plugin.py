@@ -1,0 +1,38 @@
+"""The pytest fixture `floatlease_sandbox`: a license server for each test that asks for one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from .sandbox import Options, Sandbox
+
+
+@pytest.fixture
+def floatlease_sandbox_options() -> Options:
+    """How the sandbox begins: its clock stands still. Override it in a test's module or class for other options."""
+    return {"rate": 0}
+
+
+@pytest.fixture
+def floatlease_sandbox(floatlease_sandbox_options: Options) -> Iterator[Sandbox]:
+    """A license server of this test's own.
+
+        def test_a_day(floatlease_sandbox):
+            with Client(floatlease_sandbox.client_config()) as client:
+                ...
+                floatlease_sandbox.advance("8h", client)
+
+    At its end it must not have granted more than there is.
+    """
+    # Not before it is asked for: other tests need no license server.
+    from .sandbox import Sandbox
+
+    with Sandbox(floatlease_sandbox_options) as sandbox:
+        yield sandbox
+        report = sandbox.control("GET /invariants")
+        if not report["ok"]:
+            pytest.fail(f"the license server is in a state that must never be: {report['violations']}", pytrace=False)

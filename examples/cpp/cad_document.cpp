@@ -1,0 +1,197 @@
+// A CAD program with a document open, on two features that float: MESH, to draw with, and SOLVER. At the office it has
+// both or none. For a trip it borrows MESH, and leaves SOLVER to the colleagues.
+//
+//     c++ -std=c++17 -pthread cad_document.cpp -lfloatlease -o cad_document
+//     floatlease-server exec -- ./cad_document FOLDER DOCUMENT
+//
+// Commands come line by line: "draw TEXT", "solve", "trip", "home"; the end of the input saves and ends. FOLDER, an
+// absolute path, is where leases are kept from one start to the next, so that a start during a trip needs no network.
+// FLOATLEASE_CONFIG holds the client's configuration, as in quickstart.cpp.
+#include <floatlease.hpp>
+
+#include "common.hpp"
+
+#include <chrono>
+#include <cstdlib>
+#include <filesystem>
+#include <future>
+#include <iostream>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+using floatlease::Event, floatlease::Lease, floatlease::Result, floatlease::ScopedLease, floatlease::State;
+
+constexpr auto office = R"({"features":["MESH","SOLVER"]})";
+constexpr auto trip = R"({"feature":"MESH","borrow_ending_hours":4})";
+
+class Cad {
+public:
+    /// Reads the document, if there is one: to read needs no license.
+    explicit Cad(std::filesystem::path file) : file_(std::move(file)), document_(read_whole(file_)) {}
+
+    /// Leases are kept in `folder` from one start to the next.
+    Result begin(std::string config, std::string_view folder)
+    {
+        config.insert(config.find('{') + 1, "\"storage_dir\":" + floatlease::json_string(folder) + ",");
+        return client_.open(config);
+    }
+
+    /// Takes both features, or none.
+    bool go_to_the_office()
+    {
+        Result taken = take(office);
+
+        if (taken.status() == FLOATLEASE_E_DEVICE_NOT_FOUND) { // the first start on this machine
+            // If it fails, acquiring will say so; and if only its reply was lost, the machine is known all the same.
+            static_cast<void>(client_.activate_license());
+            taken = take(office);
+        }
+        return tell(taken, "MESH and SOLVER are yours.", "Not both of MESH and SOLVER:");
+    }
+
+    /// A borrow that runs is proven by what lies in the folder: no network is asked.
+    bool go_on_with_a_trip()
+    {
+        on_trip_ = take(trip).ok() && lease_->state() == State::borrowed;
+        if (on_trip_)
+            std::cout << "MESH is borrowed.\n";
+        return on_trip_;
+    }
+
+    void begin_trip()
+    {
+        Result borrowed = take(trip);
+
+        if (borrowed)
+            borrowed = lease_->borrow();
+        on_trip_ = tell(borrowed, "MESH is borrowed: pull the plug when you like.", "MESH is not borrowed:");
+        if (!on_trip_)
+            go_to_the_office();
+    }
+
+    /// Back early: the borrow ends, and the colleagues need not wait for its date.
+    void end_trip()
+    {
+        if (tell(lease_->release(), "The borrow is given back.", "The borrow goes on:")) {
+            on_trip_ = false;
+            go_to_the_office();
+        }
+    }
+
+    /// What happened to the lease: to be called by a timer, every second or so.
+    void listen()
+    {
+        while (const Event event = client_.next_event()) {
+            const std::string kind = event.kind();
+
+            std::cout << kind << ": " << event.text("reason") << '\n';
+            if (kind == "GRACE_STARTED" || kind == "LOST")
+                std::cout << (save() ? "The document is saved.\n" : "NOT saved!\n");
+        }
+    }
+
+    bool draw(std::string_view text)
+    {
+        if (is_licensed())
+            document_ += text;
+        return is_licensed();
+    }
+
+    void obey(const std::string &command)
+    {
+        if (command.substr(0, 5) == "draw ")
+            std::cout << (draw(command.substr(5) + "\n") ? "Drawn.\n" : "Not drawn: there is no license.\n");
+        else if (command == "solve")
+            std::cout << (is_licensed() && !on_trip_ ? "Solved.\n" : "Not solved: SOLVER stayed at the office.\n");
+        else if (command == "trip")
+            begin_trip();
+        else if (command == "home")
+            end_trip();
+    }
+
+    /// Needs no license.
+    bool save() const { return write_whole(file_, document_); }
+
+    bool is_licensed() const { return floatlease::allows_work(state()); }
+    bool is_on_trip() const { return on_trip_; }
+    State state() const { return lease_->state(); }
+    const floatlease::Client &client() const { return client_; }
+
+private:
+    /// Takes a lease in the place of the one there is, which is given back then: what both hold never leaves us.
+    Result take(const char *request)
+    {
+        Lease lease;
+        Result acquired = client_.acquire(lease, request);
+
+        if (acquired)
+            lease_ = ScopedLease(std::move(lease));
+        return acquired;
+    }
+
+    /// Tells what a call came to.
+    static bool tell(const Result &result, std::string_view good, std::string_view bad)
+    {
+        if (result)
+            std::cout << good << '\n';
+        else
+            std::cout << bad << ' ' << result.text("message") << '\n';
+        return result.ok();
+    }
+
+    std::filesystem::path file_;
+    std::string document_;
+    floatlease::Client client_;
+    // Of both features, or on a trip of MESH. At the end of the program it is given back; what is borrowed stays so: the
+    // end of the program is not the end of a trip.
+    ScopedLease lease_;
+    bool on_trip_ = false;
+};
+
+/// A line of the input, as soon as one is typed.
+std::future<std::optional<std::string>> next_line()
+{
+    return std::async(std::launch::async, [] {
+        std::string line;
+
+        return std::getline(std::cin, line) ? std::optional(line) : std::nullopt;
+    });
+}
+
+int main(int argc, char **argv)
+{
+    const char *config = std::getenv("FLOATLEASE_CONFIG");
+
+    if (argc != 3 || !config) {
+        std::cerr << "usage: floatlease-server exec -- ./cad_document FOLDER DOCUMENT\n";
+        return 2;
+    }
+    Cad cad(argv[2]);
+
+    if (const Result begun = cad.begin(config, argv[1]); !begun) {
+        std::cerr << begun.text("message") << ' ' << begun.text("advice") << '\n';
+        return 1;
+    }
+    if (!cad.go_on_with_a_trip())
+        cad.go_to_the_office();
+    for (auto line = next_line();;) {
+        const bool is_typed = line.wait_for(std::chrono::seconds(1)) == std::future_status::ready;
+
+        cad.listen();
+        if (!is_typed)
+            continue;
+        const std::optional<std::string> command = line.get();
+
+        if (!command)
+            break;
+        cad.obey(*command);
+        line = next_line();
+    }
+    if (!cad.save()) {
+        std::cerr << argv[2] << " could not be written.\n";
+        return 1;
+    }
+    return 0;
+}
