@@ -1,0 +1,126 @@
+using System;
+using System.Diagnostics;
+
+namespace FloatLease.Unity
+{
+    /// <summary>
+    /// A client, and the lease that it asks for. What talks to the server is submitted; what came of it is heard in
+    /// <see cref="Pump"/>, in the thread that calls it. There is no other.
+    /// </summary>
+    internal sealed class LicenseSession : IDisposable
+    {
+        private readonly Client client;
+        private readonly string request;
+        private string asked; // the operation that is under way, or null
+        private ulong ticket;
+        private bool wasActivated;
+
+        internal LicenseSession(string config, string request)
+        {
+            this.request = request;
+            client = new Client(config, new ClientOptions { ManualPump = true });
+            client.EventReceived += (sender, happened) => Hear(happened);
+            client.HandlerFailed += (sender, failed) => UnityEngine.Debug.LogException(failed.Exception);
+            Ask("lease_acquire", request);
+        }
+
+        internal event Action<LeaseEvent> Happened;
+
+        internal event Action<FloatLeaseException> Refused;
+
+        internal Client Client => client;
+
+        internal Lease Lease { get; private set; }
+
+        internal FloatLeaseException Failure { get; private set; }
+
+        internal bool IsAsking => asked != null && Lease == null;
+
+        internal LeaseState State => Lease == null ? LeaseState.None : Lease.State;
+
+        internal TimeSpan Remaining => Lease == null ? TimeSpan.Zero : Lease.Remaining;
+
+        internal void Pump() => client.Pump();
+
+        /// <summary>
+        /// After a sleep: asks at once what the library would ask within seconds. What was confirmed lately is not asked.
+        /// </summary>
+        internal void RenewIfDue()
+        {
+            if (Lease == null || asked != null) return;
+            LeaseState state = Lease.State;
+            bool isDue = state == LeaseState.Active && !(Lease.Info().RenewsIn > TimeSpan.Zero);
+            bool isInTrouble =
+                state == LeaseState.Degraded || state == LeaseState.Grace || state == LeaseState.Lost;
+            if (isDue || isInTrouble) Ask("lease_renew", OfLease());
+        }
+
+        /// <summary>Gives the slot back in the background.</summary>
+        internal void Release() => Ask("lease_release", OfLease());
+
+        /// <summary>
+        /// Gives the slot back and waits for that, for so long at most. A borrow stays: the trip goes on.
+        /// </summary>
+        internal void ReleaseWithin(TimeSpan patience)
+        {
+            if (Lease == null || !Lease.IsHeld || Lease.State == LeaseState.Borrowed) return;
+            if (patience <= TimeSpan.Zero) return;
+            JsonValue wish = OfLease();
+            wish["timeout_ms"] = Dates.Milliseconds(patience);
+            var waited = Stopwatch.StartNew();
+            Ask("lease_release", wish);
+            while (asked != null && waited.Elapsed < patience) client.NextEvent(patience - waited.Elapsed);
+        }
+
+        /// <summary>Waits for nothing. What is still held is given back in the background.</summary>
+        public void Dispose()
+        {
+            Lease?.Dispose();
+            client.Dispose();
+        }
+
+        private JsonValue OfLease()
+        {
+            JsonValue wish = JsonValue.NewObject();
+            wish["lease"] = Lease.Number;
+            return wish;
+        }
+
+        private void Ask(string operation, JsonValue wish) => Ask(operation, wish.ToString());
+
+        private void Ask(string operation, string wish)
+        {
+            ticket = client.Submit(operation, wish);
+            asked = operation;
+        }
+
+        private void Hear(ClientEvent happened)
+        {
+            var completed = happened as CompletedEvent;
+            if (completed != null && completed.Ticket == ticket) Completed(completed);
+            var ofLease = happened as LeaseEvent;
+            if (ofLease != null) Everybody.Hears(Happened, ofLease);
+        }
+
+        private void Completed(CompletedEvent completed)
+        {
+            string done = asked;
+            asked = null;
+            if (done == "lease_acquire" && completed.Status == Status.Ok) Lease = client.AcceptLease(ticket);
+            else if (done == "lease_acquire" && completed.Status == Status.DeviceNotFound && !wasActivated)
+            {
+                wasActivated = true;
+                Ask("activate_license", null); // the first start on this machine
+            }
+            else if (done == "activate_license" && completed.Status == Status.Ok) Ask("lease_acquire", request);
+            else if (done == "lease_acquire" || done == "activate_license") Refuse(completed);
+            // What came of a renewal or a release is seen in the lease's state.
+        }
+
+        private void Refuse(CompletedEvent completed)
+        {
+            Failure = new FloatLeaseException(completed.StatusNumber, completed.Reply.ToString());
+            Everybody.Hears(Refused, Failure);
+        }
+    }
+}
