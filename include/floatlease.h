@@ -24,10 +24,9 @@
  *            fork FLOATLEASE_E_FORKED; it is never a crash. A forked child opens a client of its own.
  * Threads    Any function from any thread at any time. Calls on one client run side by side. Nothing calls back: what
  *            happens by itself comes out of floatlease_next_event.
- * Waiting    Every call that talks to the server ends at its deadline at the latest, and within 50 ms when cancelled
- *            (on Windows a connection attempt in progress is first waited for, connect_timeout_ms at most). An acquire
- *            may queue for its wait_ms besides. floatlease_submit has the same done in the background. What frees,
- *            closes or tells how a lease stands never waits.
+ * Waiting    Every call that talks to the server ends at its deadline at the latest, and within 50 ms when cancelled. An
+ *            acquire may queue for its wait_ms besides. floatlease_submit has the same done in the background. What
+ *            frees, closes or tells how a lease stands never waits.
  * Host       Nothing ends the process, except the system when memory has run out: no exception or panic leaves the
  *            library. Nothing is printed. No signal handler; no file, except in "storage_dir" if you give one;
  *            no environment variable read outside floatlease_client_open. Threads, all named "floatlease": one for each

@@ -128,7 +128,8 @@ fn the_manifests_name_what_is_there() {
         for paper in ["README.md", "LICENSE.md", "CHANGELOG.md"] {
             assert!(home.join(package).join(paper).exists(), "{paper}");
         }
-        let texts = below(&home.join(package)).into_iter().filter(|path| path.ends_with(".md") || path.ends_with("json"));
+        let texts =
+            below(&home.join(package)).into_iter().filter(|path| path.ends_with(".md") || path.ends_with("json"));
         for path in texts {
             assert!(!fs::read_to_string(home.join(package).join(&path)).unwrap().contains("@VERSION@"), "{path}");
         }
@@ -306,7 +307,9 @@ impl Compiler {
         // With its documentation: what has none is a warning, and so an error.
         run(self.mcs("FloatLease.dll", unity, &["com.floatlease/Runtime"]).arg("-doc:FloatLease.xml"));
         // The plays need it in either; its own assembly is there in the editor alone.
-        run(self.mcs("FloatLease.Sandbox.dll", &["FloatLease"], &["com.floatlease.sandbox/Runtime"]).arg("-d:UNITY_EDITOR"));
+        run(self
+            .mcs("FloatLease.Sandbox.dll", &["FloatLease"], &["com.floatlease.sandbox/Runtime"])
+            .arg("-d:UNITY_EDITOR"));
         let samples = ["com.floatlease/Samples~", "com.floatlease.sandbox/Samples~"];
         let plays = ["tests/unity/Scene.cs", "tests/unity/Life.cs", "tests/unity/Editor.cs"];
         let all = ["UnityEngine", "UnityEditor", "FloatLease", "FloatLease.Sandbox"];

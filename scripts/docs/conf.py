@@ -9,6 +9,7 @@ import sys
 import textwrap
 from pathlib import Path
 
+from markdown_it import MarkdownIt
 
 sys.path.insert(0, str(Path(__file__).parent))
 import drawing  # noqa: E402
@@ -25,7 +26,7 @@ REFERENCES = {
     "bindings/python": "python/floatlease.html",
 }
 LANGUAGES = {".c": "c", ".h": "c", ".hpp": "cpp", ".cpp": "cpp", ".cs": "csharp", ".py": "python", ".toml": "toml",
-             ".json": "json", ".md": "markdown"}
+             ".json": "json"}
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.M | re.S)
 # What is said of one language, with the blocks that follow.
 TOLD = r"^\*\*(?:C|C\+\+|C#|Python)\*\*.*\n(?:.+\n)*(?:\n```.*\n(?:(?!```).*\n)*```\n)+\n?"
@@ -105,10 +106,14 @@ def as_read(app, name, source) -> None:
 
 def sources(app):
     """The files that pages link to, a page each."""
+    def highlighted(text: str, language: str, _=None) -> str:
+        return app.builder.highlighter.highlight_block(text, language or "text")
+
+    markdown = MarkdownIt("commonmark", {"highlight": highlighted}).enable("table")
     for path in sorted(shown):
-        text = (ROOT / path).read_text(encoding="utf-8")
-        code = app.builder.highlighter.highlight_block(text, LANGUAGES.get(Path(path).suffix, "text"))
-        yield f"source/{path}", {"title": path, "body": f"<h1>{path}</h1>\n{code}"}, "page.html"
+        text, kind = (ROOT / path).read_text(encoding="utf-8"), Path(path).suffix
+        body = f"<h1>{path}</h1>\n{highlighted(text, LANGUAGES.get(kind))}"
+        yield f"source/{path}", {"title": path, "body": markdown.render(text) if kind == ".md" else body}, "page.html"
 
 
 def setup(app) -> None:

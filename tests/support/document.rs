@@ -25,7 +25,7 @@ pub fn blocks_in(page: &str, language: &str) -> Vec<String> {
 const EXAMPLES: [(&str, &[&str]); 4] = [
     ("c", &["examples/c"]),
     ("cpp", &["examples/cpp"]),
-    ("csharp", &["examples/csharp", "bindings/csharp/tests"]),
+    ("csharp", &["examples/csharp", "bindings/csharp/tests", "bindings/unity/com.floatlease/Samples~/LicenseBanner"]),
     ("python", &["examples/python"]),
 ];
 
