@@ -113,7 +113,9 @@ def sources(app):
     for path in sorted(shown):
         text, kind = (ROOT / path).read_text(encoding="utf-8"), Path(path).suffix
         body = f"<h1>{path}</h1>\n{highlighted(text, LANGUAGES.get(kind))}"
-        yield f"source/{path}", {"title": path, "body": markdown.render(text) if kind == ".md" else body}, "page.html"
+        if kind == ".md":
+            body = markdown.render(text).replace("<table>", '<table class="docutils">')
+        yield f"source/{path}", {"title": path, "body": body}, "page.html"
 
 
 def setup(app) -> None:
