@@ -40,7 +40,7 @@ namespace FloatLease
         /// <summary>What is wrong with a library of that ABI, or null.</summary>
         internal static string Difference(uint version) => version == Written
             ? null
-            : "The native library \"" + FileName + "\" has ABI version " + version + ", this FloatLease.dll needs "
+            : "The native library \"" + FileName + "\" has ABI version " + version + ", FloatLease.Managed.dll needs "
                 + Written + ". Take both from the same release of floatlease.";
 
         private static bool IsWindows => Path.DirectorySeparatorChar == '\\';
@@ -68,7 +68,7 @@ namespace FloatLease
 
         private static string Foreign() =>
             "What was found as \"" + FileName + "\" is not floatlease. Take it from the same release of floatlease as "
-            + "this FloatLease.dll.";
+            + "FloatLease.Managed.dll.";
 
 #if !UNITY_5_3_OR_NEWER
         // Not in Unity: in a player of IL2CPP there are no assemblies to find.
