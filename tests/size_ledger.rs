@@ -20,7 +20,8 @@ fn ceilings() -> BTreeMap<String, u64> {
 
 fn assert_small(file: PathBuf, name: &str) {
     let bytes = std::fs::metadata(file).unwrap().len();
-    let ceiling = *ceilings().get(name).unwrap_or_else(|| panic!("docs/size.md has no line for {name}: run `make size`"));
+    let ceiling =
+        *ceilings().get(name).unwrap_or_else(|| panic!("docs/size.md has no line for {name}: run `make size`"));
     println!("{name}: {bytes} bytes");
     assert!(bytes <= ceiling, "{name}: {bytes} bytes are more than the {ceiling} of docs/size.md");
 }

@@ -1,5 +1,5 @@
 """What is packed for whom, and where it goes."""
-import pathlib
+
 
 from dataclasses import dataclass
 

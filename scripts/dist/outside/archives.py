@@ -1,4 +1,5 @@
 """The archives themselves: what is in them, their papers, their checksums, and that they come out the same again."""
+
 import hashlib
 import json
 import os
@@ -38,7 +39,10 @@ def tells_nothing_of_who_packed(stranger: Stranger, target: Packed) -> None:
     for product in PRODUCTS:
         with tarfile.open(DIST / target.archive_file(product)) as tar:
             members = tar.getmembers()
-        held(all(not (one.uid or one.gid or one.uname or one.gname or one.mtime) for one in members), "it tells who and when")
+        held(
+            all(not (one.uid or one.gid or one.uname or one.gname or one.mtime) for one in members),
+            "it tells who and when",
+        )
         held(all(one.mode & 0o7022 == 0 or one.issym() for one in members), "others may write to what is unpacked")
 
 
@@ -57,7 +61,9 @@ def the_ledger_has_them(stranger: Stranger, target: Packed) -> None:
     for path in files:
         name = sizes.name_of(path)
         held(name in ceilings, f"docs/size.md has no line for {name}: run make size")
-        held(path.stat().st_size <= ceilings[name], f"{name} has more bytes than the {ceilings[name]:,} of docs/size.md")
+        held(
+            path.stat().st_size <= ceilings[name], f"{name} has more bytes than the {ceilings[name]:,} of docs/size.md"
+        )
 
 
 def checksums_are_right(stranger: Stranger, target: Packed) -> None:
@@ -67,7 +73,10 @@ def checksums_are_right(stranger: Stranger, target: Packed) -> None:
     for product in PRODUCTS:
         name = target.archive_file(product)
         held(name in listed, f"dist/SHA256SUMS does not name {name}")
-        held(hashlib.sha256((DIST / name).read_bytes()).hexdigest() == listed[name], f"{name} is not what SHA256SUMS says")
+        held(
+            hashlib.sha256((DIST / name).read_bytes()).hexdigest() == listed[name],
+            f"{name} is not what SHA256SUMS says",
+        )
 
 
 def boms(stranger: Stranger, target: Packed) -> list[tuple[linked.Product, pathlib.Path]]:
@@ -96,7 +105,9 @@ def papers_are_right(stranger: Stranger, target: Packed) -> None:
         held(bom["metadata"]["component"]["version"] == VERSION, "another version")
         for file in bom["metadata"]["component"]["components"]:
             content = (stranger_top(folder, product) / file["name"]).read_bytes()
-            held(hashlib.sha256(content).hexdigest() == file["hashes"][0]["content"], f"{file['name']} has another hash")
+            held(
+                hashlib.sha256(content).hexdigest() == file["hashes"][0]["content"], f"{file['name']} has another hash"
+            )
 
 
 def stranger_top(folder: pathlib.Path, product: linked.Product) -> pathlib.Path:

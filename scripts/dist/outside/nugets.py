@@ -2,6 +2,7 @@
 
 There is no SDK to restore it with: it is unpacked, and compiled against by Mono's compiler.
 """
+
 import json
 import pathlib
 import re
@@ -33,8 +34,16 @@ def holds_what_it_should(stranger: Stranger, target: Packed) -> None:
     """One package for all systems: what is looked at is this target's part of it."""
     folder = unpacked(stranger)
     specification = (folder / "FloatLease.nuspec").read_text()
-    held(f"<id>FloatLease</id>" in specification and f"<version>{VERSION}</version>" in specification, "id or version is wrong")
-    wanted = ["[Content_Types].xml", "_rels/.rels", "lib/netstandard2.0/FloatLease.dll", "lib/netstandard2.0/FloatLease.xml"]
+    held(
+        "<id>FloatLease</id>" in specification and f"<version>{VERSION}</version>" in specification,
+        "id or version is wrong",
+    )
+    wanted = [
+        "[Content_Types].xml",
+        "_rels/.rels",
+        "lib/netstandard2.0/FloatLease.dll",
+        "lib/netstandard2.0/FloatLease.xml",
+    ]
     missing = [path for path in wanted if not (folder / path).exists()]
     held(not missing, f"the package lacks {missing}")
     held(any(folder.glob("build/**/FloatLease.targets")), "the package has no .targets file for .NET Framework")
@@ -45,7 +54,10 @@ def holds_what_it_should(stranger: Stranger, target: Packed) -> None:
     system, library = NATIVE[target.triple]
     shipped = (stranger.unpack(target, CLIENT) / library).read_bytes()
     native = list((folder / f"runtimes/{system}/native").glob("*"))
-    held([path.read_bytes() for path in native] == [shipped], f"runtimes/{system}/native holds {native}, not the archive's library")
+    held(
+        [path.read_bytes() for path in native] == [shipped],
+        f"runtimes/{system}/native holds {native}, not the archive's library",
+    )
     for path in folder.rglob("*"):
         content = path.read_bytes() if path.is_file() else b""
         told = [text for text in ["/home/", "/root/", str(ROOT)] if text.encode() in content]
