@@ -1,7 +1,8 @@
 """floatlease for Conan 2: the files of the release's archive, whose address and checksum are in conandata.yml.
 
-    conan create . --build=missing
+conan create . --build=missing
 """
+
 import os
 
 from conan import ConanFile
@@ -47,7 +48,9 @@ class Floatlease(ConanFile):
         if self._target not in self.conan_data["archives"]:
             raise ConanInvalidConfiguration(f"floatlease has no archive for {self.settings.os} on {self.settings.arch}")
         if not self.options.shared and (self.settings.os == "Macos" or self.settings.compiler == "msvc"):
-            raise ConanInvalidConfiguration("floatlease has a static library for gcc and clang on Linux and Windows alone")
+            raise ConanInvalidConfiguration(
+                "floatlease has a static library for gcc and clang on Linux and Windows alone"
+            )
 
     def package_id(self):
         # A C library, and built already.

@@ -1,4 +1,5 @@
-"""What the client for x86-64 Linux is made of: by crate, from the symbols of a build that still has them, and by section."""
+"""What the client for x86-64 Linux is made of: by crate, from the symbols of a build that has them, and by section."""
+
 import ast
 import pathlib
 import re
@@ -13,29 +14,29 @@ TARGET = targets.TARGETS["x86_64-unknown-linux-gnu"]
 
 # Which crates count as one, by their names in symbols.
 GROUPS = {
-    "Rust's standard library": "std core alloc hashbrown compiler_builtins panic_unwind unwind std_detect rustc_demangle libc "
-    "memchr cfg_if gimli addr2line object miniz_oxide __rustc rust_eh_personality",
+    "Rust's standard library": "std core alloc hashbrown compiler_builtins panic_unwind unwind std_detect "
+    "rustc_demangle libc memchr cfg_if __rustc rust_eh_personality",
     "rustls and webpki": "rustls webpki rustls_webpki rustls_pki_types untrusted subtle zeroize once_cell",
     "ring": "ring getrandom",
     "webpki-roots": "webpki_roots",
     "ureq and http": "ureq ureq_proto http httparse utf8_zero percent_encoding bytes log",
     "serde_json": "serde serde_core serde_json itoa zmij",
-    "HMAC, SHA-2, base64, chrono": "hmac sha2 digest block_buffer crypto_common hybrid_array typenum const_oid cpufeatures "
-    "cmov ctutils base64 chrono num_traits",
+    "HMAC, SHA-2, base64, chrono": "hmac sha2 digest block_buffer crypto_common hybrid_array typenum const_oid "
+    "cpufeatures cmov ctutils base64 chrono num_traits",
     "floatlease": "floatlease",
 }
 OF = {crate: group for group, crates in GROUPS.items() for crate in crates.split()}
 # C and assembly, which have no crates in their names: ring's, and LLVM's unwinder.
-UNWINDER = re.compile(r"_Unwind_|__unw_|unw_|libunwind|_LIBUNWIND|__deregister_frame|__register_frame|__jit_debug|DwarfInstructions")
+UNWINDER = re.compile(r"_Unwind_|unw_|libunwind|_LIBUNWIND|register_frame|__jit_debug|DwarfInstructions")
 RING = re.compile(
-    r"ring_core|ecp_|bn_|GFp_|aes_|aesni|gcm_|ghash|chacha20|poly1305|vpaes|x25519|fiat_|LIMBS?_|limbs_|p256|p384|sha\d|K256|K512"
-    r"|k25519|OPENSSL|mul4x|mul8x|sqr8x|sqrx8x|mulx4x|__ecp|ge_|fe_|kOne|kBottom|kZero|elem_"
+    r"ring_core|ecp_|bn_|aes_|aesni|gcm_|ghash|chacha20|poly1305|vpaes|x25519|fiat_|LIMBS?_|limbs_|p256|p384"
+    r"|sha\d|K256|K512|k25519|OPENSSL|mul4x|mul8x|sqrx?8x|mulx4x|ge_|fe_|kOne|kBottom|kZero|elem_"
 )
 SECTIONS = {
     "machine code": {".text", ".init", ".fini", ".plt", ".plt.got", ".iplt"},
     "constants": {".rodata", ".data.rel.ro", ".data", ".tdata", ".init_array", ".fini_array"},
     "tables for unwinding": {".eh_frame", ".eh_frame_hdr", ".gcc_except_table"},
-    "relocations and names": {".rela.dyn", ".rela.plt", ".rel.dyn", ".relr.dyn", ".dynsym", ".dynstr", ".gnu.hash", ".hash",
+    "relocations and names": {".rela.dyn", ".rela.plt", ".relr.dyn", ".dynsym", ".dynstr", ".gnu.hash", ".hash",
                               ".dynamic", ".got", ".got.plt", ".gnu.version", ".gnu.version_r"},
 }  # fmt: skip
 
@@ -84,7 +85,8 @@ def by_crate(library: pathlib.Path) -> dict[str, Counter]:
 
 def by_section(library: pathlib.Path) -> Counter:
     sums: Counter = Counter()
-    for name, size in re.findall(r"^\s*\[\s*\d+\] (\.\S+)\s+\S+\s+\S+ \S+ (\S+)", said("readelf", "-W", "-S", library), re.MULTILINE):
+    row = r"^\s*\[\s*\d+\] (\.\S+)\s+\S+\s+\S+ \S+ (\S+)"
+    for name, size in re.findall(row, said("readelf", "-W", "-S", library), re.MULTILINE):
         kind = next((kind for kind, names in SECTIONS.items() if name in names), None)
         if kind:
             sums[kind] += int(size, 16)
@@ -105,8 +107,13 @@ def written() -> str:
     crates, sections, total = by_crate(whole), by_section(shipped), shipped.stat().st_size
     crates["constants"]["webpki-roots"] += roots()
     crates["constants"][NAMELESS] += sections["constants"] - crates["constants"].total()
-    lines = [INTRODUCTION.format(name=TARGET.name, bytes=total), "", "| crates | code | constants |", "| --- | ---: | ---: |"]
-    for name in sorted(set().union(*crates.values()), key=lambda name: -crates["code"][name] - crates["constants"][name]):
+    lines = [
+        INTRODUCTION.format(name=TARGET.name, bytes=total),
+        "",
+        "| crates | code | constants |",
+        "| --- | ---: | ---: |",
+    ]
+    for name, _ in (crates["code"] + crates["constants"]).most_common():
         lines.append(f"| {name} | {crates['code'][name]:,} | {crates['constants'][name]:,} |")
     lines += ["", "| sections | bytes |", "| --- | ---: |"]
     lines += [f"| {name} | {size:,} |" for name, size in sections.most_common()]

@@ -1,4 +1,5 @@
 """Which licenses may be in what ships, and where their texts are."""
+
 import pathlib
 import re
 

@@ -1,4 +1,5 @@
 """Which crates are linked into what cargo builds, told by cargo itself."""
+
 import functools
 import json
 import os
@@ -84,10 +85,8 @@ class Cargo:
 
     def graph(self, package: str, features: str, target: str) -> Graph:
         """What is linked into `package`: neither what only builds run, nor macros."""
-        lines = self.ask(
-            "tree", "-p", package, "-F", features, "--target", target, "-e", "normal,no-proc-macro", "--prefix", "depth",
-            "-f", "{p}",
-        ).splitlines()  # fmt: skip
+        asked = ["tree", "-p", package, "-F", features, "--target", target, "--prefix", "depth", "-f", "{p}"]
+        lines = self.ask(*asked, "-e", "normal,no-proc-macro").splitlines()
         above: list[Crate] = []
         graph = None
         for line in lines:

@@ -1,4 +1,5 @@
 """What goes with a product on paper: the list of its parts (CycloneDX) and the texts of their licenses."""
+
 import hashlib
 import json
 import re

@@ -1,5 +1,5 @@
 """What is packed for whom, and where it goes."""
-import pathlib
+
 
 from dataclasses import dataclass
 
@@ -46,6 +46,14 @@ def packed(triple: str) -> Packed:
     processor, _, system = triple.split("-", 2)
     return Packed(triple, SYSTEMS[system.split("-")[0]], PROCESSORS[processor], LIBRARIES.get(system, ""))
 
+
+# .NET's names of those that are in the NuGet packages.
+RIDS = {
+    "x86_64-unknown-linux-gnu": "linux-x64",
+    "aarch64-unknown-linux-gnu": "linux-arm64",
+    "x86_64-unknown-linux-musl": "linux-musl-x64",
+    "x86_64-pc-windows-gnu": "win-x64",
+}
 
 # Python's names of those that a wheel is made for.
 WHEELS = {"x86_64-unknown-linux-gnu": "manylinux_2_17_x86_64", "x86_64-pc-windows-gnu": "win_amd64"}

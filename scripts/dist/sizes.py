@@ -1,4 +1,5 @@
 """The table of docs/size.md: what ships, how large it is, and how large it may be."""
+
 import pathlib
 import re
 from dataclasses import dataclass

@@ -1,4 +1,5 @@
 """Rust's own standard library, which is linked into all that Rust makes: of which compiler, and of which crates."""
+
 import functools
 import pathlib
 import subprocess

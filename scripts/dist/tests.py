@@ -1,4 +1,5 @@
 """What of packing can be shown without a release; tests/packaging.rs runs it. scripts/dist/check shows the rest."""
+
 import pathlib
 import sys
 import tempfile
@@ -39,7 +40,9 @@ class Licenses(unittest.TestCase):
         allowed = set(licenses.ALLOWED)
         licenses.ALLOWED.discard("CDLA-Permissive-2.0")
         try:
-            with self.assertRaisesRegex(linked.NotLinkable, "^webpki-roots@.* is linked into floatlease .*“CDLA-Permissive-2.0”"):
+            with self.assertRaisesRegex(
+                linked.NotLinkable, "^webpki-roots@.* is linked into floatlease .*“CDLA-Permissive-2.0”"
+            ):
                 linked.linked(linked.LIBRARY, HERE)
         finally:
             licenses.ALLOWED |= allowed

@@ -1,4 +1,5 @@
 """The files that are linked and run, not the intention."""
+
 import os
 import pathlib
 import re

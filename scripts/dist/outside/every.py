@@ -1,4 +1,5 @@
 """Which checks there are for which target: the table."""
+
 from typing import Callable
 
 from outside import archives, binaries, managers, nugets, page, programs, wheels

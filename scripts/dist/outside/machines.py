@@ -1,4 +1,5 @@
 """The machines that programs are built for and run on; all but one are played by programs of this one."""
+
 import os
 import pathlib
 

@@ -1,4 +1,5 @@
 """The recipes for Conan and vcpkg, run against the archives in dist/."""
+
 import os
 import pathlib
 

@@ -2,6 +2,7 @@
 
 There is no SDK to restore it with: it is unpacked, and compiled against by Mono's compiler.
 """
+
 import json
 import pathlib
 import re
@@ -10,14 +11,8 @@ import zipfile
 
 from outside.machines import HERE, linux
 from outside.stranger import Stranger, held
-from project import CLIENT, DIST, ROOT, TARGETS, VERSION, Packed
+from project import CLIENT, DIST, RIDS, ROOT, TARGETS, VERSION, Packed
 
-NATIVE = {
-    "x86_64-unknown-linux-gnu": ("linux-x64", "lib/libfloatlease.so.1"),
-    "aarch64-unknown-linux-gnu": ("linux-arm64", "lib/libfloatlease.so.1"),
-    "x86_64-unknown-linux-musl": ("linux-musl-x64", "lib/libfloatlease.so.1"),
-    "x86_64-pc-windows-gnu": ("win-x64", "bin/floatlease.dll"),
-}
 CORE = {"runtimeOptions": {"tfm": "netcoreapp3.1", "framework": {"name": "Microsoft.NETCore.App", "version": "3.1.0"}}}
 
 
@@ -33,19 +28,30 @@ def holds_what_it_should(stranger: Stranger, target: Packed) -> None:
     """One package for all systems: what is looked at is this target's part of it."""
     folder = unpacked(stranger)
     specification = (folder / "FloatLease.nuspec").read_text()
-    held(f"<id>FloatLease</id>" in specification and f"<version>{VERSION}</version>" in specification, "id or version is wrong")
-    wanted = ["[Content_Types].xml", "_rels/.rels", "lib/netstandard2.0/FloatLease.dll", "lib/netstandard2.0/FloatLease.xml"]
+    held(
+        "<id>FloatLease</id>" in specification and f"<version>{VERSION}</version>" in specification,
+        "id or version is wrong",
+    )
+    wanted = [
+        "[Content_Types].xml",
+        "_rels/.rels",
+        "lib/netstandard2.0/FloatLease.dll",
+        "lib/netstandard2.0/FloatLease.xml",
+    ]
     missing = [path for path in wanted if not (folder / path).exists()]
     held(not missing, f"the package lacks {missing}")
     held(any(folder.glob("build/**/FloatLease.targets")), "the package has no .targets file for .NET Framework")
-    for paper in ["LICENSE", "THIRD-PARTY-NOTICES"]:
-        held(any(folder.rglob(f"{paper}*")), f"the package holds no {paper}")
+    for paper in ["LICENSE", f"{target.triple}.THIRD-PARTY-NOTICES.txt"]:
+        held((folder / paper).exists(), f"the package holds no {paper}")
     readme = re.search(r"<readme>(.+)</readme>", specification)
     held(readme is not None and (folder / readme[1]).exists(), "the package has no readme")
-    system, library = NATIVE[target.triple]
+    system, library = RIDS[target.triple], "bin/floatlease.dll" if target.windows else "lib/libfloatlease.so.1"
     shipped = (stranger.unpack(target, CLIENT) / library).read_bytes()
     native = list((folder / f"runtimes/{system}/native").glob("*"))
-    held([path.read_bytes() for path in native] == [shipped], f"runtimes/{system}/native holds {native}, not the archive's library")
+    held(
+        [path.read_bytes() for path in native] == [shipped],
+        f"runtimes/{system}/native holds {native}, not the archive's library",
+    )
     for path in folder.rglob("*"):
         content = path.read_bytes() if path.is_file() else b""
         told = [text for text in ["/home/", "/root/", str(ROOT)] if text.encode() in content]

@@ -1,4 +1,5 @@
 """The examples, built by a stranger in each way that there is, and run."""
+
 import pathlib
 import shutil
 from dataclasses import dataclass

@@ -1,4 +1,5 @@
 """Somebody who has nothing but dist/: an empty folder outside of the sources, and an environment with nothing in it."""
+
 import os
 import pathlib
 import shutil

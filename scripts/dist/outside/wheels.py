@@ -1,4 +1,5 @@
 """The wheels: what is in them, and that a fresh Python lives with them."""
+
 import base64
 import csv
 import hashlib
@@ -37,15 +38,20 @@ def holds_what_it_should(stranger: Stranger, target: Packed) -> None:
         shipped = (stranger.unpack(target, product) / library).read_bytes()
         same = [name for name, content in files.items() if content == shipped]
         held(len(same) == 1, f"the wheel holds {library} of the archive {len(same)} times")
-    papers = [f"{info}/{paper}" for paper in ["LICENSE", "floatlease-THIRD-PARTY-NOTICES", "floatlease-sandbox-THIRD-PARTY-NOTICES"]]
+    papers = [
+        f"{info}/{paper}"
+        for paper in ["LICENSE", "floatlease-THIRD-PARTY-NOTICES", "floatlease-sandbox-THIRD-PARTY-NOTICES"]
+    ]
     missing = [name for name in ["floatlease/py.typed", *papers] if name not in files]
     held(not missing, f"the wheel holds no {', no '.join(missing)}")
-    told = [name for name, content in files.items() for text in ["/home/", "/root/", str(ROOT)] if text.encode() in content]
+    told = [
+        name for name, content in files.items() for text in ["/home/", "/root/", str(ROOT)] if text.encode() in content
+    ]
     held(not told, f"{told} tell of the build's machine")
 
 
 def lives_in_a_fresh_python(stranger: Stranger, target: Packed) -> None:
-    """Installed without a network; the quick start against the archive's server, the plugin by an example of its tests."""
+    """Installed without a network; the quick start against the archive's server, the plugin by the example's tests."""
     folder = stranger.folder()
     stranger.run(sys.executable, "-m", "venv", folder / "venv")
     python = folder / "venv/bin/python"
