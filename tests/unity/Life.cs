@@ -170,10 +170,7 @@ internal static partial class Plays
                 long asked = scene.Asked("{\"operation\":\"check_license\"}");
                 Stage.Message(message, !back);
                 Stage.Message(message, back);
-                // The server is asked in order: had that asked, the first would be here.
-                scene.Manager.Client.CheckFeature(new FeatureRequest { Feature = "MESH" });
-                scene.Manager.Client.ReleaseFeature(new FeatureRequest { Feature = "MESH" });
-                Scene.Hold("nothing is due, nothing is asked", scene.Asked("{\"operation\":\"check_license\"}") == asked);
+                Scene.Stays("nothing is due, nothing is asked", () => scene.Asked("{\"operation\":\"check_license\"}") == asked);
 
                 // The library is told to come back in an hour and a half, and keeps to half of what is left.
                 scene.Sandbox.Fault("{\"do\":{\"before\":{\"http\":{\"status\":503,\"retry_after_s\":6000}}}}");
@@ -181,7 +178,7 @@ internal static partial class Plays
                 Scene.Soon("a notice", () => scene.Shows("does not answer."));
                 scene.Sandbox.ClearFaults();
                 Stage.Message(message, !back);
-                Scene.Hold("nobody asks in a pause", scene.Shows("does not answer."));
+                Scene.Stays("nobody asks in a pause", () => scene.Shows("does not answer."));
                 Stage.Message(message, back);
                 Scene.Soon("it was asked at once", () => scene.Shows("") && scene.Manager.State == LeaseState.Active);
             }

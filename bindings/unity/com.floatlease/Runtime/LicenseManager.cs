@@ -141,8 +141,8 @@ namespace FloatLease.Unity
         // After Awake, and again when scripts have changed in Play mode.
         private void OnEnable()
         {
+            if (current == null) current = this;
             if (string.IsNullOrEmpty(configJson) || session != null) return;
-            current = this;
             Everybody.Try(manager => manager.Open(configJson, requestJson), this);
         }
 
