@@ -1,13 +1,15 @@
 // The life of a LicenseManager and of the sample beside it, in a player.
 using System;
+using System.Collections.Concurrent;
 using System.Collections.Generic;
-using Debug = UnityEngine.Debug;
-using Stopwatch = System.Diagnostics.Stopwatch;
 using System.IO;
 using System.Reflection;
+using System.Threading;
+using System.Threading.Tasks;
 using FloatLease;
 using FloatLease.Unity;
 using UnityEngine;
+using Stopwatch = System.Diagnostics.Stopwatch;
 
 internal static partial class Plays
 {
@@ -168,10 +170,7 @@ internal static partial class Plays
                 long asked = scene.Asked("{\"operation\":\"check_license\"}");
                 Stage.Message(message, !back);
                 Stage.Message(message, back);
-                // The server is asked in order: had that asked, the first would be here.
-                scene.Manager.Client.CheckFeature(new FeatureRequest { Feature = "MESH" });
-                scene.Manager.Client.ReleaseFeature(new FeatureRequest { Feature = "MESH" });
-                Scene.Hold("nothing is due, nothing is asked", scene.Asked("{\"operation\":\"check_license\"}") == asked);
+                Scene.Stays("nothing is due, nothing is asked", () => scene.Asked("{\"operation\":\"check_license\"}") == asked);
 
                 // The library is told to come back in an hour and a half, and keeps to half of what is left.
                 scene.Sandbox.Fault("{\"do\":{\"before\":{\"http\":{\"status\":503,\"retry_after_s\":6000}}}}");
@@ -179,7 +178,7 @@ internal static partial class Plays
                 Scene.Soon("a notice", () => scene.Shows("does not answer."));
                 scene.Sandbox.ClearFaults();
                 Stage.Message(message, !back);
-                Scene.Hold("nobody asks in a pause", scene.Shows("does not answer."));
+                Scene.Stays("nobody asks in a pause", () => scene.Shows("does not answer."));
                 Stage.Message(message, back);
                 Scene.Soon("it was asked at once", () => scene.Shows("") && scene.Manager.State == LeaseState.Active);
             }
@@ -218,6 +217,73 @@ internal static partial class Plays
             Scene.Hold("it stands still", !scene.Plays() && scene.Manager.State == LeaseState.Released);
             scene.Manager.Acquire(scene.Config());
             Scene.Soon("it plays", scene.Plays);
+        }
+        using (var scene = new Scene())
+        {
+            scene.Play(onDisk: true);
+            Client before = scene.Manager.Client;
+            scene.Manager.Acquire(scene.Config(onDisk: true));
+            Scene.Hold("the old one is closed", scene.Manager.Client != before && scene.Manager.State == LeaseState.None);
+            Scene.Soon("it plays", scene.Plays);
+            scene.Pass("100m");
+            Scene.Soon("it is renewed", () => scene.Plays() && scene.Manager.Lease.Info().RenewsIn > TimeSpan.Zero);
+            Scene.Hold("one slot", scene.Slots == 1);
+        }
+    }
+
+    private static void Calls_are_awaited_on_the_main_thread_and_no_frame_waits()
+    {
+        using (var scene = new Scene())
+        {
+            scene.Play();
+            var frames = new Frames();
+            SynchronizationContext.SetSynchronizationContext(frames);
+            try
+            {
+                int main = Thread.CurrentThread.ManagedThreadId;
+                string told = null;
+                Func<Task> ask = async () =>
+                {
+                    FeatureReply mesh = await scene.Manager.Client.CheckFeatureAsync(new FeatureRequest { Feature = "MESH" });
+                    Scene.Hold("on the main thread", Thread.CurrentThread.ManagedThreadId == main);
+                    try
+                    {
+                        await scene.Manager.Client.CheckFeatureAsync(new FeatureRequest { Feature = "NO-SUCH" });
+                    }
+                    catch (FloatLeaseException failure)
+                    {
+                        Scene.Hold("there too", Thread.CurrentThread.ManagedThreadId == main);
+                        told = mesh.Code + " " + failure.Status;
+                    }
+                };
+                Task asked = ask();
+                Scene.Hold("it is not waited for", !asked.IsCompleted);
+                Scene.Soon("it is answered", () =>
+                {
+                    Stage.Frame();
+                    frames.Run();
+                    return asked.IsCompleted;
+                });
+                asked.GetAwaiter().GetResult();
+                Scene.Hold("what it is", told == "MESH " + Status.InvalidLicenseFeatureCode);
+            }
+            finally
+            {
+                SynchronizationContext.SetSynchronizationContext(null);
+            }
+        }
+    }
+
+    // As Unity's own: what comes from elsewhere is done on the main thread, once in a frame.
+    private sealed class Frames : SynchronizationContext
+    {
+        private readonly ConcurrentQueue<Action> posted = new ConcurrentQueue<Action>();
+
+        public override void Post(SendOrPostCallback callback, object state) => posted.Enqueue(() => callback(state));
+
+        internal void Run()
+        {
+            while (posted.TryDequeue(out var one)) one();
         }
     }
 
@@ -265,6 +331,7 @@ internal static partial class Plays
         After_a_pause_what_is_due_is_asked_at_once_and_else_nothing,
         The_first_scene_is_loaded_again_and_another_scene_too,
         A_license_is_given_back_and_taken_again,
+        Calls_are_awaited_on_the_main_thread_and_no_frame_waits,
         A_borrow_outlives_the_game,
         A_quiet_frame_makes_no_garbage,
     };

@@ -152,6 +152,16 @@ internal sealed class Scene : IDisposable
         if (!isSo) throw new InvalidOperationException("not so: " + what + "\n" + string.Join("\n", Debug.Logged));
     }
 
+    /// <summary>It does not come: as far as a fifth of a second tells.</summary>
+    internal static void Stays(string what, Func<bool> isSo)
+    {
+        for (int naps = 0; naps < 200; naps++)
+        {
+            Hold(what, isSo());
+            Thread.Sleep(1);
+        }
+    }
+
     /// <summary>Waits for what comes of itself: not long, but longer than any machine should need.</summary>
     internal static void Soon(string what, Func<bool> isSo)
     {

@@ -101,7 +101,11 @@ namespace FloatLease.Unity
         /// <exception cref="FloatLeaseException">The settings are wrong; the message names the key.</exception>
         public void Acquire() => Acquire(settings.ToConfig(), settings.ToRequest());
 
-        /// <summary>Asks for a license, in the place of any there is. Waits for nothing.</summary>
+        /// <summary>
+        /// Asks for a license, in the place of any there is. Waits for nothing. If that one is held and its config has no
+        /// <see cref="ClientConfig.StorageDir"/>, <see cref="Release"/> it first: it is given back in the background,
+        /// and might take the new one along.
+        /// </summary>
         /// <exception cref="FloatLeaseException">The config is wrong; the message names the key.</exception>
         public void Acquire(ClientConfig config, LeaseRequest request = null)
         {
@@ -137,8 +141,8 @@ namespace FloatLease.Unity
         // After Awake, and again when scripts have changed in Play mode.
         private void OnEnable()
         {
+            if (current == null) current = this;
             if (string.IsNullOrEmpty(configJson) || session != null) return;
-            current = this;
             Everybody.Try(manager => manager.Open(configJson, requestJson), this);
         }
 
