@@ -21,7 +21,7 @@ const REFUSED: [(u16, &str); 3] = [
     (503, "The result could not be kept; ask again in a while."),
 ];
 
-/// (operation, what it does); README.md says the same.
+/// (operation, what it does); docs/operations.md says the same.
 const SUMMARIES: [(&str, &str); 11] = [
     ("activate_license", "makes this device known to the license; takes no slot"),
     ("check_license", "takes this device's slot of a floating license, or renews it"),
