@@ -6,7 +6,10 @@ mod support;
 use serde_json::{Value, json};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use support::{root, scenario};
+use std::process::Command;
+use std::sync::LazyLock;
+use support::programs::{Build, libraries};
+use support::{root, scenario, tool};
 
 /// What a driver made of some scenarios.
 struct Verdict {
@@ -32,6 +35,46 @@ fn rust(files: &[PathBuf]) -> Verdict {
         }
     }
     verdict
+}
+
+/// What a program says: `ok TITLE`, or what differs.
+fn told(mut driver: Command, files: &[PathBuf]) -> Verdict {
+    let output = driver.args(files).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    let (fine, others): (Vec<&str>, Vec<&str>) = said.lines().partition(|line| line.starts_with("ok "));
+    assert_eq!(output.status.success(), others.is_empty(), "{driver:?} ended with {}\n{said}", output.status);
+    Verdict { fine: fine.iter().map(|line| line["ok ".len()..].to_owned()).collect(), said: others.join("\n") }
+}
+
+/// A driver that a compiler makes.
+fn compiled(compiler: &str, standard: &str, source: &str) -> PathBuf {
+    let [client, sandbox] = libraries();
+    let cjson = ("cjson", support::target_dir());
+    let (name, flags) = (source.replace(['/', '.'], "_"), [standard]);
+    let libraries = [client, sandbox, cjson];
+    Build { name: &name, compiler, flags: &flags, sources: &[source], libraries: &libraries }.compile()
+}
+
+fn c(files: &[PathBuf]) -> Verdict {
+    static DRIVER: LazyLock<PathBuf> = LazyLock::new(|| compiled("cc", "-std=gnu11", "tests/drivers/driver.c"));
+    told(Command::new(&*DRIVER), files)
+}
+
+fn cpp(files: &[PathBuf]) -> Verdict {
+    static DRIVER: LazyLock<PathBuf> = LazyLock::new(|| compiled("c++", "-std=c++17", "tests/drivers/driver.cpp"));
+    told(Command::new(&*DRIVER), files)
+}
+
+fn python(files: &[PathBuf]) -> Verdict {
+    let mut driver = tool("python3");
+    let [(_, client), (_, sandbox)] = libraries();
+    driver
+        .arg(root().join("tests/drivers/driver.py"))
+        .env("PYTHONPATH", root().join("bindings/python"))
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .env("FLOATLEASE_LIBRARY", client.join("libfloatlease.so.1"))
+        .env("FLOATLEASE_SANDBOX_LIBRARY", sandbox.join("libfloatlease_sandbox.so.1"));
+    told(driver, files)
 }
 
 /// All of them: a scenario that is added is run by all.
@@ -127,12 +170,21 @@ fn notices_what_differs(driver: Driver, name: &str) {
     }
 }
 
-#[test]
-fn in_rust() {
-    agrees_with_all_scenarios(rust);
+/// The tests of each driver.
+macro_rules! drivers {
+    ($($driver:ident)*) => {$(
+        mod $driver {
+            #[test]
+            fn agrees_with_all_scenarios() {
+                super::agrees_with_all_scenarios(super::$driver);
+            }
+
+            #[test]
+            fn notices_what_differs() {
+                super::notices_what_differs(super::$driver, stringify!($driver));
+            }
+        }
+    )*};
 }
 
-#[test]
-fn in_rust_what_differs_is_noticed() {
-    notices_what_differs(rust, "rust");
-}
+drivers!(rust c cpp python);
