@@ -96,6 +96,12 @@ test-tsan: ## Leases from many threads for ten seconds, under ThreadSanitizer
 	@$(CARGO) build -q -p floatlease-server
 	@scripts/tsan 10
 
+# Installs wine64 and a Rust with the sources of its standard library, so it is not part of `make test`; see the script.
+.PHONY: test-windows
+test-windows: ## The Windows build, driven under Wine (a quarter of an hour)
+	@$(CARGO) build -q -p floatlease-server
+	@scripts/windows/test
+
 .PHONY: soak-renewals
 soak-renewals: library server ## A million renewals of a lease, which must hold no more than the first (a quarter of an hour)
 	@python3 benches/renewals.py
