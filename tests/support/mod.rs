@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub mod abi;
+pub mod csharp;
 #[cfg(unix)]
 pub mod document;
 pub mod faults;
