@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 import pytest
-from conftest import Desk, soon
+from conftest import Desk, posix, soon
 from floatlease import LeaseState, NetworkError, Status, UsageError
 
 
@@ -98,7 +98,7 @@ def test_many_threads_wait_for_calls_and_events_of_one_client(desk: Desk) -> Non
     assert results == ["CAD-PRO"] * 160
 
 
-@pytest.mark.skipif(os.name != "posix", reason="a signal to oneself")
+@posix
 @pytest.mark.parametrize(
     "call",
     [
@@ -126,6 +126,7 @@ def test_ctrl_c_is_heard_while_the_main_thread_waits_and_the_client_is_as_before
     assert desk.slots() == []
 
 
+@posix
 def test_a_signals_handler_may_use_the_client_in_the_middle_of_a_call(desk: Desk) -> None:
     found: list[Any] = []
     before = signal.signal(signal.SIGALRM, lambda *_: found.append(desk.client.product_details()["short_code"]))

@@ -11,7 +11,7 @@ import time
 from typing import Any
 
 import pytest
-from conftest import Desk
+from conftest import Desk, posix
 from floatlease import AsyncClient, Client, FloatLeaseError, LeaseState, Status, UsageError
 
 BEGIN = """
@@ -95,6 +95,7 @@ def test_an_end_with_a_silent_server_is_not_held_up_for_long(desk: Desk) -> None
     assert time.monotonic() - began < 20
 
 
+@posix
 def test_ctrl_c_ends_a_program_that_waits_and_gives_its_slot_back(desk: Desk) -> None:
     program = "client = Client(config); lease = client.lease(); print('held', flush=True); client.borrow_license()"
     desk.hang("borrow_license")
@@ -128,7 +129,7 @@ def in_child(work: Any) -> None:
     assert os.waitpid(process, 0)[1] == 0
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="a system without fork")
+@posix
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_a_forked_child_has_nothing_and_takes_nothing(desk: Desk) -> None:
     client, lease, call = desk.client, desk.client.lease(), desk.client.submit("check_license")
@@ -161,7 +162,7 @@ def test_a_forked_child_has_nothing_and_takes_nothing(desk: Desk) -> None:
     assert desk.slots() == []
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="a system without fork")
+@posix
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_a_fork_in_the_middle_of_everything_hangs_nobody(desk: Desk) -> None:
     import asyncio
