@@ -77,6 +77,7 @@ CHECKS: dict[str, list[tuple[str, Check]]] = {
         ("the NuGet package holds what it should", nugets.holds_what_it_should),
         ("the NuGet package on Mono", nugets.runs_on_mono),
         ("the NuGet package on .NET Core", nugets.runs_on_net_core),
+        ("wheels and NuGet packages come out the same again", archives.packages_come_out_the_same_again),
         ("a newer version is not found", refused("find_package(floatlease 99)")),
         ("another processor's is not found", refused("find_package(floatlease)", *RISC_V)),
     ],
