@@ -1,6 +1,7 @@
 """What is packed for whom, and where it goes."""
 
-
+import os
+import pathlib
 from dataclasses import dataclass
 
 import build
@@ -8,7 +9,7 @@ import targets
 
 ROOT = build.ROOT
 BUILT = build.DIST.resolve()
-DIST = ROOT / "dist"
+DIST = pathlib.Path(os.environ.get("FLOATLEASE_DIST", ROOT / "dist"))
 TEMPLATES = ROOT / "bindings"
 VERSION = build.version()
 CLIENT, SANDBOX = "floatlease", "floatlease-sandbox"

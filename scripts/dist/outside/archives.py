@@ -10,7 +10,7 @@ import linked
 import papers
 import sizes
 from outside.stranger import Stranger, held
-from project import CLIENT, DIST, ROOT, SANDBOX, VERSION, Packed
+from project import CLIENT, DIST, ROOT, SANDBOX, TARGETS, VERSION, Packed
 
 PRODUCTS = [CLIENT, SANDBOX]
 PAPERS = ["LICENSE", "README", "THIRD-PARTY-NOTICES", "sbom.cdx.json"]
@@ -47,10 +47,21 @@ def tells_nothing_of_who_packed(stranger: Stranger, target: Packed) -> None:
 
 
 def comes_out_the_same_again(stranger: Stranger, target: Packed) -> None:
+    packed_again(stranger, "archive", [target.triple])
+
+
+def packages_come_out_the_same_again(stranger: Stranger, target: Packed) -> None:
+    """The wheels and NuGet packages, of all the targets that are in dist/."""
+    there = [triple for triple, one in TARGETS.items() if (DIST / one.archive_file()).exists()]
+    for script in ["wheels", "nugets"]:
+        packed_again(stranger, script, there)
+
+
+def packed_again(stranger: Stranger, script: str, triples: list[str]) -> None:
     into = stranger.folder()
-    stranger.run(ROOT / "scripts/dist/archive", "--into", into, target.triple, **os.environ)
-    for archive in into.iterdir():
-        held(archive.read_bytes() == (DIST / archive.name).read_bytes(), f"{archive.name} came out different")
+    stranger.run(ROOT / "scripts/dist" / script, *triples, **os.environ | {"FLOATLEASE_DIST": str(into)})
+    for file in into.iterdir():
+        held(file.read_bytes() == (DIST / file.name).read_bytes(), f"{file.name} came out different")
     held(any(into.iterdir()), "nothing came out")
 
 
@@ -70,13 +81,11 @@ def checksums_are_right(stranger: Stranger, target: Packed) -> None:
     sums = DIST / "SHA256SUMS"
     held(sums.exists(), "dist/SHA256SUMS is missing: run make dist")
     listed = dict(reversed(line.split("  ", 1)) for line in sums.read_text().splitlines())
-    for product in PRODUCTS:
-        name = target.archive_file(product)
-        held(name in listed, f"dist/SHA256SUMS does not name {name}")
-        held(
-            hashlib.sha256((DIST / name).read_bytes()).hexdigest() == listed[name],
-            f"{name} is not what SHA256SUMS says",
-        )
+    there = {str(path.relative_to(DIST)) for path in DIST.rglob("*") if path.is_file()} - {sums.name}
+    held(set(listed) == there, f"dist/SHA256SUMS differs from what is there by {sorted(set(listed) ^ there)}")
+    for name in listed:
+        digest = hashlib.sha256((DIST / name).read_bytes()).hexdigest()
+        held(digest == listed[name], f"{name} is not what dist/SHA256SUMS says")
 
 
 def boms(stranger: Stranger, target: Packed) -> list[tuple[linked.Product, pathlib.Path]]:

@@ -78,6 +78,7 @@ CHECKS: dict[str, list[tuple[str, Check]]] = {
         ("the NuGet package on Mono", nugets.runs_on_mono),
         ("the NuGet package on .NET Core", nugets.runs_on_net_core),
         ("docs/installing.md, typed as it says", page.installs_as_it_says),
+        ("wheels and NuGet packages come out the same again", archives.packages_come_out_the_same_again),
         ("a newer version is not found", refused("find_package(floatlease 99)")),
         ("another processor's is not found", refused("find_package(floatlease)", *RISC_V)),
     ],

@@ -5,13 +5,12 @@ There is no SDK to restore it with: it is unpacked, and compiled against by Mono
 
 import json
 import pathlib
-import re
 import shutil
 import zipfile
 
 from outside.machines import HERE, linux
 from outside.stranger import Stranger, held
-from project import CLIENT, DIST, RIDS, ROOT, TARGETS, VERSION, Packed
+from project import CLIENT, DIST, RIDS, ROOT, SANDBOX, TARGETS, VERSION, Packed
 
 CORE = {"runtimeOptions": {"tfm": "netcoreapp3.1", "framework": {"name": "Microsoft.NETCore.App", "version": "3.1.0"}}}
 
@@ -26,31 +25,26 @@ def unpacked(stranger: Stranger, name: str = "FloatLease") -> pathlib.Path:
 
 def holds_what_it_should(stranger: Stranger, target: Packed) -> None:
     """One package for all systems: what is looked at is this target's part of it."""
-    folder = unpacked(stranger)
-    specification = (folder / "FloatLease.nuspec").read_text()
-    held(
-        "<id>FloatLease</id>" in specification and f"<version>{VERSION}</version>" in specification,
-        "id or version is wrong",
-    )
-    wanted = [
-        "[Content_Types].xml",
-        "_rels/.rels",
-        "lib/netstandard2.0/FloatLease.dll",
-        "lib/netstandard2.0/FloatLease.xml",
-    ]
+    holds(stranger, target, "FloatLease", CLIENT)
+    holds(stranger, target, "FloatLease.Sandbox", SANDBOX)
+
+
+def holds(stranger: Stranger, target: Packed, name: str, product: str) -> None:
+    folder = unpacked(stranger, name)
+    specification = (folder / f"{name}.nuspec").read_text()
+    for said in [f"<id>{name}</id>", f"<version>{VERSION}</version>", "<readme>README.md</readme>"]:
+        held(said in specification, f"{name}.nuspec does not say {said}")
+    wanted = ["[Content_Types].xml", "_rels/.rels", "README.md", "LICENSE", f"{target.triple}.THIRD-PARTY-NOTICES.txt"]
+    wanted += [f"lib/netstandard2.0/{name}.dll", f"lib/netstandard2.0/{name}.xml", f"build/net462/{name}.targets"]
     missing = [path for path in wanted if not (folder / path).exists()]
-    held(not missing, f"the package lacks {missing}")
-    held(any(folder.glob("build/**/FloatLease.targets")), "the package has no .targets file for .NET Framework")
-    for paper in ["LICENSE", f"{target.triple}.THIRD-PARTY-NOTICES.txt"]:
-        held((folder / paper).exists(), f"the package holds no {paper}")
-    readme = re.search(r"<readme>(.+)</readme>", specification)
-    held(readme is not None and (folder / readme[1]).exists(), "the package has no readme")
-    system, library = RIDS[target.triple], "bin/floatlease.dll" if target.windows else "lib/libfloatlease.so.1"
-    shipped = (stranger.unpack(target, CLIENT) / library).read_bytes()
-    native = list((folder / f"runtimes/{system}/native").glob("*"))
+    held(not missing, f"{name} lacks {missing}")
+    stem, folder_of_natives = product.replace("-", "_"), folder / f"runtimes/{RIDS[target.triple]}/native"
+    library = f"bin/{stem}.dll" if target.windows else f"lib/lib{stem}.so.1"
+    shipped = (stranger.unpack(target, product) / library).read_bytes()
+    natives = [path.read_bytes() for path in folder_of_natives.glob("*")]
     held(
-        [path.read_bytes() for path in native] == [shipped],
-        f"runtimes/{system}/native holds {native}, not the archive's library",
+        natives == [shipped],
+        f"{name} holds {len(natives)} files for {RIDS[target.triple]}, not the archive's library alone",
     )
     for path in folder.rglob("*"):
         content = path.read_bytes() if path.is_file() else b""
