@@ -28,7 +28,7 @@ internal static partial class Plays
             scene.Load();
             UnityEditor.AssemblyReloadEvents.Raise();
             Stage.Reload();
-            Scene.Hold("what was not asked for is not asked for then", scene.Manager.Client == null && Debug.Logged.Count == 0);
+            Scene.Hold("nobody asked, nobody asks", scene.Manager.Client == null && Debug.Logged.Count == 0);
             Scene.Hold("it is the one of the game", LicenseManager.Current == scene.Manager);
         }
     }

@@ -15,7 +15,8 @@ internal static class Il
     private const BindingFlags Any = BindingFlags.Instance | BindingFlags.Static | BindingFlags.Public
         | BindingFlags.NonPublic | BindingFlags.DeclaredOnly;
 
-    // As they lie in memory: whole numbers (a bool is of one byte or four), addresses, and arrays of bytes, which are pinned.
+    // As they lie in memory: whole numbers (a bool is of one byte or four), addresses, and arrays of bytes, which are
+    // pinned.
     private static readonly HashSet<Type> Plain = new HashSet<Type>
     {
         typeof(void), typeof(int), typeof(uint), typeof(long), typeof(ulong), typeof(IntPtr), typeof(byte[]),
@@ -23,7 +24,8 @@ internal static class Il
 
     private static readonly string[] Spaces =
     {
-        "System.Reflection", "System.Linq.Expressions", "System.Dynamic", "Microsoft.CSharp", "System.Runtime.Serialization",
+        "System.Reflection", "System.Linq.Expressions", "System.Dynamic", "Microsoft.CSharp",
+        "System.Runtime.Serialization",
     };
 
     // Of a type, or one member of it. Type.GetType and the like find by a name what stripping may have removed.
@@ -31,8 +33,8 @@ internal static class Il
     {
         "System.Activator", "System.Type.GetType",
         "System.Type.GetMethod", "System.Type.GetField", "System.Type.GetProperty", "System.Type.GetMembers",
-        "System.Type.MakeGenericType", "System.Type.InvokeMember", "System.Type.get_Assembly", "System.Delegate.CreateDelegate",
-        "System.Delegate.DynamicInvoke", "System.Runtime.InteropServices.Marshal.GetFunctionPointerForDelegate",
+        "System.Type.MakeGenericType", "System.Type.InvokeMember", "System.Type.get_Assembly",
+        "System.Delegate.CreateDelegate", "System.Delegate.DynamicInvoke", "System.Runtime.InteropServices.Marshal.GetFunctionPointerForDelegate",
         "System.Runtime.InteropServices.Marshal.GetDelegateForFunctionPointer",
         "System.Runtime.InteropServices.Marshal.PtrToStructure", "System.Runtime.InteropServices.Marshal.StructureToPtr",
         "System.Threading.Thread.Abort",
@@ -50,7 +52,7 @@ internal static class Il
         var found = new SortedSet<string>(StringComparer.Ordinal);
         foreach (Type type in assembly.GetTypes())
         {
-            if (typeof(Delegate).IsAssignableFrom(type) && type.IsDefined(typeof(UnmanagedFunctionPointerAttribute), false))
+            if (type.IsDefined(typeof(UnmanagedFunctionPointerAttribute), false))
             {
                 found.Add(type.FullName + ": is called from outside");
             }
@@ -151,7 +153,7 @@ internal static class Il
     private static Dictionary<short, OpCode> Known()
     {
         var known = new Dictionary<short, OpCode>();
-        foreach (FieldInfo field in typeof(System.Reflection.Emit.OpCodes).GetFields(BindingFlags.Public | BindingFlags.Static))
+        foreach (FieldInfo field in typeof(System.Reflection.Emit.OpCodes).GetFields())
         {
             var instruction = (OpCode)field.GetValue(null);
             known[instruction.Value] = instruction;

@@ -11,7 +11,7 @@ internal sealed class Scene : IDisposable
     internal const string Desk = "my-desk";
 
     internal readonly Sandbox Sandbox;
-    internal readonly string Folder = Path.Combine(Path.GetTempPath(), "floatlease-unity-" + Guid.NewGuid().ToString("N"));
+    internal readonly string Folder = Path.Combine(Path.GetTempPath(), "floatlease-" + Guid.NewGuid().ToString("N"));
     internal LicenseManager Manager;
     internal LicenseBanner Game;
 
@@ -137,7 +137,8 @@ internal sealed class Scene : IDisposable
         {
             try
             {
-                if (File.ReadAllText(Path.Combine(task, "comm")).StartsWith("floatlease", StringComparison.Ordinal)) found++;
+                string name = File.ReadAllText(Path.Combine(task, "comm"));
+                if (name.StartsWith("floatlease", StringComparison.Ordinal)) found++;
             }
             catch (IOException)
             {

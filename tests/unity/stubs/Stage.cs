@@ -89,11 +89,14 @@ namespace UnityEngine
                 {
                     if (field.IsStatic) field.SetValue(null, null);
                     else if (field.FieldType == typeof(string)) field.SetValue(one, field.GetValue(one) ?? "");
-                    else if (field.IsNotSerialized || typeof(Delegate).IsAssignableFrom(field.FieldType)) field.SetValue(one, null);
+                    else if (IsForgotten(field)) field.SetValue(one, null);
                 }
             }
             Message("OnEnable");
         }
+
+        private static bool IsForgotten(FieldInfo field) =>
+            field.IsNotSerialized || typeof(Delegate).IsAssignableFrom(field.FieldType);
 
         private static void End(Object what)
         {

@@ -53,7 +53,8 @@ namespace FloatLease.Unity
         [NonSerialized] private LicenseSession session;
 
         /// <summary>
-        /// Save now: the license may soon be gone (<see cref="LeaseState.Grace"/>), or is (<see cref="LeaseState.Lost"/>).
+        /// Save now: the license may soon be gone (<see cref="LeaseState.Grace"/>), or it is
+        /// (<see cref="LeaseState.Lost"/>).
         /// </summary>
         public event Action TimeToSave;
 

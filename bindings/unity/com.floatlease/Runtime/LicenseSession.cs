@@ -52,11 +52,11 @@ namespace FloatLease.Unity
             bool isDue = state == LeaseState.Active && !(Lease.Info().RenewsIn > TimeSpan.Zero);
             bool isInTrouble =
                 state == LeaseState.Degraded || state == LeaseState.Grace || state == LeaseState.Lost;
-            if (isDue || isInTrouble) Ask("lease_renew", OfLease());
+            if (isDue || isInTrouble) AskOfLease("lease_renew");
         }
 
         /// <summary>Gives the slot back in the background.</summary>
-        internal void Release() => Ask("lease_release", OfLease());
+        internal void Release() => AskOfLease("lease_release");
 
         /// <summary>
         /// Gives the slot back and waits for that, for so long at most. A borrow stays: the trip goes on.
@@ -65,10 +65,8 @@ namespace FloatLease.Unity
         {
             if (Lease == null || !Lease.IsHeld || Lease.State == LeaseState.Borrowed) return;
             if (patience <= TimeSpan.Zero) return;
-            JsonValue wish = OfLease();
-            wish["timeout_ms"] = Dates.Milliseconds(patience);
             var waited = Stopwatch.StartNew();
-            Ask("lease_release", wish);
+            Release();
             while (asked != null && waited.Elapsed < patience) client.NextEvent(patience - waited.Elapsed);
         }
 
@@ -79,14 +77,12 @@ namespace FloatLease.Unity
             client.Dispose();
         }
 
-        private JsonValue OfLease()
+        private void AskOfLease(string operation)
         {
             JsonValue wish = JsonValue.NewObject();
             wish["lease"] = Lease.Number;
-            return wish;
+            Ask(operation, wish.ToString());
         }
-
-        private void Ask(string operation, JsonValue wish) => Ask(operation, wish.ToString());
 
         private void Ask(string operation, string wish)
         {

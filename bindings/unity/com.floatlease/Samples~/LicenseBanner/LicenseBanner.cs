@@ -1,7 +1,8 @@
-// A game with a floating license: it plays on through an outage, saves when the license may be lost, and stops when it is.
+// A game with a floating license: it plays on through an outage, saves when the license may be lost, and stops when it
+// is.
 //
-// Put a License Manager on an object of your first scene, fill in its settings, and put this beside it. Nothing here ever
-// waits: the manager asks the server in the background, and all events come in its Update, on the main thread.
+// Put a License Manager on an object of your first scene, fill in its settings, and put this beside it. Nothing here
+// ever waits: the manager asks the server in the background, and all events come in its Update, on the main thread.
 using System.IO;
 using FloatLease;
 using FloatLease.Unity;
@@ -43,7 +44,8 @@ public sealed class LicenseBanner : MonoBehaviour
         if (license.IsLicensed) score++;
         if (license.State == LeaseState.Grace)
         {
-            banner = "The license may be gone. The game is saved; it ends in " + (int)license.Remaining.TotalSeconds + " s.";
+            int seconds = (int)license.Remaining.TotalSeconds;
+            banner = "The license may be gone. The game is saved; it ends in " + seconds + " s.";
         }
     }
 
@@ -54,7 +56,7 @@ public sealed class LicenseBanner : MonoBehaviour
         if (license.Failure != null && GUI.Button(new Rect(0, 40, 120, 32), "Try again")) license.Acquire();
     }
 
-    /// <summary>Called at once when the license may soon be gone, and again when it is. It is still the player's game.</summary>
+    /// <summary>Called when the license may soon be gone, and again when it is. It is still the player's game.</summary>
     private void Save() => File.WriteAllText(SavedGame, "score " + score);
 
     /// <summary>What each state means for the player.</summary>
