@@ -26,6 +26,14 @@ internal static partial class Plays
         using (var scene = new Scene())
         {
             scene.Load();
+            scene.Manager.Acquire(scene.Config(onDisk: true));
+            UnityEditor.AssemblyReloadEvents.Raise();
+            Stage.Reload();
+            Scene.Soon("it plays, though it had said nothing of a request", scene.Plays);
+        }
+        using (var scene = new Scene())
+        {
+            scene.Load();
             UnityEditor.AssemblyReloadEvents.Raise();
             Stage.Reload();
             Scene.Hold("nobody asked, nobody asks", scene.Manager.Client == null && Debug.Logged.Count == 0);

@@ -22,6 +22,7 @@ internal static partial class Plays
             Scene.Hold("it looks for a license", scene.Manager.IsAsking && scene.Shows("Looking for a license."));
             Scene.Hold("it does not play yet", !scene.Manager.IsLicensed && scene.Manager.Remaining == TimeSpan.Zero);
             Scene.Soon("it plays", scene.Plays);
+            scene.Manager.Client.Cancel();
             Scene.Hold("nothing to say", scene.Shows("") && scene.Manager.State == LeaseState.Active);
             Scene.Hold("time is left", scene.Manager.Remaining > TimeSpan.FromHours(2));
             Scene.Hold("one slot", scene.Slots == 1 && !scene.Manager.IsAsking);
@@ -37,8 +38,9 @@ internal static partial class Plays
         {
             scene.Play();
             var states = new List<LeaseState>();
-            int toSave = 0;
+            int toSave = 0, heard = 0;
             scene.Manager.TimeToSave += () => { throw new InvalidOperationException("a handler of the game's"); };
+            scene.Manager.TimeToSave += () => heard++;
             scene.Manager.onTimeToSave.AddListener(() => toSave++);
             scene.Manager.StateChanged += states.Add;
             scene.Manager.onStateChanged.AddListener(states.Add);
@@ -64,6 +66,7 @@ internal static partial class Plays
                 twice.AddRange(new[] { one, one });
             }
             Scene.Hold("each state is told once", string.Join(" ", states) == string.Join(" ", twice));
+            Scene.Hold("all hear it, though one throws", heard == 2);
             Scene.Hold("who throws is logged", Debug.Logged.Count == 2 && Debug.Logged[0].Contains("of the game's"));
         }
     }

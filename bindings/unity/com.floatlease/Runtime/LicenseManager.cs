@@ -154,7 +154,7 @@ namespace FloatLease.Unity
 
         private void Update()
         {
-            session?.Pump();
+            if (session != null) Everybody.Try(one => one.Pump(), session);
             Look();
         }
 
@@ -170,7 +170,7 @@ namespace FloatLease.Unity
 
         private void OnApplicationQuit()
         {
-            session?.ReleaseWithin(TimeSpan.FromSeconds(quitPatienceSeconds));
+            if (session != null) Everybody.Try(one => one.ReleaseWithin(quitPatienceSeconds), session);
             Close();
         }
 

@@ -61,10 +61,10 @@ namespace FloatLease.Unity
         /// <summary>
         /// Gives the slot back and waits for that, for so long at most. A borrow stays: the trip goes on.
         /// </summary>
-        internal void ReleaseWithin(TimeSpan patience)
+        internal void ReleaseWithin(float seconds)
         {
             if (Lease == null || !Lease.IsHeld || Lease.State == LeaseState.Borrowed) return;
-            if (patience <= TimeSpan.Zero) return;
+            TimeSpan patience = TimeSpan.FromSeconds(seconds);
             var waited = Stopwatch.StartNew();
             Release();
             while (asked != null && waited.Elapsed < patience) client.NextEvent(patience - waited.Elapsed);
