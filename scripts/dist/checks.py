@@ -74,7 +74,7 @@ def elf(target, part, made):
     yield from foreign(file, re.findall(r"NEEDED.*\[(.+)\]", dynamic), target.needs)
     versions = [tuple(map(int, version.split("."))) for version in
                 re.findall(r"GLIBC_([0-9.]+)", said("readelf", "-W", "-V", file))]
-    if target.glibc and max(versions) > target.glibc:
+    if target.glibc and max(versions, default=(0,)) > target.glibc:
         yield f"{file.name} needs glibc {max(versions)}"
     segments = said("readelf", "-W", "-l", file)
     if "GNU_RELRO" not in segments or not re.search(r"GNU_STACK.* RW ", segments) or "NOW" not in dynamic:
