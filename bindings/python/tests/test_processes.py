@@ -75,6 +75,13 @@ def test_the_end_of_the_interpreter_gives_back_what_is_held(desk: Desk, program:
     assert desk.asked("check_license") + desk.asked("check_feature") >= 1
 
 
+def test_the_end_waits_for_a_slow_server(desk: Desk) -> None:
+    desk.sandbox.fault(do={"before": {"delay": {"fixed_ms": 500}}}, match={"operation": "release_license"})
+    process = start(desk, "lease = Client(config).lease()")
+    assert process.wait(30) == 0
+    assert desk.slots() == []
+
+
 def test_an_uncaught_exception_gives_it_back_too(desk: Desk) -> None:
     process = start(desk, "lease = Client(config).lease(); 1 / 0")
     _, said = process.communicate(timeout=30)
