@@ -12,7 +12,7 @@ from pathlib import Path
 from markdown_it import MarkdownIt
 
 sys.path.insert(0, str(Path(__file__).parent))
-import drawing  # noqa: E402
+import drawing
 
 ROOT = Path(__file__).resolve().parents[2]
 # Where the references lie in the site, of what they are made.
@@ -27,13 +27,13 @@ REFERENCES = {
 }
 LANGUAGES = {".c": "c", ".h": "c", ".hpp": "cpp", ".cpp": "cpp", ".cs": "csharp", ".py": "python", ".toml": "toml",
              ".json": "json"}
-BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.M | re.S)
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # What is said of one language, with the blocks that follow.
 TOLD = r"^\*\*(?:C|C\+\+|C#|Python)\*\*.*\n(?:.+\n)*(?:\n```.*\n(?:(?!```).*\n)*```\n)+\n?"
 LINK = re.compile(r"\]\(\.\./([^)#]*)\)")
 
 project = "floatlease"
-release = re.search(r'^version = "(.*)"', (ROOT / "Cargo.toml").read_text(), re.M)[1]
+release = re.search(r'^version = "(.*)"', (ROOT / "Cargo.toml").read_text(), re.MULTILINE)[1]
 extensions = ["myst_parser", "sphinx_design"]
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
@@ -71,7 +71,7 @@ def contents(text: str) -> str:
     trees = []
     for section in text.split("\n## ")[1:]:
         title, lists = section.split("\n", 1)
-        items = re.findall(r"^- \[(.*?)\]\((.*?)\)", lists, re.M)
+        items = re.findall(r"^- \[(.*?)\]\((.*?)\)", lists, re.MULTILINE)
         html_context["references"] += [(name, link[5:]) for name, link in items if link.startswith("site:")]
         pages = "\n".join(f"{name} <{link}>" for name, link in items if link.endswith(".md"))
         if pages:
@@ -91,15 +91,15 @@ def block(match: re.Match) -> str:
 def side_by_side(match: re.Match) -> str:
     """What is said of several languages, one after the other, as tabs; the reader's choice holds for the whole page."""
     tabs = ["::::{tab-set}"]
-    for told in re.findall(TOLD, match[0], re.M):
-        language, rest = re.fullmatch(r"\*\*(.+?)\*\*[,:]?\s*(.*?)\n*", told, re.S).groups()
+    for told in re.findall(TOLD, match[0], re.MULTILINE):
+        language, rest = re.fullmatch(r"\*\*(.+?)\*\*[,:]?\s*(.*?)\n*", told, re.DOTALL).groups()
         tabs.append(f":::{{tab-item}} {language}\n:sync: {language}\n\n{rest[:1].upper()}{rest[1:]}\n:::")
     return "\n".join(tabs) + "\n::::\n\n"
 
 
 def as_read(app, name, source) -> None:
     text = LINK.sub(of_the_site, source[0])
-    text = re.sub(f"(?:{TOLD}){{2,}}", side_by_side, text, flags=re.M)
+    text = re.sub(f"(?:{TOLD}){{2,}}", side_by_side, text, flags=re.MULTILINE)
     text = BLOCK.sub(block, text)
     source[0] = contents(text) if name == "index" else text
 

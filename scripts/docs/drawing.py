@@ -51,4 +51,5 @@ def svg(text: str) -> str:
     picture = made.stdout[made.stdout.index("<svg"):]
     # Black is what has no colour of its own.
     picture = picture.replace('stroke="black"', 'stroke="currentColor"').replace('fill="black"', 'fill="currentColor"')
-    return '<div class="drawing">' + picture.replace("<text ", '<text fill="currentColor" ').replace("\n\n", "\n") + "</div>"
+    picture = picture.replace("<text ", '<text fill="currentColor" ').replace("\n\n", "\n")
+    return f'<div class="drawing">{picture}</div>'

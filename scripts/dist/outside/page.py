@@ -2,8 +2,9 @@
 import re
 import shutil
 
-from outside.stranger import Stranger, held
 from project import DIST, ROOT, Packed
+
+from outside.stranger import Stranger, held
 
 PAGE = ROOT / "docs/installing.md"
 # What the page calls a program, a test and a script of the reader's own.
@@ -13,7 +14,7 @@ OWN = {"program.c": "c/quickstart.c", "test.c": "c/first_test.c", "quickstart.py
 def script() -> str:
     """The page's commands, in order; a CMake file is written where it is shown."""
     lines = ["set -e"]
-    for language, text in re.findall(r"^```(\w+)\n(.*?)^```$", PAGE.read_text(), re.M | re.S):
+    for language, text in re.findall(r"^```(\w+)\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL):
         if language == "cmake":
             lines.append(f"cat >CMakeLists.txt <<'END'\n{text}END")
         elif language == "sh":
