@@ -2,9 +2,8 @@
 import re
 import shutil
 
-from project import DIST, ROOT, Packed
-
 from outside.stranger import Stranger, held
+from project import DIST, ROOT, Packed
 
 PAGE = ROOT / "docs/installing.md"
 # What the page calls a program, a test and a script of the reader's own.
