@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::LazyLock;
+use support::csharp::{self, Runtime};
 use support::programs::{Build, libraries};
 use support::{root, scenario, tool};
 
@@ -75,6 +76,18 @@ fn python(files: &[PathBuf]) -> Verdict {
         .env("FLOATLEASE_LIBRARY", client.join("libfloatlease.so.1"))
         .env("FLOATLEASE_SANDBOX_LIBRARY", sandbox.join("libfloatlease_sandbox.so.1"));
     told(driver, files)
+}
+
+fn csharp_on(runtime: Runtime, files: &[PathBuf]) -> Verdict {
+    told(runtime.command(&csharp::compile("Driver", &["tests/drivers/Driver.cs"], true)), files)
+}
+
+fn mono(files: &[PathBuf]) -> Verdict {
+    csharp_on(Runtime::Mono, files)
+}
+
+fn dotnet(files: &[PathBuf]) -> Verdict {
+    csharp_on(Runtime::DotNet, files)
 }
 
 /// All of them: a scenario that is added is run by all.
@@ -187,4 +200,4 @@ macro_rules! drivers {
     )*};
 }
 
-drivers!(rust c cpp python);
+drivers!(rust c cpp python mono dotnet);

@@ -1,5 +1,6 @@
 using System;
 using System.Collections.Generic;
+using System.Runtime.CompilerServices;
 using System.Threading;
 
 namespace FloatLease
@@ -14,7 +15,7 @@ namespace FloatLease
     internal sealed class EventPump
     {
         // How long there must be nobody to tell anything before the thread ends.
-        private const uint PatienceMs = 10000;
+        internal static uint PatienceMs = 10000;
 
         private readonly object gate = new object();
         private readonly Dictionary<ulong, PendingCall> pending = new Dictionary<ulong, PendingCall>();
@@ -59,9 +60,7 @@ namespace FloatLease
         internal int Read(uint waitMs, out ClientEvent happened)
         {
             int status = Native.NextEvent(token, waitMs, out var json);
-            string text = Answer.Take(json);
-            happened = text == null ? null : ClientEvent.Of(text);
-            if (happened != null) Deliver(happened);
+            happened = Deliver(Answer.Take(json));
             return status;
         }
 
@@ -85,10 +84,13 @@ namespace FloatLease
             {
                 while (true)
                 {
-                    int status = Read(PatienceMs, out var happened);
+                    StaleStack.Wipe();
+                    int status = Native.NextEvent(token, PatienceMs, out var json);
+                    bool isEvent = json != IntPtr.Zero;
+                    Hear(json);
                     // Client.Cancel wakes this too.
                     if (status != (int)Status.Ok && status != (int)Status.Cancelled) break;
-                    if (happened == null && Retires()) return;
+                    if (!isEvent && Retires()) return;
                 }
                 Close();
             }
@@ -98,7 +100,12 @@ namespace FloatLease
             }
         }
 
+        // In frames of their own: while the thread waits, nothing on its stack may keep the client from being collected.
+        [MethodImpl(MethodImplOptions.NoInlining)]
+        private void Hear(IntPtr json) => Deliver(Answer.Take(json));
+
         // Whether nobody is left to tell; who comes after this finds no thread and starts one.
+        [MethodImpl(MethodImplOptions.NoInlining)]
         private bool Retires()
         {
             lock (gate)
@@ -110,12 +117,15 @@ namespace FloatLease
             }
         }
 
-        private void Deliver(ClientEvent happened)
+        private ClientEvent Deliver(string text)
         {
+            if (text == null) return null;
+            ClientEvent happened = ClientEvent.Of(text);
             var completed = happened as CompletedEvent;
             PendingCall call = completed == null ? null : Take(completed.Ticket);
             if (call != null) call.Complete(completed);
             else if (client.TryGetTarget(out var told)) told.Deliver(happened);
+            return happened;
         }
 
         private PendingCall Take(ulong ticket)

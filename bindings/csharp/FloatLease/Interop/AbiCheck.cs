@@ -40,7 +40,7 @@ namespace FloatLease
         /// <summary>What is wrong with a library of that ABI, or null.</summary>
         internal static string Difference(uint version) => version == Written
             ? null
-            : "The native library \"" + FileName + "\" has ABI version " + version + ", this FloatLease.dll needs "
+            : "The native library \"" + FileName + "\" has ABI version " + version + ", FloatLease.Managed.dll needs "
                 + Written + ". Take both from the same release of floatlease.";
 
         private static bool IsWindows => Path.DirectorySeparatorChar == '\\';
@@ -61,7 +61,7 @@ namespace FloatLease
 
         private static string Foreign() =>
             "What was found as \"" + FileName + "\" is not floatlease. Take it from the same release of floatlease as "
-            + "this FloatLease.dll.";
+            + "FloatLease.Managed.dll.";
 
         private static string[] Places()
         {

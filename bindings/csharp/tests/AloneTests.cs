@@ -1,0 +1,146 @@
+using System;
+using System.Collections.Generic;
+using System.Runtime.CompilerServices;
+using System.Threading;
+
+namespace FloatLease.Tests
+{
+    // Each in a process of its own, which has no threads and no memory but the test's. For Linux: they look into /proc.
+    internal static class AloneTests
+    {
+        public static void Ten_thousand_leases_dropped_to_the_collector_leak_nothing()
+        {
+            using (var server = new Server())
+            using (var client = new Client(server.Config("desk")))
+            {
+                client.ActivateLicense();
+                long grown = 0;
+                foreach (int count in new[] { 2000, 10000 })
+                {
+                    long before = ResidentKilobytes();
+                    Collector.OnAThreadOfItsOwn(() => AcquireAndDrop(client, count));
+                    // The slot is given back when the last of all the leases that share it is let go of.
+                    Collector.CollectUntil(() => server.Slots() == 0, "all are given back");
+                    grown = ResidentKilobytes() - before;
+                }
+                Console.WriteLine("   10,000 leases: {0:+#;-#;0} KB", grown);
+                // As many that are held are 100 MB: each has the server's reply.
+                Check.That(grown < 40000, grown + " KB more");
+                using (Lease lease = client.AcquireLease()) Check.That(lease.IsHeld, "and it goes on");
+            }
+        }
+
+        private static void AcquireAndDrop(Client client, int count)
+        {
+            for (int number = 0; number < count; number++)
+            {
+                Lease lease = client.AcquireLease();
+                if (number % 100 == 0) Check.That(lease.IsHeld, "held");
+            }
+        }
+
+        private static long ResidentKilobytes()
+        {
+            Collector.Collect();
+            foreach (string line in System.IO.File.ReadAllLines("/proc/self/status"))
+            {
+                if (line.StartsWith("VmRSS:", StringComparison.Ordinal)) return long.Parse(line.Substring(6, line.Length - 8));
+            }
+            throw new Exception("no VmRSS");
+        }
+
+        private sealed class Editor
+        {
+            internal Client Client;
+            internal Lease Lease;
+            internal Thread Reader;
+
+            internal void Hear(object sender, ClientEvent happened) => Reader = Thread.CurrentThread;
+        }
+
+        public static void Clients_that_are_dropped_with_leases_and_handlers_are_collected_and_their_threads_end()
+        {
+            using (var server = new Server())
+            {
+                var threads = new List<Thread>();
+                Collector.OnAThreadOfItsOwn(() =>
+                {
+                    for (int number = 0; number < 50; number++) threads.Add(OpenAndDrop(server, number));
+                });
+                Check.That(threads.Exists(thread => thread.IsAlive) && Threads.Named("floatlease") > 0, "they work");
+                Collector.CollectUntil(() => !threads.Exists(thread => thread.IsAlive), "their threads have ended");
+                Collector.CollectUntil(() => server.Slots() == 0, "their slots are given back");
+                Check.Soon(() => Threads.Named("floatlease") == 0, "no thread is left");
+            }
+        }
+
+        [MethodImpl(MethodImplOptions.NoInlining)]
+        private static Thread OpenAndDrop(Server server, int number)
+        {
+            var editor = new Editor { Client = new Client(server.Config("desk-" + number % 2)) };
+            editor.Client.ActivateLicense();
+            editor.Client.EventReceived += editor.Hear;
+            editor.Lease = editor.Client.AcquireLease();
+            editor.Lease.Changed += editor.Hear;
+            editor.Client.Submit("product_details");
+            Check.Soon(() => editor.Reader != null, "the first event");
+            return editor.Reader;
+        }
+
+        // Under Mono only: .NET has no application domains.
+        public static void Unloading_an_application_domain_leaves_no_thread_behind()
+        {
+            using (var server = new Server())
+            {
+                server.Control("POST", "/faults", "{\"match\":{\"operation\":\"borrow_license\"},\"do\":{\"before\":\"hang\"}}");
+                for (int reload = 0; reload < 5; reload++)
+                {
+                    AppDomain domain = AppDomain.CreateDomain("scripts");
+                    domain.SetData("config", server.Config("desk").ToJson());
+                    domain.DoCallBack(Scripts.Begin);
+                    Check.Equal(1, server.Slots());
+                    Check.Equal(1, Threads.Named("floatlease even"));
+                    Check.Equal(1, Threads.Named("scripts"));
+                    Check.That(Threads.Named("floatlease") >= 3, "one reads events, one keeps, one calls");
+                    AppDomain.Unload(domain);
+                    Check.Equal(0, Threads.Named("floatlease even"));
+                    Check.Equal(0, Threads.Named("scripts"));
+                    Check.Soon(() => Threads.Named("floatlease") == 0, "no thread is left");
+                    Check.Soon(() => server.Slots() == 0, "the slot is given back");
+                }
+            }
+        }
+
+        // Runs in a domain of its own, as scripts do in Unity's editor.
+        private static class Scripts
+        {
+            private static Client client;
+            private static Lease lease;
+
+            internal static void Begin()
+            {
+                client = new Client((string)AppDomain.CurrentDomain.GetData("config"));
+                client.ActivateLicense();
+                lease = client.AcquireLease();
+                lease.Changed += (sender, happened) => { };
+                client.BorrowLicenseAsync();
+                var blocked = new Thread(BorrowOnAThread) { IsBackground = true, Name = "scripts" };
+                blocked.Start();
+                Check.That(lease.IsHeld, "held");
+                Thread.Sleep(200);
+            }
+
+            private static void BorrowOnAThread()
+            {
+                try
+                {
+                    client.BorrowLicense();
+                }
+                catch (FloatLeaseCanceledException)
+                {
+                    // The client was closed under it.
+                }
+            }
+        }
+    }
+}

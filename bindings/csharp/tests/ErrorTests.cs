@@ -1,0 +1,71 @@
+using System;
+
+namespace FloatLease.Tests
+{
+    internal static class ErrorTests
+    {
+        public static void A_refusal_tells_all_that_is_known_of_it()
+        {
+            using (Sandbox sandbox = Sandbox.Start())
+            using (var client = new Client(sandbox.ClientConfig("desk")))
+            {
+                client.ActivateLicense();
+                var refused = Check.Throws<FloatLeaseException>(() => client.ReleaseLicense());
+                Check.Equal(Status.FloatingNotAvailable, refused.Status);
+                Check.Equal(141, refused.StatusNumber);
+                Check.Equal("FLOATING_NOT_AVAILABLE", refused.Name);
+                Check.Equal("license", refused.Category);
+                Check.Equal(Outcome.Rejected, refused.Outcome);
+                Check.That(refused.Retryable && refused.RetryAfter == null, refused.Json);
+                Check.Equal(400, refused.HttpStatus.Value);
+                Check.Equal("floating_not_available", refused.ServerCode);
+                Check.Equal(1, refused.Attempts);
+                Check.Holds("slot", refused.Message);
+                Check.Holds("colleague", refused.Advice);
+                Check.Equal(JsonValue.Parse(refused.Json)["message"].Text, refused.Message);
+
+                sandbox.Fault("{\"do\":{\"before\":{\"http\":{\"status\":429,\"retry_after_s\":100}}}}");
+                var request = new ActivationRequest { Timeout = TimeSpan.FromSeconds(2) };
+                var limited = Check.Throws<FloatLeaseException>(() => client.ActivateLicense(request));
+                Check.Equal(Status.RateLimited, limited.Status);
+                Check.Equal(TimeSpan.FromSeconds(100), limited.RetryAfter.Value);
+            }
+        }
+
+        public static void A_mistake_in_the_config_names_the_key()
+        {
+            var mistake = Check.Throws<FloatLeaseException>(() => new Client("{\"licence_key\":\"A\"}"));
+            Check.Equal(Status.UnknownKey, mistake.Status);
+            Check.Equal(Outcome.NotSent, mistake.Outcome);
+            Check.Holds("licence_key", mistake.Message);
+            Check.Equal(Status.Json, Check.Throws<FloatLeaseException>(() => new Client("nonsense")).Status);
+            Check.Throws<ArgumentNullException>(() => new Client((string)null));
+        }
+
+        public static void Statuses_and_words_that_this_version_does_not_know_break_nothing()
+        {
+            var strange = new FloatLeaseException(9999,
+                "{\"status\":9999,\"name\":\"BRAND_NEW\",\"outcome\":\"perhaps\",\"more\":1,\"attempts\":\"x\"}");
+            Check.Equal(9999, (int)strange.Status);
+            Check.Equal("BRAND_NEW", strange.Name);
+            Check.Equal(Outcome.Unknown, strange.Outcome);
+            Check.Equal(0, strange.Attempts);
+            Check.Holds("9999", strange.Json);
+            var broken = new FloatLeaseException(21, "<html>");
+            Check.Equal("CONNECT", broken.Name);
+            Check.Holds("CONNECT", broken.Message);
+            Check.Equal("<html>", broken.Json);
+            var bare = new FloatLeaseException(16, null);
+            Check.Equal(Outcome.NotSent, bare.Outcome);
+            Check.Equal("TOO_MANY_CALLS", JsonValue.Parse(bare.Json)["name"].Text);
+            Check.Equal("UNKNOWN_STATUS", new FloatLeaseException(9999, "{}").Name);
+        }
+
+        public static void A_library_of_another_ABI_is_refused_with_a_sentence()
+        {
+            Check.Equal(null, AbiCheck.Difference(1));
+            Check.Holds("ABI version 2", AbiCheck.Difference(2));
+            Check.Holds("same release", AbiCheck.Difference(2));
+        }
+    }
+}

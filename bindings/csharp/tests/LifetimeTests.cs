@@ -1,0 +1,92 @@
+using System;
+using System.Threading;
+using System.Threading.Tasks;
+
+namespace FloatLease.Tests
+{
+    internal static class LifetimeTests
+    {
+        public static void A_lease_that_is_held_keeps_its_client_open()
+        {
+            using (Sandbox sandbox = Sandbox.Start())
+            {
+                Lease lease = null;
+                Collector.OnAThreadOfItsOwn(() =>
+                {
+                    var client = new Client(sandbox.ClientConfig("desk"));
+                    client.ActivateLicense();
+                    lease = client.AcquireLease();
+                });
+                Collector.Collect();
+                Check.Equal(LeaseState.Active, lease.State);
+                Check.Equal(LeaseState.Active, lease.Renew().State);
+                lease.Dispose();
+            }
+        }
+
+        public static void A_call_that_is_awaited_keeps_its_client()
+        {
+            using (Sandbox sandbox = Sandbox.Start())
+            {
+                sandbox.Fault("{\"do\":{\"before\":{\"delay\":{\"fixed_ms\":500}}}}");
+                Task<LicenseReply> call = null;
+                Collector.OnAThreadOfItsOwn(() => call = new Client(sandbox.ClientConfig("desk")).ActivateLicenseAsync());
+                Collector.Collect();
+                Check.That(call.Wait(20000) && call.Result.IsFloating, "it was completed");
+            }
+        }
+
+        public static void The_thread_ends_when_there_is_nobody_to_tell_and_comes_back()
+        {
+            uint patience = EventPump.PatienceMs;
+            EventPump.PatienceMs = 100;
+            try
+            {
+                using (var world = new World(new ClientOptions()))
+                {
+                    Thread reader = null;
+                    EventHandler<ClientEvent> handler = (sender, happened) => reader = Thread.CurrentThread;
+                    for (int round = 0; round < 3; round++)
+                    {
+                        reader = null;
+                        world.Client.EventReceived += handler;
+                        world.Client.Submit("product_details");
+                        Check.Soon(() => reader != null, "an event");
+                        Thread first = reader;
+                        Thread.Sleep(400);
+                        Check.That(first.IsAlive, "it stays as long as somebody listens");
+                        world.Client.EventReceived -= handler;
+                        Check.Soon(() => !first.IsAlive, "it ends");
+                        world.Client.CheckLicenseAsync().GetAwaiter().GetResult();
+                    }
+                    // Whoever comes while it makes up its mind is heard too.
+                    for (int round = 0; round < 20; round++)
+                    {
+                        Thread.Sleep(95 + round % 10);
+                        Check.That(world.Client.CheckLicenseAsync().Wait(20000), "completed");
+                    }
+                }
+            }
+            finally
+            {
+                EventPump.PatienceMs = patience;
+            }
+        }
+
+        public static void What_is_disposed_says_so_and_twice_is_no_mistake()
+        {
+            var world = new World();
+            Lease lease = world.Client.AcquireLease();
+            lease.Dispose();
+            lease.Dispose();
+            Check.That(lease.State == LeaseState.None && lease.Remaining == TimeSpan.Zero && !lease.IsHeld, "none");
+            Check.Throws<ObjectDisposedException>(() => lease.Info());
+            Check.Throws<ObjectDisposedException>(() => lease.Release());
+            Lease other = world.Client.AcquireLease();
+            world.Client.Dispose();
+            Check.Equal(LeaseState.Released, other.State);
+            other.Dispose();
+            world.Dispose();
+        }
+    }
+}

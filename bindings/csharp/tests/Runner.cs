@@ -1,0 +1,93 @@
+using System;
+using System.Collections.Generic;
+using System.Reflection;
+using System.Threading;
+
+namespace FloatLease.Tests
+{
+    // Runs every public static method of the classes below, or the one of AloneTests that is named.
+    internal static class Runner
+    {
+        private static readonly Type[] Classes =
+        {
+            typeof(JsonTests), typeof(RequestTests), typeof(ErrorTests), typeof(VerbTests), typeof(AsyncTests),
+            typeof(EventTests), typeof(LifetimeTests), typeof(SandboxTests), typeof(HostedServiceTests),
+        };
+
+        private static int Main(string[] arguments)
+        {
+            if (arguments.Length == 2 && arguments[0] == "--child") return Children.Run(arguments[1]);
+            int failed = 0;
+            foreach (MethodInfo test in Tests(arguments))
+            {
+                try
+                {
+                    test.Invoke(null, null);
+                    Console.WriteLine("ok " + test.Name);
+                }
+                catch (TargetInvocationException exception)
+                {
+                    failed++;
+                    Console.WriteLine("FAILED " + test.DeclaringType.Name + "." + test.Name + ": " + exception.InnerException);
+                }
+            }
+            Console.WriteLine(failed == 0 ? "every test holds" : failed + " failed");
+            return failed == 0 ? 0 : 1;
+        }
+
+        private static IEnumerable<MethodInfo> Tests(string[] named)
+        {
+            if (named.Length > 0)
+            {
+                foreach (string name in named) yield return typeof(AloneTests).GetMethod(name);
+                yield break;
+            }
+            foreach (Type type in Classes)
+            {
+                foreach (MethodInfo test in type.GetMethods(BindingFlags.Public | BindingFlags.Static)) yield return test;
+            }
+        }
+    }
+
+    internal static class Check
+    {
+        internal static void That(bool holds, string what)
+        {
+            if (!holds) throw new Exception("It does not hold: " + what);
+        }
+
+        internal static void Equal<T>(T expected, T came)
+        {
+            if (!Equals(expected, came)) throw new Exception("expected <" + expected + ">, got <" + came + ">");
+        }
+
+        internal static void Holds(string part, string text)
+        {
+            if (text == null || !text.Contains(part)) throw new Exception("<" + part + "> is not in <" + text + ">");
+        }
+
+        internal static T Throws<T>(Action act) where T : Exception
+        {
+            try
+            {
+                act();
+            }
+            catch (T expected)
+            {
+                return expected;
+            }
+            throw new Exception("it did not throw " + typeof(T).Name);
+        }
+
+        // For what comes by itself.
+        internal static void Soon(Func<bool> holds, string what)
+        {
+            DateTime end = DateTime.UtcNow.AddSeconds(20);
+            while (!holds())
+            {
+                if (DateTime.UtcNow > end) throw new Exception("It never came: " + what);
+                Thread.Sleep(5);
+            }
+        }
+    }
+}

@@ -1,0 +1,155 @@
+// An editor on a floating slot, which a lease keeps for it. Nothing waits for the server: not the start, not a key, not
+// the end. The rules are the ones to copy:
+//
+//     1. Degraded is a notice: the slot is still yours.
+//     2. At GraceStarted and at Lost, save. At Lost, stop licensed work; Regained lets it go on.
+//     3. The document is the user's, always: to read and to save needs no license.
+//
+//     floatlease-server exec -- dotnet run --project Editor.csproj -- document.txt
+//
+// Each line that is typed is added to the document; the end of the input saves and ends.
+using System;
+using System.IO;
+using System.Threading;
+using System.Threading.Tasks;
+using FloatLease;
+
+internal sealed class Editor : IDisposable
+{
+    private readonly object gate = new object();
+    private readonly CancellationTokenSource closing = new CancellationTokenSource();
+    private readonly Client client;
+    private readonly string file;
+    private string document = "";
+    private volatile Lease lease;
+
+    private Editor(string config, string file)
+    {
+        this.file = file;
+        if (File.Exists(file)) document = File.ReadAllText(file); // to read a document needs no license
+        client = new Client(config);
+        client.LeaseChanged += Hear;
+    }
+
+    // Takes a slot, and queues for a minute if all are taken; the user can close the editor meanwhile.
+    private async Task License()
+    {
+        try
+        {
+            lease = await Acquire();
+            Say("Licensed.");
+        }
+        catch (OperationCanceledException)
+        {
+            // The user did not want to wait any longer.
+        }
+        catch (FloatLeaseException failure)
+        {
+            Say(failure.Message + " " + failure.Advice);
+        }
+    }
+
+    private async Task<Lease> Acquire()
+    {
+        var request = new LeaseRequest { Wait = TimeSpan.FromMinutes(1) };
+        try
+        {
+            return await client.AcquireLeaseAsync(request, closing.Token);
+        }
+        catch (FloatLeaseException failure) when (failure.Status == Status.DeviceNotFound)
+        {
+            // The first start on this machine: see below.
+        }
+        await client.ActivateLicenseAsync(null, closing.Token);
+        return await client.AcquireLeaseAsync(request, closing.Token);
+    }
+
+    // What happened to the lease. In a program with windows, ClientOptions.SynchronizationContext brings it there.
+    private void Hear(object sender, LeaseEvent happened)
+    {
+        switch (happened.Kind)
+        {
+            case LeaseEventKind.Waiting:
+                Say("Every license is in use. You are in the queue.");
+                break;
+            case LeaseEventKind.Degraded:
+                Say("The license server does not answer. You can work on for "
+                    + (int)happened.Remaining.TotalMinutes + " minutes.");
+                break;
+            case LeaseEventKind.GraceStarted:
+            case LeaseEventKind.Lost:
+                Save();
+                Say(happened.Reason + (happened.Kind == LeaseEventKind.Lost ? " Licensed work is over." : "")
+                    + " Your work is saved in " + file + ".");
+                break;
+            case LeaseEventKind.Regained:
+                Say("The license is back.");
+                break;
+        }
+    }
+
+    private void Type(string line)
+    {
+        if (lease == null || !lease.IsHeld) // costs nothing: ask at every key
+        {
+            Say("Not typed: there is no license.");
+            return;
+        }
+        lock (gate) document += line + "\n";
+    }
+
+    private void Save()
+    {
+        lock (gate)
+        {
+            File.WriteAllText(file + ".new", document); // whatever goes wrong, one of the two is whole
+            File.Delete(file);
+            File.Move(file + ".new", file);
+        }
+    }
+
+    // Gives the slot back, for two seconds at most: time would give it back too.
+    private async Task Close()
+    {
+        closing.Cancel();
+        if (lease == null || !lease.IsHeld) return;
+        try
+        {
+            using (var patience = new CancellationTokenSource(TimeSpan.FromSeconds(2)))
+            {
+                await lease.ReleaseAsync(patience.Token);
+            }
+        }
+        catch (Exception failure) when (failure is FloatLeaseException || failure is OperationCanceledException)
+        {
+        }
+    }
+
+    public void Dispose()
+    {
+        lease?.Dispose();
+        client.Dispose();
+    }
+
+    private static void Say(string notice) => Console.WriteLine(notice);
+
+    private static int Main(string[] arguments)
+    {
+        string config = Environment.GetEnvironmentVariable("FLOATLEASE_CONFIG");
+        if (config == null || arguments.Length != 1)
+        {
+            Console.Error.WriteLine("usage: floatlease-server exec -- dotnet run --project Editor.csproj -- DOCUMENT");
+            return 2;
+        }
+        using (var editor = new Editor(config, arguments[0]))
+        {
+            Task license = editor.License();
+            license.Wait(TimeSpan.FromSeconds(5)); // a window would not wait; lines that come by pipe would be too early
+            for (string line = Console.ReadLine(); line != null; line = Console.ReadLine()) editor.Type(line);
+            editor.Save();
+            editor.Close().Wait();
+            license.Wait();
+        }
+        return 0;
+    }
+}

@@ -1,0 +1,230 @@
+//! The C# binding and its examples, on Mono and on .NET: what its own tests find, and what is seen from outside.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
+
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use support::csharp::{Runtime, compile};
+use support::{release_dir, root, run, server_binary, target_dir, tool};
+
+fn tests() -> PathBuf {
+    let sources = ["bindings/csharp/tests/*.cs", "examples/csharp/HostedService.cs"];
+    compile("FloatLease.Tests", &sources, true)
+}
+
+fn holds_on(runtime: Runtime, alone: &[&str], count: usize) {
+    let said = run(runtime.command(&tests()).args(alone).env("FLOATLEASE_SERVER", server_binary()));
+    println!("{said}");
+    assert!(said.ends_with("every test holds\n") && said.matches("ok ").count() >= count, "{said}");
+}
+
+#[test]
+fn its_own_tests_hold_on_mono() {
+    holds_on(Runtime::Mono, &[], 47);
+}
+
+#[test]
+fn its_own_tests_hold_on_dotnet() {
+    holds_on(Runtime::DotNet, &[], 47);
+}
+
+#[test]
+fn ten_thousand_leases_that_are_dropped_leak_nothing() {
+    let test = "Ten_thousand_leases_dropped_to_the_collector_leak_nothing";
+    Runtime::ALL.into_iter().for_each(|runtime| holds_on(runtime, &[test], 1));
+}
+
+#[test]
+fn clients_that_are_dropped_leave_no_thread_and_no_slot() {
+    let test = "Clients_that_are_dropped_with_leases_and_handlers_are_collected_and_their_threads_end";
+    Runtime::ALL.into_iter().for_each(|runtime| holds_on(runtime, &[test], 1));
+}
+
+#[test]
+fn an_application_domain_that_is_unloaded_leaves_no_thread_and_no_slot() {
+    holds_on(Runtime::Mono, &["Unloading_an_application_domain_leaves_no_thread_behind"], 1);
+}
+
+/// A copy of the tests' program, with what is in a folder of its own beside it.
+fn alone(name: &str) -> (PathBuf, PathBuf) {
+    let built = tests();
+    let folder = target_dir().join("csharp-alone").join(name);
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).unwrap();
+    for file in [
+        "FloatLease.Tests.exe",
+        "FloatLease.Tests.runtimeconfig.json",
+        "FloatLease.Managed.dll",
+        "FloatLease.Sandbox.dll",
+    ] {
+        std::fs::copy(built.with_file_name(file), folder.join(file)).unwrap();
+    }
+    (folder.join("FloatLease.Tests.exe"), folder)
+}
+
+fn library_check(runtime: Runtime, program: &Path) -> (Option<i32>, String) {
+    let output = runtime.bare_command(program).args(["--child", "library"]).current_dir("/").output().unwrap();
+    assert!(output.stderr.is_empty(), "{output:?}");
+    (output.status.code(), String::from_utf8(output.stdout).unwrap())
+}
+
+#[test]
+fn a_library_that_is_not_found_is_a_sentence_that_says_where_it_was_looked_for_and_what_to_do() {
+    let (program, folder) = alone("missing");
+    for runtime in Runtime::ALL {
+        let (code, said) = library_check(runtime, &program);
+        assert_eq!(code, Some(1), "{said}");
+        for words in ["libfloatlease.so", "was not found", folder.to_str().unwrap(), "Reference the package FloatLease"]
+        {
+            assert!(said.contains(words), "{runtime:?}: {words} in {said}");
+        }
+    }
+}
+
+#[test]
+fn a_library_beside_the_program_is_found_and_one_in_the_current_folder_is_not() {
+    let (program, folder) = alone("beside");
+    for runtime in Runtime::ALL {
+        let mut command = runtime.bare_command(&program);
+        let said = command.args(["--child", "library"]).current_dir(release_dir()).output().unwrap();
+        assert_eq!(said.status.code(), Some(1), "{runtime:?}: {said:?}");
+    }
+    std::fs::copy(release_dir().join("libfloatlease.so"), folder.join("libfloatlease.so")).unwrap();
+    for runtime in Runtime::ALL {
+        let (code, said) = library_check(runtime, &program);
+        assert_eq!((code, said.starts_with("floatlease 0.")), (Some(0), true), "{runtime:?}: {said}");
+    }
+}
+
+#[test]
+fn a_library_of_another_abi_or_of_another_kind_is_a_sentence() {
+    let cases = [
+        ("newer", "unsigned floatlease_abi_version(void) { return 2; }", "ABI version 2"),
+        ("foreign", "int something_else(void) { return 0; }", "is not floatlease"),
+    ];
+    for (name, source, words) in cases {
+        let (program, folder) = alone(name);
+        std::fs::write(folder.join("library.c"), source).unwrap();
+        let mut compiler = tool("cc");
+        run(compiler.current_dir(&folder).args(["-shared", "-fPIC", "-o", "libfloatlease.so", "library.c"]));
+        for runtime in Runtime::ALL {
+            let (code, said) = library_check(runtime, &program);
+            assert!(code == Some(1) && said.contains(words) && said.contains("same release"), "{runtime:?}: {said}");
+        }
+    }
+}
+
+#[test]
+fn a_process_ends_with_a_lease_held_a_call_hanging_and_a_thread_reading_events() {
+    let program = tests();
+    for runtime in Runtime::ALL {
+        let program = runtime.command(&program);
+        let mut command = tool("timeout");
+        command.arg("60").arg(program.get_program()).args(program.get_args()).args(["--child", "exit"]);
+        for (key, value) in program.get_envs() {
+            command.env(key, value.unwrap_or_default());
+        }
+        let output = command.output().unwrap();
+        assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(7), b"Active\n".as_slice()), "{output:?}");
+    }
+}
+
+/// Runs an example beside a server of its own.
+fn beside_a_server(runtime: Runtime, program: &Path, script: &str, arguments: &[&Path]) -> String {
+    let command = runtime.command(program);
+    let mut server = Command::new(server_binary());
+    server.args(["exec", "--", "sh", "-c", script]).arg(command.get_program()).args(command.get_args()).args(arguments);
+    for (key, value) in command.get_envs() {
+        server.env(key, value.unwrap_or_default());
+    }
+    run(&mut server)
+}
+
+#[test]
+fn the_quick_start_shows_the_ten_operations_and_the_refusal() {
+    let program = compile("Quickstart", &["examples/csharp/Quickstart.cs"], false);
+    for runtime in Runtime::ALL {
+        let transcript = beside_a_server(runtime, &program, r#""$0" "$1""#, &[]);
+        for (verb, _) in support::abi::VERBS {
+            let done = transcript.lines().any(|line| line.contains(&format!(" {verb} ")) && line.contains(" ok"));
+            assert!(done, "{verb} in\n{transcript}");
+        }
+        for words in ["is refused: FLOATING_NOT_AVAILABLE", "what to do:    Wait until a colleague", "until 1", "Done."]
+        {
+            assert!(transcript.contains(words), "{words} in\n{transcript}");
+        }
+    }
+}
+
+#[test]
+fn the_editor_saves_what_is_typed_and_gives_its_slot_back() {
+    let program = compile("Editor", &["examples/csharp/Editor.cs"], false);
+    let document = target_dir().join("csharp-editor.txt");
+    let script = r#"printf 'hello\nworld\n' | "$0" "$1" "$2"; echo "exit $?"; curl -s "$FLOATLEASE_CONTROL_URL/slots""#;
+    for runtime in Runtime::ALL {
+        let _ = std::fs::remove_file(&document);
+        let said = beside_a_server(runtime, &program, script, &[&document]);
+        assert_eq!(said, "Licensed.\nexit 0\n{\"slots\":[]}", "{runtime:?}");
+        assert_eq!(std::fs::read_to_string(&document).unwrap(), "hello\nworld\n");
+    }
+    let usage = |output: &Output| String::from_utf8_lossy(&output.stderr).starts_with("usage: ");
+    let output = Runtime::Mono.command(&program).env_remove("FLOATLEASE_CONFIG").output().unwrap();
+    assert!(output.status.code() == Some(2) && usage(&output), "{output:?}");
+}
+
+#[test]
+fn what_is_compiled_and_packed_twice_is_the_same_and_runs_where_it_is_unpacked() {
+    let folders = ["first", "second"].map(|name| target_dir().join("csharp-twice").join(name));
+    for folder in &folders {
+        let _ = std::fs::remove_dir_all(folder);
+        run(tool("python3").arg(root().join("scripts/dist/csharp")).arg(folder));
+        run(tool("python3")
+            .arg(root().join("scripts/dist/nupkg"))
+            .arg("FloatLease")
+            .args([folder, folder])
+            .args([format!("linux-x64={}", release_dir().join("libfloatlease.so").display())]));
+        // The compiler's clock counts seconds.
+        std::thread::sleep(std::time::Duration::from_millis(1100));
+    }
+    let package = format!("FloatLease.{}.nupkg", env!("CARGO_PKG_VERSION"));
+    for file in ["FloatLease.Sandbox.dll", "FloatLease.Sandbox.xml", &package] {
+        let [first, second] = folders.each_ref().map(|folder| std::fs::read(folder.join(file)).unwrap());
+        assert!(first == second, "{file} differs");
+    }
+
+    let stranger = target_dir().join("csharp-stranger");
+    let _ = std::fs::remove_dir_all(&stranger);
+    run(tool("python3").args(["-m", "zipfile", "-e"]).arg(folders[0].join(&package)).arg(&stranger));
+    let quickstart = compile("Quickstart", &["examples/csharp/Quickstart.cs"], false);
+    let unpacked = ["lib/netstandard2.0/FloatLease.Managed.dll", "runtimes/linux-x64/native/libfloatlease.so"];
+    let others = ["exe", "runtimeconfig.json"].map(|end| quickstart.with_extension(end));
+    for file in unpacked.iter().map(|file| stranger.join(file)).chain(others) {
+        std::fs::copy(&file, stranger.join(file.file_name().unwrap())).unwrap();
+    }
+    for runtime in Runtime::ALL {
+        let mut alone = runtime.bare_command(&stranger.join("Quickstart.exe"));
+        let mut server = Command::new(server_binary());
+        server.args(["exec", "--"]).arg(alone.env_clear().get_program()).args(alone.get_args());
+        let said = run(server.env("DOTNET_SYSTEM_GLOBALIZATION_INVARIANT", "1").env_remove("LD_LIBRARY_PATH"));
+        assert!(said.ends_with("Done.\n"), "{said}");
+    }
+    let well_formed = "import sys, xml.dom.minidom as dom; [dom.parse(path) for path in sys.argv[1:]]";
+    let mut xml = vec![stranger.join("FloatLease.nuspec"), stranger.join("[Content_Types].xml")];
+    xml.extend([stranger.join("_rels/.rels"), stranger.join("build/net462/FloatLease.targets")]);
+    xml.push(stranger.join("lib/netstandard2.0/FloatLease.Managed.xml"));
+    let projects = ["bindings/csharp/FloatLease/FloatLease", "bindings/csharp/FloatLease.Sandbox/FloatLease.Sandbox"];
+    let examples = ["Quickstart", "Editor", "HostedService"].map(|name| format!("examples/csharp/{name}"));
+    let projects = projects.map(str::to_owned).into_iter().chain(examples);
+    xml.extend(projects.map(|project| root().join(format!("{project}.csproj"))));
+    run(tool("python3").args(["-c", well_formed]).args(xml));
+}
+
+#[test]
+fn versions_are_the_librarys() {
+    for project in ["FloatLease", "FloatLease.Sandbox"] {
+        let path = root().join(format!("bindings/csharp/{project}/{project}.csproj"));
+        let text = std::fs::read_to_string(path).unwrap();
+        assert!(text.contains(&format!("<Version>{}</Version>", env!("CARGO_PKG_VERSION"))), "{text}");
+    }
+}
