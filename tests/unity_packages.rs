@@ -177,6 +177,11 @@ fn a_library_of_another_platform_and_an_unknown_platform_are_refused() {
             assert!(said.contains(&format!("is no library for {platform}")), "{other}: {said}");
         }
     }
+    for (platform, pattern, mut bytes) in platforms() {
+        bytes[0] += 1;
+        fs::write(home.join(pattern.replace('*', "floatlease")), &bytes).unwrap();
+        assert!(refused(&format!("{platform}={}", home.display())).contains("is no library"), "{platform}");
+    }
     for pair in ["amiga=.", "linux-x86_64"] {
         assert!(refused(pair).contains(&format!("{pair} is not PLATFORM=FOLDER, with one of linux-x86_64, windows")));
     }

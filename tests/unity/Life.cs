@@ -224,6 +224,8 @@ internal static partial class Plays
             Scene.Hold("it stands still", !scene.Plays() && scene.Manager.State == LeaseState.Released);
             scene.Manager.Acquire(scene.Config());
             Scene.Soon("it plays", scene.Plays);
+            scene.Manager.Client.Dispose();
+            Scene.Hold("a script has closed it", scene.Shows("The license is given back.") && Debug.Logged.Count > 0);
         }
         using (var scene = new Scene())
         {
