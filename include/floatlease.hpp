@@ -22,7 +22,7 @@
 /// Const     As with a pointer, const is the object that holds the handle, not what the handle stands for.
 /// Threads   Any function from any thread at any time; but while an object is moved, opened anew or destroyed, no other
 ///           thread may use that object.
-/// Statuses  The macros of floatlease.h: FLOATLEASE_OK, FLOATLEASE_E_… Expect numbers that they do not know.
+/// Statuses  The macros of floatlease.h: FLOATLEASE_OK, FLOATLEASE_E_... Expect numbers that they do not know.
 
 #ifndef FLOATLEASE_HPP
 #define FLOATLEASE_HPP
@@ -143,20 +143,20 @@ public:
     /// Of a status and its JSON.
     Result(floatlease_status number, String text) noexcept : status_(number), json_(std::move(text)) {}
 
-    /// FLOATLEASE_OK or one of FLOATLEASE_E_…, or a number that is none of them.
+    /// FLOATLEASE_OK or one of FLOATLEASE_E_..., or a number that is none of them.
     [[nodiscard]] floatlease_status status() const noexcept { return status_; }
     /// Whether the call succeeded.
     [[nodiscard]] bool ok() const noexcept { return status_ == FLOATLEASE_OK; }
     /// Whether the call succeeded.
     explicit operator bool() const noexcept { return ok(); }
-    /// The name of the status: "OK", "FLOATING_NOT_AVAILABLE", … A NUL follows it.
+    /// The name of the status: "OK", "FLOATING_NOT_AVAILABLE", ... A NUL follows it.
     [[nodiscard]] std::string_view name() const noexcept { return floatlease_status_name(status_); }
 
     /// The JSON text; "" where a call gives none. It lives as long as this does, and a NUL follows it.
     [[nodiscard]] std::string_view json() const noexcept { return json_.view(); }
-    /// A member of it as a text; of an error "message", "advice", "outcome", … See floatlease::text.
+    /// A member of it as a text; of an error "message", "advice", "outcome", ... See floatlease::text.
     [[nodiscard]] std::string text(std::string_view key) const { return floatlease::text(json(), key); }
-    /// A member of it as a number; of an error "http_status", "retry_after_ms", … See floatlease::number.
+    /// A member of it as a number; of an error "http_status", "retry_after_ms", ... See floatlease::number.
     [[nodiscard]] std::int64_t number(std::string_view key) const { return floatlease::number(json(), key); }
     /// A member of it as it stands, for what is nested. See floatlease::member.
     [[nodiscard]] std::string_view member(std::string_view key) const { return floatlease::member(json(), key); }
@@ -188,7 +188,7 @@ public:
 
     /// Whether an event came.
     explicit operator bool() const noexcept { return ok() && !json().empty(); }
-    /// What happened: "COMPLETED", "GRACE_STARTED", … "" if nothing did. Expect kinds that you do not know.
+    /// What happened: "COMPLETED", "GRACE_STARTED", ... "" if nothing did. Expect kinds that you do not know.
     [[nodiscard]] std::string kind() const { return ok() ? text("event") : std::string(); }
 };
 
@@ -248,6 +248,7 @@ public:
     ScopedLease() noexcept = default;
     /// Takes a lease over.
     explicit ScopedLease(Lease lease) noexcept : lease_(std::move(lease)) {}
+    /// Takes over what another one has.
     ScopedLease(ScopedLease &&) noexcept = default;
     /// Gives the one that it has back first.
     ScopedLease &operator=(ScopedLease &&other) noexcept

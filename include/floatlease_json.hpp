@@ -38,6 +38,7 @@ inline std::string json_string(std::string_view text)
 /// How the functions below find their way. Not for you.
 namespace detail {
 
+/// Behind these characters, if they are at `at`.
 inline std::size_t past(std::string_view json, std::size_t at, std::string_view passed) noexcept
 {
     while (at < json.size() && passed.find(json[at]) != std::string_view::npos)
@@ -94,6 +95,7 @@ inline unsigned code_unit(std::string_view json, std::size_t at) noexcept
     return digits.size() == 4 && std::from_chars(digits.data(), end, unit, 16).ptr == end ? unit : 0xfffd;
 }
 
+/// A character by its number.
 inline void append_utf8(std::string &text, unsigned code)
 {
     const auto append = [&text](unsigned byte) { text.append(1, static_cast<char>(byte)); };

@@ -94,6 +94,13 @@ fn they_compile_among_the_macros_of_others() {
 }
 
 #[test]
+fn they_are_plain_ascii_for_compilers_that_take_them_for_another_encoding() {
+    for header in HEADERS {
+        assert!(read(&format!("include/{header}")).is_ascii(), "{header}");
+    }
+}
+
+#[test]
 fn they_say_so_if_the_standard_is_too_old() {
     let output = check("c++", "c++14", "header_old.cpp", "#include <floatlease.hpp>\n").output().unwrap();
     assert!(!output.status.success());
@@ -164,7 +171,7 @@ fn every_function_of_c_is_behind_one_of_theirs() {
             .filter_map(|word| word.strip_suffix('(').or_else(|| Some(word.split_once('(')?.0)))
             .filter(|name| name.starts_with("floatlease_"))
             .collect();
-        assert!(names.len() >= 4, "{names:?}");
+        assert!(names.len() >= if header == "floatlease" { 30 } else { 4 }, "{names:?}");
         for name in names {
             let is_used = wrapper.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').any(|word| word == name);
             assert!(is_used, "{name} in {header}.hpp");

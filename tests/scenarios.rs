@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::LazyLock;
 use support::csharp::{self, Runtime};
 use support::programs::{Build, libraries};
 use support::{root, scenario, tool};
@@ -47,20 +48,22 @@ fn told(mut driver: Command, files: &[PathBuf]) -> Verdict {
 }
 
 /// A driver that a compiler makes.
-fn compiled(compiler: &str, standard: &str, source: &str) -> Command {
+fn compiled(compiler: &str, standard: &str, source: &str) -> PathBuf {
     let [client, sandbox] = libraries();
     let cjson = ("cjson", support::target_dir());
     let (name, flags) = (source.replace(['/', '.'], "_"), [standard]);
     let libraries = [client, sandbox, cjson];
-    Command::new(Build { name: &name, compiler, flags: &flags, sources: &[source], libraries: &libraries }.compile())
+    Build { name: &name, compiler, flags: &flags, sources: &[source], libraries: &libraries }.compile()
 }
 
 fn c(files: &[PathBuf]) -> Verdict {
-    told(compiled("cc", "-std=gnu11", "tests/drivers/driver.c"), files)
+    static DRIVER: LazyLock<PathBuf> = LazyLock::new(|| compiled("cc", "-std=gnu11", "tests/drivers/driver.c"));
+    told(Command::new(&*DRIVER), files)
 }
 
 fn cpp(files: &[PathBuf]) -> Verdict {
-    told(compiled("c++", "-std=c++17", "tests/drivers/driver.cpp"), files)
+    static DRIVER: LazyLock<PathBuf> = LazyLock::new(|| compiled("c++", "-std=c++17", "tests/drivers/driver.cpp"));
+    told(Command::new(&*DRIVER), files)
 }
 
 fn python(files: &[PathBuf]) -> Verdict {

@@ -1,5 +1,5 @@
 /* Performs scenarios through the C functions: driver FILE.json... */
-#include "scenario.h"
+#include "steps.h"
 
 static floatlease_sandbox *sandbox;
 static floatlease_client *clients[MOST];

@@ -1,5 +1,5 @@
 // Performs scenarios through the C++ classes: driver FILE.json...
-#include "scenario.h"
+#include "steps.h"
 
 #include <floatlease_sandbox.hpp>
 

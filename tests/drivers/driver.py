@@ -7,11 +7,14 @@ Each is performed twice, by `Client` and by `AsyncClient`, which must come to th
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import json
+import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from floatlease import AsyncClient, Client, FloatLeaseError, LeaseState
@@ -161,6 +164,16 @@ class Scene:
         return self.sandbox.control(method_path, step.get("request"))
 
 
+@contextlib.contextmanager
+def storage_folder() -> Iterator[str]:
+    """A folder for what leases keep; what is closed may still write there for a moment."""
+    folder = tempfile.mkdtemp()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 async def settled(awaitable: Any) -> Any:
     """Makes a coroutine of what can be awaited, for a task."""
     return await awaitable
@@ -168,7 +181,7 @@ async def settled(awaitable: Any) -> Any:
 
 async def perform(scenario: dict[str, Any], kind: type[Any]) -> None:
     """Performs all steps, up to the first that differs."""
-    with tempfile.TemporaryDirectory() as storage, Sandbox(scenario.get("sandbox", {})) as sandbox:
+    with storage_folder() as storage, Sandbox(scenario.get("sandbox", {})) as sandbox:
         scene = Scene(sandbox, storage, kind)
         for number, step in enumerate(scenario["steps"], 1):
             here = f"step {number} ({json.dumps(step)})"

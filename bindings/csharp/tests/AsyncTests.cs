@@ -157,6 +157,31 @@ namespace FloatLease.Tests
             }
         }
 
+        public static void Cancel_ends_nothing_that_begins_later_and_the_reading_of_events_goes_on()
+        {
+            using (var world = new World())
+            {
+                int heard = 0;
+                world.Client.EventReceived += (sender, happened) =>
+                {
+                    Check.Equal("COMPLETED", happened.Name);
+                    heard++;
+                };
+                Exception failure = null;
+                world.Client.HandlerFailed += (sender, failed) => failure = failed.Exception;
+                for (int round = 1; round <= 20; round++)
+                {
+                    world.Client.Cancel();
+                    world.Client.CheckLicenseAsync().GetAwaiter().GetResult();
+                    world.Client.Submit("product_details");
+                    Check.Soon(() => heard == round, "an event");
+                }
+                world.Client.Dispose();
+                Thread.Sleep(100);
+                Check.Equal(null, failure);
+            }
+        }
+
         public static void A_lease_is_acquired_renewed_and_released_in_the_background()
         {
             LeaseInTheBackground().GetAwaiter().GetResult();

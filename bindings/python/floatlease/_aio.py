@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import AsyncIterator, Generator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Generator, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Callable, TypeVar, cast
 
 from ._calls import Call
@@ -119,7 +119,7 @@ class AsyncClient(AnyClient):
         """
         return Acquiring(self._session, request)
 
-    async def events(self) -> AsyncIterator[Event]:
+    async def events(self) -> AsyncGenerator[Event, None]:
         """What happens to leases by itself, until the client is closed."""
         loop, news, mailbox = asyncio.get_running_loop(), asyncio.Event(), self._session.mailbox
         wake = functools.partial(_in_loop, loop, news.set)

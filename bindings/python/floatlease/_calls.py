@@ -117,16 +117,23 @@ class Mailbox:
         self._handle = handle
         # Reentrant: a signal handler or a finalizer may come in between anywhere.
         self._changed = threading.Condition(threading.RLock())
-        self._led = False
+        self._leader: int | None = None
         self._over = False
         self._cancels = 0
         self._calls: dict[int, Call[Any]] = {}
+        # Completions that a signal handler has read before it was known whose they are.
+        self._early: dict[int, dict[str, Any]] = {}
         self._told: deque[Event] = deque()
         self._missed = 0
         self._wakers: list[Callable[[], object]] = []
         self._thread: Optional[threading.Thread] = None
         # Who leads alone uses it. It outlives an interrupted read, so that nothing is lost by Ctrl-C.
         self._out = c_void_p()
+
+    @property
+    def leads_already(self) -> bool:
+        """Whether this thread is reading: then this is a signal handler in the middle of it, and must not wait."""
+        return self._leader == threading.get_ident()
 
     @property
     def over(self) -> bool:
@@ -142,6 +149,9 @@ class Mailbox:
                 raise refusal(self._library, self._handle, status, operation)
             call = Call(self, ticket.value, finish)
             self._calls[ticket.value] = call
+            early = self._early.pop(ticket.value, None)
+        if early is not None:
+            self._complete(call, early)
         return call
 
     def cancel_call(self, ticket: int) -> bool:
@@ -201,7 +211,7 @@ class Mailbox:
         slice_ms = MAIN_SLICE_MS if main else OTHER_SLICE_MS
         end = None if wait_ms is None else time.monotonic() + wait_ms / 1_000
         came = True
-        while True:
+        while not self.leads_already:
             left_ms = slice_ms
             if end is not None:
                 left_ms = max(0, min(slice_ms, int((end - time.monotonic()) * 1_000 + 0.999)))
@@ -210,38 +220,45 @@ class Mailbox:
                 with self._changed:
                     if so() or self._over or not (came or left_ms):
                         return so()
-                    if self._led:
+                    if self._leader is not None:
                         came = left_ms > 0 and self._changed.wait(left_ms / 1_000)
                         continue
-                    self._led = leads = True
+                    self._leader, leads = threading.get_ident(), True
                 came = self._read(left_ms)
             finally:
                 if leads:
-                    self._led = False
+                    self._leader = None
                     with self._changed:
                         self._changed.notify_all()
+        return so()
 
     def _read(self, wait_ms: int) -> bool:
         """Takes one thing out of the library's queue, and puts it where it belongs; whether there was one."""
         out = self._out
         if not out.value:
-            status = self._library.dll.floatlease_next_event(self._handle, wait_ms, byref(out))
-            if status not in (Status.OK, Status.CANCELLED):
-                self._end()
+            self._library.dll.floatlease_next_event(self._handle, wait_ms, byref(out))
         if not out.value:
             return False
         event = json.loads(text_at(out.value))
-        if event.get("event") != "COMPLETED":
-            self._tell(event)
-        else:
+        if event.get("event") == "COMPLETED":
             with self._changed:
                 call = self._calls.get(event.get("ticket"))
+                if call is None:
+                    self._early[event.get("ticket")] = event
             if call is not None:
-                call.complete(event)
-                self._calls.pop(call.ticket, None)
+                self._complete(call, event)
+        elif "event" in event:
+            self._tell(event)
+        elif event.get("status") != Status.CANCELLED:
+            # An error object: the client was closed.
+            self._end()
         address, out.value = out.value, None
         self._library.dll.floatlease_string_free(address)
         return True
+
+    def _complete(self, call: Call[Any], event: Mapping[str, Any]) -> None:
+        call.complete(event)
+        self._calls.pop(call.ticket, None)
 
     def _tell(self, event: Event) -> None:
         with self._changed:

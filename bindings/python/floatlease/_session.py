@@ -84,7 +84,7 @@ class Session:
 
         The main thread has it done in the background, since it must hear Ctrl-C meanwhile, which then ends the call.
         """
-        if threading.current_thread() is threading.main_thread():
+        if threading.current_thread() is threading.main_thread() and not self.mailbox.leads_already:
             try:
                 call = self.submit(operation, request, finish)
             except FloatLeaseError:

@@ -40,7 +40,7 @@ namespace FloatLease
         /// <summary>What is wrong with a library of that ABI, or null.</summary>
         internal static string Difference(uint version) => version == Written
             ? null
-            : "The native library \"" + FileName + "\" has ABI version " + version + ", this FloatLease.dll needs "
+            : "The native library \"" + FileName + "\" has ABI version " + version + ", FloatLease.Managed.dll needs "
                 + Written + ". Take both from the same release of floatlease.";
 
         private static bool IsWindows => Path.DirectorySeparatorChar == '\\';
@@ -68,14 +68,18 @@ namespace FloatLease
 
         private static string Foreign() =>
             "What was found as \"" + FileName + "\" is not floatlease. Take it from the same release of floatlease as "
-            + "this FloatLease.dll.";
+            + "FloatLease.Managed.dll.";
 
 #if !UNITY_5_3_OR_NEWER
         // Not in Unity: in a player of IL2CPP there are no assemblies to find.
         private static string[] Places()
         {
             string program = AppDomain.CurrentDomain.BaseDirectory;
+#if NET5_0_OR_GREATER
+            string assembly = null; // in a program of one file it is nowhere
+#else
             string assembly = typeof(AbiCheck).Assembly.Location;
+#endif
             string variable = IsWindows ? "the system's folders" : "LD_LIBRARY_PATH, the system's folders";
             return new[]
             {

@@ -1,0 +1,228 @@
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import threading
+import weakref
+from collections.abc import Coroutine
+from typing import Any, Callable
+
+import floatlease._aio
+import pytest
+from conftest import Desk, soon
+from floatlease import AsyncClient, DeviceError, LeaseState, NetworkError, Status, UsageError
+from test_client import VERBS
+
+Body = Callable[[AsyncClient], Coroutine[Any, Any, Any]]
+
+
+def run(desk: Desk, body: Body) -> Any:
+    """The body on a loop of its own, with a client of this desk."""
+
+    async def main() -> Any:
+        async with AsyncClient(desk.config) as client:
+            return await body(client)
+
+    return asyncio.run(asyncio.wait_for(main(), 30))
+
+
+def readers() -> int:
+    return sum(thread.name == "floatlease-events" for thread in threading.enumerate())
+
+
+def test_every_verb_is_awaited(desk: Desk) -> None:
+    async def body(client: AsyncClient) -> None:
+        for verb, request, member in VERBS:
+            reply = await getattr(client, verb)(**request)
+            assert member in reply or not member
+        await client.activate_license(license_key="CADP-CONS-UMPT-0100")
+        counted = await client.add_consumption(license_key="CADP-CONS-UMPT-0100", consumptions=3)
+        assert counted["total_consumptions"] == 3
+        with pytest.raises(DeviceError):
+            await client.check_license(hardware_id="unknown")
+        with pytest.raises(UsageError, match="storage_dir"):
+            await client.sync_consumptions()
+
+    run(desk, body)
+
+
+def test_a_lease_is_awaited_held_and_given_back(desk: Desk) -> None:
+    async def body(client: AsyncClient) -> Any:
+        async with client.lease(features=["MESH"]) as lease:
+            assert lease.state is LeaseState.ACTIVE
+            assert desk.slots() == ["MESH"]
+            assert (await lease.renew())["state"] == "ACTIVE"
+        assert desk.slots() == []
+        with pytest.raises(UsageError) as caught:
+            await lease.release()
+        assert caught.value.status == Status.HANDLE
+        other = await client.lease()
+        assert (await other.release(timeout_ms=5_000))["state"] == "RELEASED"
+        kept = await client.lease()
+        assert desk.slots() == [None]
+        # Or it would be dropped before the client's end.
+        return kept
+
+    lease = run(desk, body)
+    assert desk.slots() == []
+    assert lease.state is not LeaseState.ACTIVE
+
+
+def test_the_bodys_exception_comes_through_a_silent_server(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(floatlease._aio, "LEAVE_MS", 300)
+
+    async def body(client: AsyncClient) -> None:
+        async with client.lease():
+            desk.hang()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        run(desk, body)
+
+
+def test_a_task_that_is_cancelled_cancels_its_call(desk: Desk) -> None:
+    desk.hang("borrow_license")
+
+    async def body(client: AsyncClient) -> None:
+        # Four hang; if one did not end with its task, those behind it would wait for a minute.
+        for _ in range(3):
+            tasks = [asyncio.ensure_future(client.borrow_license()) for _ in range(4)]
+            await asyncio.sleep(0.05)
+            for task in tasks:
+                task.cancel()
+            assert await asyncio.gather(*tasks, return_exceptions=True) != []
+            assert all(task.cancelled() for task in tasks)
+        assert (await client.check_license())["floating_in_use_devices"] == 1
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(client.borrow_license(), 0.05)
+
+    run(desk, body)
+
+
+def test_an_acquire_that_is_cancelled_leaves_no_slot(desk: Desk) -> None:
+    async def body(client: AsyncClient) -> None:
+        for wait in range(30):
+            task = asyncio.ensure_future(acquire(client))
+            await asyncio.sleep(wait / 10_000)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            del task
+        while desk.slots():
+            await asyncio.sleep(0.01)
+
+    async def acquire(client: AsyncClient) -> None:
+        await client.lease()
+
+    run(desk, body)
+
+
+def test_events_come_in_their_order_to_everybody_who_waits_and_end_with_the_client(desk: Desk) -> None:
+    async def body(client: AsyncClient) -> None:
+        told: list[str] = []
+
+        async def listen() -> None:
+            async for event in client.events():
+                told.append(event["event"])
+
+        listening = asyncio.ensure_future(listen())
+        lease = await client.lease()
+        desk.sandbox.control("POST /faults/profile", {"profile": "outage"})
+        for minutes, name in ((70, "DEGRADED"), (51, "GRACE_STARTED"), (5, "LOST")):
+            desk.sandbox.advance(f"{minutes}m", client)
+            while told[-1:] != [name]:
+                await asyncio.sleep(0.002)
+        desk.sandbox.control("DELETE /faults")
+        await lease.renew()
+        while len(told) < 4:
+            await asyncio.sleep(0.002)
+        assert told == ["DEGRADED", "GRACE_STARTED", "LOST", "REGAINED"]
+        client.close()
+        await asyncio.wait_for(listening, 20)
+
+    run(desk, body)
+
+
+def test_a_wait_for_an_event_that_is_given_up_loses_none(desk: Desk) -> None:
+    async def body(client: AsyncClient) -> None:
+        for number in range(50):
+            events = client.events()
+            waiting = asyncio.ensure_future(events.__anext__())
+            await asyncio.sleep(0)
+            client._session.mailbox._tell({"event": "NEWS", "lease": number})
+            waiting.cancel()
+            await asyncio.gather(waiting, return_exceptions=True)
+            again = client.events()
+            got = await again.__anext__() if waiting.cancelled() else waiting.result()
+            assert got["lease"] == number
+            await events.aclose()
+            await again.aclose()
+        assert client._session.mailbox._wakers == []
+
+    run(desk, body)
+
+
+def test_there_is_one_thread_for_a_client_however_many_calls_and_none_after_it(desk: Desk) -> None:
+    async def body(client: AsyncClient) -> None:
+        assert readers() == 0
+        replies = await asyncio.gather(*(client.product_details() for _ in range(200)))
+        assert {reply["short_code"] for reply in replies} == {"CAD-PRO"}
+        assert readers() == 1
+
+    run(desk, body)
+    soon(lambda: readers() == 0)
+
+
+def test_closing_ends_what_is_awaited(desk: Desk) -> None:
+    desk.hang()
+
+    async def body(client: AsyncClient) -> None:
+        calls = asyncio.gather(*(client.check_license() for _ in range(6)), return_exceptions=True)
+        await asyncio.sleep(0.05)
+        client.close()
+        for error in await calls:
+            assert isinstance(error, NetworkError)
+            assert error.status == Status.CANCELLED
+        with pytest.raises(UsageError) as caught:
+            await client.check_license()
+        assert caught.value.status == Status.HANDLE
+
+    run(desk, body)
+
+
+def test_a_client_that_is_dropped_ends_its_thread(desk: Desk) -> None:
+    async def main() -> Any:
+        client = AsyncClient(desk.config)
+        await client.check_license()
+        await client.lease()
+        return weakref.ref(client._session)
+
+    session = asyncio.run(main())
+    gc.collect()
+    assert session() is None
+    soon(lambda: readers() == 0 and desk.slots() == [])
+
+
+def test_a_loop_that_ends_in_the_middle_of_a_call_hurts_nobody(desk: Desk) -> None:
+    desk.hang("borrow_license")
+    client = AsyncClient(desk.config)
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(client.borrow_license())
+    loop.run_until_complete(asyncio.sleep(0.05))
+    task._log_destroy_pending = False  # type: ignore[attr-defined]
+    loop.close()
+    client.cancel()
+    # The reader lives, and serves another loop.
+    assert asyncio.run(client.check_license())["floating_in_use_devices"] == 1
+    client.close()
+
+
+def test_a_config_comes_from_the_environment(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLOATLEASE_CONFIG", json.dumps(desk.config))
+
+    async def main() -> None:
+        async with AsyncClient.from_environment(hardware_id="unknown") as client:
+            with pytest.raises(DeviceError):
+                await client.lease()
+
+    asyncio.run(main())

@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from typing import Any
+
+import pytest
+from conftest import Desk, soon
+from floatlease import LeaseState, NetworkError, Status, UsageError
+
+
+def test_a_submitted_call_is_done_in_the_background(desk: Desk) -> None:
+    call = desk.client.submit("check_license")
+    assert call.result()["floating_in_use_devices"] == 1
+    assert call.done()
+    assert call.result() is call.result()
+    assert not call.cancel()
+    assert repr(call) == f"<floatlease.Call {call.ticket}, done>"
+
+    polled = desk.client.submit("product_details", {"env": "stable"})
+    soon(polled.done)
+    assert polled.result()["short_code"] == "CAD-PRO"
+
+    wrong = desk.client.submit("check_feature", {"feature": "NONE"})
+    with pytest.raises(UsageError, match='"no_such" is not an operation') as caught:
+        desk.client.submit("no_such")
+    assert caught.value.status == Status.UNKNOWN_OPERATION
+    with pytest.raises(Exception, match="does not have this feature"):
+        wrong.result()
+
+
+def test_a_submitted_call_is_cancelled_and_says_so(desk: Desk) -> None:
+    desk.hang()
+    call = desk.client.submit("check_license")
+    assert not call.done()
+    assert "under way" in repr(call)
+    with pytest.raises(TimeoutError, match="after 20 ms"):
+        call.result(20)
+    assert call.cancel()
+    with pytest.raises(NetworkError) as caught:
+        call.result()
+    assert caught.value.status == Status.CANCELLED
+
+
+def test_a_submitted_acquire_comes_to_a_lease(desk: Desk) -> None:
+    call = desk.client.submit("lease_acquire", {"feature": "MESH"})
+    with call.result() as lease:
+        assert lease.state is LeaseState.ACTIVE
+        assert desk.slots() == ["MESH"]
+    assert desk.slots() == []
+    # Nobody wants this one any longer when it is there.
+    desk.client.submit("lease_acquire", {"feature": "MESH"})
+    soon(lambda: desk.slots() == ["MESH"])
+    soon(lambda: desk.client.next_event() or desk.slots() == [])
+
+
+def test_closing_ends_what_is_under_way(desk: Desk) -> None:
+    desk.hang()
+    calls = [desk.client.submit("check_license") for _ in range(6)]
+    desk.client.close()
+    for call in calls:
+        with pytest.raises(NetworkError) as caught:
+            call.result()
+        assert (caught.value.status, caught.value.outcome) == (Status.CANCELLED, "unknown")
+
+
+def test_too_many_are_refused_and_those_that_wait_are_done_all_the_same(desk: Desk) -> None:
+    desk.hang("check_license")
+    calls = [desk.client.submit("check_license") for _ in range(1_000)]
+    with pytest.raises(UsageError) as caught:
+        desk.client.submit("check_license")
+    assert caught.value.status == Status.TOO_MANY_CALLS
+    # One that waits takes the direct way.
+    assert desk.client.product_details()["short_code"] == "CAD-PRO"
+    desk.client.cancel()
+    for call in calls:
+        with pytest.raises(NetworkError):
+            call.result()
+
+
+def test_many_threads_wait_for_calls_and_events_of_one_client(desk: Desk) -> None:
+    results: list[Any] = []
+
+    def work() -> None:
+        for _ in range(20):
+            results.append(desk.client.submit("product_details").result()["short_code"])
+            desk.client.next_event(1)
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for _ in range(20):
+        assert desk.client.product_details()["short_code"] == "CAD-PRO"
+    for thread in threads:
+        thread.join()
+    assert results == ["CAD-PRO"] * 160
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a signal to oneself")
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda client: client.check_license(),
+        lambda client: client.lease(),
+        lambda client: client.next_event(60_000),
+        lambda client: client.submit("check_license").result(),
+    ],
+    ids=["a call", "an acquire", "a wait for events", "a wait for a submitted call"],
+)
+def test_ctrl_c_is_heard_while_the_main_thread_waits_and_the_client_is_as_before(desk: Desk, call: Any) -> None:
+    desk.hang("check_license")
+    timer = threading.Timer(0.2, lambda: os.kill(os.getpid(), signal.SIGINT))
+    timer.start()
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        call(desk.client)
+    # Each would wait for a minute.
+    assert time.monotonic() - began < 20
+    timer.join()
+    desk.sandbox.control("DELETE /faults")
+    assert desk.client.check_license()["floating_in_use_devices"] == 1
+    with desk.client.lease():
+        assert desk.slots() == [None]
+    assert desk.slots() == []
+
+
+def test_a_signals_handler_may_use_the_client_in_the_middle_of_a_call(desk: Desk) -> None:
+    found: list[Any] = []
+    before = signal.signal(signal.SIGALRM, lambda *_: found.append(desk.client.product_details()["short_code"]))
+    signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
+    try:
+        while len(found) < 20:
+            assert desk.client.check_license()["floating_in_use_devices"] == 1
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert set(found) == {"CAD-PRO"}
+
+
+def test_nothing_runs_in_the_background_of_python_for_calls_that_wait(desk: Desk) -> None:
+    with desk.client.lease():
+        desk.client.submit("check_license").result()
+        assert threading.active_count() == 1

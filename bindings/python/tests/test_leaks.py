@@ -1,0 +1,102 @@
+"""Nothing is left of what was dropped: thread, descriptor or memory."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import sys
+from typing import Callable
+
+import pytest
+from conftest import Desk, soon
+from floatlease import AsyncClient, Client
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="/proc")
+
+
+def left() -> tuple[int, int]:
+    """Threads and descriptors."""
+    return len(os.listdir("/proc/self/task")), len(os.listdir("/proc/self/fd"))
+
+
+def resident_kib() -> int:
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("VmRSS"))
+
+
+def check_flat(desk: Desk, work: Callable[[], object], most_kib: int, threads: int | None = None) -> None:
+    """After a first time, so that what is made once is there, none leaves more than the one before."""
+
+    def settle() -> None:
+        gc.collect()
+        soon(lambda: threads is None or left()[0] <= threads)
+        # The server is in this process too, and remembers what it was asked.
+        desk.sandbox.control("DELETE /journal")
+
+    work()
+    settle()
+    before, memory = left(), resident_kib()
+    for _ in range(5):
+        work()
+        settle()
+    soon(lambda: left() <= before)
+    print(f"{resident_kib() - memory} KiB more")
+    assert resident_kib() - memory < most_kib
+
+
+@pytest.fixture
+def at_rest(desk: Desk) -> int:
+    """How many threads there are without a client."""
+    desk.client.close()
+    return left()[0]
+
+
+def test_ten_thousand_clients_that_are_dropped(desk: Desk, at_rest: int) -> None:
+    def drop() -> None:
+        for _ in range(2_000):
+            Client(desk.config)
+
+    check_flat(desk, drop, 1_024, at_rest)
+
+
+def test_clients_that_called_and_held_leases(desk: Desk, at_rest: int) -> None:
+    def drop() -> None:
+        for _ in range(100):
+            client = Client(desk.config)
+            client.product_details()
+            client.lease(feature="MESH")
+            client.submit("product_details")
+
+    check_flat(desk, drop, 1_024, at_rest)
+    soon(lambda: desk.slots() == [])
+
+
+def test_clients_of_asyncio(desk: Desk, at_rest: int) -> None:
+    async def call() -> None:
+        client = AsyncClient(desk.config)
+        await client.product_details()
+        events = client.events()
+        waiting = asyncio.ensure_future(events.__anext__())
+        await asyncio.sleep(0)
+        waiting.cancel()
+
+    def drop() -> None:
+        for _ in range(60):
+            asyncio.run(call())
+
+    check_flat(desk, drop, 1_024, at_rest)
+
+
+def test_leases_of_one_client(desk: Desk) -> None:
+    client = Client(desk.config)
+    held = client.lease(feature="MESH")
+
+    def drop() -> None:
+        for _ in range(500):
+            client.lease(feature="MESH")
+
+    check_flat(desk, drop, 1_024)
+    assert held.is_licensed
+    assert len(client._session.leases()) == 1
+    client.close()

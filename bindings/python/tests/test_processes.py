@@ -1,0 +1,228 @@
+from __future__ import annotations
+
+import gc
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import Any
+
+import pytest
+from conftest import Desk
+from floatlease import AsyncClient, Client, FloatLeaseError, LeaseState, Status, UsageError
+
+BEGIN = """
+import asyncio, json, os, sys, threading
+from floatlease import AsyncClient, Client
+config = json.loads(os.environ["FLOATLEASE_CONFIG"])
+"""
+
+ENDS = {
+    "a lease of the module": "client = Client(config); lease = client.lease()",
+    "an exit": "client = Client(config); lease = client.lease(); sys.exit(0)",
+    "leases of several clients": """
+leases = [Client(config).lease(feature=feature) for feature in ("MESH", "SOLVER")]
+""",
+    "a lease that another thread took": """
+leases = []
+thread = threading.Thread(target=lambda: leases.append(Client(config).lease()))
+thread.start()
+thread.join()
+""",
+    "a thread that waits for ever": """
+client = Client(config); lease = client.lease()
+threading.Thread(target=lambda: client.next_event(3_600_000), daemon=True).start()
+""",
+    "a cycle": """
+class Program: pass
+program = Program(); program.self = program; program.lease = Client(config).lease()
+""",
+    "a client of asyncio": """
+async def main():
+    client = AsyncClient(config)
+    return await client.lease()
+lease = asyncio.run(main())
+""",
+    "an atexit of the program, which still works": """
+import atexit
+client = Client(config); lease = client.lease()
+atexit.register(lambda: client.check_license() and lease.is_licensed or os._exit(1))
+""",
+}
+
+
+def start(desk: Desk, program: str, **options: Any) -> subprocess.Popen[str]:
+    environment = {**os.environ, "FLOATLEASE_CONFIG": json.dumps(desk.config)}
+    return subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", BEGIN + program],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
+@pytest.mark.parametrize("program", ENDS.values(), ids=ENDS)
+def test_the_end_of_the_interpreter_gives_back_what_is_held(desk: Desk, program: str) -> None:
+    process = start(desk, program)
+    _, said = process.communicate(timeout=30)
+    assert (process.returncode, said) == (0, "")
+    assert desk.slots() == []
+    assert desk.asked("check_license") + desk.asked("check_feature") >= 1
+
+
+def test_an_uncaught_exception_gives_it_back_too(desk: Desk) -> None:
+    process = start(desk, "lease = Client(config).lease(); 1 / 0")
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert said.count("Traceback") == 1
+    assert desk.slots() == []
+
+
+def test_an_end_with_a_silent_server_is_not_held_up_for_long(desk: Desk) -> None:
+    process = start(desk, "lease = Client(config).lease(); print('held', flush=True); input()", stdin=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    desk.hang()
+    began = time.monotonic()
+    _, said = process.communicate("\n", timeout=30)
+    assert (process.returncode, said) == (0, "")
+    # Two seconds; its calls have a minute.
+    assert time.monotonic() - began < 20
+
+
+def test_ctrl_c_ends_a_program_that_waits_and_gives_its_slot_back(desk: Desk) -> None:
+    program = "client = Client(config); lease = client.lease(); print('held', flush=True); client.borrow_license()"
+    desk.hang("borrow_license")
+    process = start(desk, program)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == -signal.SIGINT
+    assert said.endswith("KeyboardInterrupt\n")
+    assert desk.slots() == []
+
+
+def in_child(work: Any) -> None:
+    """Runs it in a forked child, which ends as an interpreter does that comes to its end."""
+    process = os.fork()
+    if process == 0:
+        code = 1
+        try:
+            work()
+            gc.collect()
+            code = 0
+        except BaseException as error:
+            print(repr(error), file=sys.stderr)
+        finally:
+            import atexit
+
+            atexit._run_exitfuncs()
+            os._exit(code)
+    assert os.waitpid(process, 0)[1] == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a system without fork")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_forked_child_has_nothing_and_takes_nothing(desk: Desk) -> None:
+    client, lease, call = desk.client, desk.client.lease(), desk.client.submit("check_license")
+    asking: list[Any] = [client.check_license, client.lease, client.diagnose, client.cancel, client.next_event]
+    asking += [lambda: client.submit("check_license"), lambda: client.next_event(60_000)]
+    asking += [lambda: client.advance_clock(1), lease.info, lease.renew, lease.release, lease.borrow]
+
+    def work() -> None:
+        nonlocal client, lease, asking
+        assert (lease.state, lease.is_licensed, lease.remaining_ms) == (LeaseState.NONE, False, 0)
+        for ask in asking:
+            try:
+                ask()
+                raise AssertionError(ask)
+            except UsageError as error:
+                assert error.status == Status.FORKED, error
+        with lease, client:
+            pass
+        own = Client(desk.config, hardware_id="child")
+        own.activate_license()
+        with own.lease() as mine:
+            assert mine.is_licensed
+        del client, lease, asking, mine, own
+
+    in_child(work)
+    assert lease.is_licensed
+    assert call.result()["floating_in_use_devices"] == 1
+    assert desk.slots() == [None]
+    lease.release()
+    assert desk.slots() == []
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a system without fork")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_fork_in_the_middle_of_everything_hangs_nobody(desk: Desk) -> None:
+    import asyncio
+    import threading
+
+    over = threading.Event()
+
+    def work() -> None:
+        while not over.is_set():
+            desk.client.submit("product_details").result()
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+
+    async def main() -> None:
+        async with AsyncClient(desk.config) as client, client.lease() as lease:
+
+            def child() -> None:
+                assert lease.state is LeaseState.NONE
+                for ask in (desk.client.check_license, lambda: client.submit("check_license")):
+                    with pytest.raises(FloatLeaseError):
+                        ask()
+
+            for _ in range(10):
+                await client.product_details()
+                in_child(child)
+            assert lease.is_licensed
+
+    asyncio.run(main())
+    over.set()
+    for thread in threads:
+        thread.join()
+
+
+def hold_in_worker(config: Any, device: str) -> str:
+    """What a worker of a pool does: a client of its own."""
+    with Client(config, hardware_id=device) as client:
+        client.activate_license()
+        with client.lease() as lease:
+            return lease.state.name
+
+
+def refuse_in_worker(config: Any) -> None:
+    with Client(config, hardware_id="unknown") as client:
+        client.lease()
+
+
+@pytest.mark.parametrize("how", ["fork", "spawn"])
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_multiprocessing_works(desk: Desk, how: str) -> None:
+    if how not in multiprocessing.get_all_start_methods():
+        pytest.skip("a system without it")
+    with desk.client.lease() as lease:
+        with multiprocessing.get_context(how).Pool(2) as pool:
+            states = pool.starmap(hold_in_worker, [(desk.config, "worker")] * 6, chunksize=1)
+            with pytest.raises(FloatLeaseError, match="DEVICE_NOT_FOUND") as caught:
+                pool.apply(refuse_in_worker, (desk.config,))
+            pool.close()
+            pool.join()
+        assert states == ["ACTIVE"] * 6
+        assert caught.value.status == Status.DEVICE_NOT_FOUND
+        assert lease.is_licensed
+        assert desk.slots() == [None]

@@ -1,0 +1,94 @@
+"""An editor whose document outlives its license.
+
+It works on a lease of a floating slot, which the library keeps alive. The editor only listens: an outage costs a
+notice, the end of the slot's time saves the document, and the loss of the lease ends licensed work and never the
+document, which stays the user's to read and to save.
+
+    floatlease-server exec -- python editor.py notes.txt     # appends what is typed; Ctrl-D saves and ends
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from floatlease import Client, DeviceError, FloatLeaseError, Lease
+
+
+class Editor:
+    """A document, the lease to work on it, and a status line."""
+
+    def __init__(self, client: Client, file: Path) -> None:
+        self.client, self.file = client, file
+        self.lease: Lease | None = None
+        self.document = ""
+        self.notice = ""
+
+    def start(self) -> bool:
+        """Takes a slot: at the start, and when a user who got none wants to try again. The notice says why not."""
+        try:
+            self.lease = self._take_slot()
+        except FloatLeaseError as error:
+            self.notice = f"{error.message} {error.advice}"
+            return False
+        self.notice = ""
+        return True
+
+    def _take_slot(self) -> Lease:
+        try:
+            return self.client.lease()
+        except DeviceError:
+            self.client.activate_license()  # the first start on this machine
+            return self.client.lease()
+
+    def tick(self) -> None:
+        """Listens. To be called every second or so; asks nobody and never waits."""
+        while event := self.client.next_event():
+            name, minutes = event["event"], event.get("remaining_ms", 0) // 60_000
+            if name in ("RENEWED", "REGAINED"):
+                self.notice = ""
+            elif name == "DEGRADED":
+                self.notice = f"The license server does not answer. You can work on for {minutes} minutes."
+            elif name in ("GRACE_STARTED", "LOST"):
+                self.save()
+                ends = "Licensed work ends soon." if self.is_licensed else "Licensed work is over."
+                self.notice = f"{event['reason']} {ends} Your work is saved in {self.file}."
+
+    @property
+    def is_licensed(self) -> bool:
+        """Whether licensed work may go on. Costs nothing: ask as often as you like."""
+        return self.lease is not None and self.lease.is_licensed
+
+    def type(self, text: str) -> bool:
+        """Licensed work; False if there is no license for it."""
+        if self.is_licensed:
+            self.document += text
+        return self.is_licensed
+
+    def save(self) -> None:
+        """Needs no license. Whatever goes wrong, the old file or the new one is whole."""
+        beside = self.file.with_name(self.file.name + ".new")
+        beside.write_text(self.document, encoding="utf-8")
+        beside.replace(self.file)
+
+
+def main(file: Path) -> int:
+    """Leaving the `with` gives the slot back; if the server can't be reached, time does."""
+    with Client.from_environment() as client:
+        editor = Editor(client, file)
+        if not editor.start():
+            print(editor.notice)
+            return 1
+        print("Licensed. Type; Ctrl-D saves and ends.")
+        for text in sys.stdin:
+            editor.tick()  # an editor with a window does this by a timer
+            if editor.notice:
+                print(editor.notice)
+            if not editor.type(text):
+                print(f"No license for that: {file} is yours to read and to save.")
+        editor.save()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))
