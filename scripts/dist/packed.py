@@ -1,4 +1,5 @@
 """Archives that are the same bytes whenever they are made of the same files."""
+
 import gzip
 import io
 import pathlib

@@ -136,8 +136,15 @@ internal static partial class Plays
                 manager.settings.publicKey = config.PublicKey;
                 manager.settings.waitSeconds = 0;
                 manager.onRefused.AddListener(text => told = text);
+                bool wasHeard = false;
+                manager.Refused += failure =>
+                {
+                    if (!wasHeard) manager.Acquire(); // at once, while the old session tells of its end
+                    wasHeard = true;
+                };
             });
-            Scene.Soon("it is refused", () => !scene.Shows("Looking for a license."));
+            Scene.Soon("it is refused twice", () => !scene.Shows("Looking") && scene.Manager.Failure != null);
+            Scene.Hold("nothing is logged", Debug.Logged.Count == 0);
             Scene.Hold("why", scene.Manager.Failure.Status == Status.FloatingNotAvailable && !scene.Manager.IsAsking);
             Scene.Hold("what to do", scene.Shows("Wait until a colleague") && told == scene.Game.banner);
             scene.AColleagueLeaves();
