@@ -114,8 +114,12 @@ namespace FloatLease.Tests
             using (var world = new World())
             using (var gate = new ManualResetEventSlim())
             {
+                // Late enough for the continuation to be there when it is completed, or it would run on this thread.
+                world.Sandbox.Fault("{\"when\":{\"times\":1},\"do\":{\"before\":{\"delay\":{\"fixed_ms\":1000}}}}");
                 Task blocked = world.Client.CheckLicenseAsync().ContinueWith(
                     done => gate.Wait(), TaskContinuationOptions.ExecuteSynchronously);
+                Check.Soon(() => world.Requests("check_license") == 1, "it is under way");
+                Thread.Sleep(1500);
                 Check.That(world.Client.CheckLicenseAsync().Wait(20000), "the next call is done");
                 gate.Set();
                 blocked.Wait();
