@@ -57,7 +57,7 @@ impl Compiler {
             .mcs("FloatLease.Sandbox.dll", &["FloatLease.Managed"], &["com.floatlease.sandbox/Runtime"])
             .arg("-d:UNITY_EDITOR"));
         let samples = ["com.floatlease/Samples~", "com.floatlease.sandbox/Samples~"];
-        let plays = ["tests/unity/Scene.cs", "tests/unity/Life.cs", "tests/unity/Editor.cs"];
+        let plays = ["tests/unity/Scene.cs", "tests/unity/Life.cs", "tests/unity/Calls.cs", "tests/unity/Editor.cs"];
         let all = ["UnityEngine", "UnityEditor", "FloatLease.Managed", "FloatLease.Sandbox"];
         run(&mut self.mcs("Plays.exe", &all, &[&samples[..], &plays].concat()));
     }
