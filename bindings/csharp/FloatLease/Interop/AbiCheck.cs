@@ -50,10 +50,17 @@ namespace FloatLease
 
         private static string Bits => IntPtr.Size == 8 ? "64-bit" : "32-bit";
 
+#if UNITY_5_3_OR_NEWER
+        private static string NotFound(Exception cause) =>
+            "The native library \"" + FileName + "\" was not found, or something that it needs. The package "
+            + "com.floatlease has it in Plugins, for the platforms that its README names. The system says: "
+            + cause.Message;
+#else
         private static string NotFound(Exception cause) =>
             "The native library \"" + FileName + "\" was not found, or something that it needs. It was looked for in "
             + string.Join(", ", Places()) + ". Reference the package FloatLease, which brings it along, or copy it "
             + "beside your program. The system says: " + cause.Message;
+#endif
 
         private static string WrongKind() =>
             "The native library \"" + FileName + "\" is for another kind of processor: this is a " + Bits + " process. "
@@ -63,6 +70,8 @@ namespace FloatLease
             "What was found as \"" + FileName + "\" is not floatlease. Take it from the same release of floatlease as "
             + "FloatLease.Managed.dll.";
 
+#if !UNITY_5_3_OR_NEWER
+        // Not in Unity: in a player of IL2CPP there are no assemblies to find.
         private static string[] Places()
         {
             string program = AppDomain.CurrentDomain.BaseDirectory;
@@ -80,5 +89,6 @@ namespace FloatLease
                 variable,
             };
         }
+#endif
     }
 }
