@@ -56,11 +56,9 @@ header: ## Write the headers in include/, and the bindings' tables of statuses, 
 	$(CARGO) test -q -p floatlease -p floatlease-sandbox --test header --test status_tables -- --ignored write_the_header
 
 .PHONY: demo
-demo: library ## Watch a C program take, borrow and give back licenses on a server of its own
+demo: library ## Watch C, C++, C# and Python take, borrow and give back the same license, on a server of its own
 	@$(CARGO) build -p floatlease-server
-	@$(CC) -std=c11 -Wall -Wextra -Iinclude examples/c/quickstart.c "-L$(RELEASE)" \
-		"-Wl,-rpath,$$(cd "$(RELEASE)" && pwd)" -lfloatlease -o "$(RELEASE)/quickstart"
-	@"$(SERVER)" exec -- "$(RELEASE)/quickstart"
+	@scripts/demo "$(SERVER)" "$(RELEASE)"
 
 .PHONY: tools
 tools:
@@ -95,6 +93,12 @@ soak: tools ## Kill, share and interrupt thousands of times more than make test 
 test-tsan: ## Leases from many threads for ten seconds, under ThreadSanitizer
 	@$(CARGO) build -q -p floatlease-server
 	@scripts/tsan 10
+
+# Installs wine64 and a Rust with the sources of its standard library, so it is not part of `make test`; see the script.
+.PHONY: test-windows
+test-windows: ## The Windows build, driven under Wine (a quarter of an hour)
+	@$(CARGO) build -q -p floatlease-server
+	@scripts/windows/test
 
 .PHONY: soak-renewals
 soak-renewals: library server ## A million renewals of a lease, which must hold no more than the first (a quarter of an hour)

@@ -34,6 +34,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             println!("cargo:rustc-cdylib-link-arg=-Wl,{argument}");
         }
     }
+    if env::var("CARGO_CFG_TARGET_OS")? == "macos" && env::var("CARGO_FEATURE_EXPORTS").is_ok() {
+        println!("cargo:rustc-cdylib-link-arg=-Wl,-install_name,@rpath/libfloatlease.1.dylib");
+    }
     Ok(())
 }
 

@@ -155,6 +155,7 @@ mod platform {
         }
         const HKEY_LOCAL_MACHINE: isize = 0x8000_0002_u32 as i32 as isize;
         const STRING_OF_64_BIT_VIEW: u32 = 0x0000_0002 | 0x0001_0000;
+        const FILE_NOT_FOUND: i32 = 2;
 
         let wide = |text: &str| text.encode_utf16().chain([0]).collect::<Vec<u16>>();
         let (subkey, value) = (wide(r"SOFTWARE\Microsoft\Cryptography"), wide("MachineGuid"));
@@ -173,10 +174,10 @@ mod platform {
             )
         };
         let text = data.split(|&unit| unit == 0).next().unwrap_or_default();
-        if result == 0 {
-            Ok(meaningful(&String::from_utf16_lossy(text)))
-        } else {
-            Err(std::io::Error::from_raw_os_error(result))
+        match result {
+            0 => Ok(meaningful(&String::from_utf16_lossy(text))),
+            FILE_NOT_FOUND => Ok(None),
+            _ => Err(std::io::Error::from_raw_os_error(result)),
         }
     }
 

@@ -1,4 +1,5 @@
 //! C programs against the headers and the libraries that ship: misuse, panics, threads, the quick start, sandboxes.
+#![cfg(unix)]
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 mod support;

@@ -1,4 +1,5 @@
 //! The guide to testing tells the truth: its C is the examples', its calls are made, its tables are the code's.
+#![cfg(unix)]
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;

@@ -1,4 +1,5 @@
 //! The C header: fresh and complete; it and the sandbox's: acceptable to C11 and C++17 compilers.
+#![cfg(unix)]
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;

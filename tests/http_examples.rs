@@ -1,5 +1,6 @@
 //! The plain HTTP examples of the API's documentation, in four languages and without floatlease: with nothing but the
 //! Date and Authorization headers added they work against the server.
+#![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;

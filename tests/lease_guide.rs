@@ -1,4 +1,5 @@
 //! The page on leases tells the truth: its drawing is the machine's table, its code the examples', its commands work.
+#![cfg(unix)]
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;

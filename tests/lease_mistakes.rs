@@ -127,6 +127,7 @@ fn what_is_no_operation_is_not_submitted() {
     answer.refused("TICKET");
 }
 
+#[cfg(unix)]
 #[test]
 fn a_folder_that_can_not_be_is_named() {
     let demo = Demo::start();

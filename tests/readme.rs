@@ -1,4 +1,5 @@
 //! The README tells the truth: its code is the example's, its table the API's, its commands exist.
+#![cfg(unix)]
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;

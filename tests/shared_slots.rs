@@ -1,5 +1,4 @@
 //! What processes of a machine hold together: features, sets of them, and borrows that one makes and another ends.
-#![cfg(unix)]
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;

@@ -1,5 +1,4 @@
 //! One slot among the processes of a machine: real processes, real kills, a real server that counts.
-#![cfg(unix)]
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;

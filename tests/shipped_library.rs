@@ -1,4 +1,5 @@
 //! The files that ship, not the intention: symbols, names, hardening, size.
+#![cfg(unix)]
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 mod support;

@@ -127,6 +127,7 @@ pub fn threads_are_ours() {
 pub fn contain(body: &mut dyn FnMut()) -> Result<(), String> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
+        stay_loaded();
         let previous = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
             if GUARDS.with(Cell::get) == 0 {
@@ -152,6 +153,24 @@ pub fn contain(body: &mut dyn FnMut()) -> Result<(), String> {
         LAST_PANIC.with(|last| last.try_borrow_mut().ok().and_then(|mut last| last.take())).unwrap_or_default()
     })
 }
+
+/// A library that was used is not unloaded any more: threads of ours, and what std has to do when a thread ends, must not
+/// outlive their code. Elsewhere the library is linked so.
+#[cfg(windows)]
+fn stay_loaded() {
+    #[link(name = "kernel32")]
+    unsafe extern "system" {
+        fn GetModuleHandleExW(flags: u32, address: *const std::ffi::c_void, module: *mut isize) -> i32;
+    }
+    const PIN: u32 = 1;
+    const FROM_ADDRESS: u32 = 4;
+    let mut module = 0;
+    // SAFETY: the address is this library's own, and `module` may be written. If it fails, the host must not unload it.
+    unsafe { GetModuleHandleExW(PIN | FROM_ADDRESS, stay_loaded as *const std::ffi::c_void, &raw mut module) };
+}
+
+#[cfg(not(windows))]
+fn stay_loaded() {}
 
 /// Sets an out pointer to null, if there is one.
 ///

@@ -1,169 +1,33 @@
-//! The system calls that std has no safe form of: a connect that can be cancelled, a look at an idle socket.
-#![cfg_attr(unix, allow(unsafe_code))]
+//! The system calls that std has no safe form of: a connect and waits that can be cancelled, a look at an idle socket.
 
-use super::call::{Call, Stop};
+use super::call::Stop;
 use std::io;
-use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
 
-/// How an attempt to connect failed.
-pub(crate) enum ConnectError {
+#[cfg(unix)]
+mod unix;
+#[cfg(windows)]
+mod windows;
+
+#[cfg(unix)]
+pub(crate) use unix::{Waits, connect, is_quiet};
+#[cfg(windows)]
+pub(crate) use windows::{Waits, connect, is_quiet};
+
+/// How waiting for a socket ended without it.
+#[derive(Debug)]
+pub(crate) enum WaitError {
     Stopped(Stop),
     Io(io::Error),
 }
 
-impl From<io::Error> for ConnectError {
+impl From<io::Error> for WaitError {
     fn from(error: io::Error) -> Self {
-        ConnectError::Io(error)
+        WaitError::Io(error)
     }
 }
 
-/// How soon a cancel is noticed while a connection is being made: nothing else can wake `poll` on this socket.
-#[cfg(unix)]
-const CANCEL_NOTICED_WITHIN: Duration = Duration::from_millis(20);
-
-#[cfg(unix)]
-pub(crate) fn connect(address: SocketAddr, longest: Duration, call: &Call) -> Result<TcpStream, ConnectError> {
-    use std::os::fd::AsRawFd;
-    use std::time::Instant;
-
-    let end = Instant::now() + longest;
-    let stream = start_connect(address)?;
-    loop {
-        let left = call.left().map_err(ConnectError::Stopped)?.min(end.saturating_duration_since(Instant::now()));
-        if left.is_zero() {
-            return Err(io::Error::from(io::ErrorKind::TimedOut).into());
-        }
-        // Rounded up, so that the last wait is not a spin of zero milliseconds.
-        let slice_ms = left.min(CANCEL_NOTICED_WITHIN).as_millis().max(1);
-        let mut watched = libc::pollfd { fd: stream.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
-        // SAFETY: `watched` is one pollfd, alive for the call; its descriptor is owned by `stream`.
-        let ready = unsafe { libc::poll(&raw mut watched, 1, i32::try_from(slice_ms).unwrap_or(1)) };
-        match ready {
-            0 => continue,
-            1.. => break,
-            _ => match io::Error::last_os_error() {
-                error if error.kind() == io::ErrorKind::Interrupted => continue,
-                error => return Err(error.into()),
-            },
-        }
+impl From<Stop> for WaitError {
+    fn from(stop: Stop) -> Self {
+        WaitError::Stopped(stop)
     }
-    if let Some(error) = stream.take_error()? {
-        return Err(error.into());
-    }
-    stream.set_nonblocking(false)?;
-    Ok(stream)
-}
-
-/// A non-blocking socket on its way to `address`.
-#[cfg(unix)]
-fn start_connect(address: SocketAddr) -> io::Result<TcpStream> {
-    use std::mem::{size_of, zeroed};
-    use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-
-    let family = if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC;
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    let kind = libc::SOCK_STREAM;
-
-    // SAFETY: no pointers.
-    let descriptor = unsafe { libc::socket(family, kind, 0) };
-    if descriptor < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: `descriptor` was just opened and is owned by nobody else.
-    let stream = TcpStream::from(unsafe { OwnedFd::from_raw_fd(descriptor) });
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    close_on_exec_without_sigpipe(&stream)?;
-    stream.set_nonblocking(true)?;
-    stream.set_nodelay(true)?;
-
-    let fd = stream.as_raw_fd();
-    let result = match address {
-        SocketAddr::V4(v4) => {
-            // SAFETY: all-zero bytes are a valid sockaddr_in.
-            let mut raw: libc::sockaddr_in = unsafe { zeroed() };
-            raw.sin_family = libc::AF_INET as libc::sa_family_t;
-            raw.sin_port = v4.port().to_be();
-            raw.sin_addr.s_addr = u32::from_ne_bytes(v4.ip().octets());
-            // SAFETY: `raw` is a sockaddr_in of the size given, alive for the call.
-            unsafe { libc::connect(fd, (&raw const raw).cast(), size_of::<libc::sockaddr_in>() as libc::socklen_t) }
-        }
-        SocketAddr::V6(v6) => {
-            // SAFETY: all-zero bytes are a valid sockaddr_in6.
-            let mut raw: libc::sockaddr_in6 = unsafe { zeroed() };
-            raw.sin6_family = libc::AF_INET6 as libc::sa_family_t;
-            raw.sin6_port = v6.port().to_be();
-            raw.sin6_addr.s6_addr = v6.ip().octets();
-            raw.sin6_flowinfo = v6.flowinfo();
-            raw.sin6_scope_id = v6.scope_id();
-            // SAFETY: `raw` is a sockaddr_in6 of the size given, alive for the call.
-            unsafe { libc::connect(fd, (&raw const raw).cast(), size_of::<libc::sockaddr_in6>() as libc::socklen_t) }
-        }
-    };
-    if result == 0 {
-        return Ok(stream);
-    }
-    match io::Error::last_os_error() {
-        // An interrupted connect goes on in the background like one that would block.
-        error if matches!(error.raw_os_error(), Some(libc::EINPROGRESS | libc::EINTR)) => Ok(stream),
-        error => Err(error),
-    }
-}
-
-#[cfg(all(unix, not(any(target_os = "linux", target_os = "android"))))]
-fn close_on_exec_without_sigpipe(stream: &TcpStream) -> io::Result<()> {
-    use std::os::fd::AsRawFd;
-
-    // SAFETY: F_SETFD takes an integer; the descriptor is owned by `stream`.
-    if unsafe { libc::fcntl(stream.as_raw_fd(), libc::F_SETFD, libc::FD_CLOEXEC) } < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    #[cfg(target_vendor = "apple")]
-    {
-        let on: libc::c_int = 1;
-        // SAFETY: `on` is the integer whose size is given, alive for the call.
-        let result = unsafe {
-            libc::setsockopt(
-                stream.as_raw_fd(),
-                libc::SOL_SOCKET,
-                libc::SO_NOSIGPIPE,
-                (&raw const on).cast(),
-                size_of::<libc::c_int>() as libc::socklen_t,
-            )
-        };
-        if result < 0 {
-            return Err(io::Error::last_os_error());
-        }
-    }
-    Ok(())
-}
-
-/// Whether an idle kept connection still is what it was: open, and nothing unasked for has arrived.
-#[cfg(unix)]
-pub(crate) fn is_quiet(stream: &TcpStream) -> bool {
-    use std::os::fd::AsRawFd;
-
-    let mut byte = 0_u8;
-    // SAFETY: one byte of room is given and `byte` has it; the descriptor is owned by `stream`.
-    let received =
-        unsafe { libc::recv(stream.as_raw_fd(), (&raw mut byte).cast(), 1, libc::MSG_PEEK | libc::MSG_DONTWAIT) };
-    received < 0 && io::Error::last_os_error().kind() == io::ErrorKind::WouldBlock
-}
-
-#[cfg(not(unix))]
-pub(crate) fn connect(address: SocketAddr, longest: Duration, call: &Call) -> Result<TcpStream, ConnectError> {
-    let left = call.left().map_err(ConnectError::Stopped)?;
-    let stream = TcpStream::connect_timeout(&address, left.min(longest))?;
-    stream.set_nodelay(true)?;
-    call.left().map_err(ConnectError::Stopped)?;
-    Ok(stream)
-}
-
-#[cfg(not(unix))]
-pub(crate) fn is_quiet(stream: &TcpStream) -> bool {
-    let looked = stream.set_nonblocking(true).and_then(|()| stream.peek(&mut [0]));
-    let restored = stream.set_nonblocking(false).is_ok();
-    restored && looked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
 }

@@ -3,7 +3,7 @@
 use super::call::{Call, Calls, Stop};
 use super::failure::Failure;
 use super::resolver::Names;
-use super::socket::{self, ConnectError};
+use super::socket::{self, WaitError, Waits};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -83,8 +83,7 @@ impl<In: Transport> Connector<In> for Dial {
             stream,
             buffers: LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size()),
             unsent: Vec::new(),
-            read_timeout: Duration::ZERO,
-            write_timeout: Duration::ZERO,
+            waits: Waits::default(),
             idle: false,
         })))
     }
@@ -98,8 +97,8 @@ fn dial(addresses: &[SocketAddr], call: &Call) -> Result<TcpStream, Failure> {
         let longest = if index + 1 == addresses.len() { left } else { left / 2 };
         match socket::connect(*address, longest, call) {
             Ok(stream) => return Ok(stream),
-            Err(ConnectError::Stopped(stop)) => return Err(Failure::Stopped(stop)),
-            Err(ConnectError::Io(error)) => last_error = error,
+            Err(WaitError::Stopped(stop)) => return Err(Failure::Stopped(stop)),
+            Err(WaitError::Io(error)) => last_error = error,
         }
     }
     Err(Failure::Connect(last_error))
@@ -113,8 +112,7 @@ struct Socket {
     buffers: LazyBuffers,
     /// Written at once, when the reply is waited for: header and body leave in one packet.
     unsent: Vec<u8>,
-    read_timeout: Duration,
-    write_timeout: Duration,
+    waits: Waits,
     /// Whether the connection was put aside after a reply and not yet looked at again.
     idle: bool,
 }
@@ -126,9 +124,8 @@ impl Socket {
         }
         let mut written = 0;
         while written < self.unsent.len() {
-            let left = call.left().map_err(Failure::Stopped)?;
+            self.waits.before_write(&self.stream, call)?;
             call.about_to_send();
-            set_timeout(&mut self.write_timeout, left, |timeout| self.stream.set_write_timeout(timeout))?;
             match (&*self.stream).write(&self.unsent[written..]) {
                 Ok(0) => return Err(Error::Io(io::ErrorKind::WriteZero.into())),
                 Ok(count) => written += count,
@@ -156,8 +153,7 @@ impl Transport for Socket {
         call.waits_on(&self.stream);
         self.flush(&call)?;
         loop {
-            let left = call.left().map_err(Failure::Stopped)?;
-            set_timeout(&mut self.read_timeout, left, |timeout| self.stream.set_read_timeout(timeout))?;
+            self.waits.before_read(&self.stream, &call)?;
             match (&*self.stream).read(self.buffers.input_append_buf()) {
                 Ok(count) => {
                     // A cancel shuts the socket down, which reads as an end of file.
@@ -190,40 +186,11 @@ fn again(error: io::Error, call: &Call) -> Result<(), Error> {
     }
 }
 
-/// Gives the socket a timeout that ends before the deadline does.
-///
-/// Rounding it down to a power of two makes it the same for nearly every request, so that the system call is
-/// nearly never made; a wait that ends early is simply begun again with what is left.
-fn set_timeout(
-    current: &mut Duration,
-    left: Duration,
-    set: impl FnOnce(Option<Duration>) -> io::Result<()>,
-) -> io::Result<()> {
-    let left_ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX).max(1);
-    let rounded = Duration::from_millis(1 << left_ms.ilog2());
-    if rounded != *current {
-        set(Some(rounded))?;
-        *current = rounded;
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_timeout_never_reaches_beyond_the_deadline_and_seldom_changes() {
-        let mut current = Duration::ZERO;
-        let mut changes = 0;
-        for left_ms in (8_192..=15_000).rev() {
-            set_timeout(&mut current, Duration::from_millis(left_ms), |_| {
-                changes += 1;
-                Ok(())
-            })
-            .unwrap();
-            assert!(current <= Duration::from_millis(left_ms));
+impl From<WaitError> for Error {
+    fn from(error: WaitError) -> Error {
+        match error {
+            WaitError::Stopped(stop) => Failure::Stopped(stop).into(),
+            WaitError::Io(error) => Error::Io(error),
         }
-        assert_eq!(changes, 1);
     }
 }

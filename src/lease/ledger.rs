@@ -4,6 +4,7 @@
 //! written in its place. Anything else that is not as it was written is damage, and then none of the file is believed.
 //! Nothing here is ever removed but by [`Ledger::replace`].
 
+use super::busy::patiently;
 use super::seal::{MARK_LEN, Magic, SEAL_END_LEN, SEAL_LEN, Seal, damaged};
 use super::store::{failed, replace};
 use crate::error::Error;
@@ -123,7 +124,7 @@ impl Ledger {
     /// The header of the file that is there, empty if there is none, and what stands behind what was read of it.
     fn rest(&self) -> Result<(Vec<u8>, Vec<u8>), Error> {
         let not_read = |error| failed(&self.path, "read", &error);
-        let mut file = match File::open(&self.path) {
+        let mut file = match patiently(|| File::open(&self.path)) {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Default::default()),
             Err(error) => return Err(not_read(error)),
@@ -172,7 +173,7 @@ impl Ledger {
     }
 
     fn add(&self, line: &[u8]) -> io::Result<()> {
-        let mut file = OpenOptions::new().write(true).open(&self.path)?;
+        let mut file = patiently(|| OpenOptions::new().write(true).open(&self.path))?;
         // What a crash has left of a line that was never finished.
         file.set_len(self.end)?;
         file.seek(SeekFrom::Start(self.end))?;

@@ -9,6 +9,7 @@
 //! elsewhere they can, and who comes then would lock another file of that name. Therefore a lock counts only if its
 //! file is still in place once it is locked; afterwards [`Hold::is_in_place`] tells.
 
+use super::busy::patiently;
 use crate::error::Error;
 use crate::status::Status;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -19,6 +20,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// Who removes the file more often than this while it is being locked will go on doing so.
 const MOST_TRIES: u32 = 16;
+
+/// What Windows says of a lock that somebody else has.
+const LOCK_VIOLATION: i32 = 33;
 
 /// In whose company a lock is held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,7 +129,11 @@ impl LockFile {
     }
 
     fn unlock(&self) -> Result<(), Error> {
-        let mut attempt = || self.file.unlock().map_err(TryLockError::Error);
+        let mut attempt = || match self.file.unlock() {
+            // On Windows, std unlocks until nothing is left to be unlocked; this is how Wine says so.
+            Err(error) if cfg!(windows) && error.raw_os_error() == Some(LOCK_VIOLATION) => Ok(()),
+            unlocked => unlocked.map_err(TryLockError::Error),
+        };
         granted(&mut attempt).map(drop).map_err(|error| not_locked(&self.path, &error))
     }
 
@@ -166,7 +174,7 @@ fn open(path: &Path) -> io::Result<File> {
     // FILE_SHARE_READ and FILE_SHARE_WRITE, but not FILE_SHARE_DELETE: what is open can't be removed.
     #[cfg(windows)]
     std::os::windows::fs::OpenOptionsExt::share_mode(&mut options, 1 | 2);
-    options.open(path)
+    patiently(|| options.open(path))
 }
 
 /// Whether the system does as it is asked; a signal is no answer.

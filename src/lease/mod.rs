@@ -19,6 +19,7 @@
 //! | `clock` | a clock that counts sleep |
 //! | `wish` | what a host may ask of a lease |
 
+mod busy;
 mod clock;
 mod consumption;
 mod errands;

@@ -1,6 +1,7 @@
 //! One slot at the server: taking, renewing, giving back. Every step is on disk before its request leaves, and
 //! whoever enters or leaves stands in the slot's gate meanwhile.
 
+use super::busy::patiently;
 use super::clock::Clock;
 use super::lend::kept_borrow;
 use super::machine::Moment;
@@ -385,7 +386,7 @@ impl Slot {
     fn set_aside(&self) -> Result<(), Error> {
         let Some(path) = &self.path else { return Ok(()) };
         let aside = path.with_extension(format!("damaged-{}", Utc::now().timestamp_millis()));
-        std::fs::rename(path, &aside).map_err(|error| {
+        patiently(|| std::fs::rename(path, &aside)).map_err(|error| {
             Error::because(Status::Storage, format!("{} can't be moved aside: {error}.", path.display()))
         })
     }

@@ -4,6 +4,7 @@
 //! proves nothing to a determined reader, who can know the hardware id; what is inside proves itself, by the server's
 //! signatures.
 
+use super::busy::patiently;
 use super::seal::{MARK_LEN, Seal, damaged};
 use crate::error::Error;
 use crate::status::Status;
@@ -39,7 +40,8 @@ impl SealedFile {
     /// [`Status::Storage`], [`Status::StorageDamaged`], [`Status::StorageForeign`].
     pub fn read(&self) -> Result<Option<Vec<u8>>, Error> {
         let mut bytes = Vec::new();
-        let read = File::open(&self.path).and_then(|file| file.take(LONGEST_BYTES + 1).read_to_end(&mut bytes));
+        let opened = patiently(|| File::open(&self.path));
+        let read = opened.and_then(|file| file.take(LONGEST_BYTES + 1).read_to_end(&mut bytes));
         match read {
             Ok(_) => self.open(&bytes).map(Some),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -78,12 +80,15 @@ impl fmt::Debug for SealedFile {
 /// Puts a file of these bytes into the place of what was there, down to the disk.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let draft = path.with_extension("new");
-    let written = write_through(&draft, bytes).and_then(|()| fs::rename(&draft, path));
+    let written = write_through(&draft, bytes).and_then(|file| {
+        patiently(|| fs::rename(&draft, path))?;
+        Ok(file)
+    });
     if written.is_err() {
         // It is of no use to anybody; the next write replaces it anyway.
         let _ = fs::remove_file(&draft);
     }
-    written.and_then(|()| path.parent().map_or(Ok(()), sync_folder))
+    written.and_then(|file| sync_name(&file, path))
 }
 
 /// What the system says against reading or writing this file.
@@ -92,20 +97,25 @@ pub(super) fn failed(path: &Path, done: &str, error: &io::Error) -> Error {
 }
 
 /// Writes a file that nobody else may read, down to the disk.
-fn write_through(path: &Path, bytes: &[u8]) -> io::Result<()> {
+fn write_through(path: &Path, bytes: &[u8]) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path)?;
+    let mut file = patiently(|| options.open(path))?;
     file.write_all(bytes)?;
-    file.sync_all()
+    file.sync_all()?;
+    Ok(file)
 }
 
-/// A rename is on disk when its folder is.
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+/// A new name is on disk when its folder is. On Windows it is kept with the file, which is still open.
+fn sync_name(file: &File, path: &Path) -> io::Result<()> {
+    match path.parent() {
+        _ if cfg!(windows) => file.sync_all(),
+        Some(folder) if folder.as_os_str().is_empty() => File::open(".")?.sync_all(),
+        Some(folder) => File::open(folder)?.sync_all(),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -223,6 +233,42 @@ mod tests {
         fs::create_dir(folder.0.join("lease")).unwrap();
         assert_eq!(refused(&folder.file("XY", "hw-1")), Status::Storage);
         assert_eq!(folder.file("XY", "hw-1").write(CONTENT).unwrap_err().status, Status::Storage);
+    }
+
+    /// A virus scanner lets nobody else in, and is gone soon.
+    #[cfg(windows)]
+    #[test]
+    fn somebody_who_looks_at_it_for_a_moment_is_waited_for() {
+        use std::os::windows::fs::OpenOptionsExt;
+        let folder = Folder::new("looked-at");
+        let file = folder.file("XY", "hw-1");
+        file.write(b"old").unwrap();
+        let look = |share_mode| {
+            let looked_at = OpenOptions::new().read(true).share_mode(share_mode).open(folder.0.join("lease")).unwrap();
+            std::thread::spawn(move || {
+                std::thread::sleep(std::time::Duration::from_millis(30));
+                drop(looked_at);
+            })
+        };
+        let looking = look(0);
+        file.write(CONTENT).unwrap();
+        looking.join().unwrap();
+        let looking = look(0);
+        assert_eq!(file.read().unwrap().as_deref(), Some(CONTENT));
+        looking.join().unwrap();
+    }
+
+    /// Its folder is longer than the 260 characters that Windows once allowed, and not of its code page.
+    #[test]
+    fn it_may_lie_deep_and_be_called_as_people_are() {
+        let folder = Folder::new("deep-Žofie-健");
+        let deep = (0..8).fold(folder.0.clone(), |path, _| path.join("Büro für Lizenzen und Ähnliches"));
+        fs::create_dir_all(&deep).unwrap();
+        let file = SealedFile::new(deep.join("lease"), "XY", "hw-1").unwrap();
+        for content in [CONTENT, b"another"] {
+            file.write(content).unwrap();
+            assert_eq!(file.read().unwrap().as_deref(), Some(content));
+        }
     }
 
     #[cfg(unix)]

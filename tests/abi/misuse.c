@@ -9,9 +9,11 @@
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
+#include <unistd.h>
+#ifndef _WIN32
 #include <sys/time.h>
 #include <sys/wait.h>
-#include <unistd.h>
+#endif
 
 #define THREADS 8
 
@@ -349,6 +351,15 @@ static void closed_in_flight(void)
     }
 }
 
+#ifdef _WIN32 /* has no fork, and no signal that interrupts a call */
+static void forked(void)
+{
+}
+
+static void interrupted(void)
+{
+}
+#else
 static void forked(void)
 {
     floatlease_client *client = opened("FLOATLEASE_CONFIG");
@@ -409,6 +420,7 @@ static void interrupted(void)
     floatlease_client_close(client);
     floatlease_client_close(silent);
 }
+#endif
 
 int main(void)
 {

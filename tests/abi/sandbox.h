@@ -4,12 +4,9 @@
 
 #include "expect.h"
 
-#include <arpa/inet.h>
 #include <floatlease_sandbox.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <time.h>
-#include <unistd.h>
 
 struct sandbox {
     floatlease_sandbox *handle;
@@ -71,22 +68,6 @@ static inline floatlease_client *client_with(struct sandbox sandbox, const char 
 static inline floatlease_client *client_on(struct sandbox sandbox, const char *hardware_id)
 {
     return client_with(sandbox, hardware_id, "");
-}
-
-/* A connection that sends `bytes` and leaves it at that. */
-static inline int connected(struct sandbox sandbox, const char *bytes)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    int connection = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    unsigned port = 0;
-    const char *url;
-
-    text_of(sandbox.json, "base_url", &url);
-    HOLD(sscanf(url, "http://127.0.0.1:%u/api/v4", &port) == 1);
-    address.sin_port = htons((unsigned short)port);
-    HOLD(connect(connection, (struct sockaddr *)&address, sizeof address) == 0);
-    HOLD(send(connection, bytes, strlen(bytes), MSG_NOSIGNAL) == (ssize_t)strlen(bytes));
-    return connection;
 }
 
 static inline double seconds_now(void)

@@ -6,9 +6,28 @@
 #define _GNU_SOURCE
 #include "sandbox.h"
 
+#include <arpa/inet.h>
 #include <dirent.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* A connection that sends `bytes` and leaves it at that. */
+static int connected(struct sandbox sandbox, const char *bytes)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int connection = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    unsigned port = 0;
+    const char *url;
+
+    text_of(sandbox.json, "base_url", &url);
+    HOLD(sscanf(url, "http://127.0.0.1:%u/api/v4", &port) == 1);
+    address.sin_port = htons((unsigned short)port);
+    HOLD(connect(connection, (struct sockaddr *)&address, sizeof address) == 0);
+    HOLD(send(connection, bytes, strlen(bytes), MSG_NOSIGNAL) == (ssize_t)strlen(bytes));
+    return connection;
+}
 
 /* So many rounds fill the allocator's caches and whatever is set up once. */
 #define WARM_UP 50

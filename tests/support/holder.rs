@@ -6,10 +6,9 @@
 use super::abi::{Answer, Client};
 use serde_json::{Value, json};
 use std::io::{self, BufRead, BufReader, Write};
-use std::os::unix::process::ExitStatusExt;
-use std::process::{self, Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{self, Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
-use std::{env, fs, iter, thread};
+use std::{env, iter, thread};
 
 /// Makes this program a holder: the config of its client.
 const CONFIG: &str = "FLOATLEASE_HOLDER";
@@ -151,13 +150,13 @@ impl Holder {
 
     /// Waits for its end, which must be a kill.
     pub fn end(&mut self) {
-        let ended: ExitStatus = self.child.wait().unwrap();
-        assert_eq!(ended.signal(), Some(9), "{ended}");
+        let ended = self.child.wait().unwrap();
+        assert!(system::was_killed(ended), "{ended}");
     }
 
     /// None in one that has ended.
     fn count_threads(&self) -> usize {
-        fs::read_dir(format!("/proc/{}/task", self.pid())).map_or(0, Iterator::count)
+        system::threads(self.pid())
     }
 }
 
@@ -165,6 +164,64 @@ impl Drop for Holder {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+#[cfg(unix)]
+mod system {
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::ExitStatus;
+
+    pub(super) fn was_killed(ended: ExitStatus) -> bool {
+        ended.signal() == Some(9)
+    }
+
+    pub(super) fn threads(pid: u32) -> usize {
+        std::fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count)
+    }
+}
+
+#[cfg(windows)]
+#[allow(unsafe_code)]
+mod system {
+    use std::os::windows::io::{AsRawHandle, FromRawHandle, OwnedHandle, RawHandle};
+    use std::process::ExitStatus;
+
+    #[repr(C)]
+    struct Thread {
+        size: u32,
+        usage: u32,
+        id: u32,
+        owner: u32,
+        priorities: [i32; 2],
+        flags: u32,
+    }
+
+    unsafe extern "system" {
+        fn CreateToolhelp32Snapshot(flags: u32, process: u32) -> RawHandle;
+        fn Thread32First(snapshot: RawHandle, thread: *mut Thread) -> i32;
+        fn Thread32Next(snapshot: RawHandle, thread: *mut Thread) -> i32;
+    }
+
+    /// By std, which ends a process with this code.
+    pub(super) fn was_killed(ended: ExitStatus) -> bool {
+        ended.code() == Some(1)
+    }
+
+    pub(super) fn threads(pid: u32) -> usize {
+        const OF_ALL_PROCESSES: u32 = 4;
+        let mut thread = Thread { size: 28, usage: 0, id: 0, owner: 0, priorities: [0; 2], flags: 0 };
+        let mut count = 0;
+        // SAFETY: the snapshot is owned here alone, and `thread` has the size that it says.
+        unsafe {
+            let snapshot = OwnedHandle::from_raw_handle(CreateToolhelp32Snapshot(OF_ALL_PROCESSES, 0));
+            let mut more = Thread32First(snapshot.as_raw_handle(), &raw mut thread);
+            while more != 0 {
+                count += usize::from(thread.owner == pid);
+                more = Thread32Next(snapshot.as_raw_handle(), &raw mut thread);
+            }
+        }
+        count
     }
 }
 

@@ -5,12 +5,11 @@
 
 pub mod abi;
 pub mod csharp;
+#[cfg(unix)]
 pub mod document;
 pub mod faults;
 pub mod folder;
-#[cfg(unix)]
 pub mod holder;
-#[cfg(unix)]
 pub mod machine;
 pub mod programs;
 pub mod proxy;
@@ -58,7 +57,7 @@ fn library_dir(name: &str, library: &str, maker: &str) -> PathBuf {
 
 /// The server built with the same profile.
 pub fn server_binary() -> PathBuf {
-    let path = target_dir().join("floatlease-server");
+    let path = target_dir().join(format!("floatlease-server{}", std::env::consts::EXE_SUFFIX));
     assert!(path.exists(), "{} is missing: run `make test`, or `cargo build --workspace` first", path.display());
     path
 }

@@ -1,0 +1,66 @@
+"""What is built for whom."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Part:
+    """Something that is built."""
+
+    package: str
+    profile: str
+    arguments: tuple
+    library: str = ""  # its name, if it is one
+    header: str = ""  # what it exports is declared there
+    description: str = ""  # for Windows' property sheet
+    panic: str = "panic_unwind"  # the part of the standard library that its profile asks for
+
+
+CLIENT = Part(
+    "floatlease", "release", ("--features", "quiet", "--lib", "--crate-type", "cdylib,staticlib"),
+    "floatlease", "floatlease.h", "Floating licenses: the client",
+)
+SANDBOX = Part(
+    "floatlease-sandbox", "sandbox", ("--lib",),
+    "floatlease_sandbox", "floatlease_sandbox.h", "Floating licenses: the sandbox, for tests only",
+)
+SERVER = Part(
+    "floatlease-server", "server", ("--bin", "floatlease-server"),
+    description="Floating licenses: the server", panic="panic_abort",
+)
+
+
+@dataclass(frozen=True)
+class Target:
+    """A kind of machine."""
+
+    name: str
+    form: str  # of its files: elf, pe or macho
+    parts: tuple
+    needs: tuple  # the libraries that a file may need: the system's own
+    zig: str = ""  # what zig calls it; empty: Debian's own compiler for it is used
+    flags: tuple = ()  # rustc's
+    environment: tuple = ()  # more for the build
+    glibc: tuple = ()  # the newest that may be asked for
+
+
+ALL = (CLIENT, SANDBOX, SERVER)
+GLIBC = ("libc.so.6", "libpthread.so.0", "libdl.so.2", "libm.so.6", "librt.so.1", "ld-linux-")
+WINDOWS = (
+    "advapi32.dll", "api-ms-win-core-synch-l1-2-0.dll", "bcrypt.dll", "bcryptprimitives.dll", "crypt32.dll",
+    "kernel32.dll", "msvcrt.dll", "ntdll.dll", "userenv.dll", "ws2_32.dll",
+)
+
+TARGETS = {
+    target.name: target
+    for target in (
+        Target("x86_64-unknown-linux-gnu", "elf", ALL, GLIBC, "x86_64-unknown-linux-gnu.2.17", glibc=(2, 17)),
+        Target("aarch64-unknown-linux-gnu", "elf", ALL, GLIBC, "aarch64-unknown-linux-gnu.2.17", glibc=(2, 17)),
+        # A shared library can't have a C library of its own.
+        Target("x86_64-unknown-linux-musl", "elf", ALL, ("libc.so",), "x86_64-unknown-linux-musl",
+               ("-Ctarget-feature=-crt-static",)),
+        Target("x86_64-pc-windows-gnu", "pe", ALL, WINDOWS, flags=("-Clink-arg=-Wl,--no-insert-timestamp",),
+               # aws-lc's own source of randomness would be exported, beside what we export. It has the system's too.
+               environment=(("AWS_LC_SYS_NO_JITTER_ENTROPY", "1"),)),
+    )
+}
