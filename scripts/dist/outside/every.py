@@ -97,12 +97,14 @@ CHECKS: dict[str, list[tuple[str, Check]]] = {
         ("C programs by CMake, under QEMU", by_cmake(arm64, programs.QUICKSTART, programs.FIRST_TEST)),
         ("C++ programs by CMake, under QEMU", by_cmake(arm64, *programs.CPP)),
         ("a C program by pkg-config, under QEMU", by_pkg_config(arm64, programs.QUICKSTART)),
+        ("the NuGet package holds what it should", nugets.holds_what_it_should),
         ("the static library, under QEMU", by_cmake(arm64, programs.QUICKSTART, library=STATIC)),
     ],
     "x86_64-unknown-linux-musl": [
         *EVERY,
         ("C programs by CMake", by_cmake(musl, programs.QUICKSTART, programs.FIRST_TEST)),
         ("a C program by pkg-config", by_pkg_config(musl, programs.QUICKSTART)),
+        ("the NuGet package holds what it should", nugets.holds_what_it_should),
         ("the static library", by_cmake(musl, programs.QUICKSTART, library=STATIC)),
     ],
     "x86_64-pc-windows-gnu": [
