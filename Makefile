@@ -56,11 +56,9 @@ header: ## Write the headers in include/, and the bindings' tables of statuses, 
 	$(CARGO) test -q -p floatlease -p floatlease-sandbox --test header --test status_tables -- --ignored write_the_header
 
 .PHONY: demo
-demo: library ## Watch a C program take, borrow and give back licenses on a server of its own
+demo: library ## Watch C, C++, C# and Python take, borrow and give back the same license, on a server of its own
 	@$(CARGO) build -p floatlease-server
-	@$(CC) -std=c11 -Wall -Wextra -Iinclude examples/c/quickstart.c "-L$(RELEASE)" \
-		"-Wl,-rpath,$$(cd "$(RELEASE)" && pwd)" -lfloatlease -o "$(RELEASE)/quickstart"
-	@"$(SERVER)" exec -- "$(RELEASE)/quickstart"
+	@scripts/demo "$(SERVER)" "$(RELEASE)"
 
 .PHONY: tools
 tools:

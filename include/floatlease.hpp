@@ -240,7 +240,7 @@ private:
 };
 
 /// A lease that is given back at the end of the scope, which waits for the server: "timeout_ms" of the acquire at most,
-/// by default that of the config (15 s). What is borrowed stays so: only Lease::release ends a borrow. Declare it behind
+/// by default that of the config (15 s). What is borrowed stays so: only Lease::release ends a borrow. Declare it after
 /// its Client, so that it ends first: once the client is closed, what it held is given back in the background.
 class ScopedLease {
 public:

@@ -92,7 +92,7 @@ inline unsigned code_unit(std::string_view json, std::size_t at) noexcept
     const char *const end = digits.data() + digits.size();
     unsigned unit = 0;
 
-    return digits.size() == 4 && std::from_chars(digits.data(), end, unit, 16).ptr == end ? unit : 0xfffd;
+    return std::from_chars(digits.data(), end, unit, 16).ptr == end ? unit : 0xfffd;
 }
 
 /// A character by its number.

@@ -189,6 +189,14 @@ fn who_owns_what_and_what_a_misuse_comes_to() {
 }
 
 #[test]
+fn json_is_read_as_it_was_written_and_what_is_none_does_no_harm() {
+    for mut way in ways("tests/abi/json.cpp") {
+        let said = run(&mut way);
+        assert!(said.contains("checks hold"), "{said}");
+    }
+}
+
+#[test]
 fn the_quick_start_shows_the_ten_operations_and_the_refusal() {
     for way in ways("examples/cpp/quickstart.cpp") {
         assert_quick_start(&way);

@@ -144,8 +144,8 @@ private:
     std::filesystem::path file_;
     std::string document_;
     floatlease::Client client_;
-    // Of both features, or on a trip of MESH. At the end of the program it is given back; what is borrowed stays so: the
-    // end of the program is not the end of a trip.
+    // Of both features, or on a trip of MESH. At the end of the program it is given back; but what is borrowed stays
+    // so, for the end of the program is not the end of a trip.
     ScopedLease lease_;
     bool on_trip_ = false;
 };

@@ -98,6 +98,7 @@ static void the_document_is_saved()
     scene.pass(2min, cad->client());
     SOON(is(*cad, State::active));
     HOLD(cad->draw(", a window") && scene.slots_of_my_desk() == 2);
+    HOLD(cad->save() && desk.document() == "a wall, a door, a window");
     cad.reset();
     scene.end();
     std::cout << "An outage: the document was saved in time and again at the end, and work went on afterwards.\n";

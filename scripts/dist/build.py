@@ -6,6 +6,8 @@ import re
 import shutil
 import subprocess
 
+from targets import CLIENT
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DIST = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "dist"
 CARGO_HOME = pathlib.Path(os.environ.get("CARGO_HOME", pathlib.Path.home() / ".cargo"))
@@ -85,7 +87,8 @@ def lay_out_pe(part, compiled, made):
     # Its functions with their addresses, for whoever has a crash report: Debian's linker could write a PDB too, but
     # one that holds little more, and paths of this machine.
     symbols = run("x86_64-w64-mingw32-nm", "-n", "-C", "--defined-only", dll, capture_output=True).stdout
-    (folder / f"{part.library}.map").write_text(symbols)
+    functions = [line for line in symbols.splitlines(keepends=True) if line[16:19] in (" T ", " t ")]
+    (folder / f"{part.library}.map").write_text("".join(functions))
     run("llvm-strip", "--strip-all", dll)
     definition = folder / f"{part.library}.def"
     names = "".join(f"    {name}\n" for name in declared(part.header))
@@ -95,6 +98,23 @@ def lay_out_pe(part, compiled, made):
         run(ENVIRONMENT / "python", "-m", "ziglang", "dlltool", "-m", "i386:x86-64", "-d", definition, "-D", dll.name,
             "-l", folder / library)
     static_library(part, compiled, folder)
+    if part is CLIENT:
+        name_imports(folder / f"lib{part.library}.a")
+
+
+def name_imports(archive):
+    """rustc makes import libraries of its own in a folder of a chance name, and names what they define after it."""
+    symbols = run("x86_64-w64-mingw32-nm", archive, capture_output=True).stdout
+    chance = re.compile(r"(_head_|__)?(\w*_rustc[0-9A-Za-z]{6})_(\w+_imports_lib\w*)$", re.M)
+    libraries, renamed = {}, {}
+    for found in chance.finditer(symbols):
+        start, folder, rest = found.groups(default="")
+        number = libraries.setdefault((folder.removeprefix("_"), rest.split("_imports_lib")[0]), len(libraries))
+        renamed[found.group()] = f"{start}import{number}_{rest}"
+    table = archive.with_suffix(".symbols")
+    table.write_text("".join(f"{old} {new}\n" for old, new in renamed.items()))
+    run("x86_64-w64-mingw32-objcopy", "-D", f"--redefine-syms={table}", archive)
+    table.unlink()
 
 
 LAYOUTS = {"elf": lay_out_elf, "pe": lay_out_pe}

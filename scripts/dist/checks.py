@@ -31,8 +31,10 @@ def names_of_folders(file):
     folders = {build.ROOT, build.CARGO_HOME, pathlib.Path.home(), pathlib.Path(tempfile.gettempdir()),
                pathlib.Path("/usr/lib/rustlib"), pathlib.Path("/usr/share/mingw-w64")}
     content = file.read_bytes()
-    for folder in map(str, folders):
-        place = content.find(folder.encode() + b"/")
+    # A symbol may be named after one.
+    symbols = {re.sub(r"\W", "_", str(folder)) + "_" for folder in (build.ROOT, build.CARGO_HOME)}
+    for folder in {f"{folder}/" for folder in folders} | symbols:
+        place = content.find(folder.encode())
         if place >= 0:
             words = re.match(rb"[\x20-\x7e]*", content[place:place + 200]).group().decode()
             yield f"{file.name} names a folder of this machine: {words}"
@@ -63,7 +65,7 @@ def elf(target, part, made):
     yield from foreign(file, re.findall(r"NEEDED.*\[(.+)\]", dynamic), target.needs)
     versions = [tuple(map(int, version.split("."))) for version in
                 re.findall(r"GLIBC_([0-9.]+)", said("readelf", "-W", "-V", file))]
-    if target.glibc and max(versions) > target.glibc:
+    if target.glibc and max(versions, default=(0,)) > target.glibc:
         yield f"{file.name} needs glibc {max(versions)}"
     segments = said("readelf", "-W", "-l", file)
     if "GNU_RELRO" not in segments or not re.search(r"GNU_STACK.* RW ", segments) or "NOW" not in dynamic:

@@ -1,4 +1,13 @@
-"""What is built for whom."""
+"""What is built for whom.
+
+Apple's systems are not among them: there the client asks Security.framework whom to trust, and nothing links against that
+without Apple's SDK. On a Mac with Xcode's command line tools,
+
+    cargo rustc -p floatlease --release --features quiet --lib --crate-type cdylib,staticlib --target aarch64-apple-darwin
+
+makes target/aarch64-apple-darwin/release/libfloatlease.dylib, to be installed as libfloatlease.1.dylib (build.rs gives it the
+install name @rpath/libfloatlease.1.dylib), and for x86_64-apple-darwin the same.
+"""
 
 from dataclasses import dataclass
 

@@ -5,11 +5,11 @@
 #include <floatlease_sandbox.hpp>
 
 #include <atomic>
+#include <dlfcn.h>
 #include <string>
 #include <thread>
 #include <type_traits>
 #include <utility>
-#include <vector>
 
 using namespace std::chrono_literals;
 using floatlease::Client, floatlease::Event, floatlease::Lease, floatlease::Result, floatlease::Sandbox;
@@ -23,6 +23,34 @@ static_assert(only_moves<Client> && only_moves<Lease> && only_moves<ScopedLease>
 static_assert(only_moves<Result> && only_moves<Event> && only_moves<Sandbox>);
 static_assert(!std::is_convertible_v<Result, bool> && !std::is_convertible_v<Event, bool>);
 
+// What the libraries are really asked for: the program's own functions come before theirs.
+static std::atomic<int> freed_by_client{0}, freed_by_sandbox{0};
+static std::uint64_t advanced_ms = 0;
+
+template <class Function>
+static Function *of_library(const char *name)
+{
+    return reinterpret_cast<Function *>(dlsym(RTLD_NEXT, name));
+}
+
+extern "C" void floatlease_string_free(char *string)
+{
+    ++freed_by_client;
+    of_library<decltype(floatlease_string_free)>("floatlease_string_free")(string);
+}
+
+extern "C" void floatlease_sandbox_string_free(char *string)
+{
+    ++freed_by_sandbox;
+    of_library<decltype(floatlease_sandbox_string_free)>("floatlease_sandbox_string_free")(string);
+}
+
+extern "C" floatlease_status floatlease_client_advance_clock(floatlease_client *client, std::uint32_t by_ms)
+{
+    advanced_ms += by_ms;
+    return of_library<decltype(floatlease_client_advance_clock)>("floatlease_client_advance_clock")(client, by_ms);
+}
+
 /// A sandbox, and a client of it on my-desk that the license knows.
 struct Desk {
     Sandbox sandbox;
@@ -31,7 +59,10 @@ struct Desk {
     Desk()
     {
         EXPECT(sandbox.start("{\"rate\":0}"), FLOATLEASE_OK);
-        EXPECT(client.open(sandbox.client_config("{\"hardware_id\":\"my-desk\"}").json()), FLOATLEASE_OK);
+        // A deadline that passes by itself on a busy machine would show nothing.
+        std::string config(sandbox.client_config("{\"hardware_id\":\"my-desk\"}").json());
+
+        EXPECT(client.open(config.insert(1, "\"timeout_ms\":600000,\"connect_timeout_ms\":600000,")), FLOATLEASE_OK);
         EXPECT(client.activate_license(), FLOATLEASE_OK);
     }
 
@@ -175,7 +206,7 @@ static void a_scoped_lease_gives_back_what_a_lease_only_frees(void)
         // Nobody answers: it waits as long as the acquire said, and no longer.
         ScopedLease scoped;
 
-        EXPECT(desk.client.acquire(*scoped, "{\"timeout_ms\":200,\"release_on_close_ms\":0}"), FLOATLEASE_OK);
+        EXPECT(desk.client.acquire(*scoped, "{\"timeout_ms\":3000,\"release_on_close_ms\":0}"), FLOATLEASE_OK);
         EXPECT(desk.sandbox.fault("{\"do\":{\"before\":\"hang\"}}"), FLOATLEASE_OK);
     }
     EXPECT(desk.sandbox.clear_faults(), FLOATLEASE_OK);
@@ -214,7 +245,7 @@ static void submitted(void)
 
     EXPECT(desk.client.submit(acquire, "lease_acquire", "{\"feature\":\"MESH\"}"), FLOATLEASE_OK);
     HOLD(acquire != 0);
-    const Event completed = desk.client.next_event(20s);
+    const Event completed = desk.client.next_event(100s);
     HOLD(completed && completed.kind() == "COMPLETED" && completed.number("status") == FLOATLEASE_OK);
     HOLD(completed.number("ticket") == static_cast<std::int64_t>(acquire));
     EXPECT(desk.client.accept(lease, acquire), FLOATLEASE_OK);
@@ -225,17 +256,48 @@ static void submitted(void)
     EXPECT(desk.sandbox.fault(R"({"match":{"operation":"check_license"},"do":{"before":"hang"}})"), FLOATLEASE_OK);
     EXPECT(desk.client.submit(hanging, "check_license"), FLOATLEASE_OK);
     EXPECT(desk.client.cancel(hanging), FLOATLEASE_OK);
-    const Event cancelled = desk.client.next_event(20s);
+    const Event cancelled = desk.client.next_event(100s);
     HOLD(cancelled.number("ticket") == static_cast<std::int64_t>(hanging));
     HOLD(floatlease::text(cancelled.member("error"), "name") == "CANCELLED");
     EXPECT(desk.client.cancel(hanging), FLOATLEASE_E_TICKET);
 
-    // Both clocks: the server's and the client's, further than one call of the C function can.
-    EXPECT(desk.sandbox.advance(24h * 60), FLOATLEASE_OK);
-    EXPECT(desk.sandbox.advance(2h, desk.client), FLOATLEASE_OK);
-    EXPECT(desk.client.advance_clock(24h * 60), FLOATLEASE_OK);
-    HOLD(desk.client.next_event(20s).kind() != "");
+    // Nobody reads its completion.
     EXPECT(desk.client.submit(unread, "check_feature", "{\"feature\":\"MESH\"}"), FLOATLEASE_OK);
+}
+
+static void time_passes_for_the_server_and_the_client(void)
+{
+    Desk desk;
+    Lease lease;
+
+    EXPECT(desk.client.acquire(lease), FLOATLEASE_OK);
+    EXPECT(desk.sandbox.fault("{\"do\":{\"before\":\"refuse\"}}"), FLOATLEASE_OK);
+    EXPECT(desk.sandbox.advance(119min), FLOATLEASE_OK);
+    HOLD(desk.holds_a_slot() && lease.remaining() > 2h);
+    EXPECT(desk.sandbox.advance(2min, desk.client), FLOATLEASE_OK);
+    HOLD(!desk.holds_a_slot() && lease.remaining() > 2h && lease.remaining() <= 123min);
+
+    // Further than one call of the C function can, and never back.
+    advanced_ms = 0;
+    EXPECT(desk.client.advance_clock(24h * 60), FLOATLEASE_OK);
+    HOLD(advanced_ms == 60ull * 86400000 && lease.remaining() == 0ms);
+    EXPECT(desk.client.advance_clock(-1h), FLOATLEASE_OK);
+    HOLD(advanced_ms == 60ull * 86400000);
+    desk.sandbox.stop();
+    EXPECT(desk.sandbox.advance(1h, desk.client), FLOATLEASE_E_HANDLE);
+    HOLD(advanced_ms == 60ull * 86400000);
+}
+
+static void each_library_frees_its_own(void)
+{
+    Desk desk;
+
+    freed_by_client = freed_by_sandbox = 0;
+    EXPECT(desk.sandbox.start("{\"presets\":true}"), FLOATLEASE_OK);
+    EXPECT(desk.sandbox.control("GET /slots"), FLOATLEASE_OK);
+    HOLD(freed_by_client == 0 && freed_by_sandbox == 2);
+    EXPECT(desk.client.check_license("{"), FLOATLEASE_E_JSON);
+    HOLD(freed_by_client == 1 && freed_by_sandbox == 2);
 }
 
 static void a_wait_ends_when_another_thread_says_so(void)
@@ -300,7 +362,6 @@ static void texts_of_every_kind_arrive_whole(void)
     EXPECT(desk.client.check_feature("{\"feature\":" + floatlease::json_string(feature) + "}"),
            FLOATLEASE_E_INVALID_LICENSE_FEATURE_CODE);
     EXPECT(desk.client.check_feature("{\"feature\":" + floatlease::json_string("\xff") + "}"), FLOATLEASE_E_UTF8);
-    HOLD(floatlease::json_string(std::string_view("\0\x1f\x7f", 3)) == "\"\\u0000\\u001f\x7f\"");
     EXPECT(desk.client.check_license(std::string_view()), FLOATLEASE_E_JSON);
 
     // A mebibyte or so in, and out again.
@@ -308,47 +369,10 @@ static void texts_of_every_kind_arrive_whole(void)
     const Result wrong =
         desk.client.check_license("{\"hardware_id\":" + floatlease::json_string(many) + ",\"" + many + "\":1}");
     EXPECT(wrong, FLOATLEASE_E_UNKNOWN_KEY);
-    HOLD(floatlease::text("{\"b\":[],\"a\":" + floatlease::json_string(many + device) + "}", "a") == many + device);
     EXPECT(desk.sandbox.fault(R"({"match":{"operation":"check_license"},"do":{"reply":"huge"}})"), FLOATLEASE_OK);
     EXPECT(desk.client.check_license("{\"hardware_id\":\"my-desk\"}"), FLOATLEASE_E_REPLY_TOO_LARGE);
     const Result calls = desk.sandbox.control("GET /openapi.json");
     HOLD(calls.json().size() > 20000 && calls.text("openapi").substr(0, 2) == "3.");
-}
-
-static void reading_json(void)
-{
-    using floatlease::member, floatlease::number, floatlease::text;
-    const std::string_view json =
-        R"( { "a" : -12 , "deep":{"a":[1,{"b":"}\"]"}],"b":2},"b":"x\"y\\","n":null,"t":true,)"
-        R"("\u0065":"\u00e4\ud83d\ude00\ud83dx\n\/","big":9007199254740993,"u":"\u00g0\udc00","z":""} )";
-
-    HOLD(number(json, "a") == -12 && text(json, "a") == "-12" && member(json, "a") == "-12");
-    HOLD(member(json, "deep") == R"({"a":[1,{"b":"}\"]"}],"b":2})" && number(member(json, "deep"), "b") == 2);
-    HOLD(text(json, "b") == R"(x"y\)" && member(json, "b") == R"("x\"y\\")" && number(json, "b") == 0);
-    HOLD(text(json, "n").empty() && member(json, "n") == "null" && number(json, "n") == 0);
-    HOLD(text(json, "t") == "true" && number(json, "t") == 0);
-    HOLD(text(json, "e") == "\u00e4\U0001f600\ufffdx\n/");
-    HOLD(number(json, "big") == 9007199254740993 && text(json, "u") == "\ufffd\ufffd" && text(json, "z").empty());
-    HOLD(member(json, "none").empty() && text(json, "").empty() && number(json, "none") == 0);
-    HOLD(member("[1]", "a").empty() && member("", "a").empty() && member({}, "a").empty());
-
-    // Whatever is cut or altered in it: nothing is read beyond its end, and it comes to an end.
-    std::size_t read = 0;
-    for (std::size_t length = 0; length <= json.size(); ++length) {
-        const std::vector<char> cut(json.begin(), json.begin() + static_cast<std::ptrdiff_t>(length));
-        const std::string_view view(cut.data(), cut.size());
-
-        for (const char *name : {"a", "b", "e", "u", "none"})
-            read += text(view, name).size() + static_cast<std::size_t>(number(view, name) != 0);
-    }
-    for (std::size_t at = 0; at < json.size(); ++at)
-        for (const char other : {'"', '\\', '{', '}', ']', ',', ':', 'u', '\0'}) {
-            std::vector<char> altered(json.begin(), json.end());
-
-            altered[at] = other;
-            read += text(std::string_view(altered.data(), altered.size()), "e").size();
-        }
-    HOLD(read > 0);
 }
 
 int main(int argc, char **argv)
@@ -359,9 +383,10 @@ int main(int argc, char **argv)
     a_scoped_lease_gives_back_what_a_lease_only_frees();
     what_is_borrowed_outlives_the_scope(argv[1]);
     submitted();
+    time_passes_for_the_server_and_the_client();
+    each_library_frees_its_own();
     a_wait_ends_when_another_thread_says_so();
     results();
     texts_of_every_kind_arrive_whole();
-    reading_json();
     std::printf("%d checks hold\n", checks);
 }

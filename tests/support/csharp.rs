@@ -34,7 +34,7 @@ pub fn compile(name: &str, sources: &[&str], uses_sandbox: bool) -> PathBuf {
         .current_dir(root())
         .args(["-sdk:4.6.2-api", "-langversion:7.2", "-warnaserror", "-r:System.dll"])
         .arg(format!("-out:{}", program.display()))
-        .arg(format!("-r:{}", folder().join("FloatLease.dll").display()));
+        .arg(format!("-r:{}", folder().join("FloatLease.Managed.dll").display()));
     if uses_sandbox {
         compiler.arg(format!("-r:{}", folder().join("FloatLease.Sandbox.dll").display()));
     }

@@ -17,6 +17,7 @@ pub mod sandbox;
 pub mod scenario;
 pub mod stub;
 pub mod tls;
+pub mod unity;
 
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};

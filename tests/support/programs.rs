@@ -58,7 +58,12 @@ fn valgrind(options: &[&str], program: &Path) -> Command {
     let mut valgrind = tool("valgrind");
     valgrind
         .args(options)
-        .args(["--error-exitcode=99", "--leak-check=full", "--errors-for-leak-kinds=definite,indirect"])
+        .args([
+            "--fair-sched=try",
+            "--error-exitcode=99",
+            "--leak-check=full",
+            "--errors-for-leak-kinds=definite,indirect",
+        ])
         .args(["--show-leak-kinds=definite,indirect", "--quiet"])
         .arg(program);
     valgrind

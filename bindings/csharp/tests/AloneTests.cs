@@ -5,9 +5,50 @@ using System.Threading;
 
 namespace FloatLease.Tests
 {
-    // Each in a process of its own, which has no thread of the library's but those that the test starts.
+    // Each in a process of its own, which has no threads and no memory but the test's. For Linux: they look into /proc.
     internal static class AloneTests
     {
+        public static void Ten_thousand_leases_dropped_to_the_collector_leak_nothing()
+        {
+            using (var server = new Server())
+            using (var client = new Client(server.Config("desk")))
+            {
+                client.ActivateLicense();
+                long grown = 0;
+                foreach (int count in new[] { 2000, 10000 })
+                {
+                    long before = ResidentKilobytes();
+                    Collector.OnAThreadOfItsOwn(() => AcquireAndDrop(client, count));
+                    // The slot is given back when the last of all the leases that share it is let go of.
+                    Collector.CollectUntil(() => server.Slots() == 0, "all are given back");
+                    grown = ResidentKilobytes() - before;
+                }
+                Console.WriteLine("   10,000 leases: {0:+#;-#;0} KB", grown);
+                // As many that are held are 100 MB: each has the server's reply.
+                Check.That(grown < 40000, grown + " KB more");
+                using (Lease lease = client.AcquireLease()) Check.That(lease.IsHeld, "and it goes on");
+            }
+        }
+
+        private static void AcquireAndDrop(Client client, int count)
+        {
+            for (int number = 0; number < count; number++)
+            {
+                Lease lease = client.AcquireLease();
+                if (number % 100 == 0) Check.That(lease.IsHeld, "held");
+            }
+        }
+
+        private static long ResidentKilobytes()
+        {
+            Collector.Collect();
+            foreach (string line in System.IO.File.ReadAllLines("/proc/self/status"))
+            {
+                if (line.StartsWith("VmRSS:", StringComparison.Ordinal)) return long.Parse(line.Substring(6, line.Length - 8));
+            }
+            throw new Exception("no VmRSS");
+        }
+
         private sealed class Editor
         {
             internal Client Client;

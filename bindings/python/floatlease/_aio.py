@@ -45,8 +45,8 @@ class AsyncClient(AnyClient):
             async for event in client.events():
                 ...
 
-    One thread for each client reads what happens, and none is started for a call. A task that is cancelled cancels its
-    call at once. Use it from one event loop.
+    One thread for each client reads what happens, and none is started for a call. Up to four calls are done at the same
+    time, and 1,000 may be under way. A task that is cancelled cancels its call at once. Use it from one event loop.
     """
 
     async def __aenter__(self) -> Self:

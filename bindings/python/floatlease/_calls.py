@@ -52,7 +52,7 @@ class Call(Generic[T]):
     def result(self, timeout_ms: int | None = None) -> T:
         """Waits for the reply, or raises what the call has come to; a `TimeoutError` if it is not done by then."""
         if not self._mailbox.until(self._is_done, timeout_ms):
-            raise TimeoutError(f"the call is not done after {timeout_ms} ms")
+            raise TimeoutError("the call is not done yet" if timeout_ms is None else f"not done after {timeout_ms} ms")
         if self._error is not None:
             raise self._error
         return cast("T", self._value)

@@ -7,7 +7,6 @@ import json
 import weakref
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
-from ._library import owned
 from ._replies import LeaseInfo
 
 if TYPE_CHECKING:
@@ -56,7 +55,8 @@ class HeldLease:
         self._session = session
         self._handle = handle
         self._read_state = session.library.dll.floatlease_lease_state
-        self._free = weakref.finalize(self, owned(session.library.dll.floatlease_lease_free), handle)
+        # In a forked child the library does nothing then.
+        self._free = weakref.finalize(self, session.library.dll.floatlease_lease_free, handle)
         self._free.atexit = False
         session.add_lease(self)
 

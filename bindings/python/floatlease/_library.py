@@ -7,7 +7,7 @@ import os
 import sys
 from ctypes import POINTER, c_char_p, c_int32, c_int64, c_uint32, c_uint64, c_void_p
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 ABI_VERSION = 1
 
@@ -78,17 +78,6 @@ class Library:
 def text_at(address: int) -> str:
     """The UTF-8 text that begins there."""
     return ctypes.string_at(address).decode("utf-8")
-
-
-def owned(function: Callable[[int], object]) -> Callable[[int], None]:
-    """Frees a handle for the process that made it: in a forked child it does nothing."""
-    process = os.getpid()
-
-    def free(handle: int) -> None:
-        if os.getpid() == process:
-            function(handle)
-
-    return free
 
 
 def load_client() -> Library:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Callable, TypeVar
 from ._calls import Call, Mailbox, refusal
 from ._errors import FloatLeaseError, error_of
 from ._json import encoded
-from ._library import Library, load_client, owned, text_at
+from ._library import Library, load_client, text_at
 from ._status import Status
 
 if TYPE_CHECKING:
@@ -47,8 +47,8 @@ class Session:
         self.mailbox = Mailbox(library, self.handle)
         self._process = os.getpid()
         self._leases: weakref.WeakSet[HeldLease] = weakref.WeakSet()
-        # It holds what it frees, and nothing that holds this.
-        self.close = weakref.finalize(self, owned(library.dll.floatlease_client_close), self.handle)
+        # It holds what it frees, and nothing that holds this. In a forked child the library does nothing then.
+        self.close = weakref.finalize(self, library.dll.floatlease_client_close, self.handle)
         self.close.atexit = False
         with _living_lock:
             _living.add(self)
@@ -168,13 +168,12 @@ def _release_all() -> None:
         session.close()
 
 
-def _forget_all() -> None:
-    """A forked child has none of it, and must not wait for a lock that stayed with its parent."""
+def _renew_lock() -> None:
+    """A forked child must not wait for one whose holder stayed with its parent."""
     global _living_lock
     _living_lock = threading.RLock()
-    _living.clear()
 
 
 atexit.register(_release_all)
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_all)
+    os.register_at_fork(after_in_child=_renew_lock)

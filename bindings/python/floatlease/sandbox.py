@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, Union, cast
 from ._client import AnyClient
 from ._errors import error_of
 from ._json import encoded
-from ._library import load_sandbox, owned, text_at
+from ._library import load_sandbox, text_at
 from ._session import library as client_library
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class Sandbox:
         text = _invoke("floatlease_sandbox_start", encoded({**(options or {}), **more}), byref(handle))
         self.info = json.loads(text)
         self._handle = handle.value or 0
-        self._stop = weakref.finalize(self, owned(library.dll.floatlease_sandbox_stop), self._handle)
+        self._stop = weakref.finalize(self, library.dll.floatlease_sandbox_stop, self._handle)
 
     def __enter__(self) -> Self:
         return self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from typing import Any, Callable
@@ -11,6 +12,8 @@ from floatlease import Client
 from floatlease.sandbox import Sandbox
 
 HANG = {"before": "hang"}
+
+posix = pytest.mark.skipif(os.name != "posix", reason="signals, fork and LD_LIBRARY_PATH are POSIX's")
 
 
 class Desk:

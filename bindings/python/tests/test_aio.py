@@ -128,7 +128,7 @@ def test_events_come_in_their_order_to_everybody_who_waits_and_end_with_the_clie
         listening = asyncio.ensure_future(listen())
         lease = await client.lease()
         desk.sandbox.control("POST /faults/profile", {"profile": "outage"})
-        for minutes, name in ((70, "DEGRADED"), (51, "GRACE_STARTED"), (5, "LOST")):
+        for minutes, name in ((75, "DEGRADED"), (46, "GRACE_STARTED"), (5, "LOST")):
             desk.sandbox.advance(f"{minutes}m", client)
             while told[-1:] != [name]:
                 await asyncio.sleep(0.002)

@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 import pytest
-from conftest import Desk, soon
+from conftest import Desk, posix, soon
 from floatlease import LeaseState, NetworkError, Status, UsageError
 
 
@@ -36,7 +36,7 @@ def test_a_submitted_call_is_cancelled_and_says_so(desk: Desk) -> None:
     call = desk.client.submit("check_license")
     assert not call.done()
     assert "under way" in repr(call)
-    with pytest.raises(TimeoutError, match="after 20 ms"):
+    with pytest.raises(TimeoutError, match="not done after 20 ms"):
         call.result(20)
     assert call.cancel()
     with pytest.raises(NetworkError) as caught:
@@ -98,7 +98,7 @@ def test_many_threads_wait_for_calls_and_events_of_one_client(desk: Desk) -> Non
     assert results == ["CAD-PRO"] * 160
 
 
-@pytest.mark.skipif(os.name != "posix", reason="a signal to oneself")
+@posix
 @pytest.mark.parametrize(
     "call",
     [
@@ -126,6 +126,7 @@ def test_ctrl_c_is_heard_while_the_main_thread_waits_and_the_client_is_as_before
     assert desk.slots() == []
 
 
+@posix
 def test_a_signals_handler_may_use_the_client_in_the_middle_of_a_call(desk: Desk) -> None:
     found: list[Any] = []
     before = signal.signal(signal.SIGALRM, lambda *_: found.append(desk.client.product_details()["short_code"]))
@@ -137,6 +138,18 @@ def test_a_signals_handler_may_use_the_client_in_the_middle_of_a_call(desk: Desk
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
     assert set(found) == {"CAD-PRO"}
+
+
+def test_a_handler_in_the_middle_of_reading_waits_for_nothing(desk: Desk) -> None:
+    desk.client._session.mailbox._leader = threading.get_ident()
+    assert desk.client.next_event(3_600_000) is None
+    assert desk.client.product_details()["short_code"] == "CAD-PRO"
+    call = desk.client.submit("product_details")
+    assert not call.done()
+    with pytest.raises(TimeoutError):
+        call.result()
+    desk.client._session.mailbox._leader = None
+    assert call.result()["short_code"] == "CAD-PRO"
 
 
 def test_nothing_runs_in_the_background_of_python_for_calls_that_wait(desk: Desk) -> None:

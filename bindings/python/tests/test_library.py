@@ -8,6 +8,7 @@ from pathlib import Path
 
 import floatlease
 import pytest
+from conftest import posix
 from floatlease import _library
 
 PACKAGE = Path(floatlease.__file__).parent
@@ -30,11 +31,13 @@ def package(tmp_path: Path) -> Path:
     return Path(shutil.copytree(PACKAGE, tmp_path / "floatlease", ignore=ignored))
 
 
+@posix
 def test_an_override_names_the_files(package: Path) -> None:
     code, paths, said = load(package, FLOATLEASE_LIBRARY=str(CLIENT), FLOATLEASE_SANDBOX_LIBRARY=str(SANDBOX))
     assert (code, paths) == (0, f"{CLIENT} {SANDBOX}"), said
 
 
+@posix
 def test_the_packages_own_folder_comes_before_the_systems_search(package: Path) -> None:
     shutil.copy(CLIENT, package / "libfloatlease.so.1")
     shutil.copy(SANDBOX, package / "libfloatlease_sandbox.so")
@@ -42,11 +45,13 @@ def test_the_packages_own_folder_comes_before_the_systems_search(package: Path) 
     assert (code, paths) == (0, f"{package}/libfloatlease.so.1 {package}/libfloatlease_sandbox.so"), said
 
 
+@posix
 def test_the_systems_search_is_the_last_place(package: Path) -> None:
     code, paths, said = load(package, LD_LIBRARY_PATH=f"{CLIENT.parent}:{SANDBOX.parent}")
     assert (code, paths) == (0, "libfloatlease.so.1 libfloatlease_sandbox.so.1"), said
 
 
+@posix
 def test_a_missing_library_is_an_import_error_that_says_where_it_was_looked_for(package: Path) -> None:
     code, _, said = load(package)
     assert code == 1
@@ -70,6 +75,7 @@ def test_a_missing_library_is_an_import_error_that_says_where_it_was_looked_for(
     assert "FLOATLEASE_SANDBOX_LIBRARY" in said
 
 
+@posix
 def test_a_library_that_is_another_is_named(package: Path) -> None:
     code, _, said = load(package, FLOATLEASE_LIBRARY=str(SANDBOX))
     assert code == 1

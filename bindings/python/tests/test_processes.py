@@ -11,7 +11,7 @@ import time
 from typing import Any
 
 import pytest
-from conftest import Desk
+from conftest import Desk, posix
 from floatlease import AsyncClient, Client, FloatLeaseError, LeaseState, Status, UsageError
 
 BEGIN = """
@@ -75,6 +75,13 @@ def test_the_end_of_the_interpreter_gives_back_what_is_held(desk: Desk, program:
     assert desk.asked("check_license") + desk.asked("check_feature") >= 1
 
 
+def test_the_end_waits_for_a_slow_server(desk: Desk) -> None:
+    desk.sandbox.fault(do={"before": {"delay": {"fixed_ms": 500}}}, match={"operation": "release_license"})
+    process = start(desk, "lease = Client(config).lease()")
+    assert process.wait(30) == 0
+    assert desk.slots() == []
+
+
 def test_an_uncaught_exception_gives_it_back_too(desk: Desk) -> None:
     process = start(desk, "lease = Client(config).lease(); 1 / 0")
     _, said = process.communicate(timeout=30)
@@ -95,6 +102,7 @@ def test_an_end_with_a_silent_server_is_not_held_up_for_long(desk: Desk) -> None
     assert time.monotonic() - began < 20
 
 
+@posix
 def test_ctrl_c_ends_a_program_that_waits_and_gives_its_slot_back(desk: Desk) -> None:
     program = "client = Client(config); lease = client.lease(); print('held', flush=True); client.borrow_license()"
     desk.hang("borrow_license")
@@ -128,7 +136,7 @@ def in_child(work: Any) -> None:
     assert os.waitpid(process, 0)[1] == 0
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="a system without fork")
+@posix
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_a_forked_child_has_nothing_and_takes_nothing(desk: Desk) -> None:
     client, lease, call = desk.client, desk.client.lease(), desk.client.submit("check_license")
@@ -161,7 +169,7 @@ def test_a_forked_child_has_nothing_and_takes_nothing(desk: Desk) -> None:
     assert desk.slots() == []
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="a system without fork")
+@posix
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_a_fork_in_the_middle_of_everything_hangs_nobody(desk: Desk) -> None:
     import asyncio

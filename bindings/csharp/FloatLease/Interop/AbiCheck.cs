@@ -40,7 +40,7 @@ namespace FloatLease
         /// <summary>What is wrong with a library of that ABI, or null.</summary>
         internal static string Difference(uint version) => version == Written
             ? null
-            : "The native library \"" + FileName + "\" has ABI version " + version + ", this FloatLease.dll needs "
+            : "The native library \"" + FileName + "\" has ABI version " + version + ", FloatLease.Managed.dll needs "
                 + Written + ". Take both from the same release of floatlease.";
 
         private static bool IsWindows => Path.DirectorySeparatorChar == '\\';
@@ -50,10 +50,17 @@ namespace FloatLease
 
         private static string Bits => IntPtr.Size == 8 ? "64-bit" : "32-bit";
 
+#if UNITY_5_3_OR_NEWER
+        private static string NotFound(Exception cause) =>
+            "The native library \"" + FileName + "\" was not found, or something that it needs. The package "
+            + "com.floatlease has it in Plugins, for the platforms that its README names. The system says: "
+            + cause.Message;
+#else
         private static string NotFound(Exception cause) =>
             "The native library \"" + FileName + "\" was not found, or something that it needs. It was looked for in "
             + string.Join(", ", Places()) + ". Reference the package FloatLease, which brings it along, or copy it "
             + "beside your program. The system says: " + cause.Message;
+#endif
 
         private static string WrongKind() =>
             "The native library \"" + FileName + "\" is for another kind of processor: this is a " + Bits + " process. "
@@ -61,12 +68,18 @@ namespace FloatLease
 
         private static string Foreign() =>
             "What was found as \"" + FileName + "\" is not floatlease. Take it from the same release of floatlease as "
-            + "this FloatLease.dll.";
+            + "FloatLease.Managed.dll.";
 
+#if !UNITY_5_3_OR_NEWER
+        // Not in Unity: in a player of IL2CPP there are no assemblies to find.
         private static string[] Places()
         {
             string program = AppDomain.CurrentDomain.BaseDirectory;
+#if NET5_0_OR_GREATER
+            string assembly = null; // in a program of one file it is nowhere
+#else
             string assembly = typeof(AbiCheck).Assembly.Location;
+#endif
             string variable = IsWindows ? "the system's folders" : "LD_LIBRARY_PATH, the system's folders";
             return new[]
             {
@@ -76,5 +89,6 @@ namespace FloatLease
                 variable,
             };
         }
+#endif
     }
 }

@@ -42,7 +42,8 @@ namespace FloatLease
             lock (Readers) Readers.Remove(reader);
         }
 
-        private static void CloseAll()
+        /// <summary>For whoever knows sooner that the domain ends.</summary>
+        internal static void CloseAll()
         {
             foreach (IntPtr token in CopyOf(Tokens)) Native.ClientClose(token);
             foreach (Thread reader in CopyOf(Readers))

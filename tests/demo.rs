@@ -1,0 +1,23 @@
+//! `make demo`: the quick starts of all languages, on one license.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use support::{release_dir, root, run, server_binary, tool};
+
+#[test]
+fn every_language_has_its_turn_on_the_same_license_and_comes_to_the_end() {
+    let said = run(tool("bash").arg(root().join("scripts/demo")).arg(server_binary()).arg(release_dir()));
+    let parts: Vec<&str> = said.split("=== ").collect();
+    assert_eq!(parts[0].trim(), "", "nobody is left out");
+    let languages: Vec<&str> = parts[1..].iter().map(|part| part.lines().next().unwrap()).collect();
+    assert_eq!(languages, ["C", "C++", "C#", "Python"]);
+    for part in &parts[1..] {
+        assert!(part.contains("refused") && part.trim_end().ends_with("Done."), "{part}");
+    }
+    // Each has consumed five of the feature's, behind those before it.
+    for (part, total) in parts[1..].iter().zip(["=5", "=10", "15 of", "=20"]) {
+        let counted = part.lines().find(|line| line.contains("add_feature_consumption")).unwrap();
+        assert!(counted.contains(total), "{counted}");
+    }
+}
