@@ -104,6 +104,31 @@ test-windows: ## The Windows build, driven under Wine (a quarter of an hour)
 soak-renewals: library server ## A million renewals of a lease, which must hold no more than the first (a quarter of an hour)
 	@python3 benches/renewals.py
 
+# `make dist TARGETS=x86_64-unknown-linux-gnu` makes what this target needs; RELEASE_URL is where the archives will be
+# found, for the recipes of Conan and vcpkg.
+TARGETS ?=
+RELEASE_URL ?=
+
+.PHONY: dist
+dist: ## Make everything that is released, in dist/ (half an hour; scripts/dist/setup installs what it takes)
+	@rm -rf dist
+	@scripts/dist/libraries $(TARGETS)
+	@scripts/dist/archive $(TARGETS)
+	@scripts/dist/wheels $(TARGETS)
+	@scripts/dist/nugets $(TARGETS)
+	@scripts/dist/recipes $(addprefix --url ,$(RELEASE_URL))
+	@cd dist && find . -type f ! -name SHA256SUMS -printf '%P\n' | LC_ALL=C sort | xargs -d '\n' sha256sum >SHA256SUMS
+	@ls -l dist
+
+.PHONY: test-dist
+test-dist: ## Unpack, build, install and run what is in dist/, as somebody would who has nothing else
+	@scripts/dist/setup --check
+	@scripts/dist/check $(TARGETS)
+
+.PHONY: size
+size: ## Write docs/size.md anew, by what was built
+	@scripts/dist/ledger
+
 .PHONY: lint
 lint: ## Formatting and lints, warnings are errors
 	$(CARGO) fmt --all --check

@@ -41,7 +41,7 @@ def build(target, made):
             (made / folder).rmdir()
 
 
-def compile_part(target, part):
+def compile_part(target, part, *more):
     flags = [f"--remap-path-prefix={path}={name}" for path, name in PATHS]
     c_flags = " ".join(f"-ffile-prefix-map={path}={name}" for path, name in PATHS)
     environment = os.environ | dict(target.environment) | {
@@ -59,7 +59,7 @@ def compile_part(target, part):
         *cargo, "rustc", "--locked", "-q", "-j", JOBS, "-p", part.package, "--profile", part.profile, *part.arguments,
         "--target", target.zig or target.name, "--target-dir", DIST / "build",
         f"-Zbuild-std=std,{part.panic}", "-Zbuild-std-features=",
-        "--", *(resource(target, part) if target.form == "pe" else ()),
+        "--", *(resource(target, part) if target.form == "pe" else ()), *more,
         env=environment,
     )
 

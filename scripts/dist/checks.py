@@ -6,30 +6,21 @@ import subprocess
 import tempfile
 
 import build
-
-CEILINGS = pathlib.Path(__file__).parent / "ceilings"
-
-
-def read_ceilings():
-    """The most bytes a file may have, by its name in target/dist."""
-    lines = (line.split("#")[0].split() for line in CEILINGS.read_text().splitlines())
-    return {words[0]: int(words[1].replace(",", "")) for words in lines if words}
+import sizes
 
 
-def mistakes(target, made, ceilings):
-    """What is wrong with the files in the folder `made`, in sentences. Prints their sizes."""
-    found = []
+def mistakes(target, made):
+    """What is wrong with the files in the folder `made`, in sentences."""
+    found, ceilings = [], sizes.ceilings()
     for file in sorted(path for path in made.rglob("*") if path.is_file() and not path.is_symlink()):
         name = f"{target.name}/{file.relative_to(made)}"
         found += names_of_folders(file)
         if file.suffix in (".def", ".map"):
             continue
         bytes_ = file.stat().st_size
-        print(f"  {name}: {bytes_:,} bytes", flush=True)
-        if name not in ceilings:
-            found.append(f"scripts/dist/ceilings has no line for {name}, which has {bytes_} bytes")
-        elif bytes_ > ceilings[name]:
-            found.append(f"{file.name} has {bytes_} bytes, more than {ceilings[name]}")
+        ceiling = ceilings.get(f"target/dist/{name}", bytes_)
+        if bytes_ > ceiling:
+            found.append(f"{name} has {bytes_:,} bytes, more than the {ceiling:,} of docs/size.md")
     for part in target.parts:
         found += FORMS[target.form](target, part, made)
     return found

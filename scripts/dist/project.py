@@ -1,0 +1,62 @@
+"""What is packed for whom, and where it goes."""
+
+import os
+import pathlib
+from dataclasses import dataclass
+
+import build
+import targets
+
+ROOT = build.ROOT
+BUILT = build.DIST.resolve()
+DIST = pathlib.Path(os.environ.get("FLOATLEASE_DIST", ROOT / "dist"))
+TEMPLATES = ROOT / "bindings"
+VERSION = build.version()
+CLIENT, SANDBOX = "floatlease", "floatlease-sandbox"
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A target as those know it who unpack its archive."""
+
+    triple: str
+    system: str  # CMAKE_SYSTEM_NAME
+    processors: str  # what CMAKE_SYSTEM_PROCESSOR may be called
+    libraries: str = ""  # what a program that takes the static library needs besides
+
+    @property
+    def windows(self) -> bool:
+        return self.system == "Windows"
+
+    def archive(self, product: str = CLIENT) -> str:
+        return f"{product}-{VERSION}-{self.triple}"
+
+    def archive_file(self, product: str = CLIENT) -> str:
+        return self.archive(product) + (".zip" if self.windows else ".tar.gz")
+
+
+SYSTEMS = {"linux": "Linux", "windows": "Windows", "darwin": "Darwin"}
+PROCESSORS = {"x86_64": "x86_64;amd64;AMD64", "aarch64": "aarch64;arm64;ARM64"}
+LIBRARIES = {
+    "linux-gnu": "-lpthread -ldl -lm -lrt",
+    "windows-gnu": "-lws2_32 -lntdll -luserenv -lbcrypt -ladvapi32 -lcrypt32",
+}
+
+
+def packed(triple: str) -> Packed:
+    processor, _, system = triple.split("-", 2)
+    return Packed(triple, SYSTEMS[system.split("-")[0]], PROCESSORS[processor], LIBRARIES.get(system, ""))
+
+
+# .NET's names of those that are in the NuGet packages.
+RIDS = {
+    "x86_64-unknown-linux-gnu": "linux-x64",
+    "aarch64-unknown-linux-gnu": "linux-arm64",
+    "x86_64-unknown-linux-musl": "linux-musl-x64",
+    "x86_64-pc-windows-gnu": "win-x64",
+}
+
+# Python's names of those that a wheel is made for.
+WHEELS = {"x86_64-unknown-linux-gnu": "manylinux_2_17_x86_64", "x86_64-pc-windows-gnu": "win_amd64"}
+
+TARGETS = {triple: packed(triple) for triple in targets.TARGETS}

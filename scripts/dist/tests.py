@@ -1,0 +1,94 @@
+"""What of packing can be shown without a release; tests/packaging.rs runs it. scripts/dist/check shows the rest."""
+
+import pathlib
+import sys
+import tempfile
+import unittest
+
+sys.dont_write_bytecode = True
+
+import licenses
+import linked
+import packed
+import papers
+import sizes
+from packed import Entry
+
+HERE = "x86_64-unknown-linux-gnu"
+
+
+class Licenses(unittest.TestCase):
+    def test_an_expression_is_met_by_allowed_licenses_or_not(self):
+        for expression, met in [
+            ("MIT", True),
+            ("GPL-3.0", False),
+            ("", False),
+            ("MIT/Apache-2.0", True),
+            ("MIT OR GPL-3.0", True),
+            ("GPL-3.0 OR MIT", True),
+            ("MIT AND GPL-3.0", False),
+            ("(MIT OR GPL-3.0) AND ISC", True),
+            ("MIT OR GPL-3.0 AND ISC", True),
+            ("GPL-3.0 AND ISC OR GPL-2.0", False),
+            ("Apache-2.0 WITH LLVM-exception", True),
+            ("GPL-2.0 WITH Classpath-exception-2.0", False),
+            ("ISC AND (Apache-2.0 OR ISC) AND (MPL-2.0 OR (GPL-2.0 AND MIT))", False),
+        ]:
+            self.assertEqual(licenses.is_allowed(expression), met, expression)
+
+    def test_a_crate_that_may_not_ship_is_named_in_a_sentence(self):
+        allowed = set(licenses.ALLOWED)
+        licenses.ALLOWED.discard("CDLA-Permissive-2.0")
+        try:
+            with self.assertRaisesRegex(
+                linked.NotLinkable, "^webpki-roots@.* is linked into floatlease .*“CDLA-Permissive-2.0”"
+            ):
+                linked.linked(linked.LIBRARY, HERE)
+        finally:
+            licenses.ALLOWED |= allowed
+
+
+class Linked(unittest.TestCase):
+    def test_what_only_builds_run_and_macros_are_not_linked(self):
+        names = {crate.name for crate in linked.linked(linked.LIBRARY, HERE).crates.values()}
+        self.assertLessEqual({"ring", "rustls", "ureq", "serde_json", "webpki-roots"}, names)
+        self.assertFalse({"cc", "cbindgen", "serde_derive", "syn", "rcgen", "loom"} & names)
+
+    def test_every_license_has_its_text(self):
+        for product in [linked.LIBRARY, linked.SERVER, linked.SANDBOX]:
+            for crate in linked.linked(product, HERE).crates.values():
+                self.assertTrue(papers.texts_of(crate), crate.ref)
+
+
+class Packed(unittest.TestCase):
+    FILES = {"b": Entry(b"2"), "a/x": Entry(b"1", executable=True)}
+
+    def pack(self, files: packed.Files, ending: str) -> bytes:
+        with tempfile.TemporaryDirectory() as folder:
+            archive = pathlib.Path(folder) / f"new/archive{ending}"
+            packed.pack("top", files, archive)
+            return archive.read_bytes()
+
+    def test_the_same_files_are_the_same_bytes_in_any_order(self):
+        for ending in [".tar.gz", ".zip"]:
+            turned = dict(reversed(self.FILES.items()))
+            self.assertEqual(self.pack(self.FILES, ending), self.pack(turned, ending))
+            self.assertNotEqual(self.pack(self.FILES, ending), self.pack(self.FILES | {"b": Entry(b"3")}, ending))
+
+    def test_a_zip_takes_no_links(self):
+        with self.assertRaisesRegex(ValueError, "no links"):
+            self.pack({"a": Entry(link="b")}, ".zip")
+
+
+class Sizes(unittest.TestCase):
+    def test_a_ceiling_stays_and_a_new_file_gets_one(self):
+        name = "target/release/libfloatlease.so"
+        lines = sizes.measured({name: sizes.Line(1, 2), "gone": sizes.Line(3, 4)})
+        self.assertEqual(lines[name].ceiling, 2)
+        self.assertTrue(lines[name].heavy)
+        self.assertEqual(lines["gone"], sizes.Line(3, 4))
+        self.assertFalse(any(line.heavy for file, line in sizes.measured({}).items()))
+
+
+if __name__ == "__main__":
+    unittest.main()
