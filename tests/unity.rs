@@ -51,14 +51,14 @@ impl Compiler {
         run(&mut self.mcs("UnityEditor.dll", &[], &["tests/unity/stubs/UnityEditor.cs"]));
         let unity = if self.defines.is_empty() { &["UnityEngine"][..] } else { &["UnityEngine", "UnityEditor"] };
         // With its documentation: what has none is a warning, and so an error.
-        run(self.mcs("FloatLease.dll", unity, &["com.floatlease/Runtime"]).arg("-doc:FloatLease.xml"));
+        run(self.mcs("FloatLease.Managed.dll", unity, &["com.floatlease/Runtime"]).arg("-doc:FloatLease.Managed.xml"));
         // The plays need it in either; its own assembly is there in the editor alone.
         run(self
-            .mcs("FloatLease.Sandbox.dll", &["FloatLease"], &["com.floatlease.sandbox/Runtime"])
+            .mcs("FloatLease.Sandbox.dll", &["FloatLease.Managed"], &["com.floatlease.sandbox/Runtime"])
             .arg("-d:UNITY_EDITOR"));
         let samples = ["com.floatlease/Samples~", "com.floatlease.sandbox/Samples~"];
-        let plays = ["tests/unity/Scene.cs", "tests/unity/Life.cs", "tests/unity/Editor.cs"];
-        let all = ["UnityEngine", "UnityEditor", "FloatLease", "FloatLease.Sandbox"];
+        let plays = ["tests/unity/Scene.cs", "tests/unity/Life.cs", "tests/unity/Calls.cs", "tests/unity/Editor.cs"];
+        let all = ["UnityEngine", "UnityEditor", "FloatLease.Managed", "FloatLease.Sandbox"];
         run(&mut self.mcs("Plays.exe", &all, &[&samples[..], &plays].concat()));
     }
 
@@ -98,7 +98,7 @@ fn nothing_that_il2cpp_can_not_do_is_in_a_player() {
     run(&mut compiler.mcs("Forbidden.dll", &["System.Core", "Microsoft.CSharp"], &["tests/unity/Forbidden.cs"]));
     let look = |assembly: &str| tool("mono").args(["Il.exe", assembly]).current_dir(&compiler.home).output().unwrap();
 
-    let output = look("FloatLease.dll");
+    let output = look("FloatLease.Managed.dll");
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{said}");
     let numbers: Vec<usize> = said.split(' ').filter_map(|word| word.parse().ok()).collect();

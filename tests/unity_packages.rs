@@ -79,16 +79,17 @@ fn the_manifests_name_what_is_there() {
 #[test]
 fn no_player_contains_the_sandbox_and_none_without_a_library_the_client() {
     let home = packages("assemblies");
-    let client = json_of(&home.join(CLIENT).join("Runtime/FloatLease.asmdef"));
+    let client = json_of(&home.join(CLIENT).join("Runtime/FloatLease.Managed.asmdef"));
     let sandbox = json_of(&home.join(SANDBOX).join("Runtime/FloatLease.Sandbox.asmdef"));
-    assert_eq!(client["name"], "FloatLease");
+    // Not "FloatLease": where case makes no difference, that is the native library's name.
+    assert_eq!(client["name"], "FloatLease.Managed");
     assert_eq!(client["references"], json!([]));
     assert_eq!(
         client["includePlatforms"],
         json!(["Editor", "LinuxStandalone64", "macOSStandalone", "WindowsStandalone64"])
     );
     assert_eq!(sandbox["name"], "FloatLease.Sandbox");
-    assert_eq!(sandbox["references"], json!(["FloatLease"]));
+    assert_eq!(sandbox["references"], json!(["FloatLease.Managed"]));
     // Not "Editor" alone: such an assembly could not be used by tests in Play mode, nor by a component.
     assert_eq!((&sandbox["includePlatforms"], &sandbox["defineConstraints"]), (&json!([]), &json!(["UNITY_EDITOR"])));
     for assembly in [client, sandbox] {
@@ -176,6 +177,11 @@ fn a_library_of_another_platform_and_an_unknown_platform_are_refused() {
             let said = refused(&format!("{platform}={}", home.display()));
             assert!(said.contains(&format!("is no library for {platform}")), "{other}: {said}");
         }
+    }
+    for (platform, pattern, mut bytes) in platforms() {
+        bytes[0] += 1;
+        fs::write(home.join(pattern.replace('*', "floatlease")), &bytes).unwrap();
+        assert!(refused(&format!("{platform}={}", home.display())).contains("is no library"), "{platform}");
     }
     for pair in ["amiga=.", "linux-x86_64"] {
         assert!(refused(pair).contains(&format!("{pair} is not PLATFORM=FOLDER, with one of linux-x86_64, windows")));

@@ -1,11 +1,8 @@
 // The life of a LicenseManager and of the sample beside it, in a player.
 using System;
-using System.Collections.Concurrent;
 using System.Collections.Generic;
 using System.IO;
 using System.Reflection;
-using System.Threading;
-using System.Threading.Tasks;
 using FloatLease;
 using FloatLease.Unity;
 using UnityEngine;
@@ -136,8 +133,15 @@ internal static partial class Plays
                 manager.settings.publicKey = config.PublicKey;
                 manager.settings.waitSeconds = 0;
                 manager.onRefused.AddListener(text => told = text);
+                bool wasHeard = false;
+                manager.Refused += failure =>
+                {
+                    if (!wasHeard) manager.Acquire(); // at once, while the old session tells of its end
+                    wasHeard = true;
+                };
             });
-            Scene.Soon("it is refused", () => !scene.Shows("Looking for a license."));
+            Scene.Soon("it is refused twice", () => !scene.Shows("Looking") && scene.Manager.Failure != null);
+            Scene.Hold("nothing is logged", Debug.Logged.Count == 0);
             Scene.Hold("why", scene.Manager.Failure.Status == Status.FloatingNotAvailable && !scene.Manager.IsAsking);
             Scene.Hold("what to do", scene.Shows("Wait until a colleague") && told == scene.Game.banner);
             scene.AColleagueLeaves();
@@ -224,6 +228,8 @@ internal static partial class Plays
             Scene.Hold("it stands still", !scene.Plays() && scene.Manager.State == LeaseState.Released);
             scene.Manager.Acquire(scene.Config());
             Scene.Soon("it plays", scene.Plays);
+            scene.Manager.Client.Dispose();
+            Scene.Hold("a script has closed it", scene.Shows("The license is given back.") && Debug.Logged.Count > 0);
         }
         using (var scene = new Scene())
         {
@@ -235,63 +241,6 @@ internal static partial class Plays
             scene.Pass("100m");
             Scene.Soon("it is renewed", () => scene.Plays() && scene.Manager.Lease.Info().RenewsIn > TimeSpan.Zero);
             Scene.Hold("one slot", scene.Slots == 1);
-        }
-    }
-
-    private static void Calls_are_awaited_on_the_main_thread_and_no_frame_waits()
-    {
-        using (var scene = new Scene())
-        {
-            scene.Play();
-            var frames = new Frames();
-            SynchronizationContext.SetSynchronizationContext(frames);
-            try
-            {
-                int main = Thread.CurrentThread.ManagedThreadId;
-                string told = null;
-                Func<Task> ask = async () =>
-                {
-                    var wanted = new FeatureRequest { Feature = "MESH" };
-                    FeatureReply mesh = await scene.Manager.Client.CheckFeatureAsync(wanted);
-                    Scene.Hold("on the main thread", Thread.CurrentThread.ManagedThreadId == main);
-                    try
-                    {
-                        await scene.Manager.Client.CheckFeatureAsync(new FeatureRequest { Feature = "NO-SUCH" });
-                    }
-                    catch (FloatLeaseException failure)
-                    {
-                        Scene.Hold("there too", Thread.CurrentThread.ManagedThreadId == main);
-                        told = mesh.Code + " " + failure.Status;
-                    }
-                };
-                Task asked = ask();
-                Scene.Hold("it is not waited for", !asked.IsCompleted);
-                Scene.Soon("it is answered", () =>
-                {
-                    Stage.Frame();
-                    frames.Run();
-                    return asked.IsCompleted;
-                });
-                asked.GetAwaiter().GetResult();
-                Scene.Hold("what it is", told == "MESH " + Status.InvalidLicenseFeatureCode);
-            }
-            finally
-            {
-                SynchronizationContext.SetSynchronizationContext(null);
-            }
-        }
-    }
-
-    // As Unity's own: what comes from elsewhere is done on the main thread, once in a frame.
-    private sealed class Frames : SynchronizationContext
-    {
-        private readonly ConcurrentQueue<Action> posted = new ConcurrentQueue<Action>();
-
-        public override void Post(SendOrPostCallback callback, object state) => posted.Enqueue(() => callback(state));
-
-        internal void Run()
-        {
-            while (posted.TryDequeue(out var one)) one();
         }
     }
 

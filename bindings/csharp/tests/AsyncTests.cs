@@ -114,8 +114,12 @@ namespace FloatLease.Tests
             using (var world = new World())
             using (var gate = new ManualResetEventSlim())
             {
+                // Late enough for the continuation to be there when it is completed, or it would run on this thread.
+                world.Sandbox.Fault("{\"when\":{\"times\":1},\"do\":{\"before\":{\"delay\":{\"fixed_ms\":1000}}}}");
                 Task blocked = world.Client.CheckLicenseAsync().ContinueWith(
                     done => gate.Wait(), TaskContinuationOptions.ExecuteSynchronously);
+                Check.Soon(() => world.Requests("check_license") == 1, "it is under way");
+                Thread.Sleep(1500);
                 Check.That(world.Client.CheckLicenseAsync().Wait(20000), "the next call is done");
                 gate.Set();
                 blocked.Wait();
@@ -154,6 +158,31 @@ namespace FloatLease.Tests
                 Check.That(Task.WaitAny(new[] { call }, 20000) == 0, "it has ended");
                 Check.Equal(Outcome.Unknown,
                     Check.Throws<FloatLeaseCanceledException>(() => call.GetAwaiter().GetResult()).Outcome);
+            }
+        }
+
+        public static void Cancel_ends_nothing_that_begins_later_and_the_reading_of_events_goes_on()
+        {
+            using (var world = new World())
+            {
+                int heard = 0;
+                world.Client.EventReceived += (sender, happened) =>
+                {
+                    Check.Equal("COMPLETED", happened.Name);
+                    heard++;
+                };
+                Exception failure = null;
+                world.Client.HandlerFailed += (sender, failed) => failure = failed.Exception;
+                for (int round = 1; round <= 20; round++)
+                {
+                    world.Client.Cancel();
+                    world.Client.CheckLicenseAsync().GetAwaiter().GetResult();
+                    world.Client.Submit("product_details");
+                    Check.Soon(() => heard == round, "an event");
+                }
+                world.Client.Dispose();
+                Thread.Sleep(100);
+                Check.Equal(null, failure);
             }
         }
 

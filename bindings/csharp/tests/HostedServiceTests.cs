@@ -1,5 +1,6 @@
 using System;
 using System.Collections.Generic;
+using System.Reflection;
 using System.Threading;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
@@ -25,6 +26,11 @@ namespace FloatLease.Tests
             {
                 lock (Said) Said.Add(level + ": " + text);
             }
+        }
+
+        private static bool Heard(Host host, string name)
+        {
+            lock (host.Said) return host.Said.Exists(said => said.Contains(name));
         }
 
         public static void The_hosted_service_holds_a_slot_from_the_hosts_start_to_its_end()
@@ -53,7 +59,15 @@ namespace FloatLease.Tests
                 sandbox.Fault("{\"do\":{\"before\":{\"code\":\"license_expired\"}}}");
                 service.StopAsync(new CancellationToken(true)).Wait();
                 Check.Holds("warning: The license was not given back", host.Said[host.Said.Count - 1]);
-                Check.That(service.IsLicensed, "still held");
+                Check.That(service.IsLicensed && !host.IsStopping, "still held");
+                // Its clock is the client's, which the service keeps to itself.
+                FieldInfo field = typeof(LicenseService).GetField("client", BindingFlags.Instance | BindingFlags.NonPublic);
+                var client = (Client)field.GetValue(service);
+                client.AdvanceClock(TimeSpan.FromMinutes(73));
+                Check.Soon(() => Heard(host, "GRACE_STARTED"), "GRACE_STARTED");
+                client.AdvanceClock(TimeSpan.FromMinutes(6));
+                Check.Soon(() => host.IsStopping, "it is stopped");
+                Check.That(!service.IsLicensed, "lost");
             }
         }
     }

@@ -20,6 +20,7 @@ namespace FloatLease.Tests
             int failed = 0;
             foreach (MethodInfo test in Tests(arguments))
             {
+                using (new Timer(GiveUp, test.Name, TimeSpan.FromMinutes(4), Timeout.InfiniteTimeSpan))
                 try
                 {
                     test.Invoke(null, null);
@@ -33,6 +34,12 @@ namespace FloatLease.Tests
             }
             Console.WriteLine(failed == 0 ? "every test holds" : failed + " failed");
             return failed == 0 ? 0 : 1;
+        }
+
+        private static void GiveUp(object test)
+        {
+            Console.WriteLine("FAILED " + test + ": it does not end");
+            Environment.Exit(3);
         }
 
         private static IEnumerable<MethodInfo> Tests(string[] named)

@@ -1,11 +1,12 @@
 """Which checks there are for which target: the table."""
 
+import shutil
 from typing import Callable
 
 from outside import archives, binaries, managers, nugets, page, programs, wheels
 from outside.machines import arm64, linux, musl, windows
 from outside.programs import Machine
-from outside.stranger import Stranger
+from outside.stranger import Stranger, held
 from project import Packed
 
 Check = Callable[[Stranger, Packed], None]
@@ -45,6 +46,16 @@ def refused(wanted: str, *arguments: str) -> Check:
         stranger.run(stranger.tool("cmake"), "-S", folder, "-B", folder / "build", prefix, *arguments)
 
     return check
+
+
+def serves_itself_under_wine(stranger: Stranger, target: Packed) -> None:
+    """The other programs meet the server for Linux, as a product may; this one is started by Windows' own."""
+    machine = windows(stranger, target)
+    built = machine.by_cmake(programs.QUICKSTART)
+    shutil.copy(stranger.unpack(target) / "bin/floatlease.dll", built.parent)
+    server = stranger.unpack(target) / "bin/floatlease-server.exe"
+    said = stranger.run(*machine.runner, server, "exec", "--", f"Z:{built}")
+    held(programs.QUICKSTART.says in said, f"the quick start did not say {programs.QUICKSTART.says}:\n{said}")
 
 
 STATIC = "floatlease::static"
@@ -87,12 +98,14 @@ CHECKS: dict[str, list[tuple[str, Check]]] = {
         ("C programs by CMake, under QEMU", by_cmake(arm64, programs.QUICKSTART, programs.FIRST_TEST)),
         ("C++ programs by CMake, under QEMU", by_cmake(arm64, *programs.CPP)),
         ("a C program by pkg-config, under QEMU", by_pkg_config(arm64, programs.QUICKSTART)),
+        ("the NuGet package holds what it should", nugets.holds_what_it_should),
         ("the static library, under QEMU", by_cmake(arm64, programs.QUICKSTART, library=STATIC)),
     ],
     "x86_64-unknown-linux-musl": [
         *EVERY,
         ("C programs by CMake", by_cmake(musl, programs.QUICKSTART, programs.FIRST_TEST)),
         ("a C program by pkg-config", by_pkg_config(musl, programs.QUICKSTART)),
+        ("the NuGet package holds what it should", nugets.holds_what_it_should),
         ("the static library", by_cmake(musl, programs.QUICKSTART, library=STATIC)),
     ],
     "x86_64-pc-windows-gnu": [
@@ -103,6 +116,7 @@ CHECKS: dict[str, list[tuple[str, Check]]] = {
         ("a C program by pkg-config, under Wine", by_pkg_config(windows, programs.QUICKSTART)),
         ("the wheel holds what it should", wheels.holds_what_it_should),
         ("the NuGet package holds what it should", nugets.holds_what_it_should),
+        ("its own server, under Wine", serves_itself_under_wine),
         ("the static library, under Wine", by_cmake(windows, programs.QUICKSTART, library=STATIC)),
         ("vcpkg's port, by a stand-in for vcpkg", managers.vcpkg),
     ],

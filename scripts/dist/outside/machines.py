@@ -47,7 +47,10 @@ def musl(stranger: Stranger, target: Packed) -> Machine:
         script.write_text(f'#!/bin/sh\nexec "{python}" -m ziglang {name} -target x86_64-linux-musl "$@"\n')
         script.chmod(0o755)
         compilers.append(str(script))
-    return Machine(target, stranger, **cross("x86_64", "Linux", tuple(compilers)))
+    machine = Machine(target, stranger, **cross("x86_64", "Linux", tuple(compilers)))
+    # Of the static library; gcc knows by itself where its own unwinder is.
+    machine.cmake += ("-DCMAKE_C_STANDARD_LIBRARIES=-lunwind",)
+    return machine
 
 
 def windows(stranger: Stranger, target: Packed) -> Machine:

@@ -25,17 +25,17 @@ def unpacked(stranger: Stranger, name: str = "FloatLease") -> pathlib.Path:
 
 def holds_what_it_should(stranger: Stranger, target: Packed) -> None:
     """One package for all systems: what is looked at is this target's part of it."""
-    holds(stranger, target, "FloatLease", CLIENT)
-    holds(stranger, target, "FloatLease.Sandbox", SANDBOX)
+    holds(stranger, target, "FloatLease", "FloatLease.Managed", CLIENT)
+    holds(stranger, target, "FloatLease.Sandbox", "FloatLease.Sandbox", SANDBOX)
 
 
-def holds(stranger: Stranger, target: Packed, name: str, product: str) -> None:
+def holds(stranger: Stranger, target: Packed, name: str, assembly: str, product: str) -> None:
     folder = unpacked(stranger, name)
     specification = (folder / f"{name}.nuspec").read_text()
     for said in [f"<id>{name}</id>", f"<version>{VERSION}</version>", "<readme>README.md</readme>"]:
         held(said in specification, f"{name}.nuspec does not say {said}")
     wanted = ["[Content_Types].xml", "_rels/.rels", "README.md", "LICENSE", f"{target.triple}.THIRD-PARTY-NOTICES.txt"]
-    wanted += [f"lib/netstandard2.0/{name}.dll", f"lib/netstandard2.0/{name}.xml", f"build/net462/{name}.targets"]
+    wanted += [f"lib/netstandard2.0/{assembly}.dll", f"lib/netstandard2.0/{assembly}.xml", f"build/net462/{name}.targets"]
     missing = [path for path in wanted if not (folder / path).exists()]
     held(not missing, f"{name} lacks {missing}")
     stem, folder_of_natives = product.replace("-", "_"), folder / f"runtimes/{RIDS[target.triple]}/native"
@@ -57,11 +57,11 @@ def compiled(stranger: Stranger) -> pathlib.Path:
     package, folder = unpacked(stranger), stranger.folder()
     source = ROOT / "examples/csharp/Quickstart.cs"
     held(source.exists(), "there is no examples/csharp/Quickstart.cs")
-    shutil.copy(package / "lib/netstandard2.0/FloatLease.dll", folder)
+    shutil.copy(package / "lib/netstandard2.0/FloatLease.Managed.dll", folder)
     for native in (package / "runtimes/linux-x64/native").glob("*"):
         shutil.copy(native, folder)
     stranger.run(
-        stranger.tool("mcs"), "-langversion:7.2", f"-r:{folder}/FloatLease.dll", f"-out:{folder}/quickstart.exe", source
+        stranger.tool("mcs"), "-langversion:7.2", f"-r:{folder}/FloatLease.Managed.dll", f"-out:{folder}/quickstart.exe", source
     )
     return folder
 

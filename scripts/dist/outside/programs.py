@@ -27,7 +27,7 @@ FIRST_TEST = Program(("c/first_test.c",), "FLOATING_NOT_AVAILABLE", sandbox=True
 C = [QUICKSTART, FIRST_TEST, Program(("c/test_save_your_work.c", "c/editor.c"), "holds exactly one slot", sandbox=True)]
 CPP = [
     Program(("cpp/quickstart.cpp",), "FLOATING_NOT_AVAILABLE"),
-    Program(("cpp/game_loop.cpp",), "ACTIVE", ("60",)),
+    Program(("cpp/game_loop.cpp",), "ACTIVE", ("300",)),
     Program(("cpp/test_game_loop.cpp",), "the game queued, and began", sandbox=True),
     Program(("cpp/test_cad_document.cpp",), "A trip: MESH came along", sandbox=True),
 ]

@@ -60,7 +60,7 @@ namespace FloatLease
         internal int Read(uint waitMs, out ClientEvent happened)
         {
             int status = Native.NextEvent(token, waitMs, out var json);
-            happened = Deliver(Answer.Take(json));
+            happened = Deliver(status, json);
             return status;
         }
 
@@ -86,11 +86,11 @@ namespace FloatLease
                 {
                     StaleStack.Wipe();
                     int status = Native.NextEvent(token, PatienceMs, out var json);
-                    bool isEvent = json != IntPtr.Zero;
-                    Hear(json);
+                    bool isQuiet = json == IntPtr.Zero;
+                    Hear(status, json);
                     // Client.Cancel wakes this too.
                     if (status != (int)Status.Ok && status != (int)Status.Cancelled) break;
-                    if (!isEvent && Retires()) return;
+                    if (isQuiet && Retires()) return;
                 }
                 Close();
             }
@@ -102,7 +102,7 @@ namespace FloatLease
 
         // In frames of their own: while the thread waits, nothing on its stack may keep the client from being collected.
         [MethodImpl(MethodImplOptions.NoInlining)]
-        private void Hear(IntPtr json) => Deliver(Answer.Take(json));
+        private void Hear(int status, IntPtr json) => Deliver(status, json);
 
         // Whether nobody is left to tell; who comes after this finds no thread and starts one.
         [MethodImpl(MethodImplOptions.NoInlining)]
@@ -117,9 +117,10 @@ namespace FloatLease
             }
         }
 
-        private ClientEvent Deliver(string text)
+        private ClientEvent Deliver(int status, IntPtr json)
         {
-            if (text == null) return null;
+            string text = Answer.Take(json);
+            if (text == null || status != (int)Status.Ok) return null; // none came, or it is an error object
             ClientEvent happened = ClientEvent.Of(text);
             var completed = happened as CompletedEvent;
             PendingCall call = completed == null ? null : Take(completed.Ticket);

@@ -75,7 +75,11 @@ namespace FloatLease
         private static string[] Places()
         {
             string program = AppDomain.CurrentDomain.BaseDirectory;
+#if NET5_0_OR_GREATER
+            string assembly = null; // in a program of one file it is nowhere
+#else
             string assembly = typeof(AbiCheck).Assembly.Location;
+#endif
             string variable = IsWindows ? "the system's folders" : "LD_LIBRARY_PATH, the system's folders";
             return new[]
             {

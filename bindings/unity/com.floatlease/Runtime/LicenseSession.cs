@@ -14,6 +14,7 @@ namespace FloatLease.Unity
         private string asked; // the operation that is under way, or null
         private ulong ticket;
         private bool wasActivated;
+        private bool isOver;
 
         internal LicenseSession(string config, string request)
         {
@@ -40,7 +41,13 @@ namespace FloatLease.Unity
 
         internal TimeSpan Remaining => Lease == null ? TimeSpan.Zero : Lease.Remaining;
 
-        internal void Pump() => client.Pump();
+        internal void Pump()
+        {
+            // Who hears of something may end this session, and begin another.
+            while (!isOver && client.NextEvent(TimeSpan.Zero) != null)
+            {
+            }
+        }
 
         /// <summary>
         /// After a sleep: asks at once what the library would ask within seconds. What was confirmed lately is not asked.
@@ -73,6 +80,7 @@ namespace FloatLease.Unity
         /// <summary>Waits for nothing. What is still held is given back in the background.</summary>
         public void Dispose()
         {
+            isOver = true;
             Lease?.Dispose();
             client.Dispose();
         }
