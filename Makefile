@@ -31,15 +31,6 @@ library:
 	@echo "$(RELEASE)/libfloatlease.so: $$(wc -c < "$(RELEASE)/libfloatlease.so") bytes," \
 		"$$(nm -D --defined-only "$(RELEASE)/libfloatlease.so" | wc -l) exported functions"
 
-# With a standard library that is built along, without its printer of backtraces. That takes its sources and exactly their
-# compiler: Debian's, which `scripts/tsan setup` installs.
-.PHONY: library-small
-library-small: ## Build the smallest shared library there is, in target/small (Debian 12)
-	@PATH="/usr/bin:$$PATH" RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 /usr/bin/cargo rustc -p floatlease --release \
-		--features quiet --lib --crate-type cdylib --target x86_64-unknown-linux-gnu \
-		-Zbuild-std=std,panic_unwind -Zbuild-std-features= --target-dir "$(TARGET)/small"
-	@wc -c "$(TARGET)/small/x86_64-unknown-linux-gnu/release/libfloatlease.so"
-
 .PHONY: sandbox
 sandbox:
 	@$(CARGO) build -p floatlease-sandbox --profile sandbox
@@ -65,7 +56,7 @@ tools:
 	@scripts/setup --check
 
 .PHONY: test
-test: tools release test-panic test-loom ## Prove everything: unit, C ABI, server, misuse under valgrind
+test: tools release test-panic test-loom docs ## Prove everything: unit, C ABI, every language, server, documentation
 	@$(CARGO) build --workspace
 	@$(CARGO) test --workspace --lib --bins --tests
 	@echo "every test passed"
@@ -140,8 +131,7 @@ bench: release server ## Measure, and write docs/figures.md (some minutes, a qui
 	python3 benches/run.py
 
 .PHONY: docs
-docs: ## Write the documentation as one site, target/site (installs what that needs: Debian, Ubuntu)
-	@scripts/docs/setup
+docs: tools ## Write the documentation as one site, target/site; a warning, or a link that leads nowhere, ends it
 	@scripts/docs/build
 
 .PHONY: clean
