@@ -364,7 +364,10 @@ mod tests {
     fn every_key_is_documented() {
         for (key, _) in KEYS {
             assert!(include_str!("ffi/exports.rs").contains(key), "{key} in the header");
-            assert!(include_str!("../README.md").contains(&format!("`{key}`")), "{key} in the README");
+            assert!(
+                include_str!("../docs/configuration.md").contains(&format!("`{key}`")),
+                "{key} in docs/configuration.md"
+            );
         }
     }
 
