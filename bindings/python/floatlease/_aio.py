@@ -138,8 +138,8 @@ class AsyncClient(AnyClient):
         finally:
             mailbox.remove_waker(wake)
 
-    def _accepted(self, ticket: int, info: dict[str, Any]) -> AsyncLease:
-        return AsyncLease(self._session, self._session.accepted(ticket), info)
+    def _accepted(self, call: Call[Any], info: dict[str, Any]) -> AsyncLease:
+        return AsyncLease(self._session, self._session.accepted(call), info)
 
 
 class AsyncLease(HeldLease):
@@ -192,8 +192,8 @@ class Acquiring:
     async def _acquire(self) -> AsyncLease:
         session = self._session
 
-        def accepted(ticket: int, info: dict[str, Any]) -> AsyncLease:
-            return AsyncLease(session, session.accepted(ticket), info)
+        def accepted(call: Call[Any], info: dict[str, Any]) -> AsyncLease:
+            return AsyncLease(session, session.accepted(call), info)
 
         return await _done(session, session.submit("lease_acquire", self._request, accepted))
 

@@ -94,7 +94,7 @@ class AnyClient:
         """
         self._session.close()
 
-    def _accepted(self, ticket: int, info: dict[str, Any]) -> HeldLease:
+    def _accepted(self, call: Call[Any], info: dict[str, Any]) -> HeldLease:
         raise NotImplementedError
 
     def _expect_ok(self, status: int) -> None:
@@ -203,8 +203,8 @@ class Client(AnyClient):
         """
         return cast("Event | None", self._session.next_event(wait_ms))
 
-    def _accepted(self, ticket: int, info: dict[str, Any]) -> Lease:
-        return Lease(self._session, self._session.accepted(ticket), info)
+    def _accepted(self, call: Call[Any], info: dict[str, Any]) -> Lease:
+        return Lease(self._session, self._session.accepted(call), info)
 
 
 class Lease(HeldLease):

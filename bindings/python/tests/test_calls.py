@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
 from typing import Any
@@ -100,24 +101,27 @@ def test_many_threads_wait_for_calls_and_events_of_one_client(desk: Desk) -> Non
 
 @posix
 @pytest.mark.parametrize(
-    "call",
+    ("call", "left"),
     [
-        lambda client: client.check_license(),
-        lambda client: client.lease(),
-        lambda client: client.next_event(60_000),
-        lambda client: client.submit("check_license").result(),
+        (lambda client: client.check_license(), 0),
+        (lambda client: client.lease(), 0),
+        (lambda client: client.next_event(60_000), 0),
+        (lambda client: client.submit("check_license").result(), 1),
     ],
     ids=["a call", "an acquire", "a wait for events", "a wait for a submitted call"],
 )
-def test_ctrl_c_is_heard_while_the_main_thread_waits_and_the_client_is_as_before(desk: Desk, call: Any) -> None:
+def test_ctrl_c_is_heard_while_the_main_thread_waits_and_the_client_is_as_before(
+    desk: Desk, call: Any, left: int
+) -> None:
     desk.hang("check_license")
     timer = threading.Timer(0.2, lambda: os.kill(os.getpid(), signal.SIGINT))
     timer.start()
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         call(desk.client)
-    # Each would wait for a minute.
+    # Each would wait for a minute; and what nobody waits for any longer is not under way for one.
     assert time.monotonic() - began < 20
+    soon(lambda: desk.client.next_event() or len(desk.client._session.mailbox._calls) == left)
     timer.join()
     desk.sandbox.control("DELETE /faults")
     assert desk.client.check_license()["floating_in_use_devices"] == 1
@@ -156,3 +160,54 @@ def test_nothing_runs_in_the_background_of_python_for_calls_that_wait(desk: Desk
     with desk.client.lease():
         desk.client.submit("check_license").result()
         assert threading.active_count() == 1
+
+
+def interrupted(work: Any, number: int) -> bool:
+    """Does it, and has Ctrl-C come behind the call of that number in it; False if there are not so many."""
+    left = number
+
+    def count(_: Any, what: str, __: Any) -> None:
+        # Signals are heard where a function of Python begins and where one of C has ended.
+        nonlocal left
+        left -= what in ("call", "c_return")
+        if left == 0:
+            sys.setprofile(None)
+            raise KeyboardInterrupt
+
+    sys.setprofile(count)
+    try:
+        work()
+        return False
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.setprofile(None)
+
+
+# One in a finalizer is told to nobody else.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda client: client.product_details(),
+        lambda client: client.lease(),
+        lambda client: client.next_event(1),
+        lambda client: client.submit("lease_acquire").result(),
+    ],
+    ids=["a call", "an acquire", "a wait for events", "a submitted acquire"],
+)
+def test_wherever_ctrl_c_comes_others_go_on_and_nothing_is_left_behind(desk: Desk, call: Any) -> None:
+    told: list[Any] = []
+    mailbox = desk.client._session.mailbox
+    for number in range(1, 10_000):
+        if not interrupted(lambda: call(desk.client), number):
+            break
+        thread = threading.Thread(target=lambda: told.append(desk.client.submit("product_details").result(20_000)))
+        thread.start()
+        thread.join(30)
+        assert not thread.is_alive(), number
+        assert len(told) == number
+        soon(lambda: desk.client.next_event() or not mailbox._calls)
+        assert mailbox._early == {}, number
+    assert number > 20
+    soon(lambda: desk.slots() == [])
