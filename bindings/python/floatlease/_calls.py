@@ -6,7 +6,9 @@ told. A wait in the main thread is cut into slices, because Python answers Ctrl-
 
 from __future__ import annotations
 
+import copy
 import json
+import logging
 import threading
 import time
 from collections import deque
@@ -61,7 +63,9 @@ class Call(Generic[T]):
         if not self._mailbox.until(self._is_done, timeout_ms):
             raise TimeoutError("the call is not done yet" if timeout_ms is None else f"not done after {timeout_ms} ms")
         if self._error is not None:
-            raise self._error
+            # The traceback of what is raised holds the caller's variables, this call among them. Kept here it would be a
+            # cycle, and leases among them would not be given back before the garbage collector comes.
+            raise copy.copy(self._error)
         return cast("T", self._value)
 
     def cancel(self) -> bool:
@@ -69,7 +73,7 @@ class Call(Generic[T]):
         return self._mailbox.cancel_call(self.ticket)
 
     def then(self, told: Callable[[], object]) -> None:
-        """Has `told` called once when it is done, from whatever thread."""
+        """Has `told` called once when it is done, from whatever thread. What it raises is logged."""
         self._then = told
         if self._done:
             self._tell()
@@ -95,7 +99,7 @@ class Call(Generic[T]):
             else:
                 self._error = error_from(event.get("error") or {"status": event.get("status")})
         except Exception as error:
-            self._error = error
+            self._error = error.with_traceback(None)
         self.end()
 
     def fail(self, error: BaseException) -> None:
@@ -113,7 +117,11 @@ class Call(Generic[T]):
     def _tell(self) -> None:
         told, self._then = self._then, None
         if told is not None:
-            told()
+            try:
+                told()
+            except Exception:
+                # Whoever reads the queue at the moment has nothing to do with it, and goes on.
+                logging.getLogger("floatlease").exception("What was to be told of %r failed", self)
 
     def _is_done(self) -> bool:
         return self._done
@@ -139,8 +147,8 @@ class Mailbox:
         self._missed = 0
         self._wakers: list[Callable[[], object]] = []
         self._thread: Optional[threading.Thread] = None
-        # Who leads alone uses them. They outlive an interrupted read, so that nothing is lost by Ctrl-C. That comes only
-        # with a call of a function: what must be done at once is done without one.
+        # Who leads alone uses them. They outlive an interrupted read, so that nothing is lost by Ctrl-C. That comes
+        # only with a call of a function: what must be done at once is done without one.
         self._out = c_void_p()
         self._event: Any = None
 

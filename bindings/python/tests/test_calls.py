@@ -1,15 +1,19 @@
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import gc
 import os
 import signal
 import sys
 import threading
 import time
+import weakref
 from typing import Any
 
 import pytest
 from conftest import Desk, posix, soon
-from floatlease import LeaseState, NetworkError, Status, UsageError
+from floatlease import AsyncClient, DeviceError, FloatLeaseError, LeaseState, NetworkError, Status, UsageError
 
 
 def test_a_submitted_call_is_done_in_the_background(desk: Desk) -> None:
@@ -211,3 +215,50 @@ def test_wherever_ctrl_c_comes_others_go_on_and_nothing_is_left_behind(desk: Des
         assert mailbox._early == {}, number
     assert number > 20
     soon(lambda: desk.slots() == [])
+
+
+def test_what_is_told_and_fails_is_logged_and_hurts_nobody_else(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    told: list[int] = []
+    call = desk.client.submit("product_details")
+    call.then(lambda: told.append(1 // 0))
+    assert call.result()["short_code"] == "CAD-PRO"
+    call.then(lambda: told.append(1))
+    assert told == [1]
+    assert [record.name for record in caplog.records] == ["floatlease"]
+    assert "ZeroDivisionError" in caplog.text
+
+    async def main() -> None:
+        async with AsyncClient(desk.config) as client:
+            call = client.submit("product_details")
+            call.then(lambda: told.append(1 // 0))
+            for _ in range(3):
+                await asyncio.wait_for(client.product_details(), 20)
+
+    asyncio.run(main())
+    assert len(caplog.records) == 2
+
+
+def test_an_error_that_was_caught_keeps_nothing_of_the_function_that_caught_it(desk: Desk) -> None:
+    def work() -> weakref.ref[Any]:
+        lease = desk.client.lease()
+        call = desk.client.submit("check_feature", {"feature": "NONE"})
+        for ask in (call.result, call.result, lambda: desk.client.check_license(hardware_id="unknown")):
+            with pytest.raises(FloatLeaseError) as caught:
+                ask()
+            del caught
+        return weakref.ref(lease)
+
+    async def work_of_asyncio() -> weakref.ref[Any]:
+        async with AsyncClient(desk.config) as client:
+            lease = await client.lease()
+            with contextlib.suppress(DeviceError):
+                await client.check_license(hardware_id="unknown")
+            return weakref.ref(lease)
+
+    gc.collect()
+    gc.disable()
+    try:
+        assert work()() is None
+        assert asyncio.run(work_of_asyncio())() is None
+    finally:
+        gc.enable()
