@@ -123,6 +123,9 @@ class AsyncClient(AnyClient):
         """What happens to leases by itself, until the client is closed."""
         loop, news, mailbox = asyncio.get_running_loop(), asyncio.Event(), self._session.mailbox
         wake = functools.partial(_in_loop, loop, news.set)
+        if mailbox.inherited:
+            # Says so, and touches no lock: it may be held for ever.
+            mailbox.until(lambda: False, 0)
         mailbox.add_waker(wake)
         try:
             mailbox.read_in_background()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import json
 import logging
+import os
 import threading
 import time
 from collections import deque
@@ -63,8 +64,8 @@ class Call(Generic[T]):
         if not self._mailbox.until(self._is_done, timeout_ms):
             raise TimeoutError("the call is not done yet" if timeout_ms is None else f"not done after {timeout_ms} ms")
         if self._error is not None:
-            # The traceback of what is raised holds the caller's variables, this call among them. Kept here it would be a
-            # cycle, and leases among them would not be given back before the garbage collector comes.
+            # The traceback of what is raised holds the caller's variables, this call among them. Kept here it would be
+            # a cycle, and leases among them would not be given back before the garbage collector comes.
             raise copy.copy(self._error)
         return cast("T", self._value)
 
@@ -133,6 +134,7 @@ class Mailbox:
     def __init__(self, library: Library, handle: int) -> None:
         self._library = library
         self._handle = handle
+        self._process = os.getpid()
         # Reentrant: a signal handler or a finalizer may come in between anywhere. No condition: Ctrl-C in the middle of
         # its `with`, which is Python's own code, would leave it locked for ever.
         self._lock = threading.RLock()
@@ -151,6 +153,11 @@ class Mailbox:
         # only with a call of a function: what must be done at once is done without one.
         self._out = c_void_p()
         self._event: Any = None
+
+    @property
+    def inherited(self) -> bool:
+        """Whether this is a forked child, in which it is dead: locks and threads stayed with the parent."""
+        return os.getpid() != self._process
 
     @property
     def leads_already(self) -> bool:
@@ -232,6 +239,10 @@ class Mailbox:
 
     def until(self, so: Callable[[], bool], wait_ms: int | None = None) -> bool:
         """Reads, or has another thread read, until it is `so`; at the most so long. Returns whether it is."""
+        if so():
+            return True
+        if self.inherited:
+            raise self._refusal(Status.FORKED)
         main = threading.current_thread() is threading.main_thread()
         slice_ms = MAIN_SLICE_MS if main else OTHER_SLICE_MS
         end = None if wait_ms is None else time.monotonic() + wait_ms / 1_000

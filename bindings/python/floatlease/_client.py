@@ -79,7 +79,8 @@ class AnyClient:
 
     def cancel(self) -> None:
         """Ends every call that is under way, from another thread. Leases go on."""
-        self._session.mailbox.cancel_all()
+        if not self._session.inherited:
+            self._session.mailbox.cancel_all()
         self._expect_ok(self._session.library.dll.floatlease_client_cancel(self._session.handle))
 
     def advance_clock(self, by_ms: int) -> None:

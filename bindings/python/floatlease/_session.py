@@ -45,7 +45,6 @@ class Session:
         self.library: Library = library
         self.handle: int = handle.value or 0
         self.mailbox = Mailbox(library, self.handle)
-        self._process = os.getpid()
         self._leases: weakref.WeakSet[HeldLease] = weakref.WeakSet()
         # It holds what it frees, and nothing that holds this. In a forked child the library does nothing then.
         self.close = weakref.finalize(self, library.dll.floatlease_client_close, self.handle)
@@ -56,7 +55,7 @@ class Session:
     @property
     def inherited(self) -> bool:
         """Whether this is a forked child, in which it is dead: locks and threads stayed with the parent."""
-        return os.getpid() != self._process
+        return self.mailbox.inherited
 
     def add_lease(self, lease: HeldLease) -> None:
         """Takes note of a lease, which is given back at the end."""

@@ -205,6 +205,55 @@ def test_a_fork_in_the_middle_of_everything_hangs_nobody(desk: Desk) -> None:
         thread.join()
 
 
+@posix
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_forked_child_waits_for_no_lock_and_no_thread_of_its_parent(desk: Desk) -> None:
+    import asyncio
+    import threading
+
+    desk.hang("borrow_license")
+    client, done = desk.client, desk.client.submit("product_details")
+    done.result()
+    call, mailbox, held, over = (
+        client.submit("borrow_license"),
+        client._session.mailbox,
+        threading.Event(),
+        threading.Event(),
+    )
+
+    def hold() -> None:
+        with mailbox._lock:
+            mailbox._leader = threading.get_ident()
+            held.set()
+            over.wait()
+            mailbox._leader = None
+
+    async def listen() -> None:
+        dead = AsyncClient(desk.config)
+        dead._session = client._session
+        await dead.events().__anext__()
+
+    asking: list[Any] = [call.result, call.done, lambda: call.result(60_000), client.cancel, client.next_event]
+    asking += [lambda: asyncio.run(listen()), client.check_license]
+
+    def work() -> None:
+        signal.alarm(30)
+        assert (done.done(), done.result()["short_code"], call.cancel()) == (True, "CAD-PRO", False)
+        for ask in asking:
+            with pytest.raises(UsageError) as caught:
+                ask()
+            assert caught.value.status == Status.FORKED
+        with client:
+            pass
+
+    holding = threading.Thread(target=hold)
+    holding.start()
+    held.wait()
+    in_child(work)
+    over.set()
+    holding.join()
+
+
 def hold_in_worker(config: Any, device: str) -> str:
     """What a worker of a pool does: a client of its own."""
     with Client(config, hardware_id=device) as client:
