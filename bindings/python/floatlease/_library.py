@@ -47,6 +47,10 @@ _SANDBOX: dict[str, tuple[Any, ...]] = {
 }
 
 
+# What never waits keeps the interpreter: another thread would take it meanwhile, and hold it for 5 ms and more.
+_WAIT_FREE = ("floatlease_lease_state", "floatlease_lease_remaining")
+
+
 class Library:
     """A loaded library. Its functions may be called from any thread; ctypes lets go of the interpreter meanwhile."""
 
@@ -60,6 +64,8 @@ class Library:
                     f"{path} is older than this Python package: it has no {name}. Install both from one release."
                 ) from None
             function.restype, function.argtypes = result, arguments
+            if name in _WAIT_FREE:
+                setattr(dll, name, ctypes.PYFUNCTYPE(result, *arguments)((name, dll)))
         self.dll = dll
         self._free = getattr(dll, free)
 
