@@ -199,6 +199,13 @@ class Mailbox:
         for ticket in tickets:
             self.cancel_call(ticket)
 
+    def caught_up(self) -> list[Call[Any]]:
+        """What was under way, after all that is in the queue was read."""
+        with self._lock:
+            calls = list(self._calls.values())
+        self.until(lambda: False, 0)
+        return calls
+
     def next_event(self, wait_ms: int) -> Optional[Event]:
         """The oldest event; waits for one."""
         cancels = self._cancels

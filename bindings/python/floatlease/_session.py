@@ -119,9 +119,12 @@ class Session:
         return self.mailbox.next_event(wait_ms)
 
     def leases(self) -> list[HeldLease]:
-        """Those that are in use."""
+        """Those that are in use, and those that submitted calls have taken without anybody asking yet."""
+        calls = [] if self.inherited else self.mailbox.caught_up()
         with _living_lock:
-            return list(self._leases)
+            leases = list(self._leases)
+        del calls
+        return leases
 
     def begin_release(self, leases: Iterable[HeldLease], within_ms: int) -> list[Call[Any]]:
         """Has them given back in the background, but for what is borrowed: that is to stay."""

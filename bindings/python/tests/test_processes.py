@@ -11,7 +11,7 @@ import time
 from typing import Any
 
 import pytest
-from conftest import Desk, posix
+from conftest import Desk, posix, soon
 from floatlease import AsyncClient, Client, FloatLeaseError, LeaseState, Status, UsageError
 
 BEGIN = """
@@ -39,6 +39,16 @@ threading.Thread(target=lambda: client.next_event(3_600_000), daemon=True).start
     "a cycle": """
 class Program: pass
 program = Program(); program.self = program; program.lease = Client(config).lease()
+""",
+    "a submitted acquire whose end nobody has asked for": """
+client = Client(config)
+client.submit("lease_acquire")
+input()
+""",
+    "one at the end of a with": """
+with Client(config) as client:
+    call = client.submit("lease_acquire")
+    input()
 """,
     "a client of asyncio": """
 async def main():
@@ -68,8 +78,14 @@ def start(desk: Desk, program: str, **options: Any) -> subprocess.Popen[str]:
 
 @pytest.mark.parametrize("program", ENDS.values(), ids=ENDS)
 def test_the_end_of_the_interpreter_gives_back_what_is_held(desk: Desk, program: str) -> None:
-    process = start(desk, program)
-    _, said = process.communicate(timeout=30)
+    # What is given back in the background is too late.
+    desk.sandbox.fault(do={"before": {"delay": {"fixed_ms": 100}}}, match={"operation": "release_license"})
+    process = start(desk, program, stdin=subprocess.PIPE)
+    if "input" in program:
+        soon(desk.slots)
+    # The reply may be on its way still.
+    time.sleep(0.1)
+    _, said = process.communicate("\n", timeout=30)
     assert (process.returncode, said) == (0, "")
     assert desk.slots() == []
     assert desk.asked("check_license") + desk.asked("check_feature") >= 1
