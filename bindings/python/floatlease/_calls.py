@@ -209,13 +209,22 @@ class Mailbox:
     def next_event(self, wait_ms: int) -> Optional[Event]:
         """The oldest event; waits for one."""
         cancels = self._cancels
-        self.until(lambda: bool(self._told) or self._cancels != cancels, wait_ms)
+        taken: list[Event] = []
+
+        def so() -> bool:
+            # Taken at once: another thread that waits may be as quick.
+            if self._cancels == cancels and not taken and (event := self.take_event()) is not None:
+                taken.append(event)
+            return bool(taken) or self._cancels != cancels
+
+        self.until(so, wait_ms)
+        if taken:
+            return taken[0]
         if self._cancels != cancels:
             raise self._refusal(Status.CANCELLED)
-        event = self.take_event()
-        if event is None and self._over:
+        if self._over:
             raise self._refusal(Status.HANDLE)
-        return event
+        return None
 
     def take_event(self) -> Optional[Event]:
         """The oldest event that is here."""

@@ -103,6 +103,34 @@ def test_many_threads_wait_for_calls_and_events_of_one_client(desk: Desk) -> Non
     assert results == ["CAD-PRO"] * 160
 
 
+def test_a_thread_that_waits_for_events_goes_on_waiting_when_another_has_got_the_one_that_came(desk: Desk) -> None:
+    mailbox = desk.client._session.mailbox
+    got: list[Any] = []
+    take = mailbox.take_event
+
+    def wait() -> None:
+        got.append(desk.client.next_event(60_000))
+
+    def take_late() -> Any:
+        # Both see the first of them before one has it.
+        time.sleep(0.01)
+        return take()
+
+    threads = [threading.Thread(target=wait) for _ in range(2)]
+    mailbox.take_event = take_late  # type: ignore[method-assign]
+    # A third reads for them.
+    mailbox._leader = -1
+    for thread in threads:
+        thread.start()
+    soon(lambda: len(mailbox._waiting) == 2)
+    mailbox._tell({"event": "NEWS", "lease": 1})
+    soon(lambda: got)
+    mailbox._tell({"event": "NEWS", "lease": 2})
+    for thread in threads:
+        thread.join()
+    assert sorted(event["lease"] for event in got) == [1, 2]
+
+
 @posix
 @pytest.mark.parametrize(
     ("call", "left"),
