@@ -48,9 +48,6 @@ def test_the_bodys_exception_comes_through_whatever_the_server_does(
         raise WorkError
     if server == "answers":
         assert desk.slots() == []
-    # The fixture asks it at the end.
-    if server == "is gone":
-        desk.sandbox.control = lambda *_: {"ok": True}  # type: ignore[method-assign]
 
 
 def test_a_with_whose_server_is_silent_ends_within_its_time_and_says_nothing(
