@@ -216,9 +216,10 @@ async def _done(session: Session, call: Call[T]) -> T:
     session.mailbox.read_in_background()
     try:
         await done.wait()
-    except asyncio.CancelledError:
-        call.cancel()
-        raise
+    finally:
+        # Also if the coroutine is thrown away with its loop.
+        if not done.is_set():
+            call.cancel()
     return call.result()
 
 

@@ -217,6 +217,20 @@ def test_a_loop_that_ends_in_the_middle_of_a_call_hurts_nobody(desk: Desk) -> No
     client.close()
 
 
+def test_a_coroutine_that_is_thrown_away_ends_its_call(desk: Desk) -> None:
+    desk.hang("borrow_license")
+    client = AsyncClient(desk.config)
+
+    async def main() -> None:
+        coroutine = client.borrow_license()
+        coroutine.send(None)
+        coroutine.close()
+
+    asyncio.run(main())
+    soon(lambda: not client._session.mailbox._calls)
+    client.close()
+
+
 def test_a_config_comes_from_the_environment(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FLOATLEASE_CONFIG", json.dumps(desk.config))
 
