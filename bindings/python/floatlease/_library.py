@@ -114,19 +114,24 @@ def _file_names(name: str) -> list[str]:
 
 
 def _load(name: str, variable: str) -> tuple[ctypes.CDLL, str]:
-    """From where `variable` says, and from nowhere else; or the package's own folder; or where the system looks."""
+    """From where `variable` says; or the package's own folder; or where the system looks: the first that has it."""
     here, chosen, names = Path(__file__).resolve().parent, os.environ.get(variable), _file_names(name)
     if chosen:
         places = [os.path.abspath(chosen)]
     else:
-        places = [str(here / file) for file in names if (here / file).exists()] + names
+        places = [str(here / file) for file in names if (here / file).exists()] or names
     failures = []
     for place in places:
         try:
             return ctypes.CDLL(place), place
         except OSError as error:
             failures.append(f"  {place}: {error}")
-    where = f"{variable} names it" if chosen else f"it is not in {here}, and the system's search gave"
+    if chosen:
+        where = f"{variable} names it"
+    else:
+        where = (
+            f"it is not in {here}, and the system's search gave" if places is names else "the package brings it along"
+        )
     tried = "\n".join(failures)
     raise ImportError(
         f"The native library of {name} could not be loaded: {where}:\n{tried}\n"
