@@ -192,10 +192,10 @@ inline std::string text(std::string_view json, std::string_view name)
 inline std::int64_t number(std::string_view json, std::string_view name)
 {
     const std::string_view value = member(json, name);
+    const char *const end = value.data() + value.size();
     std::int64_t number = 0;
 
-    std::from_chars(value.data(), value.data() + value.size(), number);
-    return number;
+    return std::from_chars(value.data(), end, number).ptr == end ? number : 0;
 }
 
 } // namespace floatlease

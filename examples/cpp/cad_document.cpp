@@ -94,9 +94,11 @@ public:
 
     bool draw(std::string_view text)
     {
-        if (is_licensed())
+        const bool licensed = is_licensed(); // once: it may change in between
+
+        if (licensed)
             document_ += text;
-        return is_licensed();
+        return licensed;
     }
 
     void obey(const std::string &command)

@@ -61,9 +61,10 @@ class Editor:
 
     def type(self, text: str) -> bool:
         """Licensed work; False if there is no license for it."""
-        if self.is_licensed:
+        licensed = self.is_licensed  # once: it may change in between
+        if licensed:
             self.document += text
-        return self.is_licensed
+        return licensed
 
     def save(self) -> None:
         """Needs no license. Whatever goes wrong, the old file or the new one is whole."""

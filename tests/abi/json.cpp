@@ -21,6 +21,8 @@ static void what_is_there_is_read()
     HOLD(text(json, "e") == "\u00e4\U0001f600\ufffdx\n/");
     HOLD(number(json, "big") == 9007199254740993 && text(json, "u") == "\ufffd\ufffd" && text(json, "z").empty());
     HOLD(member(json, "none").empty() && text(json, "").empty() && number(json, "none") == 0);
+    for (const char *none : {"2.5", "1e3", "-", "99999999999999999999", "[7]"})
+        HOLD(number(std::string("{\"a\":") + none + "}", "a") == 0);
     HOLD(member("[1]", "a").empty() && member("", "a").empty() && member({}, "a").empty());
 }
 

@@ -192,8 +192,6 @@ async def perform(scenario: dict[str, Any], kind: type[Any]) -> None:
                 raise DiffersError(f"{here}: {kind.__name__}: {error!r}") from error
             if found[0] != expected[0] or not (expected[1] is None or fits(expected[1], found[1])):
                 raise DiffersError(f"{here}: {kind.__name__}: expected {expected}, got {found}")
-        for events in scene.events.values():
-            await events.aclose()
 
 
 def main(files: list[str]) -> int:

@@ -9,7 +9,7 @@
 `AsyncClient` is the same for asyncio; `floatlease.sandbox` is a license server for tests.
 """
 
-from ._aio import Acquiring, AsyncClient, AsyncLease
+from ._aio import Acquiring, AsyncClient, AsyncLease, Events
 from ._calls import Call
 from ._client import Client, Lease
 from ._errors import (
@@ -51,6 +51,7 @@ __all__ = [
     "CustomerError",
     "DeviceError",
     "Event",
+    "Events",
     "Feature",
     "FeatureError",
     "FloatLeaseError",

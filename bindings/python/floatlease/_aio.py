@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import AsyncGenerator, Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Callable, TypeVar, cast
 
 from ._calls import Call
@@ -119,27 +119,40 @@ class AsyncClient(AnyClient):
         """
         return Acquiring(self._session, request)
 
-    async def events(self) -> AsyncGenerator[Event, None]:
+    def events(self) -> Events:
         """What happens to leases by itself, until the client is closed."""
+        return Events(self._session)
+
+    def _accepted(self, call: Call[Any], info: dict[str, Any]) -> AsyncLease:
+        return AsyncLease(self._session, self._session.accepted(call), info)
+
+
+class Events:
+    """Of `AsyncClient.events`: for `async for`. A wait that is given up, as by `asyncio.wait_for`, does not end it."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Event:
         loop, news, mailbox = asyncio.get_running_loop(), asyncio.Event(), self._session.mailbox
         wake = functools.partial(_in_loop, loop, news.set)
+        if mailbox.inherited:
+            # Says so, and touches no lock: it may be held for ever.
+            mailbox.until(lambda: False, 0)
         mailbox.add_waker(wake)
         try:
             mailbox.read_in_background()
-            while True:
+            while (event := mailbox.take_event()) is None:
+                if mailbox.over:
+                    raise StopAsyncIteration
+                await news.wait()
                 news.clear()
-                event = mailbox.take_event()
-                if event is not None:
-                    yield event
-                elif mailbox.over:
-                    return
-                else:
-                    await news.wait()
+            return event
         finally:
             mailbox.remove_waker(wake)
-
-    def _accepted(self, ticket: int, info: dict[str, Any]) -> AsyncLease:
-        return AsyncLease(self._session, self._session.accepted(ticket), info)
 
 
 class AsyncLease(HeldLease):
@@ -192,8 +205,8 @@ class Acquiring:
     async def _acquire(self) -> AsyncLease:
         session = self._session
 
-        def accepted(ticket: int, info: dict[str, Any]) -> AsyncLease:
-            return AsyncLease(session, session.accepted(ticket), info)
+        def accepted(call: Call[Any], info: dict[str, Any]) -> AsyncLease:
+            return AsyncLease(session, session.accepted(call), info)
 
         return await _done(session, session.submit("lease_acquire", self._request, accepted))
 
@@ -213,9 +226,10 @@ async def _done(session: Session, call: Call[T]) -> T:
     session.mailbox.read_in_background()
     try:
         await done.wait()
-    except asyncio.CancelledError:
-        call.cancel()
-        raise
+    finally:
+        # Also if the coroutine is thrown away with its loop.
+        if not done.is_set():
+            call.cancel()
     return call.result()
 
 
@@ -228,4 +242,4 @@ async def _settle(session: Session, leases: Iterable[HeldLease]) -> None:
         return
 
 
-__all__ = ["AsyncClient", "AsyncLease", "Report"]
+__all__ = ["AsyncClient", "AsyncLease", "Events", "Report"]

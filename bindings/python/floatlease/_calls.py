@@ -6,7 +6,10 @@ told. A wait in the main thread is cut into slices, because Python answers Ctrl-
 
 from __future__ import annotations
 
+import copy
 import json
+import logging
+import os
 import threading
 import time
 from collections import deque
@@ -22,6 +25,9 @@ from ._status import Status
 
 T = TypeVar("T")
 
+Finish = Callable[["Call[Any]", "dict[str, Any]"], T]
+"""What makes a reply what the caller wants."""
+
 MAIN_SLICE_MS = 50
 OTHER_SLICE_MS = 1_000
 MOST_TOLD = 1_000
@@ -30,11 +36,10 @@ MOST_TOLD = 1_000
 class Call(Generic[T]):
     """A call that is done in the background. Made by `Client.submit`."""
 
-    ticket: int
-    """The call's number in the library."""
-
-    def __init__(self, mailbox: Mailbox, ticket: int, finish: Callable[[int, dict[str, Any]], T]) -> None:
-        self.ticket = ticket
+    def __init__(self, mailbox: Mailbox, finish: Finish[T]) -> None:
+        self.number = c_uint64()
+        # Of the lease that it has taken.
+        self.handle = c_void_p()
         self._mailbox = mailbox
         self._finish = finish
         self._value: Optional[T] = None
@@ -45,6 +50,11 @@ class Call(Generic[T]):
     def __repr__(self) -> str:
         return f"<floatlease.Call {self.ticket}, {'done' if self._done else 'under way'}>"
 
+    @property
+    def ticket(self) -> int:
+        """The call's number in the library; 0 if it was not submitted."""
+        return self.number.value
+
     def done(self) -> bool:
         """Whether it is done. Waits for nothing."""
         return self._mailbox.until(self._is_done, 0)
@@ -54,7 +64,9 @@ class Call(Generic[T]):
         if not self._mailbox.until(self._is_done, timeout_ms):
             raise TimeoutError("the call is not done yet" if timeout_ms is None else f"not done after {timeout_ms} ms")
         if self._error is not None:
-            raise self._error
+            # The traceback of what is raised holds the caller's variables, this call among them. Kept here it would be
+            # a cycle, and leases among them would not be given back before the garbage collector comes.
+            raise copy.copy(self._error)
         return cast("T", self._value)
 
     def cancel(self) -> bool:
@@ -62,30 +74,33 @@ class Call(Generic[T]):
         return self._mailbox.cancel_call(self.ticket)
 
     def then(self, told: Callable[[], object]) -> None:
-        """Has `told` called once when it is done, from whatever thread."""
+        """Has `told` called once when it is done, from whatever thread. What it raises is logged."""
         self._then = told
         if self._done:
             self._tell()
 
-    def settled(self) -> T:
-        """Its result, and its end if nobody waits for it any longer, as after Ctrl-C."""
+    def settled(self, operation: str, request: bytes) -> T:
+        """Submits it: its result, and its end if nobody waits for it any longer, as after Ctrl-C."""
         try:
+            self._mailbox.submit(self, operation, request)
             return self.result()
         finally:
-            if not self._done:
+            if self.ticket and not self._done:
                 self.cancel()
 
     def complete(self, event: Mapping[str, Any]) -> None:
-        """Takes the completion."""
+        """Takes the completion; once more, if Ctrl-C came in the middle of it."""
         if self._done:
             return
         try:
-            if event.get("status", Status.INTERNAL) == Status.OK:
-                self._value = self._finish(self.ticket, event.get("reply") or {})
+            if self._value is not None or self._error is not None:
+                pass
+            elif event.get("status", Status.INTERNAL) == Status.OK:
+                self._value = self._finish(self, event.get("reply") or {})
             else:
                 self._error = error_from(event.get("error") or {"status": event.get("status")})
         except Exception as error:
-            self._error = error
+            self._error = error.with_traceback(None)
         self.end()
 
     def fail(self, error: BaseException) -> None:
@@ -103,7 +118,11 @@ class Call(Generic[T]):
     def _tell(self) -> None:
         told, self._then = self._then, None
         if told is not None:
-            told()
+            try:
+                told()
+            except Exception:
+                # Whoever reads the queue at the moment has nothing to do with it, and goes on.
+                logging.getLogger("floatlease").exception("What was to be told of %r failed", self)
 
     def _is_done(self) -> bool:
         return self._done
@@ -115,8 +134,11 @@ class Mailbox:
     def __init__(self, library: Library, handle: int) -> None:
         self._library = library
         self._handle = handle
-        # Reentrant: a signal handler or a finalizer may come in between anywhere.
-        self._changed = threading.Condition(threading.RLock())
+        self._process = os.getpid()
+        # Reentrant: a signal handler or a finalizer may come in between anywhere. No condition: Ctrl-C in the middle of
+        # its `with`, which is Python's own code, would leave it locked for ever.
+        self._lock = threading.RLock()
+        self._waiting: list[threading.Lock] = []
         self._leader: int | None = None
         self._over = False
         self._cancels = 0
@@ -127,8 +149,15 @@ class Mailbox:
         self._missed = 0
         self._wakers: list[Callable[[], object]] = []
         self._thread: Optional[threading.Thread] = None
-        # Who leads alone uses it. It outlives an interrupted read, so that nothing is lost by Ctrl-C.
+        # Who leads alone uses them. They outlive an interrupted read, so that nothing is lost by Ctrl-C. That comes
+        # only with a call of a function: what must be done at once is done without one.
         self._out = c_void_p()
+        self._event: Any = None
+
+    @property
+    def inherited(self) -> bool:
+        """Whether this is a forked child, in which it is dead: locks and threads stayed with the parent."""
+        return os.getpid() != self._process
 
     @property
     def leads_already(self) -> bool:
@@ -140,19 +169,22 @@ class Mailbox:
         """Whether nothing can come any more: the client was closed."""
         return self._over
 
-    def submit(self, operation: str, request: bytes, finish: Callable[[int, dict[str, Any]], T]) -> Call[T]:
+    def submit(self, call: Call[Any], operation: str, request: bytes) -> None:
         """Has a call done in the background; raises if it can't be."""
-        ticket = c_uint64()
-        with self._changed:
-            status = self._library.dll.floatlease_submit(self._handle, operation.encode(), request, byref(ticket))
+        number = call.number
+        with self._lock:
+            try:
+                function = self._library.dll.floatlease_submit
+                status = function(self._handle, operation.encode(), request, byref(number))
+            finally:
+                # Also if Ctrl-C came just behind it, or comes now: what it comes to must not be left to nobody.
+                if number.value:
+                    self._calls[number.value] = call
             if status != Status.OK:
                 raise refusal(self._library, self._handle, status, operation)
-            call = Call(self, ticket.value, finish)
-            self._calls[ticket.value] = call
-            early = self._early.pop(ticket.value, None)
+            early = self._early.pop(number.value, None)
         if early is not None:
             self._complete(call, early)
-        return call
 
     def cancel_call(self, ticket: int) -> bool:
         """Ends one; False if it is done."""
@@ -160,27 +192,43 @@ class Mailbox:
 
     def cancel_all(self) -> None:
         """Ends every call, and every wait for an event."""
-        with self._changed:
+        with self._lock:
             self._cancels += 1
             tickets = list(self._calls)
-            self._changed.notify_all()
+        self._wake()
         for ticket in tickets:
             self.cancel_call(ticket)
+
+    def caught_up(self) -> list[Call[Any]]:
+        """What was under way, after all that is in the queue was read."""
+        with self._lock:
+            calls = list(self._calls.values())
+        self.until(lambda: False, 0)
+        return calls
 
     def next_event(self, wait_ms: int) -> Optional[Event]:
         """The oldest event; waits for one."""
         cancels = self._cancels
-        self.until(lambda: bool(self._told) or self._cancels != cancels, wait_ms)
+        taken: list[Event] = []
+
+        def so() -> bool:
+            # Taken at once: another thread that waits may be as quick.
+            if self._cancels == cancels and not taken and (event := self.take_event()) is not None:
+                taken.append(event)
+            return bool(taken) or self._cancels != cancels
+
+        self.until(so, wait_ms)
+        if taken:
+            return taken[0]
         if self._cancels != cancels:
             raise self._refusal(Status.CANCELLED)
-        event = self.take_event()
-        if event is None and self._over:
+        if self._over:
             raise self._refusal(Status.HANDLE)
-        return event
+        return None
 
     def take_event(self) -> Optional[Event]:
         """The oldest event that is here."""
-        with self._changed:
+        with self._lock:
             if not self._told:
                 return None
             event, missed = self._told.popleft(), self._missed
@@ -189,17 +237,17 @@ class Mailbox:
 
     def add_waker(self, waker: Callable[[], object]) -> None:
         """Has `waker` called, from whatever thread, when there is news."""
-        with self._changed:
+        with self._lock:
             self._wakers.append(waker)
 
     def remove_waker(self, waker: Callable[[], object]) -> None:
         """Ends that."""
-        with self._changed:
+        with self._lock:
             self._wakers.remove(waker)
 
     def read_in_background(self) -> None:
         """Has a thread read until the client is closed: for asyncio, whose own thread must not wait."""
-        with self._changed:
+        with self._lock:
             if self._thread is None:
                 self._thread = threading.Thread(target=self.until, args=(lambda: False,), daemon=True)
                 self._thread.name = "floatlease-events"
@@ -207,6 +255,10 @@ class Mailbox:
 
     def until(self, so: Callable[[], bool], wait_ms: int | None = None) -> bool:
         """Reads, or has another thread read, until it is `so`; at the most so long. Returns whether it is."""
+        if so():
+            return True
+        if self.inherited:
+            raise self._refusal(Status.FORKED)
         main = threading.current_thread() is threading.main_thread()
         slice_ms = MAIN_SLICE_MS if main else OTHER_SLICE_MS
         end = None if wait_ms is None else time.monotonic() + wait_ms / 1_000
@@ -217,34 +269,47 @@ class Mailbox:
                 left_ms = max(0, min(slice_ms, int((end - time.monotonic()) * 1_000 + 0.999)))
             leads = False
             try:
-                with self._changed:
+                with self._lock:
                     if so() or self._over or not (came or left_ms):
                         return so()
-                    if self._leader is not None:
-                        came = left_ms > 0 and self._changed.wait(left_ms / 1_000)
-                        continue
-                    self._leader, leads = threading.get_ident(), True
-                came = self._read(left_ms)
+                    turn = threading.Lock()
+                    turn.acquire()
+                    if self._leader is None:
+                        self._leader, leads = threading.get_ident(), True
+                    elif left_ms:
+                        self._waiting.append(turn)
+                came = self._read(left_ms) if leads else turn.acquire(timeout=left_ms / 1_000)
             finally:
                 if leads:
                     self._leader = None
-                    with self._changed:
-                        self._changed.notify_all()
+                    self._wake()
         return so()
+
+    def _wake(self) -> None:
+        """Tells those who wait that there may be what they want, or nobody who reads."""
+        with self._lock:
+            waiting, self._waiting = self._waiting, []
+        for turn in waiting:
+            turn.release()
 
     def _read(self, wait_ms: int) -> bool:
         """Takes one thing out of the library's queue, and puts it where it belongs; whether there was one."""
         out = self._out
-        if not out.value:
-            self._library.dll.floatlease_next_event(self._handle, wait_ms, byref(out))
-        if not out.value:
-            return False
-        event = json.loads(text_at(out.value))
+        if self._event is None:
+            if not out.value:
+                self._library.dll.floatlease_next_event(self._handle, wait_ms, byref(out))
+            if not out.value:
+                return False
+            self._event = json.loads(text_at(out.value))
+        address, out.value = out.value, None
+        if address is not None:
+            self._library.dll.floatlease_string_free(address)
+        event = self._event
         if event.get("event") == "COMPLETED":
-            with self._changed:
-                call = self._calls.get(event.get("ticket"))
+            with self._lock:
+                call = self._calls.get(event["ticket"])
                 if call is None:
-                    self._early[event.get("ticket")] = event
+                    self._early[event["ticket"]], self._event = event, None
             if call is not None:
                 self._complete(call, event)
         elif "event" in event:
@@ -252,31 +317,35 @@ class Mailbox:
         elif event.get("status") != Status.CANCELLED:
             # An error object: the client was closed.
             self._end()
-        address, out.value = out.value, None
-        self._library.dll.floatlease_string_free(address)
+        self._event = None
         return True
 
     def _complete(self, call: Call[Any], event: Mapping[str, Any]) -> None:
         call.complete(event)
-        self._calls.pop(call.ticket, None)
+        ticket = call.number.value
+        with self._lock:
+            if ticket in self._calls:
+                del self._calls[ticket]
+            self._event = None
 
     def _tell(self, event: Event) -> None:
-        with self._changed:
+        with self._lock:
             if len(self._told) == MOST_TOLD:
                 self._missed += 1 + self._told.popleft().get("missed", 0)
-            self._told.append(event)
-            self._changed.notify_all()
+            self._told += (event,)
+            self._event = None
             wakers = list(self._wakers)
+        self._wake()
         for waker in wakers:
             waker()
 
     def _end(self) -> None:
         """The client was closed, and whatever was under way with it."""
-        with self._changed:
+        with self._lock:
             self._over = True
             calls, self._calls = list(self._calls.values()), {}
-            self._changed.notify_all()
             wakers = list(self._wakers)
+        self._wake()
         for call in calls:
             call.fail(self._refusal(Status.CANCELLED))
         for waker in wakers:

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
         Request,
     )
 
+MOST_MS = 2**32 - 1
+
 
 def config_of_environment() -> dict[str, Any]:
     """What FLOATLEASE_CONFIG holds, as `floatlease-server exec` sets it."""
@@ -79,12 +81,17 @@ class AnyClient:
 
     def cancel(self) -> None:
         """Ends every call that is under way, from another thread. Leases go on."""
-        self._session.mailbox.cancel_all()
+        if not self._session.inherited:
+            self._session.mailbox.cancel_all()
         self._expect_ok(self._session.library.dll.floatlease_client_cancel(self._session.handle))
 
     def advance_clock(self, by_ms: int) -> None:
         """Puts the clock of this client's leases ahead, as a sleep of the machine would. For tests."""
-        self._expect_ok(self._session.library.dll.floatlease_client_advance_clock(self._session.handle, by_ms))
+        if by_ms < 0:
+            raise ValueError("a clock can't be put back")
+        # ctypes cuts off what the library's 32 bits don't hold, and says nothing.
+        for part in (*[MOST_MS] * (by_ms // MOST_MS), by_ms % MOST_MS):
+            self._expect_ok(self._session.library.dll.floatlease_client_advance_clock(self._session.handle, part))
 
     def close(self) -> None:
         """Ends it and all of its leases. Waits for nothing.
@@ -94,7 +101,7 @@ class AnyClient:
         """
         self._session.close()
 
-    def _accepted(self, ticket: int, info: dict[str, Any]) -> HeldLease:
+    def _accepted(self, call: Call[Any], info: dict[str, Any]) -> HeldLease:
         raise NotImplementedError
 
     def _expect_ok(self, status: int) -> None:
@@ -203,8 +210,8 @@ class Client(AnyClient):
         """
         return cast("Event | None", self._session.next_event(wait_ms))
 
-    def _accepted(self, ticket: int, info: dict[str, Any]) -> Lease:
-        return Lease(self._session, self._session.accepted(ticket), info)
+    def _accepted(self, call: Call[Any], info: dict[str, Any]) -> Lease:
+        return Lease(self._session, self._session.accepted(call), info)
 
 
 class Lease(HeldLease):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Any
 
 
@@ -18,7 +18,8 @@ def _other(value: Any) -> Any:
     if isinstance(value, datetime):
         if value.utcoffset() is None:
             raise ValueError(f"{value!r} has no time zone, so it names no moment; give it one, such as timezone.utc")
-        return value.isoformat(timespec="milliseconds")
+        # In UTC, because there are time zones whose offset has seconds: those of pytz have.
+        return value.astimezone(timezone.utc).isoformat(timespec="milliseconds")
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     if isinstance(value, Mapping):

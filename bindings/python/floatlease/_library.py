@@ -47,6 +47,10 @@ _SANDBOX: dict[str, tuple[Any, ...]] = {
 }
 
 
+# What never waits keeps the interpreter: another thread would take it meanwhile, and hold it for 5 ms and more.
+_WAIT_FREE = ("floatlease_lease_state", "floatlease_lease_remaining")
+
+
 class Library:
     """A loaded library. Its functions may be called from any thread; ctypes lets go of the interpreter meanwhile."""
 
@@ -60,6 +64,8 @@ class Library:
                     f"{path} is older than this Python package: it has no {name}. Install both from one release."
                 ) from None
             function.restype, function.argtypes = result, arguments
+            if name in _WAIT_FREE:
+                setattr(dll, name, ctypes.PYFUNCTYPE(result, *arguments)((name, dll)))
         self.dll = dll
         self._free = getattr(dll, free)
 
@@ -108,19 +114,24 @@ def _file_names(name: str) -> list[str]:
 
 
 def _load(name: str, variable: str) -> tuple[ctypes.CDLL, str]:
-    """From where `variable` says, and from nowhere else; or the package's own folder; or where the system looks."""
+    """From where `variable` says; or the package's own folder; or where the system looks: the first that has it."""
     here, chosen, names = Path(__file__).resolve().parent, os.environ.get(variable), _file_names(name)
     if chosen:
         places = [os.path.abspath(chosen)]
     else:
-        places = [str(here / file) for file in names if (here / file).exists()] + names
+        places = [str(here / file) for file in names if (here / file).exists()] or names
     failures = []
     for place in places:
         try:
             return ctypes.CDLL(place), place
         except OSError as error:
             failures.append(f"  {place}: {error}")
-    where = f"{variable} names it" if chosen else f"it is not in {here}, and the system's search gave"
+    if chosen:
+        where = f"{variable} names it"
+    else:
+        where = (
+            f"it is not in {here}, and the system's search gave" if places is names else "the package brings it along"
+        )
     tried = "\n".join(failures)
     raise ImportError(
         f"The native library of {name} could not be loaded: {where}:\n{tried}\n"

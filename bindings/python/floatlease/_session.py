@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from ctypes import byref, c_void_p
 from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
-from ._calls import Call, Mailbox, refusal
+from ._calls import Call, Finish, Mailbox, refusal
 from ._errors import FloatLeaseError, error_of
 from ._json import encoded
 from ._library import Library, load_client, text_at
@@ -31,7 +31,7 @@ EXIT_MS = 2_000
 library = load_client()
 
 
-def as_it_came(_ticket: int, reply: dict[str, Any]) -> dict[str, Any]:
+def as_it_came(_: Call[Any], reply: dict[str, Any]) -> dict[str, Any]:
     """A reply that is to become nothing else."""
     return reply
 
@@ -45,7 +45,6 @@ class Session:
         self.library: Library = library
         self.handle: int = handle.value or 0
         self.mailbox = Mailbox(library, self.handle)
-        self._process = os.getpid()
         self._leases: weakref.WeakSet[HeldLease] = weakref.WeakSet()
         # It holds what it frees, and nothing that holds this. In a forked child the library does nothing then.
         self.close = weakref.finalize(self, library.dll.floatlease_client_close, self.handle)
@@ -56,7 +55,7 @@ class Session:
     @property
     def inherited(self) -> bool:
         """Whether this is a forked child, in which it is dead: locks and threads stayed with the parent."""
-        return os.getpid() != self._process
+        return self.mailbox.inherited
 
     def add_lease(self, lease: HeldLease) -> None:
         """Takes note of a lease, which is given back at the end."""
@@ -67,30 +66,34 @@ class Session:
         """A function of the library, on this thread: its text, or what it raises."""
         return _raise_for(*library.invoke(name, *arguments))
 
-    def submit(self, operation: str, request: Mapping[str, Any], finish: Callable[[int, dict[str, Any]], T]) -> Call[T]:
+    def submit(self, operation: str, request: Mapping[str, Any], finish: Finish[T]) -> Call[T]:
         """A call in the background."""
         if self.inherited:
             raise refusal(library, self.handle, Status.FORKED)
-        return self.mailbox.submit(operation, encoded(request), finish)
+        call = Call(self.mailbox, finish)
+        self.mailbox.submit(call, operation, encoded(request))
+        return call
 
     def perform(
         self,
         operation: str,
         request: Mapping[str, Any],
-        finish: Callable[[int, dict[str, Any]], T],
+        finish: Finish[T],
         directly: Callable[[], T],
     ) -> T:
         """A call that is waited for.
 
         The main thread has it done in the background, since it must hear Ctrl-C meanwhile, which then ends the call.
         """
-        if threading.current_thread() is threading.main_thread() and not self.mailbox.leads_already:
+        main = threading.current_thread() is threading.main_thread()
+        if main and not self.inherited and not self.mailbox.leads_already:
+            call = Call(self.mailbox, finish)
             try:
-                call = self.submit(operation, request, finish)
+                return call.settled(operation, encoded(request))
             except FloatLeaseError:
-                # What can't be submitted is done directly, and says better what is wrong.
-                return directly()
-            return call.settled()
+                if call.ticket:
+                    raise
+        # What can't be submitted is done directly, and says better what is wrong.
         return directly()
 
     def call(self, operation: str, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -103,11 +106,11 @@ class Session:
 
         return self.perform(operation, request, as_it_came, directly)
 
-    def accepted(self, ticket: int) -> int:
+    def accepted(self, call: Call[Any]) -> int:
         """The handle of a lease that a submitted call has taken."""
-        handle = c_void_p()
-        self.invoke("floatlease_lease_accept", self.handle, ticket, byref(handle))
-        return handle.value or 0
+        if not call.handle.value:
+            self.invoke("floatlease_lease_accept", self.handle, call.ticket, byref(call.handle))
+        return call.handle.value or 0
 
     def next_event(self, wait_ms: int) -> Any:
         """The oldest event."""
@@ -116,9 +119,12 @@ class Session:
         return self.mailbox.next_event(wait_ms)
 
     def leases(self) -> list[HeldLease]:
-        """Those that are in use."""
+        """Those that are in use, and those that submitted calls have taken without anybody asking yet."""
+        calls = [] if self.inherited else self.mailbox.caught_up()
         with _living_lock:
-            return list(self._leases)
+            leases = list(self._leases)
+        del calls
+        return leases
 
     def begin_release(self, leases: Iterable[HeldLease], within_ms: int) -> list[Call[Any]]:
         """Has them given back in the background, but for what is borrowed: that is to stay."""

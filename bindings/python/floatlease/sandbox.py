@@ -113,6 +113,11 @@ class Sandbox:
         """Makes something go wrong from now on: `fault(do={"before": "hang"})`. `control("DELETE /faults")` ends it."""
         return self.control("POST /faults", {**(fault or {}), **more})
 
+    @property
+    def is_stopped(self) -> bool:
+        """Whether `stop` was called."""
+        return not self._stop.alive
+
     def stop(self) -> None:
         """Ends it within a second, whatever its clients do, and leaves nothing behind."""
         self._stop()

@@ -152,11 +152,8 @@ def test_a_wait_for_an_event_that_is_given_up_loses_none(desk: Desk) -> None:
             client._session.mailbox._tell({"event": "NEWS", "lease": number})
             waiting.cancel()
             await asyncio.gather(waiting, return_exceptions=True)
-            again = client.events()
-            got = await again.__anext__() if waiting.cancelled() else waiting.result()
+            got = await events.__anext__() if waiting.cancelled() else waiting.result()
             assert got["lease"] == number
-            await events.aclose()
-            await again.aclose()
         assert client._session.mailbox._wakers == []
 
     run(desk, body)
@@ -214,6 +211,20 @@ def test_a_loop_that_ends_in_the_middle_of_a_call_hurts_nobody(desk: Desk) -> No
     client.cancel()
     # The reader lives, and serves another loop.
     assert asyncio.run(client.check_license())["floating_in_use_devices"] == 1
+    client.close()
+
+
+def test_a_coroutine_that_is_thrown_away_ends_its_call(desk: Desk) -> None:
+    desk.hang("borrow_license")
+    client = AsyncClient(desk.config)
+
+    async def main() -> None:
+        coroutine = client.borrow_license()
+        coroutine.send(None)
+        coroutine.close()
+
+    asyncio.run(main())
+    soon(lambda: not client._session.mailbox._calls)
     client.close()
 
 

@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import gc
 import os
 import signal
+import sys
 import threading
 import time
+import weakref
 from typing import Any
 
 import pytest
 from conftest import Desk, posix, soon
-from floatlease import LeaseState, NetworkError, Status, UsageError
+from floatlease import AsyncClient, DeviceError, FloatLeaseError, LeaseState, NetworkError, Status, UsageError
 
 
 def test_a_submitted_call_is_done_in_the_background(desk: Desk) -> None:
@@ -98,26 +103,57 @@ def test_many_threads_wait_for_calls_and_events_of_one_client(desk: Desk) -> Non
     assert results == ["CAD-PRO"] * 160
 
 
+def test_a_thread_that_waits_for_events_goes_on_waiting_when_another_has_got_the_one_that_came(desk: Desk) -> None:
+    mailbox = desk.client._session.mailbox
+    got: list[Any] = []
+    take = mailbox.take_event
+
+    def wait() -> None:
+        got.append(desk.client.next_event(60_000))
+
+    def take_late() -> Any:
+        # Both see the first of them before one has it.
+        time.sleep(0.01)
+        return take()
+
+    threads = [threading.Thread(target=wait) for _ in range(2)]
+    mailbox.take_event = take_late  # type: ignore[method-assign]
+    # A third reads for them.
+    mailbox._leader = -1
+    for thread in threads:
+        thread.start()
+    soon(lambda: len(mailbox._waiting) == 2)
+    mailbox._tell({"event": "NEWS", "lease": 1})
+    soon(lambda: got)
+    mailbox._tell({"event": "NEWS", "lease": 2})
+    for thread in threads:
+        thread.join()
+    assert sorted(event["lease"] for event in got) == [1, 2]
+
+
 @posix
 @pytest.mark.parametrize(
-    "call",
+    ("call", "left"),
     [
-        lambda client: client.check_license(),
-        lambda client: client.lease(),
-        lambda client: client.next_event(60_000),
-        lambda client: client.submit("check_license").result(),
+        (lambda client: client.check_license(), 0),
+        (lambda client: client.lease(), 0),
+        (lambda client: client.next_event(60_000), 0),
+        (lambda client: client.submit("check_license").result(), 1),
     ],
     ids=["a call", "an acquire", "a wait for events", "a wait for a submitted call"],
 )
-def test_ctrl_c_is_heard_while_the_main_thread_waits_and_the_client_is_as_before(desk: Desk, call: Any) -> None:
+def test_ctrl_c_is_heard_while_the_main_thread_waits_and_the_client_is_as_before(
+    desk: Desk, call: Any, left: int
+) -> None:
     desk.hang("check_license")
     timer = threading.Timer(0.2, lambda: os.kill(os.getpid(), signal.SIGINT))
     timer.start()
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         call(desk.client)
-    # Each would wait for a minute.
+    # Each would wait for a minute; and what nobody waits for any longer is not under way for one.
     assert time.monotonic() - began < 20
+    soon(lambda: desk.client.next_event() or len(desk.client._session.mailbox._calls) == left)
     timer.join()
     desk.sandbox.control("DELETE /faults")
     assert desk.client.check_license()["floating_in_use_devices"] == 1
@@ -156,3 +192,101 @@ def test_nothing_runs_in_the_background_of_python_for_calls_that_wait(desk: Desk
     with desk.client.lease():
         desk.client.submit("check_license").result()
         assert threading.active_count() == 1
+
+
+def interrupted(work: Any, number: int) -> bool:
+    """Does it, and has Ctrl-C come behind the call of that number in it; False if there are not so many."""
+    left = number
+
+    def count(_: Any, what: str, __: Any) -> None:
+        # Signals are heard where a function of Python begins and where one of C has ended.
+        nonlocal left
+        left -= what in ("call", "c_return")
+        if left == 0:
+            sys.setprofile(None)
+            raise KeyboardInterrupt
+
+    sys.setprofile(count)
+    try:
+        work()
+        return False
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.setprofile(None)
+
+
+# One in a finalizer is told to nobody else.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda client: client.product_details(),
+        lambda client: client.lease(),
+        lambda client: client.next_event(1),
+        lambda client: client.submit("lease_acquire").result(),
+    ],
+    ids=["a call", "an acquire", "a wait for events", "a submitted acquire"],
+)
+def test_wherever_ctrl_c_comes_others_go_on_and_nothing_is_left_behind(desk: Desk, call: Any) -> None:
+    told: list[Any] = []
+    mailbox = desk.client._session.mailbox
+    for number in range(1, 10_000):
+        if not interrupted(lambda: call(desk.client), number):
+            break
+        thread = threading.Thread(target=lambda: told.append(desk.client.submit("product_details").result(20_000)))
+        thread.start()
+        thread.join(30)
+        assert not thread.is_alive(), number
+        assert len(told) == number
+        soon(lambda: desk.client.next_event() or not mailbox._calls)
+        assert mailbox._early == {}, number
+    assert number > 20
+    soon(lambda: desk.slots() == [])
+
+
+def test_what_is_told_and_fails_is_logged_and_hurts_nobody_else(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    told: list[int] = []
+    call = desk.client.submit("product_details")
+    call.then(lambda: told.append(1 // 0))
+    assert call.result()["short_code"] == "CAD-PRO"
+    call.then(lambda: told.append(1))
+    assert told == [1]
+    assert [record.name for record in caplog.records] == ["floatlease"]
+    assert "ZeroDivisionError" in caplog.text
+
+    async def main() -> None:
+        async with AsyncClient(desk.config) as client:
+            call = client.submit("product_details")
+            call.then(lambda: told.append(1 // 0))
+            for _ in range(3):
+                await asyncio.wait_for(client.product_details(), 20)
+
+    asyncio.run(main())
+    assert len(caplog.records) == 2
+
+
+def test_an_error_that_was_caught_keeps_nothing_of_the_function_that_caught_it(desk: Desk) -> None:
+    def work() -> weakref.ref[Any]:
+        lease = desk.client.lease()
+        call = desk.client.submit("check_feature", {"feature": "NONE"})
+        for ask in (call.result, call.result, lambda: desk.client.check_license(hardware_id="unknown")):
+            with pytest.raises(FloatLeaseError) as caught:
+                ask()
+            del caught
+        return weakref.ref(lease)
+
+    async def work_of_asyncio() -> weakref.ref[Any]:
+        async with AsyncClient(desk.config) as client:
+            lease = await client.lease()
+            with contextlib.suppress(DeviceError):
+                await client.check_license(hardware_id="unknown")
+            return weakref.ref(lease)
+
+    gc.collect()
+    gc.disable()
+    try:
+        assert work()() is None
+        assert asyncio.run(work_of_asyncio())() is None
+    finally:
+        gc.enable()

@@ -145,6 +145,8 @@ def test_dates_and_paths_may_be_pythons_own(desk: Desk, tmp_path: Path) -> None:
     until = (now + timedelta(hours=3)).astimezone(timezone(timedelta(hours=5, minutes=30)))
     borrowed = desk.client.borrow_license(borrowed_until=until)["borrowed_until"]
     assert datetime.fromisoformat(borrowed.replace("Z", "+00:00")) == now + timedelta(hours=3)
+    mean = datetime(2030, 1, 1, 12, tzinfo=timezone(timedelta(minutes=53, seconds=28)))
+    assert floatlease._json.encoded({"at": mean}) == b'{"at": "2030-01-01T11:06:32.000+00:00"}'
     with pytest.raises(ValueError, match="has no time zone"):
         desk.client.borrow_license(borrowed_until=datetime(2030, 1, 1))
     with pytest.raises(TypeError, match="set has no place in JSON"):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 import threading
 import weakref
 from pathlib import Path
@@ -47,9 +48,6 @@ def test_the_bodys_exception_comes_through_whatever_the_server_does(
         raise WorkError
     if server == "answers":
         assert desk.slots() == []
-    # The fixture asks it at the end.
-    if server == "is gone":
-        desk.sandbox.control = lambda *_: {"ok": True}  # type: ignore[method-assign]
 
 
 def test_a_with_whose_server_is_silent_ends_within_its_time_and_says_nothing(
@@ -167,6 +165,38 @@ def test_a_state_that_is_newer_than_the_package_is_no_hindrance() -> None:
     assert LeaseState(9).name == "STATE_9"
     assert LeaseState(9) == 9
     assert LeaseState(1) is LeaseState.ACTIVE
+
+
+def test_who_reads_a_state_in_every_frame_does_not_let_threads_in_that_compute(desk: Desk) -> None:
+    lease, interval = desk.client.lease(), sys.getswitchinterval()
+    turns = [threading.Lock() for _ in range(4)]
+    ready: list[Any] = []
+    ran: list[Any] = []
+
+    def compute(turn: Any) -> None:
+        ready.append(turn)
+        with turn:
+            ran.append(turn)
+
+    for turn in turns:
+        turn.acquire()
+    threads = [threading.Thread(target=compute, args=(turn,)) for turn in turns]
+    for thread in threads:
+        thread.start()
+    soon(lambda: len(ready) == len(turns))
+    # From here on nobody gets the interpreter from this thread, unless it lets go of it.
+    sys.setswitchinterval(60)
+    try:
+        for turn in turns:
+            turn.release()
+        for _ in range(20_000):
+            assert lease.is_licensed
+            assert lease.remaining_ms
+        assert ran == []
+    finally:
+        sys.setswitchinterval(interval)
+        for thread in threads:
+            thread.join()
 
 
 def test_events_that_nobody_reads_are_counted(desk: Desk) -> None:

@@ -46,6 +46,15 @@ def test_the_packages_own_folder_comes_before_the_systems_search(package: Path) 
 
 
 @posix
+def test_one_in_the_packages_own_folder_that_can_not_be_loaded_is_not_replaced_by_another(package: Path) -> None:
+    (package / "libfloatlease.so").write_text("of another machine")
+    code, _, said = load(package, LD_LIBRARY_PATH=f"{CLIENT.parent}:{SANDBOX.parent}")
+    assert code == 1
+    assert "could not be loaded: the package brings it along:" in said
+    assert f"{package}/libfloatlease.so: file too short" in said or "invalid ELF header" in said
+
+
+@posix
 def test_the_systems_search_is_the_last_place(package: Path) -> None:
     code, paths, said = load(package, LD_LIBRARY_PATH=f"{CLIENT.parent}:{SANDBOX.parent}")
     assert (code, paths) == (0, "libfloatlease.so.1 libfloatlease_sandbox.so.1"), said

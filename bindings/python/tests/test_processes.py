@@ -11,7 +11,7 @@ import time
 from typing import Any
 
 import pytest
-from conftest import Desk, posix
+from conftest import Desk, posix, soon
 from floatlease import AsyncClient, Client, FloatLeaseError, LeaseState, Status, UsageError
 
 BEGIN = """
@@ -39,6 +39,16 @@ threading.Thread(target=lambda: client.next_event(3_600_000), daemon=True).start
     "a cycle": """
 class Program: pass
 program = Program(); program.self = program; program.lease = Client(config).lease()
+""",
+    "a submitted acquire whose end nobody has asked for": """
+client = Client(config)
+client.submit("lease_acquire")
+input()
+""",
+    "one at the end of a with": """
+with Client(config) as client:
+    call = client.submit("lease_acquire")
+    input()
 """,
     "a client of asyncio": """
 async def main():
@@ -68,8 +78,14 @@ def start(desk: Desk, program: str, **options: Any) -> subprocess.Popen[str]:
 
 @pytest.mark.parametrize("program", ENDS.values(), ids=ENDS)
 def test_the_end_of_the_interpreter_gives_back_what_is_held(desk: Desk, program: str) -> None:
-    process = start(desk, program)
-    _, said = process.communicate(timeout=30)
+    # What is given back in the background is too late.
+    desk.sandbox.fault(do={"before": {"delay": {"fixed_ms": 100}}}, match={"operation": "release_license"})
+    process = start(desk, program, stdin=subprocess.PIPE)
+    if "input" in program:
+        soon(desk.slots)
+    # The reply may be on its way still.
+    time.sleep(0.1)
+    _, said = process.communicate("\n", timeout=30)
     assert (process.returncode, said) == (0, "")
     assert desk.slots() == []
     assert desk.asked("check_license") + desk.asked("check_feature") >= 1
@@ -203,6 +219,55 @@ def test_a_fork_in_the_middle_of_everything_hangs_nobody(desk: Desk) -> None:
     over.set()
     for thread in threads:
         thread.join()
+
+
+@posix
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_forked_child_waits_for_no_lock_and_no_thread_of_its_parent(desk: Desk) -> None:
+    import asyncio
+    import threading
+
+    desk.hang("borrow_license")
+    client, done = desk.client, desk.client.submit("product_details")
+    done.result()
+    call, mailbox, held, over = (
+        client.submit("borrow_license"),
+        client._session.mailbox,
+        threading.Event(),
+        threading.Event(),
+    )
+
+    def hold() -> None:
+        with mailbox._lock:
+            mailbox._leader = threading.get_ident()
+            held.set()
+            over.wait()
+            mailbox._leader = None
+
+    async def listen() -> None:
+        dead = AsyncClient(desk.config)
+        dead._session = client._session
+        await dead.events().__anext__()
+
+    asking: list[Any] = [call.result, call.done, lambda: call.result(60_000), client.cancel, client.next_event]
+    asking += [lambda: asyncio.run(listen()), client.check_license]
+
+    def work() -> None:
+        signal.alarm(30)
+        assert (done.done(), done.result()["short_code"], call.cancel()) == (True, "CAD-PRO", False)
+        for ask in asking:
+            with pytest.raises(UsageError) as caught:
+                ask()
+            assert caught.value.status == Status.FORKED
+        with client:
+            pass
+
+    holding = threading.Thread(target=hold)
+    holding.start()
+    held.wait()
+    in_child(work)
+    over.set()
+    holding.join()
 
 
 def hold_in_worker(config: Any, device: str) -> str:

@@ -104,6 +104,11 @@ def test_the_fixture_gives_each_test_a_sandbox_of_its_own(pytester: pytest.Pytes
             def test_now(self, floatlease_sandbox):
                 assert floatlease_sandbox.control("GET /clock")["now"].startswith("2028-02-29")
 
+        def test_a_server_that_is_gone(floatlease_sandbox):
+            assert not floatlease_sandbox.is_stopped
+            floatlease_sandbox.stop()
+            assert floatlease_sandbox.is_stopped
+
         def test_what_must_never_be(floatlease_sandbox):
             control = floatlease_sandbox.control
             floatlease_sandbox.control = lambda call: {**control(call), "ok": False, "violations": ["three of two"]}
@@ -113,5 +118,20 @@ def test_the_fixture_gives_each_test_a_sandbox_of_its_own(pytester: pytest.Pytes
     names = [plugin.metadata["Name"] for plugin in importlib.metadata.distributions()]
     named = [] if "floatlease" in names else ["-p", "floatlease.pytest_plugin"]
     result = pytester.runpytest(*named, "-p", "no:cacheprovider")
-    result.assert_outcomes(passed=4, errors=1)
+    result.assert_outcomes(passed=5, errors=1)
     result.stdout.fnmatch_lines(["*in a state that must never be: *three of two*"])
+
+
+def test_a_time_that_is_longer_than_32_bits_of_milliseconds_passes_too_and_none_passes_backwards() -> None:
+    with Sandbox(rate=0) as sandbox, Client(sandbox.client_config()) as client:
+        client.activate_license()
+        for by in (timedelta(milliseconds=2**32), timedelta(days=60)):
+            lease = client.lease(keep_alive="host")
+            assert lease.remaining_ms > 0
+            sandbox.advance(by, client)
+            assert lease.remaining_ms == 0
+            lease.close()
+        lease = client.lease(keep_alive="host")
+        with pytest.raises(ValueError, match="can't be put back"):
+            client.advance_clock(-1)
+        assert lease.remaining_ms > 0
