@@ -73,6 +73,30 @@ namespace FloatLease.Tests
             }
         }
 
+        public static void The_thread_is_in_nobodys_context()
+        {
+            using (var world = new World())
+            {
+                var request = new AsyncLocal<string> { Value = "of the first who came" };
+                string seen = null;
+                bool isHeard = false;
+                world.Client.EventReceived += (sender, happened) =>
+                {
+                    seen = request.Value;
+                    isHeard = true;
+                };
+                Check.Equal("of the first who came", request.Value);
+                world.Client.Submit("product_details");
+                Check.Soon(() => isHeard, "an event");
+                Check.Equal(null, seen);
+            }
+            using (var world = new World())
+            using (ExecutionContext.SuppressFlow()) // who has none to give is served too
+            {
+                Check.That(world.Client.CheckLicenseAsync().Wait(20000), "completed");
+            }
+        }
+
         public static void What_is_disposed_says_so_and_twice_is_no_mistake()
         {
             var world = new World();
