@@ -7,7 +7,8 @@ namespace FloatLease
     /// <remarks>
     /// One thread for each client reads the events, from the first asynchronous call or the first handler on. It ends
     /// by itself when the client is disposed, or when for ten seconds there was nobody to tell anything; what happens
-    /// to leases while it reads and nobody listens is told to nobody. A handler that throws stops nothing; see
+    /// to leases while it reads and nobody listens is told to nobody. Handlers run elsewhere, one after another: see
+    /// <see cref="ClientOptions.SynchronizationContext"/>. One that throws stops nothing; see
     /// <see cref="HandlerFailed"/>.
     /// </remarks>
     public sealed partial class Client
@@ -92,7 +93,7 @@ namespace FloatLease
         {
             var ofLease = happened as LeaseEvent;
             if (ofLease != null) ofLease.Lease = leases.Find(ofLease.LeaseNumber);
-            SynchronizationContext context = options.SynchronizationContext;
+            SynchronizationContext context = options.SynchronizationContext ?? handlerQueue;
             if (context == null)
             {
                 Raise(happened);

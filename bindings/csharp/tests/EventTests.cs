@@ -126,6 +126,30 @@ namespace FloatLease.Tests
             }
         }
 
+        public static void A_handler_that_waits_for_a_Task_holds_up_no_Task_and_no_other_runs_meanwhile()
+        {
+            using (var world = new World())
+            using (var gate = new ManualResetEventSlim())
+            {
+                int entered = 0;
+                bool isDone = false;
+                world.Client.EventReceived += (sender, happened) =>
+                {
+                    entered++;
+                    isDone = world.Client.CheckLicenseAsync().Wait(20000);
+                    gate.Wait();
+                };
+                world.Client.Submit("product_details");
+                Check.Soon(() => isDone, "what the handler waits for");
+                world.Client.Submit("product_details");
+                Check.That(world.Client.CheckLicenseAsync().Wait(20000), "what another waits for");
+                Thread.Sleep(200);
+                Check.Equal(1, entered);
+                gate.Set();
+                Check.Soon(() => entered == 2, "the next one's turn");
+            }
+        }
+
         public static void A_handler_that_was_removed_hears_nothing_more()
         {
             using (var world = new World())

@@ -44,15 +44,15 @@ namespace FloatLease.Tests
             {
                 using (var world = new World(new ClientOptions()))
                 {
-                    Thread reader = null;
-                    EventHandler<ClientEvent> handler = (sender, happened) => reader = Thread.CurrentThread;
+                    bool isHeard = false;
+                    EventHandler<ClientEvent> handler = (sender, happened) => isHeard = true;
                     for (int round = 0; round < 3; round++)
                     {
-                        reader = null;
+                        isHeard = false;
                         world.Client.EventReceived += handler;
                         world.Client.Submit("product_details");
-                        Check.Soon(() => reader != null, "an event");
-                        Thread first = reader;
+                        Check.Soon(() => isHeard, "an event");
+                        Thread first = Threads.Reader(world.Client);
                         Thread.Sleep(400);
                         Check.That(first.IsAlive, "it stays as long as somebody listens");
                         world.Client.EventReceived -= handler;
