@@ -72,10 +72,13 @@ namespace FloatLease
             return next;
         }
 
-        /// <summary>Delivers everything that has happened, and waits for nothing: for every frame.</summary>
+        /// <summary>
+        /// Delivers everything that has happened, and waits for nothing: for every frame. It ends when a handler disposes
+        /// the client.
+        /// </summary>
         public void Pump()
         {
-            while (NextEvent(TimeSpan.Zero) != null)
+            while (NextEvent(TimeSpan.Zero) != null && !handle.IsClosed)
             {
             }
         }
@@ -91,8 +94,6 @@ namespace FloatLease
 
         internal void Deliver(ClientEvent happened)
         {
-            var ofLease = happened as LeaseEvent;
-            if (ofLease != null) ofLease.Lease = leases.Find(ofLease.LeaseNumber);
             SynchronizationContext context = options.SynchronizationContext ?? handlerQueue;
             if (context == null)
             {
@@ -109,10 +110,13 @@ namespace FloatLease
             }
         }
 
+        // What was posted arrives later: whoever has disposed the client or the lease meanwhile hears nothing more.
         private void Raise(ClientEvent happened)
         {
-            eventReceived.Raise(this, happened, Report);
+            if (handle.IsClosed) return;
             var ofLease = happened as LeaseEvent;
+            if (ofLease != null) ofLease.Lease = leases.Find(ofLease.LeaseNumber);
+            eventReceived.Raise(this, happened, Report);
             if (ofLease != null)
             {
                 leaseChanged.Raise(this, ofLease, Report);

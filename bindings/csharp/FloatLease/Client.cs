@@ -78,6 +78,7 @@ namespace FloatLease
         }
 
         /// <summary>Closes the client, at once. Its leases are over; what is borrowed stays borrowed.</summary>
+        /// <remarks>Handlers hear of no event after it; one that runs on another thread is not waited for.</remarks>
         public void Dispose()
         {
             handle.CloseNow();

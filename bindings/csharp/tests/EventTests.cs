@@ -57,6 +57,14 @@ namespace FloatLease.Tests
 
             internal bool IsClosed;
 
+            internal int Waiting
+            {
+                get
+                {
+                    lock (posted) return posted.Count;
+                }
+            }
+
             public override void Post(SendOrPostCallback callback, object state)
             {
                 if (IsClosed) throw new InvalidOperationException("The window is closed.");
@@ -99,6 +107,51 @@ namespace FloatLease.Tests
                 window.IsClosed = true;
                 world.Sandbox.Advance(RenewalIsDue, world.Client);
                 Check.Soon(() => failure is InvalidOperationException, "the window's failure is told");
+            }
+        }
+
+        public static void What_arrives_after_Dispose_is_told_to_nobody()
+        {
+            var window = new Window();
+            using (var world = new World(new ClientOptions { SynchronizationContext = window }))
+            {
+                Lease lease = world.Client.AcquireLease();
+                var heard = new List<LeaseEvent>();
+                world.Client.LeaseChanged += (sender, happened) => heard.Add(happened);
+                lease.Changed += (sender, happened) => throw new InvalidOperationException("it was disposed");
+                Exception failure = null;
+                world.Client.HandlerFailed += (sender, failed) => failure = failed.Exception;
+                world.Sandbox.Advance(RenewalIsDue, world.Client);
+                Check.Soon(() => window.Waiting == 1, "it was posted");
+                lease.Dispose();
+                window.RunOne();
+                Check.That(failure == null && heard.Count == 1 && heard[0].Lease == null, "of the lease");
+
+                lease = world.Client.AcquireLease();
+                world.Sandbox.Advance(RenewalIsDue, world.Client);
+                Check.Soon(() => window.Waiting == 1, "it was posted");
+                world.Client.Dispose();
+                window.RunOne();
+                Check.Equal(1, heard.Count);
+            }
+        }
+
+        public static void A_handler_disposes_its_client_in_the_pump()
+        {
+            using (var world = new World(new ClientOptions { ManualPump = true }))
+            {
+                int heard = 0;
+                world.Client.EventReceived += (sender, happened) =>
+                {
+                    heard++;
+                    world.Client.Dispose();
+                };
+                world.Client.Submit("product_details");
+                world.Client.Submit("product_details");
+                Check.Soon(() => world.Requests("product_details") == 2, "both are done");
+                Thread.Sleep(200);
+                world.Client.Pump();
+                Check.Equal(1, heard);
             }
         }
 
