@@ -97,6 +97,24 @@ namespace FloatLease.Tests
             }
         }
 
+        public static void A_lease_is_disposed_under_a_call_that_hangs()
+        {
+            using (var world = new World())
+            {
+                Lease lease = world.Client.AcquireLease();
+                int before = world.Requests("check_license");
+                world.Sandbox.Fault("{\"when\":{\"times\":1},\"do\":{\"before\":\"hang\"}}");
+                Task renewal = Task.Run(() => lease.Renew());
+                Check.Soon(() => world.Requests("check_license") > before, "it hangs");
+                lease.Dispose();
+                Check.Equal(LeaseState.None, lease.State);
+                world.Client.Cancel();
+                Check.That(Task.WaitAny(new[] { renewal }, 20000) == 0, "the renewal ends");
+                Check.Soon(() => world.Sandbox.Slots().Items.Count == 0, "the slot is given back");
+                GC.KeepAlive(renewal.Exception);
+            }
+        }
+
         public static void What_is_disposed_says_so_and_twice_is_no_mistake()
         {
             var world = new World();
