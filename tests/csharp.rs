@@ -46,6 +46,11 @@ fn an_application_domain_that_is_unloaded_leaves_no_thread_and_no_slot() {
     holds_on(Runtime::Mono, &["Unloading_an_application_domain_leaves_no_thread_behind"], 1);
 }
 
+#[test]
+fn a_load_context_that_is_unloaded_takes_the_binding_along() {
+    holds_on(Runtime::DotNet, &["Unloading_a_load_context_takes_the_binding_along"], 1);
+}
+
 /// A copy of the tests' program, with what is in a folder of its own beside it.
 fn alone(name: &str) -> (PathBuf, PathBuf) {
     let built = tests();

@@ -1,5 +1,6 @@
 using System;
 using System.Collections.Generic;
+using System.Reflection;
 using System.Runtime.CompilerServices;
 using System.Threading;
 using System.Threading.Tasks;
@@ -112,6 +113,39 @@ namespace FloatLease.Tests
                     Check.Soon(() => server.Slots() == 0, "the slot is given back");
                 }
             }
+        }
+
+        // Under .NET only: Mono has no load contexts.
+        public static void Unloading_a_load_context_takes_the_binding_along()
+        {
+            using (var server = new Server())
+            {
+                WeakReference context = Plugin(server.Config("desk").ToJson());
+                Collector.CollectUntil(() => !context.IsAlive, "it is unloaded");
+                Check.Soon(() => server.Slots() == 0, "the slot is given back");
+            }
+        }
+
+        // Uses the binding as a plugin does that its host can unload, and forgets to dispose anything.
+        [MethodImpl(MethodImplOptions.NoInlining)]
+        private static WeakReference Plugin(string config)
+        {
+            Type type = Type.GetType("System.Runtime.Loader.AssemblyLoadContext, System.Runtime.Loader", true);
+            object context = Activator.CreateInstance(type, "plugin", true);
+            string path = typeof(Client).Assembly.Location;
+            object loaded = type.GetMethod("LoadFromAssemblyPath").Invoke(context, new object[] { path });
+            Type client = ((Assembly)loaded).GetType("FloatLease.Client");
+            Check.That(client != typeof(Client), "it has a binding of its own");
+            object opened = Activator.CreateInstance(client, config, null);
+            foreach (string method in new[] { "ActivateLicense", "AcquireLease" })
+            {
+                client.GetMethod(method).Invoke(opened, new object[] { null });
+            }
+            var request = new object[] { "product_details", null, CancellationToken.None };
+            var call = (Task)client.GetMethod("CallAsync").Invoke(opened, request);
+            Check.That(call.Wait(20000), "its thread reads");
+            type.GetMethod("Unload").Invoke(context, null);
+            return new WeakReference(context);
         }
 
         // Runs in a domain of its own, as scripts do in Unity's editor.
