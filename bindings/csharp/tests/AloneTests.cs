@@ -156,7 +156,11 @@ namespace FloatLease.Tests
 
             internal static void Begin()
             {
-                client = new Client((string)AppDomain.CurrentDomain.GetData("config"));
+                // Longer than any test: nothing but the domain's end wakes the threads.
+                EventPump.PatienceMs = 600000;
+                ClientConfig config = ClientConfig.Parse((string)AppDomain.CurrentDomain.GetData("config"));
+                config.Timeout = TimeSpan.FromMinutes(10);
+                client = new Client(config);
                 client.ActivateLicense();
                 lease = client.AcquireLease();
                 lease.Changed += (sender, happened) => { };
