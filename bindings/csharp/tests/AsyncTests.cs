@@ -131,14 +131,16 @@ namespace FloatLease.Tests
             using (var world = new World())
             {
                 world.Hang();
-                Task<BorrowReply> background = world.Client.BorrowLicenseAsync();
+                var source = new CancellationTokenSource();
+                Task<BorrowReply> background = world.Client.BorrowLicenseAsync(null, source.Token);
                 Task foreground = Task.Run(() => world.Client.BorrowLicense());
                 Check.Soon(() => world.Requests("borrow_license") == 2, "both hang");
                 world.Client.Dispose();
                 Check.That(Task.WaitAny(new Task[] { background }, 20000) == 0, "the one in the background has ended");
                 Check.That(Task.WaitAny(new[] { foreground }, 20000) == 0, "the one on a thread has ended");
-                Check.Equal(Outcome.Unknown,
-                    Check.Throws<FloatLeaseCanceledException>(() => background.GetAwaiter().GetResult()).Outcome);
+                var ended = Check.Throws<FloatLeaseCanceledException>(() => background.GetAwaiter().GetResult());
+                Check.Equal(Outcome.Unknown, ended.Outcome);
+                Check.Equal(CancellationToken.None, ended.CancellationToken);
                 Check.Throws<FloatLeaseCanceledException>(() => foreground.GetAwaiter().GetResult());
                 Check.Throws<ObjectDisposedException>(() => world.Client.CheckLicense());
                 Check.Throws<ObjectDisposedException>(() => world.Client.CheckLicenseAsync().GetAwaiter().GetResult());
