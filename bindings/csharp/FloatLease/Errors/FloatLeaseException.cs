@@ -5,7 +5,7 @@ namespace FloatLease
     /// <summary>
     /// A call failed. <see cref="Exception.Message"/> says what happened, <see cref="Advice"/> what to do.
     /// </summary>
-    public class FloatLeaseException : Exception
+    public partial class FloatLeaseException : Exception
     {
         private readonly JsonValue error;
 
