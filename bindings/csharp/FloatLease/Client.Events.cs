@@ -60,12 +60,14 @@ namespace FloatLease
         public Lease AcceptLease(ulong ticket) => Accept(ticket);
 
         /// <summary>
-        /// Reads the next event, delivers it as ever, and gives it; null if none came in that time. Who reads events so
-        /// shares them with the client's thread, if there is one: <see cref="ClientOptions.ManualPump"/>.
+        /// Reads the next event, delivers it as ever, and gives it; null if none came in that time, which is 49 days at
+        /// most. Who reads events so shares them with the client's thread, if there is one:
+        /// <see cref="ClientOptions.ManualPump"/>.
         /// </summary>
         public ClientEvent NextEvent(TimeSpan wait)
         {
-            long most = Math.Max(0, Math.Min(Dates.Milliseconds(wait), uint.MaxValue));
+            bool isEndless = wait == Timeout.InfiniteTimeSpan;
+            long most = isEndless ? uint.MaxValue : Math.Max(0, Math.Min(Dates.Milliseconds(wait), uint.MaxValue));
             int status = pump.Read((uint)most, out var next);
             if (status == (int)Status.Handle) throw new ObjectDisposedException(nameof(Client));
             Failure.ThrowUnlessOk(status);

@@ -251,7 +251,7 @@ namespace FloatLease.Tests
             using (var world = new World(new ClientOptions { ManualPump = true }))
             {
                 ulong ticket = world.Client.Submit("lease_acquire");
-                var completed = (CompletedEvent)world.Client.NextEvent(TimeSpan.FromSeconds(20));
+                var completed = (CompletedEvent)world.Client.NextEvent(Timeout.InfiniteTimeSpan);
                 Check.That(completed.Ticket == ticket && completed.Status == Status.Ok, completed.Json);
                 Check.Equal("ACTIVE", completed.Reply["state"].Text);
                 using (Lease lease = world.Client.AcceptLease(ticket)) Check.That(lease.IsHeld, "held");
