@@ -1,4 +1,6 @@
+#define TRACE // or the compiler leaves out what is told there
 using System;
+using System.Diagnostics;
 using System.Threading;
 
 namespace FloatLease
@@ -41,7 +43,7 @@ namespace FloatLease
             remove => eventReceived.Remove(value);
         }
 
-        /// <summary>A handler of your program threw.</summary>
+        /// <summary>A handler of your program threw. If nobody listens here, <see cref="Trace"/> is told.</summary>
         public event EventHandler<HandlerFailedEvent> HandlerFailed;
 
         /// <summary>Does a call in the background; its ticket is in the <see cref="CompletedEvent"/> to come.</summary>
@@ -132,7 +134,10 @@ namespace FloatLease
         {
             try
             {
-                HandlerFailed?.Invoke(this, new HandlerFailedEvent(exception, cause));
+                EventHandler<HandlerFailedEvent> told = HandlerFailed;
+                if (told != null) told(this, new HandlerFailedEvent(exception, cause));
+                else Trace.TraceError("floatlease: a handler of {0} threw, and nobody listens to HandlerFailed: {1}",
+                    cause.Name, exception);
             }
             catch (Exception)
             {

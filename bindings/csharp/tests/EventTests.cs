@@ -1,5 +1,7 @@
 using System;
 using System.Collections.Generic;
+using System.Diagnostics;
+using System.IO;
 using System.Threading;
 using System.Threading.Tasks;
 
@@ -176,6 +178,21 @@ namespace FloatLease.Tests
                     Check.Soon(() => heard == 2 * round && failed == round, "round " + round);
                 }
                 world.Client.CheckLicenseAsync().GetAwaiter().GetResult();
+            }
+        }
+
+        public static void A_handler_that_throws_is_traced_if_nobody_listens()
+        {
+            using (var world = new World(new ClientOptions { ManualPump = true }))
+            using (var log = new StringWriter())
+            using (var listener = new TextWriterTraceListener(log))
+            {
+                Trace.Listeners.Add(listener);
+                world.Client.EventReceived += (sender, happened) => throw new ApplicationException("its own mistake");
+                world.Client.Deliver(ClientEvent.Of("{\"event\":\"BRAND_NEW\"}"));
+                Trace.Listeners.Remove(listener);
+                Check.Holds("BRAND_NEW", log.ToString());
+                Check.Holds("its own mistake", log.ToString());
             }
         }
 
