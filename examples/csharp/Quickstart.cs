@@ -33,7 +33,7 @@ internal static class Quickstart
         Tell("activate_license", "device " + client.ActivateLicense().DeviceId);
         LicenseReply license = client.CheckLicense();
         Tell("check_license", license.FloatingInUseDevices + " of " + license.FloatingUsers + " slots in use");
-        Tell("borrow_license", "until " + client.BorrowLicense().BorrowedUntil);
+        Tell("borrow_license", $"until {client.BorrowLicense().BorrowedUntil:s}Z");
         client.ReleaseLicense();
         Tell("release_license", "");
     }
@@ -44,7 +44,7 @@ internal static class Quickstart
         FeatureReply feature = client.CheckFeature(new FeatureRequest(code));
         Tell("check_feature", feature.FloatingInUseDevices + " of " + feature.FloatingUsers + " slots in use");
         var twoHours = new BorrowRequest { Feature = code, BorrowedUntil = DateTimeOffset.UtcNow.AddHours(2) };
-        Tell("borrow_feature", "until " + client.BorrowFeature(twoHours).BorrowedUntil);
+        Tell("borrow_feature", $"until {client.BorrowFeature(twoHours).BorrowedUntil:s}Z");
         client.ReleaseFeature(new FeatureRequest(code));
         Tell("release_feature", "");
     }

@@ -1,4 +1,6 @@
+#define TRACE // or the compiler leaves out what is told there
 using System;
+using System.Diagnostics;
 using System.Threading;
 
 namespace FloatLease
@@ -7,7 +9,8 @@ namespace FloatLease
     /// <remarks>
     /// One thread for each client reads the events, from the first asynchronous call or the first handler on. It ends
     /// by itself when the client is disposed, or when for ten seconds there was nobody to tell anything; what happens
-    /// to leases while it reads and nobody listens is told to nobody. A handler that throws stops nothing; see
+    /// to leases while it reads and nobody listens is told to nobody. Handlers run elsewhere, one after another: see
+    /// <see cref="ClientOptions.SynchronizationContext"/>. One that throws stops nothing; see
     /// <see cref="HandlerFailed"/>.
     /// </remarks>
     public sealed partial class Client
@@ -40,7 +43,7 @@ namespace FloatLease
             remove => eventReceived.Remove(value);
         }
 
-        /// <summary>A handler of your program threw.</summary>
+        /// <summary>A handler of your program threw. If nobody listens here, <see cref="Trace"/> is told.</summary>
         public event EventHandler<HandlerFailedEvent> HandlerFailed;
 
         /// <summary>Does a call in the background; its ticket is in the <see cref="CompletedEvent"/> to come.</summary>
@@ -59,22 +62,27 @@ namespace FloatLease
         public Lease AcceptLease(ulong ticket) => Accept(ticket);
 
         /// <summary>
-        /// Reads the next event, delivers it as ever, and gives it; null if none came in that time. Who reads events so
-        /// shares them with the client's thread, if there is one: <see cref="ClientOptions.ManualPump"/>.
+        /// Reads the next event, delivers it as ever, and gives it; null if none came in that time, which is 49 days at
+        /// most. Who reads events so shares them with the client's thread, if there is one:
+        /// <see cref="ClientOptions.ManualPump"/>.
         /// </summary>
         public ClientEvent NextEvent(TimeSpan wait)
         {
-            long most = Math.Max(0, Math.Min(Dates.Milliseconds(wait), uint.MaxValue));
+            bool isEndless = wait == Timeout.InfiniteTimeSpan;
+            long most = isEndless ? uint.MaxValue : Math.Max(0, Math.Min(Dates.Milliseconds(wait), uint.MaxValue));
             int status = pump.Read((uint)most, out var next);
             if (status == (int)Status.Handle) throw new ObjectDisposedException(nameof(Client));
             Failure.ThrowUnlessOk(status);
             return next;
         }
 
-        /// <summary>Delivers everything that has happened, and waits for nothing: for every frame.</summary>
+        /// <summary>
+        /// Delivers everything that has happened, and waits for nothing: for every frame. It ends when a handler disposes
+        /// the client.
+        /// </summary>
         public void Pump()
         {
-            while (NextEvent(TimeSpan.Zero) != null)
+            while (NextEvent(TimeSpan.Zero) != null && !handle.IsClosed)
             {
             }
         }
@@ -90,9 +98,7 @@ namespace FloatLease
 
         internal void Deliver(ClientEvent happened)
         {
-            var ofLease = happened as LeaseEvent;
-            if (ofLease != null) ofLease.Lease = leases.Find(ofLease.LeaseNumber);
-            SynchronizationContext context = options.SynchronizationContext;
+            SynchronizationContext context = options.SynchronizationContext ?? handlerQueue;
             if (context == null)
             {
                 Raise(happened);
@@ -108,10 +114,13 @@ namespace FloatLease
             }
         }
 
+        // What was posted arrives later: whoever has disposed the client or the lease meanwhile hears nothing more.
         private void Raise(ClientEvent happened)
         {
-            eventReceived.Raise(this, happened, Report);
+            if (handle.IsClosed) return;
             var ofLease = happened as LeaseEvent;
+            if (ofLease != null) ofLease.Lease = leases.Find(ofLease.LeaseNumber);
+            eventReceived.Raise(this, happened, Report);
             if (ofLease != null)
             {
                 leaseChanged.Raise(this, ofLease, Report);
@@ -125,7 +134,10 @@ namespace FloatLease
         {
             try
             {
-                HandlerFailed?.Invoke(this, new HandlerFailedEvent(exception, cause));
+                EventHandler<HandlerFailedEvent> told = HandlerFailed;
+                if (told != null) told(this, new HandlerFailedEvent(exception, cause));
+                else Trace.TraceError("floatlease: a handler of {0} threw, and nobody listens to HandlerFailed: {1}",
+                    cause.Name, exception);
             }
             catch (Exception)
             {

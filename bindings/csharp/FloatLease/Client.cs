@@ -1,4 +1,5 @@
 using System;
+using System.Threading;
 
 namespace FloatLease
 {
@@ -15,6 +16,7 @@ namespace FloatLease
         private readonly EventPump pump;
         private readonly OpenLeases leases = new OpenLeases();
         private readonly ClientOptions options;
+        private readonly SynchronizationContext handlerQueue;
 
         /// <summary>Opens a client. It touches no network, starts no thread and writes no file.</summary>
         /// <exception cref="FloatLeaseException">The config is wrong; the message names the key.</exception>
@@ -33,6 +35,7 @@ namespace FloatLease
             Answer.Of(Native.ClientOpen(Utf8.In(configJson), out var token, out var json), json);
             handle = new ClientHandle(token);
             this.options = options ?? new ClientOptions();
+            if (!this.options.ManualPump) handlerQueue = new HandlerQueue();
             pump = new EventPump(this, token, this.options.ManualPump);
         }
 
@@ -75,6 +78,7 @@ namespace FloatLease
         }
 
         /// <summary>Closes the client, at once. Its leases are over; what is borrowed stays borrowed.</summary>
+        /// <remarks>Handlers hear of no event after it; one that runs on another thread is not waited for.</remarks>
         public void Dispose()
         {
             handle.CloseNow();

@@ -6,7 +6,8 @@ namespace FloatLease
     public sealed class ClientOptions
     {
         /// <summary>
-        /// Where your handlers run, for example a window's thread; null (default): on the client's own thread.
+        /// Where your handlers run, for example a window's thread; null (default): on threads of the pool. One after
+        /// another in either case, and one that takes its time holds up no Task.
         /// </summary>
         public SynchronizationContext SynchronizationContext { get; set; }
 

@@ -104,7 +104,7 @@ namespace FloatLease
         public void Dispose()
         {
             client.Forget(this);
-            handle.Dispose();
+            handle.FreeNow();
         }
 
         internal bool HasListeners => changed.Any;

@@ -1,7 +1,9 @@
 using System;
 using System.Collections.Generic;
+using System.Reflection;
 using System.Runtime.CompilerServices;
 using System.Threading;
+using System.Threading.Tasks;
 
 namespace FloatLease.Tests
 {
@@ -53,15 +55,17 @@ namespace FloatLease.Tests
         {
             internal Client Client;
             internal Lease Lease;
-            internal Thread Reader;
+            internal volatile bool HasHeard;
 
-            internal void Hear(object sender, ClientEvent happened) => Reader = Thread.CurrentThread;
+            internal void Hear(object sender, ClientEvent happened) => HasHeard = true;
         }
 
         public static void Clients_that_are_dropped_with_leases_and_handlers_are_collected_and_their_threads_end()
         {
             using (var server = new Server())
             {
+                // The pool's own threads take over the name of the one that wakes it first.
+                Task.Run(() => { }).Wait();
                 var threads = new List<Thread>();
                 Collector.OnAThreadOfItsOwn(() =>
                 {
@@ -83,8 +87,8 @@ namespace FloatLease.Tests
             editor.Lease = editor.Client.AcquireLease();
             editor.Lease.Changed += editor.Hear;
             editor.Client.Submit("product_details");
-            Check.Soon(() => editor.Reader != null, "the first event");
-            return editor.Reader;
+            Check.Soon(() => editor.HasHeard, "the first event");
+            return Threads.Reader(editor.Client);
         }
 
         // Under Mono only: .NET has no application domains.
@@ -111,6 +115,39 @@ namespace FloatLease.Tests
             }
         }
 
+        // Under .NET only: Mono has no load contexts.
+        public static void Unloading_a_load_context_takes_the_binding_along()
+        {
+            using (var server = new Server())
+            {
+                WeakReference context = Plugin(server.Config("desk").ToJson());
+                Collector.CollectUntil(() => !context.IsAlive, "it is unloaded");
+                Check.Soon(() => server.Slots() == 0, "the slot is given back");
+            }
+        }
+
+        // Uses the binding as a plugin does that its host can unload, and forgets to dispose anything.
+        [MethodImpl(MethodImplOptions.NoInlining)]
+        private static WeakReference Plugin(string config)
+        {
+            Type type = Type.GetType("System.Runtime.Loader.AssemblyLoadContext, System.Runtime.Loader", true);
+            object context = Activator.CreateInstance(type, "plugin", true);
+            string path = typeof(Client).Assembly.Location;
+            object loaded = type.GetMethod("LoadFromAssemblyPath").Invoke(context, new object[] { path });
+            Type client = ((Assembly)loaded).GetType("FloatLease.Client");
+            Check.That(client != typeof(Client), "it has a binding of its own");
+            object opened = Activator.CreateInstance(client, config, null);
+            foreach (string method in new[] { "ActivateLicense", "AcquireLease" })
+            {
+                client.GetMethod(method).Invoke(opened, new object[] { null });
+            }
+            var request = new object[] { "product_details", null, CancellationToken.None };
+            var call = (Task)client.GetMethod("CallAsync").Invoke(opened, request);
+            Check.That(call.Wait(20000), "its thread reads");
+            type.GetMethod("Unload").Invoke(context, null);
+            return new WeakReference(context);
+        }
+
         // Runs in a domain of its own, as scripts do in Unity's editor.
         private static class Scripts
         {
@@ -119,7 +156,11 @@ namespace FloatLease.Tests
 
             internal static void Begin()
             {
-                client = new Client((string)AppDomain.CurrentDomain.GetData("config"));
+                // Longer than any test: nothing but the domain's end wakes the threads.
+                EventPump.PatienceMs = 600000;
+                ClientConfig config = ClientConfig.Parse((string)AppDomain.CurrentDomain.GetData("config"));
+                config.Timeout = TimeSpan.FromMinutes(10);
+                client = new Client(config);
                 client.ActivateLicense();
                 lease = client.AcquireLease();
                 lease.Changed += (sender, happened) => { };

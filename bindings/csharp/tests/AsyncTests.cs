@@ -88,6 +88,8 @@ namespace FloatLease.Tests
                 var mistake = Check.Throws<FloatLeaseException>(() => unknown.GetAwaiter().GetResult());
                 Check.Equal(Status.UnknownOperation, mistake.Status);
                 Check.Equal(Outcome.NotSent, mistake.Outcome);
+                Check.Holds("no operation of this name", mistake.Message);
+                Check.Holds("\"borrow_license\"", mistake.Advice);
             }
         }
 
@@ -106,6 +108,33 @@ namespace FloatLease.Tests
                 // Four of the library's, one of the client's, those of the sandbox.
                 Check.That(most <= 12, most + " threads");
                 Check.Equal(900, world.Requests("check_license"));
+            }
+        }
+
+        public static void One_call_too_many_says_so_and_what_to_do()
+        {
+            using (var world = new World(new ClientOptions { ManualPump = true }))
+            {
+                const string Mistake = "{\"juggle\":1}"; // told by the completion
+                var calls = new List<Task>();
+                for (int number = 0; number < 1000; number++) calls.Add(world.Client.CallAsync("check_license", Mistake));
+                Task oneMore = world.Client.CallAsync("check_license", Mistake);
+                var refused = Check.Throws<FloatLeaseException>(() => oneMore.GetAwaiter().GetResult());
+                Check.Equal(Status.TooManyCalls, refused.Status);
+                Check.Equal(Outcome.NotSent, refused.Outcome);
+                Check.Holds("1,000 calls", refused.Message);
+                Check.Holds("Await some", refused.Advice);
+                Task all = Task.WhenAll(calls);
+                Check.Soon(() =>
+                {
+                    world.Client.Pump();
+                    return all.IsCompleted;
+                }, "the thousand");
+                Check.That(calls.TrueForAll(call => call.IsFaulted), "each was told of its mistake");
+                world.Client.Submit("check_license", Mistake);
+                var over = Check.Throws<FloatLeaseException>(() => world.Client.Cancel(7777));
+                Check.Equal(Status.Ticket, over.Status);
+                Check.Holds("its completion", over.Advice);
             }
         }
 
@@ -131,14 +160,16 @@ namespace FloatLease.Tests
             using (var world = new World())
             {
                 world.Hang();
-                Task<BorrowReply> background = world.Client.BorrowLicenseAsync();
+                var source = new CancellationTokenSource();
+                Task<BorrowReply> background = world.Client.BorrowLicenseAsync(null, source.Token);
                 Task foreground = Task.Run(() => world.Client.BorrowLicense());
                 Check.Soon(() => world.Requests("borrow_license") == 2, "both hang");
                 world.Client.Dispose();
                 Check.That(Task.WaitAny(new Task[] { background }, 20000) == 0, "the one in the background has ended");
                 Check.That(Task.WaitAny(new[] { foreground }, 20000) == 0, "the one on a thread has ended");
-                Check.Equal(Outcome.Unknown,
-                    Check.Throws<FloatLeaseCanceledException>(() => background.GetAwaiter().GetResult()).Outcome);
+                var ended = Check.Throws<FloatLeaseCanceledException>(() => background.GetAwaiter().GetResult());
+                Check.Equal(Outcome.Unknown, ended.Outcome);
+                Check.Equal(CancellationToken.None, ended.CancellationToken);
                 Check.Throws<FloatLeaseCanceledException>(() => foreground.GetAwaiter().GetResult());
                 Check.Throws<ObjectDisposedException>(() => world.Client.CheckLicense());
                 Check.Throws<ObjectDisposedException>(() => world.Client.CheckLicenseAsync().GetAwaiter().GetResult());

@@ -1,4 +1,7 @@
 using System;
+using System.IO;
+using System.Runtime.Serialization.Formatters.Binary;
+using System.Threading;
 
 namespace FloatLease.Tests
 {
@@ -59,6 +62,30 @@ namespace FloatLease.Tests
             Check.Equal(Outcome.NotSent, bare.Outcome);
             Check.Equal("TOO_MANY_CALLS", JsonValue.Parse(bare.Json)["name"].Text);
             Check.Equal("UNKNOWN_STATUS", new FloatLeaseException(9999, "{}").Name);
+        }
+
+        public static void What_fails_in_another_application_domain_arrives_whole()
+        {
+            const string Json = "{\"status\":141,\"message\":\"No slot is free.\",\"outcome\":\"rejected\"}";
+            var refused = new FloatLeaseException(141, Json);
+            FloatLeaseException arrived = SentOn(refused);
+            Check.Equal(Status.FloatingNotAvailable, arrived.Status);
+            Check.That(arrived.Outcome == Outcome.Rejected && arrived.Json == Json, arrived.Json);
+            Check.Equal("No slot is free.", arrived.Message);
+            var cancelled = (FloatLeaseCanceledException)Failure.Cancelled("unknown", "It was.", CancellationToken.None);
+            Check.Equal(Status.Cancelled, SentOn(cancelled).Failure.Status);
+            Check.Equal(cancelled.Json, SentOn(cancelled).Json);
+            Check.Equal("not there", SentOn(new FloatLeaseLibraryException("not there", null)).Message);
+        }
+
+        private static T SentOn<T>(T exception)
+        {
+            using (var wire = new MemoryStream())
+            {
+                new BinaryFormatter().Serialize(wire, exception);
+                wire.Position = 0;
+                return (T)new BinaryFormatter().Deserialize(wire);
+            }
         }
 
         public static void A_library_of_another_ABI_is_refused_with_a_sentence()

@@ -1,5 +1,7 @@
 using System;
 using System.Collections.Generic;
+using System.Diagnostics;
+using System.IO;
 using System.Threading;
 using System.Threading.Tasks;
 
@@ -57,6 +59,14 @@ namespace FloatLease.Tests
 
             internal bool IsClosed;
 
+            internal int Waiting
+            {
+                get
+                {
+                    lock (posted) return posted.Count;
+                }
+            }
+
             public override void Post(SendOrPostCallback callback, object state)
             {
                 if (IsClosed) throw new InvalidOperationException("The window is closed.");
@@ -102,6 +112,51 @@ namespace FloatLease.Tests
             }
         }
 
+        public static void What_arrives_after_Dispose_is_told_to_nobody()
+        {
+            var window = new Window();
+            using (var world = new World(new ClientOptions { SynchronizationContext = window }))
+            {
+                Lease lease = world.Client.AcquireLease();
+                var heard = new List<LeaseEvent>();
+                world.Client.LeaseChanged += (sender, happened) => heard.Add(happened);
+                lease.Changed += (sender, happened) => throw new InvalidOperationException("it was disposed");
+                Exception failure = null;
+                world.Client.HandlerFailed += (sender, failed) => failure = failed.Exception;
+                world.Sandbox.Advance(RenewalIsDue, world.Client);
+                Check.Soon(() => window.Waiting == 1, "it was posted");
+                lease.Dispose();
+                window.RunOne();
+                Check.That(failure == null && heard.Count == 1 && heard[0].Lease == null, "of the lease");
+
+                lease = world.Client.AcquireLease();
+                world.Sandbox.Advance(RenewalIsDue, world.Client);
+                Check.Soon(() => window.Waiting == 1, "it was posted");
+                world.Client.Dispose();
+                window.RunOne();
+                Check.Equal(1, heard.Count);
+            }
+        }
+
+        public static void A_handler_disposes_its_client_in_the_pump()
+        {
+            using (var world = new World(new ClientOptions { ManualPump = true }))
+            {
+                int heard = 0;
+                world.Client.EventReceived += (sender, happened) =>
+                {
+                    heard++;
+                    world.Client.Dispose();
+                };
+                world.Client.Submit("product_details");
+                world.Client.Submit("product_details");
+                Check.Soon(() => world.Requests("product_details") == 2, "both are done");
+                Thread.Sleep(200);
+                world.Client.Pump();
+                Check.Equal(1, heard);
+            }
+        }
+
         public static void A_handler_that_throws_keeps_nobody_from_hearing()
         {
             using (var world = new World())
@@ -123,6 +178,45 @@ namespace FloatLease.Tests
                     Check.Soon(() => heard == 2 * round && failed == round, "round " + round);
                 }
                 world.Client.CheckLicenseAsync().GetAwaiter().GetResult();
+            }
+        }
+
+        public static void A_handler_that_throws_is_traced_if_nobody_listens()
+        {
+            using (var world = new World(new ClientOptions { ManualPump = true }))
+            using (var log = new StringWriter())
+            using (var listener = new TextWriterTraceListener(log))
+            {
+                Trace.Listeners.Add(listener);
+                world.Client.EventReceived += (sender, happened) => throw new ApplicationException("its own mistake");
+                world.Client.Deliver(ClientEvent.Of("{\"event\":\"BRAND_NEW\"}"));
+                Trace.Listeners.Remove(listener);
+                Check.Holds("BRAND_NEW", log.ToString());
+                Check.Holds("its own mistake", log.ToString());
+            }
+        }
+
+        public static void A_handler_that_waits_for_a_Task_holds_up_no_Task_and_no_other_runs_meanwhile()
+        {
+            using (var world = new World())
+            using (var gate = new ManualResetEventSlim())
+            {
+                int entered = 0;
+                bool isDone = false;
+                world.Client.EventReceived += (sender, happened) =>
+                {
+                    entered++;
+                    isDone = world.Client.CheckLicenseAsync().Wait(20000);
+                    gate.Wait();
+                };
+                world.Client.Submit("product_details");
+                Check.Soon(() => isDone, "what the handler waits for");
+                world.Client.Submit("product_details");
+                Check.That(world.Client.CheckLicenseAsync().Wait(20000), "what another waits for");
+                Thread.Sleep(200);
+                Check.Equal(1, entered);
+                gate.Set();
+                Check.Soon(() => entered == 2, "the next one's turn");
             }
         }
 
@@ -174,7 +268,7 @@ namespace FloatLease.Tests
             using (var world = new World(new ClientOptions { ManualPump = true }))
             {
                 ulong ticket = world.Client.Submit("lease_acquire");
-                var completed = (CompletedEvent)world.Client.NextEvent(TimeSpan.FromSeconds(20));
+                var completed = (CompletedEvent)world.Client.NextEvent(Timeout.InfiniteTimeSpan);
                 Check.That(completed.Ticket == ticket && completed.Status == Status.Ok, completed.Json);
                 Check.Equal("ACTIVE", completed.Reply["state"].Text);
                 using (Lease lease = world.Client.AcceptLease(ticket)) Check.That(lease.IsHeld, "held");

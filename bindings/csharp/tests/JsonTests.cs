@@ -39,6 +39,9 @@ namespace FloatLease.Tests
             value["c"] = null;
             value["d"] = true;
             Check.Equal("{\"b\":1,\"a\":\"z\",\"b\":2,\"d\":true}", value.ToString());
+            value["b"] = null;
+            Check.That(value["b"].IsNull, "the earlier one does not come back");
+            Check.Equal("{\"a\":\"z\",\"d\":true}", value.ToString());
         }
 
         public static void What_is_not_there_or_of_another_kind_is_null()

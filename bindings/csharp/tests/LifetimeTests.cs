@@ -44,15 +44,15 @@ namespace FloatLease.Tests
             {
                 using (var world = new World(new ClientOptions()))
                 {
-                    Thread reader = null;
-                    EventHandler<ClientEvent> handler = (sender, happened) => reader = Thread.CurrentThread;
+                    bool isHeard = false;
+                    EventHandler<ClientEvent> handler = (sender, happened) => isHeard = true;
                     for (int round = 0; round < 3; round++)
                     {
-                        reader = null;
+                        isHeard = false;
                         world.Client.EventReceived += handler;
                         world.Client.Submit("product_details");
-                        Check.Soon(() => reader != null, "an event");
-                        Thread first = reader;
+                        Check.Soon(() => isHeard, "an event");
+                        Thread first = Threads.Reader(world.Client);
                         Thread.Sleep(400);
                         Check.That(first.IsAlive, "it stays as long as somebody listens");
                         world.Client.EventReceived -= handler;
@@ -70,6 +70,48 @@ namespace FloatLease.Tests
             finally
             {
                 EventPump.PatienceMs = patience;
+            }
+        }
+
+        public static void The_thread_is_in_nobodys_context()
+        {
+            using (var world = new World())
+            {
+                var request = new AsyncLocal<string> { Value = "of the first who came" };
+                string seen = null;
+                bool isHeard = false;
+                world.Client.EventReceived += (sender, happened) =>
+                {
+                    seen = request.Value;
+                    isHeard = true;
+                };
+                Check.Equal("of the first who came", request.Value);
+                world.Client.Submit("product_details");
+                Check.Soon(() => isHeard, "an event");
+                Check.Equal(null, seen);
+            }
+            using (var world = new World())
+            using (ExecutionContext.SuppressFlow()) // who has none to give is served too
+            {
+                Check.That(world.Client.CheckLicenseAsync().Wait(20000), "completed");
+            }
+        }
+
+        public static void A_lease_is_disposed_under_a_call_that_hangs()
+        {
+            using (var world = new World())
+            {
+                Lease lease = world.Client.AcquireLease();
+                int before = world.Requests("check_license");
+                world.Sandbox.Fault("{\"when\":{\"times\":1},\"do\":{\"before\":\"hang\"}}");
+                Task renewal = Task.Run(() => lease.Renew());
+                Check.Soon(() => world.Requests("check_license") > before, "it hangs");
+                lease.Dispose();
+                Check.Equal(LeaseState.None, lease.State);
+                world.Client.Cancel();
+                Check.That(Task.WaitAny(new[] { renewal }, 20000) == 0, "the renewal ends");
+                Check.Soon(() => world.Sandbox.Slots().Items.Count == 0, "the slot is given back");
+                GC.KeepAlive(renewal.Exception);
             }
         }
 

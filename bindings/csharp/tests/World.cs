@@ -1,5 +1,7 @@
 using System;
 using System.IO;
+using System.Reflection;
+using System.Threading;
 
 namespace FloatLease.Tests
 {
@@ -36,6 +38,16 @@ namespace FloatLease.Tests
 
     internal static class Threads
     {
+        // The one that reads a client's events; null if there is none.
+        internal static Thread Reader(Client client)
+        {
+            object pump = Field(client, "pump");
+            return (Thread)Field(pump, "thread");
+        }
+
+        private static object Field(object of, string name) =>
+            of.GetType().GetField(name, BindingFlags.Instance | BindingFlags.NonPublic).GetValue(of);
+
         // Of the operating system; those of the library, and under Mono ours too, are named "floatlease".
         internal static int Named(string name)
         {

@@ -52,8 +52,16 @@ namespace FloatLease
                 if (isManual || isClosed || thread != null) return;
                 thread = new Thread(Run) { IsBackground = true, Name = "floatlease events" };
                 OpenClients.Add(thread);
-                thread.Start();
+                StartOnItsOwn(thread);
             }
+        }
+
+        // Not in the context of whoever came first: it would act in his name, and keep his request, or the very client,
+        // from being collected.
+        private static void StartOnItsOwn(Thread thread)
+        {
+            if (ExecutionContext.IsFlowSuppressed()) thread.Start();
+            else using (ExecutionContext.SuppressFlow()) thread.Start();
         }
 
         /// <summary>Reads one event and delivers it; null if none came.</summary>

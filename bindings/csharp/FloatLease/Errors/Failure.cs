@@ -11,7 +11,9 @@ namespace FloatLease
         {
             var failure = new FloatLeaseException(status, json);
             if (status != (int)Status.Cancelled) return failure;
-            return new FloatLeaseCanceledException(failure, cancellation);
+            // Who asks whose token it was must not be told of one that nobody cancelled.
+            bool isByToken = cancellation.IsCancellationRequested;
+            return new FloatLeaseCanceledException(failure, isByToken ? cancellation : CancellationToken.None);
         }
 
         /// <summary>A status without an error object, from the functions that give none.</summary>

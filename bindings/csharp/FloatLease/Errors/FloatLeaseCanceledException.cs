@@ -6,7 +6,7 @@ namespace FloatLease
     /// <summary>
     /// A call was cancelled: by its token, by <see cref="Client.Cancel()"/>, or because its client was disposed.
     /// </summary>
-    public sealed class FloatLeaseCanceledException : OperationCanceledException
+    public sealed partial class FloatLeaseCanceledException : OperationCanceledException
     {
         internal FloatLeaseCanceledException(FloatLeaseException failure, CancellationToken cancellation)
             : base(failure.Message, failure, cancellation)

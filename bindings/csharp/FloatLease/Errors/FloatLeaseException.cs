@@ -5,7 +5,7 @@ namespace FloatLease
     /// <summary>
     /// A call failed. <see cref="Exception.Message"/> says what happened, <see cref="Advice"/> what to do.
     /// </summary>
-    public class FloatLeaseException : Exception
+    public partial class FloatLeaseException : Exception
     {
         private readonly JsonValue error;
 
@@ -75,7 +75,28 @@ namespace FloatLease
         public string Json { get; }
 
         // Functions that only prepare something give no error object.
-        private static string Unsent(int status) =>
-            "{\"status\":" + status + ",\"name\":\"" + StatusNames.Of(status) + "\",\"outcome\":\"not_sent\"}";
+        private static string Unsent(int status)
+        {
+            JsonValue error = JsonValue.NewObject();
+            error["status"] = status;
+            error["name"] = StatusNames.Of(status);
+            error["outcome"] = "not_sent";
+            switch ((Status)status)
+            {
+                case Status.UnknownOperation:
+                    error["message"] = "There is no operation of this name.";
+                    error["advice"] = "Use a name from the table in floatlease.h, for example \"borrow_license\".";
+                    break;
+                case Status.TooManyCalls:
+                    error["message"] = "1,000 calls of this client are under way, or done and not read.";
+                    error["advice"] = "Await some of them before you begin another, or call Pump if it is yours to call.";
+                    break;
+                case Status.Ticket:
+                    error["message"] = "No such call is under way.";
+                    error["advice"] = "Nothing to do if it is done: its completion tells how far it got.";
+                    break;
+            }
+            return error.ToString();
+        }
     }
 }

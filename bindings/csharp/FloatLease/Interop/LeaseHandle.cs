@@ -19,9 +19,18 @@ namespace FloatLease
 
         public override bool IsInvalid => handle == IntPtr.Zero;
 
+        /// <summary>
+        /// Frees it under the calls that are in flight; with Dispose alone it would be held until the last of them ends.
+        /// </summary>
+        internal void FreeNow()
+        {
+            Native.LeaseFree(Token);
+            Dispose();
+        }
+
         protected override bool ReleaseHandle()
         {
-            Native.LeaseFree(handle);
+            Native.LeaseFree(handle); // a second time does nothing
             return true;
         }
     }

@@ -19,7 +19,10 @@ namespace FloatLease
 
         static OpenClients()
         {
-            AppDomain.CurrentDomain.DomainUnload += (sender, arguments) => CloseAll();
+            // The first one is never unloaded; in .NET, where there is no other, a handler there would only keep a
+            // load context from being unloaded.
+            AppDomain domain = AppDomain.CurrentDomain;
+            if (!domain.IsDefaultAppDomain()) domain.DomainUnload += (sender, arguments) => CloseAll();
         }
 
         internal static void Add(IntPtr token)

@@ -98,10 +98,7 @@ namespace FloatLease
                 }
                 int at = Find(name);
                 var member = new KeyValuePair<string, JsonValue>(name, value);
-                if (value == null)
-                {
-                    if (at >= 0) members.RemoveAt(at);
-                }
+                if (value == null) members.RemoveAll(one => one.Key == name);
                 else if (at < 0) members.Add(member);
                 else members[at] = member;
             }

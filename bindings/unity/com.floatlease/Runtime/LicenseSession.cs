@@ -14,7 +14,6 @@ namespace FloatLease.Unity
         private string asked; // the operation that is under way, or null
         private ulong ticket;
         private bool wasActivated;
-        private bool isOver;
 
         internal LicenseSession(string config, string request)
         {
@@ -41,13 +40,8 @@ namespace FloatLease.Unity
 
         internal TimeSpan Remaining => Lease == null ? TimeSpan.Zero : Lease.Remaining;
 
-        internal void Pump()
-        {
-            // Who hears of something may end this session, and begin another.
-            while (!isOver && client.NextEvent(TimeSpan.Zero) != null)
-            {
-            }
-        }
+        // Who hears of something may end this session, and begin another.
+        internal void Pump() => client.Pump();
 
         /// <summary>
         /// After a sleep: asks at once what the library would ask within seconds. What was confirmed lately is not asked.
@@ -80,7 +74,6 @@ namespace FloatLease.Unity
         /// <summary>Waits for nothing. What is still held is given back in the background.</summary>
         public void Dispose()
         {
-            isOver = true;
             Lease?.Dispose();
             client.Dispose();
         }
