@@ -116,6 +116,7 @@ dist: ## Make everything that is released, in dist/ (half an hour; scripts/dist/
 	@scripts/dist/archive $(TARGETS)
 	@scripts/dist/wheels $(TARGETS)
 	@scripts/dist/nugets $(TARGETS)
+	@scripts/dist/unity-packages $(TARGETS)
 	@scripts/dist/recipes $(addprefix --url ,$(RELEASE_URL))
 	@cd dist && find . -type f ! -name SHA256SUMS -printf '%P\n' | LC_ALL=C sort | xargs -d '\n' sha256sum >SHA256SUMS
 	@ls -l dist

@@ -13,6 +13,8 @@ from outside.stranger import Stranger, held
 from project import CLIENT, DIST, ROOT, SANDBOX, TARGETS, VERSION, Packed
 
 PRODUCTS = [CLIENT, SANDBOX]
+# The endings of what is made of several archives, or for several targets.
+PACKAGES = {".whl", ".nupkg", ".tgz"}
 PAPERS = ["LICENSE", "README", "THIRD-PARTY-NOTICES", "sbom.cdx.json"]
 
 
@@ -51,9 +53,9 @@ def comes_out_the_same_again(stranger: Stranger, target: Packed) -> None:
 
 
 def packages_come_out_the_same_again(stranger: Stranger, target: Packed) -> None:
-    """The wheels and NuGet packages, of all the targets that are in dist/."""
+    """The wheels, NuGet and Unity packages, of all the targets that are in dist/."""
     there = [triple for triple, one in TARGETS.items() if (DIST / one.archive_file()).exists()]
-    for script in ["wheels", "nugets"]:
+    for script in ["wheels", "nugets", "unity-packages"]:
         packed_again(stranger, script, there)
 
 
@@ -68,7 +70,8 @@ def packed_again(stranger: Stranger, script: str, triples: list[str]) -> None:
 def the_ledger_has_them(stranger: Stranger, target: Packed) -> None:
     """Each file that ships has a line in docs/size.md, and no more bytes than it allows."""
     ceilings, beneath = sizes.ceilings(), [target.archive_file(product) for product in PRODUCTS]
-    files = [DIST / name for name in beneath] + [path for path in sizes.there() if target.triple in path.parts]
+    files = [DIST / name for name in beneath] + [path for path in DIST.iterdir() if path.suffix in PACKAGES]
+    files += [path for path in sizes.there() if target.triple in path.parts]
     for path in files:
         name = sizes.name_of(path)
         held(name in ceilings, f"docs/size.md has no line for {name}: run make size")

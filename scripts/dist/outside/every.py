@@ -3,7 +3,7 @@
 import shutil
 from typing import Callable
 
-from outside import archives, binaries, managers, nugets, programs, wheels
+from outside import archives, binaries, managers, nugets, programs, unity, wheels
 from outside.machines import arm64, linux, musl, windows
 from outside.programs import Machine
 from outside.stranger import Stranger, held
@@ -88,7 +88,8 @@ CHECKS: dict[str, list[tuple[str, Check]]] = {
         ("the NuGet package holds what it should", nugets.holds_what_it_should),
         ("the NuGet package on Mono", nugets.runs_on_mono),
         ("the NuGet package on .NET Core", nugets.runs_on_net_core),
-        ("wheels and NuGet packages come out the same again", archives.packages_come_out_the_same_again),
+        ("the Unity packages hold what they should", unity.holds_what_it_should),
+        ("the packages come out the same again", archives.packages_come_out_the_same_again),
         ("a newer version is not found", refused("find_package(floatlease 99)")),
         ("another processor's is not found", refused("find_package(floatlease)", *RISC_V)),
     ],
@@ -115,6 +116,7 @@ CHECKS: dict[str, list[tuple[str, Check]]] = {
         ("a C program by pkg-config, under Wine", by_pkg_config(windows, programs.QUICKSTART)),
         ("the wheel holds what it should", wheels.holds_what_it_should),
         ("the NuGet package holds what it should", nugets.holds_what_it_should),
+        ("the Unity packages hold what they should", unity.holds_what_it_should),
         ("its own server, under Wine", serves_itself_under_wine),
         ("the static library, under Wine", by_cmake(windows, programs.QUICKSTART, library=STATIC)),
         ("vcpkg's port, by a stand-in for vcpkg", managers.vcpkg),
