@@ -32,6 +32,11 @@ class Packed:
     def windows(self) -> bool:
         return self.system == "Windows"
 
+    @property
+    def products(self) -> list[str]:
+        """Those that have an archive."""
+        return [part.package for part in targets.TARGETS[self.triple].parts if part.library]
+
     def archive(self, product: str = CLIENT) -> str:
         return f"{product}-{VERSION}-{self.triple}"
 

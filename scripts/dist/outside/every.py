@@ -4,7 +4,7 @@ import shutil
 from typing import Callable
 
 from outside import archives, binaries, managers, nugets, programs, unity, wheels
-from outside.machines import arm64, linux, musl, windows
+from outside.machines import arm64, linux, macos, musl, windows
 from outside.programs import Machine
 from outside.stranger import Stranger, held
 from project import Packed
@@ -29,6 +29,15 @@ def by_pkg_config(place: Place, *tried: programs.Program) -> Check:
         machine = place(stranger, target)
         for program in tried:
             machine.runs(machine.by_pkg_config(program), program)
+
+    return check
+
+
+def linked_by_pkg_config(place: Place, program: programs.Program) -> Check:
+    """Where nothing can be run."""
+
+    def check(stranger: Stranger, target: Packed) -> None:
+        place(stranger, target).by_pkg_config(program)
 
     return check
 
@@ -107,6 +116,10 @@ CHECKS: dict[str, list[tuple[str, Check]]] = {
         ("a C program by pkg-config", by_pkg_config(musl, programs.QUICKSTART)),
         ("the NuGet package holds what it should", nugets.holds_what_it_should),
         ("the static library", by_cmake(musl, programs.QUICKSTART, library=STATIC)),
+    ],
+    "aarch64-apple-darwin": [
+        *EVERY,
+        ("a C program links, by pkg-config", linked_by_pkg_config(macos, programs.QUICKSTART)),
     ],
     "x86_64-pc-windows-gnu": [
         *EVERY,
