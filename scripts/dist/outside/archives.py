@@ -54,7 +54,8 @@ def comes_out_the_same_again(stranger: Stranger, target: Packed) -> None:
 def packages_come_out_the_same_again(stranger: Stranger, target: Packed) -> None:
     """The wheels, NuGet and Unity packages, of all the targets that are in dist/."""
     there = [triple for triple, one in TARGETS.items() if (DIST / one.archive_file()).exists()]
-    for script in ["wheels", "nugets", "unity-packages"]:
+    # First the archives, which leave the papers: they are gone if something was built anew since.
+    for script in ["archive", "wheels", "nugets", "unity-packages"]:
         packed_again(stranger, script, there)
 
 
