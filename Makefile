@@ -12,7 +12,7 @@ SERVER := $(TARGET)/debug/floatlease-server
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: ## Install what is missing for test, lint and bench (Debian, Ubuntu)
@@ -107,6 +107,7 @@ dist: ## Make everything that is released, in dist/ (half an hour; scripts/dist/
 	@scripts/dist/archive $(TARGETS)
 	@scripts/dist/wheels $(TARGETS)
 	@scripts/dist/nugets $(TARGETS)
+	@scripts/dist/unity-packages $(TARGETS)
 	@scripts/dist/recipes $(addprefix --url ,$(RELEASE_URL))
 	@cd dist && find . -type f ! -name SHA256SUMS -printf '%P\n' | LC_ALL=C sort | xargs -d '\n' sha256sum >SHA256SUMS
 	@ls -l dist
@@ -115,6 +116,12 @@ dist: ## Make everything that is released, in dist/ (half an hour; scripts/dist/
 test-dist: ## Unpack, build, install and run what is in dist/, as somebody would who has nothing else
 	@scripts/dist/setup --check
 	@scripts/dist/check $(TARGETS)
+
+# Not a part of `make test-dist`: everything is compiled again, standard library and all.
+TWICE := x86_64-unknown-linux-gnu x86_64-pc-windows-gnu
+.PHONY: test-dist-twice
+test-dist-twice: ## Build once more, of what is committed, in another folder: the same bytes (half an hour)
+	@scripts/dist/rebuild $(or $(TARGETS),$(TWICE))
 
 .PHONY: size
 size: ## Write docs/size.md anew, by what was built

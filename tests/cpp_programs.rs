@@ -1,5 +1,6 @@
 //! The C++ headers and what is written with them: that they compile for whoever includes them, that a failure can't be
 //! overlooked, and that the examples do what they say; also under sanitizers and valgrind.
+#![cfg(unix)]
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;

@@ -1,4 +1,5 @@
 //! The C# binding and its examples, on Mono and on .NET: what its own tests find, and what is seen from outside.
+#![cfg(unix)]
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 mod support;

@@ -1,4 +1,5 @@
 //! `make demo`: the quick starts of all languages, on one license.
+#![cfg(unix)]
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;

@@ -7,9 +7,11 @@ mod support;
 use floatlease::ffi;
 use serde_json::{Value, json};
 use std::ptr;
+use support::Demo;
 use support::abi::{Client, status_name};
 use support::sandbox::World;
-use support::{Demo, with};
+#[cfg(unix)]
+use support::with;
 
 /// What is said to a request, in the message or else in the advice.
 type Row = (&'static str, &'static str, &'static str);

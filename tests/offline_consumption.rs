@@ -70,6 +70,11 @@ impl<'a> Desk<'a> {
         Desk { world: self.world, config: with(&self.config, url) }
     }
 
+    /// For what must come through, however slowly the machine does it.
+    fn patiently(self) -> Desk<'a> {
+        Desk { config: with(&self.config, json!({ "timeout_ms": 60_000 })), ..self }
+    }
+
     fn outage(&self) {
         self.world.control("POST /faults/profile", &json!({ "profile": "outage" }));
     }
@@ -333,7 +338,7 @@ fn a_server_that_knows_no_keys_is_asked_for_its_total() {
     let demo = Demo::start();
     let (world, folder, middle) = (world(&demo), Folder::new("total"), Middle::new(false));
     let desk = Desk::new(&world, "FEATURES", &folder);
-    let client = desk.by_way_of(&middle.before(&demo)).start();
+    let client = desk.by_way_of(&middle.before(&demo)).patiently().start();
     for (losses, asked) in [
         (&[][..], 1),
         (&[Lost::Reply][..], 1),

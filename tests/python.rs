@@ -1,4 +1,5 @@
 //! The Python package: its types, its style, its own tests, its examples, and its wheel as a stranger would install it.
+#![cfg(unix)]
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;

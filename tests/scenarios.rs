@@ -1,4 +1,5 @@
 //! Every scenario, in every language; and that each language's driver notices what is not as it should be.
+#![cfg(unix)]
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;

@@ -1,5 +1,6 @@
 //! The Unity packages as far as a compiler without Unity can tell: they compile as they are packed, and the component lives
 //! as it should, with stand-ins for Unity's own types (`tests/unity/stubs`).
+#![cfg(unix)]
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;

@@ -1,4 +1,5 @@
 //! What is in the Unity packages, and what their files say of it to Unity.
+#![cfg(unix)]
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 
+import apple
 from targets import CLIENT
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -54,12 +55,15 @@ def compile_part(target, part, *more):
         f"CFLAGS_{target.name.replace('-', '_')}": c_flags,
         f"CXXFLAGS_{target.name.replace('-', '_')}": c_flags,
     }
+    linked = LINKED[target.form](target, part)
+    if target.form == "macho":
+        environment["SDKROOT"] = str(sdk(target))
     cargo = [ENVIRONMENT / "cargo-zigbuild"] if target.zig else ["/usr/bin/cargo"]
     run(
         *cargo, "rustc", "--locked", "-q", "-j", JOBS, "-p", part.package, "--profile", part.profile, *part.arguments,
         "--target", target.zig or target.name, "--target-dir", DIST / "build",
         f"-Zbuild-std=std,{part.panic}", "-Zbuild-std-features=",
-        "--", *(resource(target, part) if target.form == "pe" else ()), *more,
+        "--", *linked, *more,
         env=environment,
     )
 
@@ -117,7 +121,13 @@ def name_imports(archive):
     table.unlink()
 
 
-LAYOUTS = {"elf": lay_out_elf, "pe": lay_out_pe}
+def lay_out_macho(part, compiled, made):
+    name = f"lib{part.library}.1.dylib"
+    shutil.copy(compiled / f"lib{part.library}.dylib", made / "lib" / name)
+    (made / "lib" / f"lib{part.library}.dylib").symlink_to(name)
+
+
+LAYOUTS = {"elf": lay_out_elf, "pe": lay_out_pe, "macho": lay_out_macho}
 
 
 def static_library(part, compiled, folder):
@@ -138,6 +148,16 @@ def declared(header):
 
 def version():
     return re.search(r'^version = "(.+)"', (ROOT / "Cargo.toml").read_text(), re.M).group(1)
+
+
+def sdk(target):
+    return DIST / "build" / target.name / "sdk"
+
+
+def link_macho(target, part):
+    (zig,) = ENVIRONMENT.parent.glob("lib/python*/site-packages/ziglang")
+    apple.lay_out_sdk(sdk(target), zig)
+    return apple.linking(sdk(target))
 
 
 def resource(target, part):
@@ -177,3 +197,7 @@ END
     run("x86_64-w64-mingw32-windres", "-i", text, "-O", "coff", "-o", compiled)
     # Unstripped at first: the map is made of it.
     return ["-Cstrip=none", f"-Clink-arg={compiled}"]
+
+
+# More arguments of rustc's for the last step, by the form of the files.
+LINKED = {"elf": lambda target, part: [], "pe": resource, "macho": link_macho}

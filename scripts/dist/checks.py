@@ -98,4 +98,18 @@ def pe(target, part, made):
     yield from differences("exports", file, re.findall(r"\] (\w+)", table), build.declared(part.header))
 
 
-FORMS = {"elf": elf, "pe": pe}
+def macho(target, part, made):
+    file = made / "lib" / f"lib{part.library}.1.dylib"
+    name, *needed = said("llvm-objdump", "--macho", "--dylibs-used", file).splitlines()[1:]
+    yield from foreign(file, (line.split()[0] for line in needed), target.needs)
+    if name.split()[0] != f"@rpath/{file.name}":
+        yield f"{file.name} calls itself {name}"
+    # Without a signature, even one of nobody, an Apple processor runs nothing.
+    if "LC_CODE_SIGNATURE" not in said("llvm-objdump", "--macho", "--private-headers", file):
+        yield f"{file.name} is not signed"
+    symbols = said("llvm-nm", "--defined-only", "--extern-only", file).splitlines()
+    exported = [line.split()[2].removeprefix("_") for line in symbols if line]
+    yield from differences("exports", file, exported, build.declared(part.header))
+
+
+FORMS = {"elf": elf, "pe": pe, "macho": macho}

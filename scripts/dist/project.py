@@ -15,6 +15,10 @@ VERSION = build.version()
 CLIENT, SANDBOX = "floatlease", "floatlease-sandbox"
 
 
+class NotMade(Exception):
+    """A sentence about what is missing, and what makes it."""
+
+
 @dataclass(frozen=True)
 class Packed:
     """A target as those know it who unpack its archive."""
@@ -27,6 +31,11 @@ class Packed:
     @property
     def windows(self) -> bool:
         return self.system == "Windows"
+
+    @property
+    def products(self) -> list[str]:
+        """Those that have an archive."""
+        return [part.package for part in targets.TARGETS[self.triple].parts if part.library]
 
     def archive(self, product: str = CLIENT) -> str:
         return f"{product}-{VERSION}-{self.triple}"
@@ -59,4 +68,33 @@ RIDS = {
 # Python's names of those that a wheel is made for.
 WHEELS = {"x86_64-unknown-linux-gnu": "manylinux_2_17_x86_64", "x86_64-pc-windows-gnu": "win_amd64"}
 
+# Unity's names of those that are in its packages.
+UNITY = {"x86_64-unknown-linux-gnu": "linux-x86_64", "x86_64-pc-windows-gnu": "windows-x86_64"}
+
 TARGETS = {triple: packed(triple) for triple in targets.TARGETS}
+
+
+def library(triple: str, product: str) -> pathlib.Path:
+    """The shared library of a target, where scripts/dist/libraries put it."""
+    target, stem = TARGETS[triple], product.replace("-", "_")
+    folder = "sandbox" if product == SANDBOX else "bin" if target.windows else "lib"
+    path = BUILT / triple / folder / (f"{stem}.dll" if target.windows else f"lib{stem}.so")
+    if not path.exists():
+        raise NotMade(f"{path} is missing: run scripts/dist/libraries {triple}")
+    return path
+
+
+def paper(triple: str, product: str, name: str) -> pathlib.Path:
+    """One of the papers about a target's library, where scripts/dist/archive left it."""
+    path = BUILT / triple / "papers" / product / name
+    if not path.exists():
+        raise NotMade(f"{path} is missing: run scripts/dist/archive {triple}")
+    return path
+
+
+def wanted(among: dict[str, str], named: list[str]) -> list[str]:
+    """Those of the named targets that are in a package: all that are, if none is named."""
+    unknown = sorted(set(named) - set(TARGETS))
+    if unknown:
+        raise NotMade(f"{', '.join(unknown)}: not among {', '.join(TARGETS)}")
+    return [triple for triple in among if triple in named or not named]

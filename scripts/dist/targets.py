@@ -1,7 +1,7 @@
 """What is built for whom.
 
-Apple's systems are not among them: there the client asks Security.framework whom to trust, and nothing links against that
-without Apple's SDK. On a Mac with Xcode's command line tools,
+For macOS it is the client's shared library alone, linked against the names of Apple's libraries (apple.py) and never run:
+there is no Mac. On one with Xcode's command line tools,
 
     cargo rustc -p floatlease --release --features quiet --lib --crate-type cdylib,staticlib --target aarch64-apple-darwin
 
@@ -9,7 +9,7 @@ makes target/aarch64-apple-darwin/release/libfloatlease.dylib, to be installed a
 install name @rpath/libfloatlease.1.dylib), and for x86_64-apple-darwin the same.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -54,10 +54,16 @@ class Target:
 
 
 ALL = (CLIENT, SANDBOX, SERVER)
+SHARED_CLIENT = replace(CLIENT, arguments=(*CLIENT.arguments[:-1], "cdylib"))
 GLIBC = ("libc.so.6", "libpthread.so.0", "libdl.so.2", "libm.so.6", "librt.so.1", "ld-linux-")
 WINDOWS = (
     "advapi32.dll", "api-ms-win-core-synch-l1-2-0.dll", "bcrypt.dll", "bcryptprimitives.dll", "crypt32.dll",
     "kernel32.dll", "msvcrt.dll", "ntdll.dll", "userenv.dll", "ws2_32.dll",
+)
+
+MACOS = (
+    "/system/library/frameworks/security.framework/", "/system/library/frameworks/corefoundation.framework/",
+    "/usr/lib/libsystem.b.dylib",
 )
 
 TARGETS = {
@@ -71,5 +77,6 @@ TARGETS = {
         Target("x86_64-pc-windows-gnu", "pe", ALL, WINDOWS, flags=("-Clink-arg=-Wl,--no-insert-timestamp",),
                # aws-lc's own source of randomness would be exported, beside what we export. It has the system's too.
                environment=(("AWS_LC_SYS_NO_JITTER_ENTROPY", "1"),)),
+        Target("aarch64-apple-darwin", "macho", (SHARED_CLIENT,), MACOS, "aarch64-apple-darwin"),
     )
 }

@@ -11,6 +11,7 @@ import licenses
 import linked
 import packed
 import papers
+import project
 import sizes
 from packed import Entry
 
@@ -78,6 +79,33 @@ class Packed(unittest.TestCase):
     def test_a_zip_takes_no_links(self):
         with self.assertRaisesRegex(ValueError, "no links"):
             self.pack({"a": Entry(link="b")}, ".zip")
+
+
+class Packages(unittest.TestCase):
+    def test_the_targets_that_are_named_are_in_it_as_far_as_it_has_them(self):
+        self.assertEqual(project.wanted(project.WHEELS, []), list(project.WHEELS))
+        self.assertEqual(project.wanted(project.WHEELS, ["aarch64-unknown-linux-gnu", HERE]), [HERE])
+        self.assertEqual(project.wanted(project.WHEELS, ["aarch64-unknown-linux-gnu"]), [])
+        with self.assertRaisesRegex(project.NotMade, "^amiga: not among x86_64-unknown-linux-gnu, "):
+            project.wanted(project.WHEELS, ["amiga"])
+
+    def test_what_is_missing_is_named_with_what_makes_it(self):
+        built = project.BUILT
+        try:
+            project.BUILT = pathlib.Path("nowhere")
+            for triple, product, file in [
+                (HERE, project.CLIENT, "lib/libfloatlease.so"),
+                (HERE, project.SANDBOX, "sandbox/libfloatlease_sandbox.so"),
+                ("x86_64-pc-windows-gnu", project.CLIENT, "bin/floatlease.dll"),
+                ("x86_64-pc-windows-gnu", project.SANDBOX, "sandbox/floatlease_sandbox.dll"),
+            ]:
+                said = f"^nowhere/{triple}/{file} is missing: run scripts/dist/libraries {triple}$"
+                with self.assertRaisesRegex(project.NotMade, said):
+                    project.library(triple, product)
+            with self.assertRaisesRegex(project.NotMade, f"/papers/floatlease/LICENSE is .*: run .*/archive {HERE}$"):
+                project.paper(HERE, project.CLIENT, "LICENSE")
+        finally:
+            project.BUILT = built
 
 
 class Sizes(unittest.TestCase):

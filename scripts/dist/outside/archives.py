@@ -10,21 +10,22 @@ import linked
 import papers
 import sizes
 from outside.stranger import Stranger, held
-from project import CLIENT, DIST, ROOT, SANDBOX, TARGETS, VERSION, Packed
+from project import DIST, ROOT, TARGETS, VERSION, Packed
 
-PRODUCTS = [CLIENT, SANDBOX]
+# The endings of what is made of several archives, or for several targets.
+PACKAGES = {".whl", ".nupkg", ".tgz"}
 PAPERS = ["LICENSE", "README", "THIRD-PARTY-NOTICES", "sbom.cdx.json"]
 
 
 def holds_what_it_should(stranger: Stranger, target: Packed) -> None:
-    for product in PRODUCTS:
+    for product in target.products:
         top, stem = stranger.unpack(target, product), product.replace("-", "_")
         wanted = [*PAPERS, f"include/{stem}.h", f"include/{stem}.hpp", f"lib/pkgconfig/{product}.pc"]
         wanted += [f"lib/cmake/{product}/{product}Config.cmake", f"lib/cmake/{product}/{product}ConfigVersion.cmake"]
         if target.windows:
             wanted += [f"bin/{stem}.dll", f"lib/lib{stem}.dll.a", f"lib/{stem}.lib"]
         elif target.system == "Darwin":
-            wanted += [f"lib/lib{stem}.dylib"]
+            wanted += [f"lib/lib{stem}.dylib", f"lib/lib{stem}.1.dylib"]
         else:
             wanted += [f"lib/lib{stem}.so", f"lib/lib{stem}.so.1"]
         missing = [path for path in wanted if not (top / path).exists()]
@@ -36,7 +37,7 @@ def holds_what_it_should(stranger: Stranger, target: Packed) -> None:
 def tells_nothing_of_who_packed(stranger: Stranger, target: Packed) -> None:
     if target.windows:
         return
-    for product in PRODUCTS:
+    for product in target.products:
         with tarfile.open(DIST / target.archive_file(product)) as tar:
             members = tar.getmembers()
         held(
@@ -51,9 +52,10 @@ def comes_out_the_same_again(stranger: Stranger, target: Packed) -> None:
 
 
 def packages_come_out_the_same_again(stranger: Stranger, target: Packed) -> None:
-    """The wheels and NuGet packages, of all the targets that are in dist/."""
+    """The wheels, NuGet and Unity packages, of all the targets that are in dist/."""
     there = [triple for triple, one in TARGETS.items() if (DIST / one.archive_file()).exists()]
-    for script in ["wheels", "nugets"]:
+    # First the archives, which leave the papers: they are gone if something was built anew since.
+    for script in ["archive", "wheels", "nugets", "unity-packages"]:
         packed_again(stranger, script, there)
 
 
@@ -67,8 +69,9 @@ def packed_again(stranger: Stranger, script: str, triples: list[str]) -> None:
 
 def the_ledger_has_them(stranger: Stranger, target: Packed) -> None:
     """Each file that ships has a line in docs/size.md, and no more bytes than it allows."""
-    ceilings, beneath = sizes.ceilings(), [target.archive_file(product) for product in PRODUCTS]
-    files = [DIST / name for name in beneath] + [path for path in sizes.there() if target.triple in path.parts]
+    ceilings, beneath = sizes.ceilings(), [target.archive_file(product) for product in target.products]
+    files = [DIST / name for name in beneath] + [path for path in DIST.iterdir() if path.suffix in PACKAGES]
+    files += [path for path in sizes.there() if target.triple in path.parts]
     for path in files:
         name = sizes.name_of(path)
         held(name in ceilings, f"docs/size.md has no line for {name}: run make size")
@@ -90,7 +93,8 @@ def checksums_are_right(stranger: Stranger, target: Packed) -> None:
 
 def boms(stranger: Stranger, target: Packed) -> list[tuple[linked.Product, pathlib.Path]]:
     top = stranger.unpack(target)
-    found = [(linked.LIBRARY, top), (linked.SANDBOX, stranger.unpack(target, SANDBOX))]
+    libraries = [product for product in [linked.LIBRARY, linked.SANDBOX] if product.name in target.products]
+    found = [(product, stranger.unpack(target, product.name)) for product in libraries]
     beside = top / "share/floatlease-server"
     return [*found, (linked.SERVER, beside)] if beside.exists() else found
 

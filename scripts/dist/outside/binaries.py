@@ -15,12 +15,11 @@ from project import CLIENT, ROOT, SANDBOX, Packed
 def as_promised(stranger: Stranger, target: Packed) -> None:
     """What scripts/dist/libraries promises of what it made, asked again of what came out of the archives."""
     made = stranger.folder()
-    for top, part in [("lib", "lib"), ("bin", "bin")]:
-        shutil.copytree(stranger.unpack(target) / top, made / part, symlinks=True, ignore=text_files)
-    for place in ["lib", "bin"]:
-        if (stranger.unpack(target, SANDBOX) / place).exists():
-            source = stranger.unpack(target, SANDBOX) / place
-            shutil.copytree(source, made / "sandbox", symlinks=True, ignore=text_files, dirs_exist_ok=True)
+    for product in target.products:
+        for place in ["lib", "bin"]:
+            source, part = stranger.unpack(target, product) / place, "sandbox" if product == SANDBOX else place
+            if source.exists():
+                shutil.copytree(source, made / part, symlinks=True, ignore=text_files, dirs_exist_ok=True)
     mistakes = checks.mistakes(targets.TARGETS[target.triple], made)
     held(not mistakes, "\n".join(mistakes))
 
@@ -47,7 +46,7 @@ def nothing_of_the_build(stranger: Stranger, target: Packed) -> None:
     """No file, of whatever kind, tells of a folder of this machine, of somebody's home, or of cargo's."""
     homes = {str(pathlib.Path.home()), os.environ.get("CARGO_HOME", ""), os.environ.get("RUSTUP_HOME", "")}
     texts = {str(ROOT), "/home/", "/root/", "/Users/", ".cargo/registry", *homes} - {"", "/"}
-    for product in [CLIENT, SANDBOX]:
+    for product in target.products:
         for path in stranger.unpack(target, product).rglob("*"):
             content = path.read_bytes() if path.is_file() else b""
             told = sorted(text for text in texts if text.encode() in content)

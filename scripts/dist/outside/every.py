@@ -3,8 +3,8 @@
 import shutil
 from typing import Callable
 
-from outside import archives, binaries, managers, nugets, page, programs, wheels
-from outside.machines import arm64, linux, musl, windows
+from outside import archives, binaries, managers, nugets, page, programs, unity, wheels
+from outside.machines import arm64, linux, macos, musl, windows
 from outside.programs import Machine
 from outside.stranger import Stranger, held
 from project import Packed
@@ -29,6 +29,15 @@ def by_pkg_config(place: Place, *tried: programs.Program) -> Check:
         machine = place(stranger, target)
         for program in tried:
             machine.runs(machine.by_pkg_config(program), program)
+
+    return check
+
+
+def linked_by_pkg_config(place: Place, program: programs.Program) -> Check:
+    """Where nothing can be run."""
+
+    def check(stranger: Stranger, target: Packed) -> None:
+        place(stranger, target).by_pkg_config(program)
 
     return check
 
@@ -88,8 +97,9 @@ CHECKS: dict[str, list[tuple[str, Check]]] = {
         ("the NuGet package holds what it should", nugets.holds_what_it_should),
         ("the NuGet package on Mono", nugets.runs_on_mono),
         ("the NuGet package on .NET Core", nugets.runs_on_net_core),
+        ("the Unity packages hold what they should", unity.holds_what_it_should),
         ("docs/installing.md, typed as it says", page.installs_as_it_says),
-        ("wheels and NuGet packages come out the same again", archives.packages_come_out_the_same_again),
+        ("the packages come out the same again", archives.packages_come_out_the_same_again),
         ("a newer version is not found", refused("find_package(floatlease 99)")),
         ("another processor's is not found", refused("find_package(floatlease)", *RISC_V)),
     ],
@@ -108,6 +118,10 @@ CHECKS: dict[str, list[tuple[str, Check]]] = {
         ("the NuGet package holds what it should", nugets.holds_what_it_should),
         ("the static library", by_cmake(musl, programs.QUICKSTART, library=STATIC)),
     ],
+    "aarch64-apple-darwin": [
+        *EVERY,
+        ("a C program links, by pkg-config", linked_by_pkg_config(macos, programs.QUICKSTART)),
+    ],
     "x86_64-pc-windows-gnu": [
         *EVERY,
         ("the import libraries, gcc's and Microsoft's", binaries.import_libraries_name_all),
@@ -116,6 +130,7 @@ CHECKS: dict[str, list[tuple[str, Check]]] = {
         ("a C program by pkg-config, under Wine", by_pkg_config(windows, programs.QUICKSTART)),
         ("the wheel holds what it should", wheels.holds_what_it_should),
         ("the NuGet package holds what it should", nugets.holds_what_it_should),
+        ("the Unity packages hold what they should", unity.holds_what_it_should),
         ("its own server, under Wine", serves_itself_under_wine),
         ("the static library, under Wine", by_cmake(windows, programs.QUICKSTART, library=STATIC)),
         ("vcpkg's port, by a stand-in for vcpkg", managers.vcpkg),

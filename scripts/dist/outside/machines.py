@@ -35,19 +35,29 @@ def arm64(stranger: Stranger, target: Packed) -> Machine:
     return Machine(target, stranger, **cross("aarch64", "Linux", compilers), runner=runner)
 
 
-def musl(stranger: Stranger, target: Packed) -> Machine:
-    """By zig's compiler, which has a musl of its own to link against; it is run by the system's."""
-    loader = pathlib.Path("/lib/ld-musl-x86_64.so.1")
-    held(loader.exists(), "musl is missing: run scripts/dist/setup")
+def zig(stranger: Stranger, target: str) -> tuple[str, str]:
+    """Compilers for C and C++ that have the other system's headers and libraries with them."""
     python = (build.ENVIRONMENT / "python").absolute()
     held(python.exists(), "zig is missing: run scripts/dist/setup")
     compilers = []
     for name in ["cc", "c++"]:
-        script = stranger.home / f"zig-{name}"
-        script.write_text(f'#!/bin/sh\nexec "{python}" -m ziglang {name} -target x86_64-linux-musl "$@"\n')
+        script = stranger.home / f"{target}-{name}"
+        script.write_text(f'#!/bin/sh\nexec "{python}" -m ziglang {name} -target {target} "$@"\n')
         script.chmod(0o755)
         compilers.append(str(script))
-    machine = Machine(target, stranger, **cross("x86_64", "Linux", tuple(compilers)))
+    return tuple(compilers)
+
+
+def macos(stranger: Stranger, target: Packed) -> Machine:
+    """Nothing here runs its programs."""
+    return Machine(target, stranger, **cross("arm64", "Darwin", zig(stranger, "aarch64-macos")))
+
+
+def musl(stranger: Stranger, target: Packed) -> Machine:
+    """It is run by the system's own musl."""
+    loader = pathlib.Path("/lib/ld-musl-x86_64.so.1")
+    held(loader.exists(), "musl is missing: run scripts/dist/setup")
+    machine = Machine(target, stranger, **cross("x86_64", "Linux", zig(stranger, "x86_64-linux-musl")))
     # Of the static library; gcc knows by itself where its own unwinder is.
     machine.cmake += ("-DCMAKE_C_STANDARD_LIBRARIES=-lunwind",)
     return machine

@@ -3,7 +3,9 @@
 //! The children are this test program itself, told by its environment to run [`child`] alone. What the server counts
 //! is played by a file that is only touched inside the gate: `1` is taken, `0` is given back.
 
-use super::super::lock::tests::{Folder, inherited};
+use super::super::lock::tests::Folder;
+#[cfg(unix)]
+use super::super::lock::tests::inherited;
 use super::tests::patiently;
 use super::*;
 use std::collections::hash_map::RandomState;
