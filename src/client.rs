@@ -40,7 +40,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// Opens a client. Reads the config (see the README for its keys), the environment's proxy and certificate
+    /// Opens a client. Reads the config (docs/configuration.md has its keys), the environment's proxy and certificate
     /// settings, and the hardware id; connects to nothing.
     pub fn open(config_json: &str) -> Result<Client, Error> {
         Client::with(Config::parse(config_json)?)
