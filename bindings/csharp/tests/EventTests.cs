@@ -263,6 +263,17 @@ namespace FloatLease.Tests
             }
         }
 
+        public static void Dispose_ends_Tasks_that_nobody_pumps()
+        {
+            using (var world = new World(new ClientOptions { ManualPump = true }))
+            {
+                Task<LicenseReply> call = world.Client.CheckLicenseAsync();
+                world.Client.Dispose();
+                Check.That(Task.WaitAny(new Task[] { call }, 20000) == 0, "it has ended");
+                Check.Throws<FloatLeaseCanceledException>(() => call.GetAwaiter().GetResult());
+            }
+        }
+
         public static void The_raw_queue_is_there_too()
         {
             using (var world = new World(new ClientOptions { ManualPump = true }))
