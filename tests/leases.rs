@@ -352,6 +352,21 @@ fn a_slot_that_is_wanted_again_is_not_waited_for_while_it_is_given_back() {
 }
 
 #[test]
+fn a_lease_that_is_freed_is_given_back_also_while_its_host_renews_it_and_nothing_answers() {
+    let demo = Demo::start();
+    let desk = Desk::new(&demo);
+    let (lease, info) = desk.client.acquire(&json!({ "timeout_ms": 600_000 }));
+    let hang = json!({ "match": { "operation": "check_license" }, "do": { "before": "hang" } });
+    desk.world.control("POST /faults", &hang);
+    let renewal = desk.client.submit("lease_renew", &json!({ "lease": info["lease"] })).unwrap();
+    until("it is asked", || desk.world.control("GET /faults", &Value::Null)["faults"][0]["happened"] == 1);
+    lease.free();
+    until("it is given back", || !desk.is_held());
+    let completed = desk.client.wait_for("COMPLETED");
+    assert_eq!((&completed["ticket"], &completed["error"]["name"]), (&json!(renewal), &json!("CANCELLED")));
+}
+
+#[test]
 fn a_renewal_that_hangs_does_not_keep_the_host_from_being_told_in_time() {
     let demo = Demo::start();
     let desk = Desk::new(&demo);

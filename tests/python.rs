@@ -43,7 +43,13 @@ fn folder(name: &str) -> PathBuf {
 
 #[test]
 fn it_is_typed_and_so_are_its_examples() {
-    let checked = ["floatlease", "tests", "../../tests/drivers/driver.py", "../../examples/python/editor.py"];
+    let checked = [
+        "floatlease",
+        "floatlease_pytest.py",
+        "tests",
+        "../../tests/drivers/driver.py",
+        "../../examples/python/editor.py",
+    ];
     let mut mypy = command("mypy");
     mypy.args(["--cache-dir", folder("mypy").to_str().unwrap()]).env("MYPYPATH", ".:tests").args(checked);
     run(mypy.arg("../../examples/python/service.py"));
@@ -59,7 +65,7 @@ fn it_is_tidy() {
 
 #[test]
 fn its_own_tests_pass() {
-    let plugins = ["-p", "floatlease.pytest_plugin", "-p", "no:cacheprovider"];
+    let plugins = ["-p", "floatlease_pytest", "-p", "no:cacheprovider"];
     let folder = folder("pytest").join("base");
     run(command("python").args(["-m", "pytest", "-q", "tests"]).args(plugins).arg("--basetemp").arg(folder));
 }
@@ -137,7 +143,7 @@ info = f"{name}-{version}.dist-info"
 metadata = Metadata.from_email(archive.read(f"{info}/METADATA"))
 assert (metadata.name, metadata.version, str(metadata.requires_python)) == ("floatlease", version, ">=3.9")
 assert f"Tag: {next(iter(tags))}\n" in archive.read(f"{info}/WHEEL").decode()
-assert "floatlease = floatlease.pytest_plugin" in archive.read(f"{info}/entry_points.txt").decode()
+assert "floatlease = floatlease_pytest" in archive.read(f"{info}/entry_points.txt").decode()
 record = {row[0]: row[1:] for row in csv.reader(io.StringIO(archive.read(f"{info}/RECORD").decode()))}
 assert list(record) == archive.namelist()
 assert len(set(record)) == len(archive.namelist()) > 20

@@ -51,8 +51,8 @@ pub(crate) struct Held {
     /// Whoever asks the server about the slots holds them; others wait, or interrupt.
     slots: Mutex<Vec<Slot>>,
     life: Mutex<Life>,
-    /// The keeper's call about this lease.
-    call: Mutex<Option<Arc<Call>>>,
+    /// Calls about this lease that end when it is given back or let go of.
+    calls: Mutex<Vec<Arc<Call>>>,
 }
 
 /// An acquire that failed, and what the server may count all the same.
@@ -101,7 +101,7 @@ impl Held {
             life: Mutex::new(life),
             who: wish.who,
             slots: Mutex::new(slots),
-            call: Mutex::default(),
+            calls: Mutex::default(),
         };
         match taken {
             Ok((borrowed_until, replies)) => {
@@ -250,9 +250,16 @@ impl Held {
         life.step(event, &desk.clock, &desk.events);
     }
 
-    /// Sets the keeper's call about this lease, so that whoever is in a hurry can end it.
-    pub(crate) fn set_call(&self, call: Option<Arc<Call>>) {
-        *self.call.lock().unwrap_or_else(PoisonError::into_inner) = call;
+    /// Asks by a call that whoever gives the slots back ends: he would wait for it.
+    pub(crate) fn ask(&self, call: &Arc<Call>, ask: &mut dyn FnMut() -> Result<(), Error>) -> Result<(), Error> {
+        self.calls().push(Arc::clone(call));
+        let answer = ask();
+        self.calls().retain(|known| !Arc::ptr_eq(known, call));
+        answer
+    }
+
+    fn calls(&self) -> MutexGuard<'_, Vec<Arc<Call>>> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Gives up the slots of these names and tells nobody: what the server counts is left to the next who comes.
@@ -268,11 +275,9 @@ impl Held {
         self.try_slots().is_none_or(|slots| slots.iter().any(Slot::is_in_doubt))
     }
 
-    /// Ends the keeper's call about this lease.
+    /// Ends the calls about this lease: nobody wants to know any more.
     pub(crate) fn interrupt(&self) {
-        if let Some(call) = &*self.call.lock().unwrap_or_else(PoisonError::into_inner) {
-            call.cancel();
-        }
+        self.calls().iter().for_each(|call| call.cancel());
     }
 
     /// The slots, once whoever has them is done, of a lease that is not over.

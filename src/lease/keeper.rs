@@ -262,10 +262,7 @@ impl Keeper {
 
     fn renew(&self, held: &Held, timeout: Duration) -> Result<(), Error> {
         let in_flight = self.desk.client.begin(Waiter::Keeper, timeout);
-        held.set_call(Some(Arc::clone(&in_flight.call)));
-        let renewed = held.renew(&self.desk, &in_flight.call, timeout);
-        held.set_call(None);
-        renewed
+        held.ask(&in_flight.call, &mut || held.renew(&self.desk, &in_flight.call, timeout))
     }
 
     /// Gives the slots of these leases back in the background, if there is a thread to do it.
@@ -286,7 +283,6 @@ impl Keeper {
     fn run_farewells(&self) {
         let mut book = self.book();
         while let Some(held) = book.leaving.pop() {
-            // The keeper may be asking about it, which nobody wants to know any more.
             held.interrupt();
             let in_flight = self.desk.client.begin(Waiter::Nobody, held.release_on_close);
             book.at_the_door = Some((Arc::clone(&held), Arc::clone(&in_flight.call)));

@@ -353,7 +353,7 @@ fn run(
     begun(&in_flight.call);
     let done = match operation {
         "lease_renew" => {
-            let renewed = held.renew(desk, &in_flight.call, timeout);
+            let renewed = held.ask(&in_flight.call, &mut || held.renew(desk, &in_flight.call, timeout));
             held.pass(desk);
             renewed
         }
@@ -363,7 +363,7 @@ fn run(
                 let message = "A borrow outlives the process, so \"storage_dir\" must be in the config.";
                 return Err(Error::because(Status::MissingKey, message));
             }
-            held.borrow(desk, &in_flight.call, timeout, &until)
+            held.ask(&in_flight.call, &mut || held.borrow(desk, &in_flight.call, timeout, &until))
         }
         _ => held.release(desk, &in_flight.call, timeout),
     };

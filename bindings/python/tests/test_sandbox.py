@@ -114,12 +114,33 @@ def test_the_fixture_gives_each_test_a_sandbox_of_its_own(pytester: pytest.Pytes
             floatlease_sandbox.control = lambda call: {**control(call), "ok": False, "violations": ["three of two"]}
         """
     )
-    # An installed wheel says itself that it has a plugin.
-    names = [plugin.metadata["Name"] for plugin in importlib.metadata.distributions()]
-    named = [] if "floatlease" in names else ["-p", "floatlease.pytest_plugin"]
-    result = pytester.runpytest(*named, "-p", "no:cacheprovider")
+    result = pytester.runpytest(*named(), "-p", "no:cacheprovider")
     result.assert_outcomes(passed=5, errors=1)
     result.stdout.fnmatch_lines(["*in a state that must never be: *three of two*"])
+
+
+def named() -> list[str]:
+    """An installed wheel says itself that it has a plugin."""
+    names = [plugin.metadata["Name"] for plugin in importlib.metadata.distributions()]
+    return [] if "floatlease" in names else ["-p", "floatlease_pytest"]
+
+
+def test_pytest_starts_where_the_library_is_missing_and_only_who_asks_for_a_sandbox_fails(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLOATLEASE_LIBRARY", "/nowhere/libfloatlease.so")
+    pytester.makepyfile(
+        """
+        def test_of_something_else():
+            pass
+
+        def test_of_a_license(floatlease_sandbox):
+            pass
+        """
+    )
+    result = pytester.runpytest_subprocess(*named(), "-p", "no:cacheprovider")
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines(["*ImportError: *could not be loaded*", "*/nowhere/libfloatlease.so*"])
 
 
 def test_a_time_that_is_longer_than_32_bits_of_milliseconds_passes_too_and_none_passes_backwards() -> None:

@@ -1,4 +1,8 @@
-"""The pytest fixture `floatlease_sandbox`: a license server for each test that asks for one."""
+"""The pytest fixture `floatlease_sandbox`: a license server for each test that asks for one.
+
+Beside the package, not in it: pytest imports this wherever it is installed, and must start also where floatlease's
+library can't be loaded.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from .sandbox import Options, Sandbox
+    from floatlease.sandbox import Options, Sandbox
 
 
 @pytest.fixture
@@ -29,7 +33,7 @@ def floatlease_sandbox(floatlease_sandbox_options: Options) -> Iterator[Sandbox]
     At its end, unless the test has stopped it, it must not have granted more than there is.
     """
     # Not before it is asked for: other tests need no license server.
-    from .sandbox import Sandbox
+    from floatlease.sandbox import Sandbox
 
     with Sandbox(floatlease_sandbox_options) as sandbox:
         yield sandbox
