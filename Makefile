@@ -120,7 +120,7 @@ test-dist: ## Unpack, build, install and run what is in dist/, as somebody would
 # Not a part of `make test-dist`: everything is compiled again, standard library and all.
 TWICE := x86_64-unknown-linux-gnu x86_64-pc-windows-gnu
 .PHONY: test-dist-twice
-test-dist-twice: ## Build once more, of what is committed, in another folder: the same bytes (half an hour)
+test-dist-twice: ## Build once more, of what is committed, in another folder: the same bytes (40 minutes)
 	@scripts/dist/rebuild $(or $(TARGETS),$(TWICE))
 
 .PHONY: size
