@@ -8,6 +8,7 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <unistd.h>
 #ifndef _WIN32
@@ -330,8 +331,11 @@ static void closed_by_many(void)
     }
 }
 
+static atomic_int begun;
+
 static void *call_it(void *client)
 {
+    atomic_fetch_add(&begun, 1);
     return (void *)(intptr_t)floatlease_borrow_license(client, NULL, NULL);
 }
 
@@ -343,7 +347,9 @@ static void closed_in_flight(void)
 
     for (int i = 0; i < THREADS; i++)
         pthread_create(&threads[i], NULL, call_it, client);
-    usleep(300000);
+    while (atomic_load(&begun) < THREADS)
+        usleep(1000);
+    usleep(500000); /* and each is under way; nothing tells when */
     floatlease_client_close(client);
     for (int i = 0; i < THREADS; i++) {
         pthread_join(threads[i], &status);

@@ -37,9 +37,9 @@ class Call(Generic[T]):
     """A call that is done in the background. Made by `Client.submit`."""
 
     def __init__(self, mailbox: Mailbox, finish: Finish[T]) -> None:
-        self.number = c_uint64()
+        self._number = c_uint64()
         # Of the lease that it has taken.
-        self.handle = c_void_p()
+        self._handle = c_void_p()
         self._mailbox = mailbox
         self._finish = finish
         self._value: Optional[T] = None
@@ -53,7 +53,7 @@ class Call(Generic[T]):
     @property
     def ticket(self) -> int:
         """The call's number in the library; 0 if it was not submitted."""
-        return self.number.value
+        return self._number.value
 
     def done(self) -> bool:
         """Whether it is done. Waits for nothing."""
@@ -171,7 +171,7 @@ class Mailbox:
 
     def submit(self, call: Call[Any], operation: str, request: bytes) -> None:
         """Has a call done in the background; raises if it can't be."""
-        number = call.number
+        number = call._number
         with self._lock:
             try:
                 function = self._library.dll.floatlease_submit
@@ -322,7 +322,7 @@ class Mailbox:
 
     def _complete(self, call: Call[Any], event: Mapping[str, Any]) -> None:
         call.complete(event)
-        ticket = call.number.value
+        ticket = call._number.value
         with self._lock:
             if ticket in self._calls:
                 del self._calls[ticket]

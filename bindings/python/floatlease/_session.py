@@ -108,9 +108,9 @@ class Session:
 
     def accepted(self, call: Call[Any]) -> int:
         """The handle of a lease that a submitted call has taken."""
-        if not call.handle.value:
-            self.invoke("floatlease_lease_accept", self.handle, call.ticket, byref(call.handle))
-        return call.handle.value or 0
+        if not call._handle.value:
+            self.invoke("floatlease_lease_accept", self.handle, call.ticket, byref(call._handle))
+        return call._handle.value or 0
 
     def next_event(self, wait_ms: int) -> Any:
         """The oldest event."""
