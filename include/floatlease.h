@@ -449,6 +449,10 @@
  *  Check "feature" and what the license includes. */
 #define FLOATLEASE_E_INVALID_LICENSE_FEATURE_CODE 146
 
+/** A later request about the same slot reached the server first, so this one was not carried out.
+ *  Try again. If it stays, check this machine's clock, and that no other machine uses the same hardware_id. */
+#define FLOATLEASE_E_ORDER_OUTDATED 147
+
 /** The license does not count consumptions.
  *  Use a license of type consumption, or a consumption feature. */
 #define FLOATLEASE_E_LICENSE_NOT_CONSUMPTION 150

@@ -54,6 +54,20 @@ pub fn is_idempotency_key(text: &str) -> bool {
     (1..=255).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
+/// The header that orders the requests about one slot of one device: a number that only grows. A server that knows it
+/// does not carry out a request whose number is lower than the highest it has seen, and repeats the number in its reply;
+/// the vendor's cloud ignores it.
+pub const ORDER: &str = "FloatLease-Order";
+
+/// The highest order number: above it, JavaScript would round.
+pub const MAX_ORDER: u64 = (1 << 53) - 1;
+
+/// Reads an order number: decimal digits, from 1 to [`MAX_ORDER`].
+pub fn parse_order(text: &str) -> Option<u64> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|number| digits && (1..=MAX_ORDER).contains(number))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,6 +105,24 @@ mod tests {
             assert_eq!(parse_http_date(text).map(format_http_date).as_deref(), Some(text));
         }
         assert_eq!(parse_http_date("2011-06-07"), None);
+    }
+
+    #[test]
+    fn order_numbers_are_whole_and_fit_into_a_double() {
+        for (text, expected) in [
+            ("1", Some(1)),
+            ("9007199254740991", Some(MAX_ORDER)),
+            ("9007199254740992", None),
+            ("0", None),
+            ("-1", None),
+            ("+1", None),
+            ("1.0", None),
+            (" 1", None),
+            ("", None),
+            ("18446744073709551616", None),
+        ] {
+            assert_eq!(parse_order(text), expected, "{text:?}");
+        }
     }
 
     #[test]

@@ -84,6 +84,9 @@ pub struct Operation {
     pub reply: Reply,
     /// Whether repeating it after a lost reply leaves the server as one call would.
     pub idempotent: bool,
+    /// Whether it takes, keeps or gives back a slot or a device, so that a late one could undo a later one. Each such
+    /// request carries [`crate::model::ORDER`].
+    pub ordered: bool,
 }
 
 const fn required(name: &'static str, kind: Kind) -> Parameter {
@@ -140,6 +143,7 @@ pub const OPERATIONS: &[Operation] = &[
         own: with_device_info!(optional("variables", Kind::Object)),
         reply: Reply::License,
         idempotent: false,
+        ordered: true,
     },
     Operation {
         name: "check_license",
@@ -154,6 +158,7 @@ pub const OPERATIONS: &[Operation] = &[
         ),
         reply: Reply::License,
         idempotent: true,
+        ordered: true,
     },
     Operation {
         name: "deactivate_license",
@@ -164,6 +169,7 @@ pub const OPERATIONS: &[Operation] = &[
         own: &[optional("variables", Kind::Object)],
         reply: Reply::Text("license_deactivated"),
         idempotent: false,
+        ordered: true,
     },
     Operation {
         name: "borrow_license",
@@ -174,6 +180,7 @@ pub const OPERATIONS: &[Operation] = &[
         own: &[required("borrowed_until", Kind::TimeOrNull)],
         reply: Reply::Signed(&["borrowed_until", "license_id", "device_id"]),
         idempotent: false,
+        ordered: true,
     },
     Operation {
         name: "release_license",
@@ -184,6 +191,7 @@ pub const OPERATIONS: &[Operation] = &[
         own: &[],
         reply: Reply::Empty,
         idempotent: false,
+        ordered: true,
     },
     Operation {
         name: "check_feature",
@@ -194,6 +202,7 @@ pub const OPERATIONS: &[Operation] = &[
         own: &[required("feature", Kind::Text), optional("include_metadata_string", Kind::Boolean)],
         reply: Reply::Signed(&["license_id"]),
         idempotent: true,
+        ordered: true,
     },
     Operation {
         name: "borrow_feature",
@@ -204,6 +213,7 @@ pub const OPERATIONS: &[Operation] = &[
         own: &[required("feature", Kind::Text), required("borrowed_until", Kind::TimeOrNull)],
         reply: Reply::Signed(&["borrowed_until", "license_id", "device_id"]),
         idempotent: false,
+        ordered: true,
     },
     Operation {
         name: "release_feature",
@@ -214,6 +224,7 @@ pub const OPERATIONS: &[Operation] = &[
         own: &[required("feature", Kind::Text)],
         reply: Reply::Empty,
         idempotent: false,
+        ordered: true,
     },
     Operation {
         name: "add_consumption",
@@ -230,6 +241,7 @@ pub const OPERATIONS: &[Operation] = &[
         ],
         reply: Reply::Signed(&["total_consumptions"]),
         idempotent: false,
+        ordered: false,
     },
     Operation {
         name: "add_feature_consumption",
@@ -244,6 +256,7 @@ pub const OPERATIONS: &[Operation] = &[
         ],
         reply: Reply::Signed(&["total_consumptions"]),
         idempotent: false,
+        ordered: false,
     },
     Operation {
         name: "product_details",
@@ -258,6 +271,7 @@ pub const OPERATIONS: &[Operation] = &[
         ],
         reply: Reply::Signed(&["short_code"]),
         idempotent: true,
+        ordered: false,
     },
 ];
 
@@ -302,6 +316,13 @@ mod tests {
         for operation in OPERATIONS {
             let parameters: BTreeSet<_> = operation.parameters().map(|parameter| parameter.name).collect();
             assert_eq!(parameters.len(), operation.parameters().count(), "{}", operation.name);
+        }
+    }
+
+    #[test]
+    fn what_concerns_a_device_or_its_slots_is_ordered() {
+        for operation in OPERATIONS {
+            assert_eq!(operation.ordered, operation.device && !operation.is_consumption(), "{}", operation.name);
         }
     }
 

@@ -240,6 +240,7 @@ statuses! {
     144 FeatureBorrowNotAllowed FEATURE_BORROW_NOT_ALLOWED Feature "feature_borrow_not_allowed" Never "The feature may not be borrowed." "Stay online, or ask for a license whose feature may be borrowed."
     145 FloatingFeatureDeviceNotInUse FLOATING_FEATURE_DEVICE_NOT_IN_USE Feature "floating_feature_device_not_in_use" Never "This device holds no slot of the feature." "Call check_feature first; it takes the slot."
     146 InvalidLicenseFeatureCode INVALID_LICENSE_FEATURE_CODE Feature "invalid_license_feature_code" Never "The license does not have this feature." "Check \"feature\" and what the license includes."
+    147 OrderOutdated ORDER_OUTDATED Request "order_outdated" Later "A later request about the same slot reached the server first, so this one was not carried out." "Try again. If it stays, check this machine's clock, and that no other machine uses the same hardware_id."
     150 LicenseNotConsumption LICENSE_NOT_CONSUMPTION Consumption "license_not_consumption" Never "The license does not count consumptions." "Use a license of type consumption, or a consumption feature."
     151 FeatureNotEnoughConsumptions FEATURE_NOT_ENOUGH_CONSUMPTIONS Consumption "feature_not_enough_consumptions" Never "The feature has too few consumptions left; nothing was booked." "Consume less, wait for the next period, or buy more."
     152 NegativeConsumptionsNotAllowed NEGATIVE_CONSUMPTIONS_NOT_ALLOWED Consumption "negative_consumptions_not_allowed" Never "Consumptions may not be given back here." "Add a positive number."

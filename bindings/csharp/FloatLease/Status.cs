@@ -397,6 +397,10 @@ namespace FloatLease
         /// <remarks>Check "feature" and what the license includes.</remarks>
         InvalidLicenseFeatureCode = 146,
 
+        /// <summary>A later request about the same slot reached the server first, so this one was not carried out.</summary>
+        /// <remarks>Try again. If it stays, check this machine's clock, and that no other machine uses the same hardware_id.</remarks>
+        OrderOutdated = 147,
+
         /// <summary>The license does not count consumptions.</summary>
         /// <remarks>Use a license of type consumption, or a consumption feature.</remarks>
         LicenseNotConsumption = 150,
@@ -546,6 +550,7 @@ namespace FloatLease
                 case 144: return "FEATURE_BORROW_NOT_ALLOWED";
                 case 145: return "FLOATING_FEATURE_DEVICE_NOT_IN_USE";
                 case 146: return "INVALID_LICENSE_FEATURE_CODE";
+                case 147: return "ORDER_OUTDATED";
                 case 150: return "LICENSE_NOT_CONSUMPTION";
                 case 151: return "FEATURE_NOT_ENOUGH_CONSUMPTIONS";
                 case 152: return "NEGATIVE_CONSUMPTIONS_NOT_ALLOWED";

@@ -597,6 +597,12 @@ class Status(enum.IntEnum):
     Check "feature" and what the license includes.
     """
 
+    ORDER_OUTDATED = 147
+    """A later request about the same slot reached the server first, so this one was not carried out.
+
+    Try again. If it stays, check this machine's clock, and that no other machine uses the same hardware_id.
+    """
+
     LICENSE_NOT_CONSUMPTION = 150
     """The license does not count consumptions.
 
@@ -764,6 +770,7 @@ CATEGORIES: dict[int, str] = {
     144: "feature",
     145: "feature",
     146: "feature",
+    147: "request",
     150: "consumption",
     151: "consumption",
     152: "consumption",
