@@ -4,7 +4,7 @@ use crate::config::Config;
 use crate::diagnose;
 use crate::error::{Error, Outcome};
 use crate::http::{Call, Http, InFlight, Stop, Waiter};
-use crate::model;
+use crate::model::{self, MAX_ORDER};
 use crate::operations::{OPERATIONS, Operation};
 use crate::reply::judge;
 use crate::request::Request;
@@ -13,7 +13,7 @@ use crate::status::Status;
 use crate::strict;
 use chrono::{DateTime, Datelike, TimeDelta, Utc};
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -22,6 +22,10 @@ const MOST_ATTEMPTS: u32 = 4;
 
 /// The pause before the second attempt; it doubles from there.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
+
+/// A refusal is not signed, so whoever answers may name any number. Above this one, which a clock of the year 144683
+/// would draw, too few would be left for the requests to come.
+const HIGHEST_BELIEVED_ORDER: u64 = MAX_ORDER / 2;
 
 /// Clocks that show the local time as UTC are off by so much; see [`Client::believable_skew`].
 const FURTHEST_TIME_ZONE: TimeDelta = TimeDelta::hours(15);
@@ -37,6 +41,8 @@ pub struct Client {
     signed: Mutex<Option<Arc<SignedDate>>>,
     /// Whether the server books a consumption once for each key, once it has shown it.
     honours_keys: Mutex<Option<bool>>,
+    /// The highest order number that this client has drawn or heard of.
+    last_order: AtomicU64,
 }
 
 impl Client {
@@ -54,6 +60,7 @@ impl Client {
             clock_offset_ms: AtomicI64::new(0),
             signed: Mutex::default(),
             honours_keys: Mutex::default(),
+            last_order: AtomicU64::new(0),
         })
     }
 
@@ -61,7 +68,16 @@ impl Client {
     pub fn call(&self, operation: &str, request_json: &str) -> Result<String, Error> {
         let request = self.prepare(operation, request_json)?;
         let in_flight = self.begin(Waiter::Host, request.timeout);
-        self.ask(&in_flight.call, &request).map(|answer| answer.text)
+        self.perform(&in_flight.call, request).map(|answer| answer.text)
+    }
+
+    /// Performs a request that has no place in the order of requests yet, and gives it one if its operation needs it.
+    pub(crate) fn perform(&self, call: &Call, mut request: Request) -> Result<Answer, Error> {
+        if request.operation.ordered {
+            self.ask_in_order(call, &mut request, &mut || Ok(self.draw_order(0)))
+        } else {
+            self.ask(call, &request)
+        }
     }
 
     /// What the client was opened with.
@@ -90,6 +106,16 @@ impl Client {
         self.http.begin(waiter, timeout)
     }
 
+    /// The order number of the next request about a slot, higher than `last` and than all that this client has drawn:
+    /// the wall clock's milliseconds, so that it grows across processes and restarts too, or the next number where the
+    /// clock was set back.
+    pub(crate) fn draw_order(&self, last: u64) -> u64 {
+        let wall = u64::try_from(Utc::now().timestamp_millis()).unwrap_or_default();
+        let next = |drawn: u64| drawn.max(last).saturating_add(1).max(wall);
+        let before = self.last_order.fetch_update(Ordering::AcqRel, Ordering::Acquire, |drawn| Some(next(drawn)));
+        next(before.unwrap_or_else(|drawn| drawn))
+    }
+
     /// Asks until there is an answer that decides, as long as the request and the call allow.
     pub(crate) fn ask(&self, call: &Call, request: &Request) -> Result<Answer, Error> {
         let started = Instant::now();
@@ -99,8 +125,29 @@ impl Client {
         call.limit_request(None);
         result.map_err(|mut error| {
             (error.attempts, error.elapsed) = (attempts, started.elapsed());
+            error.operation = Some(request.operation.name);
             error
         })
+    }
+
+    /// The same for a request that a late one could undo, or that could itself come late: `draw` gives its place in the
+    /// order of all requests about its slot. If the server has seen a later one, this machine's clock was behind, or
+    /// another process was faster, and the request is sent once more in a place further on. A request that nobody waits
+    /// for any more is not.
+    pub(crate) fn ask_in_order(
+        &self,
+        call: &Call,
+        request: &mut Request,
+        draw: &mut dyn FnMut() -> Result<u64, Error>,
+    ) -> Result<Answer, Error> {
+        request.order = Some(draw()?);
+        match self.ask(call, request) {
+            Err(error) if error.status == Status::OrderOutdated && error.outcome == Outcome::Rejected => {
+                request.order = Some(draw()?);
+                self.ask(call, request)
+            }
+            answer => answer,
+        }
     }
 
     /// Ends every call in flight with [`Status::Cancelled`], and every one that has been begun and not got that far.
@@ -130,7 +177,7 @@ impl Client {
                 Ok(answer) => {
                     // The server's word for its time counts for other calls only once it has proven who it is.
                     self.clock_offset_ms.store(offset_ms, Ordering::Relaxed);
-                    return Ok(answer);
+                    return Ok(Answer { unanswered_attempt: in_doubt, ..answer });
                 }
                 Err(Failed { clock_skew_ms: Some(skew_ms), .. }) if !corrected => {
                     (corrected, offset_ms) = (true, skew_ms);
@@ -167,8 +214,15 @@ impl Client {
             }
         }
         match judged {
-            Ok(text) => Ok(Answer { text, signature: reply.signature, skew }),
-            Err(error) => {
+            Ok(text) => {
+                let in_order = request.order.is_some() && reply.order == request.order;
+                Ok(Answer { text, signature: reply.signature, skew, in_order, unanswered_attempt: false })
+            }
+            Err(mut error) => {
+                error.in_order = request.order.is_some() && reply.order == request.order;
+                if let Some(highest) = error.highest_order.filter(|highest| *highest <= HIGHEST_BELIEVED_ORDER) {
+                    self.last_order.fetch_max(highest, Ordering::AcqRel);
+                }
                 let refused = error.status == Status::DateHeaderDiff;
                 Err(Failed { error, clock_skew_ms: skew.filter(|_| refused).map(|skew| skew.num_milliseconds()) })
             }
@@ -207,6 +261,10 @@ pub(crate) struct Answer {
     pub(crate) signature: Option<String>,
     /// How far the server's clock is ahead of ours, if it said so and can be believed.
     pub(crate) skew: Option<TimeDelta>,
+    /// The server repeated the request's order number, so it carries out nothing that was sent before it.
+    pub(crate) in_order: bool,
+    /// An earlier attempt of the same request got no reply, so the server may carry it out late.
+    pub(crate) unanswered_attempt: bool,
 }
 
 /// How one attempt failed.
@@ -222,9 +280,10 @@ impl From<Error> for Failed {
     }
 }
 
-/// After an attempt of unknown outcome, only a word about the license itself tells where things stand.
+/// After an attempt of unknown outcome a refusal tells nothing of that attempt, which may have been carried out. Only a
+/// server that knows order numbers answers the repetition as it answered the first.
 fn still_in_doubt(error: Error) -> Error {
-    let outcome = if error.is_refusal() { Outcome::Rejected } else { Outcome::Unknown };
+    let outcome = if error.is_refusal() && error.in_order { Outcome::Rejected } else { Outcome::Unknown };
     error.with_outcome(outcome)
 }
 
@@ -303,12 +362,35 @@ mod tests {
     }
 
     #[test]
-    fn after_an_attempt_in_doubt_only_a_word_about_the_license_is_definite() {
-        let outcome = |status| still_in_doubt(error(status, Outcome::Rejected)).outcome;
-        assert_eq!(outcome(Status::FloatingNotAvailable), Outcome::Rejected);
-        assert_eq!(outcome(Status::RateLimited), Outcome::Unknown);
-        assert_eq!(outcome(Status::SignatureMismatch), Outcome::Unknown);
+    fn refusal_after_an_unanswered_attempt_decides_only_in_order() {
+        let outcome = |status, in_order| {
+            let mut refusal = error(status, Outcome::Rejected);
+            refusal.in_order = in_order;
+            still_in_doubt(refusal).outcome
+        };
+        assert_eq!(outcome(Status::FloatingNotAvailable, true), Outcome::Rejected);
+        assert_eq!(outcome(Status::FloatingNotAvailable, false), Outcome::Unknown);
+        assert_eq!(outcome(Status::RateLimited, true), Outcome::Unknown);
+        assert_eq!(outcome(Status::SignatureMismatch, false), Outcome::Unknown);
         assert_eq!(still_in_doubt(error(Status::Connect, Outcome::NotSent)).outcome, Outcome::Unknown);
+    }
+
+    #[test]
+    fn order_numbers_grow_whatever_the_clock_shows() {
+        let config = serde_json::json!({
+            "product": "XY", "license_key": "AAAA", "api_key": "a", "shared_key": "s", "hardware_id": "hw-1",
+            "verify": "off", "base_url": "http://127.0.0.1:1",
+        });
+        let client = Client::open(&config.to_string()).unwrap();
+        let now = u64::try_from(Utc::now().timestamp_millis()).unwrap();
+        let first = client.draw_order(0);
+        assert!(first >= now, "{first} {now}");
+        let second = client.draw_order(0);
+        assert!(second > first);
+        // The record of the slot was written when the clock showed a later year.
+        let later = client.draw_order(now + 1_000_000_000_000);
+        assert_eq!(later, now + 1_000_000_000_001);
+        assert_eq!(client.draw_order(0), later + 1);
     }
 
     #[test]

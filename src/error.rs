@@ -1,7 +1,7 @@
 //! What went wrong, and all a host needs to decide what to do next.
 
 use crate::json;
-use crate::status::{Category, Retry, Status};
+use crate::status::{Category, Meaning, Retry, Status};
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
@@ -46,6 +46,12 @@ pub struct Fault {
     pub server_code: Option<String>,
     /// When the server wants the next request, if it said so.
     pub retry_after: Option<Duration>,
+    /// The verb that failed: what a refusal means for the caller may depend on it.
+    pub operation: Option<&'static str>,
+    /// With [`Status::OrderOutdated`], the number of the later request that the server saw first.
+    pub highest_order: Option<u64>,
+    /// The server repeated the order number of this request, so it carries out nothing that was sent before it.
+    pub in_order: bool,
     /// How many requests were tried.
     pub attempts: u32,
     /// How long the call took.
@@ -62,6 +68,9 @@ impl Error {
             http_status: None,
             server_code: None,
             retry_after: None,
+            operation: None,
+            highest_order: None,
+            in_order: false,
             attempts: 0,
             elapsed: Duration::ZERO,
         }))
@@ -93,27 +102,33 @@ impl Error {
         self.outcome == Outcome::Rejected && about_the_license.contains(&self.status.row().category)
     }
 
+    /// What the status means for the operation that failed.
+    fn meaning(&self) -> Meaning {
+        self.status.meaning_for(self.operation.unwrap_or_default())
+    }
+
     /// What happened, in a sentence or two.
     pub fn message(&self) -> String {
+        let general = self.meaning().message;
         match &self.detail {
             // A mistake of the caller is best told by its own sentence; elsewhere it completes the general one.
             Some(detail) if self.status.row().category == Category::Usage => detail.clone(),
-            Some(detail) => format!("{} {detail}", self.status.row().message),
-            None => self.status.row().message.to_owned(),
+            Some(detail) => format!("{general} {detail}"),
+            None => general.to_owned(),
         }
     }
 
     /// The error object of the C ABI.
     pub fn to_json(&self) -> String {
-        let row = self.status.row();
+        let (row, meaning) = (self.status.row(), self.meaning());
         let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         json::object(&[
             ("status", row.number.into()),
             ("name", row.name.into()),
             ("category", row.category.name().into()),
             ("message", self.message().into()),
-            ("advice", row.advice.into()),
-            ("retryable", (row.retry == Retry::Later).into()),
+            ("advice", meaning.advice.into()),
+            ("retryable", (meaning.retry == Retry::Later).into()),
             ("retry_after_ms", self.retry_after.map(millis).into()),
             ("outcome", self.outcome.name().into()),
             ("http_status", self.http_status.into()),
@@ -140,7 +155,7 @@ impl DerefMut for Error {
 
 impl std::fmt::Display for Error {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(out, "{}: {} {}", self.status.row().name, self.message(), self.status.row().advice)
+        write!(out, "{}: {} {}", self.status.row().name, self.message(), self.meaning().advice)
     }
 }
 

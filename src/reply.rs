@@ -16,6 +16,7 @@ use std::time::Duration;
 /// The reply's text for the host, or why it must not be believed.
 pub(crate) fn judge(request: &Request, reply: &http::Reply, config: &Config) -> Result<String, Error> {
     let answer = match reply.status {
+        200..=499 if names_another_request(request, reply) => Err(doubt(Status::ReplyNotOurs)),
         200 => yes(request, reply, config.public_key.as_ref()),
         204 => Err(doubt(Status::ReplyEmpty)),
         300..=399 => Err(doubt(Status::ReplyRedirect)),
@@ -44,10 +45,22 @@ pub(crate) fn judge_kept(
         body: body.as_bytes().to_vec(),
         signature: signature.map(str::to_owned),
         idempotency_key: None,
+        order: None,
         date: None,
         retry_after: None,
     };
     object(&judge(request, &reply, config)?)
+}
+
+/// Whether the reply repeats the key or the number of another request. Then something between here and the server has
+/// kept it for that one.
+fn names_another_request(request: &Request, reply: &http::Reply) -> bool {
+    let another_key = reply.idempotency_key.is_some() && reply.idempotency_key != request.idempotency_key;
+    // A refusal may name a higher number: the one that came first.
+    let is_refusal = reply.status != 200;
+    let another_number =
+        reply.order.is_some_and(|heard| request.order.is_none_or(|said| heard < said || heard > said && !is_refusal));
+    another_key || another_number
 }
 
 /// A failure after which nobody knows what the server did.
@@ -77,11 +90,16 @@ fn no(request: &Request, reply: &http::Reply, config: &Config) -> Error {
         let text = secrets.fold(text.to_owned(), |text, secret| secret.redacted(&text));
         text.chars().filter(|c| !c.is_control()).take(longest).collect()
     };
+    let outdated = reply.order.filter(|highest| request.order.is_some_and(|own| own < *highest));
+    if outdated.is_some() && status != Status::OrderOutdated {
+        return doubt(Status::ReplyNotOurs);
+    }
     let known = status.row().server_code == code;
     let words = presentable(text("message").unwrap_or_default(), LONGEST_WORDS);
     let mut error = Error::new(status).with_outcome(outcome);
     error.detail = (!words.is_empty()).then(|| format!("The server says: {words}"));
     error.server_code = Some(if known { code.to_owned() } else { presentable(code, 100) });
+    error.highest_order = outdated;
     error
 }
 

@@ -23,6 +23,9 @@ pub(crate) struct Request {
     pub(crate) timeout: Duration,
     /// Names what is asked for, the same for every attempt: nothing for operations that merely ask.
     pub(crate) idempotency_key: Option<String>,
+    /// The place of the request among all about its slot or device, the same for every attempt. The client draws it, if
+    /// whoever makes the request does not.
+    pub(crate) order: Option<u64>,
     /// What a v1 signature covers besides the reply itself.
     pub(crate) hardware_id: String,
     pub(crate) auth: Option<Secret>,
@@ -94,6 +97,7 @@ impl Request {
             operation,
             timeout,
             idempotency_key,
+            order: None,
             hardware_id: text("hardware_id").unwrap_or_default().to_owned(),
             secrets: SECRETS.iter().filter_map(|key| Some(Secret::new(text(key)?.to_owned()))).collect(),
             echoes: ECHOES.iter().filter_map(|(key, member)| Some((*member, given.get(*key)?.clone()))).collect(),
@@ -112,6 +116,11 @@ impl Request {
     /// Whether what `reply` repeats of this request is what this request said.
     pub(crate) fn is_echoed_by(&self, reply: &Object) -> bool {
         self.echoes.iter().all(|(member, said)| repeats(reply.get(*member), said))
+    }
+
+    /// What the request says of this member of a reply: "short_code" is the product.
+    pub(crate) fn said(&self, member: &str) -> Option<&Value> {
+        self.echoes.iter().find(|(echoed, _)| *echoed == member).map(|(_, said)| said)
     }
 
     /// The same of a license: device and credentials are proven by its signature, and a user may have several.

@@ -51,6 +51,7 @@ pub(crate) fn send(
         date: &signed.date,
         authorization: signed.authorization.expose(),
         idempotency_key: request.idempotency_key.as_deref(),
+        order: request.order,
         body,
     };
     http.exchange(call, &exchange).map_err(|lost| {

@@ -86,6 +86,29 @@ pub struct Row {
     pub advice: &'static str,
 }
 
+/// What a status means to the caller of an operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Meaning {
+    /// Whether trying again may help.
+    pub retry: Retry,
+    /// What happened.
+    pub message: &'static str,
+    /// What to do about it.
+    pub advice: &'static str,
+}
+
+/// The advice where the server had nothing to give back or to end.
+const NOTHING_LEFT: &str = "Nothing to do: what the call was to end is ended already.";
+
+/// Refusals that mean something else to an operation that gives back than to one that takes: (operation, status,
+/// message, advice). To try the same again never helps.
+pub const OF_OPERATIONS: &[(&str, Status, &str, &str)] = &[
+    ("release_license", Status::FloatingNotAvailable, "This device holds no slot of the license.", NOTHING_LEFT),
+    ("release_feature", Status::FloatingFeatureDeviceNotInUse, "This device holds no slot of the feature.", NOTHING_LEFT),
+    ("release_feature", Status::FeatureNotFloating, "The feature does not float, so it has no slots.", NOTHING_LEFT),
+    ("deactivate_license", Status::DeviceNotFound, "This device is not activated for the license.", NOTHING_LEFT),
+];
+
 macro_rules! statuses {
     ($($number:literal $variant:ident $name:ident $category:ident $code:literal $retry:ident $message:literal $advice:literal)*) => {
         /// A status: a row of the table.
@@ -234,7 +257,7 @@ statuses! {
     138 DeviceNotFound DEVICE_NOT_FOUND Device "device_not_found" Never "This device is not activated for the license." "Call activate_license first; check that hardware_id is the same as then."
     139 Blacklisted BLACKLISTED Device "blacklisted" Never "The vendor has blocked this device." "Ask the vendor."
     140 LicenseBorrowNotAllowed LICENSE_BORROW_NOT_ALLOWED License "license_borrow_not_allowed" Never "The license may not be borrowed." "Stay online, or ask for a license that may be borrowed."
-    141 FloatingNotAvailable FLOATING_NOT_AVAILABLE License "floating_not_available" Later "No floating slot is free, or none is held that could be given back." "Wait until a colleague gives a slot back, or get more slots."
+    141 FloatingNotAvailable FLOATING_NOT_AVAILABLE License "floating_not_available" Later "No floating slot is free." "Wait until a colleague gives a slot back, or get more slots."
     142 BorrowUntilNotValid BORROW_UNTIL_NOT_VALID License "borrow_until_not_valid" Never "The license cannot be borrowed until then." "Choose a time in the future within max_borrow_time hours and the license's validity; null takes the longest."
     143 FeatureNotFloating FEATURE_NOT_FLOATING Feature "feature_not_floating" Never "The feature does not float." "Use it without borrowing or releasing it."
     144 FeatureBorrowNotAllowed FEATURE_BORROW_NOT_ALLOWED Feature "feature_borrow_not_allowed" Never "The feature may not be borrowed." "Stay online, or ask for a license whose feature may be borrowed."
@@ -258,6 +281,15 @@ impl Status {
     /// The number that crosses the ABI.
     pub const fn number(self) -> i32 {
         self as i32
+    }
+
+    /// What it means to the caller of `operation`.
+    pub fn meaning_for(self, operation: &str) -> Meaning {
+        let row = self.row();
+        let own = OF_OPERATIONS.iter().find(|own| (own.0, own.1) == (operation, self));
+        own.map_or(Meaning { retry: row.retry, message: row.message, advice: row.advice }, |(_, _, message, advice)| {
+            Meaning { retry: Retry::Never, message, advice }
+        })
     }
 
     /// The status with this number.

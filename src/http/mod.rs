@@ -14,6 +14,7 @@ pub(crate) use call::{Call, Calls, InFlight, Stop, Trace, Waiter};
 
 use crate::config::{Config, ProxyChoice, TlsRoots};
 use crate::error::Error;
+use crate::model::parse_order;
 use crate::operations::Method;
 use crate::status::Status;
 use std::sync::Arc;
@@ -31,6 +32,9 @@ const LONGEST_REPLY_BYTES: u64 = 1024 * 1024;
 static LICENSE_SIGNATURE: HeaderName = HeaderName::from_static("licensesignature");
 
 static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// [`crate::model::ORDER`] as this library spells header names.
+static ORDER: HeaderName = HeaderName::from_static("floatlease-order");
 
 /// Connections to one server.
 #[derive(Debug)]
@@ -51,6 +55,7 @@ pub(crate) struct Exchange<'a> {
     pub(crate) date: &'a str,
     pub(crate) authorization: &'a str,
     pub(crate) idempotency_key: Option<&'a str>,
+    pub(crate) order: Option<u64>,
     pub(crate) body: &'a str,
 }
 
@@ -63,6 +68,8 @@ pub(crate) struct Reply {
     pub(crate) signature: Option<String>,
     /// `Idempotency-Key`, as a server repeats it that knows what it means.
     pub(crate) idempotency_key: Option<String>,
+    /// `FloatLease-Order`: the request's own number from a server that knows it, a higher one with a refusal.
+    pub(crate) order: Option<u64>,
     /// `Date`.
     pub(crate) date: Option<String>,
     /// `Retry-After`, in seconds or as a date; a date is for the caller to subtract.
@@ -168,6 +175,9 @@ impl Http {
         if let Some(key) = exchange.idempotency_key {
             request = request.header(&IDEMPOTENCY_KEY, key);
         }
+        if let Some(order) = exchange.order {
+            request = request.header(&ORDER, order);
+        }
         let response = match exchange.method {
             Method::Get => self.agent.run(request.method("GET").body(()).map_err(|e| lost(&e.into(), None))?),
             Method::Post => {
@@ -190,6 +200,7 @@ impl Http {
             body,
             signature: header(&parts.headers, &LICENSE_SIGNATURE),
             idempotency_key: header(&parts.headers, &IDEMPOTENCY_KEY),
+            order: header(&parts.headers, &ORDER).as_deref().and_then(parse_order),
             date: header(&parts.headers, &DATE),
             retry_after: header(&parts.headers, &RETRY_AFTER),
         })

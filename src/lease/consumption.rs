@@ -246,7 +246,7 @@ impl<'a> Booking<'a> {
 
     /// The license or the feature as it stands; `None` if the server refuses to say so.
     fn look(&self, entry: &Entry) -> Result<Option<Object>, Error> {
-        match Slot::look(&self.visit, entry.feature(), &self.folder) {
+        match Slot::look(&self.visit, entry.feature(), entry.license_id(), &self.folder) {
             Ok(answer) => Ok(serde_json::from_str(&answer.text).ok()),
             Err(error) if error.is_refusal() && error.status != Status::FloatingNotAvailable => Ok(None),
             Err(error) => Err(error),

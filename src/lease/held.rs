@@ -4,10 +4,11 @@ use super::clock::Clock;
 use super::errands::Guard;
 use super::events::Events;
 use super::life::{Life, Reply};
-use super::machine::{Event, Machine, Moment, State};
+use super::leave::Leave;
+use super::machine::{Event, Machine, Moment, NEVER, State};
 use super::record::Record;
 use super::share::Share;
-use super::slot::{Confirmation, Leave, Slot, Standing, in_doubt};
+use super::slot::{Confirmation, Slot, Standing, in_doubt};
 use super::visit::Visit;
 use super::wish::{KeepAlive, Who, Wish};
 use crate::client::{Client, chance, jittered};
@@ -18,6 +19,7 @@ use crate::status::{Category, Status};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use std::path::Path;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
@@ -39,6 +41,9 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// Up to this.
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 
+/// Nothing is outstanding that could take a slot that was given back.
+const SETTLED: Moment = Moment::MIN;
+
 /// A lease, whoever holds the handle to it.
 pub(crate) struct Held {
     pub(crate) id: u64,
@@ -53,6 +58,12 @@ pub(crate) struct Held {
     life: Mutex<Life>,
     /// Calls about this lease that end when it is given back or let go of.
     calls: Mutex<Vec<Arc<Call>>>,
+    /// The license of its slots, as the server named it; 0 until it has.
+    license_id: AtomicU64,
+    /// When it is settled that its slots are given back; [`SETTLED`] if it is.
+    settles_at: AtomicI64,
+    /// Which slots a verb of this client has borrowed, and until when: freeing the lease does not give them back.
+    borrowed_by_verbs: Mutex<Vec<(Option<String>, DateTime<Utc>)>>,
 }
 
 /// An acquire that failed, and what the server may count all the same.
@@ -76,14 +87,15 @@ impl Held {
         let mut machine = Machine::unconfirmed(wish.terms);
         let taken = slots_of(desk, &wish, share).and_then(|fresh| {
             slots = fresh;
-            slots.iter_mut().filter(|_| in_doubt).for_each(Slot::doubt);
             let visit = visit(desk, &wish.who, call, wish.timeout);
+            slots.iter_mut().filter(|_| in_doubt).for_each(|slot| slot.doubt(&visit));
             let taken = queue(&visit, &wish, id, &desk.events, || take_all(&visit, &mut slots))?;
+            let doubted_until = taken.iter().filter_map(|(_, confirmation)| confirmation.doubted_until).max();
             let (event, borrowed_until, replies) = together(taken, desk.clock.now());
             machine = machine.step(event, desk.clock.now(), chance()).0;
-            if in_doubt {
-                // A release that was ended may still be on its way to the server.
-                machine = machine.step(Event::PutOff, desk.clock.now(), chance()).0;
+            if let Some(until) = doubted_until {
+                // A release that nobody waited for may still be on its way to the server.
+                machine = machine.step(Event::Doubted { until }, desk.clock.now(), chance()).0;
             }
             if machine.state() == State::Lost {
                 let late = "The answer came when the slot's time was over.";
@@ -92,6 +104,7 @@ impl Held {
             Ok((borrowed_until, replies))
         });
         let mut life = Life::new(id, machine);
+        let license_id = AtomicU64::new(license_id(&slots));
         let held = |life| Held {
             id,
             names: wish.names(),
@@ -102,6 +115,9 @@ impl Held {
             who: wish.who,
             slots: Mutex::new(slots),
             calls: Mutex::default(),
+            license_id,
+            settles_at: AtomicI64::new(SETTLED),
+            borrowed_by_verbs: Mutex::default(),
         };
         match taken {
             Ok((borrowed_until, replies)) => {
@@ -115,6 +131,11 @@ impl Held {
     /// Whose license it is.
     pub(crate) fn who(&self) -> &Who {
         &self.who
+    }
+
+    /// The license of its slots, if the server has named it.
+    pub(crate) fn license_id(&self) -> Option<u64> {
+        Some(self.license_id.load(Ordering::Acquire)).filter(|id| *id != 0)
     }
 
     /// Short: nobody waits for anything while holding it.
@@ -131,19 +152,23 @@ impl Held {
     pub(crate) fn renew(&self, desk: &Desk, call: &Call, timeout: Duration) -> Result<(), Error> {
         let mut slots = self.slots(desk, call).inspect_err(|_| self.put_off(desk))?;
         let visit = visit(desk, &self.who, call, timeout);
+        let mut something_was_done = false;
         let renewed = slots.iter_mut().map(|slot| {
             // What was given back when others could not be is taken anew.
             let renewed = if slot.is_taken() { slot.renew(&visit) } else { slot.take(&visit) };
-            Ok((slot.feature.clone(), renewed.map_err(|error| about(error, slot))?))
+            let renewed = renewed.map_err(|error| about(error, slot))?;
+            something_was_done = true;
+            Ok((slot.feature.clone(), renewed))
         });
         match renewed.collect::<Result<Vec<_>, Error>>() {
             Ok(confirmations) => {
+                self.license_id.store(license_id(&slots), Ordering::Release);
                 self.confirmed(desk, confirmations);
                 Ok(())
             }
             Err(error) => {
                 self.failed(desk, &error);
-                Err(error)
+                Err(of_all(error, something_was_done))
             }
         }
     }
@@ -157,11 +182,9 @@ impl Held {
             match slots[at].lend(&visit, until) {
                 Ok(confirmation) => confirmations.push((slots[at].feature.clone(), confirmation)),
                 Err(error) => {
-                    let undone = slots[..at].iter_mut().rev().try_for_each(|slot| slot.take_back(&visit));
-                    return Err(match undone {
-                        Ok(()) => about(error, &slots[at]),
-                        Err(_) => about(error, &slots[at]).with_outcome(Outcome::Unknown),
-                    });
+                    // If that can't be kept, the borrow ends by itself; either way it was made.
+                    let _ = slots[..at].iter_mut().rev().try_for_each(|slot| slot.take_back(&visit));
+                    return Err(of_all(about(error, &slots[at]), at > 0));
                 }
             }
         }
@@ -178,9 +201,17 @@ impl Held {
         let held = |slots: &[Slot]| slots.iter().filter(|slot| slot.is_in_doubt()).count();
         let before = held(&slots);
         let results: Vec<_> = slots.iter_mut().rev().map(|slot| slot.leave(&visit, Leave::GiveBack)).collect();
-        let Err(error) = results.into_iter().collect::<Result<Vec<()>, Error>>() else {
-            self.end(desk);
-            return Ok(());
+        self.note_settling(&slots);
+        let error = match results.into_iter().collect::<Result<Vec<_>, Error>>() {
+            Ok(left) => {
+                // A server that knows of no such slot has nothing to let go of: the lease is over, and says why.
+                if let Some(refusal) = left.into_iter().flatten().next() {
+                    self.life().troubled(&refusal);
+                }
+                self.end(desk);
+                return Ok(());
+            }
+            Err(error) => error,
         };
         if !slots.iter().all(Slot::is_taken) {
             let mut life = self.life();
@@ -198,9 +229,67 @@ impl Held {
     pub(crate) fn farewell(&self, desk: &Desk, call: &Call) {
         let visit = visit(desk, &self.who, call, self.timeout);
         if let Ok(mut slots) = patient(&visit, || self.try_slots()) {
+            let borrowed = std::mem::take(&mut *self.borrowed_by_verbs());
             for slot in slots.iter_mut().rev() {
+                let until = borrowed.iter().filter(|(feature, _)| slot.is_of(feature.as_deref())).map(|(_, until)| *until);
+                slot.keep_borrow(until.max());
                 let _ = slot.leave(&visit, Leave::KeepBorrow);
             }
+            self.note_settling(&slots);
+        }
+    }
+
+    /// A verb of this client has borrowed one of the slots until then. A lease of this one slot is borrowed then.
+    pub(crate) fn note_borrow_by_verb(&self, desk: &Desk, call: &Call, feature: Option<&str>, until: DateTime<Utc>) {
+        let visit = visit(desk, &self.who, call, self.timeout);
+        let left_ms = (until - desk.clock.wall()).num_milliseconds();
+        self.borrowed_by_verbs().push((feature.map(str::to_owned), until));
+        let is_of = |slots: &[Slot]| slots.iter().any(|slot| slot.is_of(feature));
+        let Ok(slots) = patient(&visit, || self.try_slots()) else { return };
+        if slots.len() == 1 && is_of(&slots) && self.life().state() != State::Released {
+            let now = desk.clock.now();
+            let mut life = self.life();
+            life.borrowed(until);
+            life.step(Event::Borrowed { asked_at: now, until: now.saturating_add(left_ms) }, &desk.clock, &desk.events);
+        }
+    }
+
+    /// A verb of this client has given back the slot of this feature (`Some(None)`: the license's own), or all of them.
+    /// A lease that holds none any more is over; one that holds a part is lost until the rest is there again.
+    pub(crate) fn note_release_by_verb(&self, desk: &Desk, call: &Call, feature: Option<Option<&str>>) {
+        let visit = visit(desk, &self.who, call, self.timeout);
+        self.borrowed_by_verbs().retain(|(borrowed, _)| feature.is_some_and(|feature| !is_same(borrowed, feature)));
+        let Ok(mut slots) = patient(&visit, || self.try_slots()) else { return };
+        let given_back = slots.iter_mut().filter(|slot| feature.is_none_or(|feature| slot.is_of(feature)));
+        let count = given_back.filter_map(|slot| slot.note_release_by_verb(&visit).then_some(())).count();
+        if count > 0 {
+            let over = if slots.iter().any(Slot::is_taken) { Event::Parted } else { Event::Released };
+            self.life().step(over, &desk.clock, &desk.events);
+        }
+    }
+
+    fn borrowed_by_verbs(&self) -> MutexGuard<'_, Vec<(Option<String>, DateTime<Utc>)>> {
+        self.borrowed_by_verbs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Until when slots that were given back are to be given back again, if any is.
+    pub(crate) fn settles_at(&self) -> Option<Moment> {
+        Some(self.settles_at.load(Ordering::Acquire)).filter(|at| *at != SETTLED)
+    }
+
+    fn note_settling(&self, slots: &[Slot]) {
+        let settles_at = slots.iter().filter_map(Slot::settles_at).max();
+        self.settles_at.store(settles_at.unwrap_or(SETTLED), Ordering::Release);
+    }
+
+    /// Gives back again what a late request may have taken since.
+    pub(crate) fn give_back_again(&self, desk: &Desk, call: &Call) {
+        let visit = visit(desk, &self.who, call, self.timeout);
+        if let Some(mut slots) = self.try_slots() {
+            for slot in slots.iter_mut().rev() {
+                let _ = slot.give_back_again(&visit);
+            }
+            self.note_settling(&slots);
         }
     }
 
@@ -210,7 +299,7 @@ impl Held {
         for feature in Record::features_kept(folder, &self.who) {
             let slot =
                 Slot::new(&self.who, feature.as_deref(), share(&self.who.file_name(feature.as_deref())), Some(folder));
-            if slot.and_then(|slot| slot.settle(&visit)).is_err() {
+            if slot.and_then(|mut slot| slot.settle(&visit)).is_err() {
                 return;
             }
         }
@@ -270,6 +359,15 @@ impl Held {
         }
     }
 
+    /// The slots of these names are taken again, so what was given back of them is not given back once more.
+    pub(crate) fn stop_settling(&self, names: &[String]) {
+        if let Some(mut slots) = self.try_slots() {
+            let taken = slots.iter_mut().zip(&self.names).filter(|(_, name)| names.contains(name));
+            taken.for_each(|(slot, _)| slot.stop_settling());
+            self.note_settling(&slots);
+        }
+    }
+
     /// Whether the server may count a slot of it.
     pub(crate) fn is_in_doubt(&self) -> bool {
         self.try_slots().is_none_or(|slots| slots.iter().any(Slot::is_in_doubt))
@@ -308,6 +406,16 @@ impl Held {
     }
 }
 
+/// The license that the server has named for one of these slots; 0 if it has named none.
+fn license_id(slots: &[Slot]) -> u64 {
+    slots.iter().find_map(Slot::license_id).unwrap_or_default()
+}
+
+/// Features are spelled with and without capitals.
+fn is_same(feature: &Option<String>, other: Option<&str>) -> bool {
+    feature.as_deref().map(str::to_ascii_lowercase) == other.map(str::to_ascii_lowercase)
+}
+
 fn visit<'a>(desk: &'a Desk, who: &'a Who, call: &'a Call, timeout: Duration) -> Visit<'a> {
     Visit { client: &desk.client, who, call, clock: &desk.clock, timeout }
 }
@@ -331,8 +439,10 @@ fn take_all(visit: &Visit, slots: &mut [Slot]) -> Result<Taken, Error> {
             Err(error) => {
                 // What can't be given back now is left to the farewell.
                 let stuck = slots[..at].iter_mut().rev().filter_map(|slot| slot.leave(visit, Leave::KeepBorrow).err());
-                let error = if stuck.count() == 0 { error } else { in_doubt(error) };
-                return Err(about(error, &slots[at]));
+                let error = about(if stuck.count() == 0 { error } else { in_doubt(error) }, &slots[at]);
+                // What was taken is given back: all in all the server has refused, and nothing is held.
+                let is_undone = at > 0 && error.outcome == Outcome::NotSent;
+                return Err(if is_undone { error.with_outcome(Outcome::Rejected) } else { error });
             }
         }
     }
@@ -388,13 +498,14 @@ fn patient<T>(visit: &Visit, mut try_it: impl FnMut() -> Option<T>) -> Result<T,
 /// What the server's word on several slots means for the lease: it ends when the first of them does.
 fn together(taken: Taken, now: Moment) -> (Event, Option<DateTime<Utc>>, Vec<Reply>) {
     let mut first_asked_at = Moment::MAX;
-    let mut first_end = Moment::MAX;
+    let (mut first_end, mut first_expiry) = (Moment::MAX, NEVER);
     let mut first_date: Option<DateTime<Utc>> = None;
     let mut all_lent = true;
     for (_, confirmation) in &taken {
         let (asked_at, end) = match confirmation.standing {
-            Standing::Held { asked_at, timeout_ms } => {
+            Standing::Held { asked_at, timeout_ms, expires_at } => {
                 all_lent = false;
+                first_expiry = first_expiry.min(expires_at);
                 (asked_at, asked_at.saturating_add(timeout_ms))
             }
             Standing::Lent { asked_at, until, left_ms } => {
@@ -407,10 +518,16 @@ fn together(taken: Taken, now: Moment) -> (Event, Option<DateTime<Utc>>, Vec<Rep
     let event = if all_lent {
         Event::Borrowed { asked_at: first_asked_at, until: first_end }
     } else {
-        Event::Confirmed { asked_at: first_asked_at, timeout_ms: first_end.saturating_sub(first_asked_at) }
+        let timeout_ms = first_end.saturating_sub(first_asked_at);
+        Event::Confirmed { asked_at: first_asked_at, timeout_ms, expires_at: first_expiry }
     };
     let reply = |(feature, confirmation): (_, Confirmation)| Reply { feature, text: confirmation.reply };
     (event, first_date.filter(|_| all_lent), taken.into_iter().map(reply).collect())
+}
+
+/// The outcome of a call about several slots, one of which failed after others had been asked about.
+fn of_all(error: Error, something_was_done: bool) -> Error {
+    if something_was_done { in_doubt(error) } else { error }
 }
 
 /// The same error, telling which feature it is about.

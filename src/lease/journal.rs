@@ -111,13 +111,24 @@ impl Entry {
         self.parameters.get("feature").and_then(Value::as_str)
     }
 
+    /// The license they are of, if it is known: a user may have several.
+    pub(super) fn license_id(&self) -> Option<u64> {
+        self.parameters.get("license_id").and_then(Value::as_u64)
+    }
+
     /// Whether there is anything left to be done for them.
     pub(super) fn is_open(&self) -> bool {
         matches!(self.standing, Standing::Waiting | Standing::InDoubt { .. })
     }
 
+    /// Which license it is may have been found out between the two.
     fn is_same_wish(&self, other: &Entry) -> bool {
-        (&self.operation, &self.parameters) == (&other.operation, &other.parameters)
+        let wanted = |entry: &Entry| {
+            let mut parameters = entry.parameters.clone();
+            parameters.remove("license_id");
+            parameters
+        };
+        self.operation == other.operation && wanted(self) == wanted(other)
     }
 }
 

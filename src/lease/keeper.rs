@@ -27,6 +27,9 @@ const MARK_MS: i64 = 10 * 60 * 1000;
 const MARK_AGAIN_MS: i64 = 1_000;
 /// The least that a renewal is given, however near the moment when it comes too late.
 const LEAST_PATIENCE_MS: i64 = 100;
+/// After a slot was given back while a request of before had no answer, it is given back again so long later, and when
+/// no such request can live any more: a server that knows no order numbers may have carried it out meanwhile.
+const AGAIN_AFTER_MS: [i64; 4] = [1_000, 5_000, 15_000, 30_000];
 /// And the most when that moment has passed, as after a sleep of the machine: the host waits to be told.
 const OVERDUE_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -48,14 +51,46 @@ struct Book {
     shares: Vec<(String, Share)>,
     /// Leases that were let go of, whose slots are to be given back.
     leaving: Vec<Arc<Held>>,
+    /// Leases whose slots were given back, and are to be given back again because that is not settled.
+    unsettled: Vec<Unsettled>,
     /// The one of them that is at it, and its call.
     at_the_door: Option<(Arc<Held>, Arc<Call>)>,
     /// The names of slots that were wanted back since.
     wanted: Vec<String>,
+    /// Acquires under way that need the keeper's thread.
+    reserved: usize,
     keeping: bool,
     seeing_off: bool,
     booking: bool,
     closed: bool,
+}
+
+/// A lease whose slots are to be given back again.
+struct Unsettled {
+    held: Arc<Held>,
+    /// When they were given back first.
+    since: Moment,
+    /// How often they were given back again.
+    repeated: usize,
+}
+
+impl Unsettled {
+    /// When to give them back next.
+    fn due_at(&self) -> Moment {
+        let settles_at = self.held.settles_at().unwrap_or(Moment::MIN);
+        let next = AGAIN_AFTER_MS.get(self.repeated).map(|after| self.since.saturating_add(*after));
+        next.map_or(settles_at, |next| next.min(settles_at))
+    }
+}
+
+/// Keeps the keeper's thread for an acquire that is under way.
+pub(crate) struct Reservation(Arc<Keeper>);
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.0.book().reserved -= 1;
+        self.0.changed.notify_all();
+    }
 }
 
 impl Keeper {
@@ -96,20 +131,51 @@ impl Keeper {
         }
     }
 
-    /// Looks after a lease from now on. False if the client was closed meanwhile.
-    pub(crate) fn keep(self: &Arc<Keeper>, held: &Arc<Held>) -> Result<bool, Error> {
+    /// The leases that somebody holds.
+    pub(crate) fn leases(&self) -> Vec<Arc<Held>> {
+        self.book().leases.clone()
+    }
+
+    /// Starts the thread that a lease is going to need, before the server is asked for its slots.
+    ///
+    /// # Errors
+    /// No thread can be started.
+    pub(crate) fn reserve(self: &Arc<Keeper>, keep_alive: KeepAlive) -> Result<Reservation, Error> {
         let mut book = self.book();
-        if book.closed {
-            return Ok(false);
-        }
-        if held.keep_alive == KeepAlive::Thread && !book.keeping {
+        if keep_alive == KeepAlive::Thread && !book.keeping && !book.closed {
             let keeper = Arc::clone(self);
             start(&self.desk, move || keeper.run())?;
             book.keeping = true;
         }
+        book.reserved += 1;
+        Ok(Reservation(Arc::clone(self)))
+    }
+
+    /// Looks after a lease from now on. False if the client was closed meanwhile.
+    pub(crate) fn keep(&self, held: &Arc<Held>) -> bool {
+        let mut book = self.book();
+        if book.closed {
+            return false;
+        }
         book.leases.push(Arc::clone(held));
         self.changed.notify_all();
-        Ok(true)
+        true
+    }
+
+    /// If it is not settled that the slots of a lease are given back, they are given back again in the background.
+    pub(crate) fn settle_later(self: &Arc<Keeper>, held: &Arc<Held>) {
+        if held.settles_at().is_some() {
+            let mut book = self.book();
+            self.add_unsettled(&mut book, Arc::clone(held));
+        }
+    }
+
+    fn add_unsettled(self: &Arc<Keeper>, book: &mut Book, held: Arc<Held>) {
+        if held.keep_alive == KeepAlive::Thread && !held.release_on_close.is_zero() {
+            book.unsettled.push(Unsettled { held, since: self.desk.clock.now(), repeated: 0 });
+            self.start_seeing_off(book);
+            self.changed.notify_all();
+        }
     }
 
     /// The host has let go of a lease. Its slots are given back without him, if he lets us.
@@ -130,6 +196,9 @@ impl Keeper {
         let is_wanted = |held: &Arc<Held>| held.names.iter().any(|name| names.contains(name));
         let wanted = book.leaving.iter().filter(|held| is_wanted(held)).inspect(|held| held.abandon(names)).count();
         book.leaving.retain(|held| held.is_in_doubt());
+        let settling = book.unsettled.iter().filter(|unsettled| is_wanted(&unsettled.held));
+        let wanted = wanted + settling.inspect(|unsettled| unsettled.held.stop_settling(names)).count();
+        book.unsettled.retain(|unsettled| unsettled.held.settles_at().is_some());
         let Some((_, call)) = book.at_the_door.as_ref().filter(|(held, _)| is_wanted(held)) else { return wanted > 0 };
         call.cancel();
         book.wanted.extend_from_slice(names);
@@ -205,13 +274,27 @@ impl Keeper {
         }
     }
 
+    /// Gives back what is to be given back now, if no thread could be started for it.
+    fn see_off_here<'a>(self: &'a Arc<Keeper>, mut book: MutexGuard<'a, Book>) -> MutexGuard<'a, Book> {
+        let is_due = |unsettled: &Unsettled| unsettled.due_at() <= self.desk.clock.now();
+        if !book.seeing_off && (!book.leaving.is_empty() || book.unsettled.iter().any(is_due)) {
+            book.seeing_off = true;
+            drop(book);
+            self.run_farewells(false);
+            return self.book();
+        }
+        book
+    }
+
     /// The leases that something is due for, once there are any or the time is to be kept; `None` when nobody wants the
     /// thread any more.
-    fn wait(&self) -> Option<Vec<Arc<Held>>> {
+    fn wait(self: &Arc<Keeper>) -> Option<Vec<Arc<Held>>> {
         let mut book = self.book();
         loop {
+            book = self.see_off_here(book);
             let kept = || book.leases.iter().filter(|held| held.keep_alive == KeepAlive::Thread);
-            if book.closed || kept().next().is_none() {
+            let is_needed = book.reserved > 0 || kept().next().is_some();
+            if book.closed || !is_needed {
                 book.keeping = false;
                 return None;
             }
@@ -271,37 +354,94 @@ impl Keeper {
         let (wanted, unwanted): (Vec<_>, Vec<_>) = leases.into_iter().partition(wants);
         unwanted.iter().for_each(|held| held.abandon(&held.names));
         book.leaving.extend(wanted);
-        if !book.leaving.is_empty() && !book.seeing_off {
-            let keeper = Arc::clone(self);
-            book.seeing_off = start(&self.desk, move || keeper.run_farewells()).is_ok();
-        }
-        if !book.seeing_off {
+        self.start_seeing_off(book);
+        // Without a thread of its own, the keeper's thread does it between renewals.
+        if !book.seeing_off && !book.keeping {
             book.leaving.drain(..).for_each(|held| held.abandon(&held.names));
         }
     }
 
-    fn run_farewells(&self) {
+    /// Starts the thread that gives slots back, if there are any and it does not run.
+    fn start_seeing_off(self: &Arc<Keeper>, book: &mut Book) {
+        if !book.seeing_off && !(book.leaving.is_empty() && book.unsettled.is_empty()) {
+            let keeper = Arc::clone(self);
+            book.seeing_off = start(&self.desk, move || keeper.run_farewells(true)).is_ok();
+        }
+    }
+
+    /// Gives slots back until there are none left; waits for those that are to be given back again later if `may_wait`.
+    fn run_farewells(self: &Arc<Keeper>, may_wait: bool) {
         let mut book = self.book();
-        while let Some(held) = book.leaving.pop() {
-            held.interrupt();
-            let in_flight = self.desk.client.begin(Waiter::Nobody, held.release_on_close);
-            book.at_the_door = Some((Arc::clone(&held), Arc::clone(&in_flight.call)));
-            drop(book);
-            held.farewell(&self.desk, &in_flight.call);
-            book = self.book();
-            book.at_the_door = None;
-            match std::mem::take(&mut book.wanted) {
-                // What can't be given back in time is left to the next start.
-                wanted if wanted.is_empty() => held.abandon(&held.names),
-                wanted => {
-                    held.abandon(&wanted);
-                    if held.is_in_doubt() {
-                        book.leaving.push(held);
-                    }
+        loop {
+            if let Some(held) = book.leaving.pop() {
+                book = self.see_one_off(book, held);
+                continue;
+            }
+            let now = self.desk.clock.now();
+            let next = book.unsettled.iter().enumerate().map(|(at, unsettled)| (unsettled.due_at(), at)).min();
+            match next {
+                Some((due_at, at)) if due_at <= now => {
+                    let unsettled = book.unsettled.swap_remove(at);
+                    book = self.give_back_again(book, unsettled);
                 }
+                Some((due_at, _)) if may_wait => {
+                    let nap = Duration::from_millis(due_at.saturating_sub(now).unsigned_abs()).min(LONGEST_NAP);
+                    book = self.changed.wait_timeout(book, nap).unwrap_or_else(PoisonError::into_inner).0;
+                }
+                _ => break,
             }
         }
         book.seeing_off = false;
+    }
+
+    fn see_one_off<'a>(
+        self: &'a Arc<Keeper>,
+        mut book: MutexGuard<'a, Book>,
+        held: Arc<Held>,
+    ) -> MutexGuard<'a, Book> {
+        held.interrupt();
+        let in_flight = self.desk.client.begin(Waiter::Nobody, held.release_on_close);
+        book.at_the_door = Some((Arc::clone(&held), Arc::clone(&in_flight.call)));
+        drop(book);
+        held.farewell(&self.desk, &in_flight.call);
+        book = self.book();
+        book.at_the_door = None;
+        match std::mem::take(&mut book.wanted) {
+            // What can't be given back in time is left to the next start.
+            wanted if wanted.is_empty() => held.abandon(&held.names),
+            wanted => {
+                held.abandon(&wanted);
+                held.stop_settling(&wanted);
+                if held.is_in_doubt() {
+                    book.leaving.push(held);
+                    return book;
+                }
+            }
+        }
+        if held.settles_at().is_some() {
+            book.unsettled.push(Unsettled { held, since: self.desk.clock.now(), repeated: 0 });
+        }
+        book
+    }
+
+    fn give_back_again<'a>(
+        self: &'a Arc<Keeper>,
+        mut book: MutexGuard<'a, Book>,
+        unsettled: Unsettled,
+    ) -> MutexGuard<'a, Book> {
+        let Unsettled { held, since, repeated } = unsettled;
+        let in_flight = self.desk.client.begin(Waiter::Nobody, held.timeout);
+        book.at_the_door = Some((Arc::clone(&held), Arc::clone(&in_flight.call)));
+        drop(book);
+        held.give_back_again(&self.desk, &in_flight.call);
+        book = self.book();
+        book.at_the_door = None;
+        held.stop_settling(&std::mem::take(&mut book.wanted));
+        let is_last_try = repeated > AGAIN_AFTER_MS.len();
+        if held.settles_at().is_some() && !is_last_try {
+            book.unsettled.push(Unsettled { held, since, repeated: repeated + 1 });
+        }
+        book
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::record::{Proof, Record, Signed, borrowed_until};
 use super::share::{Gate, Share};
-use super::slot::{Confirmation, Slot, Standing, in_doubt};
+use super::slot::{Confirmation, Keep, Slot, Standing, in_doubt, is_kept_as_borrowed};
 use super::visit::{Visit, object, says};
 use crate::client::Answer;
 use crate::error::{Error, Outcome};
@@ -17,9 +17,8 @@ impl Slot {
         let mut record = self.read()?;
         let in_doubt_before = record.in_doubt;
         (record.may_hold, record.in_doubt) = (true, true);
-        self.write(&mut record, visit)?;
         let asked_at = visit.clock.now();
-        let (borrow, license) = match self.borrow(visit, &gate, until) {
+        let (borrow, license) = match self.borrow(visit, &mut record, &gate, until) {
             Ok(replies) => replies,
             Err(error) => {
                 if error.outcome == Outcome::Unknown {
@@ -36,10 +35,11 @@ impl Slot {
         visit.note_date(&mut record, &license);
         (record.proof, record.in_doubt, record.unwanted) = (Some(proof), false, false);
         self.write(&mut record, visit).map_err(in_doubt)?;
-        self.lent = true;
+        (self.lent, self.borrowed_until) = (true, Some(ends));
         let left_ms = (ends - visit.wall_of(&license)).num_milliseconds();
         let reply = borrow.unwrap_or(license).text;
-        Ok(Confirmation { standing: Standing::Lent { asked_at, until: ends, left_ms }, reply: Some(reply) })
+        let standing = Standing::Lent { asked_at, until: ends, left_ms };
+        Ok(Confirmation { standing, reply: Some(reply), borrowed_until: Some(ends), floats: true, doubted_until: None })
     }
 
     /// Ends a borrow that the other slots of the lease could not have. The server can't be asked to go on holding the slot
@@ -48,18 +48,24 @@ impl Slot {
         let _gate = self.enter(visit)?;
         let mut record = self.read()?;
         (record.proof, record.in_doubt, record.unwanted) = (None, false, true);
-        self.lent = false;
+        (self.lent, self.borrowed_until) = (false, None);
         self.write(&mut record, visit)
     }
 
     /// The borrow's reply, if one came, and the license as it stood afterwards.
-    fn borrow(&self, visit: &Visit, gate: &Gate, until: &Value) -> Result<(Option<Answer>, Answer), Error> {
-        let (operation, mut own) = self.verb("borrow_license", "borrow_feature");
+    fn borrow(
+        &mut self,
+        visit: &Visit,
+        record: &mut Record,
+        gate: &Gate,
+        until: &Value,
+    ) -> Result<(Option<Answer>, Answer), Error> {
+        let (operation, mut own) = self.verb(visit, "borrow_license", "borrow_feature");
         own.push(("borrowed_until", until.clone()));
         let mut tries = 3;
         loop {
-            let doubt = match visit.ask(operation, &own) {
-                Ok(borrow) => return Ok((Some(borrow), self.license(visit, gate).map_err(in_doubt)?)),
+            let doubt = match self.ask(visit, record, Keep::Must, operation, &own) {
+                Ok(borrow) => return Ok((Some(borrow), self.license(visit, record, gate).map_err(in_doubt)?)),
                 Err(error) if error.outcome == Outcome::Unknown => error,
                 Err(error) => return Err(error),
             };
@@ -68,7 +74,7 @@ impl Slot {
                 return Err(doubt);
             }
             // Whether it was done is asked; if the answer tells no date, borrowing again until the same date does.
-            let license = self.license(visit, gate).map_err(|_| doubt)?;
+            let license = self.license(visit, record, gate).map_err(|_| doubt)?;
             if borrowed_until(&object(&license), self.feature.as_deref()).is_some() {
                 return Ok((None, license));
             }
@@ -76,30 +82,39 @@ impl Slot {
     }
 
     /// The license as it stands, asked by whoever stands in this slot's gate.
-    fn license(&self, visit: &Visit, _gate: &Gate) -> Result<Answer, Error> {
-        match self.folder() {
-            Some(folder) if self.feature.is_some() => Slot::look(visit, None, folder),
-            _ => visit.ask("check_license", &[]),
+    fn license(&mut self, visit: &Visit, record: &mut Record, _gate: &Gate) -> Result<Answer, Error> {
+        match (&self.feature, self.folder()) {
+            (Some(_), Some(folder)) => Slot::look(visit, None, self.license_id, folder),
+            // To ask about the license could take a slot of it, which nothing would remember.
+            (Some(_), None) => Err(Error::new(Status::MissingKey)),
+            (None, _) => {
+                let (operation, own) = self.verb(visit, "check_license", "check_feature");
+                self.ask(visit, record, Keep::IfPossible, operation, &own)
+            }
         }
     }
 
     /// A feature, or the license, as it stands. If it floats, to ask takes a slot of it: one that nobody of this machine
     /// has is given back at once.
-    pub(crate) fn look(visit: &Visit, feature: Option<&str>, folder: &Path) -> Result<Answer, Error> {
+    pub(crate) fn look(
+        visit: &Visit,
+        feature: Option<&str>,
+        license_id: Option<u64>,
+        folder: &Path,
+    ) -> Result<Answer, Error> {
         let share = Share::on_disk(folder, &visit.who.file_name(feature));
-        let slot = Slot::new(visit.who, feature, share, Some(folder))?;
+        let mut slot = Slot::new(visit.who, feature, share, Some(folder))?;
+        slot.license_id = license_id;
         let gate = slot.enter(visit)?;
         let mut record = slot.read()?;
-        let held_before = record.may_hold;
-        if !held_before {
-            record.may_hold = true;
-            slot.write(&mut record, visit)?;
-        }
-        let (operation, own) = slot.verb("check_license", "check_feature");
-        let answer = visit.ask(operation, &own);
-        let nobodys = !held_before && gate.is_empty()?;
+        let nobodys = gate.is_empty()? && !is_kept_as_borrowed(&record, visit);
+        record.may_hold = true;
+        let (operation, own) = slot.verb(visit, "check_license", "check_feature");
+        let answer = slot.ask(visit, &mut record, Keep::Must, operation, &own);
         match &answer {
-            Ok(answer) if nobodys && says(&object(answer), "is_floating_cloud") => slot.give_back(visit, &gate)?,
+            Ok(answer) if nobodys && says(&object(answer), "is_floating_cloud") => {
+                slot.give_back(visit, &gate, Ok(record))?;
+            }
             Err(error) if !error.is_refusal() => {}
             _ if nobodys => {
                 record.may_hold = false;
@@ -113,7 +128,7 @@ impl Slot {
     /// The server's yes, and whether the slot is borrowed besides: by its word, or by a proof that was kept. What proves
     /// it is put into the record.
     pub(super) fn with_borrow(
-        &self,
+        &mut self,
         visit: &Visit,
         gate: &Gate,
         record: &mut Record,
@@ -136,7 +151,7 @@ impl Slot {
             return confirmation;
         }
         // It was borrowed by somebody who could not keep the proof: the license may tell.
-        let Ok(license) = self.license(visit, gate) else { return confirmation };
+        let Ok(license) = self.license(visit, record, gate) else { return confirmation };
         record.proof = Some(Proof { license: Signed::from(&license), borrow: None });
         let confirmation = kept_borrow(visit, record, confirmation, answer);
         if matches!(confirmation.standing, Standing::Held { .. }) {

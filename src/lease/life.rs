@@ -60,6 +60,11 @@ impl Life {
         }
     }
 
+    /// A verb has borrowed it until a date.
+    pub(crate) fn borrowed(&mut self, until: DateTime<Utc>) {
+        (self.why, self.borrowed_until) = (None, Some(until));
+    }
+
     /// Anything but a yes.
     pub(crate) fn troubled(&mut self, error: &Error) {
         self.why = Some((error.status, error.message()));

@@ -86,12 +86,36 @@ impl Hold {
         }
     }
 
+    /// The open file of the lock, which can be locked again when its path leads nowhere any more. `None` for a lock in
+    /// memory, and where no more files can be opened.
+    pub(super) fn keep_open(&self) -> Option<OpenLock> {
+        let Hold::File(held) = self else { return None };
+        Some(OpenLock { path: held.path.clone(), file: held.file.try_clone().ok()? })
+    }
+
     /// Whether those who come now meet it.
     pub(super) fn is_in_place(&self) -> Result<bool, Error> {
         match self {
             Hold::File(file) => file.is_in_place(),
             Hold::Memory(_) => Ok(true),
         }
+    }
+}
+
+/// The open file of a lock, kept for a time when its path leads nowhere: the folder was moved, or the process may not
+/// open it any more. It is not locked by being kept.
+#[derive(Debug)]
+pub(super) struct OpenLock {
+    path: PathBuf,
+    file: File,
+}
+
+impl OpenLock {
+    /// Locks the file that is open, whatever became of its path; `None` if another holder stands against that.
+    pub(super) fn try_hold(&self, mode: Mode) -> Result<Option<Hold>, Error> {
+        let file = self.file.try_clone().map_err(|error| not_opened(&self.path, &error))?;
+        let opened = LockFile { path: self.path.clone(), file, owner: process::id() };
+        Ok(opened.try_lock(mode)?.then_some(Hold::File(opened)))
     }
 }
 

@@ -48,6 +48,8 @@ pub enum Event {
         asked_at: Moment,
         /// It frees a slot that is not renewed for so long.
         timeout_ms: i64,
+        /// When the license, or the feature, expires, on this clock; [`NEVER`] if it does not.
+        expires_at: Moment,
     },
     /// The server was asked, and no answer came that decides anything.
     Failed {
@@ -61,6 +63,12 @@ pub enum Event {
         /// When it was asked.
         asked_at: Moment,
         /// The end, on this clock.
+        until: Moment,
+    },
+    /// A request that gave the slot back before this lease took it got no reply. A server that knows no order numbers
+    /// may still carry it out.
+    Doubted {
+        /// No request lives longer than this.
         until: Moment,
     },
     /// The slot was given back.
@@ -88,6 +96,8 @@ pub enum Report {
     Regained,
     /// A borrow ends soon.
     BorrowEnding,
+    /// The license, or the feature, expires soon.
+    Expiring,
 }
 
 impl Report {
@@ -100,6 +110,7 @@ impl Report {
             Report::Lost => "LOST",
             Report::Regained => "REGAINED",
             Report::BorrowEnding => "BORROW_ENDING",
+            Report::Expiring => "EXPIRING",
         }
     }
 }
@@ -115,6 +126,8 @@ pub enum Cause {
     Borrowed,
     /// That date is near.
     BorrowEnding,
+    /// The date is near at which the license, or the feature, expires.
+    Expiring,
     /// `held_until` has passed, or the server said no.
     SlotOver,
     /// `runs_until` has passed.
@@ -138,6 +151,8 @@ pub const TURNS: &[Row] = {
         (&[Active, Degraded, Borrowed], Cause::Borrowed, Borrowed, None),
         (&[Grace, Lost], Cause::Borrowed, Borrowed, Some(Report::Regained)),
         (&[Borrowed], Cause::BorrowEnding, Borrowed, Some(Report::BorrowEnding)),
+        (&[Active], Cause::Expiring, Active, Some(Report::Expiring)),
+        (&[Degraded], Cause::Expiring, Degraded, Some(Report::Expiring)),
         (&[Active, Degraded, Grace, Borrowed, Lost], Cause::Released, Released, None),
     ]
 };
@@ -147,7 +162,7 @@ pub const TURNS: &[Row] = {
 pub struct Terms {
     /// So long it may go on when the slot is no longer surely ours.
     pub grace_ms: i64,
-    /// So long before its end a borrow is announced to end.
+    /// So long before its end a borrow is announced to end, and a license or a feature to expire.
     pub borrow_ending_ms: i64,
 }
 
@@ -161,18 +176,26 @@ pub struct Machine {
     held_until: Moment,
     runs_until: Moment,
     renew_at: Moment,
+    /// When the license, or the feature, expires, as the server's last yes said.
+    expires_at: Moment,
+    /// Until then a late request may take the slot away, so the server is asked more often.
+    doubted_until: Moment,
     /// In a row.
     failures: u32,
-    /// The end of the borrow was announced.
+    /// The end that is near, of the borrow or of the license, was announced.
     announced: bool,
 }
 
 /// Later than any moment.
-const NEVER: Moment = Moment::MAX;
+pub const NEVER: Moment = Moment::MAX;
 /// The pause after the first failure; it doubles from there.
 const FIRST_PAUSE_MS: i64 = 1_000;
 /// Up to this.
 const LONGEST_PAUSE_MS: i64 = 60_000;
+
+/// After an acquire in doubt, the first time to ask whether the slot is still ours; the second is when no late request
+/// can live any more.
+const FIRST_CONFIRMATION_MS: i64 = 5_000;
 
 /// Nobody keeps a lost lease from asking for longer: whoever answers may say what he likes.
 const LONGEST_BAN_MS: i64 = 60 * 60 * 1000;
@@ -191,6 +214,8 @@ impl Machine {
             held_until: Moment::MIN,
             runs_until: Moment::MIN,
             renew_at: NEVER,
+            expires_at: NEVER,
+            doubted_until: Moment::MIN,
             failures: 0,
             announced: false,
         }
@@ -222,7 +247,8 @@ impl Machine {
     /// When time alone will turn the state next, if ever.
     pub fn turns_at(&self) -> Option<Moment> {
         let turns_at = match self.state {
-            State::Active | State::Degraded => self.held_until,
+            State::Active | State::Degraded if self.announced => self.held_until,
+            State::Active | State::Degraded => self.held_until.min(self.ending_at()),
             State::Grace => self.runs_until,
             State::Borrowed if self.announced => self.runs_until,
             State::Borrowed => self.ending_at(),
@@ -268,17 +294,10 @@ impl Machine {
                 (self.held_until, self.runs_until, self.renew_at) = (now, now, NEVER);
                 return Some(Cause::Released);
             }
-            Event::Confirmed { asked_at, timeout_ms } => {
+            Event::Confirmed { asked_at, timeout_ms, expires_at } => {
                 let held_until = asked_at.saturating_add(timeout_ms);
-                if self.is_news(asked_at, held_until, now) {
-                    // At half of it, give or take a tenth.
-                    let half = timeout_ms / 2 - timeout_ms / 10 + scattered(timeout_ms / 5, chance);
-                    self.hold(
-                        held_until,
-                        held_until.saturating_add(self.terms.grace_ms),
-                        asked_at.saturating_add(half),
-                    );
-                    self.asked_at = asked_at;
+                if self.is_news(asked_at, held_until.min(expires_at), now) {
+                    self.confirm(asked_at, timeout_ms, expires_at, now, chance);
                     return Some(Cause::Confirmed);
                 }
                 self.try_later(None, now, chance);
@@ -286,11 +305,11 @@ impl Machine {
             Event::Borrowed { asked_at, until } => {
                 if self.is_news(asked_at, until, now) {
                     // Its end is no surprise, so it has no grace; but the server may well go on with it.
-                    let announced = self.announced;
+                    let announced = self.announced && self.state == State::Borrowed;
                     self.hold(until, until, until);
-                    self.asked_at = asked_at;
+                    (self.asked_at, self.expires_at) = (asked_at, NEVER);
                     // Once is enough, unless the end is far away again.
-                    self.announced = announced && now >= self.ending_at();
+                    self.announced = announced && now >= until.saturating_sub(self.terms.borrow_ending_ms);
                     return Some(Cause::Borrowed);
                 }
                 self.try_later(None, now, chance);
@@ -309,9 +328,35 @@ impl Machine {
                 (self.held_until, self.runs_until) = (self.held_until.min(now), self.runs_until.min(now));
             }
             Event::PutOff => self.try_later(None, now, chance),
-            Event::Passed => {}
+            Event::Doubted { until } if self.state != State::Borrowed => {
+                self.doubted_until = self.doubted_until.max(until);
+                self.renew_at = self.renew_at.min(until).min(now.saturating_add(FIRST_CONFIRMATION_MS));
+            }
+            Event::Doubted { .. } | Event::Passed => {}
         }
-        self.over(now).or(matches!(event, Event::Failed { .. }).then_some(Cause::Failed))
+        let over = self.over(now);
+        match event {
+            // The announcement, if one is due, is the next step's.
+            Event::Failed { .. } if self.state == State::Active => over.or(Some(Cause::Failed)),
+            _ => over.or_else(|| self.announce(now)),
+        }
+    }
+
+    /// The server's yes: ours for its timeout, but no longer than the license runs. To be renewed at half of that time,
+    /// give or take a tenth, and when the license expires: it may have been prolonged.
+    fn confirm(&mut self, asked_at: Moment, timeout_ms: i64, expires_at: Moment, now: Moment, chance: Chance) {
+        let announced = self.announced && self.state != State::Borrowed;
+        let held_until = asked_at.saturating_add(timeout_ms);
+        let half = timeout_ms / 2 - timeout_ms / 10 + scattered(timeout_ms / 5, chance);
+        let mut renew_at = asked_at.saturating_add(half).min(expires_at);
+        if asked_at < self.doubted_until {
+            renew_at = renew_at.min(self.doubted_until);
+        }
+        // That a license expires is no surprise, so it has no grace.
+        let runs_until = held_until.saturating_add(self.terms.grace_ms).min(expires_at);
+        self.hold(held_until.min(expires_at), runs_until, renew_at);
+        (self.asked_at, self.expires_at) = (asked_at, expires_at);
+        self.announced = announced && now >= self.expiry_announced_at();
     }
 
     /// What time has done.
@@ -322,13 +367,33 @@ impl Machine {
         if now >= self.held_until {
             return Some(Cause::SlotOver);
         }
-        let ending = self.state == State::Borrowed && !self.announced && now >= self.ending_at();
-        self.announced |= ending;
-        ending.then_some(Cause::BorrowEnding)
+        None
     }
 
+    /// The announcement that is due, once.
+    fn announce(&mut self, now: Moment) -> Option<Cause> {
+        if self.announced || now < self.ending_at() {
+            return None;
+        }
+        let cause = match self.state {
+            State::Borrowed => Cause::BorrowEnding,
+            State::Active | State::Degraded => Cause::Expiring,
+            State::Grace | State::Lost | State::Released => return None,
+        };
+        self.announced = true;
+        Some(cause)
+    }
+
+    /// When the end of the borrow, or of the license, is to be announced.
     fn ending_at(&self) -> Moment {
-        self.runs_until.saturating_sub(self.terms.borrow_ending_ms)
+        match self.state {
+            State::Borrowed => self.runs_until.saturating_sub(self.terms.borrow_ending_ms),
+            _ => self.expiry_announced_at(),
+        }
+    }
+
+    fn expiry_announced_at(&self) -> Moment {
+        if self.expires_at == NEVER { NEVER } else { self.expires_at.saturating_sub(self.terms.borrow_ending_ms) }
     }
 
     /// Answers may overtake each other, and one may have slept on the way for longer than it is good for.

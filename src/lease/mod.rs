@@ -5,7 +5,7 @@
 //! | [`machine`] | how a lease stands, from what happened and when; pure |
 //! | `life`, [`face`] | a lease as its host sees it, with a lock and without |
 //! | `held` | what is done about a lease: take, renew, borrow, give back |
-//! | `slot`, `lend` | the same for one slot at the server, each step on disk before its request |
+//! | `slot`, `lend`, `leave` | the same for one slot at the server, each step on disk before its request |
 //! | `record`, [`store`] | what is kept of a slot, and the sealed file it is kept in |
 //! | `kept` | reading again what was kept as JSON |
 //! | `share` | where the holders of one slot meet, over all processes of the machine |
@@ -18,6 +18,7 @@
 //! | `thread` | a thread of ours in somebody else's process |
 //! | `clock` | a clock that counts sleep |
 //! | `wish` | what a host may ask of a lease |
+//! | `verbs` | what the verbs of a client do to its leases |
 
 mod busy;
 mod clock;
@@ -29,6 +30,7 @@ mod held;
 mod journal;
 mod keeper;
 mod kept;
+mod leave;
 mod ledger;
 mod lend;
 mod life;
@@ -43,6 +45,7 @@ pub mod store;
 mod sync;
 mod thread;
 mod ticket;
+mod verbs;
 mod visit;
 mod wish;
 
@@ -50,7 +53,7 @@ pub use errands::{Guard, caught};
 
 use crate::client::{Client, unknown_operation};
 use crate::config::checked_millis;
-use crate::error::Error;
+use crate::error::{Error, Outcome};
 use crate::http::{Call, Waiter};
 use crate::operations::{Kind, Operation};
 use crate::status::Status;
@@ -103,7 +106,7 @@ impl Session {
     /// # Errors
     /// As those of [`Client::call`], and what is wrong with what is kept on disk.
     pub fn call(&self, operation: &str, request_json: &str) -> Result<String, Error> {
-        call(&self.keeper.desk, operation, request_json, &mut |_| {})
+        verbs::call(&self.keeper, operation, request_json, &mut |_| {})
     }
 
     /// Takes a slot, or several, and keeps them: see `floatlease_lease_acquire` in the header for the request. Returns
@@ -124,7 +127,8 @@ impl Session {
         let (keeper, request) = (Arc::clone(&self.keeper), request_json.to_owned());
         let verb = Operation::named(operation).map(|verb| verb.name);
         if let Some(verb) = verb.or((operation == queued::SYNC).then_some(queued::SYNC)) {
-            let errand = move |ticket: &Ticket| call(&keeper.desk, verb, &request, &mut |call| on_cancel(ticket, call));
+            let errand =
+                move |ticket: &Ticket| verbs::call(&keeper, verb, &request, &mut |call| on_cancel(ticket, call));
             return self.errands.submit(Box::new(errand));
         }
         let Some(operation) = LEASE_OPERATIONS.into_iter().find(|known| *known == operation) else {
@@ -285,22 +289,6 @@ impl Drop for Lease {
     }
 }
 
-fn call(desk: &Desk, operation: &str, request_json: &str, begun: &mut dyn FnMut(&Arc<Call>)) -> Result<String, Error> {
-    if operation == queued::SYNC {
-        return queued::sync(desk, request_json, begun);
-    }
-    if Operation::named(operation).is_none() {
-        return Err(unknown_operation(operation, &[queued::SYNC]));
-    }
-    if let Some(given) = queued::may_wait(operation, request_json) {
-        return queued::add(desk, operation, given, begun);
-    }
-    let request = desk.client.prepare(operation, request_json)?;
-    let in_flight = desk.client.begin(Waiter::Host, request.timeout);
-    begun(&in_flight.call);
-    desk.client.ask(&in_flight.call, &request).map(|answer| answer.text)
-}
-
 fn acquire(
     keeper: &Arc<Keeper>,
     request_json: &str,
@@ -309,6 +297,8 @@ fn acquire(
     let desk = &keeper.desk;
     let wish = Wish::parse(&desk.client, request_json)?;
     let folder = desk.client.config().storage_dir.clone();
+    // A thread that can't be started is known before anything is asked.
+    let _reserved = keeper.reserve(wish.keep_alive)?;
     let in_flight = desk.client.begin(Waiter::Host, wish.timeout + wish.wait);
     begun(&in_flight.call);
     let share = |name: &str| keeper.share(name);
@@ -316,9 +306,9 @@ fn acquire(
     match Held::acquire(desk, keeper.next_id(), wish, &share, in_doubt, &in_flight.call) {
         Ok(held) => {
             let lease = Lease { keeper: Arc::clone(keeper), held: Arc::new(held) };
-            // Closed meanwhile, or without a thread: the lease that is dropped here gives its slots back.
-            if !keeper.keep(&lease.held)? {
-                return Err(Error::new(Status::Cancelled));
+            // The client was closed meanwhile: the lease that is dropped here gives its slots back.
+            if !keeper.keep(&lease.held) {
+                return Err(Error::new(Status::Cancelled).with_outcome(Outcome::Unknown));
             }
             if let Some(folder) = &folder {
                 lease.held.settle_others(desk, &in_flight.call, &share, folder);
@@ -337,7 +327,7 @@ fn acquire(
 /// An operation on a lease: `given` is its request.
 fn run(
     keeper: &Arc<Keeper>,
-    held: &Held,
+    held: &Arc<Held>,
     operation: &'static str,
     mut given: Object,
     begun: &mut dyn FnMut(&Arc<Call>),
@@ -365,7 +355,11 @@ fn run(
             }
             held.ask(&in_flight.call, &mut || held.borrow(desk, &in_flight.call, timeout, &until))
         }
-        _ => held.release(desk, &in_flight.call, timeout),
+        _ => {
+            let released = held.release(desk, &in_flight.call, timeout);
+            keeper.settle_later(held);
+            released
+        }
     };
     // Also when it failed, there may be something to do for it sooner.
     keeper.look_again();

@@ -5,6 +5,7 @@
 
 use super::clock::Clock;
 use super::kept::{self, Kept};
+use super::machine::Moment;
 use super::store::SealedFile;
 use super::wish::Who;
 use crate::client::{Answer, Client};
@@ -22,6 +23,9 @@ use std::time::Duration;
 /// So much a clock may be put back by whoever keeps it right.
 const TOLERANCE: TimeDelta = TimeDelta::minutes(5);
 
+/// No request lives longer than the longest `timeout_ms`.
+const LONGEST_LIFE_MS: i64 = 60 * 60 * 1000;
+
 /// The record of one slot.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Record {
@@ -35,6 +39,16 @@ pub(crate) struct Record {
     pub(crate) in_doubt: bool,
     /// The host has given the borrow back, and the last one out will tell the server.
     pub(crate) unwanted: bool,
+    /// The license whose slot it is, as the server named it: a user may have several.
+    pub(crate) license_id: Option<u64>,
+    /// The order number of the last request about the slot.
+    pub(crate) order: u64,
+    /// A request about the slot has no answer yet. A server that knows no order numbers may carry it out until this time,
+    /// in milliseconds since 1970.
+    unanswered_until_ms: i64,
+    /// A verb has borrowed the slot until this time, in milliseconds since 1970. Nothing proves it without the server,
+    /// but who leaves the slot must not give it back.
+    borrowed_by_verb_until_ms: i64,
     /// The latest date this machine's clock has shown, in milliseconds since 1970.
     clock_has_shown_ms: i64,
     /// And the latest that the server has told.
@@ -105,6 +119,10 @@ impl Record {
             proof: kept.optional("proof", |kept, key| Proof::kept(kept.object(key)?))?,
             in_doubt: kept.optional("in_doubt", Kept::flag)?.unwrap_or_default(),
             unwanted: kept.optional("unwanted", Kept::flag)?.unwrap_or_default(),
+            license_id: kept.optional("license_id", natural)?,
+            order: kept.optional("order", natural)?.unwrap_or_default(),
+            unanswered_until_ms: kept.optional("unanswered_until_ms", Kept::number)?.unwrap_or_default(),
+            borrowed_by_verb_until_ms: kept.optional("borrowed_by_verb_until_ms", Kept::number)?.unwrap_or_default(),
             clock_has_shown_ms: kept.optional("clock_has_shown_ms", Kept::number)?.unwrap_or_default(),
             server_has_said_ms: kept.optional("server_has_said_ms", Kept::number)?.unwrap_or_default(),
             told_now: false,
@@ -134,6 +152,46 @@ impl Record {
         let content =
             serde_json::to_vec(self).map_err(|_| Error::because(Status::Internal, "A record has no text."))?;
         file.write(&content)
+    }
+
+    /// Notes that a request about the slot is going to be sent, which may be carried out within `life_ms`. Returns the
+    /// mark by which [`Record::forget_unanswered`] knows it.
+    pub(crate) fn expect_answer(&mut self, clock: &Clock, life_ms: i64) -> i64 {
+        let until_ms = clock.wall().timestamp_millis().saturating_add(life_ms);
+        self.unanswered_until_ms = self.unanswered_until_ms.max(until_ms);
+        self.unanswered_until_ms
+    }
+
+    /// The request of this mark was answered. False if another one is outstanding by now.
+    pub(crate) fn forget_unanswered(&mut self, mark: i64) -> bool {
+        let is_last = self.unanswered_until_ms == mark;
+        if is_last {
+            self.unanswered_until_ms = 0;
+        }
+        is_last
+    }
+
+    /// Until when a request without an answer may be carried out, if one is outstanding. A clock that was set back must
+    /// not make it outstanding for longer than any request lives.
+    pub(crate) fn unanswered_until(&self, clock: &Clock) -> Option<Moment> {
+        let left_ms = self.unanswered_until_ms.saturating_sub(clock.wall().timestamp_millis()).min(LONGEST_LIFE_MS);
+        (left_ms > 0).then(|| clock.now().saturating_add(left_ms))
+    }
+
+    /// The answer has come: what was outstanding before it was sent is so still. `None`: a server that knows order numbers
+    /// has answered, so nothing is.
+    pub(crate) fn answered(&mut self, before: Option<&Record>) {
+        self.unanswered_until_ms = before.map_or(0, |before| before.unanswered_until_ms);
+    }
+
+    /// Notes that a verb has borrowed the slot until then, or that it is not borrowed.
+    pub(crate) fn set_borrowed_by_verb(&mut self, until: Option<DateTime<Utc>>) {
+        self.borrowed_by_verb_until_ms = until.map_or(0, |until| until.timestamp_millis());
+    }
+
+    /// Whether a verb has borrowed the slot, and for longer than now.
+    pub(crate) fn is_borrowed_by_verb(&self, clock: &Clock) -> bool {
+        self.borrowed_by_verb_until_ms > clock.wall().timestamp_millis()
     }
 
     /// Remembers the server's date. If that is surely the server's it counts for more than whatever this machine's clock
@@ -221,6 +279,11 @@ impl Proof {
     }
 }
 
+/// A number that is not negative.
+fn natural(kept: Kept, key: &str) -> Option<u64> {
+    kept.number(key).and_then(|number| u64::try_from(number).ok())
+}
+
 /// Until when a check_license reply says that the license's own slot is borrowed, or a feature's. The API asks nobody to
 /// tell a feature's date there.
 pub(crate) fn borrowed_until(license: &Object, feature: Option<&str>) -> Option<DateTime<Utc>> {
@@ -276,6 +339,10 @@ mod tests {
             proof: Some(Proof { borrow: Some(signed("[]", None)), ..proof.clone() }),
             in_doubt: true,
             unwanted: true,
+            license_id: Some(7001),
+            order: 9_007_199_254_740_991,
+            unanswered_until_ms: 7,
+            borrowed_by_verb_until_ms: 8,
             clock_has_shown_ms: 5,
             server_has_said_ms: -6,
         };
@@ -293,6 +360,10 @@ mod tests {
             r#"{"may_hold":true,"feature":1}"#,
             r#"{"may_hold":true,"in_doubt":1}"#,
             r#"{"may_hold":true,"unwanted":1}"#,
+            r#"{"may_hold":true,"license_id":-1}"#,
+            r#"{"may_hold":true,"order":"1"}"#,
+            r#"{"may_hold":true,"unanswered_until_ms":true}"#,
+            r#"{"may_hold":true,"borrowed_by_verb_until_ms":true}"#,
             r#"{"may_hold":true,"clock_has_shown_ms":true}"#,
             r#"{"may_hold":true,"server_has_said_ms":true}"#,
             r#"{"may_hold":true,"proof":{}}"#,

@@ -10,7 +10,7 @@
 //! don't count for those who come later, who may give the slot back behind their back; they themselves still count
 //! both. [`Seat::is_in_place`] tells them, and a new seat mends it.
 
-use super::lock::{Hold, Lock, Mode};
+use super::lock::{Hold, Lock, Mode, OpenLock};
 use crate::client::jittered;
 use crate::error::Error;
 use crate::status::Status;
@@ -50,19 +50,43 @@ impl Share {
                 // Nobody may sit yet if the gate is another than the one in which somebody is the last one out.
                 && self.seats.try_hold(Mode::Shared)?.is_some()
             {
-                return Ok(Gate { seats: self.seats.clone(), _hold: hold });
+                return Ok(Gate { seats: self.seats.clone(), hold, path_is_lost: false });
             }
             // Many who wait come at different times, so that each comes through.
             pause(jittered(PAUSE))?;
         }
     }
+
+    /// The same by the file that was kept open, when the path of the gate can't be opened. Other processes that have
+    /// opened the same file are kept out as ever.
+    ///
+    /// # Errors
+    /// [`Status::Storage`], and whatever `pause` says.
+    pub(crate) fn enter_by(
+        &self,
+        kept: &KeptGate,
+        pause: &mut dyn FnMut(Duration) -> Result<(), Error>,
+    ) -> Result<Gate, Error> {
+        loop {
+            if let Some(hold) = kept.0.try_hold(Mode::Alone)? {
+                return Ok(Gate { seats: self.seats.clone(), hold, path_is_lost: true });
+            }
+            pause(jittered(PAUSE))?;
+        }
+    }
 }
+
+/// The gate's file, kept open by a process that holds the slot, so that it can leave whatever becomes of the folder.
+#[derive(Debug)]
+pub(crate) struct KeptGate(OpenLock);
 
 /// The gate, with nobody else in it. Opens when dropped.
 #[derive(Debug)]
 pub(crate) struct Gate {
     seats: Lock,
-    _hold: Hold,
+    hold: Hold,
+    /// The lock files can't be opened by their paths, so those that are open already must do.
+    path_is_lost: bool,
 }
 
 impl Gate {
@@ -83,14 +107,24 @@ impl Gate {
         self.seats.try_hold(Mode::Shared)?.map(Seat).ok_or_else(in_use)
     }
 
+    /// What a holder of the slot keeps to enter again when the path of the gate can't be opened.
+    pub(crate) fn keep_open(&self) -> Option<KeptGate> {
+        self.hold.keep_open().map(KeptGate)
+    }
+
     /// Leaves a seat, and tells if nobody sits any more.
     ///
     /// # Errors
     /// [`Status::Storage`]; the seat is left all the same, and whether it was the last is for the next who comes to
     /// find out.
     pub(crate) fn leave(&self, seat: Seat) -> Result<Option<LastOut<'_>>, Error> {
+        let opened = if self.path_is_lost { seat.0.keep_open() } else { None };
         // Others may sit where this one sat and, if that file was removed, where one would sit now.
-        let hold = if seat.0.give_up()? { self.seats.try_hold(Mode::Alone)? } else { None };
+        let hold = match (seat.0.give_up()?, opened) {
+            (false, _) => None,
+            (true, Some(opened)) => opened.try_hold(Mode::Alone)?,
+            (true, None) => self.seats.try_hold(Mode::Alone)?,
+        };
         Ok(hold.map(|hold| LastOut { gate: self, hold }))
     }
 }
@@ -122,8 +156,12 @@ impl LastOut<'_> {
     /// # Errors
     /// [`Status::Storage`].
     pub(crate) fn stay(self) -> Result<Seat, Error> {
+        let opened = if self.gate.path_is_lost { self.hold.keep_open() } else { None };
         drop(self.hold);
-        self.gate.sit()
+        match opened.map(|opened| opened.try_hold(Mode::Shared)).transpose()?.flatten() {
+            Some(hold) => Ok(Seat(hold)),
+            None => self.gate.sit(),
+        }
     }
 }
 

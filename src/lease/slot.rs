@@ -1,29 +1,29 @@
-//! One slot at the server: taking, renewing, giving back. Every step is on disk before its request leaves, and
-//! whoever enters or leaves stands in the slot's gate meanwhile.
+//! One slot at the server: taking and renewing it. Each step is on disk before its request leaves, and the process that
+//! takes or leaves the slot stands in the slot's gate meanwhile.
 
 use super::busy::patiently;
 use super::clock::Clock;
 use super::lend::kept_borrow;
-use super::machine::Moment;
+use super::machine::{Moment, NEVER};
 use super::record::{Record, borrowed_until};
-use super::share::{Gate, Seat, Share};
+use super::share::{Gate, KeptGate, Seat, Share};
 use super::store::SealedFile;
 use super::visit::{Visit, object, says};
 use super::wish::Who;
-use crate::client::{Answer, jittered};
+use crate::client::Answer;
 use crate::error::{Error, Outcome};
+use crate::model;
 use crate::status::Status;
 use crate::strict::Object;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// How the server says a slot stands.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Standing {
-    /// Ours until so long after it was asked.
-    Held { asked_at: Moment, timeout_ms: i64 },
+    /// Ours until so long after it was asked, and no longer than the license or the feature runs.
+    Held { asked_at: Moment, timeout_ms: i64, expires_at: Moment },
     /// Ours until a date, which is so far away.
     Lent { asked_at: Moment, until: DateTime<Utc>, left_ms: i64 },
 }
@@ -34,16 +34,27 @@ pub(crate) struct Confirmation {
     pub(crate) standing: Standing,
     /// Its reply, if it was asked now.
     pub(crate) reply: Option<String>,
+    /// The server says that the slot is borrowed: until then, or for longer than anybody knows.
+    pub(crate) borrowed_until: Option<DateTime<Utc>>,
+    /// Whether there is a slot to be held: what does not float is merely asked about from time to time.
+    pub(crate) floats: bool,
+    /// Until then the server may carry out a request of before that takes the slot away.
+    pub(crate) doubted_until: Option<Moment>,
 }
 
-/// Why a slot is left.
+/// Whether the record must be on disk before a request leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Leave {
-    /// The host gives it back, a borrow too.
-    GiveBack,
-    /// The host ends; what is borrowed stays borrowed.
-    KeepBorrow,
+pub(super) enum Keep {
+    /// Else the request does not leave.
+    Must,
+    /// Else it leaves all the same: what is at stake at the server is worth more.
+    IfPossible,
+    /// It must not be touched before the server has spoken.
+    Not,
 }
+
+/// So long a license that does not float is believed to be ours, if the server names no time.
+const UNFLOATING_TIMEOUT_MS: i64 = 120 * 60_000;
 
 /// What a reply says of a license, or a feature, that nobody may use.
 const NO_RIGHT: [(&str, bool, Status); 3] = [
@@ -58,11 +69,23 @@ pub(crate) struct Slot {
     share: Share,
     file: Option<SealedFile>,
     path: Option<PathBuf>,
-    seat: Option<Seat>,
+    pub(super) seat: Option<Seat>,
+    /// The gate's file, kept open while the slot is held, so that leaving it does not depend on the folder.
+    pub(super) kept_gate: Option<KeptGate>,
     /// The server was asked for it, and nobody knows what it did, or is going to do when it gets to it.
     pub(super) in_doubt: bool,
-    /// It was borrowed, as far as this process knows.
+    /// A server that knows no order numbers may until then carry out a request of this process that got no answer.
+    pub(super) unanswered_until: Option<Moment>,
+    /// The slot was given back while such a request was outstanding, and is to be given back again until then.
+    pub(super) settles_at: Option<Moment>,
+    /// It was borrowed, and the record proves it, as far as this process knows.
     pub(super) lent: bool,
+    /// The server, or a verb of this client, has said that it is borrowed until then.
+    pub(super) borrowed_until: Option<DateTime<Utc>>,
+    /// The license whose slot it is, as the server named it: a user may have several.
+    pub(super) license_id: Option<u64>,
+    /// There is a slot at the server, which must be given back.
+    pub(super) floats: bool,
 }
 
 impl Slot {
@@ -71,7 +94,21 @@ impl Slot {
     pub(crate) fn new(who: &Who, feature: Option<&str>, share: Share, folder: Option<&Path>) -> Result<Slot, Error> {
         let path = folder.map(|folder| folder.join(format!("{}.lease", who.file_name(feature))));
         let file = path.clone().map(|path| SealedFile::new(path, &who.product, &who.hardware_id)).transpose()?;
-        Ok(Slot { feature: feature.map(str::to_owned), share, file, path, seat: None, in_doubt: false, lent: false })
+        Ok(Slot {
+            feature: feature.map(str::to_owned),
+            share,
+            file,
+            path,
+            seat: None,
+            kept_gate: None,
+            in_doubt: false,
+            unanswered_until: None,
+            settles_at: None,
+            lent: false,
+            borrowed_until: None,
+            license_id: None,
+            floats: true,
+        })
     }
 
     /// Takes the slot: from a borrow that is proven to run, or else from the server.
@@ -79,53 +116,46 @@ impl Slot {
         let gate = self.enter(visit)?;
         let kept = self.read();
         let unproven = match kept.as_ref().map(|record| record.runs_until(visit.client, visit.who, visit.clock)) {
-            Ok(Ok(Some(until))) => {
-                let mut record = kept?;
-                self.write(&mut record, visit)?;
-                self.seat = Some(gate.sit()?);
-                self.lent = true;
-                let left_ms = (until - visit.clock.wall()).num_milliseconds();
-                let standing = Standing::Lent { asked_at: visit.clock.now(), until, left_ms };
-                let license = record.proof.map(|proof| proof.license.body);
-                return Ok(Confirmation { standing, reply: license.filter(|_| self.feature.is_none()) });
-            }
+            Ok(Ok(Some(until))) => return self.resume_borrow(visit, &gate, kept?, until),
             Ok(Ok(None)) => None,
             Ok(Err(error)) => Some(error),
             Err(error) => Some((*error).clone()),
         };
+        let alone = gate.is_empty()?;
+        // What can fail on this machine fails before the server is asked.
+        let seat = gate.sit()?;
+        self.kept_gate = gate.keep_open();
         // A file that can't be read stays as it is until the server has spoken: it may be all there is.
-        let mut record = kept.ok();
-        let held_before = record.as_ref().is_none_or(|record| record.may_hold);
-        if let Some(record) = record.as_mut().filter(|_| !held_before) {
-            record.may_hold = true;
-            self.write(record, visit)?;
+        let is_damaged = kept.is_err();
+        let mut record = kept.unwrap_or_else(|_| self.fresh_record());
+        let before = record.clone();
+        record.may_hold = true;
+        self.license_id = record.license_id.filter(|_| before.may_hold && visit.who.license_id.is_none());
+        let doubted_until = self.unanswered_until.max(record.unanswered_until(visit.clock));
+        let keep = if is_damaged { Keep::Not } else { Keep::Must };
+        let mut checked = self.check(visit, &mut record, keep);
+        if alone && self.license_id.is_some() && checked.as_ref().is_err_and(Error::is_refusal) {
+            // The license of before is gone, and nobody here works on it: the user may have another one by now.
+            self.license_id = None;
+            checked = self.check(visit, &mut record, keep);
         }
-        match self.check(visit) {
+        match checked {
             Ok((confirmation, answer)) => {
-                // Whatever fails from here on, the server counts it.
-                self.in_doubt = true;
-                if record.is_none() {
-                    self.set_aside().map_err(in_doubt)?;
-                }
-                let mut record = record.unwrap_or_else(|| self.fresh_record());
-                record.may_hold = true;
-                let confirmation = self.with_borrow(visit, &gate, &mut record, confirmation, &answer);
-                visit.note_date(&mut record, &answer);
-                self.write(&mut record, visit).map_err(in_doubt)?;
-                self.lent = record.proof.is_some();
-                self.seat = Some(gate.sit().map_err(in_doubt)?);
-                self.in_doubt = false;
-                Ok(confirmation)
+                let doubted_until = doubted_until.filter(|_| !answer.in_order);
+                let confirmation = Confirmation { doubted_until, ..confirmation };
+                Ok(self.taken(visit, &gate, seat, record, is_damaged, confirmation, &answer))
             }
             Err(error) => {
+                drop(seat);
+                self.kept_gate = None;
                 let surely_not = error.is_refusal() || error.status == Status::NotFloating;
                 self.in_doubt = !surely_not && (self.in_doubt || error.outcome == Outcome::Unknown);
-                let as_before = surely_not && gate.is_empty()? || error.outcome == Outcome::NotSent && !held_before;
-                if let Some(record) = record.as_mut().filter(|_| as_before) {
+                let as_before = surely_not && alone || error.outcome == Outcome::NotSent && !before.may_hold;
+                if as_before && !is_damaged {
                     record.may_hold = false;
                     record.proof = record.proof.take().filter(|_| !surely_not);
                     record.in_doubt &= record.proof.is_some();
-                    self.write(record, visit)?;
+                    self.write(&mut record, visit)?;
                 }
                 match unproven.or_else(|| self.foreign(visit.who)) {
                     Some(reason) if !surely_not => Err(because(reason, &error)),
@@ -135,25 +165,84 @@ impl Slot {
         }
     }
 
+    /// Takes the slot without asking anybody: the record proves that it is borrowed.
+    fn resume_borrow(
+        &mut self,
+        visit: &Visit,
+        gate: &Gate,
+        mut record: Record,
+        until: DateTime<Utc>,
+    ) -> Result<Confirmation, Error> {
+        self.write(&mut record, visit)?;
+        self.seat = Some(gate.sit()?);
+        self.kept_gate = gate.keep_open();
+        (self.lent, self.borrowed_until, self.license_id) = (true, Some(until), record.license_id);
+        let left_ms = (until - visit.clock.wall()).num_milliseconds();
+        let standing = Standing::Lent { asked_at: visit.clock.now(), until, left_ms };
+        let license = record.proof.map(|proof| proof.license.body).filter(|_| self.feature.is_none());
+        Ok(Confirmation { standing, reply: license, borrowed_until: Some(until), floats: true, doubted_until: None })
+    }
+
+    /// The server counts the slot for this device: what is known of it is kept. Nothing here may fail the acquire, because
+    /// the record already says that the slot may be held.
+    #[allow(clippy::too_many_arguments, reason = "they are one take's")]
+    fn taken(
+        &mut self,
+        visit: &Visit,
+        gate: &Gate,
+        seat: Seat,
+        mut record: Record,
+        is_damaged: bool,
+        confirmation: Confirmation,
+        answer: &Answer,
+    ) -> Confirmation {
+        self.seat = Some(seat);
+        self.license_id = named_license(&object(answer), self.feature.as_deref());
+        record.license_id = self.license_id;
+        let confirmation = self.with_borrow(visit, gate, &mut record, confirmation, answer);
+        visit.note_date(&mut record, answer);
+        if !is_damaged || self.set_aside().is_ok() {
+            let _ = self.write(&mut record, visit);
+        }
+        self.lent = record.proof.is_some();
+        self.note(&confirmation);
+        self.in_doubt = false;
+        confirmation
+    }
+
     /// Asks the server again.
     pub(crate) fn renew(&mut self, visit: &Visit) -> Result<Confirmation, Error> {
-        // Somebody may have cleaned the folder up: who came since would not know that we are here. Where no seat is to be
-        // had, the slot itself is worth more.
+        // The folder may have been cleaned up: processes that come later would not know that this one holds the slot.
+        // Where no seat is to be had, the slot itself is worth more.
         if let Some(Ok(false)) = self.seat.as_ref().map(Seat::is_in_place)
-            && let Ok(seat) = self.enter(visit).and_then(|gate| gate.sit())
+            && let Ok(gate) = self.enter(visit)
+            && let Ok(seat) = gate.sit()
         {
-            self.seat = Some(seat);
+            (self.seat, self.kept_gate) = (Some(seat), gate.keep_open());
         }
-        let checked = self.check(visit);
+        let checked = self.check_on_the_way(visit);
         self.in_doubt = checked.as_ref().is_err_and(|error| error.outcome == Outcome::Unknown);
         let (said, answer) = checked?;
-        let Some(Ok(record)) = self.lent.then(|| self.read()) else { return Ok(said) };
+        let Some(Ok(record)) = self.lent.then(|| self.read()) else {
+            self.note(&said);
+            return Ok(said);
+        };
         let confirmation = kept_borrow(visit, &record, said, &answer);
         if matches!(confirmation.standing, Standing::Held { .. }) {
             // It is over, or was taken back at the server: nobody shall rely on it, nor leave the slot to it.
             self.lent = self.forget_borrow(visit).is_err();
         }
+        self.note(&confirmation);
         Ok(confirmation)
+    }
+
+    /// Keeps of the server's word what decides how the slot is left.
+    fn note(&mut self, confirmation: &Confirmation) {
+        self.floats = confirmation.floats;
+        self.borrowed_until = match confirmation.standing {
+            Standing::Lent { until, .. } => Some(until),
+            Standing::Held { .. } => confirmation.borrowed_until,
+        };
     }
 
     fn forget_borrow(&self, visit: &Visit) -> Result<(), Error> {
@@ -174,53 +263,64 @@ impl Slot {
         true
     }
 
-    /// Leaves the slot. Whoever is the last one out of this machine gives it back to the server, before anybody can come
-    /// in again. If that fails the slot is kept.
-    pub(crate) fn leave(&mut self, visit: &Visit, leave: Leave) -> Result<(), Error> {
-        if self.seat.is_none() && !self.in_doubt {
-            return Ok(());
-        }
-        let gate = self.enter(visit)?;
-        let seat = match self.seat.take() {
-            Some(seat) => seat,
-            // To sit down and leave again finds out whether anybody else is there.
-            None => gate.sit()?,
-        };
-        let kept = self.read();
-        // Where nothing can be read, a borrow may be; to lose one is worse than to leave a slot to its timeout.
-        let lent = kept.as_ref().map_or(true, |record| is_lent(record, visit));
-        match gate.leave(seat).inspect_err(|_| self.in_doubt = true)? {
-            None => {
-                if let (Ok(mut record), true) = (kept, lent) {
-                    // Others go on; what the host gives back is given back when the last of them leaves.
-                    if leave == Leave::GiveBack {
-                        (record.proof, record.unwanted) = (None, true);
-                    }
-                    if let Err(error) = self.write(&mut record, visit) {
-                        self.seat = Some(gate.sit()?);
-                        return Err(error);
-                    }
-                }
-            }
-            Some(_) if lent && leave == Leave::KeepBorrow => {
-                if let Ok(mut record) = kept {
-                    self.write(&mut record, visit)?;
-                }
-            }
-            Some(last_out) => {
-                if let Err(error) = self.give_back(visit, &gate) {
-                    self.seat = Some(last_out.stay()?);
-                    return Err(error);
-                }
-            }
-        }
-        (self.in_doubt, self.lent) = (false, false);
-        Ok(())
+    /// The lease that had the slot before was giving it back, and the server's answer was not waited for.
+    pub(crate) fn doubt(&mut self, visit: &Visit) {
+        self.in_doubt = true;
+        self.unanswered_until = Some(visit.clock.now().saturating_add(visit.life_ms()));
     }
 
-    /// Whoever had it before has not heard that the server let go of it.
-    pub(crate) fn doubt(&mut self) {
-        self.in_doubt = true;
+    /// Whether the server, or a verb, has said that it is borrowed for longer than now.
+    pub(crate) fn is_borrowed(&self, clock: &Clock) -> bool {
+        self.borrowed_until.is_some_and(|until| until > clock.wall())
+    }
+
+    /// A verb of this client has borrowed the slot until then, or has ended its borrow: leaving the slot must not give a
+    /// borrow back that is the host's.
+    pub(crate) fn note_borrow_by_verb(&mut self, visit: &Visit, until: Option<DateTime<Utc>>) {
+        self.borrowed_until = until;
+        if self.file.is_none() {
+            return;
+        }
+        let Ok(_gate) = self.enter(visit) else { return };
+        if let Ok(mut record) = self.read() {
+            record.set_borrowed_by_verb(until);
+            // The process itself remembers it all the same.
+            let _ = self.write(&mut record, visit);
+        }
+    }
+
+    /// A verb of this client has given the slot back. True if it was held.
+    pub(crate) fn note_release_by_verb(&mut self, visit: &Visit) -> bool {
+        let was_taken = self.is_taken();
+        (self.in_doubt, self.lent, self.borrowed_until) = (false, false, None);
+        let Ok(gate) = self.enter(visit) else { return was_taken };
+        let last_out = self.seat.take().map(|seat| gate.leave(seat));
+        if let (Some(Ok(Some(_))), Ok(mut record)) = (last_out, self.read()) {
+            (record.may_hold, record.proof, record.in_doubt, record.unwanted) = (false, None, false, false);
+            record.set_borrowed_by_verb(None);
+            let _ = self.write(&mut record, visit);
+        }
+        was_taken
+    }
+
+    /// The license whose slot it is, if the server has named it.
+    pub(crate) fn license_id(&self) -> Option<u64> {
+        self.license_id
+    }
+
+    /// Whether it is the slot of this feature; `None`: the license's own.
+    pub(crate) fn is_of(&self, feature: Option<&str>) -> bool {
+        self.feature.as_deref().map(str::to_ascii_lowercase) == feature.map(str::to_ascii_lowercase)
+    }
+
+    /// A verb has borrowed it until then, as the lease remembers.
+    pub(crate) fn keep_borrow(&mut self, until: Option<DateTime<Utc>>) {
+        self.borrowed_until = self.borrowed_until.max(until);
+    }
+
+    /// Another lease has taken it, so it is not given back once more.
+    pub(crate) fn stop_settling(&mut self) {
+        self.settles_at = None;
     }
 
     /// Whether it is ours, as far as anybody knows.
@@ -235,94 +335,134 @@ impl Slot {
 
     /// Gives up the seat and nothing else: what the server counts is for the next who comes to settle.
     pub(crate) fn abandon(&mut self) {
-        (self.seat, self.in_doubt) = (None, false);
+        (self.seat, self.kept_gate, self.in_doubt) = (None, None, false);
     }
 
-    /// Gives back what a process that is no more has left, if nobody is seated there and it is not borrowed.
-    pub(crate) fn settle(&self, visit: &Visit) -> Result<(), Error> {
-        // Whoever stands there settles it himself.
-        let Some(gate) = self.try_enter() else { return Ok(()) };
-        let record = self.read()?;
-        if record.may_hold && !is_lent(&record, visit) && gate.is_empty()? {
-            self.give_back(visit, &gate)
-        } else {
-            Ok(())
-        }
-    }
-
-    fn try_enter(&self) -> Option<Gate> {
+    pub(super) fn try_enter(&self) -> Option<Gate> {
         self.share.enter(&mut |_| Err(Error::new(Status::Timeout))).ok()
     }
 
     pub(super) fn enter(&self, visit: &Visit) -> Result<Gate, Error> {
-        self.folder().map_or(Ok(()), make)?;
         let busy = "Another process of this machine is taking or giving back the same slot.";
-        self.share.enter(&mut |duration| {
+        let mut pause = |duration| {
             visit.pause(duration).map_err(|error| match error.status {
                 Status::Timeout => error.with_detail(busy),
                 _ => error,
             })
-        })
+        };
+        let by_path = self.folder().map_or(Ok(()), make).and_then(|()| self.share.enter(&mut pause));
+        match (by_path, &self.kept_gate) {
+            // The folder is gone, or closed to this process: what is held is left by what is open.
+            (Err(error), Some(kept)) if error.status == Status::Storage => self.share.enter_by(kept, &mut pause),
+            (entered, _) => entered,
+        }
     }
 
-    /// Has the server let go of the slot. The caller is the last one out, or knows that there is nobody.
-    pub(super) fn give_back(&self, visit: &Visit, _gate: &Gate) -> Result<(), Error> {
-        // A borrow that may have been given back proves nothing to whoever comes next.
-        let kept = self.read();
-        let is_damaged = kept.is_err();
-        let mut record = kept.unwrap_or_else(|_| self.fresh_record());
-        let doubtful = record.proof.is_some() && !record.in_doubt;
-        if doubtful {
-            record.in_doubt = true;
-            self.write(&mut record, visit)?;
-        }
-        if let Err(error) = self.release(visit) {
-            if doubtful && error.outcome != Outcome::Unknown {
-                record.in_doubt = false;
-                self.write(&mut record, visit)?;
+    /// Asks about this slot from inside its gate, in its place among all requests about it: `record` has the number, and
+    /// that an answer is outstanding, before the request leaves. So a process that comes later draws a higher number.
+    pub(super) fn ask(
+        &mut self,
+        visit: &Visit,
+        record: &mut Record,
+        keep: Keep,
+        operation: &'static str,
+        own: &[(&str, Value)],
+    ) -> Result<Answer, Error> {
+        let before = record.clone();
+        let answer = visit.ask_in_order(operation, own, &mut || {
+            record.order = visit.client.draw_order(record.order);
+            record.expect_answer(visit.clock, visit.life_ms());
+            match keep {
+                Keep::Must => self.write(record, visit)?,
+                Keep::IfPossible => drop(self.write(record, visit)),
+                Keep::Not => {}
             }
-            return Err(error);
+            Ok(record.order)
+        });
+        self.note_answer(visit, &answer);
+        match &answer {
+            Ok(answer) if answer.in_order => record.answered(None),
+            Err(error) if error.in_order => record.answered(None),
+            Ok(answer) if answer.unanswered_attempt => {}
+            Err(error) if error.outcome == Outcome::Unknown => {}
+            _ => record.answered(Some(&before)),
         }
-        // A record that still says "may hold" makes the next start ask once more, no worse. It must if a request may still
-        // be on its way to the server.
-        (record.may_hold, record.in_doubt, record.unwanted, record.proof) = (self.in_doubt, false, false, None);
-        if !is_damaged || self.set_aside().is_ok() {
+        answer
+    }
+
+    /// The same without staying in the gate meanwhile, so that a renewal keeps no other process out. If the gate is taken,
+    /// or nothing can be written, the number is this process's alone: the slot is worth more.
+    fn check_on_the_way(&mut self, visit: &Visit) -> Result<(Confirmation, Answer), Error> {
+        let (operation, own) = self.verb(visit, "check_license", "check_feature");
+        let asked_at = visit.clock.now();
+        let mut own_mark = None;
+        let answer = visit.ask_in_order(operation, &own, &mut || {
+            let gate = self.file.as_ref().and_then(|_| self.try_enter());
+            let Some(mut record) = gate.as_ref().and_then(|_| self.read().ok()) else {
+                return Ok(visit.client.draw_order(0));
+            };
+            record.order = visit.client.draw_order(record.order);
+            let is_first = record.unanswered_until(visit.clock).is_none();
+            own_mark = Some(record.expect_answer(visit.clock, visit.life_ms())).filter(|_| is_first);
+            let _ = self.write(&mut record, visit);
+            Ok(record.order)
+        });
+        self.note_answer(visit, &answer);
+        let answer = answer?;
+        if let Some(mark) = own_mark.filter(|_| !answer.in_order && !answer.unanswered_attempt) {
+            self.forget_unanswered(visit, mark);
+        }
+        Ok((self.confirmation(visit, asked_at, &answer)?, answer))
+    }
+
+    /// Notes on disk that a renewal was answered, so that the process that leaves the slot next has nothing to wait for.
+    fn forget_unanswered(&self, visit: &Visit, mark: i64) {
+        let Some(_gate) = self.try_enter() else { return };
+        if let Ok(mut record) = self.read()
+            && record.forget_unanswered(mark)
+        {
             let _ = self.write(&mut record, visit);
         }
-        Ok(())
     }
 
-    /// Asks until the server has surely let go. Nobody else of this machine can take the slot meanwhile, so to repeat a
-    /// release is to ask whether it was done.
-    fn release(&self, visit: &Visit) -> Result<(), Error> {
-        let (operation, own) = self.verb("release_license", "release_feature");
-        let mut unheard = false;
-        loop {
-            let error = match visit.ask(operation, &own) {
-                Ok(_) => return Ok(()),
-                Err(error) if is_not_held(error.status) && error.is_refusal() => return Ok(()),
-                Err(error) => error,
-            };
-            unheard |= error.outcome == Outcome::Unknown;
-            if !unheard || error.is_refusal() {
-                return Err(error);
-            }
-            if error.status == Status::Cancelled || visit.pause(jittered(Duration::from_millis(100))).is_err() {
-                return Err(in_doubt(error));
-            }
+    /// Remembers whether a request may still be carried out although nobody waits for it any more. A server that repeats
+    /// the order number refuses all that was sent before.
+    fn note_answer(&mut self, visit: &Visit, answer: &Result<Answer, Error>) {
+        let (in_order, unanswered) = match answer {
+            Ok(answer) => (answer.in_order, answer.unanswered_attempt),
+            Err(error) => (error.in_order, error.outcome == Outcome::Unknown),
+        };
+        if in_order {
+            self.unanswered_until = None;
+        } else if unanswered {
+            self.unanswered_until = Some(visit.clock.now().saturating_add(visit.life_ms()));
         }
     }
 
-    fn check(&self, visit: &Visit) -> Result<(Confirmation, Answer), Error> {
-        let (operation, own) = self.verb("check_license", "check_feature");
+    fn check(&mut self, visit: &Visit, record: &mut Record, keep: Keep) -> Result<(Confirmation, Answer), Error> {
+        let (operation, own) = self.verb(visit, "check_license", "check_feature");
         let asked_at = visit.clock.now();
-        let answer = visit.ask(operation, &own)?;
-        let reply = object(&answer);
-        let standing = self.standing(asked_at, &reply, visit.wall_of(&answer))?;
-        Ok((Confirmation { standing, reply: Some(answer.text.clone()) }, answer))
+        let answer = self.ask(visit, record, keep, operation, &own)?;
+        Ok((self.confirmation(visit, asked_at, &answer)?, answer))
     }
 
-    fn standing(&self, asked_at: Moment, reply: &Object, wall: DateTime<Utc>) -> Result<Standing, Error> {
+    fn confirmation(&self, visit: &Visit, asked_at: Moment, answer: &Answer) -> Result<Confirmation, Error> {
+        let reply = object(answer);
+        let standing = self.standing(visit, asked_at, &reply, visit.wall_of(answer))?;
+        let is_borrowed = says(&reply, "is_borrowed");
+        let floats = is_borrowed || says(&reply, "is_floating_cloud");
+        // A feature's reply need not tell the date.
+        let borrowed_until = borrowed_until(&reply, None).or(is_borrowed.then_some(DateTime::<Utc>::MAX_UTC));
+        Ok(Confirmation { standing, reply: Some(answer.text.clone()), borrowed_until, floats, doubted_until: None })
+    }
+
+    fn standing(
+        &self,
+        visit: &Visit,
+        asked_at: Moment,
+        reply: &Object,
+        wall: DateTime<Utc>,
+    ) -> Result<Standing, Error> {
         // The API may tell so with a yes; there is no slot for it all the same.
         let tells = |member, value| reply.get(member) == Some(&Value::Bool(value));
         if let Some((.., status)) = NO_RIGHT.into_iter().find(|(member, value, _)| tells(*member, *value)) {
@@ -332,36 +472,35 @@ impl Slot {
             let left_ms = (until - wall).num_milliseconds();
             return Ok(Standing::Lent { asked_at, until, left_ms });
         }
-        let what = self.feature.as_deref().map_or("The license".to_owned(), |feature| format!("{feature:?}"));
-        let minutes = reply.get("floating_timeout").and_then(Value::as_i64).filter(|minutes| *minutes > 0);
-        match minutes {
-            _ if says(reply, "is_floating") => {
-                let message = format!("{what} floats on a server of its own, which this library does not speak to.");
-                Err(Error::because(Status::NotFloating, message).with_outcome(Outcome::Rejected))
-            }
-            Some(minutes) if says(reply, "is_floating_cloud") => {
-                Ok(Standing::Held { asked_at, timeout_ms: minutes.saturating_mul(60_000) })
-            }
-            _ => {
-                let message = format!("{what} is licensed without floating.");
-                Err(Error::because(Status::NotFloating, message).with_outcome(Outcome::Rejected))
-            }
+        if says(reply, "is_floating") {
+            let what = self.feature.as_deref().map_or("The license".to_owned(), |feature| format!("{feature:?}"));
+            let message = format!("{what} floats on a server of its own, which this library does not speak to.");
+            return Err(Error::because(Status::NotFloating, message).with_outcome(Outcome::Rejected));
         }
+        // What does not float is licensed all the same, without a slot: a customer may have been upgraded.
+        let minutes = reply.get("floating_timeout").and_then(Value::as_i64).filter(|minutes| *minutes > 0);
+        let timeout_ms = minutes.map_or(UNFLOATING_TIMEOUT_MS, |minutes| minutes.saturating_mul(60_000));
+        let left_ms = expiry(reply, self.feature.is_some()).map(|end| (end - wall).num_milliseconds());
+        // A server that says yes after the date knows why.
+        let left_ms = left_ms.filter(|left_ms| *left_ms > 0);
+        let expires_at = left_ms.map_or(NEVER, |left_ms| visit.clock.now().saturating_add(left_ms));
+        Ok(Standing::Held { asked_at, timeout_ms, expires_at })
     }
 
     /// The operation about this slot, and the keys it needs.
     pub(super) fn verb(
         &self,
+        visit: &Visit,
         of_license: &'static str,
         of_feature: &'static str,
     ) -> (&'static str, Vec<(&'static str, Value)>) {
-        match &self.feature {
-            None => (of_license, Vec::new()),
-            Some(feature) => (of_feature, vec![("feature", feature.as_str().into())]),
-        }
+        let license = self.license_id.filter(|_| visit.who.license_id.is_none());
+        let mut own: Vec<_> = license.into_iter().map(|id| ("license_id", id.into())).collect();
+        own.extend(self.feature.as_deref().map(|feature| ("feature", feature.into())));
+        (if self.feature.is_some() { of_feature } else { of_license }, own)
     }
 
-    fn fresh_record(&self) -> Record {
+    pub(super) fn fresh_record(&self) -> Record {
         Record::of(self.feature.as_deref())
     }
 
@@ -383,7 +522,7 @@ impl Slot {
     }
 
     /// Puts a file that can't be read out of the way. It is nobody's to delete.
-    fn set_aside(&self) -> Result<(), Error> {
+    pub(super) fn set_aside(&self) -> Result<(), Error> {
         let Some(path) = &self.path else { return Ok(()) };
         let aside = path.with_extension(format!("damaged-{}", Utc::now().timestamp_millis()));
         patiently(|| std::fs::rename(path, &aside)).map_err(|error| {
@@ -413,17 +552,33 @@ pub(super) fn make(folder: &Path) -> Result<(), Error> {
     builder.create(folder).map_err(failed)
 }
 
-/// Whether a borrow runs; while the clock can't be believed, one that may run does.
-fn is_lent(record: &Record, visit: &Visit) -> bool {
+/// Whether the record says that a borrow runs, proven or made by a verb; while the clock can't be believed, one that may
+/// run does.
+pub(super) fn is_kept_as_borrowed(record: &Record, visit: &Visit) -> bool {
+    if record.is_borrowed_by_verb(visit.clock) {
+        return true;
+    }
     match record.runs_until(visit.client, visit.who, visit.clock) {
         Ok(until) => until.is_some(),
         Err(error) => error.status == Status::ClockMovedBack,
     }
 }
 
-/// What the server says when there was nothing to give back.
-fn is_not_held(status: Status) -> bool {
-    matches!(status, Status::FloatingNotAvailable | Status::FloatingFeatureDeviceNotInUse)
+/// When a reply says that the license, or the feature, expires: with the grace that a subscription has.
+fn expiry(reply: &Object, of_feature: bool) -> Option<DateTime<Utc>> {
+    let date = |member| reply.get(member).and_then(Value::as_str).and_then(model::parse_time);
+    if of_feature {
+        return date("expiry_date");
+    }
+    let is_subscription = reply.get("license_type").and_then(Value::as_str) == Some("subscription");
+    let has_grace = is_subscription && says(reply, "allow_grace_period");
+    let grace_hours = reply.get("grace_period").and_then(Value::as_i64).filter(|_| has_grace);
+    date("validity_period")?.checked_add_signed(TimeDelta::try_hours(grace_hours.unwrap_or_default())?)
+}
+
+/// The license that a reply about it, or about a feature of it, names.
+fn named_license(reply: &Object, feature: Option<&str>) -> Option<u64> {
+    reply.get(if feature.is_some() { "license_id" } else { "id" }).and_then(Value::as_u64)
 }
 
 /// The local reason is what the host can do something about; the server's silence is only why it counts.

@@ -22,7 +22,28 @@ pub(crate) struct Visit<'a> {
     pub(crate) timeout: Duration,
 }
 
+/// So long a request may live at least after it was sent, whatever its deadline: in the queue of a slow server, or of
+/// something on the way.
+const LEAST_LIFE: Duration = Duration::from_secs(30);
+
 impl Visit<'_> {
+    /// How long a server that knows no order numbers may still carry out a request after it was sent.
+    pub(crate) fn life_ms(&self) -> i64 {
+        i64::try_from(self.timeout.max(LEAST_LIFE).as_millis()).unwrap_or(i64::MAX)
+    }
+
+    /// Asks about a slot, in the place that `draw` gives the request among all about that slot.
+    pub(crate) fn ask_in_order(
+        &self,
+        operation: &'static str,
+        own: &[(&str, Value)],
+        draw: &mut dyn FnMut() -> Result<u64, Error>,
+    ) -> Result<Answer, Error> {
+        let mut request = self.who.request(self.client, operation, own, self.timeout)?;
+        self.client.ask_in_order(self.call, &mut request, draw)
+    }
+
+    /// Asks what no late request can undo.
     pub(crate) fn ask(&self, operation: &'static str, own: &[(&str, Value)]) -> Result<Answer, Error> {
         let request = self.who.request(self.client, operation, own, self.timeout)?;
         self.client.ask(self.call, &request)

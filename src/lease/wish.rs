@@ -145,6 +145,10 @@ pub(crate) struct Who {
     /// Names files and the key that seals them.
     pub(crate) product: String,
     pub(crate) hardware_id: String,
+    /// The license that the caller, or the config, names.
+    pub(crate) license_id: Option<Value>,
+    /// Stands for product, user or key, and device, whichever license of theirs it is.
+    pub(crate) whose: String,
     /// Stands for license and device in names of files, which tell nobody what they are.
     license_mark: String,
     device_mark: String,
@@ -164,17 +168,30 @@ impl Who {
     pub(super) fn new(client: &Client, mut given: Object) -> Result<Who, Error> {
         let text = |key: &str| given.get(key).and_then(Value::as_str).map(str::to_owned);
         let product = text("product").unwrap_or_else(|| client.config().product.clone());
-        let license_id = given.get("license_id").or(client.config().license_id.as_ref()).map(Value::to_string);
+        let license_id = given.get("license_id").or(client.config().license_id.as_ref()).cloned();
         let check = client.prepare("check_license", &asking("check_license", &given, &[])?);
         let check = check.inspect_err(|_| given.values_mut().for_each(wipe))?;
         let auth = check.auth.as_ref().map_or("", Secret::expose);
         Ok(Who {
-            license_mark: mark(&[&product, auth, &license_id.unwrap_or_default()]),
+            whose: Who::whose(&check),
+            license_mark: mark(&[&product, auth, &license_id.as_ref().map(Value::to_string).unwrap_or_default()]),
             device_mark: mark(&[&check.hardware_id]),
             hardware_id: check.hardware_id,
+            license_id,
             product,
             given,
         })
+    }
+
+    /// Stands for the product, the user or key, and the device that a request names.
+    pub(crate) fn whose(request: &Request) -> String {
+        let product = request.said("short_code").and_then(Value::as_str).unwrap_or_default();
+        mark(&[product, request.auth.as_ref().map_or("", Secret::expose), &request.hardware_id])
+    }
+
+    /// Whether a request names the same.
+    pub(crate) fn is_of(&self, request: &Request) -> bool {
+        self.whose == Who::whose(request)
     }
 
     /// A request of this operation, with its own keys beside those that say whose license it is.

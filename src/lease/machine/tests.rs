@@ -12,7 +12,7 @@ const START: Moment = 1_000_000_000;
 const STATES: [State; 6] = [Active, Degraded, Grace, Borrowed, Lost, Released];
 
 fn new(terms: Terms, asked_at: Moment, timeout_ms: i64, now: Moment, chance: Chance) -> Machine {
-    Machine::unconfirmed(terms).step(Event::Confirmed { asked_at, timeout_ms }, now, chance).0
+    Machine::unconfirmed(terms).step(Event::Confirmed { asked_at, timeout_ms, expires_at: NEVER }, now, chance).0
 }
 
 fn borrowed(terms: Terms, until: Moment, now: Moment) -> Machine {
@@ -48,10 +48,10 @@ const L: Option<Report> = Some(Report::Lost);
 
 #[rustfmt::skip]
 const EXPECTED: &[Expectation] = &[
-    ("confirmed", 10, |now| Event::Confirmed { asked_at: now - 5, timeout_ms: TIMEOUT },
+    ("confirmed", 10, |now| Event::Confirmed { asked_at: now - 5, timeout_ms: TIMEOUT, expires_at: NEVER },
         [(Active, R), (Active, R), (Active, BACK), (Active, R), (Active, BACK), (Released, None)]),
-    ("an answer that was overtaken", 10, |_| Event::Confirmed { asked_at: START - 1, timeout_ms: 10 * DAY }, STAYS),
-    ("an answer that slept on the way", 10, |now| Event::Confirmed { asked_at: now - 5, timeout_ms: 5 }, STAYS),
+    ("an answer that was overtaken", 10, |_| Event::Confirmed { asked_at: START - 1, timeout_ms: 10 * DAY, expires_at: NEVER }, STAYS),
+    ("an answer that slept on the way", 10, |now| Event::Confirmed { asked_at: now - 5, timeout_ms: 5, expires_at: NEVER }, STAYS),
     ("failed", 10, |_| Event::Failed { retry_after_ms: None },
         [(Degraded, Some(Report::Degraded)), (Degraded, None), (Grace, None), (Borrowed, None), (Lost, None), (Released, None)]),
     ("refused", 10, |_| Event::Refused,
@@ -103,7 +103,8 @@ fn every_turn_of_the_table_is_met_and_no_two_contradict() {
             STATES.into_iter().zip(outcomes).any(|(state, outcome)| state == from && *outcome == (to, report))
         })
     };
-    for (from, cause, to, report) in TURNS {
+    // That a license expires has a test of its own.
+    for (from, cause, to, report) in TURNS.iter().filter(|(_, cause, ..)| *cause != Cause::Expiring) {
         for state in *from {
             assert!(met(*state, *to, *report), "{state:?} {cause:?}");
         }
@@ -180,6 +181,49 @@ fn the_end_of_a_borrow_is_announced_once_and_again_for_a_new_date() {
     assert_eq!(machine.step(Event::Passed, near + 20 * HOUR, 0).1, Some(Report::BorrowEnding));
 }
 
+#[test]
+fn license_that_expires_caps_what_remains_and_is_announced_once() {
+    let expires_at = START + 10 * MINUTE;
+    let terms = Terms { borrow_ending_ms: 4 * MINUTE, ..TERMS };
+    let confirmed = |asked_at| Event::Confirmed { asked_at, timeout_ms: TIMEOUT, expires_at };
+    let (machine, _) = Machine::unconfirmed(terms).step(confirmed(START), START, 500);
+    assert_eq!(machine.remaining_ms(START), 10 * MINUTE, "no grace either");
+    let near = START + 6 * MINUTE;
+    assert_eq!((machine.wake_at(), machine.renew_at()), (Some(near), Some(expires_at)));
+    let (announced, report) = machine.step(Event::Passed, near, 0);
+    assert_eq!((announced.state(), report), (Active, Some(Report::Expiring)));
+    assert_eq!(announced.step(Event::Passed, near + 1, 0).1, None);
+    let (renewed, report) = announced.step(confirmed(near), near + 2, 500);
+    assert_eq!((report, renewed.step(Event::Passed, near + 3, 0).1), (R, None), "it was told of this end");
+    // The customer has prolonged it.
+    let (prolonged, report) =
+        announced.step(Event::Confirmed { asked_at: near, timeout_ms: TIMEOUT, expires_at: NEVER }, near, 500);
+    assert_eq!((report, prolonged.remaining_ms(near)), (R, TIMEOUT + TERMS.grace_ms));
+    let (degraded, report) = machine.step(Event::Failed { retry_after_ms: None }, near, 0);
+    assert_eq!((degraded.state(), report), (Degraded, Some(Report::Degraded)));
+    let (degraded, report) = degraded.step(Event::Passed, near, 0);
+    assert_eq!((degraded.state(), report), (Degraded, Some(Report::Expiring)));
+    let (lost, report) = degraded.step(Event::Passed, expires_at, 0);
+    assert_eq!((lost.state(), report), (Lost, L));
+}
+
+#[test]
+fn lease_in_doubt_is_confirmed_after_five_seconds_and_when_no_request_lives() {
+    let (machine, _) = lease(Active);
+    let until = START + 30_000;
+    let (doubted, report) = machine.step(Event::Doubted { until }, START, 0);
+    assert_eq!((doubted.state(), report, doubted.renew_at()), (Active, None, Some(START + 5_000)));
+    let confirmed =
+        |asked_at| Event::Confirmed { asked_at, timeout_ms: TIMEOUT, expires_at: NEVER };
+    let (doubted, _) = doubted.step(confirmed(START + 5_000), START + 5_001, 500);
+    assert_eq!(doubted.renew_at(), Some(until));
+    let (settled, _) = doubted.step(confirmed(until), until, 500);
+    assert_eq!(settled.renew_at(), Some(until + TIMEOUT / 2));
+    let (borrowed, since) = lease(Borrowed);
+    let (same, _) = borrowed.step(Event::Doubted { until: since + 30_000 }, since, 0);
+    assert_eq!(same, borrowed, "on a trip nobody is asked");
+}
+
 /// Small random numbers (xorshift64*).
 struct Random(u64);
 
@@ -194,7 +238,11 @@ impl Random {
     fn event(&mut self, now: Moment) -> Event {
         let asked_at = now - [0, 5, MINUTE, 3 * HOUR][self.below(4) as usize];
         match self.below(8) {
-            0 | 1 => Event::Confirmed { asked_at, timeout_ms: [MINUTE, TIMEOUT][self.below(2) as usize] },
+            0 | 1 => Event::Confirmed {
+                asked_at,
+                timeout_ms: [MINUTE, TIMEOUT][self.below(2) as usize],
+                expires_at: [NEVER, now - 1, now + MINUTE, now + 3 * HOUR][self.below(4) as usize],
+            },
             2 | 3 => {
                 let retry_after_ms = [None, Some(0), Some(30_000), Some(DAY)][self.below(4) as usize];
                 Event::Failed { retry_after_ms }
@@ -203,6 +251,7 @@ impl Random {
             5 => Event::Borrowed { asked_at, until: now + [-1, MINUTE, DAY][self.below(3) as usize] },
             6 if self.below(8) == 0 => Event::Released,
             6 if self.below(8) == 0 => Event::Parted,
+            6 if self.below(4) == 0 => Event::Doubted { until: now + [-1, 1_000, 30_000][self.below(3) as usize] },
             6 => Event::PutOff,
             _ => Event::Passed,
         }
@@ -229,7 +278,8 @@ fn promises_are_kept(before: &Machine, event: Event, now: Moment, after: &Machin
         assert!(after.wake_at().is_none() && !after.wants_renewal(Moment::MAX - 1), "renews: {}", what());
     }
     if matches!(event, Event::Failed { .. } | Event::PutOff | Event::Parted) {
-        assert!(after.wake_at().is_none_or(|wake_at| wake_at > now), "never sleeps: {}", what());
+        let announces = matches!(is, Active | Degraded | Borrowed) && !after.announced && after.ending_at() <= now;
+        assert!(announces || after.wake_at().is_none_or(|wake_at| wake_at > now), "never sleeps: {}", what());
     }
 }
 

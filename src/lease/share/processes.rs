@@ -346,7 +346,7 @@ fn a_child_with_the_open_files_of_its_parent_holds_nothing_up() {
     let enter = || share.enter(&mut |_| Err(Error::new(Status::Timeout))).unwrap();
     let gate = enter();
     let (dropped, seat) = (gate.sit().unwrap(), gate.sit().unwrap());
-    let _keepers = [&gate._hold, &dropped.0, &seat.0].map(|hold| keep(inherited(hold)));
+    let _keepers = [&gate.hold, &dropped.0, &seat.0].map(|hold| keep(inherited(hold)));
     drop(gate);
     let gate = enter();
     drop(dropped);

@@ -1,0 +1,196 @@
+//! Leaving a slot: who gives it back to the server, and what the server's answer settles.
+
+use super::record::Record;
+use super::share::Gate;
+use super::slot::{Keep, Slot, in_doubt, is_kept_as_borrowed};
+use super::visit::Visit;
+use crate::client::jittered;
+use crate::error::{Error, Outcome};
+use super::machine::Moment;
+use crate::status::{Category, Status};
+use std::time::Duration;
+
+/// Why a slot is left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Leave {
+    /// The host gives it back, a borrow too.
+    GiveBack,
+    /// The host ends; what is borrowed stays borrowed.
+    KeepBorrow,
+}
+
+/// A slot that was left: with the server's refusal, where it did not know of what to let go.
+pub(crate) type Left = Option<Error>;
+
+impl Slot {
+    /// Leaves the slot. The last process of this machine to leave gives it back to the server, before another can come
+    /// in. If that fails the slot is kept.
+    pub(crate) fn leave(&mut self, visit: &Visit, leave: Leave) -> Result<Left, Error> {
+        if self.seat.is_none() && !self.in_doubt {
+            return Ok(None);
+        }
+        let gate = self.enter(visit)?;
+        let seat = match self.seat.take() {
+            Some(seat) => seat,
+            // To sit down and leave again finds out whether anybody else is there.
+            None => gate.sit()?,
+        };
+        let kept = self.read();
+        let is_lent = self.is_lent(&kept, visit);
+        let mut left = None;
+        match gate.leave(seat).inspect_err(|_| self.in_doubt = true)? {
+            None => {
+                if let (Ok(mut record), true) = (kept, is_lent) {
+                    // Others go on; what the host gives back is given back when the last of them leaves.
+                    if leave == Leave::GiveBack {
+                        (record.proof, record.unwanted) = (None, true);
+                        record.set_borrowed_by_verb(None);
+                    }
+                    if let Err(error) = self.write(&mut record, visit) {
+                        self.seat = Some(gate.sit()?);
+                        return Err(error);
+                    }
+                }
+            }
+            Some(_) if is_lent && leave == Leave::KeepBorrow => {
+                if let Ok(mut record) = kept {
+                    self.write(&mut record, visit)?;
+                }
+            }
+            Some(last_out) => match self.give_back(visit, &gate, kept) {
+                Ok(refusal) => left = refusal,
+                Err(error) => {
+                    self.seat = Some(last_out.stay()?);
+                    return Err(error);
+                }
+            },
+        }
+        (self.in_doubt, self.lent, self.borrowed_until, self.kept_gate) = (false, false, None, None);
+        Ok(left)
+    }
+
+    /// Whether a borrow runs that only a release may end.
+    fn is_lent(&self, kept: &Result<Record, Error>, visit: &Visit) -> bool {
+        match kept {
+            Ok(record) => is_kept_as_borrowed(record, visit) || self.is_borrowed(visit.clock),
+            // The folder is closed to this process, which knows by itself what it has borrowed.
+            Err(error) if error.status == Status::Storage => self.is_borrowed(visit.clock),
+            // What is damaged may prove a borrow; to lose one is worse than to leave a slot to its timeout.
+            Err(_) => true,
+        }
+    }
+
+    /// Gives back what a process that is no more has left, if nobody is seated there and it is not borrowed.
+    pub(crate) fn settle(&mut self, visit: &Visit) -> Result<(), Error> {
+        // Whoever stands there settles it himself.
+        let Some(gate) = self.try_enter() else { return Ok(()) };
+        let record = self.read()?;
+        if record.may_hold && !is_kept_as_borrowed(&record, visit) && gate.is_empty()? {
+            self.license_id = record.license_id;
+            self.give_back(visit, &gate, Ok(record))?;
+        }
+        Ok(())
+    }
+
+    /// When it is settled that the slot is given back: until then it is to be given back again, if that is not settled.
+    pub(crate) fn settles_at(&self) -> Option<Moment> {
+        self.settles_at
+    }
+
+    /// Gives the slot back once more, because a server that knows no order numbers may have carried out a late request
+    /// since. Does nothing if another holder has taken the slot meanwhile.
+    pub(crate) fn give_back_again(&mut self, visit: &Visit) -> Result<(), Error> {
+        if self.settles_at.is_none() {
+            return Ok(());
+        }
+        let gate = self.enter(visit)?;
+        if gate.is_empty()? {
+            let kept = self.read();
+            self.give_back(visit, &gate, kept)?;
+        } else {
+            self.settles_at = None;
+        }
+        Ok(())
+    }
+
+    /// Has the server let go of the slot, whose record says this. The caller is the last one out, or knows that there is
+    /// nobody. Returns the server's refusal if it knows of no such slot: then there is nothing left to be given back.
+    pub(super) fn give_back(
+        &mut self,
+        visit: &Visit,
+        _gate: &Gate,
+        kept: Result<Record, Error>,
+    ) -> Result<Left, Error> {
+        let is_damaged = kept.as_ref().is_err_and(|error| error.status != Status::Storage);
+        let mut record = kept.unwrap_or_else(|_| self.fresh_record());
+        self.unanswered_until = self.unanswered_until.max(record.unanswered_until(visit.clock));
+        // A borrow that may have been given back proves nothing to the process that comes next.
+        let was_proof = record.proof.is_some() && !record.in_doubt;
+        record.in_doubt |= was_proof;
+        let keep = match (was_proof, is_damaged) {
+            (true, _) => Keep::Must,
+            (false, true) => Keep::Not,
+            (false, false) => Keep::IfPossible,
+        };
+        let refusal = match self.release(visit, &mut record, keep) {
+            Ok(refusal) => refusal,
+            Err(error) => {
+                record.in_doubt &= !(was_proof && error.outcome != Outcome::Unknown);
+                if keep == Keep::Must {
+                    self.write(&mut record, visit)?;
+                }
+                return Err(error);
+            }
+        };
+        self.settles_at = self.unanswered_until.filter(|until| *until > visit.clock.now());
+        // A record that still says "may hold" makes the next start ask once more. It must if a request may still be on its
+        // way, or if the server will not speak to this device for now.
+        record.may_hold = self.settles_at.is_some() || refusal.as_ref().is_some_and(|error| !is_unknown_slot(error));
+        (record.in_doubt, record.unwanted, record.proof, record.license_id) = (false, false, None, self.license_id);
+        record.set_borrowed_by_verb(None);
+        if !is_damaged || self.set_aside().is_ok() {
+            let _ = self.write(&mut record, visit);
+        }
+        Ok(refusal)
+    }
+
+    /// Asks until the server has surely let go, or refuses for good. Nobody else of this machine can take the slot
+    /// meanwhile, so to repeat a release is to ask whether it was done.
+    fn release(&mut self, visit: &Visit, record: &mut Record, keep: Keep) -> Result<Left, Error> {
+        if !self.floats {
+            return Ok(None);
+        }
+        let (operation, own) = self.verb(visit, "release_license", "release_feature");
+        let mut unheard = false;
+        loop {
+            let error = match self.ask(visit, record, keep, operation, &own) {
+                Ok(_) => return Ok(None),
+                Err(error) if error.is_refusal() && is_not_held(error.status) => return Ok(None),
+                Err(error) if error.is_refusal() => return Ok(Some(error)),
+                Err(error) => error,
+            };
+            unheard |= error.outcome == Outcome::Unknown;
+            if !unheard {
+                return Err(error);
+            }
+            if error.status == Status::Cancelled || visit.pause(jittered(Duration::from_millis(100))).is_err() {
+                return Err(in_doubt(error));
+            }
+        }
+    }
+}
+
+/// What the server says when there was nothing to give back.
+fn is_not_held(status: Status) -> bool {
+    matches!(status, Status::FloatingNotAvailable | Status::FloatingFeatureDeviceNotInUse)
+}
+
+/// Whether a refusal says that the server knows nothing of the slot, so that it can't count one. Otherwise it knows the
+/// license and will not serve it, and its slot is free when its time is up.
+fn is_unknown_slot(refusal: &Error) -> bool {
+    let withheld = [Status::LicenseNotActive, Status::LicenseNotEnabled, Status::Blacklisted];
+    let of_product = [Status::ArchivedProduct, Status::DisabledProduct];
+    refusal.status.row().category != Category::Customer
+        && !withheld.contains(&refusal.status)
+        && !of_product.contains(&refusal.status)
+}

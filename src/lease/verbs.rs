@@ -1,0 +1,153 @@
+//! The verbs of a client that has leases: which license they are about, and what they do to the slots of those leases.
+
+use super::held::Held;
+use super::keeper::Keeper;
+use super::queued;
+use super::slot::Slot;
+use super::visit::{Visit, object};
+use super::wish::{Who, of_whom};
+use crate::client::{Answer, unknown_operation};
+use crate::error::Error;
+use crate::http::{Call, Waiter};
+use crate::model;
+use crate::operations::Operation;
+use crate::request::Request;
+use crate::strict::{self, Object};
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use std::sync::Arc;
+use zeroize::Zeroizing;
+
+/// What a verb has done to slots.
+enum Effect {
+    /// The slot is borrowed until then.
+    Borrowed(DateTime<Utc>),
+    /// The slot is given back.
+    Released,
+    /// Every slot of the device is given back.
+    Deactivated,
+}
+
+/// Operations that, while a lease of the same user is held, are about the license of that lease, unless the caller names
+/// another: the user may have been sold a newer one since.
+const ABOUT_THE_LEASE: [&str; 7] = [
+    "borrow_license",
+    "borrow_feature",
+    "release_license",
+    "release_feature",
+    "deactivate_license",
+    "add_consumption",
+    "add_feature_consumption",
+];
+
+/// Performs a verb, or [`queued::SYNC`], and tells the leases of the client what it has done to their slots.
+pub(super) fn call(
+    keeper: &Arc<Keeper>,
+    operation: &str,
+    request_json: &str,
+    begun: &mut dyn FnMut(&Arc<Call>),
+) -> Result<String, Error> {
+    let desk = &keeper.desk;
+    if operation == queued::SYNC {
+        return queued::sync(desk, request_json, begun);
+    }
+    let Some(known) = Operation::named(operation) else {
+        return Err(unknown_operation(operation, &[queued::SYNC]));
+    };
+    if let Some(mut given) = queued::may_wait(operation, request_json) {
+        name_license(keeper, known, &mut given);
+        return queued::add(desk, operation, given, begun);
+    }
+    let mut request = desk.client.prepare(operation, request_json)?;
+    if license_of_lease(keeper, &request).is_some() {
+        let mut given = strict::parse_object("the request", request_json)?;
+        name_license(keeper, known, &mut given);
+        let text = Zeroizing::new(serde_json::to_string(&given).unwrap_or_default());
+        request = desk.client.prepare(operation, &text)?;
+    }
+    let seen = Seen::of(&request);
+    let in_flight = desk.client.begin(Waiter::Host, request.timeout);
+    begun(&in_flight.call);
+    let timeout = request.timeout;
+    let answer = desk.client.perform(&in_flight.call, request)?;
+    if let Some(effect) = effect(operation, &answer) {
+        let visit = |who| Visit { client: &desk.client, who, call: &in_flight.call, clock: &desk.clock, timeout };
+        if let (Effect::Borrowed(_) | Effect::Released, Some(folder)) = (&effect, &desk.client.config().storage_dir) {
+            let until = if let Effect::Borrowed(until) = effect { Some(until) } else { None };
+            // Leases of other processes learn it from the record; if that can't be had, their next renewal tells.
+            let given = strict::parse_object("the request", request_json);
+            if let Ok(who) = given.and_then(|mut given| Who::new(&desk.client, of_whom(&mut given))) {
+                let share = keeper.share(&who.file_name(seen.feature.as_deref()));
+                if let Ok(mut slot) = Slot::new(&who, seen.feature.as_deref(), share, Some(folder)) {
+                    slot.note_borrow_by_verb(&visit(&who), until);
+                }
+            }
+        }
+        let named = object(&answer).get("license_id").and_then(Value::as_u64);
+        for held in keeper.leases().into_iter().filter(|held| seen.is_about(held, named)) {
+            match effect {
+                Effect::Borrowed(until) => held.note_borrow_by_verb(desk, &in_flight.call, seen.feature.as_deref(), until),
+                Effect::Released => held.note_release_by_verb(desk, &in_flight.call, Some(seen.feature.as_deref())),
+                Effect::Deactivated => held.note_release_by_verb(desk, &in_flight.call, None),
+            }
+        }
+        keeper.look_again();
+    }
+    Ok(answer.text)
+}
+
+/// Adds the license of a lease that is held to a request that names none.
+fn name_license(keeper: &Keeper, operation: &Operation, given: &mut Object) {
+    let text = Zeroizing::new(serde_json::to_string(&given).unwrap_or_default());
+    let license_id =
+        keeper.desk.client.prepare(operation.name, &text).ok().and_then(|request| license_of_lease(keeper, &request));
+    if let Some(license_id) = license_id {
+        given.insert("license_id".to_owned(), license_id.into());
+    }
+}
+
+/// The license of a lease that a request is about, if it names none itself.
+fn license_of_lease(keeper: &Keeper, request: &Request) -> Option<u64> {
+    if !ABOUT_THE_LEASE.contains(&request.operation.name) || request.said("license_id").is_some() {
+        return None;
+    }
+    let leases = keeper.leases();
+    leases.iter().find(|held| held.who().is_of(request)).and_then(|held| held.license_id())
+}
+
+/// What a request was about, once it is sent.
+struct Seen {
+    whose: String,
+    license_id: Option<u64>,
+    feature: Option<String>,
+}
+
+impl Seen {
+    fn of(request: &Request) -> Seen {
+        Seen {
+            whose: Who::whose(request),
+            license_id: request.said("license_id").and_then(Value::as_u64),
+            feature: request.said("feature").and_then(Value::as_str).map(str::to_owned),
+        }
+    }
+
+    /// Whether a lease is of the same license, device and user. `named` is the license that the reply names.
+    fn is_about(&self, held: &Held, named: Option<u64>) -> bool {
+        let license = named.or(self.license_id);
+        let is_license = license.is_none() || held.license_id().is_none() || license == held.license_id();
+        held.who().whose == self.whose && is_license
+    }
+}
+
+fn effect(operation: &str, answer: &Answer) -> Option<Effect> {
+    match operation {
+        "borrow_license" | "borrow_feature" => {
+            let reply = object(answer);
+            let until = reply.get("borrowed_until").and_then(Value::as_str).and_then(model::parse_time);
+            until.map(Effect::Borrowed)
+        }
+        "release_license" | "release_feature" => Some(Effect::Released),
+        "deactivate_license" => Some(Effect::Deactivated),
+        _ => None,
+    }
+}
