@@ -96,14 +96,15 @@ impl Demands {
         let item = &document["paths"][operation.path][method(operation)];
         if operation.method == Method::Get {
             let parameters = item["parameters"].as_array().unwrap();
+            let parameters = || parameters.iter().filter(|parameter| parameter["in"] == "query");
             let name = |parameter: &Value| parameter["name"].as_str().unwrap().to_owned();
             let example = |parameter: &Value| Some((name(parameter), parameter.get("example")?.clone()));
             return Demands {
-                schemas: parameters.iter().map(|parameter| (name(parameter), parameter["schema"].clone())).collect(),
-                required: parameters.iter().filter(|parameter| parameter["required"] == true).map(name).collect(),
+                schemas: parameters().map(|parameter| (name(parameter), parameter["schema"].clone())).collect(),
+                required: parameters().filter(|parameter| parameter["required"] == true).map(name).collect(),
                 one_of: Vec::new(),
                 together: Vec::new(),
-                example: parameters.iter().filter_map(example).collect(),
+                example: parameters().filter_map(example).collect(),
             };
         }
         let content = &item["requestBody"]["content"]["application/json"];

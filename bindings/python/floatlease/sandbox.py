@@ -49,6 +49,10 @@ class Options(TypedDict, total=False):
     rate: float
     """How time passes: 1 (default) is real time, 0 stands still."""
     date_check: str
+    order: bool
+    """False: `FloatLease-Order` is ignored, as by the vendor's cloud."""
+    idempotency: bool
+    """False: `Idempotency-Key` is ignored likewise."""
     faults: list[Mapping[str, Any]]
     port: int
     control_port: int

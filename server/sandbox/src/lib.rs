@@ -27,6 +27,8 @@ static SANDBOXES: Handles<Sandbox> = Handles::new(Kind::Sandbox);
 ///     now            the sandbox's time at its beginning, "2028-02-29T12:00:00Z" or "now-1h"; default: the real time
 ///     rate           how it passes: 1 (default) is real time, 60 lets a minute pass in a second, 0 stands still
 ///     date_check     "real" (default) or "world": which clock the Date of requests is held against
+///     order          false: FloatLease-Order is ignored, as by the vendor's cloud; default: true
+///     idempotency    false: Idempotency-Key is ignored likewise; default: true
 ///     faults         an array of faults, as for "POST /faults"
 ///     port           the API's port; default 0, a free one
 ///     control_port   a port for the control interface too, for other processes; 0 is a free one; default: none

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::{Counter, Device, DeviceStatus, EntitlementId, Fulfilment, Slot, State, Variable, Wish};
+use super::{
+    Counter, Device, DeviceStatus, EntitlementId, Fulfilment, LatestRequest, OrderScope, Slot, State, Variable, Wish,
+};
 use crate::catalogue::Overages;
 
 /// One thing that is different now. Each says what is, not what was added, so that adopting it twice does no harm.
@@ -78,6 +80,24 @@ pub enum Change {
     Forgotten {
         /// Which.
         wish: Wish,
+    },
+    /// A request has arrived whose number is the highest of its scope.
+    Ordered {
+        /// The license.
+        license_id: u64,
+        /// The device's name; it need not be known to the license.
+        hardware_id: Arc<str>,
+        /// What the number counts for.
+        scope: OrderScope,
+        /// The request.
+        request: LatestRequest,
+    },
+    /// The requests of a device need not be remembered any longer.
+    OrderForgotten {
+        /// The license.
+        license_id: u64,
+        /// The device's name.
+        hardware_id: Arc<str>,
     },
     /// The server runs.
     Alive {
@@ -179,6 +199,10 @@ impl State {
                 self.fulfilled.entry(wish.device_id).or_default().put(&wish.key, *fulfilment);
             }
             Change::Forgotten { wish } => self.fulfilled.entry(wish.device_id).or_default().remove(&wish.key),
+            Change::Ordered { license_id, hardware_id, scope, request } => {
+                self.orders.put(*license_id, hardware_id, *scope, request);
+            }
+            Change::OrderForgotten { license_id, hardware_id } => self.orders.remove(*license_id, hardware_id),
             Change::Alive { at } => self.alive_at = Some(*at),
             Change::Happened(_) => {}
         }

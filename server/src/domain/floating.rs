@@ -195,12 +195,35 @@ impl Transition<'_> {
         let plain = feature.map(Arc::as_ref);
         self.hold(license, plain, device_id, slot);
         self.note(EventKind::Borrowed { until: slot.until }, license, plain, device_id);
+        self.borrow_reply(license, feature, floating, device_id, slot.until)
+    }
+
+    /// The reply to a borrow that stands, if the device has borrowed.
+    pub(super) fn borrowed(
+        &mut self,
+        license: &License,
+        feature: Option<&Arc<Feature>>,
+        device_id: u64,
+    ) -> Option<Reply> {
+        let slot = self.slot(license, feature.map(Arc::as_ref), device_id).filter(|slot| slot.borrowed)?;
+        let floating = feature.map_or(license.floating.as_ref(), |feature| feature.floating.as_ref())?;
+        Some(self.borrow_reply(license, feature, floating, device_id, slot.until))
+    }
+
+    fn borrow_reply(
+        &mut self,
+        license: &License,
+        feature: Option<&Arc<Feature>>,
+        floating: &Floating,
+        device_id: u64,
+        borrowed_until: DateTime<Utc>,
+    ) -> Reply {
         Reply::Borrow(Borrow {
-            borrowed_until: slot.until,
+            borrowed_until,
             max_borrow_time_hours: floating.max_borrow_time_hours,
             device_id,
             license_id: license.id,
-            floating_in_use_devices: self.in_use(license, plain),
+            floating_in_use_devices: self.in_use(license, feature.map(Arc::as_ref)),
             feature: feature.map(|feature| Arc::clone(&feature.code)),
         })
     }
@@ -230,8 +253,7 @@ impl Transition<'_> {
             subject.require_unexpired(self.now)?;
             self.claim(&subject.license, Some(feature), floating, device_id)?;
         }
-        let view = self.feature_view(&subject.license, feature, device_id);
-        Ok(Reply::Feature { license_id: subject.license.id, feature: view, include_metadata_string })
+        Ok(self.feature_reply(&subject.license, feature, device_id, include_metadata_string))
     }
 
     /// Frees every slot of the license and its features that the device holds, borrowed ones too, and also those of

@@ -10,6 +10,7 @@ mod consumption;
 mod due;
 mod floating;
 mod idempotency;
+mod order;
 mod refusal;
 pub mod reply;
 mod subject;
@@ -27,6 +28,7 @@ pub use consumption::Counter;
 pub use due::{Due, DueKind};
 pub use floating::{Slot, Until};
 pub use idempotency::{Fulfilment, Wish};
+pub use order::{LatestRequest, OrderScope, OrderedAction};
 pub use refusal::Refusal;
 pub use reply::Reply;
 
@@ -35,6 +37,7 @@ use activation::LicenseRecord;
 use consumption::Booking;
 use floating::Pool;
 use idempotency::Fulfilled;
+use order::{Order, OrderBook};
 use subject::Subject;
 
 /// What a slot or a consumption total belongs to: a license or one of its features.
@@ -63,6 +66,8 @@ pub struct Command {
     pub action: Action,
     /// The client's name for this wish, so that a consumption is not booked twice however often it arrives.
     pub idempotency_key: Option<String>,
+    /// The client's number of this request: it is not carried out after one with a higher number.
+    pub order: Option<u64>,
 }
 
 /// What names a license, and proves that the client may use it.
@@ -166,6 +171,7 @@ pub struct State {
     counters: HashMap<EntitlementId, Counter>,
     activations_of_users: HashMap<u64, u64>,
     fulfilled: HashMap<u64, Fulfilled>,
+    orders: OrderBook,
     last_device_id: u64,
     alive_at: Option<DateTime<Utc>>,
 }
@@ -187,6 +193,7 @@ impl State {
             counters: HashMap::new(),
             activations_of_users: HashMap::new(),
             fulfilled: HashMap::new(),
+            orders: OrderBook::default(),
             last_device_id: activation::DEVICE_IDS_FROM,
             alive_at: None,
         };
@@ -227,7 +234,7 @@ impl State {
 
     /// Makes up for a time in which the server did not run: nobody could renew, so nobody loses a slot to it. If the
     /// clock was moved back meanwhile, slots move back with it: what they had left is what they have. A borrow's end was
-    /// promised to the client and stays.
+    /// promised to the client and stays. Order numbers are remembered for as long as the server runs, so they move too.
     pub fn resume(&mut self, now: DateTime<Utc>) -> Vec<Change> {
         let mut changes = Vec::new();
         if let Some(alive_at) = self.alive_at {
@@ -240,6 +247,7 @@ impl State {
                     slot: Slot { until: slot.until + downtime, ..slot },
                 }));
             }
+            changes.extend(self.orders.moved(downtime));
         }
         // A period that was counted under a clock gone wrong must not last until that date comes.
         let early = self.counters.iter().filter(|(_, counter)| counter.at > now);
@@ -256,9 +264,16 @@ impl State {
 }
 
 impl Transition<'_> {
-    /// In the order a user would expect: product → license → its state → device → feature → rule.
+    /// In the order a user would expect: product → license → order → its state → device → feature → rule.
     fn run(mut self, catalogue: &Catalogue, command: &Command) -> Outcome {
         let subject = Subject::find(catalogue, command)?;
+        match Order::of(command, &subject.license) {
+            Some(order) => self.run_in_order(order, catalogue, &subject, command),
+            None => self.carry_out(catalogue, &subject, command),
+        }
+    }
+
+    fn carry_out(&mut self, catalogue: &Catalogue, subject: &Subject, command: &Command) -> Outcome {
         subject.require_usable(command, self.now)?;
         if catalogue.is_blacklisted(&command.hardware_id) {
             return Err(Refusal::Blacklisted);
@@ -266,29 +281,29 @@ impl Transition<'_> {
         let license = &subject.license;
         // Activation makes the device that everything else needs.
         let device_id = match command.action {
-            Action::Activate { .. } => self.admit(&subject, &command.hardware_id)?,
+            Action::Activate { .. } => self.admit(subject, &command.hardware_id)?,
             _ => self.active_device(license.id, &command.hardware_id).ok_or(Refusal::DeviceNotFound)?,
         };
         match &command.action {
             Action::Activate { variables } => {
                 self.keep_variables(license, &command.hardware_id, device_id, variables);
-                Ok(Reply::Activation(Box::new(self.license_view(&subject, command, device_id, false))))
+                Ok(self.activation_reply(subject, command, device_id))
             }
             Action::CheckLicense { include_expired_features } => {
                 if let Some(floating) = &license.floating {
                     self.claim(license, None, floating, device_id)?;
                 }
-                Ok(Reply::License(Box::new(self.license_view(&subject, command, device_id, *include_expired_features))))
+                Ok(self.license_reply(subject, command, device_id, *include_expired_features))
             }
             Action::Deactivate { variables } => {
                 self.deactivate(license, &command.hardware_id, variables);
-                Ok(Reply::Text("license_deactivated"))
+                Ok(Reply::DEACTIVATED)
             }
             Action::BorrowLicense(until) => self.borrow_license(license, device_id, *until),
             Action::ReleaseLicense => self.release_license(license, device_id),
             Action::CheckFeature { feature, include_metadata_string } => {
                 let feature = self.assigned_feature(license, feature)?;
-                self.check_feature(&subject, feature, device_id, *include_metadata_string)
+                self.check_feature(subject, feature, device_id, *include_metadata_string)
             }
             Action::BorrowFeature { feature, until } => {
                 let feature = self.assigned_feature(license, feature)?;

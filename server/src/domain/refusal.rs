@@ -3,10 +3,12 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
+use floatlease::model::ORDER;
+use serde::{Deserialize, Serialize};
 use strum::{EnumIter, IntoEnumIterator};
 
-/// Why a request is refused.
-#[derive(Debug, Clone, PartialEq, Eq, EnumIter)]
+/// Why a request is refused. Stores keep it as JSON by the names here.
+#[derive(Debug, Clone, PartialEq, Eq, EnumIter, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "each is named after its code, and the table below says the rest")]
 pub enum Refusal {
     NotFound(String),
@@ -46,6 +48,11 @@ pub enum Refusal {
     LicenseUserActivatedMaxTimes,
     CustomerAccountNotFound,
     CustomerAccountIdMismatch,
+    // order
+    OrderOutdated {
+        /// The highest number that has arrived.
+        highest: u64,
+    },
     // device
     DeviceNotFound,
     Blacklisted,
@@ -145,6 +152,13 @@ impl Refusal {
             }
             CustomerAccountIdMismatch => {
                 (400, "customer_account_id_mismatch", "The license belongs to another customer account")
+            }
+            OrderOutdated { highest } => {
+                let message = format!(
+                    "A later request came first ({ORDER}: {highest} is the highest so far), so this one was not carried \
+                     out; send it again with a higher number if you still want it"
+                );
+                return (400, "order_outdated", message.into());
             }
             DeviceNotFound => (400, "device_not_found", "An active device matching the hardware_id not found"),
             Blacklisted => (400, "blacklisted", "This device is blacklisted"),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::subject::Subject;
-use super::{Command, Credential, EntitlementId, Transition, Variable};
+use super::{Command, Credential, EntitlementId, Reply, Transition, Variable};
 use crate::catalogue::{Consumption, Feature, License, Overages, User};
 
 /// A license as one device sees it.
@@ -51,7 +51,32 @@ pub(super) struct Seat {
 }
 
 impl Transition<'_> {
-    pub(super) fn license_view(
+    pub(super) fn activation_reply(&mut self, subject: &Subject, command: &Command, device_id: u64) -> Reply {
+        Reply::Activation(Box::new(self.license_view(subject, command, device_id, false)))
+    }
+
+    pub(super) fn license_reply(
+        &mut self,
+        subject: &Subject,
+        command: &Command,
+        device_id: u64,
+        include_expired_features: bool,
+    ) -> Reply {
+        Reply::License(Box::new(self.license_view(subject, command, device_id, include_expired_features)))
+    }
+
+    pub(super) fn feature_reply(
+        &mut self,
+        license: &License,
+        feature: &Arc<Feature>,
+        device_id: u64,
+        include_metadata_string: bool,
+    ) -> Reply {
+        let feature = self.feature_view(license, feature, device_id);
+        Reply::Feature { license_id: license.id, feature, include_metadata_string }
+    }
+
+    fn license_view(
         &mut self,
         subject: &Subject,
         command: &Command,
@@ -82,7 +107,7 @@ impl Transition<'_> {
         }
     }
 
-    pub(super) fn feature_view(&mut self, license: &License, feature: &Arc<Feature>, device_id: u64) -> FeatureView {
+    fn feature_view(&mut self, license: &License, feature: &Arc<Feature>, device_id: u64) -> FeatureView {
         FeatureView {
             feature: Arc::clone(feature),
             seat: self.seat(license, Some(feature), device_id),

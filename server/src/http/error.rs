@@ -1,5 +1,6 @@
 //! A refusal as HTTP: a v4 error body, whatever went wrong. Clients read `code` from every 4xx.
 
+use floatlease::model::ORDER;
 use hyper::http::{Response, StatusCode, header};
 use serde::Serialize;
 
@@ -18,6 +19,9 @@ pub(super) fn response(refusal: &Refusal, operation: &str) -> Response<Vec<u8>> 
     let json = serde_json::to_vec(&body).unwrap_or_default();
     let mut response = super::response(json, "application/json");
     *response.status_mut() = StatusCode::from_u16(body.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    if let Refusal::OrderOutdated { highest } = refusal {
+        response.headers_mut().insert(ORDER, header::HeaderValue::from(*highest));
+    }
     if response.status().is_server_error() {
         response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("1"));
     }

@@ -15,11 +15,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use floatlease::model::IDEMPOTENCY_KEY;
+use floatlease::model::{IDEMPOTENCY_KEY, ORDER};
 use floatlease::operations::{Auth, Method, OPERATIONS, Operation};
 use hyper::body::Body;
 use hyper::body::Incoming;
-use hyper::http::{HeaderName, HeaderValue, Request, Response, header, request};
+use hyper::http::{HeaderMap, HeaderValue, Request, Response, header, request};
 use tokio::sync::oneshot;
 
 use crate::catalogue::Catalogue;
@@ -169,7 +169,7 @@ impl Service {
             Ok(operation) => {
                 let answer = self.answer(operation, request, now).await;
                 let mut answer = answer.unwrap_or_else(|refusal| error::response(&refusal, operation.name));
-                echo_key(operation, request, &mut answer);
+                echo(operation, &request.head.headers, &mut answer);
                 answer
             }
             Err(refusal) => error::response(&refusal, ""),
@@ -190,7 +190,8 @@ impl Service {
             Auth::None => return self.product_details(&parameters),
             Auth::Ident | Auth::Set => {
                 let idempotency_key = parameters::idempotency_key(&request.head.headers)?;
-                let command = Command { idempotency_key, ..parameters.command(operation)? };
+                let order = parameters::order(operation, &request.head.headers)?;
+                let command = Command { idempotency_key, order, ..parameters.command(operation)? };
                 self.writer.work(move |moment| moment.state.apply(&command, *moment.now, moment.changes)).await
             }
         };
@@ -235,11 +236,16 @@ impl Handler for Service {
     }
 }
 
-/// Tells a client that its wish has a name here: what it repeats under the same name is not booked again.
-fn echo_key(operation: &Operation, request: &Received, answer: &mut Response<Vec<u8>>) {
-    let given = request.head.headers.get(IDEMPOTENCY_KEY).filter(|_| operation.is_consumption());
-    if let Some(key) = given.filter(|_| parameters::idempotency_key(&request.head.headers).is_ok()) {
-        answer.headers_mut().insert(HeaderName::from_static("idempotency-key"), key.clone());
+/// Repeats the key and the number of a request, so that the client knows that this server heeds them: consumptions of the
+/// same key are booked once, and no request is carried out after one with a higher number.
+fn echo(operation: &Operation, request: &HeaderMap, answer: &mut Response<Vec<u8>>) {
+    let key = parameters::idempotency_key(request).ok().flatten().filter(|_| operation.is_consumption());
+    if let Some(key) = key.and_then(|key| HeaderValue::try_from(key).ok()) {
+        answer.headers_mut().insert(IDEMPOTENCY_KEY, key);
+    }
+    // A refusal as outdated has named the highest number already.
+    if let Ok(Some(number)) = parameters::order(operation, request) {
+        answer.headers_mut().entry(ORDER).or_insert(number.into());
     }
 }
 

@@ -1,6 +1,6 @@
 //! From a query or a body to a [`Command`], checked against the table of operations that clients are checked against.
 
-use floatlease::model::{IDEMPOTENCY_KEY, is_idempotency_key, parse_time};
+use floatlease::model::{IDEMPOTENCY_KEY, MAX_ORDER, ORDER, is_idempotency_key, parse_order, parse_time};
 use floatlease::operations::{Auth, Kind, Method, Operation, Parameter};
 use hyper::HeaderMap;
 use serde_json::{Map, Value, json};
@@ -135,6 +135,7 @@ impl Parameters {
             is_vm: self.flag("is_vm"),
             action: self.action(operation.name)?,
             idempotency_key: None,
+            order: None,
         })
     }
 
@@ -282,6 +283,15 @@ pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Ref
     let key = value.to_str().ok().filter(|key| alone && is_idempotency_key(key));
     let wrong = || format!("{IDEMPOTENCY_KEY} must be given once, with 1 to 255 visible characters");
     key.map_or_else(|| invalid(wrong()), |key| Ok(Some(key.to_owned())))
+}
+
+/// The client's number of the request, if its operation is ordered.
+pub(super) fn order(operation: &Operation, headers: &HeaderMap) -> Result<Option<u64>, Refusal> {
+    let Some(value) = headers.get(ORDER).filter(|_| operation.ordered) else { return Ok(None) };
+    let alone = headers.get_all(ORDER).iter().count() == 1;
+    let number = value.to_str().ok().filter(|_| alone).and_then(parse_order);
+    let wrong = || format!("{ORDER} must be given once, as a whole number from 1 to {MAX_ORDER}");
+    number.map_or_else(|| invalid(wrong()), |number| Ok(Some(number)))
 }
 
 fn invalid<T>(message: String) -> Result<T, Refusal> {

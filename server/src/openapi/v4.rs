@@ -1,6 +1,6 @@
 //! The License API v4.
 
-use floatlease::model::IDEMPOTENCY_KEY;
+use floatlease::model::{IDEMPOTENCY_KEY, MAX_ORDER, ORDER};
 use floatlease::operations::{Method, OPERATIONS, Operation, Reply};
 use serde_json::{Map, Value, json};
 
@@ -82,8 +82,8 @@ fn security() -> Map<String, Value> {
 fn refusal_headers(status: u16) -> Value {
     let retry_after = json!({ "required": true, "description": "Seconds.", "schema": { "type": "integer" } });
     match status {
-        503 => json!({ "Retry-After": retry_after, IDEMPOTENCY_KEY: echoed_key() }),
-        400 => json!({ IDEMPOTENCY_KEY: echoed_key() }),
+        503 => json!({ "Retry-After": retry_after, IDEMPOTENCY_KEY: echoed_key(), ORDER: echoed_order() }),
+        400 => json!({ IDEMPOTENCY_KEY: echoed_key(), ORDER: echoed_order() }),
         _ => json!({}),
     }
 }
@@ -96,23 +96,44 @@ fn endpoint(operation: &'static Operation, reply: Value) -> Endpoint<'static> {
         }
         query
     });
+    let headers = request_headers(operation);
     let summary = SUMMARIES.iter().find(|row| row.0 == operation.name).map(|row| row.1);
     let (method, parameters, body) = match operation.method {
-        Method::Get => ("get", query.collect(), None),
-        Method::Post => ("post", repeatable(operation), Some(json_body(true, body(operation)))),
+        Method::Get => ("get", query.chain(headers).collect(), None),
+        Method::Post => ("post", headers, Some(json_body(true, body(operation)))),
     };
     let summary = summary.unwrap_or_default();
     Endpoint { path: operation.path, method, name: operation.name, summary, parameters, body, reply, open: false }
 }
 
-/// Consumptions are booked once for each name of a request.
-fn repeatable(operation: &Operation) -> Vec<Value> {
-    if !operation.is_consumption() {
-        return Vec::new();
+/// The headers that a request may have besides those of its authorisation.
+fn request_headers(operation: &Operation) -> Vec<Value> {
+    let mut headers = Vec::new();
+    if operation.is_consumption() {
+        let mut key = parameter("header", IDEMPOTENCY_KEY, false, key_schema());
+        key["description"] = "The same request again, under the same key, is answered and not booked again.".into();
+        headers.push(key);
     }
-    let mut key = parameter("header", IDEMPOTENCY_KEY, false, key_schema());
-    key["description"] = "The same request again, under the same key, is answered and not booked again.".into();
-    vec![key]
+    if operation.ordered {
+        let mut order = parameter("header", ORDER, false, order_schema());
+        order["description"] = "A number that grows from request to request of a device. A request is refused as \
+            order_outdated if one with a higher number came first about the same slot, or about the device; the same \
+            request again, with the same number, is answered as before and changes nothing."
+            .into();
+        headers.push(order);
+    }
+    headers
+}
+
+fn order_schema() -> Value {
+    json!({ "type": "integer", "minimum": 1, "maximum": MAX_ORDER })
+}
+
+/// The header that tells a client that its requests are kept in order.
+fn echoed_order() -> Value {
+    let description = "Of a request that had one: the same number, or the highest that came, in a refusal as \
+        order_outdated.";
+    json!({ "required": false, "description": description, "schema": order_schema() })
 }
 
 fn key_schema() -> Value {
@@ -137,6 +158,7 @@ fn example(operation: &Operation, parameter: &str) -> Option<Value> {
 }
 
 fn reply_to(operation: &Operation, document: &mut Document) -> Value {
+    let echoed = if operation.ordered { json!({ ORDER: echoed_order() }) } else { json!({}) };
     let mut json = |required: &[&str]| {
         let schema = reply::schema(operation.name, document.generator());
         let mut schema = schema.map(Value::from).unwrap_or_default();
@@ -147,15 +169,18 @@ fn reply_to(operation: &Operation, document: &mut Document) -> Value {
         if operation.is_consumption() {
             headers[IDEMPOTENCY_KEY] = echoed_key();
         }
+        if operation.ordered {
+            headers[ORDER] = echoed_order();
+        }
         json_reply("Done.", headers, schema)
     };
     match operation.reply {
         Reply::License => json(&[]),
         Reply::Signed(members) => json(members),
-        Reply::Empty => json!({ "description": "Done; the body is empty." }),
+        Reply::Empty => json!({ "description": "Done; the body is empty.", "headers": echoed }),
         Reply::Text(text) => {
             let content = json!({ "text/plain": { "schema": { "type": "string", "const": text } } });
-            json!({ "description": "Done.", "content": content })
+            json!({ "description": "Done.", "headers": echoed, "content": content })
         }
     }
 }

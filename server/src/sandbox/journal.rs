@@ -80,6 +80,8 @@ pub(crate) struct RequestNote {
     pub(crate) hardware_id: Option<String>,
     /// The feature in it.
     pub(crate) feature: Option<String>,
+    /// The number in its `FloatLease-Order`.
+    pub(crate) order: Option<u64>,
     /// HTTP status of the reply; null if none was sent.
     pub(crate) status: Option<u16>,
     /// The code of the refusal, if it was one.
@@ -126,7 +128,7 @@ pub(crate) fn noted(text: &str) -> String {
 }
 
 /// Members that entries are picked by.
-pub(crate) const FILTERS: [&str; 14] = [
+pub(crate) const FILTERS: [&str; 15] = [
     "kind",
     "method",
     "path",
@@ -135,6 +137,7 @@ pub(crate) const FILTERS: [&str; 14] = [
     "username",
     "hardware_id",
     "feature",
+    "order",
     "status",
     "code",
     "fault_id",

@@ -1,6 +1,7 @@
 //! What a world is made from: a catalogue, a time, faults.
 
 use chrono::{DateTime, Utc};
+use floatlease::model::{IDEMPOTENCY_KEY, ORDER};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -36,6 +37,11 @@ pub(crate) struct WorldOptions {
     /// Faults from the beginning.
     #[serde(deserialize_with = "objects")]
     pub(super) faults: Vec<Fault>,
+    /// Whether the server knows `FloatLease-Order`; without it, that header is ignored and not repeated, as by the
+    /// vendor's cloud. Default: true.
+    pub(super) order: Option<bool>,
+    /// The same for `Idempotency-Key`. Default: true.
+    pub(super) idempotency: Option<bool>,
     /// The world ends when nobody has used it for so long. Default: 600.
     pub(super) idle_s: Option<u32>,
 }
@@ -71,6 +77,12 @@ pub(super) fn check_rate(rate: f64) -> Result<f64, Mistake> {
 }
 
 impl WorldOptions {
+    /// The headers that the server ignores as if they were not there.
+    pub(super) fn ignored_headers(&self) -> Vec<&'static str> {
+        let known = [(self.order, ORDER), (self.idempotency, IDEMPOTENCY_KEY)];
+        known.into_iter().filter(|row| row.0 == Some(false)).map(|row| row.1).collect()
+    }
+
     /// When the world begins.
     pub(super) fn start(&self) -> Result<DateTime<Utc>, Mistake> {
         let real = Utc::now();

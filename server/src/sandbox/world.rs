@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use floatlease::model::{format_http_date, parse_http_date};
+use floatlease::model::{ORDER, format_http_date, parse_http_date, parse_order};
 use hyper::Response;
 use hyper::header::{self, HeaderValue};
 use serde_json::Value;
@@ -41,6 +41,8 @@ pub(crate) struct World {
     clock: Arc<ControlledClock>,
     faults: Mutex<FaultList>,
     date_check: Mutex<DateCheck>,
+    /// Headers of requests that the service is not shown.
+    ignored_headers: Vec<&'static str>,
     /// The last reply that was signed, for replays.
     previous: Mutex<Option<Response<Vec<u8>>>>,
     used: Mutex<Instant>,
@@ -118,6 +120,7 @@ impl World {
             clock,
             faults: Mutex::default(),
             date_check: Mutex::new(options.date_check),
+            ignored_headers: options.ignored_headers(),
             previous: Mutex::default(),
             used: Mutex::new(Instant::now()),
             idle: options.idle_s.map_or(IDLE, |seconds| Duration::from_secs(seconds.into())),
@@ -175,10 +178,13 @@ impl World {
         }
     }
 
-    async fn answer(&self, request: Received) -> Ending {
+    async fn answer(&self, mut request: Received) -> Ending {
         self.touch();
         let started = Instant::now();
         let asked = Asked::of(&request);
+        for name in &self.ignored_headers {
+            request.head.headers.remove(*name);
+        }
         let picked = self.faults().pick(&asked, self.now());
         let (ending, outcome) = match &picked {
             None => {
@@ -196,6 +202,7 @@ impl World {
             username: asked.text("username").map(noted),
             hardware_id: asked.text("hardware_id").map(noted),
             feature: asked.text("feature").map(noted),
+            order: asked.header(ORDER).and_then(parse_order),
             fault_id: picked.as_ref().map(|picked| picked.id),
             fault: picked.as_ref().map(|picked| picked.what.name()),
             elapsed_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),

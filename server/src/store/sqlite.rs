@@ -4,17 +4,19 @@ use std::path::Path;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use rusqlite::types::Type;
 use rusqlite::{Connection, ErrorCode, Row, params};
 
 use super::{Store, StoreError};
 use crate::catalogue::Overages;
 use crate::clock::from_millis;
 use crate::domain::{
-    Change, Counter, Device, DeviceStatus, EntitlementId, Event, EventKind, Fulfilment, Slot, Variable, Wish,
+    Change, Counter, Device, DeviceStatus, EntitlementId, Event, EventKind, Fulfilment, LatestRequest, OrderScope,
+    OrderedAction, Refusal, Slot, Variable, Wish,
 };
 
 /// Each brings the schema from the version before it to its own; their number is the file's `user_version`.
-const MIGRATIONS: &[&str] = &[include_str!("schema_1.sql"), include_str!("schema_2.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("schema_1.sql"), include_str!("schema_2.sql"), include_str!("schema_3.sql")];
 /// More than there are statements below, so that each is parsed once.
 const CACHED_STATEMENTS: usize = 32;
 
@@ -164,6 +166,21 @@ const TABLES: &[(&str, ReadRow)] = &[
             fulfilment: Fulfilment { entitlement: entitlement(row)?, amount: row.get(4)? },
         })
     }),
+    ("SELECT license_id, hardware_id, slot, number, action, refusal, at_ms FROM latest_request", |row| {
+        let number = row.get(3)?;
+        let refusal: Option<String> = row.get(5)?;
+        Ok(Change::Ordered {
+            license_id: row.get(0)?,
+            hardware_id: row.get(1)?,
+            scope: scope(row.get(2)?),
+            request: LatestRequest {
+                number,
+                action: action(row.get_ref(4)?.as_str()?)?,
+                refusal: refusal.map(|json| refusal_of(&json, number)),
+                at: time(row, 6)?,
+            },
+        })
+    }),
     ("SELECT value FROM meta WHERE name = 'alive_at_ms'", |row| Ok(Change::Alive { at: time(row, 0)? })),
 ];
 
@@ -207,6 +224,21 @@ fn write(connection: &Connection, change: &Change) -> rusqlite::Result<()> {
         Change::Forgotten { wish } => {
             execute("DELETE FROM fulfilled WHERE device_id = ? AND key = ?", params![wish.device_id, wish.key])
         }
+        Change::Ordered { license_id, hardware_id, scope, request } => {
+            let refusal = request.refusal.as_ref().map(serde_json::to_string).transpose();
+            let refusal = refusal.map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
+            let (slot, action) = (scope_number(*scope), action_name(request.action));
+            execute(
+                "INSERT INTO latest_request (license_id, hardware_id, slot, number, action, refusal, at_ms) \
+                 VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET number = excluded.number, \
+                 action = excluded.action, refusal = excluded.refusal, at_ms = excluded.at_ms",
+                params![license_id, hardware_id, slot, request.number, action, refusal, request.at.timestamp_millis()],
+            )
+        }
+        Change::OrderForgotten { license_id, hardware_id } => execute(
+            "DELETE FROM latest_request WHERE license_id = ? AND hardware_id = ?",
+            params![license_id, hardware_id],
+        ),
         Change::Alive { at } => execute(
             "INSERT OR REPLACE INTO meta (name, value) VALUES ('alive_at_ms', ?)",
             params![at.timestamp_millis()],
@@ -261,6 +293,44 @@ fn status_name(status: DeviceStatus) -> Option<&'static str> {
 
 fn status(name: &str) -> DeviceStatus {
     STATUSES.iter().find(|row| row.1 == name).map_or(DeviceStatus::Replaced, |row| row.0)
+}
+
+/// How the file calls what a request was to do.
+const ACTIONS: [(OrderedAction, &str); 5] = [
+    (OrderedAction::Activate, "activate"),
+    (OrderedAction::Deactivate, "deactivate"),
+    (OrderedAction::Check, "check"),
+    (OrderedAction::Borrow, "borrow"),
+    (OrderedAction::Release, "release"),
+];
+
+fn action_name(action: OrderedAction) -> Option<&'static str> {
+    ACTIONS.iter().find(|row| row.0 == action).map(|row| row.1)
+}
+
+fn action(name: &str) -> rusqlite::Result<OrderedAction> {
+    let unknown = || rusqlite::Error::InvalidColumnType(4, name.to_owned(), Type::Text);
+    ACTIONS.iter().find(|row| row.1 == name).map(|row| row.0).ok_or_else(unknown)
+}
+
+/// The slot of the device as a whole, as the file has it.
+const WHOLE_DEVICE: i64 = -1;
+
+fn scope_number(scope: OrderScope) -> Option<i64> {
+    match scope {
+        OrderScope::Device => Some(WHOLE_DEVICE),
+        OrderScope::Slot(feature_id) => i64::try_from(feature_id.unwrap_or_default()).ok(),
+    }
+}
+
+fn scope(number: i64) -> OrderScope {
+    u64::try_from(number).map_or(OrderScope::Device, |id| OrderScope::Slot(Some(id).filter(|id| *id != 0)))
+}
+
+/// The refusal of a request. One that another version of the server has written in other words is outdated: the client
+/// that still waits for it draws a higher number.
+fn refusal_of(json: &str, number: u64) -> Refusal {
+    serde_json::from_str(json).unwrap_or(Refusal::OrderOutdated { highest: number })
 }
 
 impl From<rusqlite::Error> for StoreError {

@@ -83,6 +83,7 @@ pub fn command(license_key: &str, hardware_id: &str, action: Action) -> Command 
         is_vm: false,
         action,
         idempotency_key: None,
+        order: None,
     }
 }
 

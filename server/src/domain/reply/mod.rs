@@ -66,6 +66,9 @@ pub enum Body {
 }
 
 impl Reply {
+    /// What a deactivation is answered.
+    pub(super) const DEACTIVATED: Reply = Reply::Text("license_deactivated");
+
     /// The body, with `sign` for the v1 signature inside.
     ///
     /// # Errors
