@@ -104,7 +104,12 @@ const NOTHING_LEFT: &str = "Nothing to do: what the call was to end is ended alr
 /// message, advice). To try the same again never helps.
 pub const OF_OPERATIONS: &[(&str, Status, &str, &str)] = &[
     ("release_license", Status::FloatingNotAvailable, "This device holds no slot of the license.", NOTHING_LEFT),
-    ("release_feature", Status::FloatingFeatureDeviceNotInUse, "This device holds no slot of the feature.", NOTHING_LEFT),
+    (
+        "release_feature",
+        Status::FloatingFeatureDeviceNotInUse,
+        "This device holds no slot of the feature.",
+        NOTHING_LEFT,
+    ),
     ("release_feature", Status::FeatureNotFloating, "The feature does not float, so it has no slots.", NOTHING_LEFT),
     ("deactivate_license", Status::DeviceNotFound, "This device is not activated for the license.", NOTHING_LEFT),
 ];

@@ -156,6 +156,7 @@ impl<'a> Booking<'a> {
             if let Standing::InDoubt { total_before, at_ms } = entry.standing
                 && self.visit.client.honours_keys() != Some(true)
             {
+                self.await_end_of(at_ms)?;
                 match self.inspect(entry, total_before, at_ms)? {
                     Found::Booked(total) => return Ok(Fate::Booked(format!("{{\"total_consumptions\":{total}}}"))),
                     Found::Nothing => self.stands(entry, Standing::Waiting)?,
@@ -225,6 +226,27 @@ impl<'a> Booking<'a> {
                 Err(error) => Err(error),
             },
         }
+    }
+
+    /// The total tells whether a request was booked only when it can't be booked later any more: a server that is slow may
+    /// get to it after it was asked for the total. So a request that was sent at `at_ms` is waited for, as long as the
+    /// call allows; after that its consumptions stay queued.
+    fn await_end_of(&self, at_ms: i64) -> Result<(), Error> {
+        let age_ms = self.now_ms().saturating_sub(at_ms);
+        let left_ms = self.visit.life_ms().saturating_sub(age_ms);
+        // A clock that was set back tells nothing; it must not stop the queue for longer than that.
+        if age_ms < 0 || left_ms <= 0 {
+            return Ok(());
+        }
+        let left = Duration::from_millis(left_ms.unsigned_abs());
+        if self.visit.call.left().is_ok_and(|until_deadline| left < until_deadline) {
+            return self.visit.pause(left);
+        }
+        let seconds = left_ms / 1000 + 1;
+        let message = format!(
+            "The server may still book consumptions that it was asked for. In {seconds} s its total tells whether it has."
+        );
+        Err(Error::because(Status::ConnectionLost, message).with_outcome(Outcome::Unknown))
     }
 
     /// Whether the server has booked what it was asked to.

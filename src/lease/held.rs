@@ -3,8 +3,8 @@
 use super::clock::Clock;
 use super::errands::Guard;
 use super::events::Events;
-use super::life::{Life, Reply};
 use super::leave::Leave;
+use super::life::{Life, Reply};
 use super::machine::{Event, Machine, Moment, NEVER, State};
 use super::record::Record;
 use super::share::Share;
@@ -231,7 +231,8 @@ impl Held {
         if let Ok(mut slots) = patient(&visit, || self.try_slots()) {
             let borrowed = std::mem::take(&mut *self.borrowed_by_verbs());
             for slot in slots.iter_mut().rev() {
-                let until = borrowed.iter().filter(|(feature, _)| slot.is_of(feature.as_deref())).map(|(_, until)| *until);
+                let until =
+                    borrowed.iter().filter(|(feature, _)| slot.is_of(feature.as_deref())).map(|(_, until)| *until);
                 slot.keep_borrow(until.max());
                 let _ = slot.leave(&visit, Leave::KeepBorrow);
             }

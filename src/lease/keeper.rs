@@ -394,11 +394,7 @@ impl Keeper {
         book.seeing_off = false;
     }
 
-    fn see_one_off<'a>(
-        self: &'a Arc<Keeper>,
-        mut book: MutexGuard<'a, Book>,
-        held: Arc<Held>,
-    ) -> MutexGuard<'a, Book> {
+    fn see_one_off<'a>(self: &'a Arc<Keeper>, mut book: MutexGuard<'a, Book>, held: Arc<Held>) -> MutexGuard<'a, Book> {
         held.interrupt();
         let in_flight = self.desk.client.begin(Waiter::Nobody, held.release_on_close);
         book.at_the_door = Some((Arc::clone(&held), Arc::clone(&in_flight.call)));

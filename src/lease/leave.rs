@@ -1,12 +1,12 @@
 //! Leaving a slot: who gives it back to the server, and what the server's answer settles.
 
+use super::machine::Moment;
 use super::record::Record;
 use super::share::Gate;
 use super::slot::{Keep, Slot, in_doubt, is_kept_as_borrowed};
 use super::visit::Visit;
 use crate::client::jittered;
 use crate::error::{Error, Outcome};
-use super::machine::Moment;
 use crate::status::{Category, Status};
 use std::time::Duration;
 

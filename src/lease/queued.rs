@@ -40,11 +40,12 @@ pub(super) fn may_wait(operation: &str, request_json: &str) -> Option<Object> {
     Some(given)
 }
 
-/// Books consumptions, or keeps them until they can be.
+/// Books consumptions, or keeps them until they can be. `license_id` is the license of a lease of the same user.
 pub(super) fn add(
     desk: &Desk,
     operation: &str,
     mut given: Object,
+    license_id: Option<u64>,
     begun: &mut dyn FnMut(&Arc<Call>),
 ) -> Result<String, Error> {
     let folder = folder(desk, operation)?;
@@ -58,6 +59,7 @@ pub(super) fn add(
     for control in ["timeout_ms", "idempotency_key"] {
         given.remove(control);
     }
+    given.extend(license_id.map(|id| ("license_id".to_owned(), id.into())));
     given.extend(extra.map(|extra| ("extra".to_owned(), extra)));
 
     let in_flight = desk.client.begin(Waiter::Host, request.timeout);

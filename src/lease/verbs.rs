@@ -12,7 +12,7 @@ use crate::http::{Call, Waiter};
 use crate::model;
 use crate::operations::Operation;
 use crate::request::Request;
-use crate::strict::{self, Object};
+use crate::strict;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use std::sync::Arc;
@@ -51,17 +51,19 @@ pub(super) fn call(
     if operation == queued::SYNC {
         return queued::sync(desk, request_json, begun);
     }
-    let Some(known) = Operation::named(operation) else {
+    if Operation::named(operation).is_none() {
         return Err(unknown_operation(operation, &[queued::SYNC]));
-    };
-    if let Some(mut given) = queued::may_wait(operation, request_json) {
-        name_license(keeper, known, &mut given);
-        return queued::add(desk, operation, given, begun);
+    }
+    if let Some(given) = queued::may_wait(operation, request_json) {
+        let text = Zeroizing::new(serde_json::to_string(&given).unwrap_or_default());
+        let request = desk.client.prepare(operation, &text).ok();
+        let license_id = request.and_then(|request| license_of_lease(keeper, &request));
+        return queued::add(desk, operation, given, license_id, begun);
     }
     let mut request = desk.client.prepare(operation, request_json)?;
-    if license_of_lease(keeper, &request).is_some() {
+    if let Some(license_id) = license_of_lease(keeper, &request) {
         let mut given = strict::parse_object("the request", request_json)?;
-        name_license(keeper, known, &mut given);
+        given.insert("license_id".to_owned(), license_id.into());
         let text = Zeroizing::new(serde_json::to_string(&given).unwrap_or_default());
         request = desk.client.prepare(operation, &text)?;
     }
@@ -86,7 +88,9 @@ pub(super) fn call(
         let named = object(&answer).get("license_id").and_then(Value::as_u64);
         for held in keeper.leases().into_iter().filter(|held| seen.is_about(held, named)) {
             match effect {
-                Effect::Borrowed(until) => held.note_borrow_by_verb(desk, &in_flight.call, seen.feature.as_deref(), until),
+                Effect::Borrowed(until) => {
+                    held.note_borrow_by_verb(desk, &in_flight.call, seen.feature.as_deref(), until)
+                }
                 Effect::Released => held.note_release_by_verb(desk, &in_flight.call, Some(seen.feature.as_deref())),
                 Effect::Deactivated => held.note_release_by_verb(desk, &in_flight.call, None),
             }
@@ -94,16 +98,6 @@ pub(super) fn call(
         keeper.look_again();
     }
     Ok(answer.text)
-}
-
-/// Adds the license of a lease that is held to a request that names none.
-fn name_license(keeper: &Keeper, operation: &Operation, given: &mut Object) {
-    let text = Zeroizing::new(serde_json::to_string(&given).unwrap_or_default());
-    let license_id =
-        keeper.desk.client.prepare(operation.name, &text).ok().and_then(|request| license_of_lease(keeper, &request));
-    if let Some(license_id) = license_id {
-        given.insert("license_id".to_owned(), license_id.into());
-    }
 }
 
 /// The license of a lease that a request is about, if it names none itself.

@@ -213,8 +213,7 @@ fn lease_in_doubt_is_confirmed_after_five_seconds_and_when_no_request_lives() {
     let until = START + 30_000;
     let (doubted, report) = machine.step(Event::Doubted { until }, START, 0);
     assert_eq!((doubted.state(), report, doubted.renew_at()), (Active, None, Some(START + 5_000)));
-    let confirmed =
-        |asked_at| Event::Confirmed { asked_at, timeout_ms: TIMEOUT, expires_at: NEVER };
+    let confirmed = |asked_at| Event::Confirmed { asked_at, timeout_ms: TIMEOUT, expires_at: NEVER };
     let (doubted, _) = doubted.step(confirmed(START + 5_000), START + 5_001, 500);
     assert_eq!(doubted.renew_at(), Some(until));
     let (settled, _) = doubted.step(confirmed(until), until, 500);
