@@ -23,6 +23,13 @@ const MOST_ATTEMPTS: u32 = 4;
 /// The pause before the second attempt; it doubles from there.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
+/// How often a request may be overtaken by later ones about the same slot, as when a host asks from many threads. One of
+/// them always gets through, so this many are overtaken only by as many others.
+const MOST_OVERTAKEN: u32 = 32;
+
+/// The pause of a request that was overtaken more than once, so that those who overtake each other come apart.
+const PAUSE_WHEN_OVERTAKEN: Duration = Duration::from_millis(10);
+
 /// A refusal is not signed, so whoever answers may name any number. Above this one, which a clock of the year 144683
 /// would draw, too few would be left for the requests to come.
 const HIGHEST_BELIEVED_ORDER: u64 = MAX_ORDER / 2;
@@ -132,21 +139,27 @@ impl Client {
 
     /// The same for a request that a late one could undo, or that could itself come late: `draw` gives its place in the
     /// order of all requests about its slot. If the server has seen a later one, this machine's clock was behind, or
-    /// another process was faster, and the request is sent once more in a place further on. A request that nobody waits
-    /// for any more is not.
+    /// another thread or process was faster, and the request is sent once more in a place further on. A request that
+    /// nobody waits for any more is not.
     pub(crate) fn ask_in_order(
         &self,
         call: &Call,
         request: &mut Request,
         draw: &mut dyn FnMut() -> Result<u64, Error>,
     ) -> Result<Answer, Error> {
-        request.order = Some(draw()?);
-        match self.ask(call, request) {
-            Err(error) if error.status == Status::OrderOutdated && error.outcome == Outcome::Rejected => {
-                request.order = Some(draw()?);
-                self.ask(call, request)
+        let mut overtaken = 0;
+        loop {
+            request.order = Some(draw()?);
+            let error = match self.ask(call, request) {
+                Err(error) if error.status == Status::OrderOutdated && overtaken < MOST_OVERTAKEN => error,
+                answer => return answer,
+            };
+            overtaken += 1;
+            // The first time, a clock that was behind is the likely cause. After that, other calls are about the same slot.
+            let pause = if overtaken == 1 { Duration::ZERO } else { jittered(PAUSE_WHEN_OVERTAKEN) };
+            if call.left().is_err() || call.sleep(pause).is_err() {
+                return Err(error);
             }
-            answer => answer,
         }
     }
 

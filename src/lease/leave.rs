@@ -72,6 +72,8 @@ impl Slot {
     /// Whether a borrow runs that only a release may end.
     fn is_lent(&self, kept: &Result<Record, Error>, visit: &Visit) -> bool {
         match kept {
+            // Another process may have given the borrow back, which the last one out tells the server.
+            Ok(record) if record.unwanted => false,
             Ok(record) => is_kept_as_borrowed(record, visit) || self.is_borrowed(visit.clock),
             // The folder is closed to this process, which knows by itself what it has borrowed.
             Err(error) if error.status == Status::Storage => self.is_borrowed(visit.clock),

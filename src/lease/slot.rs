@@ -53,6 +53,9 @@ pub(super) enum Keep {
     Not,
 }
 
+/// The server's `Date` tells whole seconds, so its clock may be this much further.
+const DATE_STEP_MS: i64 = 1_000;
+
 /// So long a license that does not float is believed to be ours, if the server names no time.
 const UNFLOATING_TIMEOUT_MS: i64 = 120 * 60_000;
 
@@ -480,7 +483,7 @@ impl Slot {
         // What does not float is licensed all the same, without a slot: a customer may have been upgraded.
         let minutes = reply.get("floating_timeout").and_then(Value::as_i64).filter(|minutes| *minutes > 0);
         let timeout_ms = minutes.map_or(UNFLOATING_TIMEOUT_MS, |minutes| minutes.saturating_mul(60_000));
-        let left_ms = expiry(reply, self.feature.is_some()).map(|end| (end - wall).num_milliseconds());
+        let left_ms = expiry(reply, self.feature.is_some()).map(|end| (end - wall).num_milliseconds() - DATE_STEP_MS);
         // A server that says yes after the date knows why.
         let left_ms = left_ms.filter(|left_ms| *left_ms > 0);
         let expires_at = left_ms.map_or(NEVER, |left_ms| visit.clock.now().saturating_add(left_ms));
