@@ -84,7 +84,10 @@ fn borrow_by_verb_during_lease_outlives_lease_and_client() {
         client.close();
         let again = Client::open(config).unwrap();
         let (_lease, _) = again.acquire(&kind.request);
-        assert_eq!((world.slots_of(DEVICE), asked(world, kind.release)), (vec![(kind.feature.clone(), true)], json!(0)));
+        assert_eq!(
+            (world.slots_of(DEVICE), asked(world, kind.release)),
+            (vec![(kind.feature.clone(), true)], json!(0))
+        );
     });
 }
 
@@ -92,7 +95,8 @@ fn borrow_by_verb_during_lease_outlives_lease_and_client() {
 fn borrow_by_verb_of_another_process_is_kept_by_its_record() {
     let demo = Demo::start();
     for kind in kinds() {
-        let (world, folder) = (World::new(&demo, &json!({ "rate": 0 })), Folder::new(&format!("other-{}", kind.borrow)));
+        let (world, folder) =
+            (World::new(&demo, &json!({ "rate": 0 })), Folder::new(&format!("other-{}", kind.borrow)));
         let config = with(&world.config(DEVICE), json!({ "storage_dir": folder.path() }));
         let [one, other] = [Client::open(&config).unwrap(), Client::open(&config).unwrap()];
         one.call("activate_license", &Value::Null).ok();

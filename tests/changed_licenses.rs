@@ -145,7 +145,11 @@ type Change = (&'static str, fn(&mut Site), &'static str);
 fn release_of_what_server_no_longer_knows_ends_lease() {
     let changes: [Change; 4] = [
         ("feature", |site| site.restart(&license_with_key("")), "INVALID_LICENSE_FEATURE_CODE"),
-        ("unfloating", |site| site.restart(&license_with_key("feature = [{ code = \"MESH\" }]")), "FEATURE_NOT_FLOATING"),
+        (
+            "unfloating",
+            |site| site.restart(&license_with_key("feature = [{ code = \"MESH\" }]")),
+            "FEATURE_NOT_FLOATING",
+        ),
         ("license", |site| site.restart(&license_of_ada(7001)), "LICENSE_NOT_FOUND"),
         ("device", |site| site.rebuild(&license_with_key(FLOATING)), "DEVICE_NOT_FOUND"),
     ];

@@ -18,7 +18,8 @@ fn world(demo: &Demo, options: &Value) -> World {
 
 /// The first of these requests is carried out and its reply lost; those after it are refused.
 fn lose_then_refuse(world: &World, operation: &str, code: &str) {
-    let once = json!({ "match": { "operation": operation }, "when": { "times": 1 }, "do": { "after_commit": "reset" } });
+    let once =
+        json!({ "match": { "operation": operation }, "when": { "times": 1 }, "do": { "after_commit": "reset" } });
     let then = json!({ "match": { "operation": operation }, "do": { "before": { "code": code } } });
     world.control("PUT /faults", &json!({ "faults": [once, then] }));
 }
@@ -105,6 +106,34 @@ fn release_of_slot_not_held_is_not_worth_repeating() {
     // To the operation that takes a slot, the same code means that waiting helps.
     let error = error_of_full_pool(&world);
     assert_eq!(error["retryable"], true, "{error}");
+}
+
+#[test]
+fn release_by_verb_after_unanswered_check_is_not_believed() {
+    let demo = Demo::start();
+    for order in [true, false] {
+        let world = world(&demo, &json!({ "order": order }));
+        let client = world.client(DEVICE);
+        let late = json!({ "before": { "delay": { "fixed_ms": 300 } } });
+        let once = json!({ "match": { "operation": "check_license" }, "when": { "times": 1 }, "do": late });
+        world.control("POST /faults", &once);
+        client.call("check_license", &json!({ "timeout_ms": 50 })).failed("TIMEOUT", "unknown");
+        let answer = client.call("release_license", &Value::Null);
+        let happened = || world.control("POST /journal/count", &json!({ "filter": { "operation": "check_license" } }));
+        if order {
+            answer.failed("FLOATING_NOT_AVAILABLE", "rejected");
+            until("the late check is refused", || happened()["count"] == 1);
+            assert_eq!(world.slots_of(DEVICE), [], "it came after the release");
+            continue;
+        }
+        let error = answer.failed("FLOATING_NOT_AVAILABLE", "unknown");
+        let retry_after_ms = error["retry_after_ms"].as_u64().unwrap();
+        assert!(error["retryable"] == true && (25_000..=30_000).contains(&retry_after_ms), "{error}");
+        until("the late check takes the slot", || world.slots_of(DEVICE).len() == 1);
+        client.advance(30_000);
+        client.call("release_license", &Value::Null).ok();
+        client.call("release_license", &Value::Null).failed("FLOATING_NOT_AVAILABLE", "rejected");
+    }
 }
 
 fn error_of_full_pool(world: &World) -> Value {

@@ -9,6 +9,7 @@ use super::machine::{Event, Machine, Moment, NEVER, State};
 use super::record::Record;
 use super::share::Share;
 use super::slot::{Confirmation, Slot, Standing, in_doubt};
+use super::unanswered::UnansweredVerbs;
 use super::visit::Visit;
 use super::wish::{KeepAlive, Who, Wish};
 use crate::client::{Client, chance, jittered};
@@ -30,6 +31,7 @@ pub(crate) struct Desk {
     pub(crate) events: Arc<Events>,
     /// What threads of ours run in.
     pub(crate) guard: Guard,
+    pub(crate) unanswered: UnansweredVerbs,
 }
 
 /// How often somebody looks whether another is done with a lease.

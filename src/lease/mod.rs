@@ -45,6 +45,7 @@ pub mod store;
 mod sync;
 mod thread;
 mod ticket;
+mod unanswered;
 mod verbs;
 mod visit;
 mod wish;
@@ -68,6 +69,7 @@ use serde_json::Value;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use ticket::Ticket;
+use unanswered::UnansweredVerbs;
 use wish::{KeepAlive, Wish};
 
 /// What may be submitted besides the verbs and [`queued::SYNC`].
@@ -92,7 +94,13 @@ impl Session {
     pub fn open(config_json: &str, guard: Guard) -> Result<Session, Error> {
         let events = Arc::new(Events::new());
         let errands = Errands::new(Arc::clone(&events), guard);
-        let desk = Desk { client: Client::open(config_json)?, clock: clock::Clock::default(), events, guard };
+        let desk = Desk {
+            client: Client::open(config_json)?,
+            clock: clock::Clock::default(),
+            events,
+            guard,
+            unanswered: UnansweredVerbs::default(),
+        };
         Ok(Session { keeper: Arc::new(Keeper::new(desk)), errands, acquired: Arc::default() })
     }
 
