@@ -36,6 +36,14 @@ impl Slot {
             None => gate.sit()?,
         };
         let kept = self.read();
+        if let (Err(error), Leave::GiveBack) = (&kept, leave)
+            && error.status == Status::Storage
+            && self.lent
+        {
+            // The proof of the borrow would go on being believed by a start without a network.
+            self.seat = Some(seat);
+            return Err(error.clone());
+        }
         let is_lent = self.is_lent(&kept, visit);
         let mut left = None;
         match gate.leave(seat).inspect_err(|_| self.in_doubt = true)? {

@@ -12,7 +12,7 @@ use crate::error::{Error, Outcome};
 use crate::http::{Call, Waiter};
 use crate::model;
 use crate::operations::Operation;
-use crate::request::Request;
+use crate::request::{Request, wipe};
 use crate::strict;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -67,6 +67,7 @@ pub(super) fn call(
         let mut given = strict::parse_object("the request", request_json)?;
         given.insert("license_id".to_owned(), license_id.into());
         let text = Zeroizing::new(serde_json::to_string(&given).unwrap_or_default());
+        given.values_mut().for_each(wipe);
         request = desk.client.prepare(operation, &text)?;
     }
     let seen = Seen::of(&request);
@@ -143,7 +144,11 @@ fn license_of_lease(keeper: &Keeper, request: &Request) -> Option<u64> {
         return None;
     }
     let leases = keeper.leases();
-    leases.iter().find(|held| held.who().is_of(request)).and_then(|held| held.license_id())
+    if leases.is_empty() {
+        return None;
+    }
+    let whose = Who::whose(request);
+    leases.iter().find(|held| held.who().whose == whose).and_then(|held| held.license_id())
 }
 
 /// What a request was about, once it is sent.

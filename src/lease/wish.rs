@@ -189,11 +189,6 @@ impl Who {
         mark(&[product, request.auth.as_ref().map_or("", Secret::expose), &request.hardware_id])
     }
 
-    /// Whether a request names the same.
-    pub(crate) fn is_of(&self, request: &Request) -> bool {
-        self.whose == Who::whose(request)
-    }
-
     /// A request of this operation, with its own keys beside those that say whose license it is.
     pub(crate) fn request(
         &self,
