@@ -2,6 +2,7 @@
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic, unreachable_pub)]
 
 pub mod description;
+pub mod model;
 pub mod sandbox;
 pub mod world;
 
