@@ -198,7 +198,8 @@ impl Client {
                 }
                 Err(Failed { error, .. }) => error,
             };
-            let error = if in_doubt { still_in_doubt(error) } else { error };
+            // A refusal tells nothing of an earlier attempt, which may have been carried out.
+            let error = if in_doubt { error.with_outcome(Outcome::Unknown) } else { error };
             in_doubt |= error.outcome == Outcome::Unknown;
             let pause = pause_before_next(&error, request.operation, *attempts);
             let (Some(pause), Ok(left)) = (pause, call.left()) else {
@@ -293,13 +294,6 @@ impl From<Error> for Failed {
     }
 }
 
-/// After an attempt of unknown outcome a refusal tells nothing of that attempt, which may have been carried out. Only a
-/// server that knows order numbers answers the repetition as it answered the first.
-fn still_in_doubt(error: Error) -> Error {
-    let outcome = if error.is_refusal() && error.in_order { Outcome::Rejected } else { Outcome::Unknown };
-    error.with_outcome(outcome)
-}
-
 /// How long to wait before trying again; `None` if it must not, or would not help.
 ///
 /// What may have reached the server is repeated only if that changes nothing: asking twice is harmless, borrowing or
@@ -372,20 +366,6 @@ mod tests {
             assert_eq!(pause_before_next(&error, take, 1).is_some(), takes, "{status:?}");
             assert_eq!(pause_before_next(&error, ask, MOST_ATTEMPTS), None, "{status:?}");
         }
-    }
-
-    #[test]
-    fn refusal_after_an_unanswered_attempt_decides_only_in_order() {
-        let outcome = |status, in_order| {
-            let mut refusal = error(status, Outcome::Rejected);
-            refusal.in_order = in_order;
-            still_in_doubt(refusal).outcome
-        };
-        assert_eq!(outcome(Status::FloatingNotAvailable, true), Outcome::Rejected);
-        assert_eq!(outcome(Status::FloatingNotAvailable, false), Outcome::Unknown);
-        assert_eq!(outcome(Status::RateLimited, true), Outcome::Unknown);
-        assert_eq!(outcome(Status::SignatureMismatch, false), Outcome::Unknown);
-        assert_eq!(still_in_doubt(error(Status::Connect, Outcome::NotSent)).outcome, Outcome::Unknown);
     }
 
     #[test]

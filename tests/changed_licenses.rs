@@ -37,6 +37,7 @@ allow_unlimited_activations = true
 /// The same, sold another license since: the newest is what a request gets that names none.
 fn two_licenses_of_ada() -> String {
     let (first, second) = (license_of_ada(7001), license_of_ada(7002));
+    let second = second.replace("COUNT", "EXTRA");
     let user = first.find("[[user]]").unwrap();
     format!("{}{second}", &first[..user])
 }
@@ -79,6 +80,7 @@ fn lease_of_user_keeps_to_its_license_when_newer_one_is_sold() {
         let (lease, _) = client.acquire(&Value::Null);
         let (mesh, _) = client.acquire(&json!({ "feature": "MESH" }));
         site.restart(&two_licenses_of_ada());
+        activate(&site, &ada_on(7002));
         lease.renew().ok();
         mesh.renew().ok();
         if kept {
@@ -90,6 +92,14 @@ fn lease_of_user_keeps_to_its_license_when_newer_one_is_sold() {
         if kept {
             client.call("add_feature_consumption", &with(&count, json!({ "offline": "queue" }))).ok();
         }
+        // What only the newer license has is of that license.
+        let extra = json!({ "feature": "EXTRA", "consumptions": 2 });
+        client.call("add_feature_consumption", &extra).ok();
+        if kept {
+            client.call("add_feature_consumption", &with(&extra, json!({ "offline": "queue" }))).ok();
+        }
+        let total = client.call("check_feature", &json!({ "feature": "EXTRA", "license_id": 7002 })).ok();
+        assert_eq!(total["total_consumptions"], if kept { 4 } else { 2 });
         let both = [ada_on(7001), ada_on(7002)];
         let in_use = |feature| both.clone().map(|who| site.in_use(who, feature));
         assert_eq!((in_use(None), in_use(Some("MESH"))), ([1, 0], [1, 0]), "kept: {kept}");

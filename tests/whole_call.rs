@@ -51,25 +51,6 @@ fn acquire_refused_after_lost_reply_gives_slot_back() {
 }
 
 #[test]
-fn refusal_of_repeated_request_in_order_is_definite() {
-    let demo = Demo::start();
-    let world = world(&demo, &json!({ "presets": false }));
-    let client = world.client(DEVICE);
-    // Both colleagues' slots are taken, and the refusal that says so is lost once.
-    let colleagues = ["one", "two"].map(|name| {
-        let colleague = world.client(name);
-        colleague.call("activate_license", &Value::Null).ok();
-        let (lease, _) = colleague.acquire(&Value::Null);
-        (colleague, lease)
-    });
-    let once = json!({ "match": { "hardware_id": DEVICE }, "when": { "times": 1 }, "do": { "after_commit": "reset" } });
-    world.control("PUT /faults", &json!({ "faults": [once] }));
-    // The server answers the repetition as it answered the first, so nothing is in doubt.
-    client.try_acquire(&Value::Null).1.failed("FLOATING_NOT_AVAILABLE", "rejected");
-    drop(colleagues);
-}
-
-#[test]
 fn lease_of_several_slots_tells_outcome_of_all() {
     let demo = Demo::start();
     let world = world(&demo, &json!({}));

@@ -1,7 +1,9 @@
 //! The verbs of a client that has leases: which license they are about, and what they do to the slots of those leases.
 
+use super::consumption::is_for_another_license;
 use super::held::{Desk, Held};
 use super::keeper::Keeper;
+use super::machine::State;
 use super::queued;
 use super::slot::Slot;
 use super::unanswered::Subject;
@@ -62,19 +64,24 @@ pub(super) fn call(
         let license_id = request.and_then(|request| license_of_lease(keeper, &request));
         return queued::add(desk, operation, given, license_id, begun);
     }
-    let mut request = desk.client.prepare(operation, request_json)?;
-    if let Some(license_id) = license_of_lease(keeper, &request) {
-        let mut given = strict::parse_object("the request", request_json)?;
-        given.insert("license_id".to_owned(), license_id.into());
-        let text = Zeroizing::new(serde_json::to_string(&given).unwrap_or_default());
-        given.values_mut().for_each(wipe);
-        request = desk.client.prepare(operation, &text)?;
-    }
-    let seen = Seen::of(&request);
-    let in_flight = desk.client.begin(Waiter::Host, request.timeout);
+    let request = desk.client.prepare(operation, request_json)?;
+    let (mut seen, timeout) = (Seen::of(&request), request.timeout);
+    let in_flight = desk.client.begin(Waiter::Host, timeout);
     begun(&in_flight.call);
-    let timeout = request.timeout;
-    let answer = settled(desk, &seen, operation, timeout, desk.client.perform(&in_flight.call, request))?;
+    let answer = match license_of_lease(keeper, &request) {
+        Some(license_id) => {
+            let of_lease = desk.client.prepare(operation, &with_license(request_json, license_id)?)?;
+            match desk.client.perform(&in_flight.call, of_lease) {
+                Err(error) if is_for_another_license(&error) => desk.client.perform(&in_flight.call, request),
+                answer => {
+                    seen.license_id = Some(license_id);
+                    answer
+                }
+            }
+        }
+        None => desk.client.perform(&in_flight.call, request),
+    };
+    let answer = settled(desk, &seen, operation, timeout, answer)?;
     if let Some(effect) = effect(operation, &answer) {
         let visit = |who| Visit { client: &desk.client, who, call: &in_flight.call, clock: &desk.clock, timeout };
         if let (Effect::Borrowed(_) | Effect::Released, Some(folder)) = (&effect, &desk.client.config().storage_dir) {
@@ -148,7 +155,17 @@ fn license_of_lease(keeper: &Keeper, request: &Request) -> Option<u64> {
         return None;
     }
     let whose = Who::whose(request);
-    leases.iter().find(|held| held.who().whose == whose).and_then(|held| held.license_id())
+    let is_held = |held: &&Arc<Held>| held.life().state() != State::Released && held.who().whose == whose;
+    leases.iter().find(is_held).and_then(|held| held.license_id())
+}
+
+/// A request with this license beside what it says itself.
+fn with_license(request_json: &str, license_id: u64) -> Result<Zeroizing<String>, Error> {
+    let mut given = strict::parse_object("the request", request_json)?;
+    given.insert("license_id".to_owned(), license_id.into());
+    let text = Zeroizing::new(serde_json::to_string(&given).unwrap_or_default());
+    given.values_mut().for_each(wipe);
+    Ok(text)
 }
 
 /// What a request was about, once it is sent.
