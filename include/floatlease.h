@@ -16,7 +16,8 @@
  *            Idempotency-Key header; each call has one of its own by default. floatlease-server books a consumption once
  *            for each key, however often it arrives, says so by the same header in its reply, and remembers the newest
  *            1,000 keys of a device; the vendor's cloud ignores the header.
- *            A null member counts as absent; of a key given twice the last counts. An unknown key or a wrong type is
+ *            A null member counts as absent, but license_id and bundle_code with null leave the config's out, as does a
+ *            request that names another license or product. Of a key given twice the last counts. An unknown key or a wrong type is
  *            an error that names it, and nothing is sent.
  * Dates      "2026-09-27T23:30:48.016Z", "2026-09-27 23:30:48.016", "2026-09-27 23:30:48", "2026-09-27 23:30" and
  *            "2026-09-27" are UTC; an offset as in "2026-09-28T01:30:48+02:00" is honoured. Sent as UTC always.

@@ -189,7 +189,7 @@ pub unsafe extern "C" fn floatlease_client_diagnose(
     json_out: *mut *mut c_char,
 ) -> floatlease_status {
     // SAFETY: as the header's conventions ask of the caller.
-    unsafe { guard(json_out, Outcome::NotSent, || Ok(self::client(client)?.client().diagnose())) }
+    unsafe { guard(json_out, Outcome::NotSent, || self::client(client)?.client().diagnose()) }
 }
 
 /* ----------------------------------------------------------------------------------------------------- verbs -- */
