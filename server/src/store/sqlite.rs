@@ -229,9 +229,8 @@ fn write(connection: &Connection, change: &Change) -> rusqlite::Result<()> {
             let refusal = refusal.map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
             let (slot, action) = (scope_number(*scope), action_name(request.action));
             execute(
-                "INSERT INTO latest_request (license_id, hardware_id, slot, number, action, refusal, at_ms) \
-                 VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET number = excluded.number, \
-                 action = excluded.action, refusal = excluded.refusal, at_ms = excluded.at_ms",
+                "INSERT OR REPLACE INTO latest_request (license_id, hardware_id, slot, number, action, refusal, at_ms) \
+                 VALUES (?, ?, ?, ?, ?, ?, ?)",
                 params![license_id, hardware_id, slot, request.number, action, refusal, request.at.timestamp_millis()],
             )
         }
