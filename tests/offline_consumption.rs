@@ -478,6 +478,20 @@ fn in_doubt(client: &Client, middle: &Middle, request: &Value, loss: Lost) {
 }
 
 #[test]
+fn request_with_longer_timeout_is_awaited_longer() {
+    let demo = Demo::start();
+    let (world, folder, middle) = (world(&demo), Folder::new("longer"), Middle::new(false));
+    let desk = Desk::new(&world, "FEATURES", &folder);
+    let client = desk.by_way_of(&middle.before(&demo)).start();
+    in_doubt(&client, &middle, &with(&count(3), json!({ "timeout_ms": 90_000 })), Lost::Reply);
+    client.advance(2 * LIFE_MS);
+    assert_eq!(sync(&client)["waiting"], 1);
+    let report = sync_later(&client);
+    assert_eq!(report["booked"], 1, "{report}");
+    assert_eq!(desk.total_of("COUNT"), 3);
+}
+
+#[test]
 fn what_was_in_doubt_when_the_program_ended_is_settled_by_the_total_or_told_as_unknown() {
     let demo = Demo::start();
     let (world, folder, middle) = (world(&demo), Folder::new("doubt"), Middle::new(false));

@@ -153,10 +153,10 @@ impl<'a> Booking<'a> {
     fn settle(&mut self, entry: &mut Entry, is_own: bool) -> Result<Fate, Error> {
         let mut tries = 0;
         loop {
-            if let Standing::InDoubt { total_before, at_ms } = entry.standing
+            if let Standing::InDoubt { total_before, at_ms, life_ms } = entry.standing
                 && self.visit.client.honours_keys() != Some(true)
             {
-                self.await_end_of(at_ms)?;
+                self.await_end_of(at_ms, life_ms)?;
                 match self.inspect(entry, total_before, at_ms)? {
                     Found::Booked(total) => return Ok(Fate::Booked(format!("{{\"total_consumptions\":{total}}}"))),
                     Found::Nothing => self.stands(entry, Standing::Waiting)?,
@@ -170,7 +170,8 @@ impl<'a> Booking<'a> {
                     Err(error) if is_definite(&error) => return Ok(Fate::Waits(error)),
                     Err(error) => return Err(error),
                 };
-                self.stands(entry, Standing::InDoubt { total_before, at_ms: self.now_ms() })?;
+                let (at_ms, life_ms) = (self.now_ms(), self.visit.life_ms());
+                self.stands(entry, Standing::InDoubt { total_before, at_ms, life_ms })?;
             }
             let known = self.total.take();
             let error = match self.ask(entry, is_own) {
@@ -229,11 +230,11 @@ impl<'a> Booking<'a> {
     }
 
     /// The total tells whether a request was booked only when it can't be booked later any more: a server that is slow may
-    /// get to it after it was asked for the total. So a request that was sent at `at_ms` is waited for, as long as the
-    /// call allows; after that its consumptions stay queued.
-    fn await_end_of(&self, at_ms: i64) -> Result<(), Error> {
+    /// get to it after it was asked for the total. So a request that was sent at `at_ms`, and may live for `life_ms`, is
+    /// waited for as long as the call allows; after that its consumptions stay queued.
+    fn await_end_of(&self, at_ms: i64, life_ms: i64) -> Result<(), Error> {
         let age_ms = self.now_ms().saturating_sub(at_ms);
-        let left_ms = self.visit.life_ms().saturating_sub(age_ms);
+        let left_ms = life_ms.saturating_sub(age_ms);
         // A clock that was set back tells nothing; it must not stop the queue for longer than that.
         if age_ms < 0 || left_ms <= 0 {
             return Ok(());
