@@ -492,6 +492,23 @@ fn request_with_longer_timeout_is_awaited_longer() {
 }
 
 #[test]
+fn clock_set_back_settles_no_doubt_early() {
+    let demo = Demo::start();
+    let (world, folder, middle) = (world(&demo), Folder::new("back"), Middle::new(false));
+    let by_way = Desk::new(&world, "FEATURES", &folder).by_way_of(&middle.before(&demo));
+    let ahead = by_way.start();
+    ahead.advance(DAY_MS);
+    in_doubt(&ahead, &middle, &count(3), Lost::Reply);
+    // By the clock of the next start, the request is going to be sent tomorrow.
+    let client = by_way.start();
+    assert_eq!(sync(&client)["waiting"], 1);
+    // Nor is it waited for until then.
+    let report = sync_later(&client);
+    assert_eq!(report["booked"], 1, "{report}");
+    assert_eq!(by_way.total_of("COUNT"), 3);
+}
+
+#[test]
 fn what_was_in_doubt_when_the_program_ended_is_settled_by_the_total_or_told_as_unknown() {
     let demo = Demo::start();
     let (world, folder, middle) = (world(&demo), Folder::new("doubt"), Middle::new(false));

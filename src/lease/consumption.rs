@@ -156,6 +156,11 @@ impl<'a> Booking<'a> {
             if let Standing::InDoubt { total_before, at_ms, life_ms } = entry.standing
                 && self.visit.client.honours_keys() != Some(true)
             {
+                if at_ms > self.now_ms() {
+                    // The clock was set back, so how long ago the request was sent is not known: it is as if sent now.
+                    self.stands(entry, Standing::InDoubt { total_before, at_ms: self.now_ms(), life_ms })?;
+                    continue;
+                }
                 self.await_end_of(at_ms, life_ms)?;
                 match self.inspect(entry, total_before, at_ms)? {
                     Found::Booked(total) => return Ok(Fate::Booked(format!("{{\"total_consumptions\":{total}}}"))),
@@ -235,8 +240,7 @@ impl<'a> Booking<'a> {
     fn await_end_of(&self, at_ms: i64, life_ms: i64) -> Result<(), Error> {
         let age_ms = self.now_ms().saturating_sub(at_ms);
         let left_ms = life_ms.saturating_sub(age_ms);
-        // A clock that was set back tells nothing; it must not stop the queue for longer than that.
-        if age_ms < 0 || left_ms <= 0 {
+        if left_ms <= 0 {
             return Ok(());
         }
         let left = Duration::from_millis(left_ms.unsigned_abs());
