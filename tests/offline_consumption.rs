@@ -509,6 +509,26 @@ fn clock_set_back_settles_no_doubt_early() {
 }
 
 #[test]
+fn sync_that_waits_keeps_no_other_process_waiting() {
+    let demo = Demo::start();
+    let (world, folder, middle) = (world(&demo), Folder::new("turns"), Middle::new(false));
+    let by_way = Desk::new(&world, "FEATURES", &folder).by_way_of(&middle.before(&demo));
+    let (client, colleague) = (by_way.start(), by_way.start());
+    in_doubt(&client, &middle, &count(3), Lost::Reply);
+    let patient = json!({ "timeout_ms": 60_000 });
+    std::thread::scope(|scope| {
+        let syncing = scope.spawn(|| client.call("sync_consumptions", &patient));
+        // By then it has looked, and waits.
+        std::thread::sleep(Duration::from_millis(300));
+        assert_may_still_be_booked(&add(&colleague, &with(&count(4), json!({ "timeout_ms": 2_000 }))));
+        assert_eq!(client.cancel(), "OK");
+        syncing.join().unwrap().refused("CANCELLED");
+    });
+    assert_eq!(sync_later(&colleague)["booked"], 2);
+    assert_eq!(by_way.total_of("COUNT"), 7);
+}
+
+#[test]
 fn what_was_in_doubt_when_the_program_ended_is_settled_by_the_total_or_told_as_unknown() {
     let demo = Demo::start();
     let (world, folder, middle) = (world(&demo), Folder::new("doubt"), Middle::new(false));
