@@ -317,6 +317,22 @@ in_trouble! {
     full_folder: Full,
 }
 
+/// A borrow's proof is believed without the server, so it must not outlive a release.
+#[test]
+fn borrow_whose_proof_can_not_be_marked_is_not_released() {
+    for trouble in [Trouble::Closed, Trouble::Replaced, Trouble::ReadOnly, Trouble::Full] {
+        let Some(place) = Place::new("proof", trouble) else { continue };
+        let mut holder = place.start_with_lease();
+        assert_eq!(holder.tell("borrow").ok(), "BORROWED");
+        place.begin_trouble(&mut [&mut holder]);
+        let said = holder.tell("release");
+        assert_eq!(said.status, "STORAGE", "{trouble:?}: {}", said.json);
+        assert_eq!(said.json["outcome"], "not_sent", "{trouble:?}");
+        assert_eq!(said.state, "BORROWED", "{trouble:?}");
+        assert_eq!(place.machine.slots(), [(Value::Null, true)], "{trouble:?}");
+    }
+}
+
 /// The record that is written before the request takes the only page, so what the server replies can't be written.
 #[test]
 fn acquire_on_disk_of_one_page_gives_handle() {

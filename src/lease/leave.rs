@@ -122,10 +122,14 @@ impl Slot {
         kept: Result<Record, Error>,
     ) -> Result<Left, Error> {
         let is_damaged = kept.as_ref().is_err_and(|error| error.status != Status::Storage);
+        // A borrow that may have been given back proves nothing to the process that comes next. In a folder that is closed
+        // to this process, its proof can't be seen, and would go on being believed.
+        let was_proof = match &kept {
+            Ok(record) => record.proof.is_some() && !record.in_doubt,
+            Err(_) => self.lent && !is_damaged,
+        };
         let mut record = kept.unwrap_or_else(|_| self.fresh_record());
         self.unanswered_until = self.unanswered_until.max(record.unanswered_until(visit.clock));
-        // A borrow that may have been given back proves nothing to the process that comes next.
-        let was_proof = record.proof.is_some() && !record.in_doubt;
         record.in_doubt |= was_proof;
         let keep = match (was_proof, is_damaged) {
             (true, _) => Keep::Must,
