@@ -348,6 +348,26 @@ fn acquire_on_disk_of_one_page_gives_handle() {
     }
 }
 
+/// A server that knows no order numbers carries out a renewal after the release, so the slot is given back again.
+#[test]
+fn late_renewal_in_unusable_folder_is_undone() {
+    for trouble in [Trouble::Closed, Trouble::Lost, Trouble::Replaced, Trouble::ReadOnly] {
+        let Some(place) = Place::new_with("late", trouble, json!({ "rate": 0, "order": false })) else { continue };
+        let mut holder = place.start(16);
+        holder.tell(&format!("acquire {}", json!({ "timeout_ms": 500 }))).ok();
+        let late = json!({ "before": { "delay": { "fixed_ms": 1_500 } } });
+        let once = json!({ "match": { "operation": "check_license" }, "when": { "times": 1 }, "do": late });
+        place.machine.world.control("POST /faults", &once);
+        assert_eq!(holder.tell("renew").status, "TIMEOUT");
+        place.begin_trouble(&mut [&mut holder]);
+        assert_eq!(holder.tell("release").ok(), "RELEASED");
+        assert_eq!(place.machine.count(), 0, "{trouble:?}");
+        until("the late renewal is carried out", || place.machine.count() == 1);
+        holder.tell("sleep_ms 10000").ok();
+        place.until_no_slot_is_counted();
+    }
+}
+
 /// A renewal that finds its seat gone takes no other on the file that it has open: it would end with the old one.
 #[test]
 fn renewal_in_lost_folder_keeps_seat() {
