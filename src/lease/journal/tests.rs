@@ -157,7 +157,9 @@ fn a_full_list_takes_no_more_but_what_becomes_of_those_on_it_is_noted() {
     let verdict = Verdict { status: 151, server_code: None, reason: "x".repeat(1 << 20) };
     let mut settled = journal.entries().unwrap().to_vec();
     for entry in &mut settled {
-        for standing in [Standing::InDoubt { total_before: None, at_ms: 1, life_ms: 30_000 }, Standing::Unknown(verdict.clone())] {
+        for standing in
+            [Standing::InDoubt { total_before: None, at_ms: 1, life_ms: 30_000 }, Standing::Unknown(verdict.clone())]
+        {
             entry.standing = standing;
             journal.stands(entry).unwrap();
         }
