@@ -16,7 +16,8 @@
  *            Idempotency-Key header; each call has one of its own by default. floatlease-server books a consumption once
  *            for each key, however often it arrives, says so by the same header in its reply, and remembers the newest
  *            1,000 keys of a device; the vendor's cloud ignores the header.
- *            A null member counts as absent; of a key given twice the last counts. An unknown key or a wrong type is
+ *            A null member counts as absent, but license_id and bundle_code with null leave the config's out, as does a
+ *            request that names another license or product. Of a key given twice the last counts. An unknown key or a wrong type is
  *            an error that names it, and nothing is sent.
  * Dates      "2026-09-27T23:30:48.016Z", "2026-09-27 23:30:48.016", "2026-09-27 23:30:48", "2026-09-27 23:30" and
  *            "2026-09-27" are UTC; an offset as in "2026-09-28T01:30:48+02:00" is honoured. Sent as UTC always.
@@ -36,7 +37,11 @@
  *            no address.
  * Proof      A reply counts only if it carries the server's signature over its very bytes and answers what was asked.
  *            The API leaves the answers to release and deactivate unsigned, and signs no question: an old reply to
- *            the same question verifies as well as a new one.
+ *            the same question verifies as well as a new one. floatlease-server repeats the number of the request, so a
+ *            reply that something on the way has kept is told apart as long as nobody alters its headers.
+ * Order      What concerns a slot or a device carries a number that only grows, as the FloatLease-Order header.
+ *            floatlease-server carries out nothing older than what it has seen, so a request that nobody waits for any
+ *            more undoes nothing. docs/guarantees.md says what holds with other servers.
  * Stability  Numbers, names and JSON keys are never changed or reused within an ABI version, only added.
  *
  * THE ERROR OBJECT
@@ -46,7 +51,7 @@
  *  "server_code":"floating_not_available","attempts":1,"elapsed_ms":12}
  *
  * outcome is what a program must know before it tries again: "not_sent", the request did not leave this machine;
- * "rejected", the server refused it and did nothing; "unknown", it may have been carried out, so ask first.
+ * "rejected", the server refused it and did nothing; "unknown", it may have been carried out, so ask first. It is of all requests of the call together.
  */
 
 
@@ -245,8 +250,8 @@
  *  Connect to the network; borrow before you leave it next time. */
 #define FLOATLEASE_E_NO_PROOF 56
 
-/** There is no slot to hold: this does not float at the server.
- *  Use floatlease_check_license or floatlease_check_feature for what does not float. */
+/** The slots of this license are counted by another server.
+ *  Use the vendor's on-premise floating server with a client of the vendor, or ask for a floating cloud license. */
 #define FLOATLEASE_E_NOT_FLOATING 57
 
 /** As many consumptions as can be kept wait to be booked or to be told.
@@ -425,7 +430,7 @@
  *  Stay online, or ask for a license that may be borrowed. */
 #define FLOATLEASE_E_LICENSE_BORROW_NOT_ALLOWED 140
 
-/** No floating slot is free, or none is held that could be given back.
+/** No floating slot is free.
  *  Wait until a colleague gives a slot back, or get more slots. */
 #define FLOATLEASE_E_FLOATING_NOT_AVAILABLE 141
 
@@ -805,6 +810,7 @@ floatlease_status floatlease_cancel(floatlease_client *client, uint64_t ticket);
  *     LOST           save, and stop licensed work; the library goes on asking
  *     REGAINED       after GRACE_STARTED or LOST, it is yours again
  *     BORROW_ENDING  the borrow ends in borrow_ending_hours or less
+ *     EXPIRING       the license, or a feature, expires in borrow_ending_hours or less
  *     WAITING        an acquire with wait_ms queues: asks_again_in_ms and left_ms, and no state
  *
  * and CONSUMPTIONS_SYNCED tells, as the reply of "sync_consumptions" does, what was booked or refused besides.
@@ -843,7 +849,8 @@ floatlease_status floatlease_client_advance_clock(floatlease_client *client,
  *                          release before you free, for nobody gives the slot back in the background
  *     grace_ms             how long you may run on when the slot is no longer surely yours; default 300000, 86400000 at
  *                          most, 0: not at all
- *     borrow_ending_hours  how long before its end a borrow is announced to end; default 2, 8760 at most
+ *     borrow_ending_hours  how long before its end a borrow is announced to end, and a license or a feature to expire;
+ *                          default 2, 8760 at most
  *     wait_ms              how long to queue for a slot while all are taken: asks again, ever more seldom up to every
  *                          15 s, and tells WAITING; default 0, 86400000 at most
  *     release_on_close_ms  how long the slot may still be given back after floatlease_lease_free and
@@ -858,7 +865,8 @@ floatlease_status floatlease_client_advance_clock(floatlease_client *client,
  * deleted. Without a folder the leases of one client share a slot, and nothing outlives the process.
  *
  * On success *lease_out is a handle for floatlease_lease_free and *json_out what floatlease_lease_info tells.
- * FLOATLEASE_E_FLOATING_NOT_AVAILABLE if no slot is free, FLOATLEASE_E_NOT_FLOATING if there are none to take.
+ * FLOATLEASE_E_FLOATING_NOT_AVAILABLE if no slot is free. What does not float needs no slot and is acquired all the same;
+ * FLOATLEASE_E_NOT_FLOATING if it floats on a server that the vendor runs at the site, which this library does not know.
  */
 floatlease_status floatlease_lease_acquire(floatlease_client *client,
                                            const char *request_json,
@@ -917,14 +925,17 @@ floatlease_status floatlease_lease_borrow(floatlease_lease *lease, const char *r
 
 /**
  * Gives the slots of a lease back, borrowed or not; the server hears of it only if no other process of this machine
- * holds them too. On failure the lease is still held; if a part of its slots was given back it is LOST, until they are
+ * holds them too. A server that no longer knows the license, the feature or the device has nothing to let go of: the
+ * lease is RELEASED, and "name" and "reason" say so. Does not depend on "storage_dir", except for a borrow. On failure the lease is still held; if a part of its slots was given back it is LOST, until they are
  * taken again, and the outcome is "unknown": release again. *json_out is what floatlease_lease_info tells: RELEASED.
  */
-floatlease_status floatlease_lease_release(floatlease_lease *lease, char **json_out);
+floatlease_status floatlease_lease_release(floatlease_lease *lease,
+                                           char **json_out);
 
 /**
  * Frees the handle of a lease. Local: touches no network and waits for nothing, so it is safe in a finalizer. A slot
- * that is still held is given back in the background within release_on_close_ms; a borrow stays. At the end of a process
+ * that is still held is given back in the background within release_on_close_ms; a borrow stays, whether the lease or a
+ * verb of this client made it. At the end of a process
  * call floatlease_lease_release first: what is in the background ends with it. Freeing NULL, twice, or in a forked child
  * does nothing.
  */

@@ -23,6 +23,13 @@ const MOST_ATTEMPTS: u32 = 4;
 /// The pause before the second attempt; it doubles from there.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
+/// How often a request may be overtaken by later ones about the same slot, as when a host asks from many threads. One of
+/// them always gets through, so this many are overtaken only by as many others.
+const MOST_OVERTAKEN: u32 = 32;
+
+/// The pause of a request that was overtaken more than once, so that those who overtake each other come apart.
+const PAUSE_WHEN_OVERTAKEN: Duration = Duration::from_millis(10);
+
 /// A refusal is not signed, so whoever answers may name any number. Above this one, which a clock of the year 144683
 /// would draw, too few would be left for the requests to come.
 const HIGHEST_BELIEVED_ORDER: u64 = MAX_ORDER / 2;
@@ -132,21 +139,27 @@ impl Client {
 
     /// The same for a request that a late one could undo, or that could itself come late: `draw` gives its place in the
     /// order of all requests about its slot. If the server has seen a later one, this machine's clock was behind, or
-    /// another process was faster, and the request is sent once more in a place further on. A request that nobody waits
-    /// for any more is not.
+    /// another thread or process was faster, and the request is sent once more in a place further on. A request that
+    /// nobody waits for any more is not.
     pub(crate) fn ask_in_order(
         &self,
         call: &Call,
         request: &mut Request,
         draw: &mut dyn FnMut() -> Result<u64, Error>,
     ) -> Result<Answer, Error> {
-        request.order = Some(draw()?);
-        match self.ask(call, request) {
-            Err(error) if error.status == Status::OrderOutdated && error.outcome == Outcome::Rejected => {
-                request.order = Some(draw()?);
-                self.ask(call, request)
+        let mut overtaken = 0;
+        loop {
+            request.order = Some(draw()?);
+            let error = match self.ask(call, request) {
+                Err(error) if error.status == Status::OrderOutdated && overtaken < MOST_OVERTAKEN => error,
+                answer => return answer,
+            };
+            overtaken += 1;
+            // The first time, a clock that was behind is the likely cause. After that, other calls are about the same slot.
+            let pause = if overtaken == 1 { Duration::ZERO } else { jittered(PAUSE_WHEN_OVERTAKEN) };
+            if call.left().is_err() || call.sleep(pause).is_err() {
+                return Err(error);
             }
-            answer => answer,
         }
     }
 
@@ -162,7 +175,10 @@ impl Client {
 
     /// Tries each step from here to the server's signature and tells how it went, as one JSON object. Takes no slot
     /// and holds no secret.
-    pub fn diagnose(&self) -> String {
+    ///
+    /// # Errors
+    /// [`Status::Cancelled`].
+    pub fn diagnose(&self) -> Result<String, Error> {
         diagnose::report(&self.config, &self.http)
     }
 
@@ -185,7 +201,8 @@ impl Client {
                 }
                 Err(Failed { error, .. }) => error,
             };
-            let error = if in_doubt { still_in_doubt(error) } else { error };
+            // A refusal tells nothing of an earlier attempt, which may have been carried out.
+            let error = if in_doubt { error.with_outcome(Outcome::Unknown) } else { error };
             in_doubt |= error.outcome == Outcome::Unknown;
             let pause = pause_before_next(&error, request.operation, *attempts);
             let (Some(pause), Ok(left)) = (pause, call.left()) else {
@@ -223,7 +240,8 @@ impl Client {
                 if let Some(highest) = error.highest_order.filter(|highest| *highest <= HIGHEST_BELIEVED_ORDER) {
                     self.last_order.fetch_max(highest, Ordering::AcqRel);
                 }
-                let refused = error.status == Status::DateHeaderDiff;
+                // Another date is tried only if the server has surely done nothing.
+                let refused = error.status == Status::DateHeaderDiff && error.outcome == Outcome::Rejected;
                 Err(Failed { error, clock_skew_ms: skew.filter(|_| refused).map(|skew| skew.num_milliseconds()) })
             }
         }
@@ -278,13 +296,6 @@ impl From<Error> for Failed {
     fn from(error: Error) -> Self {
         Failed { error, clock_skew_ms: None }
     }
-}
-
-/// After an attempt of unknown outcome a refusal tells nothing of that attempt, which may have been carried out. Only a
-/// server that knows order numbers answers the repetition as it answered the first.
-fn still_in_doubt(error: Error) -> Error {
-    let outcome = if error.is_refusal() && error.in_order { Outcome::Rejected } else { Outcome::Unknown };
-    error.with_outcome(outcome)
 }
 
 /// How long to wait before trying again; `None` if it must not, or would not help.
@@ -359,20 +370,6 @@ mod tests {
             assert_eq!(pause_before_next(&error, take, 1).is_some(), takes, "{status:?}");
             assert_eq!(pause_before_next(&error, ask, MOST_ATTEMPTS), None, "{status:?}");
         }
-    }
-
-    #[test]
-    fn refusal_after_an_unanswered_attempt_decides_only_in_order() {
-        let outcome = |status, in_order| {
-            let mut refusal = error(status, Outcome::Rejected);
-            refusal.in_order = in_order;
-            still_in_doubt(refusal).outcome
-        };
-        assert_eq!(outcome(Status::FloatingNotAvailable, true), Outcome::Rejected);
-        assert_eq!(outcome(Status::FloatingNotAvailable, false), Outcome::Unknown);
-        assert_eq!(outcome(Status::RateLimited, true), Outcome::Unknown);
-        assert_eq!(outcome(Status::SignatureMismatch, false), Outcome::Unknown);
-        assert_eq!(still_in_doubt(error(Status::Connect, Outcome::NotSent)).outcome, Outcome::Unknown);
     }
 
     #[test]

@@ -107,6 +107,11 @@ impl Error {
         self.status.meaning_for(self.operation.unwrap_or_default())
     }
 
+    /// Whether the library itself says when to ask again, because nobody knows what the server will do until then.
+    fn is_to_be_repeated(&self) -> bool {
+        self.outcome == Outcome::Unknown && self.retry_after.is_some()
+    }
+
     /// What happened, in a sentence or two.
     pub fn message(&self) -> String {
         let general = self.meaning().message;
@@ -128,7 +133,7 @@ impl Error {
             ("category", row.category.name().into()),
             ("message", self.message().into()),
             ("advice", meaning.advice.into()),
-            ("retryable", (meaning.retry == Retry::Later).into()),
+            ("retryable", (meaning.retry == Retry::Later || self.is_to_be_repeated()).into()),
             ("retry_after_ms", self.retry_after.map(millis).into()),
             ("outcome", self.outcome.name().into()),
             ("http_status", self.http_status.into()),

@@ -213,7 +213,7 @@ statuses! {
     54 StorageForeign STORAGE_FOREIGN Local "" Never "A file that floatlease keeps is of another device or another product." "Give each machine a \"storage_dir\" of its own; move a copied file away."
     55 ClockMovedBack CLOCK_MOVED_BACK Local "" Never "This machine's clock was set back, so it can't tell whether a borrow is over." "Correct this machine's clock, or connect to the server once."
     56 NoProof NO_PROOF Local "" Later "Nothing that is stored proves a running borrow, and the server can't be asked." "Connect to the network; borrow before you leave it next time."
-    57 NotFloating NOT_FLOATING Local "" Never "There is no slot to hold: this does not float at the server." "Use floatlease_check_license or floatlease_check_feature for what does not float."
+    57 NotFloating NOT_FLOATING Local "" Never "The slots of this license are counted by another server." "Use the vendor's on-premise floating server with a client of the vendor, or ask for a floating cloud license."
     58 QueueFull QUEUE_FULL Local "" Later "As many consumptions as can be kept wait to be booked or to be told." "Connect to the network and call sync_consumptions; its reply tells what was refused."
     60 Sandbox SANDBOX Local "" Never "The sandbox refused the call, or what was expected of it did not happen." "Read the message; in the sandbox GET /openapi.json lists every call."
 

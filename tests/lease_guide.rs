@@ -4,7 +4,7 @@
 
 mod support;
 
-use floatlease::lease::machine::{Cause, Event, Machine, State, TURNS, Terms};
+use floatlease::lease::machine::{Cause, Event, Machine, NEVER, State, TURNS, Terms};
 use floatlease::status::STATUSES;
 use std::collections::BTreeSet;
 use support::document::{assert_shell_commands, blocks_in, read};
@@ -23,6 +23,7 @@ fn words(cause: Cause) -> &'static str {
         Cause::Failed => "a renewal fails",
         Cause::Borrowed => "borrowed",
         Cause::BorrowEnding => "its end is near",
+        Cause::Expiring => "the license expires soon",
         Cause::SlotOver => "the slot's time is up, or the server says no",
         Cause::AllOver => "nothing remains",
         Cause::Released => "given back",
@@ -84,7 +85,7 @@ fn its_times_are_the_machines() {
     let picture = page.split("```text\n").nth(1).unwrap().split("```").next().unwrap();
     let asked = |chance| {
         let lease = Machine::unconfirmed(Terms { grace_ms: 300_000, borrow_ending_ms: 0 });
-        lease.step(Event::Confirmed { asked_at: 0, timeout_ms: 120 * MINUTE }, 0, chance).0
+        lease.step(Event::Confirmed { asked_at: 0, timeout_ms: 120 * MINUTE, expires_at: NEVER }, 0, chance).0
     };
     let [early, late] = [0, 999].map(|chance| (asked(chance).renew_at().unwrap() + MINUTE / 2) / MINUTE);
     let held_until = asked(0).turns_at().unwrap() / MINUTE;

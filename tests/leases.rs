@@ -211,8 +211,11 @@ fn several_features_are_taken_all_or_none() {
     refused.failed("FLOATING_NOT_AVAILABLE", "unknown");
     assert_eq!(desk.world.slots_of("my-desk").len(), 1, "the mesh could not be given back");
     desk.end_of_outage();
-    let (_, refused) = desk.client.try_acquire(&json!({ "feature": "EXPORT" }));
-    refused.failed("NOT_FLOATING", "rejected");
+    // What does not float is licensed without a slot.
+    let (export, _) = desk.client.acquire(&json!({ "feature": "EXPORT" }));
+    let slots = desk.world.slots_of("my-desk");
+    assert_eq!((export.state(), slots.iter().any(|(feature, _)| feature == "EXPORT")), ("ACTIVE", false), "{slots:?}");
+    assert_eq!(export.release().ok()["state"], "RELEASED");
 }
 
 #[test]

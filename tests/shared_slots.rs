@@ -158,7 +158,7 @@ fn a_slot_that_is_freed_by_one_stays_with_the_others() {
 
 /// The server is slow: it does what it was asked after nobody waits for that any more.
 #[test]
-fn a_request_that_the_server_gets_to_after_the_release_is_settled_by_the_next_start() {
+fn late_request_after_release_is_refused_by_its_order() {
     const HOUR_AND_A_HALF: &str = "sleep_ms 5400000";
     let demo = Demo::start();
     // Acquired before or not; what is asked then, of which operation, and how that ends.
@@ -185,7 +185,9 @@ fn a_request_that_the_server_gets_to_after_the_release_is_settled_by_the_next_st
             assert!(one.settles());
         }
         assert_eq!(machine.count(), 0, "{order}");
-        until("the server gets to it", || machine.count() == 1);
+        let refused = json!({ "filter": { "code": "order_outdated" } });
+        until("the server gets to it", || machine.world.control("POST /journal/count", &refused)["count"] == json!(1));
+        assert_eq!(machine.count(), 0, "{order}");
         let mut next = machine.start();
         assert_eq!(next.tell(r#"acquire {"feature":"SOLVER"}"#).ok(), "ACTIVE");
         assert_eq!(machine.slots(), names(&["SOLVER"]), "after {order}");

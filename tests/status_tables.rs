@@ -3,7 +3,7 @@
 
 mod support;
 
-use floatlease::status::{Retry, Row, STATUSES};
+use floatlease::status::{OF_OPERATIONS, Retry, Row, STATUSES};
 use std::fmt::Write;
 use std::fs;
 use support::root;
@@ -111,6 +111,15 @@ fn in_words(rows: &[Row]) -> String {
             writeln!(text, "| {number} | `{name}` | {category} | {} *{}* | {again} |", row.message, row.advice)
                 .unwrap();
         }
+    }
+    text.push_str(
+        "\n## What it means to one operation\n\n\
+         To an operation that gives something back, some refusals say that there is nothing left to be done. Their\n\
+         `retryable` is false, whatever stands above.\n\n\
+         | operation | name | what happened, *and what to do* |\n|---|---|---|\n",
+    );
+    for (operation, status, message, advice) in OF_OPERATIONS {
+        writeln!(text, "| `{operation}` | `{}` | {message} *{advice}* |", status.row().name).unwrap();
     }
     text
 }

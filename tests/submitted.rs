@@ -313,7 +313,7 @@ fn a_lease_is_accepted_once_by_its_own_ticket_and_is_given_back_with_the_client_
     let demo = Demo::start();
     let world = World::new(&demo, &Value::Null);
     let client = patient_in(&world, "my-desk", json!({}));
-    let failed = client.submit("lease_acquire", &json!({"feature": "EXPORT"})).unwrap();
+    let failed = client.submit("lease_acquire", &json!({"feature": "NO-SUCH"})).unwrap();
     client.wait_for("COMPLETED");
     let verb = client.submit("check_license", &Value::Null).unwrap();
     client.wait_for("COMPLETED");

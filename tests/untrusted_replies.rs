@@ -4,6 +4,7 @@
 mod support;
 
 use serde_json::{Value, json};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use support::abi::Client;
 use support::folder::Folder;
@@ -65,12 +66,45 @@ fn what_no_license_server_says_is_not_the_api() {
             "REPLY_REDIRECT",
         ),
         ("204 No Content\r\n\r\n", "borrow_license", "REPLY_EMPTY"),
+        ("200 OK\r\nContent-Length: 16\r\n\r\n{\"error\":\"full\"}", "release_license", "REPLY_NOT_API"),
+        ("200 OK\r\nContent-Length: 12\r\n\r\n\"some words\"", "release_license", "REPLY_NOT_API"),
         ("200 OK\r\nContent-Length: 0\r\n\r\n", "borrow_license", "REPLY_EMPTY"),
         ("SMTP ready\r\n\r\n", "borrow_license", "REPLY_NOT_API"),
     ] {
         let address = stub::answering(format!("HTTP/1.1 {said}"));
         through(&demo, &address).call(verb, &json!({"timeout_ms": 2000})).failed(status, "unknown");
     }
+}
+
+#[test]
+fn release_is_answered_by_nothing_in_any_form() {
+    let demo = Demo::start();
+    for said in [
+        "204 No Content\r\n\r\n",
+        "200 OK\r\nContent-Length: 0\r\n\r\n",
+        "200 OK\r\nContent-Length: 2\r\n\r\n\"\"",
+        "200 OK\r\nContent-Length: 2\r\n\r\n{}",
+    ] {
+        let address = stub::answering(format!("HTTP/1.1 {said}"));
+        assert_eq!(through(&demo, &address).call("release_license", &json!({})).ok(), json!({}), "{said}");
+    }
+}
+
+#[test]
+fn post_refused_by_failing_server_is_not_repeated() {
+    let demo = Demo::start();
+    // An error of the server's own says nothing of what it has done before, whatever status it comes with.
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let refuse = move |mut reply: Message| {
+        count.fetch_add(1, Ordering::SeqCst);
+        reply.head = "HTTP/1.1 400 Bad Request".to_owned();
+        reply.body = br#"{"status":400,"code":"internal_error","message":"no room"}"#.to_vec();
+        reply.bytes()
+    };
+    let client = through(&demo, &stub::between(demo.address(), |request| request, refuse));
+    client.call("borrow_license", &json!({})).failed("SERVER_INTERNAL_ERROR", "unknown");
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
 }
 
 #[test]
@@ -270,12 +304,13 @@ fn acquire_with_another_order_number_gives_slot_back() {
 }
 
 #[test]
-fn what_answers_a_release_is_not_passed_on() {
+fn object_as_answer_to_release_is_not_believed() {
     let demo = Demo::start();
     let reply = r#"{"borrowed_until":"2099-01-01T00:00:00.000Z"}"#;
     let head = format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", reply.len());
     let client = through(&demo, &stub::answering(head + reply));
-    assert_eq!(client.call("release_license", &json!({})).ok(), json!({}));
+    let error = client.call("release_license", &json!({})).failed("REPLY_NOT_API", "unknown");
+    assert!(!error.to_string().contains("2099"), "{error}");
 }
 
 #[test]

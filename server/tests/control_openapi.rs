@@ -107,7 +107,11 @@ const CALLS: &[(&str, &str, u16)] = &[
     ("GET /client_config", "", 200),
     ("GET /client_config?hardware_id=7", "", 200),
     ("GET /worlds", "", 200),
-    ("POST /worlds", r#"{"presets":true,"now":"now-1h","faults":[{"do":{"before":"hang"}}]}"#, 200),
+    (
+        "POST /worlds",
+        r#"{"presets":true,"now":"now-1h","order":false,"idempotency":false,"faults":[{"do":{"before":"hang"}}]}"#,
+        200,
+    ),
     ("GET /worlds/WORLD", "", 200),
     ("DELETE /worlds/main", "", 409),
     ("DELETE /worlds/WORLD", "", 200),

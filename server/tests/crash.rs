@@ -13,6 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{API_KEY, Client, Random, SHARED_KEY, directory};
+use floatlease::model::ORDER;
 use serde_json::{Value, json};
 
 const KILLS: u64 = 20;
@@ -84,12 +85,27 @@ fn set_up(name: &str) -> (PathBuf, PathBuf) {
 /// What one client knows: what was acknowledged, and what may or may not have happened.
 #[derive(Clone, Copy)]
 struct Knowledge {
-    /// `None` while it is not known.
-    license: Option<bool>,
-    feature: Option<bool>,
+    license: Slot,
+    feature: Slot,
+    /// The last order number that was drawn.
+    number: u64,
     consumed: i64,
     maybe_consumed: i64,
 }
+
+/// What it knows of a slot.
+#[derive(Clone, Copy)]
+struct Slot {
+    /// `None` while it is not known.
+    held: Option<bool>,
+    /// The number of the last request that was answered.
+    acknowledged: u64,
+    /// That of the one after it, while it is not known whether it was carried out.
+    in_doubt: Option<u64>,
+}
+
+/// The first request of each device, its activation.
+const FIRST: u64 = 1;
 
 fn about(number: usize) -> Value {
     json!({ "product": "P", "license_key": "K", "hardware_id": format!("hw-{number}"), "feature": "F", "borrowed_until": null })
@@ -104,29 +120,31 @@ fn work(mut client: Client, number: usize, seed: u64, mut known: Knowledge, kill
         about["feature"] = "C".into();
         about
     };
-    let hold = |client: &mut Client, slot: &mut Option<bool>, operation: &str, held: bool| {
-        *slot = None;
-        let answer = client.try_call(operation, &about);
+    let Knowledge { license, feature, number, consumed, maybe_consumed } = &mut known;
+    let mut hold = |client: &mut Client, slot: &mut Slot, operation: &str, held: bool| {
+        *number += 1;
+        (slot.held, slot.in_doubt) = (None, Some(*number));
+        let answer = client.try_call_with(operation, &about, &[(ORDER, &number.to_string())]);
         let answered = answer.is_ok_and(|answer| answer.status == 200 || !held);
         if answered {
-            *slot = Some(held);
+            *slot = Slot { held: Some(held), acknowledged: *number, in_doubt: None };
         }
         answered
     };
     while !killed.load(Ordering::Relaxed) {
         let went_on = match random.below(6) {
-            0 => hold(&mut client, &mut known.license, "check_license", true),
-            1 => hold(&mut client, &mut known.license, "borrow_license", true),
-            2 => hold(&mut client, &mut known.license, "release_license", false),
-            3 => hold(&mut client, &mut known.feature, "check_feature", true),
-            4 => hold(&mut client, &mut known.feature, "release_feature", false),
+            0 => hold(&mut client, license, "check_license", true),
+            1 => hold(&mut client, license, "borrow_license", true),
+            2 => hold(&mut client, license, "release_license", false),
+            3 => hold(&mut client, feature, "check_feature", true),
+            4 => hold(&mut client, feature, "release_feature", false),
             _ => {
                 let answer = client.try_call("add_feature_consumption", &consumption);
                 let booked = answer.is_ok_and(|answer| answer.status == 200);
                 if booked {
-                    known.consumed += 1
+                    *consumed += 1
                 } else {
-                    known.maybe_consumed += 1
+                    *maybe_consumed += 1
                 }
                 booked
             }
@@ -142,10 +160,12 @@ fn work(mut client: Client, number: usize, seed: u64, mut known: Knowledge, kill
 fn nothing_acknowledged_is_lost_to_kill_9() {
     let (data, catalogue) = set_up("crash");
     let mut server = Process::start(&data, &catalogue);
-    let nothing = Knowledge { license: Some(false), feature: Some(false), consumed: 0, maybe_consumed: 0 };
+    let slot = Slot { held: Some(false), acknowledged: FIRST, in_doubt: None };
+    let nothing = Knowledge { license: slot, feature: slot, number: FIRST, consumed: 0, maybe_consumed: 0 };
     let mut known = [nothing; THREADS];
     for number in 0..THREADS {
-        assert_eq!(server.client().call("activate_license", &about(number)).code(), None);
+        let first = server.client().call_with("activate_license", &about(number), &[(ORDER, &FIRST.to_string())]);
+        assert_eq!(first.code(), None);
     }
     for round in 1..=KILLS {
         let killed = AtomicBool::new(false);
@@ -178,9 +198,14 @@ fn compare(server: &Process, known: &mut [Knowledge; THREADS], round: u64) {
     let mut client = server.client();
     for (number, known) in known.iter_mut().enumerate() {
         for (operation, slot) in [("release_license", &mut known.license), ("release_feature", &mut known.feature)] {
-            let held = client.call(operation, &about(number)).status == 200;
-            assert!(slot.is_none_or(|slot| slot == held), "round {round}, device {number}, {operation}: held {held}");
-            *slot = Some(false);
+            let at = format!("round {round}, device {number}, {operation}");
+            let highest = highest(&mut client, operation, number);
+            assert!(highest == slot.acknowledged || Some(highest) == slot.in_doubt, "{at}: {highest}");
+            known.number += 1;
+            let answer = client.call_with(operation, &about(number), &[(ORDER, &known.number.to_string())]);
+            let held = answer.status == 200;
+            assert!(slot.held.is_none_or(|slot| slot == held), "{at}: held {held}");
+            *slot = Slot { held: Some(false), acknowledged: known.number, in_doubt: None };
         }
     }
     let license = client.call("activate_license", &about(0)).json();
@@ -189,6 +214,13 @@ fn compare(server: &Process, known: &mut [Knowledge; THREADS], round: u64) {
     let consumed: i64 = known.iter().map(|known| known.consumed).sum();
     let maybe: i64 = known.iter().map(|known| known.maybe_consumed).sum();
     assert!((consumed..=consumed + maybe).contains(&total), "round {round}: {consumed} + {maybe} became {total}");
+}
+
+/// The highest number that the server knows of a slot, as it tells a request that comes too late.
+fn highest(client: &mut Client, operation: &str, device: usize) -> u64 {
+    let late = client.call_with(operation, &about(device), &[(ORDER, &FIRST.to_string())]);
+    assert_eq!(late.code().as_deref(), Some("order_outdated"), "{operation} of device {device}");
+    late.headers["floatlease-order"].parse().unwrap()
 }
 
 /// How often the journal has a device take a slot that it holds.

@@ -375,6 +375,21 @@ fn a_clock_moved_back_between_two_runs_leaves_slots_what_they_had_left() {
 }
 
 #[test]
+fn expired_slot_stays_free_when_the_clock_is_set_back() {
+    let mut world = world();
+    world.check("K", "a").unwrap();
+    world.wait(TimeDelta::minutes(11));
+    let alive = world.state.alive(world.now);
+    world.changes.push(alive);
+    // Nobody has asked since, so the server has not noticed yet that the slot is free.
+    world.wait(-TimeDelta::days(365));
+    world.restart();
+    let changes = world.state.resume(world.now);
+    world.changes.extend(changes);
+    assert_eq!(world.state.holdings(world.now), []);
+}
+
+#[test]
 fn downtime_costs_nobody_a_slot_and_moves_no_borrow() {
     let mut world = world();
     world.check("K", "a").unwrap();

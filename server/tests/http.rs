@@ -7,7 +7,7 @@ use aws_lc_rs::signature::{RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use chrono::{TimeDelta, Utc};
 use common::{API_KEY, Answer, Client, SHARED_KEY, TestServer, time};
-use floatlease::model::{format_http_date, v1_text};
+use floatlease::model::{ORDER, format_http_date, v1_text};
 use floatlease::operations::{Method, OPERATIONS, Reply};
 use floatlease::sign::{authorization, signature};
 use floatlease_server::domain::Change;
@@ -392,8 +392,9 @@ impl Store for BrokenStore {
 fn a_commit_that_fails_is_answered_with_503_and_ends_the_server() {
     let server = TestServer::start(CATALOGUE, Box::new(BrokenStore(false)), false);
     let mut client = server.client();
-    let answer = client.call("activate_license", &everything());
+    let answer = client.call_with("activate_license", &everything(), &[(ORDER, "7")]);
     assert_eq!((answer.status, answer.code().as_deref()), (503, Some("internal_error")));
+    assert_eq!(answer.headers.get("floatlease-order").map(String::as_str), Some("7"));
     let failure = server.server.run_until(std::future::pending::<()>()).unwrap_err().to_string();
     assert!(failure.contains("the disk is full") && failure.contains("start again"), "{failure}");
 }

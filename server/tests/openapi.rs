@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use common::description::{check, closed};
 use common::{API_KEY, Answer, Client, SHARED_KEY, TestServer};
+use floatlease::model::{IDEMPOTENCY_KEY, ORDER};
 use floatlease::operations::{Method, OPERATIONS, Operation, Reply};
 use floatlease_server::store::SqliteStore;
 use floatlease_server::{openapi, sandbox};
@@ -269,9 +270,11 @@ fn real_replies_are_as_it_says() {
     closed(&mut document);
     let mut succeeded = BTreeSet::new();
     let mut refused = BTreeSet::new();
-    for (name, request) in requests() {
+    for (number, (name, request)) in (1..).zip(requests()) {
         let operation = Operation::named(name).unwrap();
-        let answer = client.call(name, &request);
+        let number = number.to_string();
+        let answer = client.call_with(name, &request, &[(ORDER, &number), (IDEMPOTENCY_KEY, &number)]);
+        assert_eq!(answer.headers.contains_key("floatlease-order"), operation.ordered, "{name}");
         check(&document, operation.path, method(operation), &answer);
         match answer.code() {
             None => succeeded.insert(name),

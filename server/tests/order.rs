@@ -499,6 +499,21 @@ fn silent_devices_are_forgotten_a_few_at_a_time() {
 }
 
 #[test]
+fn device_that_comes_back_is_forgotten_at_once() {
+    let mut world = world();
+    for device in 0..100 {
+        world.apply(&numbered(1, "K", &format!("hw-{device}"), release())).unwrap_err();
+    }
+    world.wait(TimeDelta::minutes(1));
+    ask(&mut world, 9, release_feature("F")).unwrap_err();
+    world.wait(TimeDelta::hours(1));
+    // A hundred others have been silent for longer.
+    ask(&mut world, 1, check()).unwrap();
+    assert_eq!(highest(&world, OF_F), None);
+    ask(&mut world, 2, check_feature("F")).unwrap();
+}
+
+#[test]
 fn restart_after_a_downtime_forgets_nothing_early() {
     let mut world = world();
     ask(&mut world, 9, check_feature("F")).unwrap();

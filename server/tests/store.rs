@@ -6,9 +6,11 @@ mod common;
 use std::path::Path;
 
 use common::{directory, time};
+use floatlease::model::MAX_ORDER;
 use floatlease_server::catalogue::Overages;
 use floatlease_server::domain::{
-    Change, Counter, Device, DeviceStatus, EntitlementId, Event, EventKind, Fulfilment, Slot, Variable, Wish,
+    Change, Counter, Device, DeviceStatus, EntitlementId, Event, EventKind, Fulfilment, LatestRequest, OrderScope,
+    OrderedAction, Refusal, Slot, Variable, Wish,
 };
 use floatlease_server::store::{SqliteStore, Store};
 
@@ -38,6 +40,11 @@ fn variable(value: &str) -> Change {
     Change::Variable { license_id: 1, hardware_id: "hw".to_owned(), device_id: 5, variable }
 }
 
+fn ordered(hardware_id: &str, scope: OrderScope, number: u64, action: OrderedAction, why: Option<Refusal>) -> Change {
+    let request = LatestRequest { number, action, refusal: why, at: time("2026-01-02T03:04:05.006Z") };
+    Change::Ordered { license_id: 1, hardware_id: hardware_id.into(), scope, request }
+}
+
 /// The state that is left is what was said last, and only that.
 fn gives_back_what_was_said_last(store: &mut dyn Store) {
     assert_eq!(store.load().unwrap(), []);
@@ -52,10 +59,16 @@ fn gives_back_what_was_said_last(store: &mut dyn Store) {
         Change::Transfers { license_id: 1, count: 1 },
         fulfilled("z-older", 3),
         fulfilled("a-newer", 4),
+        ordered("gone", OrderScope::Device, 7, OrderedAction::Activate, None),
+        ordered("gone", OrderScope::Slot(None), 8, OrderedAction::Check, None),
+        ordered("hw", OrderScope::Device, 1, OrderedAction::Activate, None),
+        ordered("hw", OrderScope::Slot(None), 2, OrderedAction::Borrow, Some(Refusal::DeviceNotFound)),
+        ordered("hw", OrderScope::Slot(Some(2)), 3, OrderedAction::Check, None),
         Change::Alive { at: time("2026-01-01") },
     ];
     store.commit(&first).unwrap();
     assert_eq!(store.load().unwrap(), first);
+    let unknown_feature = Refusal::InvalidLicenseFeatureCode("with ' and \" and \u{1f600}".to_owned());
     let second = [
         device(DeviceStatus::Vacated),
         variable("new, with ' and \u{1f600}"),
@@ -64,11 +77,15 @@ fn gives_back_what_was_said_last(store: &mut dyn Store) {
         overages(0),
         Change::Transfers { license_id: 1, count: 2 },
         fulfilled("a-newer", -4),
+        ordered("hw", OrderScope::Device, MAX_ORDER, OrderedAction::Deactivate, Some(Refusal::Blacklisted)),
+        ordered("hw", OrderScope::Slot(None), 4, OrderedAction::Release, None),
+        ordered("hw", OrderScope::Slot(Some(2)), 5, OrderedAction::Borrow, Some(unknown_feature)),
         Change::Alive { at: time("2026-01-02") },
     ];
     let freed = Change::SlotFreed { pool: FEATURE, device_id: 5 };
     let forgotten = Change::Forgotten { wish: Wish { device_id: 5, key: "z-older".to_owned() } };
-    store.commit(&[&second[..], &[freed, forgotten]].concat()).unwrap();
+    let order_forgotten = Change::OrderForgotten { license_id: 1, hardware_id: "gone".into() };
+    store.commit(&[&second[..], &[freed, forgotten, order_forgotten]].concat()).unwrap();
     assert_eq!(store.load().unwrap(), second);
 }
 
@@ -96,7 +113,7 @@ fn sqlite_in_a_file() {
     gives_back_what_was_said_last(&mut SqliteStore::open(&directory.join("one")).unwrap());
     keeps_all_or_nothing(&mut SqliteStore::open(&directory.join("two")).unwrap());
     let mut again = SqliteStore::open(&directory.join("one")).unwrap();
-    assert_eq!(again.load().unwrap().len(), 8);
+    assert_eq!(again.load().unwrap().len(), 11);
 }
 
 fn sql(file: &Path) -> rusqlite::Connection {
@@ -144,6 +161,35 @@ fn a_file_of_the_first_version_is_brought_up_to_date() {
     let mut store = SqliteStore::open(&file).unwrap();
     store.commit(&[fulfilled("a", 1)]).unwrap();
     assert_eq!(store.load().unwrap(), [Change::Transfers { license_id: 1, count: 7 }, fulfilled("a", 1)]);
+}
+
+#[test]
+fn file_of_the_second_version_is_brought_up_to_date() {
+    let file = directory("second-version").join("data");
+    let [first, second] = [include_str!("../src/store/schema_1.sql"), include_str!("../src/store/schema_2.sql")];
+    sql(&file).execute_batch(&format!("{first}; {second}; PRAGMA user_version = 2;")).unwrap();
+    let key = "INSERT INTO fulfilled (device_id, key, license_id, feature_id, amount) VALUES (5, 'a', 1, 2, 1)";
+    sql(&file).execute_batch(key).unwrap();
+    let latest = ordered("hw", OrderScope::Slot(None), 4, OrderedAction::Release, None);
+    let mut store = SqliteStore::open(&file).unwrap();
+    store.commit(std::slice::from_ref(&latest)).unwrap();
+    assert_eq!(store.load().unwrap(), [fulfilled("a", 1), latest]);
+    drop(store);
+    let mut again = SqliteStore::open(&file).unwrap();
+    assert_eq!(again.load().unwrap().len(), 2, "nothing is done to it twice");
+}
+
+/// Whatever it was, the client is told to draw a higher number, and the server starts.
+#[test]
+fn refusal_of_another_version_is_read_as_outdated() {
+    let file = directory("other-refusal").join("data");
+    let request = |why| ordered("hw", OrderScope::Device, 7, OrderedAction::Activate, Some(why));
+    let mut store = SqliteStore::open(&file).unwrap();
+    store.commit(&[request(Refusal::DeviceNotFound)]).unwrap();
+    for unknown in ["\"RefusedByAnOracle\"", "{\"DeviceNotFound\":3}", "no JSON"] {
+        sql(&file).execute("UPDATE latest_request SET refusal = ?", [unknown]).unwrap();
+        assert_eq!(store.load().unwrap(), [request(Refusal::OrderOutdated { highest: 7 })], "{unknown}");
+    }
 }
 
 #[test]

@@ -189,7 +189,7 @@ pub unsafe extern "C" fn floatlease_client_diagnose(
     json_out: *mut *mut c_char,
 ) -> floatlease_status {
     // SAFETY: as the header's conventions ask of the caller.
-    unsafe { guard(json_out, Outcome::NotSent, || Ok(self::client(client)?.client().diagnose())) }
+    unsafe { guard(json_out, Outcome::NotSent, || self::client(client)?.client().diagnose()) }
 }
 
 /* ----------------------------------------------------------------------------------------------------- verbs -- */
@@ -454,6 +454,7 @@ pub unsafe extern "C" fn floatlease_cancel(client: *mut floatlease_client, ticke
 ///     LOST           save, and stop licensed work; the library goes on asking
 ///     REGAINED       after GRACE_STARTED or LOST, it is yours again
 ///     BORROW_ENDING  the borrow ends in borrow_ending_hours or less
+///     EXPIRING       the license, or a feature, expires in borrow_ending_hours or less
 ///     WAITING        an acquire with wait_ms queues: asks_again_in_ms and left_ms, and no state
 ///
 /// and CONSUMPTIONS_SYNCED tells, as the reply of "sync_consumptions" does, what was booked or refused besides.
@@ -514,9 +515,10 @@ pub unsafe extern "C" fn floatlease_client_advance_clock(
 ///                          release before you free, for nobody gives the slot back in the background
 ///     grace_ms             how long you may run on when the slot is no longer surely yours; default 300000, 86400000 at
 ///                          most, 0: not at all
-///     borrow_ending_hours  how long before its end a borrow is announced to end; default 2, 8760 at most
-///     wait_ms              how long to queue for a slot while all are taken: asks again, ever more seldom up to every
-///                          15 s, and tells WAITING; default 0, 86400000 at most
+///     borrow_ending_hours  how long before its end a borrow is announced to end, and a license or a feature to expire;
+///                          default 2, 8760 at most
+///     wait_ms              how long to queue for a slot while all are taken, or the server can't be asked: asks again,
+///                          ever more seldom up to every 15 s, and tells WAITING and why; default 0, 86400000 at most
 ///     release_on_close_ms  how long the slot may still be given back after floatlease_lease_free and
 ///                          floatlease_client_close, if the process lives on; default 5000, 3600000 at most, 0 leaves it
 ///                          to the next start or the server's timeout
@@ -529,7 +531,8 @@ pub unsafe extern "C" fn floatlease_client_advance_clock(
 /// deleted. Without a folder the leases of one client share a slot, and nothing outlives the process.
 ///
 /// On success *lease_out is a handle for floatlease_lease_free and *json_out what floatlease_lease_info tells.
-/// FLOATLEASE_E_FLOATING_NOT_AVAILABLE if no slot is free, FLOATLEASE_E_NOT_FLOATING if there are none to take.
+/// FLOATLEASE_E_FLOATING_NOT_AVAILABLE if no slot is free. What does not float needs no slot and is acquired all the same;
+/// FLOATLEASE_E_NOT_FLOATING if it floats on a server that the vendor runs at the site, which this library does not know.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn floatlease_lease_acquire(
     client: *mut floatlease_client,
@@ -632,7 +635,8 @@ pub unsafe extern "C" fn floatlease_lease_borrow(
 }
 
 /// Gives the slots of a lease back, borrowed or not; the server hears of it only if no other process of this machine
-/// holds them too. On failure the lease is still held; if a part of its slots was given back it is LOST, until they are
+/// holds them too. A server that no longer knows the license, the feature or the device has nothing to let go of: the
+/// lease is RELEASED, and "name" and "reason" say so. Does not depend on "storage_dir", except for a borrow. On failure the lease is still held; if a part of its slots was given back it is LOST, until they are
 /// taken again, and the outcome is "unknown": release again. *json_out is what floatlease_lease_info tells: RELEASED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn floatlease_lease_release(
@@ -644,7 +648,8 @@ pub unsafe extern "C" fn floatlease_lease_release(
 }
 
 /// Frees the handle of a lease. Local: touches no network and waits for nothing, so it is safe in a finalizer. A slot
-/// that is still held is given back in the background within release_on_close_ms; a borrow stays. At the end of a process
+/// that is still held is given back in the background within release_on_close_ms; a borrow stays, whether the lease or a
+/// verb of this client made it. At the end of a process
 /// call floatlease_lease_release first: what is in the background ends with it. Freeing NULL, twice, or in a forked child
 /// does nothing.
 #[unsafe(no_mangle)]

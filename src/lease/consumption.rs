@@ -223,7 +223,13 @@ impl<'a> Booking<'a> {
             own.push(("event", vec![LATER].into()));
         }
         own.extend(entry.parameters.iter().map(|(key, value)| (key.as_str(), value.clone())));
-        self.visit.ask(operation.name, &own)
+        match self.visit.ask(operation.name, &own) {
+            Err(error) if entry.license_id().is_some() && is_for_another_license(&error) => {
+                own.retain(|(key, _)| *key != "license_id");
+                self.visit.ask(operation.name, &own)
+            }
+            answer => answer,
+        }
     }
 
     /// The total before an entry is sent: what tells afterwards whether it was booked. A server that honours keys needs
@@ -340,6 +346,14 @@ fn is_final(error: &Error) -> bool {
     let about_the_request = matches!(error.status, Status::ValidationError | Status::MissingParameters);
     let unheard_of = error.status == Status::UnknownCode && error.http_status == Some(400);
     error.is_refusal() || error.outcome == Outcome::Rejected && (about_the_request || unheard_of)
+}
+
+/// Whether a request that was about the license of a lease was meant for another license of the same user: that of the
+/// lease has no such feature, or counts nothing. The server has done nothing.
+pub(super) fn is_for_another_license(error: &Error) -> bool {
+    let of_others =
+        [Status::LicenseNotConsumption, Status::UnsupportedProductFeature, Status::InvalidLicenseFeatureCode];
+    error.is_refusal() && of_others.contains(&error.status)
 }
 
 fn is_too_few(status: Status) -> bool {

@@ -9,13 +9,14 @@ use super::machine::{Event, Machine, Moment, NEVER, State};
 use super::record::Record;
 use super::share::Share;
 use super::slot::{Confirmation, Slot, Standing, in_doubt};
+use super::unanswered::UnansweredVerbs;
 use super::visit::Visit;
 use super::wish::{KeepAlive, Who, Wish};
 use crate::client::{Client, chance, jittered};
 use crate::error::{Error, Outcome};
 use crate::http::Call;
 use crate::json;
-use crate::status::{Category, Status};
+use crate::status::{Category, Retry, Status};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use std::path::Path;
@@ -30,6 +31,7 @@ pub(crate) struct Desk {
     pub(crate) events: Arc<Events>,
     /// What threads of ours run in.
     pub(crate) guard: Guard,
+    pub(crate) unanswered: UnansweredVerbs,
 }
 
 /// How often somebody looks whether another is done with a lease.
@@ -63,7 +65,15 @@ pub(crate) struct Held {
     /// When it is settled that its slots are given back; [`SETTLED`] if it is.
     settles_at: AtomicI64,
     /// Which slots a verb of this client has borrowed, and until when: freeing the lease does not give them back.
-    borrowed_by_verbs: Mutex<Vec<(Option<String>, DateTime<Utc>)>>,
+    borrowed_by_verbs: Mutex<Vec<BorrowByVerb>>,
+}
+
+/// A slot that a verb of this client has borrowed.
+struct BorrowByVerb {
+    feature: Option<String>,
+    until: DateTime<Utc>,
+    /// When the verb was answered: a renewal that was asked for after that knows better.
+    noted_at: Moment,
 }
 
 /// An acquire that failed, and what the server may count all the same.
@@ -150,6 +160,7 @@ impl Held {
 
     /// Asks the server about every slot again.
     pub(crate) fn renew(&self, desk: &Desk, call: &Call, timeout: Duration) -> Result<(), Error> {
+        let asked_from = desk.clock.now();
         let mut slots = self.slots(desk, call).inspect_err(|_| self.put_off(desk))?;
         let visit = visit(desk, &self.who, call, timeout);
         let mut something_was_done = false;
@@ -163,6 +174,7 @@ impl Held {
         match renewed.collect::<Result<Vec<_>, Error>>() {
             Ok(confirmations) => {
                 self.license_id.store(license_id(&slots), Ordering::Release);
+                self.borrowed_by_verbs().retain(|borrowed| borrowed.noted_at >= asked_from);
                 self.confirmed(desk, confirmations);
                 Ok(())
             }
@@ -231,9 +243,8 @@ impl Held {
         if let Ok(mut slots) = patient(&visit, || self.try_slots()) {
             let borrowed = std::mem::take(&mut *self.borrowed_by_verbs());
             for slot in slots.iter_mut().rev() {
-                let until =
-                    borrowed.iter().filter(|(feature, _)| slot.is_of(feature.as_deref())).map(|(_, until)| *until);
-                slot.keep_borrow(until.max());
+                let of_slot = borrowed.iter().filter(|borrowed| slot.is_of(borrowed.feature.as_deref()));
+                slot.keep_borrow(of_slot.map(|borrowed| borrowed.until).max());
                 let _ = slot.leave(&visit, Leave::KeepBorrow);
             }
             self.note_settling(&slots);
@@ -243,8 +254,8 @@ impl Held {
     /// A verb of this client has borrowed one of the slots until then. A lease of this one slot is borrowed then.
     pub(crate) fn note_borrow_by_verb(&self, desk: &Desk, call: &Call, feature: Option<&str>, until: DateTime<Utc>) {
         let visit = visit(desk, &self.who, call, self.timeout);
-        let left_ms = (until - desk.clock.wall()).num_milliseconds();
-        self.borrowed_by_verbs().push((feature.map(str::to_owned), until));
+        let (noted_at, left_ms) = (desk.clock.now(), (until - desk.clock.wall()).num_milliseconds());
+        self.borrowed_by_verbs().push(BorrowByVerb { feature: feature.map(str::to_owned), until, noted_at });
         let is_of = |slots: &[Slot]| slots.iter().any(|slot| slot.is_of(feature));
         let Ok(slots) = patient(&visit, || self.try_slots()) else { return };
         if slots.len() == 1 && is_of(&slots) && self.life().state() != State::Released {
@@ -259,7 +270,8 @@ impl Held {
     /// A lease that holds none any more is over; one that holds a part is lost until the rest is there again.
     pub(crate) fn note_release_by_verb(&self, desk: &Desk, call: &Call, feature: Option<Option<&str>>) {
         let visit = visit(desk, &self.who, call, self.timeout);
-        self.borrowed_by_verbs().retain(|(borrowed, _)| feature.is_some_and(|feature| !is_same(borrowed, feature)));
+        let is_other = |borrowed: &BorrowByVerb| feature.is_some_and(|feature| !is_same(&borrowed.feature, feature));
+        self.borrowed_by_verbs().retain(is_other);
         let Ok(mut slots) = patient(&visit, || self.try_slots()) else { return };
         let given_back = slots.iter_mut().filter(|slot| feature.is_none_or(|feature| slot.is_of(feature)));
         let count = given_back.filter_map(|slot| slot.note_release_by_verb(&visit).then_some(())).count();
@@ -269,7 +281,7 @@ impl Held {
         }
     }
 
-    fn borrowed_by_verbs(&self) -> MutexGuard<'_, Vec<(Option<String>, DateTime<Utc>)>> {
+    fn borrowed_by_verbs(&self) -> MutexGuard<'_, Vec<BorrowByVerb>> {
         self.borrowed_by_verbs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -450,7 +462,7 @@ fn take_all(visit: &Visit, slots: &mut [Slot]) -> Result<Taken, Error> {
     Ok(taken)
 }
 
-/// Tries again while all slots are taken, politely, as long as the wish says.
+/// Tries again while all slots are taken or the server can't be asked, politely, as long as the wish says.
 fn queue(
     visit: &Visit,
     wish: &Wish,
@@ -462,7 +474,7 @@ fn queue(
     let mut pause = FIRST_PAUSE;
     loop {
         let error = match take() {
-            Err(error) if error.status == Status::FloatingNotAvailable => error,
+            Err(error) if may_end_by_waiting(&error) => error,
             result => return result,
         };
         let left = wish.wait.saturating_sub(started.elapsed());
@@ -484,6 +496,13 @@ fn queue(
         visit.pause(next)?;
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
+}
+
+/// Whether an acquire that queues goes on after this: all slots are taken, or the server can't be asked just now.
+fn may_end_by_waiting(error: &Error) -> bool {
+    let row = error.status.row();
+    let is_of_the_way = row.category == Category::Network && row.retry == Retry::Later;
+    error.status == Status::FloatingNotAvailable || is_of_the_way && error.status != Status::Cancelled
 }
 
 /// Waits until `try_it` gives something, as long as the visit lasts.

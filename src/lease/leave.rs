@@ -36,6 +36,14 @@ impl Slot {
             None => gate.sit()?,
         };
         let kept = self.read();
+        if let (Err(error), Leave::GiveBack) = (&kept, leave)
+            && error.status == Status::Storage
+            && self.lent
+        {
+            // The proof of the borrow would go on being believed by a start without a network.
+            self.seat = Some(seat);
+            return Err(error.clone());
+        }
         let is_lent = self.is_lent(&kept, visit);
         let mut left = None;
         match gate.leave(seat).inspect_err(|_| self.in_doubt = true)? {
@@ -73,6 +81,8 @@ impl Slot {
     /// Whether a borrow runs that only a release may end.
     fn is_lent(&self, kept: &Result<Record, Error>, visit: &Visit) -> bool {
         match kept {
+            // Another process may have given the borrow back, which the last one out tells the server.
+            Ok(record) if record.unwanted => false,
             Ok(record) => is_kept_as_borrowed(record, visit) || self.is_borrowed(visit.clock),
             // The folder is closed to this process, which knows by itself what it has borrowed.
             Err(error) if error.status == Status::Storage => self.is_borrowed(visit.clock),
@@ -125,14 +135,10 @@ impl Slot {
         kept: Result<Record, Error>,
     ) -> Result<Left, Error> {
         let is_damaged = kept.as_ref().is_err_and(|error| error.status != Status::Storage);
-        // A borrow that may have been given back proves nothing to the process that comes next. In a folder that is closed
-        // to this process, its proof can't be seen, and would go on being believed.
-        let was_proof = match &kept {
-            Ok(record) => record.proof.is_some() && !record.in_doubt,
-            Err(_) => self.lent && !is_damaged,
-        };
         let mut record = kept.unwrap_or_else(|_| self.fresh_record());
         self.unanswered_until = self.unanswered_until.max(record.unanswered_until(visit.clock));
+        // A borrow that may have been given back proves nothing to the process that comes next.
+        let was_proof = record.proof.is_some() && !record.in_doubt;
         record.in_doubt |= was_proof;
         let keep = match (was_proof, is_damaged) {
             (true, _) => Keep::Must,

@@ -45,6 +45,7 @@ pub mod store;
 mod sync;
 mod thread;
 mod ticket;
+mod unanswered;
 mod verbs;
 mod visit;
 mod wish;
@@ -68,6 +69,7 @@ use serde_json::Value;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use ticket::Ticket;
+use unanswered::UnansweredVerbs;
 use wish::{KeepAlive, Wish};
 
 /// What may be submitted besides the verbs and [`queued::SYNC`].
@@ -92,7 +94,13 @@ impl Session {
     pub fn open(config_json: &str, guard: Guard) -> Result<Session, Error> {
         let events = Arc::new(Events::new());
         let errands = Errands::new(Arc::clone(&events), guard);
-        let desk = Desk { client: Client::open(config_json)?, clock: clock::Clock::default(), events, guard };
+        let desk = Desk {
+            client: Client::open(config_json)?,
+            clock: clock::Clock::default(),
+            events,
+            guard,
+            unanswered: UnansweredVerbs::default(),
+        };
         Ok(Session { keeper: Arc::new(Keeper::new(desk)), errands, acquired: Arc::default() })
     }
 
@@ -175,11 +183,17 @@ impl Session {
     /// # Errors
     /// [`Status::Cancelled`], [`Status::Handle`] once the session is closed.
     pub fn next_event(&self, wait: Duration) -> Result<Option<String>, Error> {
-        let started = Instant::now();
+        let (started, events) = (Instant::now(), &self.keeper.desk.events);
+        // A cancel between two naps counts too. Without waiting there is none, and no lock is taken to ask.
+        let cancels = if wait.is_zero() { None } else { Some(events.cancels()) };
         loop {
             let some_are_the_hosts = self.keeper.pass_time_of_hosts();
             let left = wait.saturating_sub(started.elapsed());
-            let event = self.keeper.desk.events.next(if some_are_the_hosts { left.min(HOST_NAP) } else { left })?;
+            let nap = if some_are_the_hosts { left.min(HOST_NAP) } else { left };
+            let event = match cancels {
+                Some(cancels) => events.next_since(cancels, nap)?,
+                None => events.next(nap)?,
+            };
             if event.is_some() || !some_are_the_hosts || left <= HOST_NAP {
                 return Ok(event);
             }

@@ -53,6 +53,9 @@ pub(super) enum Keep {
     Not,
 }
 
+/// The server's `Date` tells whole seconds, so its clock may be this much further.
+const DATE_STEP_MS: i64 = 1_000;
+
 /// So long a license that does not float is believed to be ours, if the server names no time.
 const UNFLOATING_TIMEOUT_MS: i64 = 120 * 60_000;
 
@@ -130,11 +133,14 @@ impl Slot {
         let mut record = kept.unwrap_or_else(|_| self.fresh_record());
         let before = record.clone();
         record.may_hold = true;
-        self.license_id = record.license_id.filter(|_| before.may_hold && visit.who.license_id.is_none());
+        // A lease that takes its slot anew keeps to its license; a new one takes up the license of before.
+        let own_license = self.license_id;
+        self.license_id = own_license.or(record.license_id.filter(|_| before.may_hold));
         let doubted_until = self.unanswered_until.max(record.unanswered_until(visit.clock));
         let keep = if is_damaged { Keep::Not } else { Keep::Must };
         let mut checked = self.check(visit, &mut record, keep);
-        if alone && self.license_id.is_some() && checked.as_ref().is_err_and(Error::is_refusal) {
+        let may_be_another = own_license.is_none() && self.license_id.is_some() && visit.who.license_id.is_none();
+        if alone && may_be_another && checked.as_ref().is_err_and(Error::is_refusal) {
             // The license of before is gone, and nobody here works on it: the user may have another one by now.
             self.license_id = None;
             checked = self.check(visit, &mut record, keep);
@@ -147,7 +153,7 @@ impl Slot {
             }
             Err(error) => {
                 drop(seat);
-                self.kept_gate = None;
+                (self.kept_gate, self.license_id) = (None, own_license);
                 let surely_not = error.is_refusal() || error.status == Status::NotFloating;
                 self.in_doubt = !surely_not && (self.in_doubt || error.outcome == Outcome::Unknown);
                 let as_before = surely_not && alone || error.outcome == Outcome::NotSent && !before.may_hold;
@@ -197,7 +203,7 @@ impl Slot {
         answer: &Answer,
     ) -> Confirmation {
         self.seat = Some(seat);
-        self.license_id = named_license(&object(answer), self.feature.as_deref());
+        self.license_id = named_license(&object(answer), self.feature.as_deref()).or(self.license_id);
         record.license_id = self.license_id;
         let confirmation = self.with_borrow(visit, gate, &mut record, confirmation, answer);
         visit.note_date(&mut record, answer);
@@ -489,7 +495,7 @@ impl Slot {
         // What does not float is licensed all the same, without a slot: a customer may have been upgraded.
         let minutes = reply.get("floating_timeout").and_then(Value::as_i64).filter(|minutes| *minutes > 0);
         let timeout_ms = minutes.map_or(UNFLOATING_TIMEOUT_MS, |minutes| minutes.saturating_mul(60_000));
-        let left_ms = expiry(reply, self.feature.is_some()).map(|end| (end - wall).num_milliseconds());
+        let left_ms = expiry(reply, self.feature.is_some()).map(|end| (end - wall).num_milliseconds() - DATE_STEP_MS);
         // A server that says yes after the date knows why.
         let left_ms = left_ms.filter(|left_ms| *left_ms > 0);
         let expires_at = left_ms.map_or(NEVER, |left_ms| visit.clock.now().saturating_add(left_ms));

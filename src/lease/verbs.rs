@@ -1,21 +1,25 @@
 //! The verbs of a client that has leases: which license they are about, and what they do to the slots of those leases.
 
-use super::held::Held;
+use super::consumption::is_for_another_license;
+use super::held::{Desk, Held};
 use super::keeper::Keeper;
+use super::machine::State;
 use super::queued;
 use super::slot::Slot;
-use super::visit::{Visit, object};
+use super::unanswered::Subject;
+use super::visit::{Visit, life_ms, object};
 use super::wish::{Who, of_whom};
 use crate::client::{Answer, unknown_operation};
-use crate::error::Error;
+use crate::error::{Error, Outcome};
 use crate::http::{Call, Waiter};
 use crate::model;
 use crate::operations::Operation;
-use crate::request::Request;
+use crate::request::{Request, wipe};
 use crate::strict;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use std::sync::Arc;
+use std::time::Duration;
 use zeroize::Zeroizing;
 
 /// What a verb has done to slots.
@@ -60,18 +64,24 @@ pub(super) fn call(
         let license_id = request.and_then(|request| license_of_lease(keeper, &request));
         return queued::add(desk, operation, given, license_id, begun);
     }
-    let mut request = desk.client.prepare(operation, request_json)?;
-    if let Some(license_id) = license_of_lease(keeper, &request) {
-        let mut given = strict::parse_object("the request", request_json)?;
-        given.insert("license_id".to_owned(), license_id.into());
-        let text = Zeroizing::new(serde_json::to_string(&given).unwrap_or_default());
-        request = desk.client.prepare(operation, &text)?;
-    }
-    let seen = Seen::of(&request);
-    let in_flight = desk.client.begin(Waiter::Host, request.timeout);
+    let request = desk.client.prepare(operation, request_json)?;
+    let (mut seen, timeout) = (Seen::of(&request), request.timeout);
+    let in_flight = desk.client.begin(Waiter::Host, timeout);
     begun(&in_flight.call);
-    let timeout = request.timeout;
-    let answer = desk.client.perform(&in_flight.call, request)?;
+    let answer = match license_of_lease(keeper, &request) {
+        Some(license_id) => {
+            let of_lease = desk.client.prepare(operation, &with_license(request_json, license_id)?)?;
+            match desk.client.perform(&in_flight.call, of_lease) {
+                Err(error) if is_for_another_license(&error) => desk.client.perform(&in_flight.call, request),
+                answer => {
+                    seen.license_id = Some(license_id);
+                    answer
+                }
+            }
+        }
+        None => desk.client.perform(&in_flight.call, request),
+    };
+    let answer = settled(desk, &seen, operation, timeout, answer)?;
     if let Some(effect) = effect(operation, &answer) {
         let visit = |who| Visit { client: &desk.client, who, call: &in_flight.call, clock: &desk.clock, timeout };
         if let (Effect::Borrowed(_) | Effect::Released, Some(folder)) = (&effect, &desk.client.config().storage_dir) {
@@ -79,8 +89,8 @@ pub(super) fn call(
             // Leases of other processes learn it from the record; if that can't be had, their next renewal tells.
             let given = strict::parse_object("the request", request_json);
             if let Ok(who) = given.and_then(|mut given| Who::new(&desk.client, of_whom(&mut given))) {
-                let share = keeper.share(&who.file_name(seen.feature.as_deref()));
-                if let Ok(mut slot) = Slot::new(&who, seen.feature.as_deref(), share, Some(folder)) {
+                let share = keeper.share(&who.file_name(seen.feature()));
+                if let Ok(mut slot) = Slot::new(&who, seen.feature(), share, Some(folder)) {
                     slot.note_borrow_by_verb(&visit(&who), until);
                 }
             }
@@ -88,10 +98,8 @@ pub(super) fn call(
         let named = object(&answer).get("license_id").and_then(Value::as_u64);
         for held in keeper.leases().into_iter().filter(|held| seen.is_about(held, named)) {
             match effect {
-                Effect::Borrowed(until) => {
-                    held.note_borrow_by_verb(desk, &in_flight.call, seen.feature.as_deref(), until)
-                }
-                Effect::Released => held.note_release_by_verb(desk, &in_flight.call, Some(seen.feature.as_deref())),
+                Effect::Borrowed(until) => held.note_borrow_by_verb(desk, &in_flight.call, seen.feature(), until),
+                Effect::Released => held.note_release_by_verb(desk, &in_flight.call, Some(seen.feature())),
                 Effect::Deactivated => held.note_release_by_verb(desk, &in_flight.call, None),
             }
         }
@@ -100,36 +108,90 @@ pub(super) fn call(
     Ok(answer.text)
 }
 
+/// The answer to a verb, in the light of verbs about the same slot that got none. A server that knows no order numbers may
+/// carry one of those out after it has said that there is nothing to give back.
+fn settled(
+    desk: &Desk,
+    seen: &Seen,
+    operation: &str,
+    timeout: Duration,
+    answer: Result<Answer, Error>,
+) -> Result<Answer, Error> {
+    let (now, subject) = (desk.clock.now(), &seen.subject);
+    let (in_order, unanswered) = match &answer {
+        Ok(answer) => (answer.in_order, answer.unanswered_attempt),
+        Err(error) => (error.in_order, error.outcome == Outcome::Unknown),
+    };
+    let outstanding = desk.unanswered.until(subject, now);
+    if in_order {
+        desk.unanswered.settle(subject);
+    } else if unanswered && Operation::named(operation).is_some_and(|operation| operation.ordered) {
+        desk.unanswered.add(subject.clone(), now.saturating_add(life_ms(timeout)), now);
+    }
+    let gives_back = matches!(operation, "release_license" | "release_feature");
+    answer.map_err(|error| match outstanding {
+        Some(until) if gives_back && !in_order && error.is_refusal() => {
+            let left = Duration::from_millis(until.saturating_sub(now).unsigned_abs());
+            let message = format!(
+                "An earlier request about this slot got no answer, so the server may still take it. Release it again in \
+                 {} s.",
+                left.as_secs() + 1
+            );
+            let mut error = error.with_detail(message).with_outcome(Outcome::Unknown);
+            error.retry_after = Some(left);
+            error
+        }
+        _ => error,
+    })
+}
+
 /// The license of a lease that a request is about, if it names none itself.
 fn license_of_lease(keeper: &Keeper, request: &Request) -> Option<u64> {
     if !ABOUT_THE_LEASE.contains(&request.operation.name) || request.said("license_id").is_some() {
         return None;
     }
     let leases = keeper.leases();
-    leases.iter().find(|held| held.who().is_of(request)).and_then(|held| held.license_id())
+    if leases.is_empty() {
+        return None;
+    }
+    let whose = Who::whose(request);
+    let is_held = |held: &&Arc<Held>| held.life().state() != State::Released && held.who().whose == whose;
+    leases.iter().find(is_held).and_then(|held| held.license_id())
+}
+
+/// A request with this license beside what it says itself.
+fn with_license(request_json: &str, license_id: u64) -> Result<Zeroizing<String>, Error> {
+    let mut given = strict::parse_object("the request", request_json)?;
+    given.insert("license_id".to_owned(), license_id.into());
+    let text = Zeroizing::new(serde_json::to_string(&given).unwrap_or_default());
+    given.values_mut().for_each(wipe);
+    Ok(text)
 }
 
 /// What a request was about, once it is sent.
 struct Seen {
-    whose: String,
+    subject: Subject,
     license_id: Option<u64>,
-    feature: Option<String>,
 }
 
 impl Seen {
     fn of(request: &Request) -> Seen {
+        let feature = request.said("feature").and_then(Value::as_str).map(str::to_owned);
         Seen {
-            whose: Who::whose(request),
+            subject: Subject { whose: Who::whose(request), feature },
             license_id: request.said("license_id").and_then(Value::as_u64),
-            feature: request.said("feature").and_then(Value::as_str).map(str::to_owned),
         }
+    }
+
+    fn feature(&self) -> Option<&str> {
+        self.subject.feature.as_deref()
     }
 
     /// Whether a lease is of the same license, device and user. `named` is the license that the reply names.
     fn is_about(&self, held: &Held, named: Option<u64>) -> bool {
         let license = named.or(self.license_id);
         let is_license = license.is_none() || held.license_id().is_none() || license == held.license_id();
-        held.who().whose == self.whose && is_license
+        held.who().whose == self.subject.whose && is_license
     }
 }
 

@@ -29,7 +29,7 @@ const LEAST_LIFE: Duration = Duration::from_secs(30);
 impl Visit<'_> {
     /// How long a server that knows no order numbers may still carry out a request after it was sent.
     pub(crate) fn life_ms(&self) -> i64 {
-        i64::try_from(self.timeout.max(LEAST_LIFE).as_millis()).unwrap_or(i64::MAX)
+        life_ms(self.timeout)
     }
 
     /// Asks about a slot, in the place that `draw` gives the request among all about that slot.
@@ -74,6 +74,11 @@ impl Visit<'_> {
             record.server_said(self.wall_of(answer), surely);
         }
     }
+}
+
+/// How long a request with this deadline may live after it was sent.
+pub(crate) fn life_ms(timeout: Duration) -> i64 {
+    i64::try_from(timeout.max(LEAST_LIFE).as_millis()).unwrap_or(i64::MAX)
 }
 
 /// Whether this member of a reply is true.

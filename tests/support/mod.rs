@@ -15,6 +15,7 @@ pub mod programs;
 pub mod proxy;
 pub mod sandbox;
 pub mod scenario;
+pub mod site;
 pub mod stub;
 pub mod tls;
 pub mod unity;

@@ -193,8 +193,8 @@ namespace FloatLease
         /// <remarks>Connect to the network; borrow before you leave it next time.</remarks>
         NoProof = 56,
 
-        /// <summary>There is no slot to hold: this does not float at the server.</summary>
-        /// <remarks>Use floatlease_check_license or floatlease_check_feature for what does not float.</remarks>
+        /// <summary>The slots of this license are counted by another server.</summary>
+        /// <remarks>Use the vendor's on-premise floating server with a client of the vendor, or ask for a floating cloud license.</remarks>
         NotFloating = 57,
 
         /// <summary>As many consumptions as can be kept wait to be booked or to be told.</summary>
@@ -373,7 +373,7 @@ namespace FloatLease
         /// <remarks>Stay online, or ask for a license that may be borrowed.</remarks>
         LicenseBorrowNotAllowed = 140,
 
-        /// <summary>No floating slot is free, or none is held that could be given back.</summary>
+        /// <summary>No floating slot is free.</summary>
         /// <remarks>Wait until a colleague gives a slot back, or get more slots.</remarks>
         FloatingNotAvailable = 141,
 

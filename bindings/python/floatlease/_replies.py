@@ -101,8 +101,8 @@ class LeaseInfo(TypedDict, total=False):
 class Event(TypedDict, total=False):
     """What happened to a lease by itself.
 
-    `event` is DEGRADED, RENEWED, GRACE_STARTED, LOST, REGAINED, BORROW_ENDING, WAITING or CONSUMPTIONS_SYNCED; expect
-    others.
+    `event` is DEGRADED, RENEWED, GRACE_STARTED, LOST, REGAINED, BORROW_ENDING, EXPIRING, WAITING or
+    CONSUMPTIONS_SYNCED; expect others.
     """
 
     event: str

@@ -292,9 +292,9 @@ class Status(enum.IntEnum):
     """
 
     NOT_FLOATING = 57
-    """There is no slot to hold: this does not float at the server.
+    """The slots of this license are counted by another server.
 
-    Use floatlease_check_license or floatlease_check_feature for what does not float.
+    Use the vendor's on-premise floating server with a client of the vendor, or ask for a floating cloud license.
     """
 
     QUEUE_FULL = 58
@@ -562,7 +562,7 @@ class Status(enum.IntEnum):
     """
 
     FLOATING_NOT_AVAILABLE = 141
-    """No floating slot is free, or none is held that could be given back.
+    """No floating slot is free.
 
     Wait until a colleague gives a slot back, or get more slots.
     """

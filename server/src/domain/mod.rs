@@ -240,8 +240,9 @@ impl State {
         if let Some(alive_at) = self.alive_at {
             let downtime = now - alive_at;
             for (pool, slots) in &self.pools {
-                let live = slots.iter().filter(|(_, slot)| !slot.borrowed && slot.until > alive_at);
-                changes.extend(live.map(|(device_id, slot)| Change::SlotHeld {
+                // Also those that had expired already: on a clock that was set back they would be held again.
+                let to_be_renewed = slots.iter().filter(|(_, slot)| !slot.borrowed);
+                changes.extend(to_be_renewed.map(|(device_id, slot)| Change::SlotHeld {
                     pool: *pool,
                     device_id,
                     slot: Slot { until: slot.until + downtime, ..slot },

@@ -19,7 +19,7 @@ use floatlease::model::{IDEMPOTENCY_KEY, ORDER};
 use floatlease::operations::{Auth, Method, OPERATIONS, Operation};
 use hyper::body::Body;
 use hyper::body::Incoming;
-use hyper::http::{HeaderMap, HeaderValue, Request, Response, header, request};
+use hyper::http::{HeaderValue, Request, Response, header, request};
 use tokio::sync::oneshot;
 
 use crate::catalogue::Catalogue;
@@ -169,7 +169,7 @@ impl Service {
             Ok(operation) => {
                 let answer = self.answer(operation, request, now).await;
                 let mut answer = answer.unwrap_or_else(|refusal| error::response(&refusal, operation.name));
-                echo(operation, &request.head.headers, &mut answer);
+                echo(request, &mut answer);
                 answer
             }
             Err(refusal) => error::response(&refusal, ""),
@@ -238,13 +238,15 @@ impl Handler for Service {
 
 /// Repeats the key and the number of a request, so that the client knows that this server heeds them: consumptions of the
 /// same key are booked once, and no request is carried out after one with a higher number.
-fn echo(operation: &Operation, request: &HeaderMap, answer: &mut Response<Vec<u8>>) {
-    let key = parameters::idempotency_key(request).ok().flatten().filter(|_| operation.is_consumption());
+pub(crate) fn echo(request: &Received, answer: &mut Response<Vec<u8>>) {
+    let Ok(operation) = request.operation() else { return };
+    let given = &request.head.headers;
+    let key = parameters::idempotency_key(given).ok().flatten().filter(|_| operation.is_consumption());
     if let Some(key) = key.and_then(|key| HeaderValue::try_from(key).ok()) {
         answer.headers_mut().insert(IDEMPOTENCY_KEY, key);
     }
     // A refusal as outdated has named the highest number already.
-    if let Ok(Some(number)) = parameters::order(operation, request) {
+    if let Ok(Some(number)) = parameters::order(operation, given) {
         answer.headers_mut().entry(ORDER).or_insert(number.into());
     }
 }

@@ -22,7 +22,7 @@ use super::presets::Presets;
 use crate::catalogue::{ApiKey, Catalogue};
 use crate::clock::{Clock, ControlledClock, whole_millis};
 use crate::domain::{Due, DueKind, Holding};
-use crate::http::{Line, Parts, Received, Running, Service, Step};
+use crate::http::{Line, Parts, Received, Running, Service, Step, echo};
 use crate::store::SqliteStore;
 use crate::writer::Moment;
 
@@ -234,7 +234,13 @@ impl World {
         match &picked.what {
             Do::Before(Before::Delay(_)) => tokio::time::sleep(picked.delay).await,
             Do::Before(fault) => {
-                let reply = |reply| Ending::Reply(marked(reply, picked, true));
+                let reply = |mut reply| {
+                    // The server's own refusal, unlike a page of a proxy's, repeats what the request was named by.
+                    if let Before::Code(_) | Before::UndocumentedCode(_) = fault {
+                        echo(request, &mut reply);
+                    }
+                    Ending::Reply(marked(reply, picked, true))
+                };
                 return (fault::before(fault).map_or_else(Ending::Taken, reply), RequestNote::default());
             }
             Do::AfterCommit(_) | Do::Reply(_) => {}

@@ -1,5 +1,6 @@
 //! Real replies against an OpenAPI document.
 
+use floatlease::model::{IDEMPOTENCY_KEY, ORDER};
 use serde_json::Value;
 
 use super::Answer;
@@ -45,6 +46,10 @@ pub fn check(document: &Value, path: &str, method: &str, answer: &Answer) {
         answer.headers.contains_key("licensesignature"),
         "{about}"
     );
+    for (header, sent) in [(IDEMPOTENCY_KEY, "idempotency-key"), (ORDER, "floatlease-order")] {
+        let allowed = headers.is_some_and(|headers| headers.contains_key(header));
+        assert!(allowed || !answer.headers.contains_key(sent), "{header} is not described: {about}");
+    }
     let Some(content) = described["content"].as_object() else {
         assert_eq!((answer.body.len(), answer.headers.get("content-type")), (0, None), "{about}");
         return;

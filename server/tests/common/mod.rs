@@ -2,6 +2,7 @@
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic, unreachable_pub)]
 
 pub mod description;
+pub mod model;
 pub mod sandbox;
 pub mod world;
 
@@ -103,8 +104,23 @@ impl Client {
     }
 
     pub fn try_call(&mut self, operation: &str, parameters: &Value) -> std::io::Result<Answer> {
+        self.try_call_with(operation, parameters, &[])
+    }
+
+    /// Asks an operation, with more headers.
+    pub fn call_with(&mut self, operation: &str, parameters: &Value, more: &[(&str, &str)]) -> Answer {
+        self.try_call_with(operation, parameters, more).unwrap()
+    }
+
+    pub fn try_call_with(
+        &mut self,
+        operation: &str,
+        parameters: &Value,
+        more: &[(&str, &str)],
+    ) -> std::io::Result<Answer> {
         let operation = Operation::named(operation).unwrap();
-        let headers = self.authorised();
+        let mut headers = self.authorised();
+        headers.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         match operation.method {
             Method::Get => {
                 let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);

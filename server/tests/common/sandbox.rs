@@ -99,10 +99,15 @@ impl World<'_> {
 
     /// Asks the sample's floating license for a device, with these parameters besides or instead.
     pub fn ask(&mut self, operation: &str, hardware_id: &str, more: Value) -> Answer {
+        self.ask_with(operation, hardware_id, more, &[])
+    }
+
+    /// Asks as `ask` does, with more headers.
+    pub fn ask_with(&mut self, operation: &str, hardware_id: &str, more: Value, headers: &[(&str, &str)]) -> Answer {
         let mut parameters =
             json!({ "product": "CAD-PRO", "license_key": "CADP-FLOA-TING-0002", "hardware_id": hardware_id });
         parameters.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap_or_default());
-        self.api.call(operation, &parameters)
+        self.api.call_with(operation, &parameters, headers)
     }
 
     /// A GET with the authorisation of this world, whatever it is for.

@@ -6,5 +6,6 @@ mod common;
 
 mod clock;
 mod faults;
+mod headers;
 mod journal;
 mod worlds;

@@ -66,6 +66,8 @@ fn all_that_is_wrong_with_a_world_is_said_and_none_is_made() {
         (json!({ "faults": [{ "do": { "before": "hang" } }, { "do": "hang" }] }), vec!["`faults[1].do`"]),
         (json!({ "faults": [[null, null, { "before": "hang" }]] }), vec!["`faults[0]`", "an object"]),
         (json!({ "date_check": "never" }), vec!["`date_check`", "`real`", "`world`"]),
+        (json!({ "order": "no" }), vec!["`order`", "a boolean"]),
+        (json!({ "idempotency": 0 }), vec!["`idempotency`", "a boolean"]),
         (json!([]), vec!["JSON object"]),
     ] {
         let said = demo.refused(400, "POST /worlds", &options);

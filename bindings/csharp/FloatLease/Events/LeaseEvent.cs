@@ -24,6 +24,7 @@ namespace FloatLease
                     case "LOST": return LeaseEventKind.Lost;
                     case "REGAINED": return LeaseEventKind.Regained;
                     case "BORROW_ENDING": return LeaseEventKind.BorrowEnding;
+                    case "EXPIRING": return LeaseEventKind.Expiring;
                     case "WAITING": return LeaseEventKind.Waiting;
                     default: return LeaseEventKind.Other;
                 }

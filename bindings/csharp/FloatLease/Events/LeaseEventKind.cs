@@ -24,6 +24,9 @@ namespace FloatLease
         /// <summary>The borrow ends soon.</summary>
         BorrowEnding,
 
+        /// <summary>The license, or a feature, expires soon.</summary>
+        Expiring,
+
         /// <summary>An acquire queues for a slot.</summary>
         Waiting,
     }

@@ -1,0 +1,159 @@
+//! Verbs about the slot of a lease that the same client holds: only a release ends a borrow, and the lease knows.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use serde_json::{Value, json};
+use support::abi::Client;
+use support::folder::Folder;
+use support::holder::until;
+use support::sandbox::World;
+use support::{Demo, with};
+
+const DEVICE: &str = "laptop";
+
+/// A slot: the verbs about it, and the request that names it.
+struct Kind {
+    borrow: &'static str,
+    release: &'static str,
+    request: Value,
+    feature: Value,
+}
+
+fn kinds() -> [Kind; 2] {
+    let feature = json!({ "feature": "MESH" });
+    [
+        Kind { borrow: "borrow_license", release: "release_license", request: json!({}), feature: Value::Null },
+        Kind { borrow: "borrow_feature", release: "release_feature", request: feature, feature: json!("MESH") },
+    ]
+}
+
+/// Each kind of slot, with and without a folder, in a world and with a client of its own.
+fn for_each(demo: &Demo, name: &str, test: impl Fn(&World, &Kind, &Value)) {
+    for kind in kinds() {
+        for kept in [true, false] {
+            let world = World::new(demo, &json!({ "rate": 0 }));
+            let folder = Folder::new(&format!("{name}-{kept}-{}", kind.borrow));
+            let storage = if kept { json!(folder.path()) } else { Value::Null };
+            let config = with(&world.config(DEVICE), json!({ "storage_dir": storage }));
+            Client::open(&config).unwrap().call("activate_license", &Value::Null).ok();
+            test(&world, &kind, &config);
+        }
+    }
+}
+
+/// How often the server was asked for this.
+fn asked(world: &World, operation: &str) -> Value {
+    world.control("POST /journal/count", &json!({ "filter": { "operation": operation } }))["count"].clone()
+}
+
+#[test]
+fn borrow_by_verb_before_lease_outlives_lease_and_client() {
+    let demo = Demo::start();
+    for_each(&demo, "before", |world, kind, config| {
+        let client = Client::open(config).unwrap();
+        // A feature's slot must be held to be borrowed.
+        if !kind.feature.is_null() {
+            client.call("check_feature", &kind.request).ok();
+        }
+        client.call(kind.borrow, &kind.request).ok();
+        let (lease, _) = client.acquire(&kind.request);
+        lease.free();
+        let (_lease, _) = client.acquire(&kind.request);
+        client.close();
+        let again = Client::open(config).unwrap();
+        let (lease, _) = again.acquire(&kind.request);
+        assert_eq!(world.slots_of(DEVICE), [(kind.feature.clone(), true)], "{config}");
+        assert_eq!(asked(world, kind.release), 0);
+        assert_eq!(lease.release().ok()["state"], "RELEASED");
+        // The client that was closed may still be leaving; then it is the last one out.
+        until("the slot is given back", || world.slots_of(DEVICE).is_empty());
+    });
+}
+
+#[test]
+fn borrow_by_verb_during_lease_outlives_lease_and_client() {
+    let demo = Demo::start();
+    for_each(&demo, "during", |world, kind, config| {
+        let client = Client::open(config).unwrap();
+        let (lease, _) = client.acquire(&kind.request);
+        let until_date = client.call(kind.borrow, &kind.request).ok()["borrowed_until"].clone();
+        let info = lease.info();
+        assert_eq!((&info["state"], &info["borrowed_until"]), (&json!("BORROWED"), &until_date), "{config}");
+        lease.free();
+        client.close();
+        let again = Client::open(config).unwrap();
+        let (_lease, _) = again.acquire(&kind.request);
+        assert_eq!(
+            (world.slots_of(DEVICE), asked(world, kind.release)),
+            (vec![(kind.feature.clone(), true)], json!(0))
+        );
+    });
+}
+
+#[test]
+fn borrow_by_verb_of_another_process_is_kept_by_its_record() {
+    let demo = Demo::start();
+    for kind in kinds() {
+        let (world, folder) =
+            (World::new(&demo, &json!({ "rate": 0 })), Folder::new(&format!("other-{}", kind.borrow)));
+        let config = with(&world.config(DEVICE), json!({ "storage_dir": folder.path() }));
+        let [one, other] = [Client::open(&config).unwrap(), Client::open(&config).unwrap()];
+        one.call("activate_license", &Value::Null).ok();
+        let (lease, _) = one.acquire(&kind.request);
+        other.call(kind.borrow, &kind.request).ok();
+        lease.free();
+        one.close();
+        // The next start finds nothing that was left behind.
+        let next = Client::open(&config).unwrap();
+        let (_license, _) = next.acquire(&json!({ "feature": "SOLVER" }));
+        assert!(world.slots_of(DEVICE).contains(&(kind.feature.clone(), true)), "{:?}", world.slots_of(DEVICE));
+        other.call(kind.release, &kind.request).ok();
+        assert_eq!(world.slots_of(DEVICE), [(json!("SOLVER"), false)]);
+    }
+}
+
+#[test]
+fn release_by_verb_ends_lease_of_same_slot() {
+    let demo = Demo::start();
+    for_each(&demo, "released", |world, kind, config| {
+        let client = Client::open(config).unwrap();
+        let (lease, _) = client.acquire(&kind.request);
+        client.call(kind.release, &kind.request).ok();
+        assert_eq!((lease.state(), world.slots_of(DEVICE)), ("RELEASED", vec![]), "{config}");
+        lease.free();
+        client.close();
+        // Nobody asks the server to let go of it a second time, nor takes it again.
+        until("the client is closed", || client.next_event(0).is_err());
+        assert_eq!((asked(world, kind.release), world.slots_of(DEVICE)), (json!(1), vec![]));
+    });
+}
+
+#[test]
+fn deactivation_by_verb_ends_every_lease_of_device() {
+    let demo = Demo::start();
+    let world = World::new(&demo, &json!({ "rate": 0 }));
+    let client = world.client(DEVICE);
+    client.call("activate_license", &Value::Null).ok();
+    let (license, _) = client.acquire(&Value::Null);
+    let (set, _) = client.acquire(&json!({ "features": ["MESH", "SOLVER"] }));
+    client.call("deactivate_license", &Value::Null).ok();
+    assert_eq!((license.state(), set.state(), world.slots_of(DEVICE)), ("RELEASED", "RELEASED", vec![]));
+    let again = client.call("deactivate_license", &Value::Null);
+    let error = again.refused("DEVICE_NOT_FOUND");
+    assert_eq!((&error["retryable"], error["advice"].as_str().unwrap().contains("activate")), (&json!(false), false));
+}
+
+#[test]
+fn release_by_verb_of_part_of_lease_loses_it_until_whole() {
+    let demo = Demo::start();
+    let world = World::new(&demo, &json!({ "rate": 0 }));
+    let client = world.client(DEVICE);
+    client.call("activate_license", &Value::Null).ok();
+    let (set, _) = client.acquire(&json!({ "features": ["MESH", "SOLVER"] }));
+    client.call("release_feature", &json!({ "feature": "MESH" })).ok();
+    assert_eq!(set.state(), "LOST");
+    client.advance(5_000);
+    client.wait_for("REGAINED");
+    assert_eq!((set.state(), world.slots_of(DEVICE).len()), ("ACTIVE", 2));
+}
