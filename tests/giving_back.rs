@@ -118,7 +118,7 @@ impl Place {
         let shown = folder.display();
         match self.trouble {
             Trouble::Closed => {
-                fs::set_permissions(&folder, Permissions::from_mode(0)).unwrap();
+                fs::set_permissions(&folder, Permissions::from_mode(0o000)).unwrap();
                 holders.iter_mut().for_each(|holder| drop(holder.tell("drop_root").ok()));
             }
             Trouble::Moved => fs::rename(&folder, self.elsewhere()).unwrap(),
