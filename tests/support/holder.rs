@@ -55,19 +55,40 @@ pub fn live() {
             "release" => held().release(),
             "sleep_ms" => {
                 client.advance(serde_json::from_value(request).unwrap());
-                Answer { status: "OK".to_owned(), json: Value::Null }
+                done()
             }
             "free" => {
                 lease = None;
-                Answer { status: "OK".to_owned(), json: Value::Null }
+                done()
             }
-            "state" => Answer { status: "OK".to_owned(), json: Value::Null },
+            "close" => {
+                client.close();
+                done()
+            }
+            "state" => done(),
+            "run" => Answer { json: run(&request), ..done() },
+            "drop_root" => {
+                system::drop_root();
+                done()
+            }
             _ => panic!("no order: {order}"),
         };
         say(&answer.status, lease.as_ref().map_or("NONE", |lease| lease.state()), &answer.json);
     }
     // Whoever has nobody to tell him what to do any more is gone at once, as if killed.
     process::exit(0);
+}
+
+/// The answer of an order that can't fail.
+fn done() -> Answer {
+    Answer { status: "OK".to_owned(), json: Value::Null }
+}
+
+/// Runs a shell's command with what a holder sees of the file system. Returns its exit code.
+fn run(command: &Value) -> Value {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", command.as_str().expect("a command")]);
+    shell.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().code().into()
 }
 
 fn say(status: &str, state: &str, json: &Value) {
@@ -98,7 +119,11 @@ pub struct Holder {
 impl Holder {
     /// A process with a client of this config.
     pub fn start(config: &Value) -> Holder {
-        let mut command = Command::new(env::current_exe().unwrap());
+        Holder::start_by(Command::new(env::current_exe().unwrap()), config)
+    }
+
+    /// The same, where `command` ends in running this program with the arguments that it is given.
+    pub fn start_by(mut command: Command, config: &Value) -> Holder {
         command.args(["--exact", "holder", "--test-threads", "1"]).env(CONFIG, config.to_string());
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let (orders, answers) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
@@ -179,6 +204,26 @@ mod system {
     pub(super) fn threads(pid: u32) -> usize {
         std::fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count)
     }
+
+    /// Becomes a user who owns nothing, for good, as a daemon does. A user who is not root is one already.
+    #[cfg(target_os = "linux")]
+    #[allow(unsafe_code)]
+    pub(super) fn drop_root() {
+        const NOBODY: u32 = 65534;
+        // SAFETY: calls with numbers; an empty list of groups is at no address.
+        let dropped = unsafe {
+            libc::geteuid() != 0
+                || libc::setgroups(0, std::ptr::null()) == 0
+                    && libc::setresgid(NOBODY, NOBODY, NOBODY) == 0
+                    && libc::setresuid(NOBODY, NOBODY, NOBODY) == 0
+        };
+        assert!(dropped, "{}", std::io::Error::last_os_error());
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn drop_root() {
+        panic!("no test needs it here");
+    }
 }
 
 #[cfg(windows)]
@@ -206,6 +251,10 @@ mod system {
     /// By std, which ends a process with this code.
     pub(super) fn was_killed(ended: ExitStatus) -> bool {
         ended.code() == Some(1)
+    }
+
+    pub(super) fn drop_root() {
+        panic!("no test needs it here");
     }
 
     pub(super) fn threads(pid: u32) -> usize {
