@@ -193,6 +193,16 @@ fn refusal_of_another_version_is_read_as_outdated() {
 }
 
 #[test]
+fn action_of_no_known_name_is_refused() {
+    let file = directory("other-action").join("data");
+    let mut store = SqliteStore::open(&file).unwrap();
+    store.commit(&[ordered("hw", OrderScope::Device, 7, OrderedAction::Activate, None)]).unwrap();
+    sql(&file).execute("UPDATE latest_request SET action = 'steal'", []).unwrap();
+    let message = store.load().unwrap_err().to_string();
+    assert!(message.contains("steal"), "{message}");
+}
+
+#[test]
 fn a_file_of_a_newer_server_is_refused() {
     let file = directory("newer").join("data");
     drop(SqliteStore::open(&file).unwrap());
