@@ -433,7 +433,7 @@ fn late_request_at_server_without_keys_counts_once() {
     let barrier = Barrier::default();
     let (client, late) = (desk.start(), desk.by_way_of(&barrier.before(&demo)).start());
     let closed = barrier.close();
-    let reply = add(&late, &with(&count(3), json!({ "timeout_ms": 1_500 })));
+    let reply = add(&late, &with(&count(3), json!({ "timeout_ms": 3_000 })));
     barrier.wait_for_a_request();
     assert_eq!(reply["name"], "TIMEOUT", "{reply}");
     assert_eq!(reply["queued"], true, "{reply}");
