@@ -851,8 +851,8 @@ floatlease_status floatlease_client_advance_clock(floatlease_client *client,
  *                          most, 0: not at all
  *     borrow_ending_hours  how long before its end a borrow is announced to end, and a license or a feature to expire;
  *                          default 2, 8760 at most
- *     wait_ms              how long to queue for a slot while all are taken: asks again, ever more seldom up to every
- *                          15 s, and tells WAITING; default 0, 86400000 at most
+ *     wait_ms              how long to queue for a slot while all are taken, or the server can't be asked: asks again,
+ *                          ever more seldom up to every 15 s, and tells WAITING and why; default 0, 86400000 at most
  *     release_on_close_ms  how long the slot may still be given back after floatlease_lease_free and
  *                          floatlease_client_close, if the process lives on; default 5000, 3600000 at most, 0 leaves it
  *                          to the next start or the server's timeout
