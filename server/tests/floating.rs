@@ -389,6 +389,56 @@ fn expired_slot_stays_free_when_the_clock_is_set_back() {
     assert_eq!(world.state.holdings(world.now), []);
 }
 
+/// A server that has kept `world` starts again with its clock set to `now`.
+fn start_at(world: &mut World, now: &str) {
+    world.now = time(now);
+    world.restart();
+    resume(world);
+}
+
+fn resume(world: &mut World) {
+    let changes = world.state.resume(world.now);
+    world.changes.extend(changes);
+}
+
+/// The server was stopped an hour after the borrow and the slot had ended, and nobody had asked since. It starts with a
+/// clock of 1970, before NTP corrects that.
+#[test]
+fn expired_slots_do_not_return_by_a_start_in_1970() {
+    let mut world = world();
+    world.check("K", "a").unwrap();
+    world.ask("K", "b", at("2026-06-01T13:00:00Z")).unwrap();
+    world.wait(TimeDelta::hours(2));
+    let alive = world.state.alive(world.now);
+    world.changes.push(alive);
+    start_at(&mut world, "1970-01-01T00:00:10Z");
+    assert_eq!(world.state.holdings(world.now), [], "in 1970");
+    assert_eq!(world.events().iter().filter(|event| **event == "slot_expired").count(), 2);
+    let alive = world.state.alive(world.now);
+    world.changes.push(alive);
+    world.now = time("2026-06-01T14:00:30Z");
+    resume(&mut world);
+    assert_eq!(world.state.holdings(world.now), [], "after NTP");
+    world.check("K", "c").unwrap();
+    assert_eq!(world.check("K", "d").unwrap()["floating_in_use_devices"], 2);
+}
+
+#[test]
+fn expired_slot_of_lost_feature_does_not_return() {
+    let mut world = World::new(BEFORE, "2026-06-01");
+    world.activate("K", "a").unwrap();
+    world.ask("K", "a", check_feature("F")).unwrap();
+    world.ask("K", "a", borrow_feature("F", Until::Longest)).unwrap();
+    let without = BEFORE.lines().filter(|line| !line.starts_with("feature")).collect::<Vec<_>>().join("\n");
+    world.restart_with(&without);
+    world.wait(TimeDelta::hours(25));
+    let alive = world.state.alive(world.now);
+    world.changes.push(alive);
+    start_at(&mut world, "1970-01-01");
+    world.restart_with(BEFORE);
+    assert_eq!(world.state.holdings(world.now), []);
+}
+
 #[test]
 fn downtime_costs_nobody_a_slot_and_moves_no_borrow() {
     let mut world = world();

@@ -294,6 +294,17 @@ impl Transition<'_> {
         }
     }
 
+    /// Frees the expired slots that are left when those of the whole catalogue are freed. No event is noted: an event
+    /// names its feature by a code that is not known any longer.
+    pub(super) fn free_expired_of_lost_pools(&mut self) {
+        let pools = self.state.pools.iter();
+        let expired = pools.flat_map(|(pool, slots)| slots.iter().map(|(device_id, slot)| (*pool, device_id, slot)));
+        let expired: Vec<_> = expired.filter(|(.., slot)| slot.until <= self.now).collect();
+        for (pool, device_id, _) in expired {
+            self.record(Change::SlotFreed { pool, device_id });
+        }
+    }
+
     fn hold(&mut self, license: &License, feature: Option<&Feature>, device_id: u64, slot: Slot) {
         self.record(Change::SlotHeld { pool: EntitlementId::of(license, feature), device_id, slot });
     }

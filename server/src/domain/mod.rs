@@ -235,12 +235,16 @@ impl State {
     /// Makes up for a time in which the server did not run: nobody could renew, so nobody loses a slot to it. If the
     /// clock was moved back meanwhile, slots move back with it: what they had left is what they have. A borrow's end was
     /// promised to the client and stays. Order numbers are remembered for as long as the server runs, so they move too.
+    ///
+    /// Slots whose time had come before are freed first. The next request about their pool would have freed them; on a
+    /// clock that was set back, they would be held again.
     pub fn resume(&mut self, now: DateTime<Utc>) -> Vec<Change> {
         let mut changes = Vec::new();
         if let Some(alive_at) = self.alive_at {
+            self.settle(alive_at, &mut changes);
+            let settled = changes.len();
             let downtime = now - alive_at;
             for (pool, slots) in &self.pools {
-                // Also those that had expired already: on a clock that was set back they would be held again.
                 let to_be_renewed = slots.iter().filter(|(_, slot)| !slot.borrowed);
                 changes.extend(to_be_renewed.map(|(device_id, slot)| Change::SlotHeld {
                     pool: *pool,
@@ -249,15 +253,19 @@ impl State {
                 }));
             }
             changes.extend(self.orders.moved(downtime));
+            for change in changes.iter().skip(settled) {
+                self.adopt(change);
+            }
         }
         // A period that was counted under a clock gone wrong must not last until that date comes.
         let early = self.counters.iter().filter(|(_, counter)| counter.at > now);
-        changes.extend(early.map(|(entitlement, counter)| Change::Consumed {
+        let early = early.map(|(entitlement, counter)| Change::Consumed {
             entitlement: *entitlement,
             counter: Counter { at: now, ..*counter },
-        }));
-        for change in &changes {
-            self.adopt(change);
+        });
+        for change in early.collect::<Vec<_>>() {
+            self.adopt(&change);
+            changes.push(change);
         }
         changes.push(self.alive(now));
         changes
