@@ -332,6 +332,21 @@ fn fewer_slots_than_are_held_run_out_and_are_not_renewed() {
 }
 
 #[test]
+fn surplus_device_can_not_borrow_feature() {
+    let two = BEFORE.replace("floating = { users = 1, can", "floating = { users = 2, can");
+    let mut world = World::new(&two, "2026-06-01");
+    for device in ["a", "b"] {
+        world.activate("K", device).unwrap();
+        world.ask("K", device, check_feature("F")).unwrap();
+    }
+    world.restart_with(BEFORE);
+    assert_eq!(world.ask("K", "b", check_feature("F")), Err("floating_not_available"));
+    let borrow = || borrow_feature("F", Until::Longest);
+    assert_eq!(world.ask("K", "b", borrow()), Err("floating_feature_device_not_in_use"));
+    world.ask("K", "a", borrow()).unwrap();
+}
+
+#[test]
 fn deactivation_frees_slots_of_a_feature_that_the_catalogue_lost() {
     let mut world = World::new(BEFORE, "2026-06-01");
     for device in ["a", "b"] {

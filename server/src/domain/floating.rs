@@ -161,7 +161,12 @@ impl Transition<'_> {
         if !floating.can_borrow {
             return Err(Refusal::FeatureBorrowNotAllowed);
         }
-        self.slot(license, Some(feature), device_id).ok_or(Refusal::FloatingFeatureDeviceNotInUse)?;
+        // One code for both: the endpoint has none for a device that is one too many.
+        if self.slot(license, Some(feature), device_id).is_none()
+            || self.is_surplus(license, Some(feature), floating, device_id)
+        {
+            return Err(Refusal::FloatingFeatureDeviceNotInUse);
+        }
         let ends_at = license.ends_at().into_iter().chain(feature.expiry_date).min();
         let slot = self.borrowed_slot(floating, until, ends_at)?;
         Ok(self.borrow(license, Some(feature), floating, device_id, slot))
