@@ -101,7 +101,14 @@ impl Reader<'_> {
         for api_key in api_keys.values() {
             self.check_products(api_key, &parties.products);
         }
+        let with_key = self.licenses.iter().filter(|license| matches!(license.holder, Holder::Key(_)));
+        let users = self.licenses.iter().flat_map(|license| match &license.holder {
+            Holder::Key(_) => Vec::new(),
+            Holder::Users(users) => users.iter().map(|user| (license.id, user.id)).collect(),
+        });
         Catalogue {
+            users_of_licenses: users.collect(),
+            licenses_with_key: with_key.map(|license| license.id).collect(),
             company_id,
             products: shelves,
             api_keys,

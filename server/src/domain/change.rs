@@ -211,12 +211,15 @@ impl State {
     /// Keeps the counts that activation goes by in step with the devices.
     fn count(&mut self, license_id: u64, hardware_id: &str, device: &Device, present: bool) {
         let step = |count: &mut u64| *count = if present { *count + 1 } else { count.saturating_sub(1) };
+        let reachable = self.catalogue.is_reachable(license_id, device.user_id);
         let record = self.licenses.entry(license_id).or_default();
         match device.status {
-            DeviceStatus::Active => {
+            // A device whose license or user the catalogue no longer has can't be deactivated by anybody, so it counts for
+            // nobody. It counts again if they come back.
+            DeviceStatus::Active if reachable => {
                 step(&mut record.times_activated);
-                // Devices of a license that is gone can't be given back by anybody, so they count for nobody.
-                if let Some(user_id) = device.user_id.filter(|_| self.catalogue.has_license(license_id)) {
+                let user_id = device.user_id.filter(|id| self.catalogue.is_user_of_license(license_id, *id));
+                if let Some(user_id) = user_id {
                     step(self.activations_of_users.entry(user_id).or_default());
                 }
             }
@@ -226,7 +229,7 @@ impl State {
             DeviceStatus::Vacated => {
                 record.vacated.remove(&device.id);
             }
-            DeviceStatus::Replaced => {}
+            DeviceStatus::Active | DeviceStatus::Replaced => {}
         }
     }
 }
