@@ -110,6 +110,48 @@ fn a_late_repetition_does_not_bring_back_the_overages_of_its_day() {
     }
 }
 
+/// The reply to the first was lost. Each rule that could refuse it has changed since.
+#[test]
+fn repetition_is_answered_whatever_rule_has_changed() {
+    const BEFORE: &str = r#"
+        product = [{ code = "P" }]
+        [[license]]
+        product = "P"
+        license_key = "K"
+        license_type = "time-limited"
+        validity_period = 2026-07-01
+        max_activations = 1
+        feature = [{ code = "F", consumption = { max_consumptions = 10, allow_negative_consumptions = true } }]
+    "#;
+    let named = |amount, name: &str| Command {
+        idempotency_key: Some(name.to_owned()),
+        ..command("K", "a", consume_feature("F", amount))
+    };
+    for (from, to, refusal) in [
+        ("code = \"F\"", "code = \"F\", expiry_date = 2026-06-02", "unsupported_product_feature"),
+        ("max_consumptions = 10", "max_consumptions = 1", "feature_not_enough_consumptions"),
+        ("max_activations = 1", "max_activations = 1\nenabled = false", "license_not_enabled"),
+        ("max_activations = 1", "max_activations = 1\nactive = false", "license_not_active"),
+        ("product = [", "blacklisted_hardware_ids = [\"a\"]\nproduct = [", "blacklisted"),
+    ] {
+        let mut world = World::new(BEFORE, "2026-06-01");
+        world.activate("K", "a").unwrap();
+        world.apply(&named(3, "first")).unwrap();
+        world.restart_with(&BEFORE.replace(from, to));
+        world.now = time("2026-06-03");
+        assert_eq!(world.apply(&named(1, "other")), Err(refusal));
+        let again = world.apply(&named(3, "first"));
+        assert_eq!(again.map(|reply| reply["total_consumptions"].clone()), Ok(3.into()), "{refusal}");
+        assert_eq!(world.apply(&named(2, "first")), Err("validation_error"), "{refusal}: another wish");
+    }
+    let mut world = World::new(BEFORE, "2026-06-01");
+    world.activate("K", "a").unwrap();
+    world.apply(&named(3, "first")).unwrap();
+    world.apply(&named(-1, "back")).unwrap();
+    world.restart_with(&BEFORE.replace(", allow_negative_consumptions = true", ""));
+    assert_eq!(world.apply(&named(-1, "back")).unwrap()["total_consumptions"], 2);
+}
+
 #[test]
 fn limits_are_kept_all_or_nothing() {
     let mut world = world("2026-06-01");

@@ -283,6 +283,9 @@ impl Transition<'_> {
     }
 
     fn carry_out(&mut self, catalogue: &Catalogue, subject: &Subject, command: &Command) -> Outcome {
+        if let Some(reply) = self.booked_before(subject, command)? {
+            return Ok(reply);
+        }
         subject.require_usable(command, self.now)?;
         if catalogue.is_blacklisted(&command.hardware_id) {
             return Err(Refusal::Blacklisted);
