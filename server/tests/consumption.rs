@@ -152,6 +152,24 @@ fn repetition_is_answered_whatever_rule_has_changed() {
     assert_eq!(world.apply(&named(-1, "back")).unwrap()["total_consumptions"], 2);
 }
 
+/// Overages without an amount: what the second has set is not undone by the first, which arrives again.
+#[test]
+fn late_overages_without_amount_undo_nothing() {
+    let mut world = world("2026-06-01");
+    let named = |name: &str, max: i64| Command {
+        idempotency_key: Some(name.to_owned()),
+        ..command("C", "a", Action::AddConsumption { amount: 0, allow_overages: Some(true), max_overages: Some(max) })
+    };
+    world.apply(&named("first", 5)).unwrap();
+    // The same overages again: they change nothing now, but would later.
+    world.apply(&named("same", 5)).unwrap();
+    world.apply(&named("second", 50)).unwrap();
+    for late in ["first", "same"] {
+        assert_eq!(world.apply(&named(late, 5)).unwrap()["max_overages"], 50, "{late}");
+    }
+    assert_eq!(world.check("C", "a").unwrap()["max_overages"], 50);
+}
+
 #[test]
 fn limits_are_kept_all_or_nothing() {
     let mut world = world("2026-06-01");

@@ -25,12 +25,20 @@ pub(super) struct Booking {
     amount: i64,
     /// What the client calls it, if he does.
     wish: Option<Wish>,
+    /// The client says what is allowed beyond the limit from now on.
+    sets_overages: bool,
 }
 
 impl Booking {
     pub(super) fn of(command: &Command, device_id: u64, amount: i64) -> Booking {
         let wish = command.idempotency_key.clone().map(|key| Wish { device_id, key });
-        Booking { device_id, amount, wish }
+        let sets_overages = match command.action {
+            Action::AddConsumption { allow_overages, max_overages, .. } => {
+                allow_overages.is_some() || max_overages.is_some()
+            }
+            _ => false,
+        };
+        Booking { device_id, amount, wish, sets_overages }
     }
 }
 
@@ -150,7 +158,7 @@ impl Transition<'_> {
         feature: Option<&Feature>,
         consumption: &Consumption,
         limit: Option<i64>,
-        &Booking { device_id, amount, ref wish }: &Booking,
+        &Booking { device_id, amount, ref wish, sets_overages }: &Booking,
     ) -> Result<Option<i64>, Refusal> {
         if amount < 0 && !consumption.allow_negative {
             return Err(Refusal::NegativeConsumptionsNotAllowed);
@@ -166,8 +174,9 @@ impl Transition<'_> {
         }
         self.record(Change::Consumed { entitlement, counter: Counter { total, at: self.now } });
         self.note(EventKind::Consumed { amount }, license, feature, device_id);
-        // Nothing can be booked twice.
-        if let Some(wish) = wish.as_ref().filter(|_| amount != 0) {
+        // To book nothing twice does no harm, but late overages would replace newer ones, also those that are the same as
+        // before.
+        if let Some(wish) = wish.as_ref().filter(|_| amount != 0 || sets_overages) {
             self.fulfilled(wish, Fulfilment { entitlement, amount });
         }
         Ok(Some(total))
