@@ -128,6 +128,7 @@ fn repetition_is_answered_whatever_rule_has_changed() {
         ..command("K", "a", consume_feature("F", amount))
     };
     for (from, to, refusal) in [
+        ("2026-07-01", "2026-06-02", "license_expired"),
         ("code = \"F\"", "code = \"F\", expiry_date = 2026-06-02", "unsupported_product_feature"),
         ("max_consumptions = 10", "max_consumptions = 1", "feature_not_enough_consumptions"),
         ("max_activations = 1", "max_activations = 1\nenabled = false", "license_not_enabled"),
@@ -168,6 +169,40 @@ fn late_overages_without_amount_undo_nothing() {
         assert_eq!(world.apply(&named(late, 5)).unwrap()["max_overages"], 50, "{late}");
     }
     assert_eq!(world.check("C", "a").unwrap()["max_overages"], 50);
+}
+
+#[test]
+fn expired_license_is_not_consumed() {
+    const EXPIRED: &str = r#"
+        product = [{ code = "P" }]
+        [[license]]
+        product = "P"
+        license_key = "C"
+        validity_period = 2026-07-01
+        consumption = { max_consumptions = 10, allow_negative_consumptions = true }
+        [[license]]
+        product = "P"
+        license_key = "F"
+        license_type = "time-limited"
+        validity_period = 2026-07-01
+        feature = [{ code = "TEN", consumption = { max_consumptions = 10 } }]
+    "#;
+    for (catalogue, code) in [
+        (EXPIRED.to_owned(), "license_expired"),
+        (EXPIRED.replace("license_key", "is_trial = true\nlicense_key"), "trial_expired"),
+    ] {
+        let mut world = World::new(&catalogue, "2026-06-30T23:59:59.999Z");
+        for key in ["C", "F"] {
+            world.activate(key, "a").unwrap();
+        }
+        world.ask("C", "a", consume(1)).unwrap();
+        world.ask("F", "a", consume_feature("TEN", 1)).unwrap();
+        world.now = time("2026-07-01");
+        for amount in [1, 0, -1] {
+            assert_eq!(world.ask("C", "a", consume(amount)), Err(code), "{amount}");
+        }
+        assert_eq!(world.ask("F", "a", consume_feature("TEN", 1)), Err(code));
+    }
 }
 
 #[test]

@@ -83,6 +83,7 @@ impl Subject {
         }
         let needs_validity = match command.action {
             Action::Activate { .. } | Action::BorrowLicense(_) | Action::BorrowFeature { .. } => true,
+            Action::AddConsumption { .. } | Action::AddFeatureConsumption { .. } => true,
             Action::CheckLicense { .. } => license.floating.is_some(),
             _ => false,
         };
