@@ -6,7 +6,7 @@ mod common;
 use chrono::TimeDelta;
 use common::time;
 use common::world::{World, borrow_feature, check_feature, release_feature};
-use floatlease_server::domain::{Action, Until};
+use floatlease_server::domain::{Action, Change, Until};
 
 const CATALOGUE: &str = r#"
 [[product]]
@@ -96,6 +96,28 @@ fn a_slot_is_free_at_the_very_instant_of_its_timeout() {
     world.wait(MS);
     assert_eq!(world.check("K", "c").unwrap()["floating_in_use_devices"], 1);
     assert_eq!(world.events(), ["slot_taken", "slot_taken", "slot_expired", "slot_expired", "slot_taken"]);
+}
+
+/// Nobody asks for four days.
+#[test]
+fn expiry_is_dated_by_the_end_of_the_slot() {
+    let mut world = world();
+    world.check("K", "a").unwrap();
+    world.ask("K", "b", at("2026-06-01T20:00:00Z")).unwrap();
+    let before = world.changes.len();
+    world.wait(TimeDelta::days(4));
+    world.check("K", "c").unwrap();
+    let events = world.changes.iter().skip(before).filter_map(|change| match change {
+        Change::Happened(event) => Some((event.kind.name(), event.at)),
+        _ => None,
+    });
+    let expected = [
+        ("slot_expired", time("2026-06-01T12:10:00Z")),
+        ("borrow_ended", time("2026-06-01T20:00:00Z")),
+        ("slot_expired", time("2026-06-01T20:00:00Z")),
+        ("slot_taken", time("2026-06-05T12:00:00Z")),
+    ];
+    assert_eq!(events.collect::<Vec<_>>(), expected);
 }
 
 #[test]

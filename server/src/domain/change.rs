@@ -111,7 +111,8 @@ pub enum Change {
 /// A line of the journal, which is never changed again.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {
-    /// When, in licence time.
+    /// When, in licence time. An expiry is dated by the end of the slot, and written when the server notices it: after
+    /// events that are later.
     pub at: DateTime<Utc>,
     /// What.
     pub kind: EventKind,

@@ -316,9 +316,11 @@ impl Transition<'_> {
 
     fn free(&mut self, license: &License, feature: Option<&Feature>, device_id: u64, slot: Slot, how: EventKind) {
         self.record(Change::SlotFreed { pool: EntitlementId::of(license, feature), device_id });
+        // The server may notice an expiry long after it: reports go by when the slot was free.
+        let at = if how == EventKind::SlotExpired { slot.until } else { self.now };
         if slot.borrowed {
-            self.note(EventKind::BorrowEnded, license, feature, device_id);
+            self.note_at(at, EventKind::BorrowEnded, license, feature, device_id);
         }
-        self.note(how, license, feature, device_id);
+        self.note_at(at, how, license, feature, device_id);
     }
 }

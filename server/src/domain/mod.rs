@@ -356,8 +356,20 @@ impl Transition<'_> {
 
     /// Notes what happened in the journal.
     fn note(&mut self, kind: EventKind, license: &License, feature: Option<&Feature>, device_id: u64) {
+        self.note_at(self.now, kind, license, feature, device_id);
+    }
+
+    /// Notes what has happened before.
+    fn note_at(
+        &mut self,
+        at: DateTime<Utc>,
+        kind: EventKind,
+        license: &License,
+        feature: Option<&Feature>,
+        device_id: u64,
+    ) {
         let feature = feature.map(|feature| Arc::clone(&feature.code));
-        self.record(Change::Happened(Event { at: self.now, kind, license_id: license.id, feature, device_id }));
+        self.record(Change::Happened(Event { at, kind, license_id: license.id, feature, device_id }));
     }
 }
 
