@@ -14,8 +14,9 @@
  *            "timeout_ms", the deadline of this call; "extra", an object whose members go to the server untouched.
  *            Operations that do more than ask take "idempotency_key", 1 to 255 visible ASCII characters, sent as the
  *            Idempotency-Key header; each call has one of its own by default. floatlease-server books a consumption once
- *            for each key, however often it arrives, says so by the same header in its reply, and remembers the newest
- *            1,000 keys of a device; the vendor's cloud ignores the header.
+ *            for each key, however often it arrives, says so by the same header in its reply, and remembers
+ *            it for a week at least, unless the device makes 100,000 such calls meanwhile; the vendor's cloud ignores
+ *            the header.
  *            A null member counts as absent, but license_id and bundle_code with null leave the config's out, as does a
  *            request that names another license or product. Of a key given twice the last counts. An unknown key or a wrong type is
  *            an error that names it, and nothing is sent.
@@ -850,8 +851,8 @@ floatlease_status floatlease_client_advance_clock(floatlease_client *client,
  *                          most, 0: not at all
  *     borrow_ending_hours  how long before its end a borrow is announced to end, and a license or a feature to expire;
  *                          default 2, 8760 at most
- *     wait_ms              how long to queue for a slot while all are taken: asks again, ever more seldom up to every
- *                          15 s, and tells WAITING; default 0, 86400000 at most
+ *     wait_ms              how long to queue for a slot while all are taken, or the server can't be asked: asks again,
+ *                          ever more seldom up to every 15 s, and tells WAITING and why; default 0, 86400000 at most
  *     release_on_close_ms  how long the slot may still be given back after floatlease_lease_free and
  *                          floatlease_client_close, if the process lives on; default 5000, 3600000 at most, 0 leaves it
  *                          to the next start or the server's timeout

@@ -81,19 +81,80 @@ fn what_a_client_has_named_is_booked_once() {
 
     assert_eq!(total(&mut world, &named("a", "ANY", 3, "first")), Err("validation_error"), "of another feature");
 
-    // No clock makes a wish forgotten, and no other device; only so many newer ones of the same device.
     world.restart();
     world.wait(TimeDelta::days(-900));
-    assert_eq!(total(&mut world, &named("a", "TEN", 4, "second")), Ok(10));
-    for number in 0..1_100 {
-        assert_eq!(total(&mut world, &named("b", "ANY", 1, &format!("n{number}"))), Ok(number + 1));
-        assert_eq!(total(&mut world, &named("a", "ANY", 0, &format!("n{number}"))), Ok(number + 1));
+    assert_eq!(total(&mut world, &named("a", "TEN", 4, "second")), Ok(10), "no clock makes a wish forgotten");
+}
+
+/// A consumption of 1 by the device, of the feature without a limit.
+fn named_by(device: &str, name: &str) -> Command {
+    Command { idempotency_key: Some(name.to_owned()), ..command("K", device, consume_feature("ANY", 1)) }
+}
+
+fn consume_as(world: &mut World, device: &str, names: impl Iterator<Item = u64>) {
+    for number in names {
+        world.apply(&named_by(device, &format!("n{number}"))).unwrap();
     }
+}
+
+fn is_remembered(world: &mut World, device: &str, name: &str) -> bool {
+    let before = total(world, "ANY", 0);
+    world.apply(&named_by(device, name)).unwrap();
+    total(world, "ANY", 0) == before
+}
+
+/// What a server does that is stopped, and started again on a clock that was set.
+fn start_again_at(world: &mut World, now: &str) {
+    let alive = world.state.alive(world.now);
+    world.changes.push(alive);
+    world.now = time(now);
     world.restart();
-    assert_eq!(total(&mut world, &named("a", "TEN", 4, "second")), Ok(10));
-    assert_eq!(total(&mut world, &named("b", "ANY", 1, "n1099")), Ok(1100));
-    assert_eq!(total(&mut world, &named("b", "ANY", 1, "n100")), Ok(1100), "the oldest that is remembered");
-    assert_eq!(total(&mut world, &named("b", "ANY", 1, "n99")), Ok(1101), "the newest that is forgotten");
+    let changes = world.state.resume(world.now);
+    world.changes.extend(changes);
+}
+
+#[test]
+fn key_of_client_in_doubt_is_remembered_for_a_week_of_other_calls() {
+    let mut world = world("2026-06-01");
+    world.activate("K", "b").unwrap();
+    world.apply(&named_by("a", "in-doubt")).unwrap();
+    world.apply(&named_by("b", "of-b")).unwrap();
+    consume_as(&mut world, "a", 0..1_100);
+    world.wait(TimeDelta::days(7) - TimeDelta::milliseconds(1));
+    consume_as(&mut world, "a", 1_100..2_000);
+    assert!(is_remembered(&mut world, "a", "in-doubt"), "not a week old");
+    world.wait(TimeDelta::milliseconds(1));
+    consume_as(&mut world, "a", 2_000..2_001);
+    world.restart();
+    assert!(is_remembered(&mut world, "b", "of-b"), "another device's, and one of its newest 1,000");
+    assert!(is_remembered(&mut world, "a", "n2000"));
+    assert!(!is_remembered(&mut world, "a", "in-doubt"));
+    consume_as(&mut world, "a", 2_001..3_000);
+    assert!(!is_remembered(&mut world, "a", "n1099"), "memory shrinks after a week");
+    assert!(is_remembered(&mut world, "a", "n2001"));
+}
+
+#[test]
+fn clock_gone_wrong_makes_no_key_forgotten() {
+    let mut world = world("2026-06-01");
+    world.apply(&named_by("a", "in-doubt")).unwrap();
+    consume_as(&mut world, "a", 0..1_100);
+    for now in ["2082-01-01", "1970-01-01", "2026-06-02"] {
+        start_again_at(&mut world, now);
+        consume_as(&mut world, "a", 2_000..2_010);
+        assert!(is_remembered(&mut world, "a", "in-doubt"), "{now}");
+    }
+    world.wait(TimeDelta::days(8));
+    consume_as(&mut world, "a", 3_000..3_010);
+    assert!(!is_remembered(&mut world, "a", "in-doubt"), "it does not keep one for ever, either");
+}
+
+#[test]
+fn device_is_remembered_by_no_more_than_100_000_keys() {
+    let mut world = world("2026-06-01");
+    consume_as(&mut world, "a", 0..100_001);
+    assert!(is_remembered(&mut world, "a", "n1"));
+    assert!(!is_remembered(&mut world, "a", "n0"));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
     Counter, Device, DeviceStatus, EntitlementId, Fulfilment, LatestRequest, OrderScope, Slot, State, Variable, Wish,
@@ -75,6 +75,8 @@ pub enum Change {
         wish: Wish,
         /// How.
         fulfilment: Fulfilment,
+        /// When, in running time: licence time without the downtime.
+        at: DateTime<Utc>,
     },
     /// It need not be remembered any longer.
     Forgotten {
@@ -103,6 +105,11 @@ pub enum Change {
     Alive {
         /// At least until then.
         at: DateTime<Utc>,
+    },
+    /// The server did not run for so long, or its clock was set.
+    Downtime {
+        /// All of it so far; negative where the clock was set back for longer.
+        total: TimeDelta,
     },
     /// A line of the journal.
     Happened(Event),
@@ -196,8 +203,8 @@ impl State {
             Change::Transfers { license_id, count } => {
                 self.licenses.entry(*license_id).or_default().transfer_count = *count;
             }
-            Change::Fulfilled { wish, fulfilment } => {
-                self.fulfilled.entry(wish.device_id).or_default().put(&wish.key, *fulfilment);
+            Change::Fulfilled { wish, fulfilment, at } => {
+                self.fulfilled.entry(wish.device_id).or_default().put(&wish.key, *fulfilment, *at);
             }
             Change::Forgotten { wish } => self.fulfilled.entry(wish.device_id).or_default().remove(&wish.key),
             Change::Ordered { license_id, hardware_id, scope, request } => {
@@ -205,6 +212,7 @@ impl State {
             }
             Change::OrderForgotten { license_id, hardware_id } => self.orders.remove(*license_id, hardware_id),
             Change::Alive { at } => self.alive_at = Some(*at),
+            Change::Downtime { total } => self.downtime = *total,
             Change::Happened(_) => {}
         }
     }

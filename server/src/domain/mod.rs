@@ -19,7 +19,7 @@ mod view;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 pub use activation::{Device, DeviceStatus, Variable};
 pub use audit::Holding;
@@ -174,6 +174,8 @@ pub struct State {
     orders: OrderBook,
     last_device_id: u64,
     alive_at: Option<DateTime<Utc>>,
+    /// How much of licence time the server did not run.
+    downtime: TimeDelta,
 }
 
 /// One command being applied.
@@ -196,6 +198,7 @@ impl State {
             orders: OrderBook::default(),
             last_device_id: activation::DEVICE_IDS_FROM,
             alive_at: None,
+            downtime: TimeDelta::zero(),
         };
         for change in &changes {
             state.adopt(change);
@@ -253,6 +256,7 @@ impl State {
                 }));
             }
             changes.extend(self.orders.moved(downtime));
+            changes.push(Change::Downtime { total: self.downtime + downtime });
             for change in changes.iter().skip(settled) {
                 self.adopt(change);
             }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::types::Type;
 use rusqlite::{Connection, ErrorCode, Row, params};
 
@@ -16,7 +16,12 @@ use crate::domain::{
 };
 
 /// Each brings the schema from the version before it to its own; their number is the file's `user_version`.
-const MIGRATIONS: &[&str] = &[include_str!("schema_1.sql"), include_str!("schema_2.sql"), include_str!("schema_3.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("schema_1.sql"),
+    include_str!("schema_2.sql"),
+    include_str!("schema_3.sql"),
+    include_str!("schema_4.sql"),
+];
 /// More than there are statements below, so that each is parsed once.
 const CACHED_STATEMENTS: usize = 32;
 
@@ -160,10 +165,11 @@ const TABLES: &[(&str, ReadRow)] = &[
     ("SELECT license_id, count FROM transfers", |row| {
         Ok(Change::Transfers { license_id: row.get(0)?, count: row.get(1)? })
     }),
-    ("SELECT license_id, feature_id, device_id, key, amount FROM fulfilled ORDER BY id", |row| {
+    ("SELECT license_id, feature_id, device_id, key, amount, at_ms FROM fulfilled ORDER BY id", |row| {
         Ok(Change::Fulfilled {
             wish: Wish { device_id: row.get(2)?, key: row.get(3)? },
             fulfilment: Fulfilment { entitlement: entitlement(row)?, amount: row.get(4)? },
+            at: time(row, 5)?,
         })
     }),
     ("SELECT license_id, hardware_id, slot, number, action, refusal, at_ms FROM latest_request", |row| {
@@ -180,6 +186,9 @@ const TABLES: &[(&str, ReadRow)] = &[
                 at: time(row, 6)?,
             },
         })
+    }),
+    ("SELECT value FROM meta WHERE name = 'downtime_ms'", |row| {
+        Ok(Change::Downtime { total: TimeDelta::try_milliseconds(row.get(0)?).unwrap_or_default() })
     }),
     ("SELECT value FROM meta WHERE name = 'alive_at_ms'", |row| Ok(Change::Alive { at: time(row, 0)? })),
 ];
@@ -217,9 +226,17 @@ fn write(connection: &Connection, change: &Change) -> rusqlite::Result<()> {
         Change::Transfers { license_id, count } => {
             execute("INSERT OR REPLACE INTO transfers (license_id, count) VALUES (?, ?)", params![license_id, count])
         }
-        Change::Fulfilled { wish, fulfilment: Fulfilment { entitlement, amount } } => execute(
-            "INSERT OR REPLACE INTO fulfilled (device_id, key, license_id, feature_id, amount) VALUES (?, ?, ?, ?, ?)",
-            params![wish.device_id, wish.key, entitlement.license_id, feature_id(entitlement), amount],
+        Change::Fulfilled { wish, fulfilment: Fulfilment { entitlement, amount }, at } => execute(
+            "INSERT OR REPLACE INTO fulfilled (device_id, key, license_id, feature_id, amount, at_ms) \
+             VALUES (?, ?, ?, ?, ?, ?)",
+            params![
+                wish.device_id,
+                wish.key,
+                entitlement.license_id,
+                feature_id(entitlement),
+                amount,
+                at.timestamp_millis()
+            ],
         ),
         Change::Forgotten { wish } => {
             execute("DELETE FROM fulfilled WHERE device_id = ? AND key = ?", params![wish.device_id, wish.key])
@@ -238,6 +255,10 @@ fn write(connection: &Connection, change: &Change) -> rusqlite::Result<()> {
         Change::OrderForgotten { license_id, hardware_id } => execute(
             "DELETE FROM latest_request WHERE license_id = ? AND hardware_id = ?",
             params![license_id, hardware_id],
+        ),
+        Change::Downtime { total } => execute(
+            "INSERT OR REPLACE INTO meta (name, value) VALUES ('downtime_ms', ?)",
+            params![total.num_milliseconds()],
         ),
         Change::Alive { at } => execute(
             "INSERT OR REPLACE INTO meta (name, value) VALUES ('alive_at_ms', ?)",
