@@ -5,6 +5,7 @@ use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
@@ -88,6 +89,8 @@ impl Server {
             port.close(STOP_WITHIN).await;
             ended
         });
+        // Another program may hold the data for ever, and what waits for it was not written yet.
+        running.stopping.store(true, Ordering::Relaxed);
         // Drops the last senders of jobs, so the writer ends too.
         runtime.shutdown_timeout(STOP_WITHIN);
         match running.thread.join() {

@@ -288,3 +288,23 @@ fn what_serve_keeps_is_nobody_elses_and_a_catalogue_without_keys_is_remarked_on(
     serve.stderr.take().unwrap().read_to_string(&mut said).unwrap();
     assert!(said.contains("no [[api_key]]"), "{said}");
 }
+
+/// A backup, or somebody's SQL shell. Nothing that waits for it has been written.
+#[test]
+fn signal_ends_server_while_another_program_holds_the_data() {
+    for signal in ["TERM", "INT"] {
+        let data = directory(&format!("command-line-locked-{signal}"));
+        let mut serve = serve(&data);
+        first_line(&mut serve);
+        let other = rusqlite::Connection::open(data.join("floatlease.sqlite")).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        // By then the server has tried to write that it runs.
+        thread::sleep(Duration::from_secs(6));
+        Command::new("kill").args([&format!("-{signal}"), &serve.id().to_string()]).status().unwrap();
+        eventually("the server ends", || serve.try_wait().unwrap().is_some());
+        let Output { status, stderr, .. } = serve.wait_with_output().unwrap();
+        assert_eq!(status.code(), Some(1), "{signal}");
+        let said = String::from_utf8(stderr).unwrap();
+        assert!(said.contains("another program has locked the data; repair that and start again"), "{said}");
+    }
+}

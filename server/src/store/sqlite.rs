@@ -2,6 +2,8 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::types::Type;
@@ -24,11 +26,15 @@ const MIGRATIONS: &[&str] = &[
 ];
 /// More than there are statements below, so that each is parsed once.
 const CACHED_STATEMENTS: usize = 32;
+/// While another program has locked the file, the store looks so often whether the server is to stop.
+const LOOK_UP_EVERY: Duration = Duration::from_millis(500);
 
 /// A store in an SQLite file.
 #[derive(Debug)]
 pub struct SqliteStore {
     connection: Connection,
+    /// The server stops, so nobody is to be waited for any longer.
+    stopping: Arc<AtomicBool>,
 }
 
 impl SqliteStore {
@@ -74,17 +80,23 @@ impl SqliteStore {
         }
         transaction.pragma_update(None, "user_version", MIGRATIONS.len())?;
         transaction.commit()?;
-        Ok(SqliteStore { connection })
+        connection.busy_timeout(LOOK_UP_EVERY)?;
+        Ok(SqliteStore { connection, stopping: Arc::default() })
     }
 
     /// Begins to write. While another program writes to the file, nothing is lost by waiting: nothing was written yet.
     fn begin(&self) -> Result<(), StoreError> {
+        let mut is_said = false;
         loop {
             match self.execute("BEGIN IMMEDIATE") {
-                Err(rusqlite::Error::SqliteFailure(error, _)) if error.code == ErrorCode::DatabaseBusy => {
-                    tracing::warn!("another program has locked the data; waiting until it lets go");
-                }
+                Err(rusqlite::Error::SqliteFailure(error, _)) if error.code == ErrorCode::DatabaseBusy => {}
                 begun => return Ok(begun?),
+            }
+            if self.stopping.load(Ordering::Relaxed) {
+                return Err(StoreError("another program has locked the data".to_owned()));
+            }
+            if !std::mem::replace(&mut is_said, true) {
+                tracing::warn!("another program has locked the data; waiting until it lets go");
             }
         }
     }
@@ -114,6 +126,10 @@ impl Store for SqliteStore {
             self.rows(query, &mut changes, *read)?;
         }
         Ok(changes)
+    }
+
+    fn give_up_when(&mut self, stopping: Arc<AtomicBool>) {
+        self.stopping = stopping;
     }
 
     fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError> {
