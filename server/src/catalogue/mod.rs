@@ -18,6 +18,12 @@ pub(crate) use metadata::MAX_SAFE_INTEGER;
 pub use read::{Mistakes, parse};
 pub(crate) use read::{read, table};
 
+/// The longest text that a request may name anything by: names and keys are short, and what is stored must not be made to
+/// grow without end.
+pub(crate) const LONGEST_TEXT_BYTES: usize = 1024;
+/// The longest token of an identity provider.
+pub(crate) const LONGEST_TOKEN_BYTES: usize = 16 * 1024;
+
 /// Everything the catalogue file says, checked and indexed.
 #[derive(Debug)]
 pub struct Catalogue {

@@ -5,17 +5,14 @@ use floatlease::operations::{Auth, Kind, Method, Operation, Parameter};
 use hyper::HeaderMap;
 use serde_json::{Map, Value, json};
 
-use crate::catalogue::MAX_SAFE_INTEGER;
+use crate::catalogue::{LONGEST_TEXT_BYTES, LONGEST_TOKEN_BYTES, MAX_SAFE_INTEGER};
 use crate::domain::{Action, Command, Credential, Refusal, Token, Until};
 
 /// The two `event`s of consumption; which one it is only matters to an activity log that this server has not.
 const CONSUMPTION_EVENTS: [&str; 2] = ["consumption_add", "offline_floating_consumptions_sync"];
 
-/// Names and keys are short; what is stored must not be made to grow without end.
-const LONGEST_TEXT_BYTES: usize = 1024;
-/// Tokens of identity providers are not.
+/// What may be as long as tokens of identity providers are.
 const TOKENS: [&str; 2] = ["id_token", "code"];
-const LONGEST_TOKEN_BYTES: usize = 16 * 1024;
 /// A device has no more of them.
 const MOST_VARIABLES: usize = 64;
 
