@@ -6,7 +6,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::runtime::{Builder, Runtime};
 
@@ -118,6 +118,12 @@ pub(crate) fn bound(address: SocketAddr) -> Result<TcpListener, Failure> {
 
 /// Takes the address for the API, and says what it is called there.
 pub(crate) fn listener(listen: SocketAddr) -> Result<(TcpListener, String), Failure> {
+    // HTTP's dates have no such times, and hyper panics at them.
+    if SystemTime::now() < SystemTime::UNIX_EPOCH {
+        return Err(Failure(
+            "the clock of this machine shows a time before 1970: set it right and start again".to_owned(),
+        ));
+    }
     let listener = bound(listen)?;
     let base_url = format!("http://{}{BASE_PATH}", listener.local_addr()?);
     Ok((listener, base_url))
