@@ -34,6 +34,7 @@ impl Parameters {
     /// Takes them from where the operation has them.
     pub(super) fn read(operation: &Operation, query: &str, body: &[u8]) -> Result<Parameters, Refusal> {
         let given = match operation.method {
+            Method::Get if !is_utf8(query) => return invalid("The query must be UTF-8 after decoding.".to_owned()),
             Method::Get => form_urlencoded::parse(query.as_bytes())
                 .map(|(name, value)| (name.into_owned(), Value::String(value.into_owned())))
                 .collect(),
@@ -289,6 +290,20 @@ pub(super) fn order(operation: &Operation, headers: &HeaderMap) -> Result<Option
     let number = value.to_str().ok().filter(|_| alone).and_then(parse_order);
     let wrong = || format!("{ORDER} must be given once, as a whole number from 1 to {MAX_ORDER}");
     number.map_or_else(|| invalid(wrong()), |number| Ok(Some(number)))
+}
+
+/// Whether the query's percent-encoded bytes are UTF-8. Decoding would put the same U+FFFD in the place of each byte that
+/// is not, so that two devices would be one.
+fn is_utf8(query: &str) -> bool {
+    let mut decoded = Vec::with_capacity(query.len());
+    let mut rest = query.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let hex = after.first_chunk::<2>().filter(|hex| *first == b'%' && hex.iter().all(u8::is_ascii_hexdigit));
+        let byte = hex.and_then(|hex| u8::from_str_radix(str::from_utf8(hex).ok()?, 16).ok());
+        decoded.push(byte.unwrap_or(*first));
+        rest = after.get(if byte.is_some() { 2 } else { 0 }..).unwrap_or_default();
+    }
+    str::from_utf8(&decoded).is_ok()
 }
 
 fn invalid<T>(message: String) -> Result<T, Refusal> {
