@@ -14,8 +14,9 @@
  *            "timeout_ms", the deadline of this call; "extra", an object whose members go to the server untouched.
  *            Operations that do more than ask take "idempotency_key", 1 to 255 visible ASCII characters, sent as the
  *            Idempotency-Key header; each call has one of its own by default. floatlease-server books a consumption once
- *            for each key, however often it arrives, says so by the same header in its reply, and remembers the newest
- *            1,000 keys of a device; the vendor's cloud ignores the header.
+ *            for each key, however often it arrives, says so by the same header in its reply, and remembers
+ *            it for a week at least, unless the device makes 100,000 such calls meanwhile; the vendor's cloud ignores
+ *            the header.
  *            A null member counts as absent, but license_id and bundle_code with null leave the config's out, as does a
  *            request that names another license or product. Of a key given twice the last counts. An unknown key or a wrong type is
  *            an error that names it, and nothing is sent.
