@@ -8,6 +8,7 @@ use crate::model::{self, MAX_ORDER};
 use crate::operations::{OPERATIONS, Operation};
 use crate::reply::judge;
 use crate::request::Request;
+use crate::secret::Secret;
 use crate::send::{SignedDate, send};
 use crate::status::Status;
 use crate::strict;
@@ -50,6 +51,8 @@ pub struct Client {
     honours_keys: Mutex<Option<bool>>,
     /// The highest order number that this client has drawn or heard of.
     last_order: AtomicU64,
+    /// The verbs that are under way, and their places in the order of requests.
+    under_way: Mutex<Vec<Shared>>,
 }
 
 impl Client {
@@ -68,6 +71,7 @@ impl Client {
             signed: Mutex::default(),
             honours_keys: Mutex::default(),
             last_order: AtomicU64::new(0),
+            under_way: Mutex::default(),
         })
     }
 
@@ -79,12 +83,20 @@ impl Client {
     }
 
     /// Performs a request that has no place in the order of requests yet, and gives it one if its operation needs it.
+    ///
+    /// The same request that is under way on another thread has the same place: to the server it is a repetition, so
+    /// that a host that asks from many threads is not refused because they overtake each other.
     pub(crate) fn perform(&self, call: &Call, mut request: Request) -> Result<Answer, Error> {
-        if request.operation.ordered {
-            self.ask_in_order(call, &mut request, &mut || Ok(self.draw_order(0)))
-        } else {
-            self.ask(call, &request)
+        if !request.operation.ordered {
+            return self.ask(call, &request);
         }
+        let under_way =
+            UnderWay { list: &self.under_way, operation: request.operation.name, content: request.content.clone() };
+        let mut refused = 0;
+        self.ask_in_order(call, &mut request, &mut || {
+            refused = under_way.place(refused, &mut || self.draw_order(refused));
+            Ok(refused)
+        })
     }
 
     /// What the client was opened with.
@@ -270,6 +282,61 @@ impl Client {
     }
 }
 
+/// A request that is under way, on as many threads as have made the same.
+#[derive(Debug)]
+struct Shared {
+    operation: &'static str,
+    content: Secret,
+    order: u64,
+    drawn_at: Instant,
+    threads: usize,
+}
+
+/// A place is shared for so long: a repetition renews no slot, so those that keep coming must not all be repetitions.
+const LONGEST_SHARED: Duration = Duration::from_secs(1);
+
+/// One thread's part in a request that is under way.
+struct UnderWay<'a> {
+    list: &'a Mutex<Vec<Shared>>,
+    operation: &'static str,
+    content: Secret,
+}
+
+impl UnderWay<'_> {
+    /// The place of the request: that of the same one under way, if it is a new one and higher than the one that was
+    /// `refused` (0: none was yet).
+    fn place(&self, refused: u64, draw: &mut dyn FnMut() -> u64) -> u64 {
+        let mut list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(shared) = list.iter_mut().find(|shared| self.is(shared)) else {
+            let order = draw();
+            let (operation, content) = (self.operation, self.content.clone());
+            list.push(Shared { operation, content, order, drawn_at: Instant::now(), threads: 1 });
+            return order;
+        };
+        shared.threads += usize::from(refused == 0);
+        if shared.order <= refused || shared.drawn_at.elapsed() > LONGEST_SHARED {
+            (shared.order, shared.drawn_at) = (draw(), Instant::now());
+        }
+        shared.order
+    }
+
+    fn is(&self, shared: &Shared) -> bool {
+        shared.operation == self.operation && shared.content.expose() == self.content.expose()
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        let mut list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(at) = list.iter().position(|shared| self.is(shared)) {
+            list[at].threads -= 1;
+            if list[at].threads == 0 {
+                list.swap_remove(at);
+            }
+        }
+    }
+}
+
 /// A reply that was judged to be true.
 #[derive(Debug)]
 pub(crate) struct Answer {
@@ -388,6 +455,29 @@ mod tests {
         let later = client.draw_order(now + 1_000_000_000_000);
         assert_eq!(later, now + 1_000_000_000_001);
         assert_eq!(client.draw_order(0), later + 1);
+    }
+
+    #[test]
+    fn same_request_under_way_shares_its_place() {
+        let list = Mutex::default();
+        let under_way = |content: &str| UnderWay {
+            list: &list,
+            operation: "check_license",
+            content: Secret::new(content.to_owned()),
+        };
+        let (first, second, other) = (under_way("a"), under_way("a"), under_way("b"));
+        assert_eq!(first.place(0, &mut || 10), 10);
+        assert_eq!(second.place(0, &mut || 11), 10);
+        assert_eq!(other.place(0, &mut || 11), 11);
+        // The place was refused: whichever thread hears it first draws the next, and the others share that.
+        assert_eq!(second.place(10, &mut || 12), 12);
+        assert_eq!(first.place(10, &mut || 13), 12);
+        drop(first);
+        assert_eq!(under_way("a").place(0, &mut || 14), 12, "one thread is left");
+        drop(second);
+        assert_eq!(under_way("a").place(0, &mut || 15), 15);
+        drop(other);
+        assert!(list.lock().unwrap().is_empty());
     }
 
     #[test]

@@ -107,7 +107,9 @@ namespace FloatLease.Tests
                 Task.WhenAll(calls).GetAwaiter().GetResult();
                 // Four of the library's, one of the client's, those of the sandbox.
                 Check.That(most <= 12, most + " threads");
-                Check.Equal(900, world.Requests("check_license"));
+                // Calls that overtake each other on their way are asked again, which few are.
+                int requests = world.Requests("check_license");
+                Check.That(requests >= 900 && requests < 950, requests + " requests");
             }
         }
 

@@ -19,12 +19,12 @@ namespace FloatLease.Tests
                 Check.Equal("FLOATING_NOT_AVAILABLE", refused.Name);
                 Check.Equal("license", refused.Category);
                 Check.Equal(Outcome.Rejected, refused.Outcome);
-                Check.That(refused.Retryable && refused.RetryAfter == null, refused.Json);
+                Check.That(!refused.Retryable && refused.RetryAfter == null, refused.Json);
                 Check.Equal(400, refused.HttpStatus.Value);
                 Check.Equal("floating_not_available", refused.ServerCode);
                 Check.Equal(1, refused.Attempts);
                 Check.Holds("slot", refused.Message);
-                Check.Holds("colleague", refused.Advice);
+                Check.Holds("Nothing to do", refused.Advice);
                 Check.Equal(JsonValue.Parse(refused.Json)["message"].Text, refused.Message);
 
                 sandbox.Fault("{\"do\":{\"before\":{\"http\":{\"status\":429,\"retry_after_s\":100}}}}");
