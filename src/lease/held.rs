@@ -42,6 +42,10 @@ const SETTLING: Duration = Duration::from_secs(2);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// Up to this.
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+/// The first pause before a slot is given back again, after the server could not be reached; it doubles from there.
+const FIRST_RETRY: Duration = Duration::from_millis(100);
+/// The longest of these pauses.
+const LONGEST_RETRY: Duration = Duration::from_secs(1);
 
 /// Nothing is outstanding that could take a slot that was given back.
 const SETTLED: Moment = Moment::MIN;
@@ -245,7 +249,7 @@ impl Held {
             for slot in slots.iter_mut().rev() {
                 let of_slot = borrowed.iter().filter(|borrowed| slot.is_of(borrowed.feature.as_deref()));
                 slot.keep_borrow(of_slot.map(|borrowed| borrowed.until).max());
-                let _ = slot.leave(&visit, Leave::KeepBorrow);
+                leave_patiently(&visit, slot);
             }
             self.note_settling(&slots);
         }
@@ -306,16 +310,20 @@ impl Held {
         }
     }
 
-    /// What processes that are no more have left of this license on this device is given back.
-    pub(crate) fn settle_others(&self, desk: &Desk, call: &Call, share: &dyn Fn(&str) -> Share, folder: &Path) {
+    /// What processes that are no more have left of this license on this device is given back. False if that is not
+    /// settled.
+    pub(crate) fn settle_others(&self, desk: &Desk, call: &Call, share: &dyn Fn(&str) -> Share, folder: &Path) -> bool {
         let visit = visit(desk, &self.who, call, self.timeout.min(SETTLING));
+        let mut is_settled = true;
         for feature in Record::features_kept(folder, &self.who) {
             let slot =
                 Slot::new(&self.who, feature.as_deref(), share(&self.who.file_name(feature.as_deref())), Some(folder));
-            if slot.and_then(|mut slot| slot.settle(&visit)).is_err() {
-                return;
+            match slot.and_then(|mut slot| slot.settle(&visit)) {
+                Ok(is_final) => is_settled &= is_final,
+                Err(_) => return false,
             }
         }
+        is_settled
     }
 
     /// Remembers what the clock shows, for as long as it is borrowed. False if others are at it.
@@ -495,6 +503,18 @@ fn queue(
         ]));
         visit.pause(next)?;
         pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// Leaves a slot as soon as the server can be reached, as long as the visit lasts.
+fn leave_patiently(visit: &Visit, slot: &mut Slot) {
+    let mut pause = FIRST_RETRY;
+    while let Err(error) = slot.leave(visit, Leave::KeepBorrow) {
+        let may_help = error.status.row().category == Category::Network && error.status != Status::Cancelled;
+        if !may_help || visit.pause(jittered(pause)).is_err() {
+            return;
+        }
+        pause = (pause * 2).min(LONGEST_RETRY);
     }
 }
 

@@ -90,16 +90,17 @@ impl Slot {
         }
     }
 
-    /// Gives back what a process that is no more has left, if nobody is seated there and it is not borrowed.
-    pub(crate) fn settle(&mut self, visit: &Visit) -> Result<(), Error> {
+    /// Gives back what a process that is no more has left, if nobody is seated there and it is not borrowed. False if a
+    /// late request may take it again.
+    pub(crate) fn settle(&mut self, visit: &Visit) -> Result<bool, Error> {
         // Whoever stands there settles it himself.
-        let Some(gate) = self.try_enter() else { return Ok(()) };
+        let Some(gate) = self.try_enter() else { return Ok(true) };
         let record = self.read()?;
         if record.may_hold && !is_kept_as_borrowed(&record, visit) && gate.is_empty()? {
             self.license_id = record.license_id;
             self.give_back(visit, &gate, Ok(record))?;
         }
-        Ok(())
+        Ok(self.settles_at.is_none())
     }
 
     /// When it is settled that the slot is given back: until then it is to be given back again, if that is not settled.
