@@ -9,7 +9,7 @@ use super::machine::{Event, Machine, Moment, NEVER, State};
 use super::record::Record;
 use super::share::Share;
 use super::slot::{Confirmation, Slot, Standing, in_doubt};
-use super::unanswered::UnansweredVerbs;
+use super::unanswered::Unanswered;
 use super::visit::Visit;
 use super::wish::{KeepAlive, Who, Wish};
 use crate::client::{Client, chance, jittered};
@@ -31,7 +31,7 @@ pub(crate) struct Desk {
     pub(crate) events: Arc<Events>,
     /// What threads of ours run in.
     pub(crate) guard: Guard,
-    pub(crate) unanswered: UnansweredVerbs,
+    pub(crate) unanswered: Unanswered,
 }
 
 /// How often somebody looks whether another is done with a lease.
@@ -420,10 +420,14 @@ impl Held {
 
     /// The server's yes to every slot.
     fn confirmed(&self, desk: &Desk, taken: Taken) {
+        let doubted_until = taken.iter().filter_map(|(_, confirmation)| confirmation.doubted_until).max();
         let (event, borrowed_until, replies) = together(taken, desk.clock.now());
         let mut life = self.life();
         life.confirmed(borrowed_until, replies);
         life.step(event, &desk.clock, &desk.events);
+        if let Some(until) = doubted_until {
+            life.step(Event::Doubted { until }, &desk.clock, &desk.events);
+        }
     }
 }
 
@@ -437,8 +441,8 @@ fn is_same(feature: &Option<String>, other: Option<&str>) -> bool {
     feature.as_deref().map(str::to_ascii_lowercase) == other.map(str::to_ascii_lowercase)
 }
 
-fn visit<'a>(desk: &'a Desk, who: &'a Who, call: &'a Call, timeout: Duration) -> Visit<'a> {
-    Visit { client: &desk.client, who, call, clock: &desk.clock, timeout }
+pub(super) fn visit<'a>(desk: &'a Desk, who: &'a Who, call: &'a Call, timeout: Duration) -> Visit<'a> {
+    Visit { client: &desk.client, who, call, clock: &desk.clock, timeout, unanswered: &desk.unanswered }
 }
 
 fn slots_of(desk: &Desk, wish: &Wish, share: &dyn Fn(&str) -> Share) -> Result<Vec<Slot>, Error> {

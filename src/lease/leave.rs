@@ -134,7 +134,6 @@ impl Slot {
     ) -> Result<Left, Error> {
         let is_damaged = kept.as_ref().is_err_and(|error| error.status != Status::Storage);
         let mut record = kept.unwrap_or_else(|_| self.fresh_record());
-        self.unanswered_until = self.unanswered_until.max(record.unanswered_until(visit.clock));
         // A borrow that may have been given back proves nothing to the process that comes next.
         let was_proof = record.proof.is_some() && !record.in_doubt;
         record.in_doubt |= was_proof;
@@ -153,7 +152,7 @@ impl Slot {
                 return Err(error);
             }
         };
-        self.settles_at = self.unanswered_until.filter(|until| *until > visit.clock.now());
+        self.settles_at = self.unanswered_until(visit, &record).filter(|_| self.floats);
         // A record that still says "may hold" makes the next start ask once more. It must if a request may still be on its
         // way, or if the server will not speak to this device for now.
         record.may_hold = self.settles_at.is_some() || refusal.as_ref().is_some_and(|error| !is_unknown_slot(error));

@@ -69,7 +69,7 @@ use serde_json::Value;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use ticket::Ticket;
-use unanswered::UnansweredVerbs;
+use unanswered::Unanswered;
 use wish::{KeepAlive, Wish};
 
 /// What may be submitted besides the verbs and [`queued::SYNC`].
@@ -99,7 +99,7 @@ impl Session {
             clock: clock::Clock::default(),
             events,
             guard,
-            unanswered: UnansweredVerbs::default(),
+            unanswered: Unanswered::default(),
         };
         Ok(Session { keeper: Arc::new(Keeper::new(desk)), errands, acquired: Arc::default() })
     }
