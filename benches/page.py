@@ -55,8 +55,9 @@ own clock: what the process holds after 1 %, 10 % and all of them. By `make soak
 THE_SERVER = """\
 ## The server
 
-`check_license` of {devices:,} devices in turn, each a durable renewal of its slot, for {seconds} s. Replies carry an
-RSA-2048 signature, but not under `--unsigned`. The generator of the load takes its part of the same processors."""
+`check_license` of {devices:,} devices in turn, each a durable renewal of its slot under an order number, for {seconds} s.
+Replies carry an RSA-2048 signature, but not under `--unsigned`. The generator of the load takes its part of the same
+processors."""
 
 THE_SANDBOX = """\
 ## The sandbox

@@ -14,9 +14,11 @@
  *            "timeout_ms", the deadline of this call; "extra", an object whose members go to the server untouched.
  *            Operations that do more than ask take "idempotency_key", 1 to 255 visible ASCII characters, sent as the
  *            Idempotency-Key header; each call has one of its own by default. floatlease-server books a consumption once
- *            for each key, however often it arrives, says so by the same header in its reply, and remembers the newest
- *            1,000 keys of a device; the vendor's cloud ignores the header.
- *            A null member counts as absent; of a key given twice the last counts. An unknown key or a wrong type is
+ *            for each key, however often it arrives, says so by the same header in its reply, and remembers
+ *            it for a week at least, unless the device makes 100,000 such calls meanwhile; the vendor's cloud ignores
+ *            the header.
+ *            A null member counts as absent, but license_id and bundle_code with null leave the config's out, as does a
+ *            request that names another license or product. Of a key given twice the last counts. An unknown key or a wrong type is
  *            an error that names it, and nothing is sent.
  * Dates      "2026-09-27T23:30:48.016Z", "2026-09-27 23:30:48.016", "2026-09-27 23:30:48", "2026-09-27 23:30" and
  *            "2026-09-27" are UTC; an offset as in "2026-09-28T01:30:48+02:00" is honoured. Sent as UTC always.
@@ -725,12 +727,13 @@ floatlease_status floatlease_release_feature(floatlease_client *client, const ch
  * say why. What the server refuses is an error as ever, and is not kept. A consumption is booked once: after a lost reply
  * floatlease-server is asked again under the same key; any other server is asked for its total before and after, by
  * floatlease_check_license or floatlease_check_feature (a slot that this takes of what floats is given back at once,
- * unless a lease of this machine holds it). If another device has consumed meanwhile the total tells nothing: then it is
- * FLOATLEASE_E_CONNECTION_LOST with the outcome "unknown", and never repeated. Of one whose reply was lost, the reply may
- * be total_consumptions alone. The same "idempotency_key" again is the same wish while it waits, and at floatlease-server
- * once it is booked too; for other consumptions it is FLOATLEASE_E_BAD_VALUE as long as the first wait or are to be told.
- * Whoever else books on this machine is waited for, until the deadline; a consumption is kept then, if its turn did not
- * come.
+ * unless a lease of this machine holds it). Such a server may still book what it was asked for until 30 s after the
+ * request was sent, or until its timeout_ms if that is longer; so long the consumption stays queued, with all behind it.
+ * If another device has consumed meanwhile the total tells nothing: then it is FLOATLEASE_E_CONNECTION_LOST with the
+ * outcome "unknown", and never repeated. Of one whose reply was lost, the reply may be total_consumptions alone. The same
+ * "idempotency_key" again is the same wish while it waits, and at floatlease-server once it is booked too; for other
+ * consumptions it is FLOATLEASE_E_BAD_VALUE as long as the first wait or are to be told. Whoever else books on this
+ * machine is waited for, until the deadline; a consumption is kept then, if its turn did not come.
  *
  * What waits is booked, with the event "offline_floating_consumptions_sync", by "sync_consumptions" of floatlease_call,
  * before the next consumption with "offline":"queue", and when a lease of this license with "keep_alive":"thread" was
@@ -849,8 +852,8 @@ floatlease_status floatlease_client_advance_clock(floatlease_client *client,
  *                          most, 0: not at all
  *     borrow_ending_hours  how long before its end a borrow is announced to end, and a license or a feature to expire;
  *                          default 2, 8760 at most
- *     wait_ms              how long to queue for a slot while all are taken: asks again, ever more seldom up to every
- *                          15 s, and tells WAITING; default 0, 86400000 at most
+ *     wait_ms              how long to queue for a slot while all are taken, or the server can't be asked: asks again,
+ *                          ever more seldom up to every 15 s, and tells WAITING and why; default 0, 86400000 at most
  *     release_on_close_ms  how long the slot may still be given back after floatlease_lease_free and
  *                          floatlease_client_close, if the process lives on; default 5000, 3600000 at most, 0 leaves it
  *                          to the next start or the server's timeout

@@ -175,7 +175,10 @@ impl Client {
 
     /// Tries each step from here to the server's signature and tells how it went, as one JSON object. Takes no slot
     /// and holds no secret.
-    pub fn diagnose(&self) -> String {
+    ///
+    /// # Errors
+    /// [`Status::Cancelled`].
+    pub fn diagnose(&self) -> Result<String, Error> {
         diagnose::report(&self.config, &self.http)
     }
 
@@ -237,7 +240,8 @@ impl Client {
                 if let Some(highest) = error.highest_order.filter(|highest| *highest <= HIGHEST_BELIEVED_ORDER) {
                     self.last_order.fetch_max(highest, Ordering::AcqRel);
                 }
-                let refused = error.status == Status::DateHeaderDiff;
+                // Another date is tried only if the server has surely done nothing.
+                let refused = error.status == Status::DateHeaderDiff && error.outcome == Outcome::Rejected;
                 Err(Failed { error, clock_skew_ms: skew.filter(|_| refused).map(|skew| skew.num_milliseconds()) })
             }
         }

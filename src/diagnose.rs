@@ -50,10 +50,13 @@ struct Report<'a> {
     checks: Vec<Check>,
 }
 
-/// Runs every check; never fails itself.
-pub(crate) fn report(config: &Config, http: &Http) -> String {
+/// Runs every check.
+///
+/// # Errors
+/// [`Status::Cancelled`]; whatever else fails is told by the report.
+pub(crate) fn report(config: &Config, http: &Http) -> Result<String, Error> {
     let mut checks = vec![hardware_id(config)];
-    checks.extend(the_way(config, http));
+    checks.extend(the_way(config, http)?);
     let report = Report {
         ok: checks.iter().all(|check| check.verdict != Verdict::Failed),
         version: env!("CARGO_PKG_VERSION"),
@@ -62,7 +65,7 @@ pub(crate) fn report(config: &Config, http: &Http) -> String {
         hardware_id: &config.hardware_id.id,
         checks,
     };
-    serde_json::to_string(&report).unwrap_or_else(|_| r#"{"ok":false}"#.to_owned())
+    Ok(serde_json::to_string(&report).unwrap_or_else(|_| r#"{"ok":false}"#.to_owned()))
 }
 
 fn check(check: &'static str, verdict: Verdict, ms: Option<Duration>, detail: impl Into<String>) -> Check {
@@ -86,17 +89,22 @@ struct Journey {
     replied: Instant,
 }
 
-fn the_way(config: &Config, http: &Http) -> Vec<Check> {
+fn the_way(config: &Config, http: &Http) -> Result<Vec<Check>, Error> {
     let operation = Operation::named("product_details").ok_or_else(|| Error::new(Status::Internal));
     let request = match operation.and_then(|operation| Request::prepare(operation, config, "{}")) {
         Ok(request) => request,
-        Err(error) => return vec![check("setup", Verdict::Failed, None, error.to_string())],
+        Err(error) => return Ok(vec![check("setup", Verdict::Failed, None, error.to_string())]),
     };
     // Kept connections would hide the first half of the way.
     let http = http.unconnected();
     let started = Instant::now();
     let in_flight = http.begin(Waiter::Host, config.timeout);
     let reply = send(&http, &in_flight.call, config, &request, &SignedDate::new(config, Utc::now()));
+    if let Err(error) = &reply
+        && error.status == Status::Cancelled
+    {
+        return Err(error.clone());
+    }
     let journey = Journey {
         started,
         trace: in_flight.call.traced(),
@@ -112,7 +120,7 @@ fn the_way(config: &Config, http: &Http) -> Vec<Check> {
     checks.push(journey.clock_skew());
     checks.push(authorisation(judged.is_some(), refused));
     checks.push(signature(config, judged.is_some(), refused));
-    checks
+    Ok(checks)
 }
 
 impl Journey {

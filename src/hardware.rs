@@ -61,9 +61,30 @@ fn meaningful(text: &str) -> Option<String> {
     let text = text.trim().to_ascii_lowercase();
     let significant: String = text.chars().filter(char::is_ascii_alphanumeric).collect();
     let first = significant.chars().next()?;
-    let filler = significant.chars().all(|c| c == first) || text == "uninitialized" || significant.len() < 8;
+    // One character, or two in turn, over and over.
+    let second = significant.chars().nth(1).unwrap_or(first);
+    let is_pattern = significant.chars().enumerate().all(|(at, c)| c == if at % 2 == 0 { first } else { second });
+    let filler = is_pattern || significant.len() < 8 || FILLERS.contains(&text.as_str());
     (!filler).then_some(text)
 }
+
+/// What firmware and images ship with instead of an id, as it stands on many machines.
+const FILLERS: [&str; 14] = [
+    "uninitialized",
+    "03000200-0400-0500-0006-000700080009",
+    "00020003-0004-0005-0006-000700080009",
+    "12345678-1234-5678-90ab-cddeefaabbcc",
+    "12345678-1234-1234-1234-123456789abc",
+    "01234567-8910-1112-1314-151617181920",
+    "11111111-2222-3333-4444-555555555555",
+    "4c4c4544-0000-2010-8020-80c04f202020",
+    "not settable",
+    "not specified",
+    "default string",
+    "system serial number",
+    "to be filled by o.e.m.",
+    "iid-datasource-none",
+];
 
 /// Where a system keeps an id, best first; a source answers `None` where it has none.
 type Source = (&'static str, fn() -> io::Result<Option<String>>);
@@ -201,7 +222,19 @@ mod tests {
 
     #[test]
     fn fillers_are_no_ids() {
-        for text in ["", "\n", "uninitialized\n", "00000000-0000-0000-0000-000000000000", "ffffffff", "1234"] {
+        for text in [
+            "",
+            "\n",
+            "uninitialized\n",
+            "00000000-0000-0000-0000-000000000000",
+            "ffffffff",
+            "1234",
+            "58585858-5858-5858-5858-585858585858",
+            "FEFEFEFE-FEFE-FEFE-FEFE-FEFEFEFEFEFE",
+            "03000200-0400-0500-0006-000700080009",
+            "03000200-0400-0500-0006-000700080009\n",
+            "To Be Filled By O.E.M.",
+        ] {
             assert_eq!(meaningful(text), None, "{text:?}");
         }
         assert_eq!(meaningful("3F2A11B09C\n").as_deref(), Some("3f2a11b09c"));

@@ -6,7 +6,7 @@ use crate::http;
 use crate::model;
 use crate::operations::Reply as Expected;
 use crate::request::Request;
-use crate::secret::Secret;
+use crate::secret::{Secret, redacted};
 use crate::status::Status;
 use crate::strict::Object;
 use crate::verify::PublicKey;
@@ -18,6 +18,7 @@ pub(crate) fn judge(request: &Request, reply: &http::Reply, config: &Config) -> 
     let answer = match reply.status {
         200..=499 if names_another_request(request, reply) => Err(doubt(Status::ReplyNotOurs)),
         200 => yes(request, reply, config.public_key.as_ref()),
+        204 if request.operation.reply == Expected::Empty => Ok("{}".to_owned()),
         204 => Err(doubt(Status::ReplyEmpty)),
         300..=399 => Err(doubt(Status::ReplyRedirect)),
         // Proxies are asked to tunnel, so this one answered a request that had left.
@@ -82,12 +83,13 @@ fn no(request: &Request, reply: &http::Reply, config: &Config) -> Error {
     let (status, outcome) = match Status::of_server_code(code) {
         Status::UnknownCode if reply.status >= 500 => (Status::ServerError, Outcome::Unknown),
         status if reply.status >= 500 => (status, Outcome::Unknown),
+        // Whatever the status of the reply, a server that failed may have failed after it had done it.
+        Status::ServerInternalError => (Status::ServerInternalError, Outcome::Unknown),
         status => (status, Outcome::Rejected),
     };
     // A server, or what poses as one, may echo anything; a code of the API is none of that.
     let presentable = |text: &str, longest: usize| -> String {
-        let secrets = request.secrets.iter().chain(config.secrets());
-        let text = secrets.fold(text.to_owned(), |text, secret| secret.redacted(&text));
+        let text = redacted(request.secrets.iter().chain(config.secrets()), text);
         text.chars().filter(|c| !c.is_control()).take(longest).collect()
     };
     let outdated = reply.order.filter(|highest| request.order.is_some_and(|own| own < *highest));
@@ -107,9 +109,10 @@ fn yes(request: &Request, reply: &http::Reply, key: Option<&PublicKey>) -> Resul
     let text = std::str::from_utf8(&reply.body).map_err(|_| doubt(Status::ReplyNotApi))?;
     let bare = text.trim();
     match request.operation.reply {
-        // The API answers nothing, so nothing else can be proven; a page of HTML is no answer at all.
-        Expected::Empty if bare.is_empty() => Ok("{}".to_owned()),
-        Expected::Empty => object(text).map(|_| "{}".to_owned()),
+        // The API answers nothing, and its schema says: an empty string. Anything else, such as a gateway's {"error":…}, is
+        // no answer of the server.
+        Expected::Empty if NOTHING.contains(&bare) => Ok("{}".to_owned()),
+        Expected::Empty => Err(doubt(Status::ReplyNotApi)),
         Expected::Text(expected) if bare.trim_matches('"') == expected => Ok(format!(r#"{{"message":"{expected}"}}"#)),
         Expected::Text(_) => Err(doubt(Status::ReplyNotApi)),
         Expected::Signed(_) | Expected::License if bare.is_empty() => Err(doubt(Status::ReplyEmpty)),
@@ -135,6 +138,9 @@ fn yes(request: &Request, reply: &http::Reply, key: Option<&PublicKey>) -> Resul
         }
     }
 }
+
+/// The ways to answer nothing with status 200.
+const NOTHING: [&str; 3] = ["", "\"\"", "{}"];
 
 /// The object in a reply whose v2 signature covers its very bytes. `names_us` tells of an unproven one whether the
 /// server signed for us what is inside: then its key is the right one, and the rest was altered.

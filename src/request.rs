@@ -42,8 +42,8 @@ const ECHOES: [(&str, &str); 4] =
 /// All but the unreserved characters of RFC 3986.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// Servers take less, and say so; beyond this it would not leave this machine.
-const LONGEST_QUERY_BYTES: usize = 60_000;
+/// With it and the headers a request still fits into the 16 KiB in which it is written.
+const LONGEST_QUERY_BYTES: usize = 14_000;
 
 /// Parameters that no message may show.
 const SECRETS: [&str; 4] = ["license_key", "password", "id_token", "code"];
@@ -62,6 +62,7 @@ impl Request {
     pub(crate) fn prepare(operation: &'static Operation, config: &Config, json: &str) -> Result<Request, Error> {
         let what = operation.name;
         let mut given = strict::parse_object("the request", json)?;
+        let left_out: Vec<_> = OF_ONE_LICENSE.iter().filter(|key| given.get(**key) == Some(&Value::Null)).collect();
         if !given.is_empty() {
             let known = operation.parameters().map(|parameter| (parameter.name, parameter.kind));
             let repeatable = if operation.idempotent { &[] } else { REPEATABLE_KEYS };
@@ -80,8 +81,12 @@ impl Request {
         };
         let extra = given.remove("extra");
         let idempotency_key = idempotency_key(what, operation, given.remove("idempotency_key"))?;
+        // What the config says of its license is nothing to say of another.
+        let names_another = names_another_license(config, &given);
         complete_credentials(what, operation, config, &mut given)?;
-        complete(operation, config, &mut given);
+        complete(operation, config, &mut given, |key| {
+            OF_ONE_LICENSE.contains(&key) && (names_another || left_out.iter().any(|left_out| **left_out == key))
+        });
         normalise_times(what, operation, &mut given)?;
         for parameter in operation.parameters().filter(|parameter| parameter.required) {
             if given.get(parameter.name).is_none_or(|value| value.as_str().is_some_and(str::is_empty)) {
@@ -189,8 +194,21 @@ fn complete_credentials(what: &str, operation: &Operation, config: &Config, give
     Ok(())
 }
 
-/// Everything else the config knows and the caller did not say.
-fn complete(operation: &Operation, config: &Config, given: &mut Object) {
+/// Whether a request names another license, or another product, than the config.
+fn names_another_license(config: &Config, given: &Object) -> bool {
+    let of_config = |key: &str| match key {
+        "product" => Some(config.product.as_str()),
+        _ => config.credentials.iter().find(|(name, _)| *name == key).map(|(_, secret)| secret.expose()),
+    };
+    let named = CREDENTIALS.iter().chain(&["product"]).filter_map(|key| Some((*key, given.get(*key)?.as_str())));
+    named.into_iter().any(|(key, named)| named != of_config(key))
+}
+
+/// What the config says of the one license that it names. A request leaves it out by null.
+pub(crate) const OF_ONE_LICENSE: [&str; 2] = ["license_id", "bundle_code"];
+
+/// Everything else the config knows and the caller did not say, but for what is `left_out`.
+fn complete(operation: &Operation, config: &Config, given: &mut Object, left_out: impl Fn(&str) -> bool) {
     let sdk = concat!("floatlease ", env!("CARGO_PKG_VERSION"));
     let defaults: [(&str, Option<Value>); 7] = [
         ("product", Some(config.product.as_str().into())),
@@ -203,7 +221,7 @@ fn complete(operation: &Operation, config: &Config, given: &mut Object) {
         ("borrowed_until", Some(Value::Null)),
     ];
     for (key, default) in defaults {
-        if let Some(default) = default.filter(|_| operation.parameter(key).is_some()) {
+        if let Some(default) = default.filter(|_| operation.parameter(key).is_some() && !left_out(key)) {
             given.entry(key).or_insert(default);
         }
     }
@@ -318,6 +336,22 @@ mod tests {
     }
 
     #[test]
+    fn id_of_configs_license_goes_with_no_other() {
+        for (request, expected) in [
+            ("{}", true),
+            (r#"{"hardware_id":"other"}"#, true),
+            (r#"{"license_key":"BBBB"}"#, false),
+            (r#"{"username":"u","password":"p"}"#, false),
+            (r#"{"product":"YZ"}"#, false),
+            (r#"{"product":"XY","license_key":"AAAA"}"#, true),
+            (r#"{"license_id":null}"#, false),
+            (r#"{"license_key":"BBBB","license_id":5}"#, true),
+        ] {
+            assert_eq!(body(&key(), "borrow_license", request).get("license_id").is_some(), expected, "{request}");
+        }
+    }
+
+    #[test]
     fn a_password_goes_only_where_it_is_asked_for() {
         let user = config(serde_json::json!({"username": "u", "password": "p"}));
         assert_eq!(body(&user, "borrow_license", "{}")["password"], "p");
@@ -352,8 +386,8 @@ mod tests {
     fn what_is_too_long_for_a_url_is_the_callers_mistake() {
         let asks =
             |length: usize| prepare(&key(), "check_feature", &format!(r#"{{"feature":"{}"}}"#, "x".repeat(length)));
-        assert!(asks(50_000).is_ok());
-        for length in [60_000, 2_000_000] {
+        assert!(asks(13_000).is_ok());
+        for length in [14_000, 2_000_000] {
             let error = asks(length).unwrap_err();
             assert_eq!((error.status, error.message().len() < 200), (Status::BadValue, true), "{error}");
         }

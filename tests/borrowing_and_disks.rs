@@ -235,7 +235,9 @@ fn the_folder_and_its_files_are_their_users_alone_and_small() {
     use std::os::unix::fs::PermissionsExt;
     let demo = Demo::start();
     let laptop = Laptop::new(&demo, "modes");
-    let (lease, _) = laptop.start().acquire(&Value::Null);
+    // As long as this client is open, nothing is written in the background.
+    let holder = laptop.start();
+    let (lease, _) = holder.acquire(&Value::Null);
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&laptop.folder), 0o700);
     let sizes = || {

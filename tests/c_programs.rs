@@ -119,6 +119,13 @@ fn everything_about_leases_at_once_from_many_threads() {
 }
 
 #[test]
+fn without_new_threads_slots_are_given_back() {
+    let program = compile_with_sandbox("tests/abi/no_threads.c");
+    let said = run(tool("timeout").arg("100").arg(program));
+    assert!(said.contains("checks hold"), "{said}");
+}
+
+#[test]
 fn a_sandbox_serves_a_client_in_the_same_process_and_every_misuse_of_it_is_a_status() {
     let program = compile_with_sandbox("tests/abi/sandbox.c");
     for mut command in [Command::new(&program), under_valgrind(&program)] {

@@ -7,8 +7,10 @@
 mod support;
 
 use serde_json::{Value, json};
+use std::io::Write;
 use support::abi::Client;
 use support::proxy::Proxy;
+use support::stub::{listen, read_message};
 use support::tls::Authority;
 use support::{Demo, with};
 
@@ -85,6 +87,23 @@ fn proxies_and_authorities_come_from_config_or_environment() {
     let error = Client::open(&with(&demo.config("socks"), plain.clone())).unwrap_err();
     unset(&["ALL_PROXY"]);
     assert_eq!(error["name"], "BAD_VALUE", "{error}");
+
+    // Nor is a port that can't be connected to taken for another, which would get the credentials.
+    for port in ["0", "", "65536", "http"] {
+        let url = format!("http://floatlease:s3cret@127.0.0.1:{port}");
+        let error = Client::open(&with(&demo.config("port"), with(&plain, json!({ "proxy": url })))).unwrap_err();
+        assert!(error["name"] == "BAD_VALUE" && !error.to_string().contains("s3cret"), "{port}: {error}");
+    }
+
+    // What a proxy says behind its own reply is not taken for the server's, nor for that to the next request.
+    let talkative = listen(|mut client| {
+        let _ = read_message(&mut client);
+        let early = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+        let _ = client.write_all(format!("HTTP/1.1 200 Connection established\r\n\r\n{early}").as_bytes());
+        let _ = read_message(&mut client);
+    });
+    let client = opened(&plain, json!({ "proxy": format!("http://{talkative}") }));
+    client.call("release_license", &json!({ "timeout_ms": 2000 })).failed("PROXY", "not_sent");
 
     // A proxy that is not there is not the server's fault.
     let nobody = opened(&plain, json!({"proxy": "http://127.0.0.1:9"}));

@@ -3,8 +3,8 @@
 //! One thread serves all connections, because the server has to share the machine with it. The Date and Authorization
 //! headers come from the environment, made once: they are good for minutes.
 //!
-//! Usage: `floatlease-bench-load CONNECTIONS SECONDS DEVICES`; activates the devices, then asks for them in turn and
-//! prints one line of JSON.
+//! Usage: `floatlease-bench-load CONNECTIONS SECONDS DEVICES [ordered]`; activates the devices, then asks for them in turn
+//! and prints one line of JSON. With `ordered`, each request carries a `FloatLease-Order` that is higher than the last.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 use mio::net::TcpStream;
@@ -17,9 +17,17 @@ use std::time::{Duration, Instant};
 const LONGEST_SILENCE: Duration = Duration::from_secs(10);
 
 fn main() {
-    let arguments: Vec<usize> = env::args().skip(1).map(|text| text.parse().expect("a number")).collect();
-    let [connections, seconds, devices] = arguments[..] else {
-        panic!("usage: floatlease-bench-load CONNECTIONS SECONDS DEVICES");
+    let mut arguments: Vec<String> = env::args().skip(1).collect();
+    let ordered = arguments.pop_if(|last| last == "ordered").is_some();
+    let numbers: Vec<usize> = arguments.iter().map(|text| text.parse().expect("a number")).collect();
+    let [connections, seconds, devices] = numbers[..] else {
+        panic!("usage: floatlease-bench-load CONNECTIONS SECONDS DEVICES [ordered]");
+    };
+    // Of as many digits as clients send, which begin with the time in milliseconds.
+    let mut last_number = 1_800_000_000_000_u64;
+    let mut prepared = |request: &Vec<u8>| {
+        last_number += 1;
+        if ordered { with_order(request, last_number) } else { request.clone() }
     };
     let server = Server::from_environment();
     let activations: Vec<_> = (0..devices).map(|device| server.activate_license(device)).collect();
@@ -27,12 +35,12 @@ fn main() {
 
     let mut load = Load::connect(&server.address, connections);
     let mut once = activations.iter();
-    load.run(|| once.next());
+    load.run(|| once.next().map(&mut prepared));
 
     let started = Instant::now();
     let end = started + Duration::from_secs(seconds as u64);
     let mut in_turn = checks.iter().cycle();
-    let mut latencies = load.run(|| in_turn.next().filter(|_| Instant::now() < end));
+    let mut latencies = load.run(|| in_turn.next().filter(|_| Instant::now() < end).map(&mut prepared));
     let elapsed = started.elapsed();
 
     latencies.sort_unstable();
@@ -92,6 +100,13 @@ impl Server {
     }
 }
 
+/// The request with one more header at the end of its head.
+fn with_order(request: &[u8], number: u64) -> Vec<u8> {
+    let end = request.windows(4).position(|four| four == b"\r\n\r\n").expect("a head") + 2;
+    let (head, rest) = request.split_at(end);
+    [head, format!("FloatLease-Order: {number}\r\n").as_bytes(), rest].concat()
+}
+
 /// All connections, and what tells which of them have something to read.
 struct Load {
     poll: Poll,
@@ -114,12 +129,12 @@ impl Load {
     }
 
     /// Keeps every connection busy while there is a `next` request; returns how long each reply took.
-    fn run<'a>(&mut self, mut next: impl FnMut() -> Option<&'a Vec<u8>>) -> Vec<Duration> {
+    fn run(&mut self, mut next: impl FnMut() -> Option<Vec<u8>>) -> Vec<Duration> {
         let mut latencies = Vec::new();
         let mut busy = 0;
         for connection in &mut self.connections {
             if let Some(request) = next() {
-                connection.ask(request);
+                connection.ask(&request);
                 busy += 1;
             }
         }
@@ -132,7 +147,7 @@ impl Load {
                 let Some(latency) = connection.reply_taken() else { continue };
                 latencies.push(latency);
                 match next() {
-                    Some(request) => connection.ask(request),
+                    Some(request) => connection.ask(&request),
                     None => busy -= 1,
                 }
             }

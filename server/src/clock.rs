@@ -4,7 +4,7 @@
 //! clients stay authorised.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -25,7 +25,8 @@ pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> DateTime<Utc> {
-        Utc::now()
+        // Utc::now panics before 1970.
+        SystemTime::now().into()
     }
 
     fn leaps_are_downtime(&self) -> bool {

@@ -5,7 +5,8 @@ use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, SystemTime};
 
 use tokio::runtime::{Builder, Runtime};
 
@@ -88,6 +89,8 @@ impl Server {
             port.close(STOP_WITHIN).await;
             ended
         });
+        // Another program may hold the data for ever, and what waits for it was not written yet.
+        running.stopping.store(true, Ordering::Relaxed);
         // Drops the last senders of jobs, so the writer ends too.
         runtime.shutdown_timeout(STOP_WITHIN);
         match running.thread.join() {
@@ -115,6 +118,12 @@ pub(crate) fn bound(address: SocketAddr) -> Result<TcpListener, Failure> {
 
 /// Takes the address for the API, and says what it is called there.
 pub(crate) fn listener(listen: SocketAddr) -> Result<(TcpListener, String), Failure> {
+    // HTTP's dates have no such times, and hyper panics at them.
+    if SystemTime::now() < SystemTime::UNIX_EPOCH {
+        return Err(Failure(
+            "the clock of this machine shows a time before 1970: set it right and start again".to_owned(),
+        ));
+    }
     let listener = bound(listen)?;
     let base_url = format!("http://{}{BASE_PATH}", listener.local_addr()?);
     Ok((listener, base_url))

@@ -114,20 +114,24 @@ impl Loop {
     fn run(mut self, jobs: &Receiver<Job>) -> Result<(), StoreError> {
         loop {
             let waited = jobs.recv_timeout(ALIVE_EVERY);
-            self.make_up_for_a_leap()?;
-            match waited {
-                Ok(first) => self.batch(std::iter::once(first).chain(jobs.try_iter()).take(LARGEST_BATCH))?,
-                Err(RecvTimeoutError::Timeout) => self.keep(Vec::new())?,
-                Err(RecvTimeoutError::Disconnected) => return self.keep(Vec::new()),
+            let ended = matches!(waited, Err(RecvTimeoutError::Disconnected));
+            let batch: Vec<Job> = waited.into_iter().chain(jobs.try_iter()).take(LARGEST_BATCH).collect();
+            self.read_clock()?;
+            if batch.is_empty() {
+                self.keep(Vec::new())?
+            } else {
+                self.batch(batch)?
+            }
+            if ended {
+                return Ok(());
             }
         }
     }
 
-    fn batch(&mut self, jobs: impl Iterator<Item = Job>) -> Result<(), StoreError> {
+    fn batch(&mut self, jobs: Vec<Job>) -> Result<(), StoreError> {
         let mut changes = Vec::new();
         let mut answers = Vec::new();
         for job in jobs {
-            self.now = self.now.max(whole_millis(self.clock.now()));
             answers.push(job(&mut Moment { state: &mut self.state, now: &mut self.now, changes: &mut changes }));
         }
         let recently = |at| self.now - at < TimeDelta::from_std(ALIVE_EVERY).unwrap_or_default();
@@ -140,9 +144,13 @@ impl Loop {
         Ok(())
     }
 
-    fn make_up_for_a_leap(&mut self) -> Result<(), StoreError> {
+    /// Moves licence time to the clock's and makes up for a leap. This is the only reading of the clock for the batch: a
+    /// second one could be on the other side of a leap, which would expire slots instead of being made up for. The jobs
+    /// were received before it, so none of them is dated before it was sent.
+    fn read_clock(&mut self) -> Result<(), StoreError> {
         let to = whole_millis(self.clock.now());
         if !self.clock.leaps_are_downtime() || (to - self.now).abs() <= LONGEST_STEP {
+            self.now = self.now.max(to);
             return Ok(());
         }
         tracing::warn!("the clock has leapt by {} s; slots keep what they had left", (to - self.now).num_seconds());
@@ -152,7 +160,6 @@ impl Loop {
     }
 
     fn keep(&mut self, mut changes: Vec<Change>) -> Result<(), StoreError> {
-        self.now = self.now.max(whole_millis(self.clock.now()));
         changes.push(self.state.alive(self.now));
         self.store.commit(&changes)
     }

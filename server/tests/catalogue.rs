@@ -119,6 +119,56 @@ fn every_mistake_names_the_entry_the_key_and_what_was_expected() {
     }
 }
 
+/// What a request can't say, or a reply can't.
+#[test]
+fn what_can_not_work_is_a_mistake() {
+    let product = "[[product]]\ncode = \"P\"\n";
+    let license = "[[license]]\nproduct = \"P\"\nlicense_key = \"K\"\n";
+    let account = "[[customer_account]]\ncode = \"ACME\"\n";
+    let long = "k".repeat(1025);
+    let api_key = |key: &str| format!("[[api_key]]\nkey = '{key}'\nshared_key = \"s\"");
+    for (toml, expected) in [
+        (api_key("a,b"), "api_key \"a,b\": `key` must be of visible ASCII characters"),
+        (api_key("a\"b"), "api_key \"a\\\"b\": `key` must be of visible ASCII characters"),
+        (api_key(" a"), "api_key \" a\": `key` must be of visible ASCII characters"),
+        (api_key("clé"), "api_key \"clé\": `key` must be of visible ASCII characters"),
+        (format!("{product}{}", license.replace("\"K\"", &format!("\"{long}\""))), "`license_key` is 1025 bytes long"),
+        (product.replace("\"P\"", &format!("\"{long}\"")), "`code` is 1025 bytes long"),
+        (format!("{product}{license}feature = [{{ code = \"{long}\" }}]"), "`code` is 1025 bytes long"),
+        (format!("[[user]]\nusername = \"{long}\"\npassword = \"p\""), "`username` is 1025 bytes long"),
+        (format!("[[user]]\nusername = \"u\"\npassword = \"{long}\""), "`password` is 1025 bytes long"),
+        (account.replace("ACME", &long), "`code` is 1025 bytes long"),
+        (
+            format!("{account}id_tokens = {{ {} = \"u\" }}", "t".repeat(16 * 1024 + 1)),
+            "customer_account \"ACME\": `id_tokens` is 16385 bytes long",
+        ),
+        (
+            format!("{account}id_tokens = {{ secret = \"nobody\" }}"),
+            "customer_account \"ACME\": `id_tokens` names \"nobody\", which no [[user]] has",
+        ),
+        (
+            format!("{account}codes = {{ secret = \"nobody\" }}"),
+            "customer_account \"ACME\": `codes` names \"nobody\", which no [[user]] has",
+        ),
+        (format!("{account}codes = {{ \"\" = \"nobody\" }}"), "customer_account \"ACME\": `codes` holds an empty text"),
+        (
+            format!("{product}{license}validity_period = 9999-12-31T23:00:00-02:00"),
+            "license \"K\": `validity_period` must be a date in UTC",
+        ),
+        (
+            format!("{product}{license}validity_period = \"0000-01-01T00:00:00+02:00\""),
+            "license \"K\": `validity_period` must be a date in UTC",
+        ),
+    ] {
+        let found = mistakes(&toml);
+        assert!(found.iter().any(|mistake| mistake.contains(expected)), "{expected}\n{found:#?}");
+        assert!(found.iter().all(|mistake| !mistake.contains("secret")), "{found:#?}");
+    }
+    let longest = "k".repeat(1024);
+    catalogue::parse(&format!("{product}{}", license.replace("\"K\"", &format!("\"{longest}\"")))).unwrap();
+    catalogue::parse(&format!("{product}{license}validity_period = 9999-12-31T23:59:59Z")).unwrap();
+}
+
 #[test]
 fn no_mistake_shows_a_value() {
     for toml in ["[[api_key]]\nkey = \"k\"\nshared_key = 987654321", "[[api_key]]\nshared_key = \"987654321"] {

@@ -288,3 +288,42 @@ fn what_serve_keeps_is_nobody_elses_and_a_catalogue_without_keys_is_remarked_on(
     serve.stderr.take().unwrap().read_to_string(&mut said).unwrap();
     assert!(said.contains("no [[api_key]]"), "{said}");
 }
+
+/// A backup, or somebody's SQL shell. Nothing that waits for it has been written.
+#[test]
+fn signal_ends_server_while_another_program_holds_the_data() {
+    for signal in ["TERM", "INT"] {
+        let data = directory(&format!("command-line-locked-{signal}"));
+        let mut serve = serve(&data);
+        first_line(&mut serve);
+        let other = rusqlite::Connection::open(data.join("floatlease.sqlite")).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        // By then the server has tried to write that it runs.
+        thread::sleep(Duration::from_secs(6));
+        Command::new("kill").args([&format!("-{signal}"), &serve.id().to_string()]).status().unwrap();
+        eventually("the server ends", || serve.try_wait().unwrap().is_some());
+        let Output { status, stderr, .. } = serve.wait_with_output().unwrap();
+        assert_eq!(status.code(), Some(1), "{signal}");
+        let said = String::from_utf8(stderr).unwrap();
+        assert!(said.contains("another program has locked the data; repair that and start again"), "{said}");
+    }
+}
+
+/// libfaketime sets the clock, where it is installed.
+#[test]
+fn clock_before_1970_is_said() {
+    let directory = directory("command-line-1969");
+    let (good, data) = (directory.join("good.toml"), directory.join("data"));
+    std::fs::write(&good, "").unwrap();
+    let server = env!("CARGO_BIN_EXE_floatlease-server");
+    let serve = [server, "serve", "--listen", "127.0.0.1:0", "--catalogue", good.to_str().unwrap(), "--data"];
+    let serve: Vec<&str> = serve.into_iter().chain([data.to_str().unwrap()]).collect();
+    for arguments in [&serve[..], &[server, "demo"], &[server, "exec", "--", "true"]] {
+        let mut faked = Command::new("faketime");
+        faked.args(["-f", "@1969-06-01 12:00:00"]).args(arguments).stdin(Stdio::null());
+        let Ok(Output { status, stderr, .. }) = faked.output() else { return };
+        let said = String::from_utf8(stderr).unwrap();
+        assert_eq!(status.code(), Some(1), "{arguments:?}: {said}");
+        assert!(said.contains("shows a time before 1970: set it right and start again"), "{arguments:?}: {said}");
+    }
+}

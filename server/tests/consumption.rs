@@ -81,19 +81,80 @@ fn what_a_client_has_named_is_booked_once() {
 
     assert_eq!(total(&mut world, &named("a", "ANY", 3, "first")), Err("validation_error"), "of another feature");
 
-    // No clock makes a wish forgotten, and no other device; only so many newer ones of the same device.
     world.restart();
     world.wait(TimeDelta::days(-900));
-    assert_eq!(total(&mut world, &named("a", "TEN", 4, "second")), Ok(10));
-    for number in 0..1_100 {
-        assert_eq!(total(&mut world, &named("b", "ANY", 1, &format!("n{number}"))), Ok(number + 1));
-        assert_eq!(total(&mut world, &named("a", "ANY", 0, &format!("n{number}"))), Ok(number + 1));
+    assert_eq!(total(&mut world, &named("a", "TEN", 4, "second")), Ok(10), "no clock makes a wish forgotten");
+}
+
+/// A consumption of 1 by the device, of the feature without a limit.
+fn named_by(device: &str, name: &str) -> Command {
+    Command { idempotency_key: Some(name.to_owned()), ..command("K", device, consume_feature("ANY", 1)) }
+}
+
+fn consume_as(world: &mut World, device: &str, names: impl Iterator<Item = u64>) {
+    for number in names {
+        world.apply(&named_by(device, &format!("n{number}"))).unwrap();
     }
+}
+
+fn is_remembered(world: &mut World, device: &str, name: &str) -> bool {
+    let before = total(world, "ANY", 0);
+    world.apply(&named_by(device, name)).unwrap();
+    total(world, "ANY", 0) == before
+}
+
+/// What a server does that is stopped, and started again on a clock that was set.
+fn start_again_at(world: &mut World, now: &str) {
+    let alive = world.state.alive(world.now);
+    world.changes.push(alive);
+    world.now = time(now);
     world.restart();
-    assert_eq!(total(&mut world, &named("a", "TEN", 4, "second")), Ok(10));
-    assert_eq!(total(&mut world, &named("b", "ANY", 1, "n1099")), Ok(1100));
-    assert_eq!(total(&mut world, &named("b", "ANY", 1, "n100")), Ok(1100), "the oldest that is remembered");
-    assert_eq!(total(&mut world, &named("b", "ANY", 1, "n99")), Ok(1101), "the newest that is forgotten");
+    let changes = world.state.resume(world.now);
+    world.changes.extend(changes);
+}
+
+#[test]
+fn key_of_client_in_doubt_is_remembered_for_a_week_of_other_calls() {
+    let mut world = world("2026-06-01");
+    world.activate("K", "b").unwrap();
+    world.apply(&named_by("a", "in-doubt")).unwrap();
+    world.apply(&named_by("b", "of-b")).unwrap();
+    consume_as(&mut world, "a", 0..1_100);
+    world.wait(TimeDelta::days(7) - TimeDelta::milliseconds(1));
+    consume_as(&mut world, "a", 1_100..2_000);
+    assert!(is_remembered(&mut world, "a", "in-doubt"), "not a week old");
+    world.wait(TimeDelta::milliseconds(1));
+    consume_as(&mut world, "a", 2_000..2_001);
+    world.restart();
+    assert!(is_remembered(&mut world, "b", "of-b"), "another device's, and one of its newest 1,000");
+    assert!(is_remembered(&mut world, "a", "n2000"));
+    assert!(!is_remembered(&mut world, "a", "in-doubt"));
+    consume_as(&mut world, "a", 2_001..3_000);
+    assert!(!is_remembered(&mut world, "a", "n1099"), "memory shrinks after a week");
+    assert!(is_remembered(&mut world, "a", "n2001"));
+}
+
+#[test]
+fn clock_gone_wrong_makes_no_key_forgotten() {
+    let mut world = world("2026-06-01");
+    world.apply(&named_by("a", "in-doubt")).unwrap();
+    consume_as(&mut world, "a", 0..1_100);
+    for now in ["2082-01-01", "1970-01-01", "2026-06-02"] {
+        start_again_at(&mut world, now);
+        consume_as(&mut world, "a", 2_000..2_010);
+        assert!(is_remembered(&mut world, "a", "in-doubt"), "{now}");
+    }
+    world.wait(TimeDelta::days(8));
+    consume_as(&mut world, "a", 3_000..3_010);
+    assert!(!is_remembered(&mut world, "a", "in-doubt"), "it does not keep one for ever, either");
+}
+
+#[test]
+fn device_is_remembered_by_no_more_than_100_000_keys() {
+    let mut world = world("2026-06-01");
+    consume_as(&mut world, "a", 0..100_001);
+    assert!(is_remembered(&mut world, "a", "n1"));
+    assert!(!is_remembered(&mut world, "a", "n0"));
 }
 
 #[test]
@@ -107,6 +168,101 @@ fn a_late_repetition_does_not_bring_back_the_overages_of_its_day() {
         let reply = world.apply(&named(name, allowed)).unwrap();
         let expected = name == "first" && reply["total_consumptions"] == 3;
         assert_eq!(reply["allow_overages"], expected, "{name}: {reply}");
+    }
+}
+
+/// The reply to the first was lost. Each rule that could refuse it has changed since.
+#[test]
+fn repetition_is_answered_whatever_rule_has_changed() {
+    const BEFORE: &str = r#"
+        product = [{ code = "P" }]
+        [[license]]
+        product = "P"
+        license_key = "K"
+        license_type = "time-limited"
+        validity_period = 2026-07-01
+        max_activations = 1
+        feature = [{ code = "F", consumption = { max_consumptions = 10, allow_negative_consumptions = true } }]
+    "#;
+    let named = |amount, name: &str| Command {
+        idempotency_key: Some(name.to_owned()),
+        ..command("K", "a", consume_feature("F", amount))
+    };
+    for (from, to, refusal) in [
+        ("2026-07-01", "2026-06-02", "license_expired"),
+        ("code = \"F\"", "code = \"F\", expiry_date = 2026-06-02", "unsupported_product_feature"),
+        ("max_consumptions = 10", "max_consumptions = 1", "feature_not_enough_consumptions"),
+        ("max_activations = 1", "max_activations = 1\nenabled = false", "license_not_enabled"),
+        ("max_activations = 1", "max_activations = 1\nactive = false", "license_not_active"),
+        ("product = [", "blacklisted_hardware_ids = [\"a\"]\nproduct = [", "blacklisted"),
+    ] {
+        let mut world = World::new(BEFORE, "2026-06-01");
+        world.activate("K", "a").unwrap();
+        world.apply(&named(3, "first")).unwrap();
+        world.restart_with(&BEFORE.replace(from, to));
+        world.now = time("2026-06-03");
+        assert_eq!(world.apply(&named(1, "other")), Err(refusal));
+        let again = world.apply(&named(3, "first"));
+        assert_eq!(again.map(|reply| reply["total_consumptions"].clone()), Ok(3.into()), "{refusal}");
+        assert_eq!(world.apply(&named(2, "first")), Err("validation_error"), "{refusal}: another wish");
+    }
+    let mut world = World::new(BEFORE, "2026-06-01");
+    world.activate("K", "a").unwrap();
+    world.apply(&named(3, "first")).unwrap();
+    world.apply(&named(-1, "back")).unwrap();
+    world.restart_with(&BEFORE.replace(", allow_negative_consumptions = true", ""));
+    assert_eq!(world.apply(&named(-1, "back")).unwrap()["total_consumptions"], 2);
+}
+
+/// Overages without an amount: what the second has set is not undone by the first, which arrives again.
+#[test]
+fn late_overages_without_amount_undo_nothing() {
+    let mut world = world("2026-06-01");
+    let named = |name: &str, max: i64| Command {
+        idempotency_key: Some(name.to_owned()),
+        ..command("C", "a", Action::AddConsumption { amount: 0, allow_overages: Some(true), max_overages: Some(max) })
+    };
+    world.apply(&named("first", 5)).unwrap();
+    // The same overages again: they change nothing now, but would later.
+    world.apply(&named("same", 5)).unwrap();
+    world.apply(&named("second", 50)).unwrap();
+    for late in ["first", "same"] {
+        assert_eq!(world.apply(&named(late, 5)).unwrap()["max_overages"], 50, "{late}");
+    }
+    assert_eq!(world.check("C", "a").unwrap()["max_overages"], 50);
+}
+
+#[test]
+fn expired_license_is_not_consumed() {
+    const EXPIRED: &str = r#"
+        product = [{ code = "P" }]
+        [[license]]
+        product = "P"
+        license_key = "C"
+        validity_period = 2026-07-01
+        consumption = { max_consumptions = 10, allow_negative_consumptions = true }
+        [[license]]
+        product = "P"
+        license_key = "F"
+        license_type = "time-limited"
+        validity_period = 2026-07-01
+        feature = [{ code = "TEN", consumption = { max_consumptions = 10 } }]
+    "#;
+    for (catalogue, code) in [
+        (EXPIRED.to_owned(), "license_expired"),
+        (EXPIRED.replace("license_key", "is_trial = true\nlicense_key"), "trial_expired"),
+    ] {
+        let mut world = World::new(&catalogue, "2026-06-30T23:59:59.999Z");
+        for key in ["C", "F"] {
+            world.activate(key, "a").unwrap();
+        }
+        world.ask("C", "a", consume(1)).unwrap();
+        world.ask("F", "a", consume_feature("TEN", 1)).unwrap();
+        world.now = time("2026-07-01");
+        for amount in [1, 0, -1] {
+            assert_eq!(world.ask("C", "a", consume(amount)), Err(code), "{amount}");
+        }
+        assert_eq!(world.ask("F", "a", consume_feature("TEN", 1)), Err(code));
     }
 }
 

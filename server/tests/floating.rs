@@ -6,7 +6,7 @@ mod common;
 use chrono::TimeDelta;
 use common::time;
 use common::world::{World, borrow_feature, check_feature, release_feature};
-use floatlease_server::domain::{Action, Until};
+use floatlease_server::domain::{Action, Change, Until};
 
 const CATALOGUE: &str = r#"
 [[product]]
@@ -96,6 +96,28 @@ fn a_slot_is_free_at_the_very_instant_of_its_timeout() {
     world.wait(MS);
     assert_eq!(world.check("K", "c").unwrap()["floating_in_use_devices"], 1);
     assert_eq!(world.events(), ["slot_taken", "slot_taken", "slot_expired", "slot_expired", "slot_taken"]);
+}
+
+/// Nobody asks for four days.
+#[test]
+fn expiry_is_dated_by_the_end_of_the_slot() {
+    let mut world = world();
+    world.check("K", "a").unwrap();
+    world.ask("K", "b", at("2026-06-01T20:00:00Z")).unwrap();
+    let before = world.changes.len();
+    world.wait(TimeDelta::days(4));
+    world.check("K", "c").unwrap();
+    let events = world.changes.iter().skip(before).filter_map(|change| match change {
+        Change::Happened(event) => Some((event.kind.name(), event.at)),
+        _ => None,
+    });
+    let expected = [
+        ("slot_expired", time("2026-06-01T12:10:00Z")),
+        ("borrow_ended", time("2026-06-01T20:00:00Z")),
+        ("slot_expired", time("2026-06-01T20:00:00Z")),
+        ("slot_taken", time("2026-06-05T12:00:00Z")),
+    ];
+    assert_eq!(events.collect::<Vec<_>>(), expected);
 }
 
 #[test]
@@ -332,6 +354,21 @@ fn fewer_slots_than_are_held_run_out_and_are_not_renewed() {
 }
 
 #[test]
+fn surplus_device_can_not_borrow_feature() {
+    let two = BEFORE.replace("floating = { users = 1, can", "floating = { users = 2, can");
+    let mut world = World::new(&two, "2026-06-01");
+    for device in ["a", "b"] {
+        world.activate("K", device).unwrap();
+        world.ask("K", device, check_feature("F")).unwrap();
+    }
+    world.restart_with(BEFORE);
+    assert_eq!(world.ask("K", "b", check_feature("F")), Err("floating_not_available"));
+    let borrow = || borrow_feature("F", Until::Longest);
+    assert_eq!(world.ask("K", "b", borrow()), Err("floating_feature_device_not_in_use"));
+    world.ask("K", "a", borrow()).unwrap();
+}
+
+#[test]
 fn deactivation_frees_slots_of_a_feature_that_the_catalogue_lost() {
     let mut world = World::new(BEFORE, "2026-06-01");
     for device in ["a", "b"] {
@@ -386,6 +423,56 @@ fn expired_slot_stays_free_when_the_clock_is_set_back() {
     world.restart();
     let changes = world.state.resume(world.now);
     world.changes.extend(changes);
+    assert_eq!(world.state.holdings(world.now), []);
+}
+
+/// A server that has kept `world` starts again with its clock set to `now`.
+fn start_at(world: &mut World, now: &str) {
+    world.now = time(now);
+    world.restart();
+    resume(world);
+}
+
+fn resume(world: &mut World) {
+    let changes = world.state.resume(world.now);
+    world.changes.extend(changes);
+}
+
+/// The server was stopped an hour after the borrow and the slot had ended, and nobody had asked since. It starts with a
+/// clock of 1970, before NTP corrects that.
+#[test]
+fn expired_slots_do_not_return_by_a_start_in_1970() {
+    let mut world = world();
+    world.check("K", "a").unwrap();
+    world.ask("K", "b", at("2026-06-01T13:00:00Z")).unwrap();
+    world.wait(TimeDelta::hours(2));
+    let alive = world.state.alive(world.now);
+    world.changes.push(alive);
+    start_at(&mut world, "1970-01-01T00:00:10Z");
+    assert_eq!(world.state.holdings(world.now), [], "in 1970");
+    assert_eq!(world.events().iter().filter(|event| **event == "slot_expired").count(), 2);
+    let alive = world.state.alive(world.now);
+    world.changes.push(alive);
+    world.now = time("2026-06-01T14:00:30Z");
+    resume(&mut world);
+    assert_eq!(world.state.holdings(world.now), [], "after NTP");
+    world.check("K", "c").unwrap();
+    assert_eq!(world.check("K", "d").unwrap()["floating_in_use_devices"], 2);
+}
+
+#[test]
+fn expired_slot_of_lost_feature_does_not_return() {
+    let mut world = World::new(BEFORE, "2026-06-01");
+    world.activate("K", "a").unwrap();
+    world.ask("K", "a", check_feature("F")).unwrap();
+    world.ask("K", "a", borrow_feature("F", Until::Longest)).unwrap();
+    let without = BEFORE.lines().filter(|line| !line.starts_with("feature")).collect::<Vec<_>>().join("\n");
+    world.restart_with(&without);
+    world.wait(TimeDelta::hours(25));
+    let alive = world.state.alive(world.now);
+    world.changes.push(alive);
+    start_at(&mut world, "1970-01-01");
+    world.restart_with(BEFORE);
     assert_eq!(world.state.holdings(world.now), []);
 }
 

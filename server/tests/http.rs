@@ -275,6 +275,31 @@ fn bad_bodies_are_answered_with_an_error_body() {
     }
 }
 
+/// %FF and %FE would be read as the same character, and two devices would be one.
+#[test]
+fn query_that_is_not_utf8_is_refused() {
+    let server = server();
+    let mut client = server.client();
+    for device in ["a\u{fffd}", "a\u{e9}\u{1f600}+%"] {
+        let mut about = everything();
+        about["hardware_id"] = device.into();
+        assert_eq!(client.call("activate_license", &about).code(), None);
+        assert_eq!(client.call("check_license", &about).code(), None, "{device}");
+    }
+    for (device, code) in [
+        ("a%FF", Some("validation_error")),
+        ("a%fe", Some("validation_error")),
+        ("a%C3", Some("validation_error")),
+        ("a%ED%A0%80", Some("validation_error")),
+        ("a%EF%BF%BD", None),
+        ("a%C3%A9%F0%9F%98%80%2B%", None),
+    ] {
+        let target = format!("/api/v4/check_license?product=P&license_key=K&hardware_id={device}");
+        let headers = client.authorised();
+        assert_eq!(client.send("GET", &target, &headers, b"").unwrap().code().as_deref(), code, "{device}");
+    }
+}
+
 #[test]
 fn types_of_the_other_operations_are_checked_too() {
     let server = server();
@@ -326,7 +351,7 @@ fn odd_requests_are_answered_with_an_error_body() {
         ("BREW", "/api/v4/floating/borrow", 404, "not_found"),
         ("DELETE", "/api/v4/.well-known", 404, "not_found"),
         ("GET", "/api/v4/check_license", 400, "missing_parameters"),
-        ("GET", "/api/v4/check_license?product=%ff&hardware_id=%00&license_key=%", 400, "unknown_product"),
+        ("GET", "/api/v4/check_license?product=%ff&hardware_id=%00&license_key=%", 400, "validation_error"),
         ("GET", "/api/v4/check_license?&&=&product&hardware_id", 400, "missing_parameters"),
         ("GET", "/api/v4/oauth_url", 400, "missing_parameters"),
         ("GET", "/api/v4/oauth_url?login_type=password", 400, "validation_error"),

@@ -4,9 +4,10 @@
 mod common;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use common::{API_KEY, Client, SHARED_KEY, time};
+use common::{API_KEY, Client, Random, SHARED_KEY, time};
 use floatlease_server::clock::{Clock, ControlledClock};
 use floatlease_server::keys::SigningKey;
 use floatlease_server::store::SqliteStore;
@@ -26,9 +27,8 @@ impl Clock for MachineClock {
     }
 }
 
-#[test]
-fn a_leap_of_the_clock_costs_nobody_a_slot_and_nobody_keeps_one_for_ever() {
-    let catalogue = format!(
+fn one_slot() -> String {
+    format!(
         r#"
         api_key = [{{ key = "{API_KEY}", shared_key = "{SHARED_KEY}" }}]
         product = [{{ code = "P" }}]
@@ -38,10 +38,14 @@ fn a_leap_of_the_clock_costs_nobody_a_slot_and_nobody_keeps_one_for_ever() {
         allow_unlimited_activations = true
         floating = {{ users = 1, timeout_minutes = 1 }}
         "#
-    );
+    )
+}
+
+#[test]
+fn a_leap_of_the_clock_costs_nobody_a_slot_and_nobody_keeps_one_for_ever() {
     let clock = Arc::new(MachineClock(ControlledClock::new(time("2026-01-01"), 0.0)));
     let server = Server::start(Setup {
-        catalogue: catalogue::parse(&catalogue).unwrap(),
+        catalogue: catalogue::parse(&one_slot()).unwrap(),
         store: Box::new(SqliteStore::in_memory().unwrap()),
         clock: clock.clone(),
         key: SigningKey::generate().unwrap(),
@@ -67,5 +71,59 @@ fn a_leap_of_the_clock_costs_nobody_a_slot_and_nobody_keeps_one_for_ever() {
     }
     clock.0.advance(TimeDelta::seconds(25));
     assert_eq!(code("check_license", "b"), None, "a's minute is over");
+    server.stop().unwrap();
+}
+
+/// Stands still, but for a leap of three hours at random readings.
+struct LeapingClock {
+    hours: AtomicU64,
+    readings: AtomicU64,
+}
+
+impl Clock for LeapingClock {
+    fn now(&self) -> DateTime<Utc> {
+        let reading = self.readings.fetch_add(1, Ordering::SeqCst);
+        let leaps = Random::new(reading).below(3) == 0;
+        let hours =
+            if leaps { self.hours.fetch_add(3, Ordering::SeqCst) + 3 } else { self.hours.load(Ordering::SeqCst) };
+        time("2026-01-01") + TimeDelta::hours(hours as i64)
+    }
+
+    fn leaps_are_downtime(&self) -> bool {
+        true
+    }
+}
+
+/// Many clients at once, so that the server gathers their requests in batches. Between any two readings of the clock it
+/// may leap; no time passes else, so the holder keeps its slot.
+#[test]
+fn leap_at_any_reading_of_clock_costs_nobody_a_slot() {
+    let clock = Arc::new(LeapingClock { hours: AtomicU64::new(0), readings: AtomicU64::new(0) });
+    let server = Server::start(Setup {
+        catalogue: catalogue::parse(&one_slot()).unwrap(),
+        store: Box::new(SqliteStore::in_memory().unwrap()),
+        clock: clock.clone(),
+        key: SigningKey::generate().unwrap(),
+        unsigned: true,
+        listen: "127.0.0.1:0".parse().unwrap(),
+    })
+    .unwrap();
+    let about = |device: &str| json!({ "product": "P", "license_key": "K", "hardware_id": device });
+    let client = || Client::new(server.base_url(), API_KEY, SHARED_KEY);
+    assert_eq!(client().call("activate_license", &about("holder")).code(), None);
+    assert_eq!(client().call("check_license", &about("holder")).code(), None);
+    std::thread::scope(|scope| {
+        for thread in 0..8 {
+            let (client, about) = (&client, &about);
+            scope.spawn(move || {
+                let (mut client, about) = (client(), about(&format!("other-{thread}")));
+                assert_eq!(client.call("activate_license", &about).code(), None);
+                for _ in 0..2_500 {
+                    assert_eq!(client.call("check_license", &about).code().as_deref(), Some("floating_not_available"));
+                }
+            });
+        }
+    });
+    assert!(clock.hours.load(Ordering::SeqCst) > 3 * 1_000, "hardly any leaps");
     server.stop().unwrap();
 }

@@ -139,6 +139,69 @@ fn single_sign_on_goes_by_the_tokens_of_the_account() {
     assert_eq!(reply["customer"]["customer_account"]["code"], "ACME");
 }
 
+/// Ada's newest license is not of the account.
+#[test]
+fn single_sign_on_picks_newest_license_of_account() {
+    let mut world = world();
+    let token = |code: &str| Credential::Token {
+        token: Token::IdToken("t".to_owned()),
+        customer_account_code: code.to_owned(),
+    };
+    assert_eq!(world.apply(&by(token("ACME"), None)).unwrap()["id"], 21);
+    assert_eq!(world.apply(&by(token("OTHER"), None)), Err("customer_account_id_mismatch"));
+}
+
+const TEAM: &str = r#"
+product = [{ code = "U", authorization_method = "user" }]
+user = [
+    { username = "ada", password = "pw", max_activations = 2 },
+    { username = "bob", password = "pw", max_activations = 2 },
+]
+license = [
+    { product = "U", users = ["ada", "bob"], id = 21, max_activations = 2 },
+    { product = "U", users = ["bob"], id = 22, max_activations = 9 },
+]
+"#;
+
+fn activate_on(world: &mut World, device: &str, username: &str) -> common::world::Answer {
+    world.apply(&Command { hardware_id: device.to_owned(), ..by(user(username, Some("pw")), Some(21)) })
+}
+
+#[test]
+fn device_of_removed_user_counts_for_nobody() {
+    for still_a_user_elsewhere in [false, true] {
+        let mut world = World::new(TEAM, "2026-06-01");
+        activate_on(&mut world, "of-bob", "bob").unwrap();
+        activate_on(&mut world, "of-ada", "ada").unwrap();
+        assert_eq!(activate_on(&mut world, "third", "ada"), Err("license_activated_max_times"));
+        let without = TEAM.replace("[\"ada\", \"bob\"]", "[\"ada\"]");
+        let gone = without.replace("\"bob\"", "\"eve\"");
+        world.restart_with(if still_a_user_elsewhere { &without } else { &gone });
+        assert_eq!(activate_on(&mut world, "third", "ada").unwrap()["times_activated"], 2);
+        if still_a_user_elsewhere {
+            let elsewhere = Command { license_id: Some(22), ..by(user("bob", Some("pw")), None) };
+            assert_eq!(world.apply(&elsewhere).unwrap()["user"]["total_activations"], 1);
+        }
+        world.restart_with(TEAM);
+        assert_eq!(activate_on(&mut world, "of-ada", "ada").unwrap()["times_activated"], 3, "bob is back");
+    }
+}
+
+#[test]
+fn device_of_removed_user_counts_for_user_who_takes_it_over() {
+    let mut world = World::new(TEAM, "2026-06-01");
+    let first = activate_on(&mut world, "shared", "bob").unwrap();
+    world.restart_with(&TEAM.replace("[\"ada\", \"bob\"]", "[\"ada\"]"));
+    let reply = activate_on(&mut world, "shared", "ada").unwrap();
+    assert_eq!(reply["device_id"], first["device_id"]);
+    assert_eq!(reply["times_activated"], 1);
+    assert_eq!(reply["user"]["total_activations"], 1);
+    let leave = Action::Deactivate { variables: Vec::new() };
+    let leave = Command { hardware_id: "shared".to_owned(), action: leave, ..by(user("ada", Some("pw")), Some(21)) };
+    world.apply(&leave).unwrap();
+    assert_eq!(activate_on(&mut world, "shared", "ada").unwrap()["transfer_count"], 0);
+}
+
 #[test]
 fn virtual_machines_are_refused_where_the_license_says_so() {
     let mut world = world();

@@ -1,10 +1,11 @@
 //! What every store must do, whatever is behind it.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 mod common;
 
 use std::path::Path;
 
+use chrono::TimeDelta;
 use common::{directory, time};
 use floatlease::model::MAX_ORDER;
 use floatlease_server::catalogue::Overages;
@@ -32,7 +33,8 @@ fn consumed(entitlement: EntitlementId, total: i64) -> Change {
 
 fn fulfilled(key: &str, amount: i64) -> Change {
     let fulfilment = Fulfilment { entitlement: FEATURE, amount };
-    Change::Fulfilled { wish: Wish { device_id: 5, key: key.to_owned() }, fulfilment }
+    let at = time("2026-01-02T03:04:05.006Z");
+    Change::Fulfilled { wish: Wish { device_id: 5, key: key.to_owned() }, fulfilment, at }
 }
 
 fn variable(value: &str) -> Change {
@@ -64,6 +66,7 @@ fn gives_back_what_was_said_last(store: &mut dyn Store) {
         ordered("hw", OrderScope::Device, 1, OrderedAction::Activate, None),
         ordered("hw", OrderScope::Slot(None), 2, OrderedAction::Borrow, Some(Refusal::DeviceNotFound)),
         ordered("hw", OrderScope::Slot(Some(2)), 3, OrderedAction::Check, None),
+        Change::Downtime { total: TimeDelta::milliseconds(-86_400_001) },
         Change::Alive { at: time("2026-01-01") },
     ];
     store.commit(&first).unwrap();
@@ -80,6 +83,7 @@ fn gives_back_what_was_said_last(store: &mut dyn Store) {
         ordered("hw", OrderScope::Device, MAX_ORDER, OrderedAction::Deactivate, Some(Refusal::Blacklisted)),
         ordered("hw", OrderScope::Slot(None), 4, OrderedAction::Release, None),
         ordered("hw", OrderScope::Slot(Some(2)), 5, OrderedAction::Borrow, Some(unknown_feature)),
+        Change::Downtime { total: TimeDelta::milliseconds(1) },
         Change::Alive { at: time("2026-01-02") },
     ];
     let freed = Change::SlotFreed { pool: FEATURE, device_id: 5 };
@@ -113,7 +117,7 @@ fn sqlite_in_a_file() {
     gives_back_what_was_said_last(&mut SqliteStore::open(&directory.join("one")).unwrap());
     keeps_all_or_nothing(&mut SqliteStore::open(&directory.join("two")).unwrap());
     let mut again = SqliteStore::open(&directory.join("one")).unwrap();
-    assert_eq!(again.load().unwrap().len(), 11);
+    assert_eq!(again.load().unwrap().len(), 12);
 }
 
 fn sql(file: &Path) -> rusqlite::Connection {
@@ -173,7 +177,9 @@ fn file_of_the_second_version_is_brought_up_to_date() {
     let latest = ordered("hw", OrderScope::Slot(None), 4, OrderedAction::Release, None);
     let mut store = SqliteStore::open(&file).unwrap();
     store.commit(std::slice::from_ref(&latest)).unwrap();
-    assert_eq!(store.load().unwrap(), [fulfilled("a", 1), latest]);
+    let Change::Fulfilled { wish, fulfilment, .. } = fulfilled("a", 1) else { panic!() };
+    let old = Change::Fulfilled { wish, fulfilment, at: time("1970-01-01") };
+    assert_eq!(store.load().unwrap(), [old, latest]);
     drop(store);
     let mut again = SqliteStore::open(&file).unwrap();
     assert_eq!(again.load().unwrap().len(), 2, "nothing is done to it twice");
@@ -190,6 +196,16 @@ fn refusal_of_another_version_is_read_as_outdated() {
         sql(&file).execute("UPDATE latest_request SET refusal = ?", [unknown]).unwrap();
         assert_eq!(store.load().unwrap(), [request(Refusal::OrderOutdated { highest: 7 })], "{unknown}");
     }
+}
+
+#[test]
+fn action_of_no_known_name_is_refused() {
+    let file = directory("other-action").join("data");
+    let mut store = SqliteStore::open(&file).unwrap();
+    store.commit(&[ordered("hw", OrderScope::Device, 7, OrderedAction::Activate, None)]).unwrap();
+    sql(&file).execute("UPDATE latest_request SET action = 'steal'", []).unwrap();
+    let message = store.load().unwrap_err().to_string();
+    assert!(message.contains("steal"), "{message}");
 }
 
 #[test]

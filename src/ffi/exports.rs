@@ -189,7 +189,7 @@ pub unsafe extern "C" fn floatlease_client_diagnose(
     json_out: *mut *mut c_char,
 ) -> floatlease_status {
     // SAFETY: as the header's conventions ask of the caller.
-    unsafe { guard(json_out, Outcome::NotSent, || Ok(self::client(client)?.client().diagnose())) }
+    unsafe { guard(json_out, Outcome::NotSent, || self::client(client)?.client().diagnose()) }
 }
 
 /* ----------------------------------------------------------------------------------------------------- verbs -- */
@@ -323,12 +323,13 @@ pub unsafe extern "C" fn floatlease_release_feature(
 /// say why. What the server refuses is an error as ever, and is not kept. A consumption is booked once: after a lost reply
 /// floatlease-server is asked again under the same key; any other server is asked for its total before and after, by
 /// floatlease_check_license or floatlease_check_feature (a slot that this takes of what floats is given back at once,
-/// unless a lease of this machine holds it). If another device has consumed meanwhile the total tells nothing: then it is
-/// FLOATLEASE_E_CONNECTION_LOST with the outcome "unknown", and never repeated. Of one whose reply was lost, the reply may
-/// be total_consumptions alone. The same "idempotency_key" again is the same wish while it waits, and at floatlease-server
-/// once it is booked too; for other consumptions it is FLOATLEASE_E_BAD_VALUE as long as the first wait or are to be told.
-/// Whoever else books on this machine is waited for, until the deadline; a consumption is kept then, if its turn did not
-/// come.
+/// unless a lease of this machine holds it). Such a server may still book what it was asked for until 30 s after the
+/// request was sent, or until its timeout_ms if that is longer; so long the consumption stays queued, with all behind it.
+/// If another device has consumed meanwhile the total tells nothing: then it is FLOATLEASE_E_CONNECTION_LOST with the
+/// outcome "unknown", and never repeated. Of one whose reply was lost, the reply may be total_consumptions alone. The same
+/// "idempotency_key" again is the same wish while it waits, and at floatlease-server once it is booked too; for other
+/// consumptions it is FLOATLEASE_E_BAD_VALUE as long as the first wait or are to be told. Whoever else books on this
+/// machine is waited for, until the deadline; a consumption is kept then, if its turn did not come.
 ///
 /// What waits is booked, with the event "offline_floating_consumptions_sync", by "sync_consumptions" of floatlease_call,
 /// before the next consumption with "offline":"queue", and when a lease of this license with "keep_alive":"thread" was
@@ -516,8 +517,8 @@ pub unsafe extern "C" fn floatlease_client_advance_clock(
 ///                          most, 0: not at all
 ///     borrow_ending_hours  how long before its end a borrow is announced to end, and a license or a feature to expire;
 ///                          default 2, 8760 at most
-///     wait_ms              how long to queue for a slot while all are taken: asks again, ever more seldom up to every
-///                          15 s, and tells WAITING; default 0, 86400000 at most
+///     wait_ms              how long to queue for a slot while all are taken, or the server can't be asked: asks again,
+///                          ever more seldom up to every 15 s, and tells WAITING and why; default 0, 86400000 at most
 ///     release_on_close_ms  how long the slot may still be given back after floatlease_lease_free and
 ///                          floatlease_client_close, if the process lives on; default 5000, 3600000 at most, 0 leaves it
 ///                          to the next start or the server's timeout

@@ -163,6 +163,11 @@ impl Call {
         }
     }
 
+    /// Whether the connection is still being made, through a proxy perhaps.
+    pub(crate) fn is_connecting(&self) -> bool {
+        self.connecting.load(Ordering::Acquire) > 0
+    }
+
     pub(crate) fn was_sent(&self) -> bool {
         self.sent.load(Ordering::Acquire)
     }

@@ -15,6 +15,8 @@ pub(super) enum Failure {
     Dns(io::Error),
     /// No address could be connected to.
     Connect(io::Error),
+    /// Something on the way sent a reply to a request that was not sent yet.
+    SpokeFirst,
     /// ureq asked for work on a thread without a call: a defect.
     NoCall,
 }
@@ -25,6 +27,7 @@ impl fmt::Display for Failure {
             Failure::Stopped(Stop::Timeout) => out.write_str("the deadline passed"),
             Failure::Stopped(Stop::Cancelled) => out.write_str("the call was cancelled"),
             Failure::Dns(error) | Failure::Connect(error) => error.fmt(out),
+            Failure::SpokeFirst => out.write_str("a reply came before the request was sent"),
             Failure::NoCall => out.write_str("no call on this thread"),
         }
     }
@@ -55,6 +58,7 @@ pub(super) fn verdict(error: &ureq::Error) -> Verdict {
             Some(Failure::Stopped(stop)) => (stopped(*stop), None),
             Some(Failure::Dns(error)) => (Status::Dns, Some(format!("({error})"))),
             Some(Failure::Connect(error)) => (Status::Connect, Some(format!("({error})"))),
+            Some(Failure::SpokeFirst) => (Status::Proxy, Some(format!("({other})"))),
             Some(Failure::NoCall) | None => (Status::Internal, Some(other.to_string())),
         },
         ureq::Error::Rustls(error) => tls(error),

@@ -42,6 +42,8 @@ pub(crate) struct Http {
     agent: Agent,
     calls: Arc<Calls>,
     connect_timeout: Duration,
+    /// Without TLS.
+    is_plain: bool,
     /// The proxy's host and port, if there is one, without its credentials.
     pub(crate) proxy: Option<String>,
     /// Which authorities are trusted, in words.
@@ -90,11 +92,12 @@ pub(crate) struct Lost {
 impl Http {
     /// The same settings and the same calls, without a connection yet.
     pub(crate) fn unconnected(&self) -> Http {
-        let connector = transport::connector(&self.calls, self.connect_timeout);
+        let connector = transport::connector(&self.calls, self.connect_timeout, self.is_plain);
         Http {
             agent: Agent::with_parts(self.agent.config().clone(), connector, resolver::Later),
             calls: Arc::clone(&self.calls),
             connect_timeout: self.connect_timeout,
+            is_plain: self.is_plain,
             proxy: self.proxy.clone(),
             roots: self.roots.clone(),
         }
@@ -130,9 +133,10 @@ impl Http {
             .input_buffer_size(16 * 1024)
             .output_buffer_size(16 * 1024)
             .build();
-        let connector = transport::connector(&calls, config.connect_timeout);
+        let is_plain = config.base_url.starts_with("http:");
+        let connector = transport::connector(&calls, config.connect_timeout, is_plain);
         let agent = Agent::with_parts(settings, connector, resolver::Later);
-        Ok(Http { agent, calls, connect_timeout: config.connect_timeout, proxy: proxy_name, roots })
+        Ok(Http { agent, calls, connect_timeout: config.connect_timeout, is_plain, proxy: proxy_name, roots })
     }
 
     /// Registers a call of this thread that ends by itself after `timeout`. A thread has one at a time.
@@ -242,13 +246,44 @@ fn choose_proxy(config: &Config) -> Result<Option<Proxy>, Error> {
         Some(found) if !matches!(found.protocol(), ureq::ProxyProtocol::Http | ureq::ProxyProtocol::Https) => {
             refuse("the proxy is of a kind that is not supported")
         }
-        // ureq takes what is no number for a port that was left out.
-        Some(found) if found.uri().port().is_some_and(|port| port.as_str().parse::<u16>().is_err()) => {
-            refuse("the proxy's port is no number")
+        // ureq takes what is no number for a port that was left out, and would send the credentials to port 80.
+        Some(found) if !has_usable_port(found.uri().authority().map_or("", |authority| authority.as_str())) => {
+            refuse("the proxy's port must be a number from 1 to 65535")
         }
         _ => Ok(proxy),
     }
 }
 
+/// Whether the port of `user:password@host:port` can be connected to, if one is named.
+fn has_usable_port(authority: &str) -> bool {
+    let host_and_port = authority.rsplit('@').next().unwrap_or_default();
+    let behind_address = host_and_port.rsplit(']').next().unwrap_or_default();
+    let port = behind_address.split_once(':').map(|(_, port)| port.parse::<u16>());
+    port.is_none_or(|port| port.is_ok_and(|port| port != 0))
+}
+
 /// The variables that ureq reads, in its order.
 const PROXY_VARIABLES: [&str; 6] = ["ALL_PROXY", "all_proxy", "HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn proxy_with_unusable_port_is_refused() {
+        for (authority, expected) in [
+            ("proxy", true),
+            ("proxy:3128", true),
+            ("name:pass@proxy:65535", true),
+            ("[::1]:8080", true),
+            ("[::1]", true),
+            ("proxy:0", false),
+            ("proxy:", false),
+            ("proxy:65536", false),
+            ("name:pass@proxy:http", false),
+            ("[::1]:x", false),
+        ] {
+            assert_eq!(has_usable_port(authority), expected, "{authority}");
+        }
+    }
+}

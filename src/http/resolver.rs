@@ -2,7 +2,8 @@
 //!
 //! An address literal and `localhost` need nobody. Any other name needs the system's resolver, which can neither be
 //! given a deadline nor be cancelled, so it runs on a thread of its own: the only one a request can start, and only
-//! for a new connection. Calls for the same name wait for the same answer, also if the one that asked has gone.
+//! for a new connection. Calls for the same name wait for the same answer, also if the one that asked has gone. Where no
+//! thread can be started, the answer of last time does.
 
 use super::call::Call;
 use super::failure::Failure;
@@ -31,6 +32,8 @@ struct Lookup {
 pub(super) struct Names {
     /// Lookups under way.
     pending: Mutex<Vec<(String, Arc<Lookup>)>>,
+    /// The last answer of each name, for when no thread can be started: what is held must still be renewed and given back.
+    known: Mutex<Vec<(String, Vec<SocketAddr>)>>,
 }
 
 impl Names {
@@ -49,7 +52,10 @@ impl Names {
     }
 
     fn look_up(self: &Arc<Self>, name: &str, call: &Call) -> Result<Vec<SocketAddr>, Failure> {
-        let lookup = self.lookup_of(name).map_err(Failure::Dns)?;
+        let lookup = match self.lookup_of(name) {
+            Ok(lookup) => lookup,
+            Err(error) => return self.last_known(name).ok_or(Failure::Dns(error)),
+        };
         let mut answer = lookup.answer.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             if let Some(answer) = &*answer {
@@ -78,9 +84,28 @@ impl Names {
 
     /// Answers everybody who waits; who asks later asks anew.
     fn finish(&self, lookup: &Arc<Lookup>, answer: Answer) {
-        self.pending().retain(|(_, pending)| !Arc::ptr_eq(pending, lookup));
+        let mut pending = self.pending();
+        let name = pending.iter().position(|(_, pending)| Arc::ptr_eq(pending, lookup)).map(|at| pending.remove(at).0);
+        drop(pending);
+        if let (Some(name), Ok(addresses)) = (name, &answer) {
+            self.remember(name, addresses);
+        }
         *lookup.answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer);
         lookup.answered.notify_all();
+    }
+
+    fn remember(&self, name: String, addresses: &[SocketAddr]) {
+        let mut known = self.known();
+        known.retain(|(known, _)| *known != name);
+        known.push((name, addresses.to_vec()));
+    }
+
+    fn last_known(&self, name: &str) -> Option<Vec<SocketAddr>> {
+        self.known().iter().find(|(known, _)| known == name).map(|(_, addresses)| addresses.clone())
+    }
+
+    fn known(&self) -> MutexGuard<'_, Vec<(String, Vec<SocketAddr>)>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn pending(&self) -> MutexGuard<'_, Vec<(String, Arc<Lookup>)>> {

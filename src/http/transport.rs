@@ -15,10 +15,10 @@ use ureq::unversioned::transport::{
 };
 
 /// The chain that makes a connection: through the proxy if there is one, by TCP, then TLS for `https`.
-pub(super) fn connector(calls: &Arc<Calls>, connect_timeout: Duration) -> impl Connector<()> {
+pub(super) fn connector(calls: &Arc<Calls>, connect_timeout: Duration, is_plain: bool) -> impl Connector<()> {
     ().chain(Begin { calls: Arc::clone(calls), connect_timeout })
         .chain(ConnectProxyConnector::default())
-        .chain(Dial { calls: Arc::clone(calls), names: Arc::default() })
+        .chain(Dial { calls: Arc::clone(calls), names: Arc::default(), is_plain })
         .chain(RustlsConnector::default())
         .chain(End { calls: Arc::clone(calls) })
 }
@@ -63,6 +63,7 @@ impl<In: Transport> Connector<In> for End {
 struct Dial {
     calls: Arc<Calls>,
     names: Arc<Names>,
+    is_plain: bool,
 }
 
 impl<In: Transport> Connector<In> for Dial {
@@ -85,6 +86,7 @@ impl<In: Transport> Connector<In> for Dial {
             unsent: Vec::new(),
             waits: Waits::default(),
             idle: false,
+            expects_silence: self.is_plain,
         })))
     }
 }
@@ -115,6 +117,9 @@ struct Socket {
     waits: Waits,
     /// Whether the connection was put aside after a reply and not yet looked at again.
     idle: bool,
+    /// Whether anything that came before the first request is an answer to nothing: what a proxy sends behind its own
+    /// reply would be read as the server's. TLS proves by itself who speaks.
+    expects_silence: bool,
 }
 
 impl Socket {
@@ -144,6 +149,12 @@ impl Transport for Socket {
 
     fn transmit_output(&mut self, amount: usize, _: NextTimeout) -> Result<(), Error> {
         self.idle = false;
+        if self.expects_silence && !current(&self.calls)?.is_connecting() {
+            self.expects_silence = false;
+            if !self.buffers.input().is_empty() {
+                return Err(Failure::SpokeFirst.into());
+            }
+        }
         self.unsent.extend_from_slice(&self.buffers.output()[..amount]);
         Ok(())
     }

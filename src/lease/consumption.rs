@@ -34,6 +34,8 @@ pub(super) struct Booking<'a> {
     turn: Share,
     /// What the last reply said is consumed, and of what.
     total: Option<(Option<String>, i64)>,
+    /// So soon the request that the rest waits for can't be carried out any more, if that is before the deadline.
+    settles_in: Option<Duration>,
 }
 
 /// What was done.
@@ -63,7 +65,7 @@ impl<'a> Booking<'a> {
     pub(super) fn new(visit: Visit<'a>, folder: &Path) -> Result<Booking<'a>, Error> {
         let journal = Journal::new(folder, visit.who)?;
         let turn = Share::on_disk(folder, &format!("{}booking", visit.who.file_prefix()));
-        Ok(Booking { visit, folder: folder.to_owned(), journal, turn, total: None })
+        Ok(Booking { visit, folder: folder.to_owned(), journal, turn, total: None, settles_in: None })
     }
 
     /// What waits, and what the host must still hear of.
@@ -83,7 +85,13 @@ impl<'a> Booking<'a> {
         if let Some(own) = own {
             booked.own = self.keep(own)?;
         }
-        let result = turn.and_then(|_turn| self.try_book(key.as_deref(), &mut booked));
+        let mut result = turn.and_then(|_turn| self.try_book(key.as_deref(), &mut booked));
+        // A host that waits for its own is told at once that it is queued.
+        while let Some(left) = self.settles_in.take().filter(|_| key.is_none()) {
+            // Meanwhile the turn is others': they would wait too.
+            let again = self.visit.pause(left).and_then(|()| self.turn());
+            result = again.and_then(|_turn| self.try_book(None, &mut booked));
+        }
         booked.trouble = result.err();
         Ok(booked)
     }
@@ -153,10 +161,15 @@ impl<'a> Booking<'a> {
     fn settle(&mut self, entry: &mut Entry, is_own: bool) -> Result<Fate, Error> {
         let mut tries = 0;
         loop {
-            if let Standing::InDoubt { total_before, at_ms } = entry.standing
+            if let Standing::InDoubt { total_before, at_ms, life_ms } = entry.standing
                 && self.visit.client.honours_keys() != Some(true)
             {
-                self.await_end_of(at_ms)?;
+                if at_ms > self.now_ms() {
+                    // The clock was set back, so how long ago the request was sent is not known: it is as if sent now.
+                    self.stands(entry, Standing::InDoubt { total_before, at_ms: self.now_ms(), life_ms })?;
+                    continue;
+                }
+                self.check_end_of(at_ms, life_ms)?;
                 match self.inspect(entry, total_before, at_ms)? {
                     Found::Booked(total) => return Ok(Fate::Booked(format!("{{\"total_consumptions\":{total}}}"))),
                     Found::Nothing => self.stands(entry, Standing::Waiting)?,
@@ -170,7 +183,8 @@ impl<'a> Booking<'a> {
                     Err(error) if is_definite(&error) => return Ok(Fate::Waits(error)),
                     Err(error) => return Err(error),
                 };
-                self.stands(entry, Standing::InDoubt { total_before, at_ms: self.now_ms() })?;
+                let (at_ms, life_ms) = (self.now_ms(), self.visit.life_ms());
+                self.stands(entry, Standing::InDoubt { total_before, at_ms, life_ms })?;
             }
             let known = self.total.take();
             let error = match self.ask(entry, is_own) {
@@ -235,19 +249,17 @@ impl<'a> Booking<'a> {
     }
 
     /// The total tells whether a request was booked only when it can't be booked later any more: a server that is slow may
-    /// get to it after it was asked for the total. So a request that was sent at `at_ms` is waited for, as long as the
-    /// call allows; after that its consumptions stay queued.
-    fn await_end_of(&self, at_ms: i64) -> Result<(), Error> {
+    /// get to it after it was asked for the total. So as long as a request that was sent at `at_ms` may live, which is for
+    /// `life_ms`, its consumptions stay queued.
+    fn check_end_of(&mut self, at_ms: i64, life_ms: i64) -> Result<(), Error> {
         let age_ms = self.now_ms().saturating_sub(at_ms);
-        let left_ms = self.visit.life_ms().saturating_sub(age_ms);
-        // A clock that was set back tells nothing; it must not stop the queue for longer than that.
-        if age_ms < 0 || left_ms <= 0 {
+        let left_ms = life_ms.saturating_sub(age_ms);
+        if left_ms <= 0 {
             return Ok(());
         }
         let left = Duration::from_millis(left_ms.unsigned_abs());
-        if self.visit.call.left().is_ok_and(|until_deadline| left < until_deadline) {
-            return self.visit.pause(left);
-        }
+        let in_time = self.visit.call.left().is_ok_and(|until_deadline| left < until_deadline);
+        self.settles_in = in_time.then_some(left);
         let seconds = left_ms / 1000 + 1;
         let message = format!(
             "The server may still book consumptions that it was asked for. In {seconds} s its total tells whether it has."

@@ -86,9 +86,21 @@ impl Events {
         if wait.is_zero() && !self.worth_a_look.load(Ordering::Relaxed) {
             return Ok(None);
         }
+        self.next_since(self.cancels(), wait)
+    }
+
+    /// How often those who wait were sent away so far: for a caller who waits several times for one event.
+    pub(crate) fn cancels(&self) -> u64 {
+        self.queue().cancels
+    }
+
+    /// The same as [`next`](Events::next), for a caller who has waited since there were so many `cancels`.
+    ///
+    /// # Errors
+    /// Those of [`next`](Events::next).
+    pub(crate) fn next_since(&self, cancels: u64, wait: Duration) -> Result<Option<String>, Error> {
         let started = Instant::now();
         let mut queue = self.queue();
-        let cancels = queue.cancels;
         loop {
             if queue.closed {
                 return Err(Error::new(Status::Handle));

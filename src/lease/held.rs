@@ -16,7 +16,7 @@ use crate::client::{Client, chance, jittered};
 use crate::error::{Error, Outcome};
 use crate::http::Call;
 use crate::json;
-use crate::status::{Category, Status};
+use crate::status::{Category, Retry, Status};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use std::path::Path;
@@ -474,7 +474,7 @@ fn take_all(visit: &Visit, slots: &mut [Slot]) -> Result<Taken, Error> {
     Ok(taken)
 }
 
-/// Tries again while all slots are taken, politely, as long as the wish says.
+/// Tries again while all slots are taken or the server can't be asked, politely, as long as the wish says.
 fn queue(
     visit: &Visit,
     wish: &Wish,
@@ -486,7 +486,7 @@ fn queue(
     let mut pause = FIRST_PAUSE;
     loop {
         let error = match take() {
-            Err(error) if error.status == Status::FloatingNotAvailable => error,
+            Err(error) if may_end_by_waiting(&error) => error,
             result => return result,
         };
         let left = wish.wait.saturating_sub(started.elapsed());
@@ -520,6 +520,13 @@ fn leave_patiently(visit: &Visit, slot: &mut Slot) {
         }
         pause = (pause * 2).min(LONGEST_RETRY);
     }
+}
+
+/// Whether an acquire that queues goes on after this: all slots are taken, or the server can't be asked just now.
+fn may_end_by_waiting(error: &Error) -> bool {
+    let row = error.status.row();
+    let is_of_the_way = row.category == Category::Network && row.retry == Retry::Later;
+    error.status == Status::FloatingNotAvailable || is_of_the_way && error.status != Status::Cancelled
 }
 
 /// Waits until `try_it` gives something, as long as the visit lasts.

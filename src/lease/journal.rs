@@ -45,6 +45,8 @@ pub(super) enum Standing {
         /// What was consumed before, if that was asked.
         total_before: Option<i64>,
         at_ms: i64,
+        /// How long after that it may still do so, if it knows no keys.
+        life_ms: i64,
     },
     /// It has refused.
     Refused(Verdict),
@@ -73,6 +75,7 @@ impl Standing {
             "InDoubt" => Some(Standing::InDoubt {
                 total_before: kept.optional("total_before", Kept::number)?,
                 at_ms: kept.number("at_ms")?,
+                life_ms: kept.number("life_ms")?,
             }),
             "Refused" => Verdict::kept(kept).map(Standing::Refused),
             "Unknown" => Verdict::kept(kept).map(Standing::Unknown),

@@ -411,7 +411,8 @@ impl Keeper {
 
     /// Starts the thread that gives slots back, if there are any and it does not run.
     fn start_seeing_off(self: &Arc<Keeper>, book: &mut Book) {
-        if !book.seeing_off && !(book.leaving.is_empty() && book.unsettled.is_empty()) {
+        let is_needed = !book.leaving.is_empty() || !book.unsettled.is_empty();
+        if is_needed && !book.seeing_off {
             let keeper = Arc::clone(self);
             book.seeing_off = start(&self.desk, move || keeper.run_farewells(true)).is_ok();
         }

@@ -73,7 +73,8 @@ impl Slot {
                 }
             },
         }
-        (self.in_doubt, self.lent, self.borrowed_until, self.kept_gate) = (false, false, None, None);
+        (self.in_doubt, self.lent, self.borrowed_until) = (false, false, None);
+        self.let_go_of_files();
         Ok(left)
     }
 
@@ -121,6 +122,8 @@ impl Slot {
         } else {
             self.settles_at = None;
         }
+        drop(gate);
+        self.let_go_of_files();
         Ok(())
     }
 

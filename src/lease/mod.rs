@@ -183,11 +183,17 @@ impl Session {
     /// # Errors
     /// [`Status::Cancelled`], [`Status::Handle`] once the session is closed.
     pub fn next_event(&self, wait: Duration) -> Result<Option<String>, Error> {
-        let started = Instant::now();
+        let (started, events) = (Instant::now(), &self.keeper.desk.events);
+        // A cancel between two naps counts too. Without waiting there is none, and no lock is taken to ask.
+        let cancels = if wait.is_zero() { None } else { Some(events.cancels()) };
         loop {
             let some_are_the_hosts = self.keeper.pass_time_of_hosts();
             let left = wait.saturating_sub(started.elapsed());
-            let event = self.keeper.desk.events.next(if some_are_the_hosts { left.min(HOST_NAP) } else { left })?;
+            let nap = if some_are_the_hosts { left.min(HOST_NAP) } else { left };
+            let event = match cancels {
+                Some(cancels) => events.next_since(cancels, nap)?,
+                None => events.next(nap)?,
+            };
             if event.is_some() || !some_are_the_hosts || left <= HOST_NAP {
                 return Ok(event);
             }

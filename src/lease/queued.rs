@@ -12,6 +12,7 @@ use crate::http::{Call, Waiter};
 use crate::json;
 use crate::model;
 use crate::operations::{Kind, Operation};
+use crate::request::OF_ONE_LICENSE;
 use crate::status::{Category, Status};
 use crate::strict::{self, Object};
 use chrono::DateTime;
@@ -49,7 +50,7 @@ pub(super) fn add(
     begun: &mut dyn FnMut(&Arc<Call>),
 ) -> Result<String, Error> {
     let folder = folder(desk, operation)?;
-    given.retain(|_, value| !value.is_null());
+    given.retain(|key, value| !value.is_null() || OF_ONE_LICENSE.contains(&key.as_str()));
     let text = Zeroizing::new(serde_json::to_string(&given).unwrap_or_default());
     // Whatever is wrong with it is said before it is kept.
     let request = desk.client.prepare(operation, &text)?;

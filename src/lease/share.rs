@@ -15,6 +15,7 @@ use crate::client::jittered;
 use crate::error::Error;
 use crate::status::Status;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// About how long somebody waits before trying the gate again.
@@ -50,15 +51,15 @@ impl Share {
                 // Nobody may sit yet if the gate is another than the one in which somebody is the last one out.
                 && self.seats.try_hold(Mode::Shared)?.is_some()
             {
-                return Ok(Gate { seats: self.seats.clone(), hold, path_is_lost: false });
+                return Ok(Gate { seats: self.seats.clone(), hold, kept_seats: None });
             }
             // Many who wait come at different times, so that each comes through.
             pause(jittered(PAUSE))?;
         }
     }
 
-    /// The same by the file that was kept open, when the path of the gate can't be opened. Other processes that have
-    /// opened the same file are kept out as ever.
+    /// The same by the files that were kept open, when the path of the gate can't be opened. Other processes that have
+    /// opened the same files are kept out, and counted, as ever.
     ///
     /// # Errors
     /// [`Status::Storage`], and whatever `pause` says.
@@ -68,48 +69,58 @@ impl Share {
         pause: &mut dyn FnMut(Duration) -> Result<(), Error>,
     ) -> Result<Gate, Error> {
         loop {
-            if let Some(hold) = kept.0.try_hold(Mode::Alone)? {
-                return Ok(Gate { seats: self.seats.clone(), hold, path_is_lost: true });
+            if let Some(hold) = kept.gate.try_hold(Mode::Alone)? {
+                let kept_seats = Some(Arc::clone(&kept.seats));
+                return Ok(Gate { seats: self.seats.clone(), hold, kept_seats });
             }
             pause(jittered(PAUSE))?;
         }
     }
 }
 
-/// The gate's file, kept open by a process that holds the slot, so that it can leave whatever becomes of the folder.
+/// The files of the gate and of the process's own seat, kept open by a process that holds the slot, so that it can leave
+/// whatever becomes of the folder.
 #[derive(Debug)]
-pub(crate) struct KeptGate(OpenLock);
+pub(crate) struct KeptGate {
+    gate: OpenLock,
+    seats: Arc<OpenLock>,
+}
 
 /// The gate, with nobody else in it. Opens when dropped.
 #[derive(Debug)]
 pub(crate) struct Gate {
     seats: Lock,
     hold: Hold,
-    /// The lock files can't be opened by their paths, so those that are open already must do.
-    path_is_lost: bool,
+    /// The lock files can't be opened by their paths, so the one of the seats that is open already must do. The lock on it
+    /// is that of this process's own seat, as long as it has one.
+    kept_seats: Option<Arc<OpenLock>>,
 }
 
 impl Gate {
-    /// Whether nobody sits: what is found to be held then was left by the dead.
+    /// Whether nobody sits: what is found to be held then was left by the dead. The caller has no seat.
     ///
     /// # Errors
     /// [`Status::Storage`].
     pub(crate) fn is_empty(&self) -> Result<bool, Error> {
-        Ok(self.seats.try_hold(Mode::Alone)?.is_some())
+        Ok(self.try_seats(Mode::Alone)?.is_some())
     }
 
-    /// Takes a seat: from now on nobody else is the last one out.
+    fn try_seats(&self, mode: Mode) -> Result<Option<Hold>, Error> {
+        self.kept_seats.as_ref().map_or_else(|| self.seats.try_hold(mode), |kept| kept.try_hold(mode))
+    }
+
+    /// Takes a seat: from now on nobody else is the last one out. Not by the file that was kept open: two seats would have
+    /// one lock, which ends with the first of them.
     ///
     /// # Errors
     /// [`Status::Storage`].
     pub(crate) fn sit(&self) -> Result<Seat, Error> {
-        let in_use = || Error::because(Status::Storage, "A lock file was removed, or is locked by another program.");
         self.seats.try_hold(Mode::Shared)?.map(Seat).ok_or_else(in_use)
     }
 
     /// What a holder of the slot keeps to enter again when the path of the gate can't be opened.
-    pub(crate) fn keep_open(&self) -> Option<KeptGate> {
-        self.hold.keep_open().map(KeptGate)
+    pub(crate) fn keep_open(&self, seat: &Seat) -> Option<KeptGate> {
+        Some(KeptGate { gate: self.hold.keep_open()?, seats: Arc::new(seat.0.keep_open()?) })
     }
 
     /// Leaves a seat, and tells if nobody sits any more.
@@ -118,13 +129,8 @@ impl Gate {
     /// [`Status::Storage`]; the seat is left all the same, and whether it was the last is for the next who comes to
     /// find out.
     pub(crate) fn leave(&self, seat: Seat) -> Result<Option<LastOut<'_>>, Error> {
-        let opened = if self.path_is_lost { seat.0.keep_open() } else { None };
         // Others may sit where this one sat and, if that file was removed, where one would sit now.
-        let hold = match (seat.0.give_up()?, opened) {
-            (false, _) => None,
-            (true, Some(opened)) => opened.try_hold(Mode::Alone)?,
-            (true, None) => self.seats.try_hold(Mode::Alone)?,
-        };
+        let hold = if seat.0.give_up()? { self.try_seats(Mode::Alone)? } else { None };
         Ok(hold.map(|hold| LastOut { gate: self, hold }))
     }
 }
@@ -156,13 +162,13 @@ impl LastOut<'_> {
     /// # Errors
     /// [`Status::Storage`].
     pub(crate) fn stay(self) -> Result<Seat, Error> {
-        let opened = if self.gate.path_is_lost { self.hold.keep_open() } else { None };
         drop(self.hold);
-        match opened.map(|opened| opened.try_hold(Mode::Shared)).transpose()?.flatten() {
-            Some(hold) => Ok(Seat(hold)),
-            None => self.gate.sit(),
-        }
+        self.gate.try_seats(Mode::Shared)?.map(Seat).ok_or_else(in_use)
     }
+}
+
+fn in_use() -> Error {
+    Error::because(Status::Storage, "A lock file was removed, or is locked by another program.")
 }
 
 #[cfg(test)]

@@ -74,7 +74,7 @@ pub(crate) struct Slot {
     file: Option<SealedFile>,
     path: Option<PathBuf>,
     pub(super) seat: Option<Seat>,
-    /// The gate's file, kept open while the slot is held, so that leaving it does not depend on the folder.
+    /// The lock files, kept open until it is settled that the slot is given back: that must not depend on the folder.
     pub(super) kept_gate: Option<KeptGate>,
     /// The server was asked for it, and nobody knows what it did, or is going to do when it gets to it.
     pub(super) in_doubt: bool,
@@ -126,7 +126,7 @@ impl Slot {
         let alone = gate.is_empty()?;
         // What can fail on this machine fails before the server is asked.
         let seat = gate.sit()?;
-        self.kept_gate = gate.keep_open();
+        self.kept_gate = gate.keep_open(&seat);
         // A file that can't be read stays as it is until the server has spoken: it may be all there is.
         let is_damaged = kept.is_err();
         let mut record = kept.unwrap_or_else(|_| self.fresh_record());
@@ -179,8 +179,8 @@ impl Slot {
         until: DateTime<Utc>,
     ) -> Result<Confirmation, Error> {
         self.write(&mut record, visit)?;
-        self.seat = Some(gate.sit()?);
-        self.kept_gate = gate.keep_open();
+        let seat = gate.sit()?;
+        (self.kept_gate, self.seat) = (gate.keep_open(&seat), Some(seat));
         (self.lent, self.borrowed_until, self.license_id) = (true, Some(until), record.license_id);
         let left_ms = (until - visit.clock.wall()).num_milliseconds();
         let standing = Standing::Lent { asked_at: visit.clock.now(), until, left_ms };
@@ -223,7 +223,7 @@ impl Slot {
             && let Ok(gate) = self.enter(visit)
             && let Ok(seat) = gate.sit()
         {
-            (self.seat, self.kept_gate) = (Some(seat), gate.keep_open());
+            (self.kept_gate, self.seat) = (gate.keep_open(&seat), Some(seat));
         }
         let asked_from = visit.clock.now();
         let checked = self.check_on_the_way(visit);
@@ -347,6 +347,7 @@ impl Slot {
     /// Another lease has taken it, so it is not given back once more.
     pub(crate) fn stop_settling(&mut self) {
         self.settles_at = None;
+        self.let_go_of_files();
     }
 
     /// Whether it is ours, as far as anybody knows.
@@ -361,7 +362,15 @@ impl Slot {
 
     /// Gives up the seat and nothing else: what the server counts is for the next who comes to settle.
     pub(crate) fn abandon(&mut self) {
-        (self.seat, self.kept_gate, self.in_doubt) = (None, None, false);
+        (self.seat, self.in_doubt) = (None, false);
+        self.let_go_of_files();
+    }
+
+    /// Closes the lock files, unless they are needed to leave the slot or to give it back again.
+    pub(super) fn let_go_of_files(&mut self) {
+        if self.seat.is_none() && self.settles_at.is_none() {
+            self.kept_gate = None;
+        }
     }
 
     pub(super) fn try_enter(&self) -> Option<Gate> {

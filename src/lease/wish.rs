@@ -5,7 +5,7 @@ use crate::client::Client;
 use crate::config::CREDENTIALS;
 use crate::error::Error;
 use crate::operations::{Kind, Operation};
-use crate::request::{Request, wipe};
+use crate::request::{OF_ONE_LICENSE, Request, wipe};
 use crate::secret::Secret;
 use crate::status::Status;
 use crate::strict::{self, Object};
@@ -69,8 +69,10 @@ impl Wish {
     pub(crate) fn parse(client: &Client, json: &str) -> Result<Wish, Error> {
         let what = "lease_acquire";
         let mut given = strict::parse_object("the request", json)?;
+        let left_out: Vec<_> = OF_ONE_LICENSE.into_iter().filter(|key| given.get(*key) == Some(&Value::Null)).collect();
         let known: Vec<_> = CREDENTIALS.iter().map(|key| (*key, Kind::Text)).chain(WHOSE.iter().copied()).collect();
         strict::check(what, &mut given, &[&known, OWN].concat())?;
+        given.extend(left_out.into_iter().map(|key| (key.to_owned(), Value::Null)));
 
         let mut number = |key: &str, default: u64, range: std::ops::RangeInclusive<u64>| {
             let value = given.remove(key).map_or(Some(default), |value| value.as_u64());
@@ -168,10 +170,10 @@ impl Who {
     pub(super) fn new(client: &Client, mut given: Object) -> Result<Who, Error> {
         let text = |key: &str| given.get(key).and_then(Value::as_str).map(str::to_owned);
         let product = text("product").unwrap_or_else(|| client.config().product.clone());
-        let license_id = given.get("license_id").or(client.config().license_id.as_ref()).cloned();
         let check = client.prepare("check_license", &asking("check_license", &given, &[])?);
         let check = check.inspect_err(|_| given.values_mut().for_each(wipe))?;
         let auth = check.auth.as_ref().map_or("", Secret::expose);
+        let license_id = check.said("license_id").cloned();
         Ok(Who {
             whose: Who::whose(&check),
             license_mark: mark(&[&product, auth, &license_id.as_ref().map(Value::to_string).unwrap_or_default()]),

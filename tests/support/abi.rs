@@ -104,11 +104,12 @@ impl Client {
     }
 
     pub fn diagnose(&self) -> Value {
-        let mut json = ptr::null_mut();
+        self.try_diagnose().ok()
+    }
+
+    pub fn try_diagnose(&self) -> Answer {
         // SAFETY: the out pointer may be written.
-        let status = unsafe { ffi::floatlease_client_diagnose(self.0, &raw mut json) };
-        assert_eq!(status, 0);
-        taken(json)
+        answer(&Value::Null, |_, json| unsafe { ffi::floatlease_client_diagnose(self.0, json) })
     }
 }
 

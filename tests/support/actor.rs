@@ -66,6 +66,10 @@ impl Program {
                 self.lease = None;
                 nothing()
             }
+            "close" => {
+                self.client.close();
+                nothing()
+            }
             "state" => nothing(),
             verb => self.client.call(verb, &request),
         };

@@ -20,10 +20,26 @@ pub fn live() {
     let mut program = Program::open(&serde_json::from_str(&config).unwrap());
     say(&program.obey("state"));
     for order in io::stdin().lines() {
-        say(&program.obey(&order.unwrap()));
+        let order = order.unwrap();
+        let said = match order.split_once(' ').unwrap_or((&order, "null")) {
+            ("run", command) => Said { json: run(&serde_json::from_str(command).unwrap()), ..program.obey("state") },
+            ("drop_root", _) => {
+                system::drop_root();
+                program.obey("state")
+            }
+            _ => program.obey(&order),
+        };
+        say(&said);
     }
     // Whoever has nobody to tell him what to do any more is gone at once, as if killed.
     process::exit(0);
+}
+
+/// Runs a shell's command with what a holder sees of the file system. Returns its exit code.
+fn run(command: &Value) -> Value {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", command.as_str().expect("a command")]);
+    shell.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().code().into()
 }
 
 fn say(said: &Said) {
@@ -53,7 +69,11 @@ pub struct Holder {
 impl Holder {
     /// A process with a client of this config.
     pub fn start(config: &Value) -> Holder {
-        let mut command = Command::new(env::current_exe().unwrap());
+        Holder::start_by(Command::new(env::current_exe().unwrap()), config)
+    }
+
+    /// The same, where `command` ends in running this program with the arguments that it is given.
+    pub fn start_by(mut command: Command, config: &Value) -> Holder {
         command.args(["--exact", "holder", "--test-threads", "1"]).env(CONFIG, config.to_string());
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let (orders, answers) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
@@ -130,6 +150,26 @@ mod system {
     pub(super) fn threads(pid: u32) -> usize {
         std::fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count)
     }
+
+    /// Becomes a user who owns nothing, for good, as a daemon does. A user who is not root is one already.
+    #[cfg(target_os = "linux")]
+    #[allow(unsafe_code)]
+    pub(super) fn drop_root() {
+        const NOBODY: u32 = 65534;
+        // SAFETY: calls with numbers; an empty list of groups is at no address.
+        let dropped = unsafe {
+            libc::geteuid() != 0
+                || libc::setgroups(0, std::ptr::null()) == 0
+                    && libc::setresgid(NOBODY, NOBODY, NOBODY) == 0
+                    && libc::setresuid(NOBODY, NOBODY, NOBODY) == 0
+        };
+        assert!(dropped, "{}", std::io::Error::last_os_error());
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn drop_root() {
+        panic!("no test needs it here");
+    }
 }
 
 #[cfg(windows)]
@@ -157,6 +197,10 @@ mod system {
     /// By std, which ends a process with this code.
     pub(super) fn was_killed(ended: ExitStatus) -> bool {
         ended.code() == Some(1)
+    }
+
+    pub(super) fn drop_root() {
+        panic!("no test needs it here");
     }
 
     pub(super) fn threads(pid: u32) -> usize {

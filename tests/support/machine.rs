@@ -17,7 +17,12 @@ pub struct Machine {
 
 impl Machine {
     pub fn new(demo: &Demo, name: &str) -> Machine {
-        let world = World::new(demo, &json!({ "rate": 0 }));
+        Machine::new_with(demo, name, &json!({ "rate": 0 }))
+    }
+
+    /// The same in a world of these options.
+    pub fn new_with(demo: &Demo, name: &str, options: &Value) -> Machine {
+        let world = World::new(demo, options);
         world.client(DEVICE).call("activate_license", &Value::Null).ok();
         Machine { world, folder: Folder::new(name) }
     }

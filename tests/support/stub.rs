@@ -97,6 +97,13 @@ impl Message {
         self
     }
 
+    /// With this header instead of those of the same name.
+    pub fn with_header(self, name: &str, value: &str) -> Message {
+        let mut message = self.without_header(name);
+        message.head += &format!("\r\n{name}: {value}");
+        message
+    }
+
     pub fn header(&self, name: &str) -> Option<&str> {
         let line = self.head.lines().find(|line| is_header(line, name))?;
         Some(line.split_once(':')?.1.trim())

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike, Utc};
 use floatlease::model::parse_time;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
@@ -13,7 +13,7 @@ use serde_json::Map;
 use toml::{Table, Value};
 
 use super::metadata;
-use super::{AuthorizationMethod, LicenseType, Period, ProductStatus};
+use super::{AuthorizationMethod, LONGEST_TEXT_BYTES, LicenseType, Period, ProductStatus};
 
 /// What is wrong with the file so far.
 pub(super) type Notes = RefCell<Vec<String>>;
@@ -65,6 +65,23 @@ impl<'n> Entry<'n> {
             Some(_) => {}
         }
         self.or(key, T::default())
+    }
+
+    /// The text of `key`, which must be there, and which requests name the entry by.
+    pub(super) fn name(&mut self, key: &'static str) -> String {
+        let text: String = self.required(key);
+        self.check_length(key, &text, LONGEST_TEXT_BYTES);
+        text
+    }
+
+    /// Notes a text that is longer than a request may say it.
+    pub(super) fn check_length(&self, key: &str, text: &str, longest: usize) {
+        if text.len() > longest {
+            self.note(format!(
+                "`{key}` is {} bytes long, but a request may hold no more than {longest}: shorten it",
+                text.len()
+            ));
+        }
     }
 
     /// Whether `key` is there and was not read yet.
@@ -162,11 +179,13 @@ impl Read for u32 {
 impl Read for DateTime<Utc> {
     const EXPECTED: &'static str = "a date in UTC such as 2026-12-31 or \"2026-12-31T00:00:00Z\"";
     fn read(value: &Value) -> Option<DateTime<Utc>> {
-        match value {
+        let time = match value {
             Value::String(text) => parse_time(text),
             Value::Datetime(date) => parse_time(&date.to_string()),
             _ => None,
-        }
+        };
+        // 9999-12-31T23:00:00-02:00 is of the year 10000 in UTC, which clients can't read.
+        time.filter(|time| (0..=9999).contains(&time.year()))
     }
 }
 

@@ -18,6 +18,12 @@ pub(crate) use metadata::MAX_SAFE_INTEGER;
 pub use read::{Mistakes, parse};
 pub(crate) use read::{read, table};
 
+/// The longest text that a request may name anything by: names and keys are short, and what is stored must not be made to
+/// grow without end.
+pub(crate) const LONGEST_TEXT_BYTES: usize = 1024;
+/// The longest token of an identity provider.
+pub(crate) const LONGEST_TOKEN_BYTES: usize = 16 * 1024;
+
 /// Everything the catalogue file says, checked and indexed.
 #[derive(Debug)]
 pub struct Catalogue {
@@ -30,6 +36,10 @@ pub struct Catalogue {
     /// In the order of the file.
     licenses: Vec<Arc<License>>,
     license_ids: HashSet<u64>,
+    /// Who may use which license: numbers of the license and of the user.
+    users_of_licenses: HashSet<(u64, u64)>,
+    /// Licenses that are named by a key.
+    licenses_with_key: HashSet<u64>,
 }
 
 /// A product and its licenses.
@@ -373,6 +383,19 @@ impl Catalogue {
     /// Whether a license has this number.
     pub fn has_license(&self, license_id: u64) -> bool {
         self.license_ids.contains(&license_id)
+    }
+
+    /// Whether the user may use the license.
+    pub fn is_user_of_license(&self, license_id: u64, user_id: u64) -> bool {
+        self.users_of_licenses.contains(&(license_id, user_id))
+    }
+
+    /// Whether a license has this number, and a device that this user activated can still ask for it. Anybody who knows
+    /// its key can, whoever that was.
+    pub fn is_reachable(&self, license_id: u64, user_id: Option<u64>) -> bool {
+        let by_user =
+            |user_id| self.is_user_of_license(license_id, user_id) || self.licenses_with_key.contains(&license_id);
+        self.has_license(license_id) && user_id.is_none_or(by_user)
     }
 
     /// Every license, in the order of the file.

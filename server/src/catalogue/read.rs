@@ -9,7 +9,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use super::entry::{Entry, Notes};
 use super::{
     AccountLabel, ApiKey, AuthorizationMethod, Catalogue, Consumption, CustomField, Customer, CustomerAccount, Feature,
-    Floating, Holder, License, LicenseType, Overages, Product, ProductStatus, Shelf, User,
+    Floating, Holder, LONGEST_TOKEN_BYTES, License, LicenseType, Overages, Product, ProductStatus, Shelf, User,
 };
 
 const DEFAULT_FLOATING_TIMEOUT_MINUTES: u32 = 120;
@@ -101,7 +101,17 @@ impl Reader<'_> {
         for api_key in api_keys.values() {
             self.check_products(api_key, &parties.products);
         }
+        for account in customer_accounts.values() {
+            self.check_tokens(account, &parties.users);
+        }
+        let with_key = self.licenses.iter().filter(|license| matches!(license.holder, Holder::Key(_)));
+        let users = self.licenses.iter().flat_map(|license| match &license.holder {
+            Holder::Key(_) => Vec::new(),
+            Holder::Users(users) => users.iter().map(|user| (license.id, user.id)).collect(),
+        });
         Catalogue {
+            users_of_licenses: users.collect(),
+            licenses_with_key: with_key.map(|license| license.id).collect(),
             company_id,
             products: shelves,
             api_keys,
@@ -143,6 +153,10 @@ impl Reader<'_> {
 
     fn api_key(&mut self, entry: &mut Entry<'_>) -> (String, ApiKey) {
         let key: String = entry.required("key");
+        // It stands in quotes among other parameters, in the Authorization header.
+        if !key.bytes().all(|byte| byte.is_ascii_graphic() && !b",\"".contains(&byte)) {
+            entry.note("`key` must be of visible ASCII characters without `,` and `\"`");
+        }
         let shared_key = entry.required("shared_key");
         let (read_only, revoked) = (entry.or("read_only", false), entry.or("revoked", false));
         let products = entry.optional("products");
@@ -157,11 +171,30 @@ impl Reader<'_> {
     }
 
     fn customer_account(&mut self, entry: &mut Entry<'_>) -> (String, CustomerAccount) {
-        let code: String = entry.required("code");
+        let code = entry.name("code");
         let id = self.id(entry, &["customer_account", &code]);
         let label = AccountLabel { id, name: entry.or("name", code.clone()), code: code.clone() };
-        let id_tokens = entry.or("id_tokens", HashMap::new());
-        (code, CustomerAccount { label, id_tokens, codes: entry.or("codes", HashMap::new()) })
+        let mut tokens = |key| {
+            let tokens: HashMap<String, String> = entry.or(key, HashMap::new());
+            tokens.keys().for_each(|token| entry.check_length(key, token, LONGEST_TOKEN_BYTES));
+            if tokens.contains_key("") {
+                entry.note(format!("`{key}` holds an empty text, which counts as absent in requests; remove it"));
+            }
+            tokens
+        };
+        let (id_tokens, codes) = (tokens("id_tokens"), tokens("codes"));
+        (code, CustomerAccount { label, id_tokens, codes })
+    }
+
+    /// The tokens themselves are secrets, and are not named.
+    fn check_tokens(&self, account: &CustomerAccount, users: &HashMap<String, Arc<User>>) {
+        for (key, tokens) in [("id_tokens", &account.id_tokens), ("codes", &account.codes)] {
+            for username in tokens.values().filter(|username| !users.contains_key(*username)) {
+                let code = &account.label.code;
+                let mistake = format!("customer_account {code:?}: `{key}` names {username:?}, which no [[user]] has");
+                self.notes.borrow_mut().push(mistake);
+            }
+        }
     }
 
     fn customer(
@@ -195,7 +228,7 @@ impl Reader<'_> {
     }
 
     fn user(&mut self, entry: &mut Entry<'_>) -> (String, Arc<User>) {
-        let username: String = entry.required("username");
+        let username = entry.name("username");
         let user = User {
             id: self.id(entry, &["user", &username]),
             email: entry.or("email", username.clone()),
@@ -205,14 +238,14 @@ impl Reader<'_> {
             is_initial_password: entry.or("is_initial_password", false),
             allow_unlimited_activations: entry.or("allow_unlimited_activations", false),
             max_activations: entry.or("max_activations", 1),
-            password: entry.required("password"),
+            password: entry.name("password"),
             username: username.clone(),
         };
         (username, Arc::new(user))
     }
 
     fn product(&mut self, entry: &mut Entry<'_>) -> (String, Arc<Product>) {
-        let code: String = entry.required("code");
+        let code = entry.name("code");
         let product = Product {
             id: self.id(entry, &["product", &code]),
             name: entry.or("name", code.clone()),
@@ -279,7 +312,7 @@ impl Reader<'_> {
         let mut features: Vec<Arc<Feature>> = Vec::new();
         for mut entry in entry.tables("feature", "code") {
             entry.title = format!("{title}, {}", entry.title);
-            let code: String = entry.required("code");
+            let code = entry.name("code");
             if features.iter().any(|other| *other.code == *code) {
                 entry.note("is there twice; remove one");
                 continue;
@@ -303,7 +336,7 @@ impl Reader<'_> {
 fn holder(entry: &mut Entry<'_>, product: &Product, users: &HashMap<String, Arc<User>>) -> Option<(Holder, String)> {
     match product.authorization_method {
         AuthorizationMethod::LicenseKey => {
-            let key: String = entry.required("license_key");
+            let key = entry.name("license_key");
             Some((Holder::Key(key.clone()), key))
         }
         AuthorizationMethod::User => {

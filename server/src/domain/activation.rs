@@ -76,10 +76,14 @@ impl Transition<'_> {
         (device.status == DeviceStatus::Active).then_some(device.id)
     }
 
-    /// Makes the device one of the license's; an active one stays as it is and counts nothing.
+    /// Makes the device one of the license's; an active one stays as it is and counts nothing. One that a user activated
+    /// whom the license has lost counts for nobody, so the user who activates it now takes it over.
     pub(super) fn admit(&mut self, subject: &Subject, hardware_id: &str) -> Result<u64, Refusal> {
-        if let Some(device_id) = self.active_device(subject.license.id, hardware_id) {
-            return Ok(device_id);
+        let known = self.state.licenses.get(&subject.license.id).and_then(|record| record.devices.get(hardware_id));
+        if let Some(device) = known.filter(|device| device.status == DeviceStatus::Active)
+            && self.state.catalogue.is_reachable(subject.license.id, device.user_id)
+        {
+            return Ok(device.id);
         }
         let license = &subject.license;
         let record = self.state.licenses.entry(license.id).or_default();
@@ -93,7 +97,7 @@ impl Transition<'_> {
             }
         }
         let known = record.devices.get(hardware_id);
-        let returns = known.is_some_and(|device| device.status == DeviceStatus::Vacated);
+        let returns = known.is_some_and(|device| device.status != DeviceStatus::Replaced);
         let id = known.map_or(self.state.last_device_id + 1, |device| device.id);
         let replaced = record.vacated.values().next().filter(|_| !returns);
         if let Some((name, device)) = replaced.and_then(|name| record.devices.get_key_value(name)) {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
     Counter, Device, DeviceStatus, EntitlementId, Fulfilment, LatestRequest, OrderScope, Slot, State, Variable, Wish,
@@ -75,6 +75,8 @@ pub enum Change {
         wish: Wish,
         /// How.
         fulfilment: Fulfilment,
+        /// When, in running time: licence time without the downtime.
+        at: DateTime<Utc>,
     },
     /// It need not be remembered any longer.
     Forgotten {
@@ -104,6 +106,11 @@ pub enum Change {
         /// At least until then.
         at: DateTime<Utc>,
     },
+    /// The server did not run for so long, or its clock was set.
+    Downtime {
+        /// All of it so far; negative where the clock was set back for longer.
+        total: TimeDelta,
+    },
     /// A line of the journal.
     Happened(Event),
 }
@@ -111,7 +118,8 @@ pub enum Change {
 /// A line of the journal, which is never changed again.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {
-    /// When, in licence time.
+    /// When, in licence time. An expiry is dated by the end of the slot, and written when the server notices it: after
+    /// events that are later.
     pub at: DateTime<Utc>,
     /// What.
     pub kind: EventKind,
@@ -195,8 +203,8 @@ impl State {
             Change::Transfers { license_id, count } => {
                 self.licenses.entry(*license_id).or_default().transfer_count = *count;
             }
-            Change::Fulfilled { wish, fulfilment } => {
-                self.fulfilled.entry(wish.device_id).or_default().put(&wish.key, *fulfilment);
+            Change::Fulfilled { wish, fulfilment, at } => {
+                self.fulfilled.entry(wish.device_id).or_default().put(&wish.key, *fulfilment, *at);
             }
             Change::Forgotten { wish } => self.fulfilled.entry(wish.device_id).or_default().remove(&wish.key),
             Change::Ordered { license_id, hardware_id, scope, request } => {
@@ -204,6 +212,7 @@ impl State {
             }
             Change::OrderForgotten { license_id, hardware_id } => self.orders.remove(*license_id, hardware_id),
             Change::Alive { at } => self.alive_at = Some(*at),
+            Change::Downtime { total } => self.downtime = *total,
             Change::Happened(_) => {}
         }
     }
@@ -211,12 +220,15 @@ impl State {
     /// Keeps the counts that activation goes by in step with the devices.
     fn count(&mut self, license_id: u64, hardware_id: &str, device: &Device, present: bool) {
         let step = |count: &mut u64| *count = if present { *count + 1 } else { count.saturating_sub(1) };
+        let reachable = self.catalogue.is_reachable(license_id, device.user_id);
         let record = self.licenses.entry(license_id).or_default();
         match device.status {
-            DeviceStatus::Active => {
+            // A device whose license or user the catalogue no longer has can't be deactivated by anybody, so it counts for
+            // nobody. It counts again if they come back.
+            DeviceStatus::Active if reachable => {
                 step(&mut record.times_activated);
-                // Devices of a license that is gone can't be given back by anybody, so they count for nobody.
-                if let Some(user_id) = device.user_id.filter(|_| self.catalogue.has_license(license_id)) {
+                let user_id = device.user_id.filter(|id| self.catalogue.is_user_of_license(license_id, *id));
+                if let Some(user_id) = user_id {
                     step(self.activations_of_users.entry(user_id).or_default());
                 }
             }
@@ -226,7 +238,7 @@ impl State {
             DeviceStatus::Vacated => {
                 record.vacated.remove(&device.id);
             }
-            DeviceStatus::Replaced => {}
+            DeviceStatus::Active | DeviceStatus::Replaced => {}
         }
     }
 }

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Datelike, Days, Months, NaiveDate, NaiveTime, Utc};
 
-use super::{Change, Command, EntitlementId, EventKind, Fulfilment, Outcome, Refusal, Reply, State, Transition, Wish};
+use super::subject::Subject;
+use super::{
+    Action, Change, Command, EntitlementId, EventKind, Fulfilment, Outcome, Refusal, Reply, State, Transition, Wish,
+};
 use crate::catalogue::{Consumption, Feature, License, MAX_SAFE_INTEGER, Overages, Period};
 
 /// How much is consumed.
@@ -22,20 +25,20 @@ pub(super) struct Booking {
     amount: i64,
     /// What the client calls it, if he does.
     wish: Option<Wish>,
-}
-
-/// What came of it.
-struct Booked {
-    /// The total now.
-    total: i64,
-    /// It was not booked before.
-    anew: bool,
+    /// The client says what is allowed beyond the limit from now on.
+    sets_overages: bool,
 }
 
 impl Booking {
     pub(super) fn of(command: &Command, device_id: u64, amount: i64) -> Booking {
         let wish = command.idempotency_key.clone().map(|key| Wish { device_id, key });
-        Booking { device_id, amount, wish }
+        let sets_overages = match command.action {
+            Action::AddConsumption { allow_overages, max_overages, .. } => {
+                allow_overages.is_some() || max_overages.is_some()
+            }
+            _ => false,
+        };
+        Booking { device_id, amount, wish, sets_overages }
     }
 }
 
@@ -88,54 +91,80 @@ impl State {
 }
 
 impl Transition<'_> {
+    /// The reply to a consumption that was booked under the same key before; it tells the total as it is now.
+    ///
+    /// This comes before every rule that may have changed since: the license has expired, its limit was lowered, the device
+    /// was blacklisted. A refusal would tell a client in doubt that nothing was booked, and it would book the amount again.
+    pub(super) fn booked_before(&self, subject: &Subject, command: &Command) -> Result<Option<Reply>, Refusal> {
+        let license = &subject.license;
+        let (feature, amount) = match &command.action {
+            Action::AddConsumption { amount, .. } => (None, *amount),
+            Action::AddFeatureConsumption { feature, amount } => match license.feature(feature) {
+                Some(feature) => (Some(feature), *amount),
+                None => return Ok(None),
+            },
+            _ => return Ok(None),
+        };
+        let plain = feature.map(Arc::as_ref);
+        // A reply about what is not of type consumption any longer could not be read.
+        let Some(consumption) = plain.map_or(license.consumption.as_ref(), |feature| feature.consumption.as_ref())
+        else {
+            return Ok(None);
+        };
+        let Some(device_id) = self.active_device(license.id, &command.hardware_id) else { return Ok(None) };
+        let Some(key) = command.idempotency_key.clone() else { return Ok(None) };
+        let entitlement = EntitlementId::of(license, plain);
+        if !self.is_fulfilled(&Wish { device_id, key }, Fulfilment { entitlement, amount })? {
+            return Ok(None);
+        }
+        let total = self.state.total(entitlement, consumption, self.now);
+        Ok(Some(match feature {
+            None => self.license_total(license, total),
+            Some(feature) => feature_total(license, feature, total),
+        }))
+    }
+
+    fn license_total(&self, license: &Arc<License>, total_consumptions: i64) -> Reply {
+        let overages = self.state.overages(license);
+        Reply::Consumption { license: Arc::clone(license), total_consumptions, overages }
+    }
+
     /// `overages` takes effect with the amount, or not at all.
     pub(super) fn consume_license(&mut self, license: &Arc<License>, booking: &Booking, overages: Overages) -> Outcome {
         let consumption = license.consumption.as_ref().ok_or(Refusal::LicenseNotConsumption)?;
         // A license that allows overages without saying how many has no limit.
         let unlimited = overages.allowed && overages.max == 0;
         let limit = if unlimited { None } else { limit(consumption, overages) };
-        let booked = self.consume(license, None, consumption, limit, booking)?;
-        let booked = booked.ok_or(Refusal::LicenseNotEnoughConsumptions)?;
-        if booked.anew && overages != self.state.overages(license) {
+        let total = self.consume(license, None, consumption, limit, booking)?;
+        let total = total.ok_or(Refusal::LicenseNotEnoughConsumptions)?;
+        if overages != self.state.overages(license) {
             self.record(Change::Overages { license_id: license.id, overages });
         }
-        let overages = self.state.overages(license);
-        Ok(Reply::Consumption { license: Arc::clone(license), total_consumptions: booked.total, overages })
+        Ok(self.license_total(license, total))
     }
 
     pub(super) fn consume_feature(&mut self, license: &License, feature: &Arc<Feature>, booking: &Booking) -> Outcome {
         let consumption = feature.consumption.as_ref().ok_or(Refusal::UnsupportedProductFeature)?;
         let limit = limit(consumption, consumption.overages);
-        let booked = self.consume(license, Some(feature), consumption, limit, booking)?;
-        let booked = booked.ok_or(Refusal::FeatureNotEnoughConsumptions)?;
-        Ok(Reply::FeatureConsumption {
-            license_id: license.id,
-            feature: Arc::clone(feature),
-            total_consumptions: booked.total,
-        })
+        let total = self.consume(license, Some(feature), consumption, limit, booking)?;
+        let total = total.ok_or(Refusal::FeatureNotEnoughConsumptions)?;
+        Ok(feature_total(license, feature, total))
     }
 
-    /// Books the amount as a whole, unless it was before, and answers the total, or `None` if too few are left.
+    /// Books the amount as a whole and answers the total, or `None` if too few are left.
     fn consume(
         &mut self,
         license: &License,
         feature: Option<&Feature>,
         consumption: &Consumption,
         limit: Option<i64>,
-        &Booking { device_id, amount, ref wish }: &Booking,
-    ) -> Result<Option<Booked>, Refusal> {
+        &Booking { device_id, amount, ref wish, sets_overages }: &Booking,
+    ) -> Result<Option<i64>, Refusal> {
         if amount < 0 && !consumption.allow_negative {
             return Err(Refusal::NegativeConsumptionsNotAllowed);
         }
         let entitlement = EntitlementId::of(license, feature);
-        let total = self.state.total(entitlement, consumption, self.now);
-        let fulfilment = Fulfilment { entitlement, amount };
-        if let Some(wish) = wish
-            && self.is_fulfilled(wish, fulfilment)?
-        {
-            return Ok(Some(Booked { total, anew: false }));
-        }
-        let total = total.checked_add(amount);
+        let total = self.state.total(entitlement, consumption, self.now).checked_add(amount);
         // Replies must survive JavaScript, which keeps no larger integers.
         let total = total.filter(|total| total.unsigned_abs() <= MAX_SAFE_INTEGER).ok_or_else(|| {
             Refusal::ValidationError("consumptions must keep the total below 2^53; send a smaller amount".to_owned())
@@ -145,12 +174,17 @@ impl Transition<'_> {
         }
         self.record(Change::Consumed { entitlement, counter: Counter { total, at: self.now } });
         self.note(EventKind::Consumed { amount }, license, feature, device_id);
-        // Nothing can be booked twice.
-        if let Some(wish) = wish.as_ref().filter(|_| amount != 0) {
-            self.fulfilled(wish, fulfilment);
+        // To book nothing twice does no harm, but late overages would replace newer ones, also those that are the same as
+        // before.
+        if let Some(wish) = wish.as_ref().filter(|_| amount != 0 || sets_overages) {
+            self.fulfilled(wish, Fulfilment { entitlement, amount });
         }
-        Ok(Some(Booked { total, anew: true }))
+        Ok(Some(total))
     }
+}
+
+fn feature_total(license: &License, feature: &Arc<Feature>, total_consumptions: i64) -> Reply {
+    Reply::FeatureConsumption { license_id: license.id, feature: Arc::clone(feature), total_consumptions }
 }
 
 /// What the total may reach; `None` is anything.

@@ -161,7 +161,12 @@ impl Transition<'_> {
         if !floating.can_borrow {
             return Err(Refusal::FeatureBorrowNotAllowed);
         }
-        self.slot(license, Some(feature), device_id).ok_or(Refusal::FloatingFeatureDeviceNotInUse)?;
+        // One code for both: the endpoint has none for a device that is one too many.
+        if self.slot(license, Some(feature), device_id).is_none()
+            || self.is_surplus(license, Some(feature), floating, device_id)
+        {
+            return Err(Refusal::FloatingFeatureDeviceNotInUse);
+        }
         let ends_at = license.ends_at().into_iter().chain(feature.expiry_date).min();
         let slot = self.borrowed_slot(floating, until, ends_at)?;
         Ok(self.borrow(license, Some(feature), floating, device_id, slot))
@@ -294,15 +299,28 @@ impl Transition<'_> {
         }
     }
 
+    /// Frees the expired slots that are left when those of the whole catalogue are freed. No event is noted: an event
+    /// names its feature by a code that is not known any longer.
+    pub(super) fn free_expired_of_lost_pools(&mut self) {
+        let pools = self.state.pools.iter();
+        let expired = pools.flat_map(|(pool, slots)| slots.iter().map(|(device_id, slot)| (*pool, device_id, slot)));
+        let expired: Vec<_> = expired.filter(|(.., slot)| slot.until <= self.now).collect();
+        for (pool, device_id, _) in expired {
+            self.record(Change::SlotFreed { pool, device_id });
+        }
+    }
+
     fn hold(&mut self, license: &License, feature: Option<&Feature>, device_id: u64, slot: Slot) {
         self.record(Change::SlotHeld { pool: EntitlementId::of(license, feature), device_id, slot });
     }
 
     fn free(&mut self, license: &License, feature: Option<&Feature>, device_id: u64, slot: Slot, how: EventKind) {
         self.record(Change::SlotFreed { pool: EntitlementId::of(license, feature), device_id });
+        // The server may notice an expiry long after it: reports go by when the slot was free.
+        let at = if how == EventKind::SlotExpired { slot.until } else { self.now };
         if slot.borrowed {
-            self.note(EventKind::BorrowEnded, license, feature, device_id);
+            self.note_at(at, EventKind::BorrowEnded, license, feature, device_id);
         }
-        self.note(how, license, feature, device_id);
+        self.note_at(at, how, license, feature, device_id);
     }
 }

@@ -4,12 +4,24 @@
 //! then ask again: what was booked is not booked twice, and he is told the total as it is now.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
-use super::{Change, EntitlementId, Refusal, Transition};
+use chrono::{DateTime, TimeDelta, Utc};
 
-/// So many wishes of each device are remembered, the newest. By number and not by time, so that no clock that is set
-/// wrong makes one forgotten; of each device, so that none can make another's forgotten.
-const REMEMBERED: usize = 1_000;
+use super::{Change, EntitlementId, Refusal, State, Transition};
+
+/// How long a wish is remembered while the server runs. A client in doubt asks again as soon as it can. It can't while its
+/// computer is off or offline, or its program not started, and meanwhile another program on the device may consume: this
+/// is longer than a weekend or a short holiday.
+const REMEMBERED_FOR: TimeDelta = TimeDelta::days(7);
+/// So many wishes of a device are remembered however old they are: most clients never make more.
+const REMEMBERED_ALWAYS: usize = 1_000;
+/// No more wishes of a device are remembered, however new they are: about 20 MB of memory. That is one every 6 s for a week.
+/// The limit is for each device, so that none can make another's wishes forgotten.
+const REMEMBERED_AT_MOST: usize = 100_000;
+/// Each wish makes room for at most so many others: more than one, so that memory shrinks again after a busy week, and
+/// few, so that no request waits for it.
+const FORGOTTEN_AT_ONCE: usize = 4;
 
 /// A wish, as its device names it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -32,17 +44,19 @@ pub struct Fulfilment {
 /// The fulfilled wishes of a device.
 #[derive(Debug, Default)]
 pub(super) struct Fulfilled {
-    by_key: HashMap<String, (u64, Fulfilment)>,
-    in_order: BTreeMap<u64, String>,
+    by_key: HashMap<Arc<str>, (u64, Fulfilment)>,
+    /// The keys, oldest first, and when they were fulfilled, in running time.
+    in_order: BTreeMap<u64, (Arc<str>, DateTime<Utc>)>,
     last: u64,
 }
 
 impl Fulfilled {
-    pub(super) fn put(&mut self, key: &str, fulfilment: Fulfilment) {
+    pub(super) fn put(&mut self, key: &str, fulfilment: Fulfilment, at: DateTime<Utc>) {
         self.remove(key);
         self.last += 1;
-        self.by_key.insert(key.to_owned(), (self.last, fulfilment));
-        self.in_order.insert(self.last, key.to_owned());
+        let key: Arc<str> = key.into();
+        self.by_key.insert(Arc::clone(&key), (self.last, fulfilment));
+        self.in_order.insert(self.last, (key, at));
     }
 
     pub(super) fn remove(&mut self, key: &str) {
@@ -51,16 +65,28 @@ impl Fulfilled {
         }
     }
 
-    /// One too many.
-    fn forgettable(&self) -> Option<&String> {
-        self.in_order.values().next().filter(|_| self.by_key.len() > REMEMBERED)
+    /// The oldest wish, if it need not be remembered any longer; `now` is running time.
+    fn forgettable(&self, now: DateTime<Utc>) -> Option<&str> {
+        let (key, at) = self.in_order.values().next()?;
+        let is_old = *at + REMEMBERED_FOR <= now;
+        let most = if is_old { REMEMBERED_ALWAYS } else { REMEMBERED_AT_MOST };
+        (self.by_key.len() > most).then_some(key)
+    }
+}
+
+impl State {
+    /// Running time: licence time without the time in which the server did not run. A clock that was set wrong makes no
+    /// wish forgotten by it, and none remembered for years.
+    fn running_time(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+        now - self.downtime
     }
 }
 
 impl Transition<'_> {
     /// Whether the wish was fulfilled before. The same name for something else is a mistake, and not a repetition.
     pub(super) fn is_fulfilled(&self, wish: &Wish, fulfilment: Fulfilment) -> Result<bool, Refusal> {
-        let fulfilled = self.state.fulfilled.get(&wish.device_id).and_then(|fulfilled| fulfilled.by_key.get(&wish.key));
+        let fulfilled =
+            self.state.fulfilled.get(&wish.device_id).and_then(|fulfilled| fulfilled.by_key.get(wish.key.as_str()));
         match fulfilled {
             Some((_, before)) if *before != fulfilment => Err(Refusal::ValidationError(
                 "The Idempotency-Key was used for other consumptions; give every new wish a new one.".to_owned(),
@@ -71,9 +97,12 @@ impl Transition<'_> {
 
     /// Remembers that the wish is fulfilled.
     pub(super) fn fulfilled(&mut self, wish: &Wish, fulfilment: Fulfilment) {
-        self.record(Change::Fulfilled { wish: wish.clone(), fulfilment });
-        let of_device = self.state.fulfilled.get(&wish.device_id);
-        if let Some(key) = of_device.and_then(Fulfilled::forgettable).cloned() {
+        let now = self.state.running_time(self.now);
+        self.record(Change::Fulfilled { wish: wish.clone(), fulfilment, at: now });
+        for _ in 0..FORGOTTEN_AT_ONCE {
+            let of_device = self.state.fulfilled.get(&wish.device_id);
+            let Some(key) = of_device.and_then(|of_device| of_device.forgettable(now)) else { break };
+            let key = key.to_owned();
             self.record(Change::Forgotten { wish: Wish { device_id: wish.device_id, key } });
         }
     }

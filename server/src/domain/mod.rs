@@ -19,7 +19,7 @@ mod view;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 pub use activation::{Device, DeviceStatus, Variable};
 pub use audit::Holding;
@@ -174,6 +174,8 @@ pub struct State {
     orders: OrderBook,
     last_device_id: u64,
     alive_at: Option<DateTime<Utc>>,
+    /// How much of licence time the server did not run.
+    downtime: TimeDelta,
 }
 
 /// One command being applied.
@@ -196,6 +198,7 @@ impl State {
             orders: OrderBook::default(),
             last_device_id: activation::DEVICE_IDS_FROM,
             alive_at: None,
+            downtime: TimeDelta::zero(),
         };
         for change in &changes {
             state.adopt(change);
@@ -235,12 +238,16 @@ impl State {
     /// Makes up for a time in which the server did not run: nobody could renew, so nobody loses a slot to it. If the
     /// clock was moved back meanwhile, slots move back with it: what they had left is what they have. A borrow's end was
     /// promised to the client and stays. Order numbers are remembered for as long as the server runs, so they move too.
+    ///
+    /// Slots whose time had come before are freed first. The next request about their pool would have freed them; on a
+    /// clock that was set back, they would be held again.
     pub fn resume(&mut self, now: DateTime<Utc>) -> Vec<Change> {
         let mut changes = Vec::new();
         if let Some(alive_at) = self.alive_at {
+            self.settle(alive_at, &mut changes);
+            let settled = changes.len();
             let downtime = now - alive_at;
             for (pool, slots) in &self.pools {
-                // Also those that had expired already: on a clock that was set back they would be held again.
                 let to_be_renewed = slots.iter().filter(|(_, slot)| !slot.borrowed);
                 changes.extend(to_be_renewed.map(|(device_id, slot)| Change::SlotHeld {
                     pool: *pool,
@@ -249,15 +256,20 @@ impl State {
                 }));
             }
             changes.extend(self.orders.moved(downtime));
+            changes.push(Change::Downtime { total: self.downtime + downtime });
+            for change in changes.iter().skip(settled) {
+                self.adopt(change);
+            }
         }
         // A period that was counted under a clock gone wrong must not last until that date comes.
         let early = self.counters.iter().filter(|(_, counter)| counter.at > now);
-        changes.extend(early.map(|(entitlement, counter)| Change::Consumed {
+        let early = early.map(|(entitlement, counter)| Change::Consumed {
             entitlement: *entitlement,
             counter: Counter { at: now, ..*counter },
-        }));
-        for change in &changes {
-            self.adopt(change);
+        });
+        for change in early.collect::<Vec<_>>() {
+            self.adopt(&change);
+            changes.push(change);
         }
         changes.push(self.alive(now));
         changes
@@ -275,6 +287,9 @@ impl Transition<'_> {
     }
 
     fn carry_out(&mut self, catalogue: &Catalogue, subject: &Subject, command: &Command) -> Outcome {
+        if let Some(reply) = self.booked_before(subject, command)? {
+            return Ok(reply);
+        }
         subject.require_usable(command, self.now)?;
         if catalogue.is_blacklisted(&command.hardware_id) {
             return Err(Refusal::Blacklisted);
@@ -345,8 +360,20 @@ impl Transition<'_> {
 
     /// Notes what happened in the journal.
     fn note(&mut self, kind: EventKind, license: &License, feature: Option<&Feature>, device_id: u64) {
+        self.note_at(self.now, kind, license, feature, device_id);
+    }
+
+    /// Notes what has happened before.
+    fn note_at(
+        &mut self,
+        at: DateTime<Utc>,
+        kind: EventKind,
+        license: &License,
+        feature: Option<&Feature>,
+        device_id: u64,
+    ) {
         let feature = feature.map(|feature| Arc::clone(&feature.code));
-        self.record(Change::Happened(Event { at: self.now, kind, license_id: license.id, feature, device_id }));
+        self.record(Change::Happened(Event { at, kind, license_id: license.id, feature, device_id }));
     }
 }
 

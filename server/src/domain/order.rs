@@ -130,7 +130,7 @@ impl DeviceOrders {
     }
 
     fn is_overdue(&self, now: DateTime<Utc>) -> bool {
-        self.last_at().is_none_or(|at| at + REMEMBERED_FOR <= now)
+        self.last_at().is_none_or(|at| now - at >= REMEMBERED_FOR)
     }
 }
 
@@ -164,7 +164,7 @@ impl OrderBook {
 
     /// The devices, by license, whose numbers need not be remembered any longer, those that were silent longest first.
     fn overdue(&self, now: DateTime<Utc>) -> impl Iterator<Item = (u64, Arc<str>)> {
-        let overdue = self.by_time.iter().take_while(move |(at, ..)| *at + REMEMBERED_FOR <= now);
+        let overdue = self.by_time.iter().take_while(move |(at, ..)| now - *at >= REMEMBERED_FOR);
         overdue.map(|(_, license_id, hardware_id)| (*license_id, Arc::clone(hardware_id)))
     }
 
@@ -215,7 +215,7 @@ impl Transition<'_> {
             Ordering::Equal => self.repeated(order, subject, command),
             Ordering::Greater => {
                 let outcome = self.carry_out(catalogue, subject, command);
-                let hardware_id = self.make_room(license_id, &command.hardware_id);
+                let hardware_id = self.forget_overdue(license_id, &command.hardware_id);
                 let refusal = outcome.as_ref().err().cloned();
                 let request = LatestRequest { number, action, refusal, at: self.now };
                 self.record(Change::Ordered { license_id, hardware_id, scope, request });
@@ -264,9 +264,9 @@ impl Transition<'_> {
         }
     }
 
-    /// Forgets what is overdue: always of this device, of which nothing is true any longer then, and of some others.
-    /// Returns the device's name as it is kept.
-    fn make_room(&mut self, license_id: u64, hardware_id: &str) -> Arc<str> {
+    /// Forgets the numbers of this device if their hour is over, and those of some others. Returns the device's name as
+    /// the book keeps it, so that there is one copy of it for all numbers of the device.
+    fn forget_overdue(&mut self, license_id: u64, hardware_id: &str) -> Arc<str> {
         let known = self.state.orders.device(license_id, hardware_id);
         let is_overdue = known.is_some_and(|(_, device)| device.is_overdue(self.now));
         let name = known.map_or_else(|| Arc::from(hardware_id), |(name, _)| Arc::clone(name));

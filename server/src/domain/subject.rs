@@ -30,7 +30,7 @@ impl Subject {
                 Ok(Subject { license, user: None })
             }
             Credential::User { username, password } => {
-                let subject = Subject::of_user(catalogue, command, username)?;
+                let subject = Subject::of_user(catalogue, command, username, |_| true)?;
                 let knows = |user: &Arc<User>| password.as_ref().is_none_or(|password| user.has_password(password));
                 if subject.user.as_ref().is_some_and(knows) { Ok(subject) } else { Err(Refusal::LicenseNotFound) }
             }
@@ -42,20 +42,27 @@ impl Subject {
                     Token::Code(code) => account.codes.get(code),
                 };
                 let username = username.ok_or(Refusal::LicenseNotFound)?;
-                let subject = Subject::of_user(catalogue, command, username)?;
-                let owner = subject.license.customer.customer_account.as_ref();
-                if owner.is_some_and(|owner| owner.id == account.label.id) {
-                    Ok(subject)
-                } else {
-                    Err(Refusal::CustomerAccountIdMismatch)
-                }
+                let owner = |license: &License| license.customer.customer_account.as_ref().map(|owner| owner.id);
+                let of_account = |license: &License| owner(license) == Some(account.label.id);
+                Subject::of_user(catalogue, command, username, of_account)
             }
         }
     }
 
-    fn of_user(catalogue: &Catalogue, command: &Command, username: &str) -> Result<Subject, Refusal> {
-        let mut licenses = catalogue.licenses_of_user(&command.product, username);
-        let license = licenses.find(|license| wanted(command, license)).ok_or(Refusal::LicenseNotFound)?;
+    /// The newest of the user's licenses that are in the account; a user has licenses of several customers.
+    fn of_user(
+        catalogue: &Catalogue,
+        command: &Command,
+        username: &str,
+        of_account: impl Fn(&License) -> bool,
+    ) -> Result<Subject, Refusal> {
+        let licenses = catalogue.licenses_of_user(&command.product, username);
+        let licenses: Vec<_> = licenses.filter(|license| wanted(command, license)).collect();
+        if licenses.is_empty() {
+            return Err(Refusal::LicenseNotFound);
+        }
+        let license = licenses.into_iter().find(|license| of_account(license));
+        let license = license.ok_or(Refusal::CustomerAccountIdMismatch)?;
         Ok(Subject { license: Arc::clone(license), user: license.user(username).cloned() })
     }
 
@@ -76,6 +83,7 @@ impl Subject {
         }
         let needs_validity = match command.action {
             Action::Activate { .. } | Action::BorrowLicense(_) | Action::BorrowFeature { .. } => true,
+            Action::AddConsumption { .. } | Action::AddFeatureConsumption { .. } => true,
             Action::CheckLicense { .. } => license.floating.is_some(),
             _ => false,
         };

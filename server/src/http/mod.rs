@@ -12,6 +12,7 @@ pub(crate) mod well_known;
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -129,19 +130,23 @@ pub(crate) struct Running {
     pub(crate) thread: WriterThread,
     /// Over when the thread is.
     pub(crate) ended: oneshot::Receiver<()>,
+    /// Set to tell the store that it is not to wait for other programs any longer.
+    pub(crate) stopping: Arc<AtomicBool>,
 }
 
 impl Service {
     /// Recovers what the store has kept, and starts the writer.
     pub(crate) fn start(parts: Parts) -> Result<(Service, Running), StoreError> {
-        let Parts { catalogue, store, clock, key, unsigned, base_url } = parts;
+        let Parts { catalogue, mut store, clock, key, unsigned, base_url } = parts;
+        let stopping = Arc::new(AtomicBool::new(false));
+        store.give_up_when(Arc::clone(&stopping));
         let catalogue = Arc::new(catalogue);
         let licensed = Arc::clone(&catalogue);
         let (ending, ended) = oneshot::channel();
         let (writer, thread) = Writer::start(store, |changes| State::recover(licensed, changes), clock, ending)?;
         let public_key = key.public_pem().map_err(|error| StoreError(format!("can't read the key: {error}")))?;
         let signer = Signer::new(Some(key).filter(|_| !unsigned));
-        Ok((Service { catalogue, writer, signer, base_url, public_key }, Running { thread, ended }))
+        Ok((Service { catalogue, writer, signer, base_url, public_key }, Running { thread, ended, stopping }))
     }
 
     /// What clients verify replies with, PEM.

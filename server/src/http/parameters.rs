@@ -5,17 +5,14 @@ use floatlease::operations::{Auth, Kind, Method, Operation, Parameter};
 use hyper::HeaderMap;
 use serde_json::{Map, Value, json};
 
-use crate::catalogue::MAX_SAFE_INTEGER;
+use crate::catalogue::{LONGEST_TEXT_BYTES, LONGEST_TOKEN_BYTES, MAX_SAFE_INTEGER};
 use crate::domain::{Action, Command, Credential, Refusal, Token, Until};
 
 /// The two `event`s of consumption; which one it is only matters to an activity log that this server has not.
 const CONSUMPTION_EVENTS: [&str; 2] = ["consumption_add", "offline_floating_consumptions_sync"];
 
-/// Names and keys are short; what is stored must not be made to grow without end.
-const LONGEST_TEXT_BYTES: usize = 1024;
-/// Tokens of identity providers are not.
+/// What may be as long as tokens of identity providers are.
 const TOKENS: [&str; 2] = ["id_token", "code"];
-const LONGEST_TOKEN_BYTES: usize = 16 * 1024;
 /// A device has no more of them.
 const MOST_VARIABLES: usize = 64;
 
@@ -37,6 +34,7 @@ impl Parameters {
     /// Takes them from where the operation has them.
     pub(super) fn read(operation: &Operation, query: &str, body: &[u8]) -> Result<Parameters, Refusal> {
         let given = match operation.method {
+            Method::Get if !is_utf8(query) => return invalid("The query must be UTF-8 after decoding.".to_owned()),
             Method::Get => form_urlencoded::parse(query.as_bytes())
                 .map(|(name, value)| (name.into_owned(), Value::String(value.into_owned())))
                 .collect(),
@@ -292,6 +290,20 @@ pub(super) fn order(operation: &Operation, headers: &HeaderMap) -> Result<Option
     let number = value.to_str().ok().filter(|_| alone).and_then(parse_order);
     let wrong = || format!("{ORDER} must be given once, as a whole number from 1 to {MAX_ORDER}");
     number.map_or_else(|| invalid(wrong()), |number| Ok(Some(number)))
+}
+
+/// Whether the query's percent-encoded bytes are UTF-8. Decoding would put the same U+FFFD in the place of each byte that
+/// is not, so that two devices would be one.
+fn is_utf8(query: &str) -> bool {
+    let mut decoded = Vec::with_capacity(query.len());
+    let mut rest = query.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let hex = after.first_chunk::<2>().filter(|hex| *first == b'%' && hex.iter().all(u8::is_ascii_hexdigit));
+        let byte = hex.and_then(|hex| u8::from_str_radix(str::from_utf8(hex).ok()?, 16).ok());
+        decoded.push(byte.unwrap_or(*first));
+        rest = after.get(if byte.is_some() { 2 } else { 0 }..).unwrap_or_default();
+    }
+    str::from_utf8(&decoded).is_ok()
 }
 
 fn invalid<T>(message: String) -> Result<T, Refusal> {

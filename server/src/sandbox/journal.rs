@@ -23,6 +23,8 @@ const MOST_ENTRIES: usize = 10_000;
 pub(crate) struct Journal {
     pages: Mutex<Pages>,
     names: Mutex<Names>,
+    /// What leaves no trace in the store, until the next commit.
+    due: Mutex<Vec<(DateTime<Utc>, EventNote)>>,
 }
 
 #[derive(Debug, Default)]
@@ -180,7 +182,7 @@ impl Journal {
     pub(crate) fn new(catalogue: &Catalogue) -> Arc<Journal> {
         let licenses = catalogue.licenses().iter().map(|license| (license.id, license.name().to_owned()));
         let names = Names { licenses: licenses.collect(), devices: HashMap::new() };
-        Arc::new(Journal { pages: Mutex::default(), names: Mutex::new(names) })
+        Arc::new(Journal { pages: Mutex::default(), names: Mutex::new(names), due: Mutex::default() })
     }
 
     pub(crate) fn add_request(&self, time: DateTime<Utc>, note: RequestNote) {
@@ -194,9 +196,21 @@ impl Journal {
         names.note(due.kind.name(), due.license_id, due.feature.as_deref(), hardware_id)
     }
 
-    /// Writes down what leaves no trace in the store.
-    pub(crate) fn add_event(&self, time: DateTime<Utc>, note: EventNote) {
-        self.add(time, What::Event(note));
+    /// Writes down what leaves no trace in the store, with the next commit.
+    pub(crate) fn add_due(&self, due: &Due) {
+        let note = self.note_of(due);
+        self.due().push((due.at, note));
+    }
+
+    /// Writes down the events of a commit and what is due, by the time at which they happened: an advance of the clock
+    /// passes both in turns.
+    fn keep_all(&self, changes: &[Change]) {
+        let mut events = std::mem::take(&mut *self.due());
+        events.extend(changes.iter().filter_map(|change| self.keep(change)));
+        events.sort_by_key(|(time, _)| *time);
+        for (time, note) in events {
+            self.add(time, What::Event(note));
+        }
     }
 
     fn add(&self, time: DateTime<Utc>, what: What) {
@@ -210,16 +224,15 @@ impl Journal {
         }
     }
 
-    fn keep(&self, change: &Change) {
+    /// Learns the names of devices, and how an event is called.
+    fn keep(&self, change: &Change) -> Option<(DateTime<Utc>, EventNote)> {
         match change {
             Change::Device { hardware_id, device, .. } => {
                 self.names().devices.insert(device.id, hardware_id.clone());
+                None
             }
-            Change::Happened(event) => {
-                let note = self.names().event(event);
-                self.add_event(event.at, note);
-            }
-            _ => {}
+            Change::Happened(event) => Some((event.at, self.names().event(event))),
+            _ => None,
         }
     }
 
@@ -259,6 +272,10 @@ impl Journal {
         self.pages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn due(&self) -> MutexGuard<'_, Vec<(DateTime<Utc>, EventNote)>> {
+        self.due.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn names(&self) -> MutexGuard<'_, Names> {
         self.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -294,7 +311,7 @@ impl<S: Store> Store for Journaled<S> {
 
     fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError> {
         self.store.commit(changes)?;
-        changes.iter().for_each(|change| self.journal.keep(change));
+        self.journal.keep_all(changes);
         Ok(())
     }
 }

@@ -126,6 +126,8 @@ fn resolve(table: &mut Table, now: DateTime<Utc>) -> Result<(), Mistake> {
                     instant(text, now).map_err(|mistake| Mistake::invalid(format!("`{key}`: {}", mistake.message)))?;
                 *text = floatlease::model::format_time(time);
             }
+            // Passed through to the host program, whatever its members are called.
+            _ if key == "metadata" => {}
             toml::Value::Table(table) => resolve(table, now)?,
             toml::Value::Array(values) => {
                 for table in values.iter_mut().filter_map(toml::Value::as_table_mut) {

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use floatlease::model::{ORDER, format_http_date, parse_http_date, parse_order};
-use hyper::Response;
 use hyper::header::{self, HeaderValue};
+use hyper::{Response, Version};
 use serde_json::Value;
 
 use super::access::Access;
@@ -125,9 +125,11 @@ impl World {
             used: Mutex::new(Instant::now()),
             idle: options.idle_s.map_or(IDLE, |seconds| Duration::from_secs(seconds.into())),
         };
-        let of_presets = world.presets.iter().flat_map(Presets::faults);
-        for fault in of_presets.chain(options.faults.iter().cloned()) {
-            world.faults().add(fault, start)?;
+        for fault in world.presets.iter().flat_map(Presets::faults) {
+            world.faults().add_preset(fault, start)?;
+        }
+        for fault in &options.faults {
+            world.faults().add(fault.clone(), start)?;
         }
         Ok((world, running))
     }
@@ -220,12 +222,19 @@ impl World {
     async fn genuine(&self, request: &Received) -> Response<Vec<u8>> {
         let of_world = *self.date_check() == DateCheck::World;
         let now = if of_world { self.now() } else { Utc::now() };
-        let mut reply = self.service.reply(request, now).await;
-        if of_world && let Ok(date) = HeaderValue::try_from(format_http_date(now)) {
-            reply.headers_mut().insert(header::DATE, date);
-        }
+        let reply = self.dated(self.service.reply(request, now).await);
         if reply.headers().contains_key("LicenseSignature") {
             *lock(&self.previous) = Some(reply.clone());
+        }
+        reply
+    }
+
+    /// The reply with the world's `Date`, if that of requests is held against the world's clock.
+    fn dated(&self, mut reply: Response<Vec<u8>>) -> Response<Vec<u8>> {
+        if *self.date_check() == DateCheck::World
+            && let Ok(date) = HeaderValue::try_from(format_http_date(self.now()))
+        {
+            reply.headers_mut().insert(header::DATE, date);
         }
         reply
     }
@@ -239,7 +248,7 @@ impl World {
                     if let Before::Code(_) | Before::UndocumentedCode(_) = fault {
                         echo(request, &mut reply);
                     }
-                    Ending::Reply(marked(reply, picked, true))
+                    Ending::Reply(marked(self.dated(reply), picked, true))
                 };
                 return (fault::before(fault).map_or_else(Ending::Taken, reply), RequestNote::default());
             }
@@ -251,8 +260,18 @@ impl World {
         let ending = match &picked.what {
             Do::AfterCommit(AfterCommit::Delay(_)) => Ending::Late(picked.delay, marked(reply, picked, true)),
             Do::AfterCommit(fault) => {
-                let reply = marked(reply, picked, true);
-                fault::steps(fault, &reply).map_or(Ending::Reply(reply), Ending::Taken)
+                let mut reply = marked(reply, picked, true);
+                let closes = closes(request);
+                if closes {
+                    reply.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                }
+                let steps = fault::steps(fault, &reply).map(|mut steps| {
+                    if closes && !matches!(steps.last(), Some(Step::Close | Step::Reset | Step::Hold)) {
+                        steps.push(Step::Close);
+                    }
+                    steps
+                });
+                steps.map_or(Ending::Reply(reply), Ending::Taken)
             }
             Do::Reply(fault) => {
                 let altered = fault::alter(fault, &reply, asked, previous, |body| self.service.sign(body));
@@ -282,11 +301,17 @@ impl World {
     /// Moves the clock forward. Everything due on the way happens at its time, and has happened when this returns.
     pub(crate) async fn advance(&self, target: Target) -> Result<Vec<Due>, Mistake> {
         let clock = Arc::clone(&self.clock);
-        let due = self.work(move |moment| pass(moment, &clock, target)).await??;
-        for due in due.iter().filter(|due| !matches!(due.kind, DueKind::SlotExpires | DueKind::BorrowEnds)) {
-            self.journal.add_event(due.at, self.journal.note_of(due));
-        }
-        Ok(due)
+        let journal = Arc::clone(&self.journal);
+        self.work(move |moment| {
+            let due = pass(moment, &clock, target)?;
+            // The store keeps the events of slots; the rest goes into the journal with them.
+            let untraced = due.iter().filter(|due| !matches!(due.kind, DueKind::SlotExpires | DueKind::BorrowEnds));
+            untraced.for_each(|due| journal.add_due(due));
+            // Not every advance changes anything else, and the journal is written by a commit.
+            moment.changes.push(moment.state.alive(*moment.now));
+            Ok(due)
+        })
+        .await?
     }
 
     /// Sets the clock as an administrator does whose machine's clock was wrong: no time has passed for anybody.
@@ -318,6 +343,17 @@ impl World {
         let broken = || Mistake::internal("this world's data could not be kept, so it has stopped; make another one");
         self.service.writer.work(work).await.ok_or_else(broken)
     }
+}
+
+/// Whether the connection is to end with the reply to this request. HTTP sees to it, except where a fault writes the reply.
+fn closes(request: &Received) -> bool {
+    let named = |name: &str| {
+        let values = request.head.headers.get_all(header::CONNECTION);
+        let mut options = values.iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+        options.any(|option| option.trim().eq_ignore_ascii_case(name))
+    };
+    let kept = request.head.version == Version::HTTP_11 || named("keep-alive");
+    named("close") || !kept
 }
 
 /// Lets time pass up to the target, from one instant at which something is due to the next.

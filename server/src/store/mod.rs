@@ -3,6 +3,8 @@
 mod sqlite;
 
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 pub use sqlite::SqliteStore;
 
@@ -21,6 +23,12 @@ pub trait Store: Send {
     /// # Errors
     /// It is not known whether they were kept.
     fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError>;
+
+    /// Hands over a flag that is set when the server stops. A store that waits for another program gives up then, and
+    /// the commit fails.
+    fn give_up_when(&mut self, stopping: Arc<AtomicBool>) {
+        let _ = stopping;
+    }
 }
 
 /// Why a store failed, for people.

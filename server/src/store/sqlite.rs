@@ -2,8 +2,10 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::types::Type;
 use rusqlite::{Connection, ErrorCode, Row, params};
 
@@ -16,14 +18,23 @@ use crate::domain::{
 };
 
 /// Each brings the schema from the version before it to its own; their number is the file's `user_version`.
-const MIGRATIONS: &[&str] = &[include_str!("schema_1.sql"), include_str!("schema_2.sql"), include_str!("schema_3.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("schema_1.sql"),
+    include_str!("schema_2.sql"),
+    include_str!("schema_3.sql"),
+    include_str!("schema_4.sql"),
+];
 /// More than there are statements below, so that each is parsed once.
 const CACHED_STATEMENTS: usize = 32;
+/// While another program has locked the file, the store looks so often whether the server is to stop.
+const LOOK_UP_EVERY: Duration = Duration::from_millis(500);
 
 /// A store in an SQLite file.
 #[derive(Debug)]
 pub struct SqliteStore {
     connection: Connection,
+    /// The server stops, so nobody is to be waited for any longer.
+    stopping: Arc<AtomicBool>,
 }
 
 impl SqliteStore {
@@ -69,17 +80,23 @@ impl SqliteStore {
         }
         transaction.pragma_update(None, "user_version", MIGRATIONS.len())?;
         transaction.commit()?;
-        Ok(SqliteStore { connection })
+        connection.busy_timeout(LOOK_UP_EVERY)?;
+        Ok(SqliteStore { connection, stopping: Arc::default() })
     }
 
     /// Begins to write. While another program writes to the file, nothing is lost by waiting: nothing was written yet.
     fn begin(&self) -> Result<(), StoreError> {
+        let mut is_said = false;
         loop {
             match self.execute("BEGIN IMMEDIATE") {
-                Err(rusqlite::Error::SqliteFailure(error, _)) if error.code == ErrorCode::DatabaseBusy => {
-                    tracing::warn!("another program has locked the data; waiting until it lets go");
-                }
+                Err(rusqlite::Error::SqliteFailure(error, _)) if error.code == ErrorCode::DatabaseBusy => {}
                 begun => return Ok(begun?),
+            }
+            if self.stopping.load(Ordering::Relaxed) {
+                return Err(StoreError("another program has locked the data".to_owned()));
+            }
+            if !std::mem::replace(&mut is_said, true) {
+                tracing::warn!("another program has locked the data; waiting until it lets go");
             }
         }
     }
@@ -109,6 +126,10 @@ impl Store for SqliteStore {
             self.rows(query, &mut changes, *read)?;
         }
         Ok(changes)
+    }
+
+    fn give_up_when(&mut self, stopping: Arc<AtomicBool>) {
+        self.stopping = stopping;
     }
 
     fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError> {
@@ -160,10 +181,11 @@ const TABLES: &[(&str, ReadRow)] = &[
     ("SELECT license_id, count FROM transfers", |row| {
         Ok(Change::Transfers { license_id: row.get(0)?, count: row.get(1)? })
     }),
-    ("SELECT license_id, feature_id, device_id, key, amount FROM fulfilled ORDER BY id", |row| {
+    ("SELECT license_id, feature_id, device_id, key, amount, at_ms FROM fulfilled ORDER BY id", |row| {
         Ok(Change::Fulfilled {
             wish: Wish { device_id: row.get(2)?, key: row.get(3)? },
             fulfilment: Fulfilment { entitlement: entitlement(row)?, amount: row.get(4)? },
+            at: time(row, 5)?,
         })
     }),
     ("SELECT license_id, hardware_id, slot, number, action, refusal, at_ms FROM latest_request", |row| {
@@ -180,6 +202,9 @@ const TABLES: &[(&str, ReadRow)] = &[
                 at: time(row, 6)?,
             },
         })
+    }),
+    ("SELECT value FROM meta WHERE name = 'downtime_ms'", |row| {
+        Ok(Change::Downtime { total: TimeDelta::try_milliseconds(row.get(0)?).unwrap_or_default() })
     }),
     ("SELECT value FROM meta WHERE name = 'alive_at_ms'", |row| Ok(Change::Alive { at: time(row, 0)? })),
 ];
@@ -217,9 +242,17 @@ fn write(connection: &Connection, change: &Change) -> rusqlite::Result<()> {
         Change::Transfers { license_id, count } => {
             execute("INSERT OR REPLACE INTO transfers (license_id, count) VALUES (?, ?)", params![license_id, count])
         }
-        Change::Fulfilled { wish, fulfilment: Fulfilment { entitlement, amount } } => execute(
-            "INSERT OR REPLACE INTO fulfilled (device_id, key, license_id, feature_id, amount) VALUES (?, ?, ?, ?, ?)",
-            params![wish.device_id, wish.key, entitlement.license_id, feature_id(entitlement), amount],
+        Change::Fulfilled { wish, fulfilment: Fulfilment { entitlement, amount }, at } => execute(
+            "INSERT OR REPLACE INTO fulfilled (device_id, key, license_id, feature_id, amount, at_ms) \
+             VALUES (?, ?, ?, ?, ?, ?)",
+            params![
+                wish.device_id,
+                wish.key,
+                entitlement.license_id,
+                feature_id(entitlement),
+                amount,
+                at.timestamp_millis()
+            ],
         ),
         Change::Forgotten { wish } => {
             execute("DELETE FROM fulfilled WHERE device_id = ? AND key = ?", params![wish.device_id, wish.key])
@@ -229,15 +262,18 @@ fn write(connection: &Connection, change: &Change) -> rusqlite::Result<()> {
             let refusal = refusal.map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
             let (slot, action) = (scope_number(*scope), action_name(request.action));
             execute(
-                "INSERT INTO latest_request (license_id, hardware_id, slot, number, action, refusal, at_ms) \
-                 VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET number = excluded.number, \
-                 action = excluded.action, refusal = excluded.refusal, at_ms = excluded.at_ms",
+                "INSERT OR REPLACE INTO latest_request (license_id, hardware_id, slot, number, action, refusal, at_ms) \
+                 VALUES (?, ?, ?, ?, ?, ?, ?)",
                 params![license_id, hardware_id, slot, request.number, action, refusal, request.at.timestamp_millis()],
             )
         }
         Change::OrderForgotten { license_id, hardware_id } => execute(
             "DELETE FROM latest_request WHERE license_id = ? AND hardware_id = ?",
             params![license_id, hardware_id],
+        ),
+        Change::Downtime { total } => execute(
+            "INSERT OR REPLACE INTO meta (name, value) VALUES ('downtime_ms', ?)",
+            params![total.num_milliseconds()],
         ),
         Change::Alive { at } => execute(
             "INSERT OR REPLACE INTO meta (name, value) VALUES ('alive_at_ms', ?)",

@@ -164,6 +164,13 @@ impl Client {
         result
     }
 
+    /// Whether the server ends the connection, whatever it still sends.
+    pub fn is_closed(&mut self) -> bool {
+        let Some(stream) = &mut self.stream else { return true };
+        stream.get_mut().set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        stream.read_to_end(&mut Vec::new()).is_ok()
+    }
+
     /// Sends bytes as they are.
     pub fn exchange(&mut self, bytes: &[u8]) -> std::io::Result<Answer> {
         if self.stream.is_none() {

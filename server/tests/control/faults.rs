@@ -247,3 +247,45 @@ fn a_profile_ends_when_it_was_to() {
     world.control("POST /clock/advance", &json!({ "by": "10m" }));
     world.seat("hw");
 }
+
+/// They belong to the world as its licenses do.
+#[test]
+fn presets_outlast_the_list_of_faults() {
+    let demo = Demo::start();
+    let mut world = demo.world(&json!({ "presets": true }));
+    assert_eq!(world.get("/faults")["faults"], json!([]));
+    assert_eq!(world.get("/invariants")["faults_without_effect"], json!([]));
+    let presets = world.said["presets"].as_array().unwrap().clone();
+    let by_fault = presets.iter().find(|preset| preset["config"]["hardware_id"] == "preset-trial_not_allowed").unwrap();
+    world.fault(json!({}), json!({}), unavailable(503));
+    world.control("DELETE /faults", &Value::Null);
+    assert_eq!(world.get("/faults")["faults"], json!([]));
+    let code = |world: &mut World<'_>| world.ask("check_license", "preset-trial_not_allowed", json!({})).code();
+    assert_eq!(code(&mut world).as_deref(), by_fault["code"].as_str());
+    world.control("PUT /faults", &json!({ "faults": [{ "do": unavailable(503) }] }));
+    assert_eq!(code(&mut world).as_deref(), by_fault["code"].as_str(), "its own comes first");
+}
+
+#[test]
+fn replies_of_faults_have_the_date_of_the_world() {
+    let demo = Demo::start();
+    let mut world = demo.world(&json!({ "now": "2031-05-06T07:08:09Z", "rate": 0, "date_check": "world" }));
+    for what in [unavailable(503), json!({ "before": { "code": "blacklisted" } }), json!({ "before": "html_page" })] {
+        world.control("PUT /faults", &json!({ "faults": [{ "do": what }] }));
+        let answer = world.ask("check_license", "hw", Value::Null);
+        assert_eq!(answer.headers["date"], "Tue, 06 May 2031 07:08:09 GMT", "{what}");
+    }
+}
+
+/// A client that says that it goes waits for the end of the connection.
+#[test]
+fn reply_that_a_fault_writes_closes_when_the_client_wants_it() {
+    let demo = Demo::start();
+    for what in [json!({ "dribble": { "bytes": 50, "every_ms": 1 } }), json!({ "wrong_length": -1 })] {
+        let mut world = demo.still();
+        world.fault(json!({}), json!({}), json!({ "after_commit": what }));
+        let answer = world.ask_with("activate_license", "hw", Value::Null, &[("Connection", "close")]);
+        assert_eq!(answer.headers["connection"], "close", "{what}");
+        assert!(world.api.is_closed(), "{what}");
+    }
+}

@@ -84,6 +84,42 @@ fn it_tells_what_was_asked_and_what_happened_in_order() {
     assert_eq!(self::entries(&world)[0]["seq"], 13);
 }
 
+/// One advance passes the end of a slot, a new period of consumption, and the end of another slot.
+#[test]
+fn events_of_an_advance_are_in_order_of_time() {
+    let demo = Demo::start();
+    let mut world = demo.world(&json!({ "now": "2026-01-31T21:00:00Z", "rate": 0 }));
+    world.seat("hw");
+    let monthly = json!({ "license_key": "CADP-CONS-UMPT-0003" });
+    world.done("activate_license", "hw", monthly.clone());
+    world.done("add_consumption", "hw", monthly);
+    world.control("POST /clock/advance", &json!({ "by": "90m" }));
+    world.done("activate_license", "hw-2", Value::Null);
+    world.done("check_license", "hw-2", Value::Null);
+    world.control("DELETE /journal", &Value::Null);
+    world.control("POST /clock/advance", &json!({ "by": "5h" }));
+    let text = |entry: &Value, name: &str| entry[name].as_str().unwrap().to_owned();
+    let events: Vec<_> = entries(&world).iter().map(|entry| (text(entry, "time"), text(entry, "event"))).collect();
+    let expected = [
+        ("2026-01-31T23:00:00.000Z", "slot_expired"),
+        ("2026-02-01T00:00:00.000Z", "consumption_period_began"),
+        ("2026-02-01T00:30:00.000Z", "slot_expired"),
+    ];
+    assert_eq!(events, expected.map(|(time, event)| (time.to_owned(), event.to_owned())));
+}
+
+/// Nothing but a license changes; the journal has it at once.
+#[test]
+fn event_of_an_advance_that_changes_no_slot_is_written_at_once() {
+    let demo = Demo::start();
+    let catalogue = "product = [{ code = \"P\" }]\n[[license]]\nproduct = \"P\"\nlicense_key = \"K\"\n\
+                     start_date = \"now+1s\"\nmetadata = { start_date = \"now or never\", x = { expiry_date = \"now\" } }";
+    let world = demo.world(&json!({ "now": "2026-01-01", "rate": 0, "catalogue": catalogue }));
+    world.control("POST /clock/advance", &json!({ "by": "1s" }));
+    let events: Vec<_> = entries(&world).iter().map(|entry| entry["event"].clone()).collect();
+    assert_eq!(events, ["license_started"]);
+}
+
 #[test]
 fn it_holds_no_secret_and_nothing_endless() {
     let demo = Demo::start();

@@ -62,7 +62,7 @@ fn entries_keep_their_order_and_how_they_stand_for_everybody() {
     assert_eq!(keys(&mut other), ["key-0", "key-1", "key-2"]);
     let verdict = Verdict { status: 151, server_code: Some("code".to_owned()), reason: "reason".to_owned() };
     let standings = [
-        Standing::InDoubt { total_before: Some(7), at_ms: 5 },
+        Standing::InDoubt { total_before: Some(7), at_ms: 5, life_ms: 30_000 },
         Standing::Refused(verdict.clone()),
         Standing::Unknown(verdict),
     ];
@@ -83,7 +83,7 @@ fn a_key_names_one_wish_until_the_host_has_heard_of_it() {
     let verdict = Verdict { status: 151, server_code: None, reason: "reason".to_owned() };
     let standings = [
         Standing::Waiting,
-        Standing::InDoubt { total_before: None, at_ms: 5 },
+        Standing::InDoubt { total_before: None, at_ms: 5, life_ms: 30_000 },
         Standing::Unknown(verdict.clone()),
         Standing::Refused(verdict),
     ];
@@ -157,7 +157,9 @@ fn a_full_list_takes_no_more_but_what_becomes_of_those_on_it_is_noted() {
     let verdict = Verdict { status: 151, server_code: None, reason: "x".repeat(1 << 20) };
     let mut settled = journal.entries().unwrap().to_vec();
     for entry in &mut settled {
-        for standing in [Standing::InDoubt { total_before: None, at_ms: 1 }, Standing::Unknown(verdict.clone())] {
+        for standing in
+            [Standing::InDoubt { total_before: None, at_ms: 1, life_ms: 30_000 }, Standing::Unknown(verdict.clone())]
+        {
             entry.standing = standing;
             journal.stands(entry).unwrap();
         }

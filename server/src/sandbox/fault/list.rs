@@ -19,6 +19,9 @@ const MOST_FAULTS: usize = 1000;
 /// The faults of a world, in order.
 #[derive(Debug, Default)]
 pub(crate) struct FaultList {
+    /// Those of the world's presets, which belong to the world as its licenses do: they are not listed, and stay when the
+    /// list is emptied or replaced. Each is for a device of its preset's name only.
+    of_presets: Vec<Listed>,
     faults: Vec<Listed>,
     last_id: u64,
 }
@@ -55,11 +58,25 @@ pub(crate) struct Picked {
 
 impl FaultList {
     /// Adds one at the end; `now` is the world's time.
-    pub(crate) fn add(&mut self, mut fault: Fault, now: DateTime<Utc>) -> Result<Armed, Mistake> {
+    pub(crate) fn add(&mut self, fault: Fault, now: DateTime<Utc>) -> Result<Armed, Mistake> {
         fault.check()?;
         if self.faults.len() >= MOST_FAULTS {
             return Err(Mistake::conflict(format!("there are {MOST_FAULTS} faults already: remove some by DELETE")));
         }
+        let listed = self.numbered(fault, now)?;
+        let armed = listed.armed.clone();
+        self.faults.push(listed);
+        Ok(armed)
+    }
+
+    /// Adds one of a preset.
+    pub(crate) fn add_preset(&mut self, fault: Fault, now: DateTime<Utc>) -> Result<(), Mistake> {
+        let listed = self.numbered(fault, now)?;
+        self.of_presets.push(listed);
+        Ok(())
+    }
+
+    fn numbered(&mut self, mut fault: Fault, now: DateTime<Utc>) -> Result<Listed, Mistake> {
         let until = fault.when.until.as_deref().map(|until| instant(until, now)).transpose()?;
         let seed = fault.when.seed.unwrap_or_else(|| rand::rng().random_range(0..1 << 32));
         if fault.is_random() {
@@ -67,8 +84,7 @@ impl FaultList {
         }
         self.last_id += 1;
         let armed = Armed { id: self.last_id, fault, matched: 0, happened: 0 };
-        self.faults.push(Listed { armed: armed.clone(), until, random: ChaCha8Rng::seed_from_u64(seed) });
-        Ok(armed)
+        Ok(Listed { armed, until, random: ChaCha8Rng::seed_from_u64(seed) })
     }
 
     pub(crate) fn all(&self) -> Vec<Armed> {
@@ -77,11 +93,11 @@ impl FaultList {
 
     /// Puts these in the place of all; if one is wrong, all stay.
     pub(crate) fn replace(&mut self, faults: Vec<Fault>, now: DateTime<Utc>) -> Result<(), Mistake> {
-        let mut fresh = FaultList { faults: Vec::new(), last_id: self.last_id };
+        let mut fresh = FaultList { last_id: self.last_id, ..FaultList::default() };
         for fault in faults {
             fresh.add(fault, now)?;
         }
-        *self = fresh;
+        (self.faults, self.last_id) = (fresh.faults, fresh.last_id);
         Ok(())
     }
 
@@ -98,7 +114,7 @@ impl FaultList {
 
     /// What happens to this request: the first fault that matches and whose time it is.
     pub(crate) fn pick(&mut self, asked: &Asked, now: DateTime<Utc>) -> Option<Picked> {
-        self.faults.iter_mut().find_map(|listed| listed.pick(asked, now))
+        self.of_presets.iter_mut().chain(&mut self.faults).find_map(|listed| listed.pick(asked, now))
     }
 }
 
