@@ -4,12 +4,11 @@
 mod support;
 
 use serde_json::{Value, json};
-use std::collections::hash_map::RandomState;
-use std::hash::{BuildHasher, Hasher};
 use std::thread;
 use support::Demo;
 use support::holder::{self, Chance, Holder, until};
 use support::machine::Machine;
+use support::seed::{OnFailure, seed};
 
 #[test]
 fn holder() {
@@ -22,8 +21,7 @@ const MACHINES: u64 = 4;
 /// Some machines at once, each for its part of the rounds, with numbers that are told if it fails.
 fn on_machines(name: &str, rounds: u64, run: impl Fn(&Machine, u64, &mut Chance) + Sync) {
     let demo = Demo::start();
-    let seed = std::env::var("FLOATLEASE_SEED").ok().and_then(|seed| seed.parse().ok());
-    let seed = seed.unwrap_or_else(|| RandomState::new().build_hasher().finish() >> 32);
+    let seed = seed();
     thread::scope(|scope| {
         for number in 0..MACHINES {
             let (demo, run) = (&demo, &run);
@@ -34,18 +32,6 @@ fn on_machines(name: &str, rounds: u64, run: impl Fn(&Machine, u64, &mut Chance)
             });
         }
     });
-}
-
-/// Says where the random numbers began.
-struct OnFailure(u64);
-
-impl Drop for OnFailure {
-    #[allow(clippy::print_stderr)]
-    fn drop(&mut self) {
-        if thread::panicking() {
-            eprintln!("FLOATLEASE_SEED={}", self.0);
-        }
-    }
 }
 
 // ---- eight processes, of which five are killed

@@ -9,7 +9,7 @@ use super::machine::{Event, Machine, Moment, NEVER, State};
 use super::record::Record;
 use super::share::Share;
 use super::slot::{Confirmation, Slot, Standing, in_doubt};
-use super::unanswered::UnansweredVerbs;
+use super::unanswered::Unanswered;
 use super::visit::Visit;
 use super::wish::{KeepAlive, Who, Wish};
 use crate::client::{Client, chance, jittered};
@@ -31,7 +31,7 @@ pub(crate) struct Desk {
     pub(crate) events: Arc<Events>,
     /// What threads of ours run in.
     pub(crate) guard: Guard,
-    pub(crate) unanswered: UnansweredVerbs,
+    pub(crate) unanswered: Unanswered,
 }
 
 /// How often somebody looks whether another is done with a lease.
@@ -42,6 +42,10 @@ const SETTLING: Duration = Duration::from_secs(2);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// Up to this.
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+/// The first pause before a slot is given back again, after the server could not be reached; it doubles from there.
+const FIRST_RETRY: Duration = Duration::from_millis(100);
+/// The longest of these pauses.
+const LONGEST_RETRY: Duration = Duration::from_secs(1);
 
 /// Nothing is outstanding that could take a slot that was given back.
 const SETTLED: Moment = Moment::MIN;
@@ -245,7 +249,7 @@ impl Held {
             for slot in slots.iter_mut().rev() {
                 let of_slot = borrowed.iter().filter(|borrowed| slot.is_of(borrowed.feature.as_deref()));
                 slot.keep_borrow(of_slot.map(|borrowed| borrowed.until).max());
-                let _ = slot.leave(&visit, Leave::KeepBorrow);
+                leave_patiently(&visit, slot);
             }
             self.note_settling(&slots);
         }
@@ -306,16 +310,20 @@ impl Held {
         }
     }
 
-    /// What processes that are no more have left of this license on this device is given back.
-    pub(crate) fn settle_others(&self, desk: &Desk, call: &Call, share: &dyn Fn(&str) -> Share, folder: &Path) {
+    /// What processes that are no more have left of this license on this device is given back. False if that is not
+    /// settled.
+    pub(crate) fn settle_others(&self, desk: &Desk, call: &Call, share: &dyn Fn(&str) -> Share, folder: &Path) -> bool {
         let visit = visit(desk, &self.who, call, self.timeout.min(SETTLING));
+        let mut is_settled = true;
         for feature in Record::features_kept(folder, &self.who) {
             let slot =
                 Slot::new(&self.who, feature.as_deref(), share(&self.who.file_name(feature.as_deref())), Some(folder));
-            if slot.and_then(|mut slot| slot.settle(&visit)).is_err() {
-                return;
+            match slot.and_then(|mut slot| slot.settle(&visit)) {
+                Ok(is_final) => is_settled &= is_final,
+                Err(_) => return false,
             }
         }
+        is_settled
     }
 
     /// Remembers what the clock shows, for as long as it is borrowed. False if others are at it.
@@ -412,10 +420,14 @@ impl Held {
 
     /// The server's yes to every slot.
     fn confirmed(&self, desk: &Desk, taken: Taken) {
+        let doubted_until = taken.iter().filter_map(|(_, confirmation)| confirmation.doubted_until).max();
         let (event, borrowed_until, replies) = together(taken, desk.clock.now());
         let mut life = self.life();
         life.confirmed(borrowed_until, replies);
         life.step(event, &desk.clock, &desk.events);
+        if let Some(until) = doubted_until {
+            life.step(Event::Doubted { until }, &desk.clock, &desk.events);
+        }
     }
 }
 
@@ -429,8 +441,8 @@ fn is_same(feature: &Option<String>, other: Option<&str>) -> bool {
     feature.as_deref().map(str::to_ascii_lowercase) == other.map(str::to_ascii_lowercase)
 }
 
-fn visit<'a>(desk: &'a Desk, who: &'a Who, call: &'a Call, timeout: Duration) -> Visit<'a> {
-    Visit { client: &desk.client, who, call, clock: &desk.clock, timeout }
+pub(super) fn visit<'a>(desk: &'a Desk, who: &'a Who, call: &'a Call, timeout: Duration) -> Visit<'a> {
+    Visit { client: &desk.client, who, call, clock: &desk.clock, timeout, unanswered: &desk.unanswered }
 }
 
 fn slots_of(desk: &Desk, wish: &Wish, share: &dyn Fn(&str) -> Share) -> Result<Vec<Slot>, Error> {
@@ -495,6 +507,18 @@ fn queue(
         ]));
         visit.pause(next)?;
         pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// Leaves a slot as soon as the server can be reached, as long as the visit lasts.
+fn leave_patiently(visit: &Visit, slot: &mut Slot) {
+    let mut pause = FIRST_RETRY;
+    while let Err(error) = slot.leave(visit, Leave::KeepBorrow) {
+        let may_help = error.status.row().category == Category::Network && error.status != Status::Cancelled;
+        if !may_help || visit.pause(jittered(pause)).is_err() {
+            return;
+        }
+        pause = (pause * 2).min(LONGEST_RETRY);
     }
 }
 

@@ -27,11 +27,14 @@ const MARK_MS: i64 = 10 * 60 * 1000;
 const MARK_AGAIN_MS: i64 = 1_000;
 /// The least that a renewal is given, however near the moment when it comes too late.
 const LEAST_PATIENCE_MS: i64 = 100;
-/// After a slot was given back while a request of before had no answer, it is given back again so long later, and when
-/// no such request can live any more: a server that knows no order numbers may have carried it out meanwhile.
-const AGAIN_AFTER_MS: [i64; 4] = [1_000, 5_000, 15_000, 30_000];
 /// And the most when that moment has passed, as after a sleep of the machine: the host waits to be told.
 const OVERDUE_PATIENCE: Duration = Duration::from_secs(5);
+/// After a slot was given back while a request of before had no answer, it is given back again after each of these
+/// pauses, which is 1, 5, 15 and 30 s later: a server that knows no order numbers may have carried that request out
+/// meanwhile. If the server can't be reached then, the last pause is repeated.
+const PAUSES_MS: [i64; 4] = [1_000, 4_000, 10_000, 15_000];
+/// How often a slot is given back again at most, when no try has settled it. The record leaves it to the next start.
+const MOST_TRIES: usize = 8;
 
 /// The leases of a client and who looks after them.
 pub(crate) struct Keeper {
@@ -53,8 +56,8 @@ struct Book {
     leaving: Vec<Arc<Held>>,
     /// Leases whose slots were given back, and are to be given back again because that is not settled.
     unsettled: Vec<Unsettled>,
-    /// The one of them that is at it, and its call.
-    at_the_door: Option<(Arc<Held>, Arc<Call>)>,
+    /// The one of them that is at it.
+    at_the_door: Option<Caller>,
     /// The names of slots that were wanted back since.
     wanted: Vec<String>,
     /// Acquires under way that need the keeper's thread.
@@ -65,22 +68,53 @@ struct Book {
     closed: bool,
 }
 
-/// A lease whose slots are to be given back again.
+/// A lease whose slots are being given back, by a call.
+struct Caller {
+    held: Arc<Held>,
+    what: GivenBack,
+    call: Arc<Call>,
+}
+
+/// A lease that something is to be given back for, again or later.
 struct Unsettled {
     held: Arc<Held>,
-    /// When they were given back first.
-    since: Moment,
-    /// How often they were given back again.
-    repeated: usize,
+    what: GivenBack,
+    /// When they were given back, or were to be, the last time.
+    tried_at: Moment,
+    /// How often they were to be given back again.
+    tries: usize,
 }
 
 impl Unsettled {
-    /// When to give them back next.
-    fn due_at(&self) -> Moment {
-        let settles_at = self.held.settles_at().unwrap_or(Moment::MIN);
-        let next = AGAIN_AFTER_MS.get(self.repeated).map(|after| self.since.saturating_add(*after));
-        next.map_or(settles_at, |next| next.min(settles_at))
+    fn new(held: Arc<Held>, what: GivenBack, tried_at: Moment) -> Unsettled {
+        Unsettled { held, what, tried_at, tries: 0 }
     }
+
+    /// When to give them back next: after a pause, or sooner if no late request can live any more then. A try that has
+    /// failed is never repeated at once, because the machine may have slept, and may have no network yet.
+    fn due_at(&self) -> Moment {
+        let pause_ms = PAUSES_MS.get(self.tries).or(PAUSES_MS.last()).copied().unwrap_or_default();
+        let next = self.tried_at.saturating_add(pause_ms);
+        match self.held.settles_at() {
+            Some(settles_at) if self.what == GivenBack::OwnSlots && settles_at > self.tried_at => next.min(settles_at),
+            _ => next,
+        }
+    }
+
+    /// Whether there is still something to be given back for it.
+    fn is_open(&self) -> bool {
+        self.what == GivenBack::LeftSlots || self.held.settles_at().is_some()
+    }
+}
+
+/// What is to be given back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum GivenBack {
+    /// The slots of the lease, which were given back while a request about them had no answer.
+    OwnSlots,
+    /// Slots of the same license that nobody holds: a process that is no more has left them, or a question about the
+    /// license that got no answer has taken one.
+    LeftSlots,
 }
 
 /// Keeps the keeper's thread for an acquire that is under way.
@@ -165,15 +199,27 @@ impl Keeper {
     /// If it is not settled that the slots of a lease are given back, they are given back again in the background.
     pub(crate) fn settle_later(self: &Arc<Keeper>, held: &Arc<Held>) {
         if held.settles_at().is_some() {
-            let mut book = self.book();
-            self.add_unsettled(&mut book, Arc::clone(held));
+            self.add_unsettled(held, GivenBack::OwnSlots);
         }
     }
 
-    fn add_unsettled(self: &Arc<Keeper>, book: &mut Book, held: Arc<Held>) {
+    /// Gives back what the records of the license of this lease say that nobody holds. False if that is not settled.
+    pub(crate) fn settle_others(&self, held: &Held, call: &Call) -> bool {
+        let share = |name: &str| self.share(name);
+        let folder = self.desk.client.config().storage_dir.as_deref();
+        folder.is_none_or(|folder| held.settle_others(&self.desk, call, &share, folder))
+    }
+
+    /// Gives back in the background what the records of the license of this lease say that nobody holds.
+    pub(crate) fn settle_others_later(self: &Arc<Keeper>, held: &Arc<Held>) {
+        self.add_unsettled(held, GivenBack::LeftSlots);
+    }
+
+    fn add_unsettled(self: &Arc<Keeper>, held: &Arc<Held>, what: GivenBack) {
         if held.keep_alive == KeepAlive::Thread && !held.release_on_close.is_zero() {
-            book.unsettled.push(Unsettled { held, since: self.desk.clock.now(), repeated: 0 });
-            self.start_seeing_off(book);
+            let mut book = self.book();
+            book.unsettled.push(Unsettled::new(Arc::clone(held), what, self.desk.clock.now()));
+            self.start_seeing_off(&mut book);
             self.changed.notify_all();
         }
     }
@@ -198,9 +244,11 @@ impl Keeper {
         book.leaving.retain(|held| held.is_in_doubt());
         let settling = book.unsettled.iter().filter(|unsettled| is_wanted(&unsettled.held));
         let wanted = wanted + settling.inspect(|unsettled| unsettled.held.stop_settling(names)).count();
-        book.unsettled.retain(|unsettled| unsettled.held.settles_at().is_some());
-        let Some((_, call)) = book.at_the_door.as_ref().filter(|(held, _)| is_wanted(held)) else { return wanted > 0 };
-        call.cancel();
+        book.unsettled.retain(Unsettled::is_open);
+        // What others have left may be what is wanted.
+        let is_in_the_way = |caller: &&Caller| caller.what == GivenBack::LeftSlots || is_wanted(&caller.held);
+        let Some(caller) = book.at_the_door.as_ref().filter(is_in_the_way) else { return wanted > 0 };
+        caller.call.cancel();
         book.wanted.extend_from_slice(names);
         true
     }
@@ -398,7 +446,8 @@ impl Keeper {
     fn see_one_off<'a>(self: &'a Arc<Keeper>, mut book: MutexGuard<'a, Book>, held: Arc<Held>) -> MutexGuard<'a, Book> {
         held.interrupt();
         let in_flight = self.desk.client.begin(Waiter::Nobody, held.release_on_close);
-        book.at_the_door = Some((Arc::clone(&held), Arc::clone(&in_flight.call)));
+        let call = Arc::clone(&in_flight.call);
+        book.at_the_door = Some(Caller { held: Arc::clone(&held), what: GivenBack::OwnSlots, call });
         drop(book);
         held.farewell(&self.desk, &in_flight.call);
         book = self.book();
@@ -416,7 +465,7 @@ impl Keeper {
             }
         }
         if held.settles_at().is_some() {
-            book.unsettled.push(Unsettled { held, since: self.desk.clock.now(), repeated: 0 });
+            book.unsettled.push(Unsettled::new(held, GivenBack::OwnSlots, self.desk.clock.now()));
         }
         book
     }
@@ -426,17 +475,24 @@ impl Keeper {
         mut book: MutexGuard<'a, Book>,
         unsettled: Unsettled,
     ) -> MutexGuard<'a, Book> {
-        let Unsettled { held, since, repeated } = unsettled;
-        let in_flight = self.desk.client.begin(Waiter::Nobody, held.timeout);
-        book.at_the_door = Some((Arc::clone(&held), Arc::clone(&in_flight.call)));
+        let Unsettled { held, what, tries, .. } = unsettled;
+        let in_flight = self.desk.client.begin(Waiter::Nobody, held.timeout.max(held.release_on_close));
+        let call = Arc::clone(&in_flight.call);
+        book.at_the_door = Some(Caller { held: Arc::clone(&held), what, call });
         drop(book);
-        held.give_back_again(&self.desk, &in_flight.call);
+        let is_settled = match what {
+            GivenBack::OwnSlots => {
+                held.give_back_again(&self.desk, &in_flight.call);
+                false
+            }
+            GivenBack::LeftSlots => self.settle_others(&held, &in_flight.call),
+        };
         book = self.book();
         book.at_the_door = None;
         held.stop_settling(&std::mem::take(&mut book.wanted));
-        let is_last_try = repeated > AGAIN_AFTER_MS.len();
-        if held.settles_at().is_some() && !is_last_try {
-            book.unsettled.push(Unsettled { held, since, repeated: repeated + 1 });
+        let again = Unsettled { held, what, tried_at: self.desk.clock.now(), tries: tries + 1 };
+        if !is_settled && again.is_open() && again.tries < MOST_TRIES {
+            book.unsettled.push(again);
         }
         book
     }

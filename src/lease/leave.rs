@@ -91,16 +91,17 @@ impl Slot {
         }
     }
 
-    /// Gives back what a process that is no more has left, if nobody is seated there and it is not borrowed.
-    pub(crate) fn settle(&mut self, visit: &Visit) -> Result<(), Error> {
+    /// Gives back what a process that is no more has left, if nobody is seated there and it is not borrowed. False if a
+    /// late request may take it again.
+    pub(crate) fn settle(&mut self, visit: &Visit) -> Result<bool, Error> {
         // Whoever stands there settles it himself.
-        let Some(gate) = self.try_enter() else { return Ok(()) };
+        let Some(gate) = self.try_enter() else { return Ok(true) };
         let record = self.read()?;
         if record.may_hold && !is_kept_as_borrowed(&record, visit) && gate.is_empty()? {
             self.license_id = record.license_id;
             self.give_back(visit, &gate, Ok(record))?;
         }
-        Ok(())
+        Ok(self.settles_at.is_none())
     }
 
     /// When it is settled that the slot is given back: until then it is to be given back again, if that is not settled.
@@ -136,7 +137,6 @@ impl Slot {
     ) -> Result<Left, Error> {
         let is_damaged = kept.as_ref().is_err_and(|error| error.status != Status::Storage);
         let mut record = kept.unwrap_or_else(|_| self.fresh_record());
-        self.unanswered_until = self.unanswered_until.max(record.unanswered_until(visit.clock));
         // A borrow that may have been given back proves nothing to the process that comes next.
         let was_proof = record.proof.is_some() && !record.in_doubt;
         record.in_doubt |= was_proof;
@@ -155,7 +155,7 @@ impl Slot {
                 return Err(error);
             }
         };
-        self.settles_at = self.unanswered_until.filter(|until| *until > visit.clock.now());
+        self.settles_at = self.unanswered_until(visit, &record).filter(|_| self.floats);
         // A record that still says "may hold" makes the next start ask once more. It must if a request may still be on its
         // way, or if the server will not speak to this device for now.
         record.may_hold = self.settles_at.is_some() || refusal.as_ref().is_some_and(|error| !is_unknown_slot(error));

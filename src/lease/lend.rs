@@ -39,7 +39,8 @@ impl Slot {
         let left_ms = (ends - visit.wall_of(&license)).num_milliseconds();
         let reply = borrow.unwrap_or(license).text;
         let standing = Standing::Lent { asked_at, until: ends, left_ms };
-        Ok(Confirmation { standing, reply: Some(reply), borrowed_until: Some(ends), floats: true, doubted_until: None })
+        let doubted_until = visit.given_back_until(self.feature.as_deref());
+        Ok(Confirmation { standing, reply: Some(reply), borrowed_until: Some(ends), floats: true, doubted_until })
     }
 
     /// Ends a borrow that the other slots of the lease could not have. The server can't be asked to go on holding the slot

@@ -65,8 +65,8 @@ pub enum Event {
         /// The end, on this clock.
         until: Moment,
     },
-    /// A request that gave the slot back before this lease took it got no reply. A server that knows no order numbers
-    /// may still carry it out.
+    /// A request that gave the slot back before this lease took or renewed it got no reply. A server that knows no order
+    /// numbers may still carry it out.
     Doubted {
         /// No request lives longer than this.
         until: Moment,
@@ -178,7 +178,7 @@ pub struct Machine {
     renew_at: Moment,
     /// When the license, or the feature, expires, as the server's last yes said.
     expires_at: Moment,
-    /// Until then a late request may take the slot away, so the server is asked more often.
+    /// Until then a late request may take the slot away, borrowed or not, so the server is asked more often.
     doubted_until: Moment,
     /// In a row.
     failures: u32,
@@ -306,7 +306,8 @@ impl Machine {
                 if self.is_news(asked_at, until, now) {
                     // Its end is no surprise, so it has no grace; but the server may well go on with it.
                     let announced = self.announced && self.state == State::Borrowed;
-                    self.hold(until, until, until);
+                    let renew_at = if asked_at < self.doubted_until { self.doubted_until.min(until) } else { until };
+                    self.hold(until, until, renew_at);
                     (self.asked_at, self.expires_at) = (asked_at, NEVER);
                     // Once is enough, unless the end is far away again.
                     self.announced = announced && now >= until.saturating_sub(self.terms.borrow_ending_ms);
@@ -328,8 +329,8 @@ impl Machine {
                 (self.held_until, self.runs_until) = (self.held_until.min(now), self.runs_until.min(now));
             }
             Event::PutOff => self.try_later(None, now, chance),
-            Event::Doubted { until } if self.state != State::Borrowed => {
-                self.doubted_until = self.doubted_until.max(until);
+            Event::Doubted { until } if until > self.doubted_until => {
+                self.doubted_until = until;
                 self.renew_at = self.renew_at.min(until).min(now.saturating_add(FIRST_CONFIRMATION_MS));
             }
             Event::Doubted { .. } | Event::Passed => {}
@@ -409,8 +410,10 @@ impl Machine {
     /// After a pause that doubles with each failure, and is as long as the server asked for; but of what is left before the
     /// next turn half is kept, so that it is not lost unasked.
     fn try_later(&mut self, retry_after_ms: Option<i64>, now: Moment, chance: Chance) {
-        // On a trip nobody needs an answer before its end.
+        // On a trip nobody needs an answer before its end, or before it is known that no late request has ended it.
         if self.state == State::Borrowed && now < self.held_until {
+            let doubted = Some(self.doubted_until).filter(|until| *until > now);
+            self.renew_at = doubted.map_or(self.held_until, |until| until.min(self.held_until));
             return;
         }
         let pause = (FIRST_PAUSE_MS << self.failures.min(16)).min(LONGEST_PAUSE_MS);

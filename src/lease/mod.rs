@@ -69,7 +69,7 @@ use serde_json::Value;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use ticket::Ticket;
-use unanswered::UnansweredVerbs;
+use unanswered::Unanswered;
 use wish::{KeepAlive, Wish};
 
 /// What may be submitted besides the verbs and [`queued::SYNC`].
@@ -99,7 +99,7 @@ impl Session {
             clock: clock::Clock::default(),
             events,
             guard,
-            unanswered: UnansweredVerbs::default(),
+            unanswered: Unanswered::default(),
         };
         Ok(Session { keeper: Arc::new(Keeper::new(desk)), errands, acquired: Arc::default() })
     }
@@ -310,7 +310,6 @@ fn acquire(
 ) -> Result<(Lease, String), Error> {
     let desk = &keeper.desk;
     let wish = Wish::parse(&desk.client, request_json)?;
-    let folder = desk.client.config().storage_dir.clone();
     // A thread that can't be started is known before anything is asked.
     let _reserved = keeper.reserve(wish.keep_alive)?;
     let in_flight = desk.client.begin(Waiter::Host, wish.timeout + wish.wait);
@@ -324,8 +323,8 @@ fn acquire(
             if !keeper.keep(&lease.held) {
                 return Err(Error::new(Status::Cancelled).with_outcome(Outcome::Unknown));
             }
-            if let Some(folder) = &folder {
-                lease.held.settle_others(desk, &in_flight.call, &share, folder);
+            if !keeper.settle_others(&lease.held, &in_flight.call) {
+                keeper.settle_others_later(&lease.held);
             }
             keeper.book_what_waits(&lease.held);
             let info = lease.info();
@@ -367,7 +366,12 @@ fn run(
                 let message = "A borrow outlives the process, so \"storage_dir\" must be in the config.";
                 return Err(Error::because(Status::MissingKey, message));
             }
-            held.ask(&in_flight.call, &mut || held.borrow(desk, &in_flight.call, timeout, &until))
+            let borrowed = held.ask(&in_flight.call, &mut || held.borrow(desk, &in_flight.call, timeout, &until));
+            if borrowed.as_ref().is_err_and(|error| error.outcome == Outcome::Unknown) {
+                // To borrow a feature is to look at its license too, and a look that got no answer may have taken a slot.
+                keeper.settle_others_later(held);
+            }
+            borrowed
         }
         _ => {
             let released = held.release(desk, &in_flight.call, timeout);

@@ -153,7 +153,7 @@ fn folder<'a>(desk: &'a Desk, operation: &str) -> Result<&'a Path, Error> {
 }
 
 fn visit<'a>(desk: &'a Desk, who: &'a Who, call: &'a Call, timeout: Duration) -> Visit<'a> {
-    Visit { client: &desk.client, who, call, clock: &desk.clock, timeout }
+    Visit { client: &desk.client, who, call, clock: &desk.clock, timeout, unanswered: &desk.unanswered }
 }
 
 /// What was booked and what was not: an event, and the reply of [`SYNC`].

@@ -8,6 +8,7 @@ use super::machine::{Moment, NEVER};
 use super::record::{Record, borrowed_until};
 use super::share::{Gate, KeptGate, Seat, Share};
 use super::store::SealedFile;
+use super::unanswered::Late;
 use super::visit::{Visit, object, says};
 use super::wish::Who;
 use crate::client::Answer;
@@ -77,9 +78,8 @@ pub(crate) struct Slot {
     pub(super) kept_gate: Option<KeptGate>,
     /// The server was asked for it, and nobody knows what it did, or is going to do when it gets to it.
     pub(super) in_doubt: bool,
-    /// A server that knows no order numbers may until then carry out a request of this process that got no answer.
-    pub(super) unanswered_until: Option<Moment>,
-    /// The slot was given back while such a request was outstanding, and is to be given back again until then.
+    /// The slot was given back while a request about it had no answer, which a server that knows no order numbers may
+    /// carry out until then: it is to be given back again.
     pub(super) settles_at: Option<Moment>,
     /// It was borrowed, and the record proves it, as far as this process knows.
     pub(super) lent: bool,
@@ -105,7 +105,6 @@ impl Slot {
             seat: None,
             kept_gate: None,
             in_doubt: false,
-            unanswered_until: None,
             settles_at: None,
             lent: false,
             borrowed_until: None,
@@ -136,7 +135,7 @@ impl Slot {
         // A lease that takes its slot anew keeps to its license; a new one takes up the license of before.
         let own_license = self.license_id;
         self.license_id = own_license.or(record.license_id.filter(|_| before.may_hold));
-        let doubted_until = self.unanswered_until.max(record.unanswered_until(visit.clock));
+        let doubted_until = self.unanswered_until(visit, &record);
         let keep = if is_damaged { Keep::Not } else { Keep::Must };
         let mut checked = self.check(visit, &mut record, keep);
         let may_be_another = own_license.is_none() && self.license_id.is_some() && visit.who.license_id.is_none();
@@ -226,9 +225,13 @@ impl Slot {
         {
             (self.kept_gate, self.seat) = (gate.keep_open(&seat), Some(seat));
         }
+        let asked_from = visit.clock.now();
         let checked = self.check_on_the_way(visit);
         self.in_doubt = checked.as_ref().is_err_and(|error| error.outcome == Outcome::Unknown);
         let (said, answer) = checked?;
+        let given_back_until = visit.given_back_until(self.feature.as_deref());
+        let doubted_until = given_back_until.filter(|until| *until > asked_from);
+        let said = Confirmation { doubted_until, ..said };
         let Some(Ok(record)) = self.lent.then(|| self.read()) else {
             self.note(&said);
             return Ok(said);
@@ -272,7 +275,13 @@ impl Slot {
     /// The lease that had the slot before was giving it back, and the server's answer was not waited for.
     pub(crate) fn doubt(&mut self, visit: &Visit) {
         self.in_doubt = true;
-        self.unanswered_until = Some(visit.clock.now().saturating_add(visit.life_ms()));
+        visit.note_unanswered(self.feature.as_deref(), Late::GivesBack);
+    }
+
+    /// Until when a server that knows no order numbers may carry out a request about the slot that got no answer: one of
+    /// this client, or one that the record tells of.
+    pub(super) fn unanswered_until(&self, visit: &Visit, record: &Record) -> Option<Moment> {
+        visit.unanswered_until(self.feature.as_deref()).max(record.unanswered_until(visit.clock))
     }
 
     /// Whether the server, or a verb, has said that it is borrowed for longer than now.
@@ -291,6 +300,17 @@ impl Slot {
         if let Ok(mut record) = self.read() {
             record.set_borrowed_by_verb(until);
             // The process itself remembers it all the same.
+            let _ = self.write(&mut record, visit);
+        }
+    }
+
+    /// A verb about the slot got no answer: a server that knows no order numbers may carry it out after another process
+    /// has taken the slot, which learns so from the record.
+    pub(crate) fn note_unanswered_verb(&self, visit: &Visit) {
+        let Some(_gate) = self.try_enter() else { return };
+        if let Ok(mut record) = self.read() {
+            record.expect_answer(visit.clock, visit.life_ms());
+            // That process finds it out by its next renewal else.
             let _ = self.write(&mut record, visit);
         }
     }
@@ -394,7 +414,7 @@ impl Slot {
             }
             Ok(record.order)
         });
-        self.note_answer(visit, &answer);
+        visit.note_answer(self.feature.as_deref(), operation, &answer);
         match &answer {
             Ok(answer) if answer.in_order => record.answered(None),
             Err(error) if error.in_order => record.answered(None),
@@ -422,7 +442,7 @@ impl Slot {
             let _ = self.write(&mut record, visit);
             Ok(record.order)
         });
-        self.note_answer(visit, &answer);
+        visit.note_answer(self.feature.as_deref(), operation, &answer);
         let answer = answer?;
         if let Some(mark) = own_mark.filter(|_| !answer.in_order && !answer.unanswered_attempt) {
             self.forget_unanswered(visit, mark);
@@ -437,20 +457,6 @@ impl Slot {
             && record.forget_unanswered(mark)
         {
             let _ = self.write(&mut record, visit);
-        }
-    }
-
-    /// Remembers whether a request may still be carried out although nobody waits for it any more. A server that repeats
-    /// the order number refuses all that was sent before.
-    fn note_answer(&mut self, visit: &Visit, answer: &Result<Answer, Error>) {
-        let (in_order, unanswered) = match answer {
-            Ok(answer) => (answer.in_order, answer.unanswered_attempt),
-            Err(error) => (error.in_order, error.outcome == Outcome::Unknown),
-        };
-        if in_order {
-            self.unanswered_until = None;
-        } else if unanswered {
-            self.unanswered_until = Some(visit.clock.now().saturating_add(visit.life_ms()));
         }
     }
 

@@ -1,13 +1,13 @@
 //! The verbs of a client that has leases: which license they are about, and what they do to the slots of those leases.
 
 use super::consumption::is_for_another_license;
-use super::held::{Desk, Held};
+use super::held::{Desk, Held, visit};
 use super::keeper::Keeper;
 use super::machine::State;
 use super::queued;
 use super::slot::Slot;
-use super::unanswered::Subject;
-use super::visit::{Visit, life_ms, object};
+use super::unanswered::{Late, Subject};
+use super::visit::{life_ms, object};
 use super::wish::{Who, of_whom};
 use crate::client::{Answer, unknown_operation};
 use crate::error::{Error, Outcome};
@@ -18,6 +18,7 @@ use crate::request::{Request, wipe};
 use crate::strict;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use zeroize::Zeroizing;
@@ -81,18 +82,18 @@ pub(super) fn call(
         }
         None => desk.client.perform(&in_flight.call, request),
     };
+    if may_come_late(operation, &answer) {
+        tell_other_processes(keeper, &seen, request_json, &in_flight.call, timeout);
+    }
     let answer = settled(desk, &seen, operation, timeout, answer)?;
     if let Some(effect) = effect(operation, &answer) {
-        let visit = |who| Visit { client: &desk.client, who, call: &in_flight.call, clock: &desk.clock, timeout };
-        if let (Effect::Borrowed(_) | Effect::Released, Some(folder)) = (&effect, &desk.client.config().storage_dir) {
+        if let Effect::Borrowed(_) | Effect::Released = &effect
+            && let Some((who, folder)) = who_with_folder(keeper, request_json)
+        {
             let until = if let Effect::Borrowed(until) = effect { Some(until) } else { None };
             // Leases of other processes learn it from the record; if that can't be had, their next renewal tells.
-            let given = strict::parse_object("the request", request_json);
-            if let Ok(who) = given.and_then(|mut given| Who::new(&desk.client, of_whom(&mut given))) {
-                let share = keeper.share(&who.file_name(seen.feature()));
-                if let Ok(mut slot) = Slot::new(&who, seen.feature(), share, Some(folder)) {
-                    slot.note_borrow_by_verb(&visit(&who), until);
-                }
+            if let Some(mut slot) = slot_on_disk(keeper, &who, seen.feature(), folder) {
+                slot.note_borrow_by_verb(&visit(desk, &who, &in_flight.call, timeout), until);
             }
         }
         let named = object(&answer).get("license_id").and_then(Value::as_u64);
@@ -118,15 +119,13 @@ fn settled(
     answer: Result<Answer, Error>,
 ) -> Result<Answer, Error> {
     let (now, subject) = (desk.clock.now(), &seen.subject);
-    let (in_order, unanswered) = match &answer {
-        Ok(answer) => (answer.in_order, answer.unanswered_attempt),
-        Err(error) => (error.in_order, error.outcome == Outcome::Unknown),
-    };
+    let in_order = answer.as_ref().map_or_else(|error| error.in_order, |answer| answer.in_order);
     let outstanding = desk.unanswered.until(subject, now);
     if in_order {
         desk.unanswered.settle(subject);
-    } else if unanswered && Operation::named(operation).is_some_and(|operation| operation.ordered) {
-        desk.unanswered.add(subject.clone(), now.saturating_add(life_ms(timeout)), now);
+    } else if may_come_late(operation, &answer) {
+        let until = now.saturating_add(life_ms(timeout));
+        desk.unanswered.add(subject.clone(), Late::of(operation), until, now);
     }
     let gives_back = matches!(operation, "release_license" | "release_feature");
     answer.map_err(|error| match outstanding {
@@ -143,6 +142,40 @@ fn settled(
         }
         _ => error,
     })
+}
+
+/// Whether a server that knows no order numbers may carry a verb out, or once more, after what is asked next about a slot.
+/// A late activation changes none.
+fn may_come_late(operation: &str, answer: &Result<Answer, Error>) -> bool {
+    let (in_order, unanswered) = match answer {
+        Ok(answer) => (answer.in_order, answer.unanswered_attempt),
+        Err(error) => (error.in_order, error.outcome == Outcome::Unknown),
+    };
+    let is_about_slots = Operation::named(operation).is_some_and(|row| row.ordered && row.name != "activate_license");
+    unanswered && !in_order && is_about_slots
+}
+
+/// Notes in the record of the slot that a verb was about that it got no answer.
+fn tell_other_processes(keeper: &Keeper, seen: &Seen, request_json: &str, call: &Call, timeout: Duration) {
+    let Some((who, folder)) = who_with_folder(keeper, request_json) else { return };
+    let visit = visit(&keeper.desk, &who, call, timeout);
+    // A deactivation is about slots that have no record yet.
+    if let Some(slot) = slot_on_disk(keeper, &who, seen.feature(), folder).filter(|_| !seen.subject.is_of_device) {
+        slot.note_unanswered_verb(&visit);
+    }
+}
+
+/// Whose license a request is about, and the folder where the records of its slots are.
+fn who_with_folder<'a>(keeper: &'a Keeper, request_json: &str) -> Option<(Who, &'a Path)> {
+    let client = &keeper.desk.client;
+    let folder = client.config().storage_dir.as_deref()?;
+    let mut given = strict::parse_object("the request", request_json).ok()?;
+    Some((Who::new(client, of_whom(&mut given)).ok()?, folder))
+}
+
+/// The slot of this feature, as processes with the same folder share it.
+fn slot_on_disk(keeper: &Keeper, who: &Who, feature: Option<&str>, folder: &Path) -> Option<Slot> {
+    Slot::new(who, feature, keeper.share(&who.file_name(feature)), Some(folder)).ok()
 }
 
 /// The license of a lease that a request is about, if it names none itself.
@@ -177,8 +210,9 @@ struct Seen {
 impl Seen {
     fn of(request: &Request) -> Seen {
         let feature = request.said("feature").and_then(Value::as_str).map(str::to_owned);
+        let is_of_device = matches!(request.operation.name, "activate_license" | "deactivate_license");
         Seen {
-            subject: Subject { whose: Who::whose(request), feature },
+            subject: Subject { whose: Who::whose(request), feature, is_of_device },
             license_id: request.said("license_id").and_then(Value::as_u64),
         }
     }

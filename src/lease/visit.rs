@@ -1,10 +1,12 @@
 //! A visit to the server: who asks for whose slots, on whose time.
 
 use super::clock::Clock;
+use super::machine::Moment;
 use super::record::Record;
+use super::unanswered::{Late, Subject, Unanswered};
 use super::wish::Who;
 use crate::client::{Answer, Client};
-use crate::error::Error;
+use crate::error::{Error, Outcome};
 use crate::http::{Call, Stop};
 use crate::status::Status;
 use crate::strict::Object;
@@ -20,6 +22,7 @@ pub(crate) struct Visit<'a> {
     pub(crate) clock: &'a Clock,
     /// The deadline of each request.
     pub(crate) timeout: Duration,
+    pub(crate) unanswered: &'a Unanswered,
 }
 
 /// So long a request may live at least after it was sent, whatever its deadline: in the queue of a slow server, or of
@@ -30,6 +33,42 @@ impl Visit<'_> {
     /// How long a server that knows no order numbers may still carry out a request after it was sent.
     pub(crate) fn life_ms(&self) -> i64 {
         life_ms(self.timeout)
+    }
+
+    /// The slot of this feature, as other leases and the verbs of the client know it.
+    fn subject(&self, feature: Option<&str>) -> Subject {
+        Subject { whose: self.who.whose.clone(), feature: feature.map(str::to_owned), is_of_device: false }
+    }
+
+    /// Until when a server that knows no order numbers may carry out a request of this client about the slot of this
+    /// feature, if one got no answer.
+    pub(crate) fn unanswered_until(&self, feature: Option<&str>) -> Option<Moment> {
+        self.unanswered.until(&self.subject(feature), self.clock.now())
+    }
+
+    /// The same for a request that gives the slot back.
+    pub(crate) fn given_back_until(&self, feature: Option<&str>) -> Option<Moment> {
+        self.unanswered.given_back_until(&self.subject(feature), self.clock.now())
+    }
+
+    /// Remembers for all leases of the client whether this request about a slot may still be carried out although nobody
+    /// waits for it any more. A server that repeats the order number refuses all that was sent before.
+    pub(crate) fn note_answer(&self, feature: Option<&str>, operation: &str, answer: &Result<Answer, Error>) {
+        let (in_order, is_unanswered) = match answer {
+            Ok(answer) => (answer.in_order, answer.unanswered_attempt),
+            Err(error) => (error.in_order, error.outcome == Outcome::Unknown),
+        };
+        if in_order {
+            self.unanswered.settle(&self.subject(feature));
+        } else if is_unanswered {
+            self.note_unanswered(feature, Late::of(operation));
+        }
+    }
+
+    /// Remembers for all leases of the client that a request about a slot is on its way, and will get no answer.
+    pub(crate) fn note_unanswered(&self, feature: Option<&str>, late: Late) {
+        let now = self.clock.now();
+        self.unanswered.add(self.subject(feature), late, now.saturating_add(self.life_ms()), now);
     }
 
     /// Asks about a slot, in the place that `draw` gives the request among all about that slot.

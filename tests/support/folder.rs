@@ -8,7 +8,17 @@ pub struct Folder(PathBuf);
 
 impl Folder {
     pub fn new(name: &str) -> Folder {
-        let path = std::env::temp_dir().join(format!("floatlease-{name}-{}", std::process::id()));
+        Folder::within(&std::env::temp_dir(), name)
+    }
+
+    /// The same in memory, where the system has a place for that: for tests that must not wait for the disk.
+    pub fn in_memory(name: &str) -> Folder {
+        let memory = Path::new("/dev/shm");
+        if memory.is_dir() { Folder::within(memory, name) } else { Folder::new(name) }
+    }
+
+    fn within(parent: &Path, name: &str) -> Folder {
+        let path = parent.join(format!("floatlease-{name}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&path);
         Folder(path)
     }

@@ -3,8 +3,8 @@
 //! The test file that uses them has a test of its own for it, `#[test] fn holder() { support::holder::live(); }`, which
 //! does nothing unless its environment tells it to be one.
 
-use super::abi::{Answer, Client};
-use serde_json::{Value, json};
+use super::actor::{Program, Said, line_of, said_in};
+use serde_json::Value;
 use std::io::{self, BufRead, BufReader, Write};
 use std::process::{self, Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -13,75 +13,26 @@ use std::{env, iter, thread};
 /// Makes this program a holder: the config of its client.
 const CONFIG: &str = "FLOATLEASE_HOLDER";
 
-/// What a holder answers to an order.
-#[derive(Debug)]
-pub struct Said {
-    /// The name of the call's status.
-    pub status: String,
-    /// How its lease stands now.
-    pub state: String,
-    /// What the call gave.
-    pub json: Value,
-}
-
-impl Said {
-    /// The state after a call that must have succeeded.
-    pub fn ok(self) -> String {
-        assert_eq!(self.status, "OK", "{}", self.json);
-        self.state
-    }
-}
-
 /// Lives as a holder, if this process is one.
 pub fn live() {
     let Ok(config) = env::var(CONFIG) else { return };
     allow_tracing();
-    let client = Client::open(&serde_json::from_str(&config).unwrap()).unwrap();
-    let mut lease = None;
-    say("OK", "NONE", &Value::Null);
+    let mut program = Program::open(&serde_json::from_str(&config).unwrap());
+    say(&program.obey("state"));
     for order in io::stdin().lines() {
         let order = order.unwrap();
-        let (verb, request) = order.split_once(' ').unwrap_or((&order, "null"));
-        let request = serde_json::from_str(request).unwrap();
-        let held = || lease.as_ref().expect("a lease");
-        let answer = match verb {
-            "acquire" => {
-                let (taken, answer) = client.try_acquire(&request);
-                lease = taken;
-                answer
-            }
-            "renew" => held().renew(),
-            "borrow" => held().borrow(&request),
-            "release" => held().release(),
-            "sleep_ms" => {
-                client.advance(serde_json::from_value(request).unwrap());
-                done()
-            }
-            "free" => {
-                lease = None;
-                done()
-            }
-            "close" => {
-                client.close();
-                done()
-            }
-            "state" => done(),
-            "run" => Answer { json: run(&request), ..done() },
-            "drop_root" => {
+        let said = match order.split_once(' ').unwrap_or((&order, "null")) {
+            ("run", command) => Said { json: run(&serde_json::from_str(command).unwrap()), ..program.obey("state") },
+            ("drop_root", _) => {
                 system::drop_root();
-                done()
+                program.obey("state")
             }
-            _ => panic!("no order: {order}"),
+            _ => program.obey(&order),
         };
-        say(&answer.status, lease.as_ref().map_or("NONE", |lease| lease.state()), &answer.json);
+        say(&said);
     }
     // Whoever has nobody to tell him what to do any more is gone at once, as if killed.
     process::exit(0);
-}
-
-/// The answer of an order that can't fail.
-fn done() -> Answer {
-    Answer { status: "OK".to_owned(), json: Value::Null }
 }
 
 /// Runs a shell's command with what a holder sees of the file system. Returns its exit code.
@@ -91,10 +42,9 @@ fn run(command: &Value) -> Value {
     shell.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().code().into()
 }
 
-fn say(status: &str, state: &str, json: &Value) {
-    let said = json!({ "status": status, "state": state, "json": json });
+fn say(said: &Said) {
     // Past the test harness, which keeps what is printed; on a line of its own, whatever it has written before.
-    io::stdout().write_all(format!("\n>{said}\n").as_bytes()).unwrap();
+    io::stdout().write_all(format!("\n>{}\n", line_of(said)).as_bytes()).unwrap();
 }
 
 /// Lets any process of this user look on; some systems allow that to a parent alone.
@@ -142,11 +92,7 @@ impl Holder {
     /// What it says to the last order; `None` if it was killed before it could.
     pub fn answer(&mut self) -> Option<Said> {
         let mut lines = iter::from_fn(|| self.answers.next()?.ok());
-        let said = lines.find_map(|line| line.strip_prefix('>').map(str::to_owned))?;
-        let mut said: Value = serde_json::from_str(&said).unwrap();
-        let mut text = |key: &str| said[key].take().as_str().unwrap().to_owned();
-        let (status, state) = (text("status"), text("state"));
-        Some(Said { status, state, json: said["json"].take() })
+        lines.find_map(|line| line.strip_prefix('>').map(said_in))
     }
 
     /// An order and its answer.

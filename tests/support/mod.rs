@@ -4,17 +4,21 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub mod abi;
+pub mod actor;
 pub mod csharp;
 #[cfg(unix)]
 pub mod document;
 pub mod faults;
 pub mod folder;
 pub mod holder;
+#[cfg(target_os = "linux")]
+pub mod lateness;
 pub mod machine;
 pub mod programs;
 pub mod proxy;
 pub mod sandbox;
 pub mod scenario;
+pub mod seed;
 pub mod site;
 pub mod stub;
 pub mod tls;
@@ -116,6 +120,11 @@ impl Demo {
     /// An opened client of that config.
     pub fn client(&self, hardware_id: &str) -> abi::Client {
         abi::Client::open(&self.config(hardware_id)).unwrap()
+    }
+
+    /// Its number as a process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Host and port.

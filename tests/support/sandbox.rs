@@ -4,7 +4,7 @@ use super::abi::Client;
 use super::stub::read_message;
 use super::{Demo, with};
 use serde_json::{Value, json};
-use std::io::Write;
+use std::io::{BufReader, Write};
 use std::net::TcpStream;
 
 /// A world of its own for a test.
@@ -28,7 +28,7 @@ pub fn call_with_text(url: &str, method: &str, body: &str) -> (u16, String) {
     let head = format!("{method} /{path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");
     let mut stream = TcpStream::connect(address).unwrap();
     stream.write_all(format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()).as_bytes()).unwrap();
-    let reply = read_message(&mut stream).expect("the control interface answers");
+    let reply = read_message(&mut BufReader::new(stream)).expect("the control interface answers");
     let status = reply.head.split(' ').nth(1).unwrap().parse().unwrap();
     (status, String::from_utf8(reply.body).unwrap())
 }

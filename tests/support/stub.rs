@@ -1,6 +1,6 @@
 //! What no real server does on purpose: silence, garbage, and a man in the middle.
 
-use std::io::{Read, Write};
+use std::io::{BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::thread;
 use std::time::Duration;
@@ -59,10 +59,13 @@ pub fn between(
     answer: impl Fn(Message) -> Vec<u8> + Clone + Send + 'static,
 ) -> String {
     listen(move |mut client| {
-        let mut upstream = TcpStream::connect(&server).unwrap();
-        while let Some(request) = read_message(&mut client) {
+        // A client may outlive the server of its test.
+        let Ok(mut upstream) = TcpStream::connect(&server) else { return };
+        let mut requests = BufReader::new(client.try_clone().unwrap());
+        let mut replies = BufReader::new(upstream.try_clone().unwrap());
+        while let Some(request) = read_message(&mut requests) {
             upstream.write_all(&ask(request).bytes()).unwrap();
-            let Some(reply) = read_message(&mut upstream) else { return };
+            let Some(reply) = read_message(&mut replies) else { return };
             let altered = answer(reply);
             // A reply that is no longer whole would keep the client waiting for the rest.
             if client.write_all(&altered).is_err() || read_message(&mut altered.as_slice()).is_none() {

@@ -218,9 +218,23 @@ fn lease_in_doubt_is_confirmed_after_five_seconds_and_when_no_request_lives() {
     assert_eq!(doubted.renew_at(), Some(until));
     let (settled, _) = doubted.step(confirmed(until), until, 500);
     assert_eq!(settled.renew_at(), Some(until + TIMEOUT / 2));
+}
+
+#[test]
+fn borrow_in_doubt_is_confirmed_and_then_left_alone() {
     let (borrowed, since) = lease(Borrowed);
-    let (same, _) = borrowed.step(Event::Doubted { until: since + 30_000 }, since, 0);
-    assert_eq!(same, borrowed, "on a trip nobody is asked");
+    let (end, until) = (borrowed.renew_at(), since + 30_000);
+    let (doubted, report) = borrowed.step(Event::Doubted { until }, since, 0);
+    assert_eq!((doubted.state(), report, doubted.renew_at()), (Borrowed, None, Some(since + 5_000)));
+    let (again, _) = doubted.step(Event::Failed { retry_after_ms: None }, since + 5_001, 0);
+    assert_eq!((again.state(), again.renew_at()), (Borrowed, Some(until)));
+    let (offline, _) = again.step(Event::Failed { retry_after_ms: None }, until, 0);
+    assert_eq!((offline.state(), offline.renew_at()), (Borrowed, end));
+    let confirmed = |asked_at| Event::Borrowed { asked_at, until: since + 2 * DAY };
+    let (doubted, _) = doubted.step(confirmed(since + 5_000), since + 5_001, 0);
+    assert_eq!(doubted.renew_at(), Some(until));
+    let (settled, _) = doubted.step(confirmed(until), until, 0);
+    assert_eq!(settled.renew_at(), end);
 }
 
 /// Small random numbers (xorshift64*).
