@@ -215,3 +215,37 @@ fn a_lease_that_was_freed_is_not_taken_again_by_who_was_about_to_renew_it() {
     std::thread::sleep(Duration::from_millis(300));
     assert_eq!((features(&world), license.state()), (vec![Value::Null], "ACTIVE"));
 }
+
+/// A world whose server knows no order numbers, in which a client with this folder, or none, has released a lease while
+/// its last renewal had no answer: the slot is going to be given back again.
+fn unsettled(demo: &Demo, folder: Option<&Folder>) -> (World, Client) {
+    let world = World::new(demo, &json!({ "rate": 0, "order": false }));
+    let storage = folder.map_or(Value::Null, |folder| json!(folder.path()));
+    let client = Client::open(&with(&world.config(DEVICE), json!({ "storage_dir": storage }))).unwrap();
+    client.call("activate_license", &Value::Null).ok();
+    let (lease, _) = client.acquire(&json!({ "timeout_ms": 1_000 }));
+    let hang = json!({ "match": { "operation": "check_license" }, "do": { "before": "hang" } });
+    world.control("POST /faults", &hang);
+    lease.renew().failed("TIMEOUT", "unknown");
+    world.control("DELETE /faults", &Value::Null);
+    assert_eq!(lease.release().ok()["state"], "RELEASED");
+    (world, client)
+}
+
+/// Lets a slot be given back again, if it is going to be: a second later, and four seconds after that.
+fn let_it_be_given_back_again() {
+    std::thread::sleep(Duration::from_millis(5_500));
+}
+
+#[test]
+fn borrow_of_another_holder_is_not_given_back_again() {
+    let demo = Demo::start();
+    let folder = Folder::new("again");
+    let (world, _client) = unsettled(&demo, Some(&folder));
+    let other = start(&world, &folder);
+    let (lease, _) = other.acquire(&Value::Null);
+    lease.borrow(&Value::Null).ok();
+    lease.free();
+    let_it_be_given_back_again();
+    assert_eq!(world.slots_of(DEVICE), [(Value::Null, true)]);
+}
