@@ -249,3 +249,16 @@ fn borrow_of_another_holder_is_not_given_back_again() {
     let_it_be_given_back_again();
     assert_eq!(world.slots_of(DEVICE), [(Value::Null, true)]);
 }
+
+#[test]
+fn slot_that_a_verb_takes_is_not_given_back_again() {
+    let demo = Demo::start();
+    let folder = Folder::new("verb");
+    let kept = [None, Some(&folder)].map(|folder| unsettled(&demo, folder));
+    let (world, client) = unsettled(&demo, None);
+    kept.iter().for_each(|(_, client)| drop(client.call("borrow_license", &Value::Null).ok()));
+    client.call("check_license", &Value::Null).ok();
+    let_it_be_given_back_again();
+    assert_eq!(kept.map(|(world, _)| world.slots_of(DEVICE)), [[(Value::Null, true)], [(Value::Null, true)]]);
+    assert_eq!(world.slots_of(DEVICE), [(Value::Null, false)]);
+}

@@ -82,6 +82,9 @@ pub(super) fn call(
         None => desk.client.perform(&in_flight.call, request),
     };
     let answer = settled(desk, &seen, operation, timeout, answer)?;
+    if matches!(operation, "check_license" | "check_feature" | "borrow_license" | "borrow_feature") {
+        keeper.stop_settling(&seen.subject.whose, seen.feature());
+    }
     if let Some(effect) = effect(operation, &answer) {
         let visit = |who| Visit { client: &desk.client, who, call: &in_flight.call, clock: &desk.clock, timeout };
         if let (Effect::Borrowed(_) | Effect::Released, Some(folder)) = (&effect, &desk.client.config().storage_dir) {
