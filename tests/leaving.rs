@@ -262,3 +262,32 @@ fn slot_that_a_verb_takes_is_not_given_back_again() {
     assert_eq!(kept.map(|(world, _)| world.slots_of(DEVICE)), [[(Value::Null, true)], [(Value::Null, true)]]);
     assert_eq!(world.slots_of(DEVICE), [(Value::Null, false)]);
 }
+
+/// A colleague in a world whose server knows no order numbers, and a client of this device.
+fn colleagues(demo: &Demo) -> (World, Client, Client) {
+    let world = World::new(demo, &json!({ "rate": 0, "order": false }));
+    let [client, colleague] = [DEVICE, "colleague"].map(|device| world.client(device));
+    client.call("activate_license", &Value::Null).ok();
+    colleague.call("activate_license", &Value::Null).ok();
+    (world, client, colleague)
+}
+
+#[test]
+fn refused_acquire_does_not_forget_that_one_of_before_may_come_late() {
+    let demo = Demo::start();
+    let (world, client, colleague) = colleagues(&demo);
+    let solver = json!({ "feature": "SOLVER", "timeout_ms": 500 });
+    let late = json!({ "before": { "delay": { "fixed_ms": 3_000 } } });
+    world.control("POST /faults", &json!({ "match": { "operation": "check_feature" }, "do": late }));
+    let (none, answer) = client.try_acquire(&solver);
+    answer.failed("TIMEOUT", "unknown");
+    world.control("DELETE /faults", &Value::Null);
+    until("it is given back", || asked(&world, "release_feature") == 1);
+    let (lease, _) = colleague.acquire(&json!({ "feature": "SOLVER" }));
+    let (still_none, answer) = client.try_acquire(&json!({ "feature": "SOLVER" }));
+    answer.refused("FLOATING_NOT_AVAILABLE");
+    assert!(none.is_none() && still_none.is_none());
+    lease.release().ok();
+    until("the late acquire takes it", || !features(&world).is_empty());
+    until("it is given back again", || features(&world).is_empty());
+}

@@ -155,10 +155,13 @@ impl Slot {
                 drop(seat);
                 (self.kept_gate, self.license_id) = (None, own_license);
                 let surely_not = error.is_refusal() || error.status == Status::NotFloating;
-                self.in_doubt = !surely_not && (self.in_doubt || error.outcome == Outcome::Unknown);
+                // A server that knows no order numbers may take the slot later than it has refused it.
+                let may_come_late = doubted_until.is_some() && !error.in_order;
+                let is_doubtful = self.in_doubt || error.outcome == Outcome::Unknown;
+                self.in_doubt = may_come_late || is_doubtful && !surely_not;
                 let as_before = surely_not && alone || error.outcome == Outcome::NotSent && !before.may_hold;
                 if as_before && !is_damaged {
-                    record.may_hold = false;
+                    record.may_hold = may_come_late;
                     record.proof = record.proof.take().filter(|_| !surely_not);
                     record.in_doubt &= record.proof.is_some();
                     self.write(&mut record, visit)?;
