@@ -291,3 +291,20 @@ fn refused_acquire_does_not_forget_that_one_of_before_may_come_late() {
     until("the late acquire takes it", || !features(&world).is_empty());
     until("it is given back again", || features(&world).is_empty());
 }
+
+#[test]
+fn slot_that_a_failed_set_has_left_is_given_back_again() {
+    let demo = Demo::start();
+    let (world, client, colleague) = colleagues(&demo);
+    let (_solver, _) = colleague.acquire(&json!({ "feature": "SOLVER" }));
+    let lost = json!({
+        "match": { "operation": "check_feature", "feature": "MESH" },
+        "when": { "times": 1 },
+        "do": { "after_commit": "reset" },
+    });
+    world.control("POST /faults", &lost);
+    let (none, answer) = client.try_acquire(&json!({ "features": ["MESH", "SOLVER"] }));
+    answer.refused("FLOATING_NOT_AVAILABLE");
+    assert!(none.is_none());
+    until("it is given back again", || asked(&world, "release_feature") == 2);
+}

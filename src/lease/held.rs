@@ -115,6 +115,8 @@ impl Held {
         });
         let mut life = Life::new(id, machine);
         let license_id = AtomicU64::new(license_id(&slots));
+        // What a set that could not be had has left again may have to be given back once more.
+        let settles_at = slots.iter().filter_map(Slot::settles_at).max().filter(|_| taken.is_err());
         let held = |life| Held {
             id,
             names: wish.names(),
@@ -126,7 +128,7 @@ impl Held {
             slots: Mutex::new(slots),
             calls: Mutex::default(),
             license_id,
-            settles_at: AtomicI64::new(SETTLED),
+            settles_at: AtomicI64::new(settles_at.unwrap_or(SETTLED)),
             borrowed_by_verbs: Mutex::default(),
         };
         match taken {
