@@ -4,6 +4,7 @@
 mod support;
 
 use serde_json::{Value, json};
+use std::fs;
 use support::abi::Client;
 use support::folder::Folder;
 use support::holder::until;
@@ -156,4 +157,26 @@ fn release_by_verb_of_part_of_lease_loses_it_until_whole() {
     client.advance(5_000);
     client.wait_for("REGAINED");
     assert_eq!((set.state(), world.slots_of(DEVICE).len()), ("ACTIVE", 2));
+}
+
+#[test]
+fn borrow_that_a_verb_has_ended_is_not_believed_without_network() {
+    let demo = Demo::start();
+    for verb in ["release_license", "deactivate_license"] {
+        let (world, folder) = (World::new(&demo, &json!({ "rate": 0 })), Folder::new(&format!("ended-{verb}")));
+        let config = with(&world.config(DEVICE), json!({ "storage_dir": folder.path() }));
+        let client = Client::open(&config).unwrap();
+        client.call("activate_license", &Value::Null).ok();
+        let (lease, _) = client.acquire(&Value::Null);
+        lease.borrow(&Value::Null).ok();
+        lease.free();
+        until("it is let go of", || {
+            folder.files("seat").iter().all(|seat| fs::File::open(seat).unwrap().try_lock().is_ok())
+        });
+        client.call(verb, &Value::Null).ok();
+        assert_eq!(world.slots_of(DEVICE), [], "{verb}");
+        let offline = Client::open(&with(&config, json!({ "base_url": "http://127.0.0.1:9/api/v4" }))).unwrap();
+        let (none, answer) = offline.try_acquire(&Value::Null);
+        assert!(none.is_none(), "{verb}: {}", answer.json);
+    }
 }

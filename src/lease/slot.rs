@@ -293,6 +293,10 @@ impl Slot {
         let Ok(_gate) = self.enter(visit) else { return };
         if let Ok(mut record) = self.read() {
             record.set_borrowed_by_verb(until);
+            if until.is_none() {
+                // What proved the borrow that was given back would go on being believed by a start without a network.
+                (record.proof, record.in_doubt, record.unwanted) = (None, false, false);
+            }
             // The process itself remembers it all the same.
             let _ = self.write(&mut record, visit);
         }

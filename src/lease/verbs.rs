@@ -5,6 +5,7 @@ use super::held::{Desk, Held};
 use super::keeper::Keeper;
 use super::machine::State;
 use super::queued;
+use super::record::Record;
 use super::slot::Slot;
 use super::unanswered::Subject;
 use super::visit::{Visit, life_ms, object};
@@ -87,14 +88,20 @@ pub(super) fn call(
     }
     if let Some(effect) = effect(operation, &answer) {
         let visit = |who| Visit { client: &desk.client, who, call: &in_flight.call, clock: &desk.clock, timeout };
-        if let (Effect::Borrowed(_) | Effect::Released, Some(folder)) = (&effect, &desk.client.config().storage_dir) {
+        if let Some(folder) = &desk.client.config().storage_dir {
             let until = if let Effect::Borrowed(until) = effect { Some(until) } else { None };
             // Leases of other processes learn it from the record; if that can't be had, their next renewal tells.
             let given = strict::parse_object("the request", request_json);
             if let Ok(who) = given.and_then(|mut given| Who::new(&desk.client, of_whom(&mut given))) {
-                let share = keeper.share(&who.file_name(seen.feature()));
-                if let Ok(mut slot) = Slot::new(&who, seen.feature(), share, Some(folder)) {
-                    slot.note_borrow_by_verb(&visit(&who), until);
+                let features = match effect {
+                    Effect::Deactivated => Record::features_kept(folder, &who),
+                    _ => vec![seen.feature().map(str::to_owned)],
+                };
+                for feature in features.iter().map(Option::as_deref) {
+                    let share = keeper.share(&who.file_name(feature));
+                    if let Ok(mut slot) = Slot::new(&who, feature, share, Some(folder)) {
+                        slot.note_borrow_by_verb(&visit(&who), until);
+                    }
                 }
             }
         }
