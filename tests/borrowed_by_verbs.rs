@@ -180,3 +180,25 @@ fn borrow_that_a_verb_has_ended_is_not_believed_without_network() {
         assert!(none.is_none(), "{verb}: {}", answer.json);
     }
 }
+
+#[test]
+fn slot_is_given_back_although_a_verb_had_borrowed_it_once() {
+    let demo = Demo::start();
+    for is_elsewhere in [true, false] {
+        let (world, folder) = (World::new(&demo, &json!({ "rate": 0 })), Folder::new(&format!("once-{is_elsewhere}")));
+        let client = Client::open(&with(&world.config(DEVICE), json!({ "storage_dir": folder.path() }))).unwrap();
+        client.call("activate_license", &Value::Null).ok();
+        client.call("borrow_license", &Value::Null).ok();
+        if is_elsewhere {
+            // By a program without this folder.
+            world.client(DEVICE).call("release_license", &Value::Null).ok();
+        } else {
+            client.call("deactivate_license", &Value::Null).ok();
+            client.call("activate_license", &Value::Null).ok();
+        }
+        let (lease, _) = client.acquire(&Value::Null);
+        assert_eq!(lease.state(), "ACTIVE");
+        lease.free();
+        until("the slot is given back", || world.slots_of(DEVICE).is_empty());
+    }
+}

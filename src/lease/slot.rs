@@ -206,8 +206,13 @@ impl Slot {
         answer: &Answer,
     ) -> Confirmation {
         self.seat = Some(seat);
-        self.license_id = named_license(&object(answer), self.feature.as_deref()).or(self.license_id);
+        let reply = object(answer);
+        self.license_id = named_license(&reply, self.feature.as_deref()).or(self.license_id);
         record.license_id = self.license_id;
+        if reply.get("is_borrowed") == Some(&Value::Bool(false)) {
+            // What a verb had borrowed was ended by somebody who could not say so here.
+            record.set_borrowed_by_verb(None);
+        }
         let confirmation = self.with_borrow(visit, gate, &mut record, confirmation, answer);
         visit.note_date(&mut record, answer);
         if !is_damaged || self.set_aside().is_ok() {
