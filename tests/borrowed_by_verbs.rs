@@ -5,6 +5,7 @@ mod support;
 
 use serde_json::{Value, json};
 use std::fs;
+use std::time::Duration;
 use support::abi::Client;
 use support::folder::Folder;
 use support::holder::until;
@@ -200,5 +201,26 @@ fn slot_is_given_back_although_a_verb_had_borrowed_it_once() {
         assert_eq!(lease.state(), "ACTIVE");
         lease.free();
         until("the slot is given back", || world.slots_of(DEVICE).is_empty());
+    }
+}
+
+#[test]
+fn renewal_that_a_release_by_verb_overtakes_leaves_no_slot() {
+    let demo = Demo::start();
+    for order in [true, false] {
+        let world = World::new(&demo, &json!({ "rate": 0, "order": order }));
+        let client = world.client(DEVICE);
+        client.call("activate_license", &Value::Null).ok();
+        let (lease, info) = client.acquire(&Value::Null);
+        let late = json!({ "before": { "delay": { "fixed_ms": 1_500 } } });
+        world.control(
+            "POST /faults",
+            &json!({ "match": { "operation": "check_license" }, "when": { "times": 1 }, "do": late }),
+        );
+        client.submit("lease_renew", &json!({ "lease": info["lease"] })).unwrap();
+        std::thread::sleep(Duration::from_millis(500));
+        // It returns when the renewal is over.
+        client.call("release_license", &Value::Null).ok();
+        assert_eq!((lease.state(), world.slots_of(DEVICE)), ("RELEASED", vec![]), "order: {order}");
     }
 }

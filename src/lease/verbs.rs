@@ -69,6 +69,7 @@ pub(super) fn call(
     let (mut seen, timeout) = (Seen::of(&request), request.timeout);
     let in_flight = desk.client.begin(Waiter::Host, timeout);
     begun(&in_flight.call);
+    let begun_at = desk.clock.now();
     let answer = match license_of_lease(keeper, &request) {
         Some(license_id) => {
             let of_lease = desk.client.prepare(operation, &with_license(request_json, license_id)?)?;
@@ -109,9 +110,10 @@ pub(super) fn call(
         for held in keeper.leases().into_iter().filter(|held| seen.is_about(held, named)) {
             match effect {
                 Effect::Borrowed(until) => held.note_borrow_by_verb(desk, &in_flight.call, seen.feature(), until),
-                Effect::Released => held.note_release_by_verb(desk, &in_flight.call, Some(seen.feature())),
-                Effect::Deactivated => held.note_release_by_verb(desk, &in_flight.call, None),
+                Effect::Released => held.note_release_by_verb(desk, &in_flight.call, Some(seen.feature()), begun_at),
+                Effect::Deactivated => held.note_release_by_verb(desk, &in_flight.call, None, begun_at),
             }
+            keeper.settle_later(&held);
         }
         keeper.look_again();
     }
