@@ -4,6 +4,8 @@
 mod support;
 
 use serde_json::{Value, json};
+use std::fs;
+use std::time::Duration;
 use support::abi::Client;
 use support::folder::Folder;
 use support::holder::until;
@@ -156,4 +158,69 @@ fn release_by_verb_of_part_of_lease_loses_it_until_whole() {
     client.advance(5_000);
     client.wait_for("REGAINED");
     assert_eq!((set.state(), world.slots_of(DEVICE).len()), ("ACTIVE", 2));
+}
+
+#[test]
+fn borrow_that_a_verb_has_ended_is_not_believed_without_network() {
+    let demo = Demo::start();
+    for verb in ["release_license", "deactivate_license"] {
+        let (world, folder) = (World::new(&demo, &json!({ "rate": 0 })), Folder::new(&format!("ended-{verb}")));
+        let config = with(&world.config(DEVICE), json!({ "storage_dir": folder.path() }));
+        let client = Client::open(&config).unwrap();
+        client.call("activate_license", &Value::Null).ok();
+        let (lease, _) = client.acquire(&Value::Null);
+        lease.borrow(&Value::Null).ok();
+        lease.free();
+        until("it is let go of", || {
+            folder.files("seat").iter().all(|seat| fs::File::open(seat).unwrap().try_lock().is_ok())
+        });
+        client.call(verb, &Value::Null).ok();
+        assert_eq!(world.slots_of(DEVICE), [], "{verb}");
+        let offline = Client::open(&with(&config, json!({ "base_url": "http://127.0.0.1:9/api/v4" }))).unwrap();
+        let (none, answer) = offline.try_acquire(&Value::Null);
+        assert!(none.is_none(), "{verb}: {}", answer.json);
+    }
+}
+
+#[test]
+fn slot_is_given_back_although_a_verb_had_borrowed_it_once() {
+    let demo = Demo::start();
+    for is_elsewhere in [true, false] {
+        let (world, folder) = (World::new(&demo, &json!({ "rate": 0 })), Folder::new(&format!("once-{is_elsewhere}")));
+        let client = Client::open(&with(&world.config(DEVICE), json!({ "storage_dir": folder.path() }))).unwrap();
+        client.call("activate_license", &Value::Null).ok();
+        client.call("borrow_license", &Value::Null).ok();
+        if is_elsewhere {
+            // By a program without this folder.
+            world.client(DEVICE).call("release_license", &Value::Null).ok();
+        } else {
+            client.call("deactivate_license", &Value::Null).ok();
+            client.call("activate_license", &Value::Null).ok();
+        }
+        let (lease, _) = client.acquire(&Value::Null);
+        assert_eq!(lease.state(), "ACTIVE");
+        lease.free();
+        until("the slot is given back", || world.slots_of(DEVICE).is_empty());
+    }
+}
+
+#[test]
+fn renewal_that_a_release_by_verb_overtakes_leaves_no_slot() {
+    let demo = Demo::start();
+    for order in [true, false] {
+        let world = World::new(&demo, &json!({ "rate": 0, "order": order }));
+        let client = world.client(DEVICE);
+        client.call("activate_license", &Value::Null).ok();
+        let (lease, info) = client.acquire(&Value::Null);
+        let late = json!({ "before": { "delay": { "fixed_ms": 1_500 } } });
+        world.control(
+            "POST /faults",
+            &json!({ "match": { "operation": "check_license" }, "when": { "times": 1 }, "do": late }),
+        );
+        client.submit("lease_renew", &json!({ "lease": info["lease"] })).unwrap();
+        std::thread::sleep(Duration::from_millis(500));
+        // It returns when the renewal is over.
+        client.call("release_license", &Value::Null).ok();
+        assert_eq!((lease.state(), world.slots_of(DEVICE)), ("RELEASED", vec![]), "order: {order}");
+    }
 }

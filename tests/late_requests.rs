@@ -124,8 +124,7 @@ struct Lane<'run> {
 impl<'run> Lane<'run> {
     fn new(demo: &Demo, run: &'run Run, case: Case, chance: Chance) -> Lane<'run> {
         let Case { means, knows_order, setting } = case;
-        let options =
-            json!({ "rate": 0, "order": knows_order, "idempotency": knows_order, "catalogue": catalogue() });
+        let options = json!({ "rate": 0, "order": knows_order, "idempotency": knows_order, "catalogue": catalogue() });
         let world = World::new(demo, &options);
         world.client(DEVICE).call("activate_license", &Value::Null).ok();
         let folder = Folder::in_memory(&format!("late-{}-{means:?}-{knows_order}-{setting:?}", run.name));
@@ -141,9 +140,7 @@ impl<'run> Lane<'run> {
                 [first, second].map(|program| Actor::Thread(Insider::start(program)))
             }
             Setting::Threads => [(); 2].map(|()| Actor::Thread(Insider::start(Program::open(&config)))),
-            Setting::Processes | Setting::KilledProcesses => {
-                [(); 2].map(|()| Actor::Process(Holder::start(&config)))
-            }
+            Setting::Processes | Setting::KilledProcesses => [(); 2].map(|()| Actor::Process(Holder::start(&config))),
         };
         Lane {
             lateness,
@@ -217,8 +214,7 @@ impl<'run> Lane<'run> {
     }
 
     fn acquire_order(&self, timeout_ms: u64) -> String {
-        let request =
-            json!({ "feature": self.feature, "release_on_close_ms": 3_000, "timeout_ms": timeout_ms });
+        let request = json!({ "feature": self.feature, "release_on_close_ms": 3_000, "timeout_ms": timeout_ms });
         format!("acquire {request}")
     }
 
@@ -612,8 +608,7 @@ fn consumption_by_verb(lane: &mut Lane, amount: i64, request: Value) {
 fn late_consumption_is_counted_exactly_once() {
     in_all_cases("consumption", |lane| {
         let (amount, key) = (lane.between(1, 10) as i64, lane.chance.below(1 << 40));
-        let request =
-            json!({ "feature": "COUNT", "consumptions": amount, "idempotency_key": format!("key-{key}") });
+        let request = json!({ "feature": "COUNT", "consumptions": amount, "idempotency_key": format!("key-{key}") });
         if lane.has_folder() {
             queued_consumption(lane, amount, request);
         } else {

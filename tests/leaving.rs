@@ -215,3 +215,96 @@ fn a_lease_that_was_freed_is_not_taken_again_by_who_was_about_to_renew_it() {
     std::thread::sleep(Duration::from_millis(300));
     assert_eq!((features(&world), license.state()), (vec![Value::Null], "ACTIVE"));
 }
+
+/// A world whose server knows no order numbers, in which a client with this folder, or none, has released a lease while
+/// its last renewal had no answer: the slot is going to be given back again.
+fn unsettled(demo: &Demo, folder: Option<&Folder>) -> (World, Client) {
+    let world = World::new(demo, &json!({ "rate": 0, "order": false }));
+    let storage = folder.map_or(Value::Null, |folder| json!(folder.path()));
+    let client = Client::open(&with(&world.config(DEVICE), json!({ "storage_dir": storage }))).unwrap();
+    client.call("activate_license", &Value::Null).ok();
+    let (lease, _) = client.acquire(&json!({ "timeout_ms": 1_000 }));
+    let hang = json!({ "match": { "operation": "check_license" }, "do": { "before": "hang" } });
+    world.control("POST /faults", &hang);
+    lease.renew().failed("TIMEOUT", "unknown");
+    world.control("DELETE /faults", &Value::Null);
+    assert_eq!(lease.release().ok()["state"], "RELEASED");
+    (world, client)
+}
+
+/// Lets a slot be given back again, if it is going to be: a second later, and four seconds after that.
+fn let_it_be_given_back_again() {
+    std::thread::sleep(Duration::from_millis(5_500));
+}
+
+#[test]
+fn borrow_of_another_holder_is_not_given_back_again() {
+    let demo = Demo::start();
+    let folder = Folder::new("again");
+    let (world, _client) = unsettled(&demo, Some(&folder));
+    let other = start(&world, &folder);
+    let (lease, _) = other.acquire(&Value::Null);
+    lease.borrow(&Value::Null).ok();
+    lease.free();
+    let_it_be_given_back_again();
+    assert_eq!(world.slots_of(DEVICE), [(Value::Null, true)]);
+}
+
+#[test]
+fn slot_that_a_verb_takes_is_not_given_back_again() {
+    let demo = Demo::start();
+    let folder = Folder::new("verb");
+    let kept = [None, Some(&folder)].map(|folder| unsettled(&demo, folder));
+    let (world, client) = unsettled(&demo, None);
+    kept.iter().for_each(|(_, client)| drop(client.call("borrow_license", &Value::Null).ok()));
+    client.call("check_license", &Value::Null).ok();
+    let_it_be_given_back_again();
+    assert_eq!(kept.map(|(world, _)| world.slots_of(DEVICE)), [[(Value::Null, true)], [(Value::Null, true)]]);
+    assert_eq!(world.slots_of(DEVICE), [(Value::Null, false)]);
+}
+
+/// A colleague in a world whose server knows no order numbers, and a client of this device.
+fn colleagues(demo: &Demo) -> (World, Client, Client) {
+    let world = World::new(demo, &json!({ "rate": 0, "order": false }));
+    let [client, colleague] = [DEVICE, "colleague"].map(|device| world.client(device));
+    client.call("activate_license", &Value::Null).ok();
+    colleague.call("activate_license", &Value::Null).ok();
+    (world, client, colleague)
+}
+
+#[test]
+fn refused_acquire_does_not_forget_that_one_of_before_may_come_late() {
+    let demo = Demo::start();
+    let (world, client, colleague) = colleagues(&demo);
+    let solver = json!({ "feature": "SOLVER", "timeout_ms": 500 });
+    let late = json!({ "before": { "delay": { "fixed_ms": 3_000 } } });
+    world.control("POST /faults", &json!({ "match": { "operation": "check_feature" }, "do": late }));
+    let (none, answer) = client.try_acquire(&solver);
+    answer.failed("TIMEOUT", "unknown");
+    world.control("DELETE /faults", &Value::Null);
+    until("it is given back", || asked(&world, "release_feature") == 1);
+    let (lease, _) = colleague.acquire(&json!({ "feature": "SOLVER" }));
+    let (still_none, answer) = client.try_acquire(&json!({ "feature": "SOLVER" }));
+    answer.refused("FLOATING_NOT_AVAILABLE");
+    assert!(none.is_none() && still_none.is_none());
+    lease.release().ok();
+    until("the late acquire takes it", || !features(&world).is_empty());
+    until("it is given back again", || features(&world).is_empty());
+}
+
+#[test]
+fn slot_that_a_failed_set_has_left_is_given_back_again() {
+    let demo = Demo::start();
+    let (world, client, colleague) = colleagues(&demo);
+    let (_solver, _) = colleague.acquire(&json!({ "feature": "SOLVER" }));
+    let lost = json!({
+        "match": { "operation": "check_feature", "feature": "MESH" },
+        "when": { "times": 1 },
+        "do": { "after_commit": "reset" },
+    });
+    world.control("POST /faults", &lost);
+    let (none, answer) = client.try_acquire(&json!({ "features": ["MESH", "SOLVER"] }));
+    answer.refused("FLOATING_NOT_AVAILABLE");
+    assert!(none.is_none());
+    until("it is given back again", || asked(&world, "release_feature") == 2);
+}

@@ -68,6 +68,8 @@ pub(crate) struct Held {
     license_id: AtomicU64,
     /// When it is settled that its slots are given back; [`SETTLED`] if it is.
     settles_at: AtomicI64,
+    /// When the server was last asked to renew its slots, whatever it said.
+    renewed_at: AtomicI64,
     /// Which slots a verb of this client has borrowed, and until when: freeing the lease does not give them back.
     borrowed_by_verbs: Mutex<Vec<BorrowByVerb>>,
 }
@@ -119,6 +121,8 @@ impl Held {
         });
         let mut life = Life::new(id, machine);
         let license_id = AtomicU64::new(license_id(&slots));
+        // What a set that could not be had has left again may have to be given back once more.
+        let settles_at = slots.iter().filter_map(Slot::settles_at).max().filter(|_| taken.is_err());
         let held = |life| Held {
             id,
             names: wish.names(),
@@ -130,7 +134,8 @@ impl Held {
             slots: Mutex::new(slots),
             calls: Mutex::default(),
             license_id,
-            settles_at: AtomicI64::new(SETTLED),
+            settles_at: AtomicI64::new(settles_at.unwrap_or(SETTLED)),
+            renewed_at: AtomicI64::new(Moment::MIN),
             borrowed_by_verbs: Mutex::default(),
         };
         match taken {
@@ -175,7 +180,9 @@ impl Held {
             something_was_done = true;
             Ok((slot.feature.clone(), renewed))
         });
-        match renewed.collect::<Result<Vec<_>, Error>>() {
+        let renewed = renewed.collect::<Result<Vec<_>, Error>>();
+        self.renewed_at.store(desk.clock.now(), Ordering::Release);
+        match renewed {
             Ok(confirmations) => {
                 self.license_id.store(license_id(&slots), Ordering::Release);
                 self.borrowed_by_verbs().retain(|borrowed| borrowed.noted_at >= asked_from);
@@ -270,19 +277,37 @@ impl Held {
         }
     }
 
-    /// A verb of this client has given back the slot of this feature (`Some(None)`: the license's own), or all of them.
-    /// A lease that holds none any more is over; one that holds a part is lost until the rest is there again.
-    pub(crate) fn note_release_by_verb(&self, desk: &Desk, call: &Call, feature: Option<Option<&str>>) {
+    /// A verb of this client, begun at `begun_at`, has given back the slot of this feature (`Some(None)`: the license's
+    /// own), or all of them. A lease that holds none any more is over; one that holds a part is lost until the rest is
+    /// there again.
+    pub(crate) fn note_release_by_verb(
+        &self,
+        desk: &Desk,
+        call: &Call,
+        feature: Option<Option<&str>>,
+        begun_at: Moment,
+    ) {
         let visit = visit(desk, &self.who, call, self.timeout);
         let is_other = |borrowed: &BorrowByVerb| feature.is_some_and(|feature| !is_same(&borrowed.feature, feature));
         self.borrowed_by_verbs().retain(is_other);
         let Ok(mut slots) = patient(&visit, || self.try_slots()) else { return };
+        // A renewal that was on its way meanwhile may have taken the slot anew.
+        let was_renewed = self.renewed_at.load(Ordering::Acquire) >= begun_at;
         let given_back = slots.iter_mut().filter(|slot| feature.is_none_or(|feature| slot.is_of(feature)));
-        let count = given_back.filter_map(|slot| slot.note_release_by_verb(&visit).then_some(())).count();
-        if count > 0 {
+        let left = given_back.filter_map(|slot| {
+            let was_taken = slot.is_taken();
+            let is_left = if was_renewed || slot.in_doubt {
+                slot.leave(&visit, Leave::GiveBack).is_ok()
+            } else {
+                slot.note_release_by_verb(&visit)
+            };
+            (was_taken && is_left).then_some(())
+        });
+        if left.count() > 0 {
             let over = if slots.iter().any(Slot::is_taken) { Event::Parted } else { Event::Released };
             self.life().step(over, &desk.clock, &desk.events);
         }
+        self.note_settling(&slots);
     }
 
     fn borrowed_by_verbs(&self) -> MutexGuard<'_, Vec<BorrowByVerb>> {

@@ -253,6 +253,15 @@ impl Keeper {
         true
     }
 
+    /// A verb has taken the slot of this feature for its host: what a lease has given back of it is not given back once
+    /// more.
+    pub(crate) fn stop_settling(&self, whose: &str, feature: Option<&str>) {
+        let book = self.book();
+        for held in book.unsettled.iter().map(|unsettled| &unsettled.held).filter(|held| held.who().whose == whose) {
+            held.stop_settling(&[held.who().file_name(feature)]);
+        }
+    }
+
     /// Ends it all. Waits for nothing.
     pub(crate) fn close(self: &Arc<Keeper>) {
         let mut book = self.book();

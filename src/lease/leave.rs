@@ -110,14 +110,15 @@ impl Slot {
     }
 
     /// Gives the slot back once more, because a server that knows no order numbers may have carried out a late request
-    /// since. Does nothing if another holder has taken the slot meanwhile.
+    /// since. Does nothing if another holder has taken the slot meanwhile, or has borrowed it.
     pub(crate) fn give_back_again(&mut self, visit: &Visit) -> Result<(), Error> {
         if self.settles_at.is_none() {
             return Ok(());
         }
         let gate = self.enter(visit)?;
-        if gate.is_empty()? {
-            let kept = self.read();
+        let kept = self.read();
+        // A holder who has come and gone since may have left a borrow.
+        if gate.is_empty()? && !self.is_lent(&kept, visit) {
             self.give_back(visit, &gate, kept)?;
         } else {
             self.settles_at = None;

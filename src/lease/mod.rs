@@ -331,7 +331,12 @@ fn acquire(
             Ok((lease, info))
         }
         Err(unfinished) => {
-            keeper.let_go(&Arc::new(unfinished.held));
+            let held = Arc::new(unfinished.held);
+            // Whoever sees off what is in doubt goes on with what is not settled.
+            if !held.is_in_doubt() {
+                keeper.settle_later(&held);
+            }
+            keeper.let_go(&held);
             Err(unfinished.error)
         }
     }

@@ -154,10 +154,13 @@ impl Slot {
                 drop(seat);
                 (self.kept_gate, self.license_id) = (None, own_license);
                 let surely_not = error.is_refusal() || error.status == Status::NotFloating;
-                self.in_doubt = !surely_not && (self.in_doubt || error.outcome == Outcome::Unknown);
+                // A server that knows no order numbers may take the slot later than it has refused it.
+                let may_come_late = doubted_until.is_some() && !error.in_order;
+                let is_doubtful = self.in_doubt || error.outcome == Outcome::Unknown;
+                self.in_doubt = may_come_late || is_doubtful && !surely_not;
                 let as_before = surely_not && alone || error.outcome == Outcome::NotSent && !before.may_hold;
                 if as_before && !is_damaged {
-                    record.may_hold = false;
+                    record.may_hold = may_come_late;
                     record.proof = record.proof.take().filter(|_| !surely_not);
                     record.in_doubt &= record.proof.is_some();
                     self.write(&mut record, visit)?;
@@ -202,8 +205,13 @@ impl Slot {
         answer: &Answer,
     ) -> Confirmation {
         self.seat = Some(seat);
-        self.license_id = named_license(&object(answer), self.feature.as_deref()).or(self.license_id);
+        let reply = object(answer);
+        self.license_id = named_license(&reply, self.feature.as_deref()).or(self.license_id);
         record.license_id = self.license_id;
+        if reply.get("is_borrowed") == Some(&Value::Bool(false)) {
+            // What a verb had borrowed was ended by somebody who could not say so here.
+            record.set_borrowed_by_verb(None);
+        }
         let confirmation = self.with_borrow(visit, gate, &mut record, confirmation, answer);
         visit.note_date(&mut record, answer);
         if !is_damaged || self.set_aside().is_ok() {
@@ -299,6 +307,10 @@ impl Slot {
         let Ok(_gate) = self.enter(visit) else { return };
         if let Ok(mut record) = self.read() {
             record.set_borrowed_by_verb(until);
+            if until.is_none() {
+                // What proved the borrow that was given back would go on being believed by a start without a network.
+                (record.proof, record.in_doubt, record.unwanted) = (None, false, false);
+            }
             // The process itself remembers it all the same.
             let _ = self.write(&mut record, visit);
         }

@@ -5,6 +5,7 @@ use super::held::{Desk, Held, visit};
 use super::keeper::Keeper;
 use super::machine::State;
 use super::queued;
+use super::record::Record;
 use super::slot::Slot;
 use super::unanswered::{Late, Subject};
 use super::visit::{life_ms, object};
@@ -69,6 +70,7 @@ pub(super) fn call(
     let (mut seen, timeout) = (Seen::of(&request), request.timeout);
     let in_flight = desk.client.begin(Waiter::Host, timeout);
     begun(&in_flight.call);
+    let begun_at = desk.clock.now();
     let answer = match license_of_lease(keeper, &request) {
         Some(license_id) => {
             let of_lease = desk.client.prepare(operation, &with_license(request_json, license_id)?)?;
@@ -86,23 +88,31 @@ pub(super) fn call(
         tell_other_processes(keeper, &seen, request_json, &in_flight.call, timeout);
     }
     let answer = settled(desk, &seen, operation, timeout, answer)?;
+    if matches!(operation, "check_license" | "check_feature" | "borrow_license" | "borrow_feature") {
+        keeper.stop_settling(&seen.subject.whose, seen.feature());
+    }
     if let Some(effect) = effect(operation, &answer) {
-        if let Effect::Borrowed(_) | Effect::Released = &effect
-            && let Some((who, folder)) = who_with_folder(keeper, request_json)
-        {
+        if let Some((who, folder)) = who_with_folder(keeper, request_json) {
             let until = if let Effect::Borrowed(until) = effect { Some(until) } else { None };
+            let features = match effect {
+                Effect::Deactivated => Record::features_kept(folder, &who),
+                _ => vec![seen.feature().map(str::to_owned)],
+            };
             // Leases of other processes learn it from the record; if that can't be had, their next renewal tells.
-            if let Some(mut slot) = slot_on_disk(keeper, &who, seen.feature(), folder) {
-                slot.note_borrow_by_verb(&visit(desk, &who, &in_flight.call, timeout), until);
+            for feature in features.iter().map(Option::as_deref) {
+                if let Some(mut slot) = slot_on_disk(keeper, &who, feature, folder) {
+                    slot.note_borrow_by_verb(&visit(desk, &who, &in_flight.call, timeout), until);
+                }
             }
         }
         let named = object(&answer).get("license_id").and_then(Value::as_u64);
         for held in keeper.leases().into_iter().filter(|held| seen.is_about(held, named)) {
             match effect {
                 Effect::Borrowed(until) => held.note_borrow_by_verb(desk, &in_flight.call, seen.feature(), until),
-                Effect::Released => held.note_release_by_verb(desk, &in_flight.call, Some(seen.feature())),
-                Effect::Deactivated => held.note_release_by_verb(desk, &in_flight.call, None),
+                Effect::Released => held.note_release_by_verb(desk, &in_flight.call, Some(seen.feature()), begun_at),
+                Effect::Deactivated => held.note_release_by_verb(desk, &in_flight.call, None, begun_at),
             }
+            keeper.settle_later(&held);
         }
         keeper.look_again();
     }
