@@ -43,7 +43,7 @@ const RENEWAL_MS: u64 = 73 * 60_000;
 /// How long the library may need in real time for what it does in the background.
 const BACKGROUND: Duration = Duration::from_secs(4);
 
-/// How long nothing must have reached the server before it counts as quiet.
+/// How long nothing must have reached the server, at least, before it counts as quiet.
 const QUIET: Duration = Duration::from_millis(20);
 
 /// A call that should succeed is repeated this often at most: each of its requests may have missed its short deadline.
@@ -266,10 +266,13 @@ impl<'run> Lane<'run> {
         if self.case.setting != Setting::KilledProcesses || self.chance.below(2) == 0 {
             let said = self.programs[0].answer().expect("an answer");
             self.note(0, order, &said);
+            let is_missed = said.json["outcome"] == "unknown" || said.json["queued"] == true;
+            self.run.missed.fetch_add(is_missed.into(), Ordering::Relaxed);
             return true;
         }
         self.chance.rest(100_000);
         self.programs[0].kill();
+        self.run.missed.fetch_add(1, Ordering::Relaxed);
         self.trail.push(format!("0 {order}: killed"));
         self.programs[0] = Actor::Process(Holder::start(&self.config));
         self.programs[0].tell(&format!("sleep_ms {}", self.ahead_ms));
@@ -296,10 +299,11 @@ impl<'run> Lane<'run> {
 
     /// Waits until what was late has arrived, and nothing else does.
     fn wait_for_quiet(&mut self) {
-        self.lateness.end(&self.world);
+        // A request that was given up may take as long as this one, on a machine that is busy.
+        let quiet = QUIET.max(self.lateness.end(&self.world) * 4);
         self.read_journal();
         while {
-            thread::sleep(QUIET);
+            thread::sleep(quiet);
             self.read_journal()
         } {}
     }
@@ -408,17 +412,22 @@ impl Standing {
 struct Run<'a> {
     name: &'a str,
     has_failed: AtomicBool,
+    /// Rounds whose late request got no answer in time.
+    missed: AtomicU64,
+    /// Requests that the server got to after one with a higher number.
     overtaken: AtomicU64,
 }
 
-/// Goes through the rounds of a kind of request, all cases side by side. Returns how many requests were overtaken.
-fn in_all_cases(name: &str, round: impl Fn(&mut Lane) + Sync) -> u64 {
+/// Goes through the rounds of a kind of request, all cases side by side. Fails if too few of them were what they are meant
+/// to be: a request that is given up, and, where requests are in order, overtaken.
+fn in_all_cases(name: &str, is_ordered: bool, round: impl Fn(&mut Lane) + Sync) {
     let rounds: u64 = std::env::var("FLOATLEASE_ROUNDS").map_or(ROUNDS, |text| text.parse().unwrap());
     // Two kinds at the same time would find each request late, for want of processors.
     static ONE_KIND: Mutex<()> = Mutex::new(());
     let _one_kind = ONE_KIND.lock().unwrap_or_else(PoisonError::into_inner);
     let (seed, demo) = (seed(), Demo::start());
-    let run = Run { name, has_failed: AtomicBool::new(false), overtaken: AtomicU64::new(0) };
+    let (missed, overtaken) = (AtomicU64::new(0), AtomicU64::new(0));
+    let run = Run { name, has_failed: AtomicBool::new(false), missed, overtaken };
     thread::scope(|scope| {
         for (number, case) in cases().enumerate() {
             let (run, round, demo) = (&run, &round, &demo);
@@ -439,19 +448,15 @@ fn in_all_cases(name: &str, round: impl Fn(&mut Lane) + Sync) -> u64 {
             });
         }
     });
-    run.overtaken.into_inner()
-}
-
-/// The same for what is kept in order: in a good part of the rounds the late request must have been overtaken.
-fn in_all_cases_overtaken(name: &str, round: impl Fn(&mut Lane) + Sync) {
-    let overtaken = in_all_cases(name, round);
-    let rounds: u64 = std::env::var("FLOATLEASE_ROUNDS").map_or(ROUNDS, |text| text.parse().unwrap());
-    eprintln!("{name} overtaken {overtaken} of {}", rounds * 6);
+    let all = cases().count() as u64 * rounds.div_ceil(SETTINGS.len() as u64);
+    let (missed, overtaken) = (run.missed.into_inner(), run.overtaken.into_inner());
+    assert!(missed * 2 > all, "{missed} of {all} were late");
+    assert!(!is_ordered || overtaken * 2 > all, "{overtaken} of {all} were overtaken");
 }
 
 #[test]
 fn late_acquire_leaves_no_slot_without_holder() {
-    in_all_cases_overtaken("acquire", |lane| {
+    in_all_cases("acquire", true, |lane| {
         let (order, operation) = (lane.hurried_acquire(), lane.operation("check"));
         let lives = lane.late(&operation, &order, true);
         match lane.chance.below(3) {
@@ -470,7 +475,7 @@ fn late_acquire_leaves_no_slot_without_holder() {
 
 #[test]
 fn late_renewal_never_brings_a_slot_back() {
-    in_all_cases_overtaken("renewal", |lane| {
+    in_all_cases("renewal", true, |lane| {
         lane.acquire(0);
         let operation = lane.operation("check");
         let lives = lane.late(&operation, "renew", true);
@@ -492,7 +497,7 @@ fn late_renewal_never_brings_a_slot_back() {
 
 #[test]
 fn late_borrow_never_brings_a_slot_back() {
-    in_all_cases_overtaken("borrow", |lane| {
+    in_all_cases("borrow", true, |lane| {
         lane.acquire(0);
         let operation = lane.operation("borrow");
         // Without a folder a lease can't be borrowed, but a verb can.
@@ -520,7 +525,7 @@ fn late_borrow_never_brings_a_slot_back() {
 
 #[test]
 fn late_release_takes_no_slot_from_its_holder() {
-    in_all_cases_overtaken("release", |lane| {
+    in_all_cases("release", true, |lane| {
         lane.acquire(0);
         let operation = lane.operation("release");
         let is_freed = lane.case.setting != Setting::KilledProcesses && lane.chance.below(3) == 0;
@@ -541,7 +546,7 @@ fn late_release_takes_no_slot_from_its_holder() {
 
 #[test]
 fn late_deactivation_takes_no_slot_from_its_holder() {
-    in_all_cases_overtaken("deactivation", |lane| {
+    in_all_cases("deactivation", true, |lane| {
         if lane.chance.below(2) == 0 {
             lane.acquire(0);
         }
@@ -606,7 +611,7 @@ fn consumption_by_verb(lane: &mut Lane, amount: i64, request: Value) {
 
 #[test]
 fn late_consumption_is_counted_exactly_once() {
-    in_all_cases("consumption", |lane| {
+    in_all_cases("consumption", false, |lane| {
         let (amount, key) = (lane.between(1, 10) as i64, lane.chance.below(1 << 40));
         let request = json!({ "feature": "COUNT", "consumptions": amount, "idempotency_key": format!("key-{key}") });
         if lane.has_folder() {

@@ -11,7 +11,7 @@ use std::net::TcpStream;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What makes a request late.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -103,35 +103,31 @@ impl Lateness {
         }
     }
 
-    /// Waits until the server has carried out what was late, and all that was sent. Nothing is made late any more.
-    pub fn end(&mut self, world: &World) {
+    /// Waits until the server has carried out what was late, and what else was sent before. Nothing is made late any more.
+    /// Returns how long a request takes.
+    pub fn end(&mut self, world: &World) -> Duration {
         match &mut self.way {
             Way::Pause { pause, .. } => {
                 let _ = pause.take().map(|pause| pause.join().unwrap());
             }
             Way::SlowHandler { fault } => {
-                let Some((id, by)) = fault.take() else { return };
-                let faults = world.control("GET /faults", &Value::Null);
-                world.control("DELETE /faults", &Value::Null);
-                if faults["faults"][0]["happened"] == 0 {
-                    // It may have happened just now.
-                    return thread::sleep(by);
-                }
-                let done = json!({ "filter": { "fault_id": id } });
-                while world.control("POST /journal/count", &done)["count"] == 0 {
-                    thread::sleep(TURN);
+                if let Some((id, by)) = fault.take() {
+                    wait_for_fault(world, id, by);
                 }
             }
             Way::Proxy { proxy, .. } => {
                 *proxy.next.lock().unwrap() = None;
             }
         }
+        let started = Instant::now();
         self.wait_in_line();
+        let took = started.elapsed();
         if let Way::Proxy { proxy, .. } = &self.way {
             while proxy.is_busy() {
                 thread::sleep(TURN);
             }
         }
+        took
     }
 
     /// Waits in the line of connections: those that clients have given up on come first, however busy the machine is.
@@ -149,6 +145,20 @@ impl Drop for Lateness {
         if let Way::Pause { pause, .. } = &mut self.way {
             let _ = pause.take().map(JoinHandle::join);
         }
+    }
+}
+
+/// Waits until the request that met this fault was carried out, if one did, and removes it.
+fn wait_for_fault(world: &World, id: u64, by: Duration) {
+    let faults = world.control("GET /faults", &Value::Null);
+    world.control("DELETE /faults", &Value::Null);
+    if faults["faults"][0]["happened"] == 0 {
+        // It may have happened just now.
+        return thread::sleep(by);
+    }
+    let done = json!({ "filter": { "fault_id": id } });
+    while world.control("POST /journal/count", &done)["count"] == 0 {
+        thread::sleep(TURN);
     }
 }
 
