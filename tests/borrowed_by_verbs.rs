@@ -254,3 +254,25 @@ fn borrow_that_the_record_does_not_tell_of_is_not_given_back_by_the_next_start()
         assert!(world.slots_of(DEVICE).contains(&(json!("MESH"), true)), "elsewhere: {is_elsewhere}");
     }
 }
+
+#[test]
+fn release_by_verb_without_answer_leaves_no_proof() {
+    let demo = Demo::start();
+    for (verb, request) in [("release_license", json!({ "timeout_ms": 500 })), ("deactivate_license", json!({}))] {
+        let (world, folder) = (World::new(&demo, &json!({ "rate": 0 })), Folder::new(&format!("unheard-{verb}")));
+        let config = with(&world.config(DEVICE), json!({ "storage_dir": folder.path() }));
+        let client = Client::open(&config).unwrap();
+        client.call("activate_license", &Value::Null).ok();
+        let (lease, _) = client.acquire(&Value::Null);
+        lease.borrow(&Value::Null).ok();
+        lease.free();
+        world.only_fault(&json!({ "after_commit": "reset" }));
+        client.call(verb, &request).failed("CONNECTION_LOST", "unknown");
+        client.close();
+        assert_eq!(world.slots_of(DEVICE), [], "the server has let go of it");
+        // A start without a network must not run on what a colleague may have by now.
+        let offline = Client::open(&with(&config, json!({ "base_url": "http://127.0.0.1:9/api/v4" }))).unwrap();
+        let answer = offline.try_acquire(&json!({ "timeout_ms": 500 })).1;
+        assert_eq!(answer.status, "NO_PROOF", "{verb}");
+    }
+}
