@@ -31,9 +31,12 @@ const MOST_OVERTAKEN: u32 = 32;
 /// The pause of a request that was overtaken more than once, so that those who overtake each other come apart.
 const PAUSE_WHEN_OVERTAKEN: Duration = Duration::from_millis(10);
 
-/// A refusal is not signed, so whoever answers may name any number. Above this one, which a clock of the year 144683
-/// would draw, too few would be left for the requests to come.
+/// A refusal is not signed. TLS says who answers, and still this many numbers must be left for the requests to come.
 const HIGHEST_BELIEVED_ORDER: u64 = MAX_ORDER / 2;
+
+/// Without TLS whoever answers may name any number, which every program of this device would then have to surpass. A
+/// clock that was wrong by more than two years is not believed there.
+const MOST_AHEAD_WITHOUT_TLS_MS: u64 = 2 * 366 * 24 * 60 * 60 * 1000;
 
 /// Clocks that show the local time as UTC are off by so much; see [`Client::believable_skew`].
 const FURTHEST_TIME_ZONE: TimeDelta = TimeDelta::hours(15);
@@ -248,8 +251,10 @@ impl Client {
                 Ok(Answer { text, signature: reply.signature, skew, in_order, unanswered_attempt: false })
             }
             Err(mut error) => {
-                error.in_order = request.order.is_some() && reply.order == request.order;
-                if let Some(highest) = error.highest_order.filter(|highest| *highest <= HIGHEST_BELIEVED_ORDER) {
+                // A server repeats the number also where it refuses before it looks at the order, or could not keep it.
+                let has_decided = error.is_refusal();
+                error.in_order = has_decided && request.order.is_some() && reply.order == request.order;
+                if let Some(highest) = error.highest_order.filter(|highest| *highest <= self.highest_believed_order()) {
                     self.last_order.fetch_max(highest, Ordering::AcqRel);
                 }
                 // Another date is tried only if the server has surely done nothing.
@@ -257,6 +262,15 @@ impl Client {
                 Err(Failed { error, clock_skew_ms: skew.filter(|_| refused).map(|skew| skew.num_milliseconds()) })
             }
         }
+    }
+
+    /// The highest order number that a refusal may name.
+    fn highest_believed_order(&self) -> u64 {
+        if self.config.base_url.starts_with("https:") || self.config.is_local_server() {
+            return HIGHEST_BELIEVED_ORDER;
+        }
+        let wall = u64::try_from(Utc::now().timestamp_millis()).unwrap_or_default();
+        wall.saturating_add(MOST_AHEAD_WITHOUT_TLS_MS)
     }
 
     /// How far the server's clock is ahead of ours, unless somebody merely says so.
@@ -455,6 +469,21 @@ mod tests {
         let later = client.draw_order(now + 1_000_000_000_000);
         assert_eq!(later, now + 1_000_000_000_001);
         assert_eq!(client.draw_order(0), later + 1);
+    }
+
+    #[test]
+    fn number_named_without_tls_is_believed_only_if_a_clock_could_show_it() {
+        let believed = |base_url: &str| {
+            let config = serde_json::json!({
+                "product": "XY", "license_key": "AAAA", "api_key": "a", "shared_key": "s", "hardware_id": "hw-1",
+                "verify": "off", "allow_http": true, "base_url": base_url,
+            });
+            Client::open(&config.to_string()).unwrap().highest_believed_order()
+        };
+        let in_three_years = u64::try_from(Utc::now().timestamp_millis()).unwrap() + 3 * 366 * 86_400_000;
+        assert!(believed("http://license.example:8080/api/v4") < in_three_years);
+        assert!(believed("http://127.0.0.1:8080/api/v4") > in_three_years);
+        assert!(believed("https://license.example/api/v4") > in_three_years);
     }
 
     #[test]

@@ -224,3 +224,55 @@ fn renewal_that_a_release_by_verb_overtakes_leaves_no_slot() {
         assert_eq!((lease.state(), world.slots_of(DEVICE)), ("RELEASED", vec![]), "order: {order}");
     }
 }
+
+#[test]
+fn borrow_that_the_record_does_not_tell_of_is_not_given_back_by_the_next_start() {
+    let demo = Demo::start();
+    let mesh = json!({ "feature": "MESH" });
+    for is_elsewhere in [true, false] {
+        let (world, folder) =
+            (World::new(&demo, &json!({ "rate": 0 })), Folder::new(&format!("untold-{is_elsewhere}")));
+        let config = with(&world.config(DEVICE), json!({ "storage_dir": folder.path() }));
+        let client = Client::open(&config).unwrap();
+        // The verb, which does not name the license, notes the borrow in another record than that of the lease.
+        let license_id = client.call("activate_license", &Value::Null).ok()["id"].clone();
+        let license = json!({ "license_id": if is_elsewhere { Value::Null } else { license_id } });
+        let (lease, _) = client.acquire(&with(&mesh, license.clone()));
+        if is_elsewhere {
+            // By a program without this folder: the lease hears of it by its renewal.
+            world.client(DEVICE).call("borrow_feature", &mesh).ok();
+            lease.renew().ok();
+        } else {
+            client.call("borrow_feature", &mesh).ok();
+        }
+        lease.free();
+        until("it is let go of", || {
+            folder.files("seat").iter().all(|seat| fs::File::open(seat).unwrap().try_lock().is_ok())
+        });
+        let next = Client::open(&config).unwrap();
+        let (_solver, _) = next.acquire(&with(&json!({ "feature": "SOLVER" }), license));
+        assert!(world.slots_of(DEVICE).contains(&(json!("MESH"), true)), "elsewhere: {is_elsewhere}");
+    }
+}
+
+#[test]
+fn release_by_verb_without_answer_leaves_no_proof() {
+    let demo = Demo::start();
+    for (verb, request) in [("release_license", json!({ "timeout_ms": 500 })), ("deactivate_license", json!({}))] {
+        let (world, folder) = (World::new(&demo, &json!({ "rate": 0 })), Folder::new(&format!("unheard-{verb}")));
+        let config = with(&world.config(DEVICE), json!({ "storage_dir": folder.path() }));
+        let client = Client::open(&config).unwrap();
+        client.call("activate_license", &Value::Null).ok();
+        let (lease, _) = client.acquire(&Value::Null);
+        lease.borrow(&Value::Null).ok();
+        lease.free();
+        world.only_fault(&json!({ "after_commit": "reset" }));
+        client.call(verb, &request).failed("CONNECTION_LOST", "unknown");
+        client.close();
+        assert_eq!(world.slots_of(DEVICE), [], "the server has let go of it");
+        // A start without a network must not run on what a colleague may have by now.
+        let offline = Client::open(&with(&config, json!({ "base_url": "http://127.0.0.1:9/api/v4" }))).unwrap();
+        let answer = offline.try_acquire(&json!({ "timeout_ms": 500 })).1;
+        assert_eq!(answer.status, "NO_PROOF", "{verb}");
+    }
+}

@@ -218,8 +218,7 @@ impl Held {
     /// Gives every slot back that no other process of this machine holds too. What fails is kept, and without the others
     /// no work goes on.
     pub(crate) fn release(&self, desk: &Desk, call: &Call, timeout: Duration) -> Result<(), Error> {
-        self.interrupt();
-        let mut slots = self.slots(desk, call)?;
+        let mut slots = self.slots_while(desk, call, || self.interrupt())?;
         let visit = visit(desk, &self.who, call, timeout);
         let held = |slots: &[Slot]| slots.iter().filter(|slot| slot.is_in_doubt()).count();
         let before = held(&slots);
@@ -426,8 +425,14 @@ impl Held {
 
     /// The slots, once whoever has them is done, of a lease that is not over.
     fn slots(&self, desk: &Desk, call: &Call) -> Result<MutexGuard<'_, Vec<Slot>>, Error> {
+        self.slots_while(desk, call, || {})
+    }
+
+    /// The same; `each_time` is done before each look, because the call that has the slots may have begun since.
+    fn slots_while(&self, desk: &Desk, call: &Call, each_time: impl Fn()) -> Result<MutexGuard<'_, Vec<Slot>>, Error> {
         let visit = visit(desk, &self.who, call, self.timeout);
         patient(&visit, || {
+            each_time();
             let slots = self.try_slots();
             // Also while whoever gives them back in the background has them.
             let is_over = self.life().state() == State::Released;

@@ -350,14 +350,17 @@ impl Keeper {
         loop {
             book = self.see_off_here(book);
             let kept = || book.leases.iter().filter(|held| held.keep_alive == KeepAlive::Thread);
-            let is_needed = book.reserved > 0 || kept().next().is_some();
+            // What no thread of its own gives back again is this thread's to give back.
+            let unsettled = book.unsettled.iter().filter(|_| !book.seeing_off);
+            let settles_at = unsettled.map(Unsettled::due_at).min();
+            let is_needed = book.reserved > 0 || kept().next().is_some() || settles_at.is_some();
             if book.closed || !is_needed {
                 book.keeping = false;
                 return None;
             }
             let now = self.desk.clock.now();
             let wakes_at = kept().filter_map(|held| held.life().machine().wake_at()).fold(Moment::MAX, Moment::min);
-            let left_ms = wakes_at.saturating_sub(now);
+            let left_ms = wakes_at.min(settles_at.unwrap_or(Moment::MAX)).saturating_sub(now);
             if left_ms <= 0 {
                 // Whoever is nearly due is renewed with the others.
                 let is_due =

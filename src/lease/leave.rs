@@ -62,6 +62,10 @@ impl Slot {
             }
             Some(_) if is_lent && leave == Leave::KeepBorrow => {
                 if let Ok(mut record) = kept {
+                    if !is_kept_as_borrowed(&record, visit) {
+                        // Only this process knows of it, and the next start would give it back.
+                        record.set_borrowed_by_verb(self.borrowed_until);
+                    }
                     self.write(&mut record, visit)?;
                 }
             }

@@ -318,10 +318,12 @@ impl Slot {
 
     /// A verb about the slot got no answer: a server that knows no order numbers may carry it out after another process
     /// has taken the slot, which learns so from the record.
-    pub(crate) fn note_unanswered_verb(&self, visit: &Visit) {
-        let Some(_gate) = self.try_enter() else { return };
+    /// If it `gives_back`, a borrow that was kept proves nothing until the server is asked.
+    pub(crate) fn note_unanswered_verb(&self, visit: &Visit, gives_back: bool) {
+        let Ok(_gate) = self.enter(visit) else { return };
         if let Ok(mut record) = self.read() {
             record.expect_answer(visit.clock, visit.life_ms());
+            record.in_doubt |= gives_back && record.proof.is_some();
             // That process finds it out by its next renewal else.
             let _ = self.write(&mut record, visit);
         }

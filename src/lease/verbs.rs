@@ -84,8 +84,8 @@ pub(super) fn call(
         }
         None => desk.client.perform(&in_flight.call, request),
     };
-    if may_come_late(operation, &answer) {
-        tell_other_processes(keeper, &seen, request_json, &in_flight.call, timeout);
+    if may_be_outstanding(operation, &answer) {
+        tell_other_processes(keeper, &seen, operation, request_json, &in_flight.call);
     }
     let answer = settled(desk, &seen, operation, timeout, answer)?;
     if matches!(operation, "check_license" | "check_feature" | "borrow_license" | "borrow_feature") {
@@ -165,13 +165,27 @@ fn may_come_late(operation: &str, answer: &Result<Answer, Error>) -> bool {
     unanswered && !in_order && is_about_slots
 }
 
-/// Notes in the record of the slot that a verb was about that it got no answer.
-fn tell_other_processes(keeper: &Keeper, seen: &Seen, request_json: &str, call: &Call, timeout: Duration) {
+/// Whether a verb got no answer that decides, from whatever server.
+fn may_be_outstanding(operation: &str, answer: &Result<Answer, Error>) -> bool {
+    let is_unknown = answer.as_ref().is_err_and(|error| error.outcome == Outcome::Unknown);
+    let gives_back = Late::of(operation) == Late::GivesBack;
+    may_come_late(operation, answer) || is_unknown && gives_back
+}
+
+/// Notes in the records of the slots that a verb was about that it got no answer.
+fn tell_other_processes(keeper: &Keeper, seen: &Seen, operation: &str, request_json: &str, call: &Call) {
     let Some((who, folder)) = who_with_folder(keeper, request_json) else { return };
-    let visit = visit(&keeper.desk, &who, call, timeout);
-    // A deactivation is about slots that have no record yet.
-    if let Some(slot) = slot_on_disk(keeper, &who, seen.feature(), folder).filter(|_| !seen.subject.is_of_device) {
-        slot.note_unanswered_verb(&visit);
+    let visit = visit(&keeper.desk, &who, call, keeper.desk.client.config().timeout);
+    let features = if seen.subject.is_of_device {
+        Record::features_kept(folder, &who)
+    } else {
+        vec![seen.feature().map(str::to_owned)]
+    };
+    let gives_back = Late::of(operation) == Late::GivesBack;
+    for feature in features.iter().map(Option::as_deref) {
+        if let Some(slot) = slot_on_disk(keeper, &who, feature, folder) {
+            slot.note_unanswered_verb(&visit, gives_back);
+        }
     }
 }
 
