@@ -4,7 +4,8 @@
 //! headers come from the environment, made once: they are good for minutes.
 //!
 //! Usage: `floatlease-bench-load CONNECTIONS SECONDS DEVICES [ordered]`; activates the devices, then asks for them in turn
-//! and prints one line of JSON. With `ordered`, each request carries a `FloatLease-Order` that is higher than the last.
+//! and prints one line of JSON. With `ordered`, each request carries a `FloatLease-Order` that is higher than the last. Each
+//! connection has devices of its own, so that no request of a device overtakes another.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 use mio::net::TcpStream;
@@ -23,6 +24,7 @@ fn main() {
     let [connections, seconds, devices] = numbers[..] else {
         panic!("usage: floatlease-bench-load CONNECTIONS SECONDS DEVICES [ordered]");
     };
+    assert!(devices >= connections, "each connection needs a device of its own");
     // Of as many digits as clients send, which begin with the time in milliseconds.
     let mut last_number = 1_800_000_000_000_u64;
     let mut prepared = |request: &Vec<u8>| {
@@ -35,12 +37,14 @@ fn main() {
 
     let mut load = Load::connect(&server.address, connections);
     let mut once = activations.iter();
-    load.run(|| once.next().map(&mut prepared));
+    load.run(|_| once.next().map(&mut prepared));
 
     let started = Instant::now();
     let end = started + Duration::from_secs(seconds as u64);
-    let mut in_turn = checks.iter().cycle();
-    let mut latencies = load.run(|| in_turn.next().filter(|_| Instant::now() < end).map(&mut prepared));
+    let of_connection = |connection| checks.iter().skip(connection).step_by(connections).cycle();
+    let mut in_turn: Vec<_> = (0..connections).map(of_connection).collect();
+    let mut latencies =
+        load.run(|connection| in_turn[connection].next().filter(|_| Instant::now() < end).map(&mut prepared));
     let elapsed = started.elapsed();
 
     latencies.sort_unstable();
@@ -128,12 +132,12 @@ impl Load {
         Load { poll, connections }
     }
 
-    /// Keeps every connection busy while there is a `next` request; returns how long each reply took.
-    fn run(&mut self, mut next: impl FnMut() -> Option<Vec<u8>>) -> Vec<Duration> {
+    /// Keeps every connection, by its number, busy while there is a `next` request; returns how long each reply took.
+    fn run(&mut self, mut next: impl FnMut(usize) -> Option<Vec<u8>>) -> Vec<Duration> {
         let mut latencies = Vec::new();
         let mut busy = 0;
-        for connection in &mut self.connections {
-            if let Some(request) = next() {
+        for (number, connection) in self.connections.iter_mut().enumerate() {
+            if let Some(request) = next(number) {
                 connection.ask(&request);
                 busy += 1;
             }
@@ -146,7 +150,7 @@ impl Load {
                 let connection = &mut self.connections[event.token().0];
                 let Some(latency) = connection.reply_taken() else { continue };
                 latencies.push(latency);
-                match next() {
+                match next(event.token().0) {
                     Some(request) => connection.ask(&request),
                     None => busy -= 1,
                 }
