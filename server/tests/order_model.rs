@@ -3,17 +3,20 @@
 
 mod common;
 
+use std::sync::Arc;
 use std::thread;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use common::Random;
 use common::model::{CATALOGUE, Model, Said, action};
 use common::world::{World, command};
+use common::{Random, time};
+use floatlease_server::catalogue::{self, Catalogue};
 use floatlease_server::domain::{Command, OrderScope, Reply};
 use floatlease_server::store::{SqliteStore, Store};
 
 /// Few, so that they get into each other's way.
 const DEVICES: u64 = 4;
+const HARDWARE_IDS: [&str; DEVICES as usize] = ["hw-0", "hw-1", "hw-2", "hw-3"];
 /// Short histories find what long ones do, and say it in fewer words.
 const EVENTS: u64 = 24;
 const HISTORIES: u64 = 100_000;
@@ -148,8 +151,8 @@ struct History {
 }
 
 impl History {
-    fn new(seed: u64) -> History {
-        let world = World::new(CATALOGUE, "2026-06-01T20:00:00Z");
+    fn new(seed: u64, catalogue: &Arc<Catalogue>) -> History {
+        let world = World::of(catalogue, time("2026-06-01T20:00:00Z"));
         History {
             random: Random::new(seed),
             ordered: Ordered { model: Model::new(world.now), latest: Vec::new() },
@@ -166,7 +169,10 @@ impl History {
     fn run(mut self, mixed: bool) {
         for step in 0..EVENTS {
             match self.random.below(12) {
-                0..=3 => self.send(mixed),
+                0..=3 => {
+                    self.send(mixed);
+                    continue;
+                }
                 4..=8 => {
                     // Most requests are on time.
                     self.send(mixed);
@@ -213,33 +219,31 @@ impl History {
         if elapsed - request.sent > LONGEST_WAY {
             return;
         }
-        let at = format!("{}, step {step}: {request:?}", self.name);
         let expected = self.ordered.deliver(request, self.world.now);
         let World { state, now, changes, .. } = &mut self.world;
         let action = action(request.what, request.minutes, 0, *now);
-        let asked = Command { order: request.number, ..command("K", &format!("hw-{}", request.device), action) };
+        let asked = Command { order: request.number, ..command("K", HARDWARE_IDS[request.device as usize], action) };
         let outcome = state.apply(&asked, *now, changes);
         if let Ok(reply) = &outcome {
-            self.assert_complete(request, reply, &at);
+            assert!(self.is_complete(request, reply), "{}, step {step}: {request:?}: {reply:?}", self.name);
         }
         let said = outcome.map(|_| ()).map_err(|refusal| refusal.code());
-        assert_eq!(said, expected, "{at}");
+        assert_eq!(said, expected, "{}, step {step}: {request:?}", self.name);
         if request.number.is_some() {
             self.arrived.push((request, said.is_ok()));
         }
     }
 
     /// A reply is of its operation's kind, and names the slot as it is, also to a repetition.
-    fn assert_complete(&self, request: Request, reply: &Reply, at: &str) {
-        let right = match (request.what, reply) {
+    fn is_complete(&self, request: Request, reply: &Reply) -> bool {
+        match (request.what, reply) {
             (4 | 8, Reply::Borrow(borrow)) => {
                 self.ordered.slot(request.device, scope(request.what)) == Some((borrow.borrowed_until, true))
             }
             (0, Reply::Activation(_)) | (1, Reply::Text("license_deactivated")) => true,
             (2, Reply::License(_)) | (6, Reply::Feature { .. }) | (5 | 9, Reply::Empty) => true,
             _ => false,
-        };
-        assert!(right, "{at}: {reply:?}");
+        }
     }
 
     fn wait(&mut self, by: TimeDelta) {
@@ -269,13 +273,13 @@ impl History {
     fn compare(&mut self, step: u64) {
         let now = self.world.now;
         self.ordered.forget(now);
-        let at = format!("{}, step {step}", self.name);
         let holdings = self.world.state.holdings(now);
         for device in 0..DEVICES {
-            let hardware_id = format!("hw-{device}");
+            let hardware_id = HARDWARE_IDS[device as usize];
             for scope in SCOPES {
-                let highest = self.world.state.highest_order(1, &hardware_id, scope, now);
-                assert_eq!(highest, self.ordered.highest(device, scope), "{at}: {hardware_id} {scope:?}");
+                let highest = self.world.state.highest_order(1, hardware_id, scope, now);
+                let expected = self.ordered.highest(device, scope);
+                assert_eq!(highest, expected, "{}, step {step}: {hardware_id} {scope:?}", self.name);
             }
             for slot in &SCOPES[1..] {
                 let of_license = *slot == OrderScope::Slot(None);
@@ -283,7 +287,8 @@ impl History {
                     .iter()
                     .find(|holding| holding.hardware_id == hardware_id && holding.feature.is_none() == of_license);
                 let held = held.map(|holding| (holding.slot.until, holding.slot.borrowed));
-                assert_eq!(held, self.ordered.slot(device, *slot), "{at}: {hardware_id} {slot:?}");
+                let expected = self.ordered.slot(device, *slot);
+                assert_eq!(held, expected, "{}, step {step}: {hardware_id} {slot:?}", self.name);
             }
         }
     }
@@ -295,7 +300,8 @@ impl History {
             let slot = SCOPES[if holding.feature.is_none() { 1 } else { 2 }];
             let (mut taken, mut given_back) = (None, None);
             let (mut about_slot, mut about_device) = (None, None);
-            let of_device = |(request, _): &&(Request, bool)| format!("hw-{}", request.device) == holding.hardware_id;
+            let of_device =
+                |(request, _): &&(Request, bool)| HARDWARE_IDS[request.device as usize] == holding.hardware_id;
             for (Request { what, number, .. }, succeeded) in self.arrived.iter().filter(of_device) {
                 let scope = scope(*what);
                 match what {
@@ -321,15 +327,17 @@ fn number(name: &str) -> Option<u64> {
 /// `FLOATLEASE_SEED` runs one history, `FLOATLEASE_HISTORIES` another number of them.
 #[test]
 fn histories_of_late_requests_agree_with_the_model() {
+    let catalogue = Arc::new(catalogue::parse(CATALOGUE).unwrap());
     if let Some(seed) = number("FLOATLEASE_SEED") {
-        return History::new(seed).run(seed % 2 == 0);
+        return History::new(seed, &catalogue).run(seed % 2 == 0);
     }
     let histories = number("FLOATLEASE_HISTORIES").unwrap_or(HISTORIES);
     let threads = thread::available_parallelism().map_or(1, |threads| threads.get() as u64);
     thread::scope(|scope| {
         for first in 1..=threads {
             let seeds = (first..=histories).step_by(threads as usize);
-            scope.spawn(move || seeds.for_each(|seed| History::new(seed).run(seed % 2 == 0)));
+            let catalogue = &catalogue;
+            scope.spawn(move || seeds.for_each(|seed| History::new(seed, catalogue).run(seed % 2 == 0)));
         }
     });
 }

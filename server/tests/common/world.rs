@@ -23,9 +23,13 @@ pub struct World {
 
 impl World {
     pub fn new(catalogue_toml: &str, now: &str) -> World {
-        let catalogue = Arc::new(catalogue::parse(catalogue_toml).unwrap());
-        let state = State::recover(Arc::clone(&catalogue), Vec::new());
-        World { catalogue, state, now: time(now), changes: Vec::new(), seen: 0 }
+        World::of(&Arc::new(catalogue::parse(catalogue_toml).unwrap()), time(now))
+    }
+
+    /// One of many with the same catalogue.
+    pub fn of(catalogue: &Arc<Catalogue>, now: DateTime<Utc>) -> World {
+        let state = State::recover(Arc::clone(catalogue), Vec::new());
+        World { catalogue: Arc::clone(catalogue), state, now, changes: Vec::new(), seen: 0 }
     }
 
     pub fn apply(&mut self, command: &Command) -> Answer {
