@@ -22,6 +22,13 @@ pub(crate) enum Leave {
 /// A slot that was left: with the server's refusal, where it did not know of what to let go.
 pub(crate) type Left = Option<Error>;
 
+/// The server's word on a slot that was given back.
+struct Released {
+    left: Left,
+    /// It carries out nothing that was sent before.
+    in_order: bool,
+}
+
 impl Slot {
     /// Leaves the slot. The last process of this machine to leave gives it back to the server, before another can come
     /// in. If that fails the slot is kept.
@@ -150,8 +157,10 @@ impl Slot {
             (false, true) => Keep::Not,
             (false, false) => Keep::IfPossible,
         };
-        let refusal = match self.release(visit, &mut record, keep) {
-            Ok(refusal) => refusal,
+        // Until when, as it stands now: the answer may be heard when that is over, and tells of the time before.
+        let outstanding = self.unanswered_until(visit, &record);
+        let Released { left: refusal, in_order } = match self.release(visit, &mut record, keep) {
+            Ok(released) => released,
             Err(error) => {
                 record.in_doubt &= !(was_proof && error.outcome != Outcome::Unknown);
                 if keep == Keep::Must {
@@ -160,7 +169,8 @@ impl Slot {
                 return Err(error);
             }
         };
-        self.settles_at = self.unanswered_until(visit, &record).filter(|_| self.floats);
+        let outstanding = outstanding.max(self.unanswered_until(visit, &record));
+        self.settles_at = outstanding.filter(|_| self.floats && !in_order);
         // A record that still says "may hold" makes the next start ask once more. It must if a request may still be on its
         // way, or if the server will not speak to this device for now.
         record.may_hold = self.settles_at.is_some() || refusal.as_ref().is_some_and(|error| !is_unknown_slot(error));
@@ -174,17 +184,20 @@ impl Slot {
 
     /// Asks until the server has surely let go, or refuses for good. Nobody else of this machine can take the slot
     /// meanwhile, so to repeat a release is to ask whether it was done.
-    fn release(&mut self, visit: &Visit, record: &mut Record, keep: Keep) -> Result<Left, Error> {
+    fn release(&mut self, visit: &Visit, record: &mut Record, keep: Keep) -> Result<Released, Error> {
         if !self.floats {
-            return Ok(None);
+            return Ok(Released { left: None, in_order: false });
         }
         let (operation, own) = self.verb(visit, "release_license", "release_feature");
         let mut unheard = false;
         loop {
             let error = match self.ask(visit, record, keep, operation, &own) {
-                Ok(_) => return Ok(None),
-                Err(error) if error.is_refusal() && is_not_held(error.status) => return Ok(None),
-                Err(error) if error.is_refusal() => return Ok(Some(error)),
+                Ok(answer) => return Ok(Released { left: None, in_order: answer.in_order }),
+                Err(error) if error.is_refusal() => {
+                    let in_order = error.in_order;
+                    let left = (!is_not_held(error.status)).then_some(error);
+                    return Ok(Released { left, in_order });
+                }
                 Err(error) => error,
             };
             unheard |= error.outcome == Outcome::Unknown;

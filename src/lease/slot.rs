@@ -233,12 +233,13 @@ impl Slot {
         {
             (self.kept_gate, self.seat) = (gate.keep_open(&seat), Some(seat));
         }
-        let asked_from = visit.clock.now();
+        // Until when, as it stands now: the answer may be heard when that is over, and tells of the time before.
+        let given_back_until = visit.given_back_until(self.feature.as_deref());
         let checked = self.check_on_the_way(visit);
         self.in_doubt = checked.as_ref().is_err_and(|error| error.outcome == Outcome::Unknown);
         let (said, answer) = checked?;
-        let given_back_until = visit.given_back_until(self.feature.as_deref());
-        let doubted_until = given_back_until.filter(|until| *until > asked_from);
+        let given_back_until = given_back_until.max(visit.given_back_until(self.feature.as_deref()));
+        let doubted_until = given_back_until.filter(|_| !answer.in_order);
         let said = Confirmation { doubted_until, ..said };
         let Some(Ok(record)) = self.lent.then(|| self.read()) else {
             self.note(&said);
