@@ -43,7 +43,7 @@ const RENEWAL_MS: u64 = 73 * 60_000;
 /// How long the library may need in real time for what it does in the background.
 const BACKGROUND: Duration = Duration::from_secs(4);
 
-/// How long nothing must have reached the server, at least, before it counts as quiet.
+/// How long nothing must have reached the server before it counts as quiet.
 const QUIET: Duration = Duration::from_millis(20);
 
 /// A call that should succeed is repeated this often at most: each of its requests may have missed its short deadline.
@@ -299,11 +299,10 @@ impl<'run> Lane<'run> {
 
     /// Waits until what was late has arrived, and nothing else does.
     fn wait_for_quiet(&mut self) {
-        // A request that was given up may take as long as this one, on a machine that is busy.
-        let quiet = QUIET.max(self.lateness.end(&self.world) * 4);
         self.read_journal();
         while {
-            thread::sleep(quiet);
+            thread::sleep(QUIET);
+            self.lateness.end(&self.world);
             self.read_journal()
         } {}
     }

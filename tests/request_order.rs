@@ -166,9 +166,9 @@ fn renewal_after_an_unanswered_release_is_confirmed() {
     let world = World::new(&demo, &json!({ "rate": 0, "order": false, "idempotency": false }));
     let client = world.client(DEVICE);
     client.call("activate_license", &Value::Null).ok();
-    let (lease, _) = client.acquire(&json!({ "timeout_ms": 200 }));
+    let (lease, _) = client.acquire(&json!({ "timeout_ms": 700 }));
     let late =
-        json!({ "match": { "operation": "release_license" }, "do": { "before": { "delay": { "fixed_ms": 600 } } } });
+        json!({ "match": { "operation": "release_license" }, "do": { "before": { "delay": { "fixed_ms": 1_500 } } } });
     world.control("POST /faults", &late);
     lease.release().failed("TIMEOUT", "unknown");
     assert_eq!(lease.renew().ok()["state"], "ACTIVE");
