@@ -4,6 +4,7 @@
 //! The thread sleeps until something is due. It never sleeps for long: a machine that was asleep itself wakes it late,
 //! because the system's sleeps do not count that time.
 
+use super::farewells::{Farewells, GivenBack, Unsettled};
 use super::held::{Desk, Held};
 use super::machine::{Machine, Moment, State};
 use super::queued;
@@ -29,12 +30,6 @@ const MARK_AGAIN_MS: i64 = 1_000;
 const LEAST_PATIENCE_MS: i64 = 100;
 /// And the most when that moment has passed, as after a sleep of the machine: the host waits to be told.
 const OVERDUE_PATIENCE: Duration = Duration::from_secs(5);
-/// After a slot was given back while a request of before had no answer, it is given back again after each of these
-/// pauses, which is 1, 5, 15 and 30 s later: a server that knows no order numbers may have carried that request out
-/// meanwhile. If the server can't be reached then, the last pause is repeated.
-const PAUSES_MS: [i64; 4] = [1_000, 4_000, 10_000, 15_000];
-/// How often a slot is given back again at most, when no try has settled it. The record leaves it to the next start.
-const MOST_TRIES: usize = 8;
 
 /// The leases of a client and who looks after them.
 pub(crate) struct Keeper {
@@ -52,69 +47,13 @@ struct Book {
     last_id: u64,
     /// Where holders of a slot meet that are of this client alone: without a folder to meet others in.
     shares: Vec<(String, Share)>,
-    /// Leases that were let go of, whose slots are to be given back.
-    leaving: Vec<Arc<Held>>,
-    /// Leases whose slots were given back, and are to be given back again because that is not settled.
-    unsettled: Vec<Unsettled>,
-    /// The one of them that is at it.
-    at_the_door: Option<Caller>,
-    /// The names of slots that were wanted back since.
-    wanted: Vec<String>,
+    farewells: Farewells,
     /// Acquires under way that need the keeper's thread.
     reserved: usize,
     keeping: bool,
     seeing_off: bool,
     booking: bool,
     closed: bool,
-}
-
-/// A lease whose slots are being given back, by a call.
-struct Caller {
-    held: Arc<Held>,
-    what: GivenBack,
-    call: Arc<Call>,
-}
-
-/// A lease that something is to be given back for, again or later.
-struct Unsettled {
-    held: Arc<Held>,
-    what: GivenBack,
-    /// When they were given back, or were to be, the last time.
-    tried_at: Moment,
-    /// How often they were to be given back again.
-    tries: usize,
-}
-
-impl Unsettled {
-    fn new(held: Arc<Held>, what: GivenBack, tried_at: Moment) -> Unsettled {
-        Unsettled { held, what, tried_at, tries: 0 }
-    }
-
-    /// When to give them back next: after a pause, or sooner if no late request can live any more then. A try that has
-    /// failed is never repeated at once, because the machine may have slept, and may have no network yet.
-    fn due_at(&self) -> Moment {
-        let pause_ms = PAUSES_MS.get(self.tries).or(PAUSES_MS.last()).copied().unwrap_or_default();
-        let next = self.tried_at.saturating_add(pause_ms);
-        match self.held.settles_at() {
-            Some(settles_at) if self.what == GivenBack::OwnSlots && settles_at > self.tried_at => next.min(settles_at),
-            _ => next,
-        }
-    }
-
-    /// Whether there is still something to be given back for it.
-    fn is_open(&self) -> bool {
-        self.what == GivenBack::LeftSlots || self.held.settles_at().is_some()
-    }
-}
-
-/// What is to be given back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum GivenBack {
-    /// The slots of the lease, which were given back while a request about them had no answer.
-    OwnSlots,
-    /// Slots of the same license that nobody holds: a process that is no more has left them, or a question about the
-    /// license that got no answer has taken one.
-    LeftSlots,
 }
 
 /// Keeps the keeper's thread for an acquire that is under way.
@@ -218,7 +157,7 @@ impl Keeper {
     fn add_unsettled(self: &Arc<Keeper>, held: &Arc<Held>, what: GivenBack) {
         if held.keep_alive == KeepAlive::Thread && !held.release_on_close.is_zero() {
             let mut book = self.book();
-            book.unsettled.push(Unsettled::new(Arc::clone(held), what, self.desk.clock.now()));
+            book.farewells.add_unsettled(Arc::clone(held), what, self.desk.clock.now());
             self.start_seeing_off(&mut book);
             self.changed.notify_all();
         }
@@ -238,28 +177,13 @@ impl Keeper {
 
     /// Keeps slots of these names from being given back, because they are wanted again. True if one was going to be.
     pub(crate) fn want_back(&self, names: &[String]) -> bool {
-        let mut book = self.book();
-        let is_wanted = |held: &Arc<Held>| held.names.iter().any(|name| names.contains(name));
-        let wanted = book.leaving.iter().filter(|held| is_wanted(held)).inspect(|held| held.abandon(names)).count();
-        book.leaving.retain(|held| held.is_in_doubt());
-        let settling = book.unsettled.iter().filter(|unsettled| is_wanted(&unsettled.held));
-        let wanted = wanted + settling.inspect(|unsettled| unsettled.held.stop_settling(names)).count();
-        book.unsettled.retain(Unsettled::is_open);
-        // What others have left may be what is wanted.
-        let is_in_the_way = |caller: &&Caller| caller.what == GivenBack::LeftSlots || is_wanted(&caller.held);
-        let Some(caller) = book.at_the_door.as_ref().filter(is_in_the_way) else { return wanted > 0 };
-        caller.call.cancel();
-        book.wanted.extend_from_slice(names);
-        true
+        self.book().farewells.want_back(names)
     }
 
     /// A verb has taken the slot of this feature for its host: what a lease has given back of it is not given back once
     /// more.
     pub(crate) fn stop_settling(&self, whose: &str, feature: Option<&str>) {
-        let book = self.book();
-        for held in book.unsettled.iter().map(|unsettled| &unsettled.held).filter(|held| held.who().whose == whose) {
-            held.stop_settling(&[held.who().file_name(feature)]);
-        }
+        self.book().farewells.stop_settling(whose, feature);
     }
 
     /// Ends it all. Waits for nothing.
@@ -333,8 +257,7 @@ impl Keeper {
 
     /// Gives back what is to be given back now, if no thread could be started for it.
     fn see_off_here<'a>(self: &'a Arc<Keeper>, mut book: MutexGuard<'a, Book>) -> MutexGuard<'a, Book> {
-        let is_due = |unsettled: &Unsettled| unsettled.due_at() <= self.desk.clock.now();
-        if !book.seeing_off && (!book.leaving.is_empty() || book.unsettled.iter().any(is_due)) {
+        if !book.seeing_off && book.farewells.may_go_on(self.desk.clock.now()) {
             book.seeing_off = true;
             drop(book);
             self.run_farewells(false);
@@ -351,8 +274,7 @@ impl Keeper {
             book = self.see_off_here(book);
             let kept = || book.leases.iter().filter(|held| held.keep_alive == KeepAlive::Thread);
             // What no thread of its own gives back again is this thread's to give back.
-            let unsettled = book.unsettled.iter().filter(|_| !book.seeing_off);
-            let settles_at = unsettled.map(Unsettled::due_at).min();
+            let settles_at = book.farewells.due_at().filter(|_| !book.seeing_off);
             let is_needed = book.reserved > 0 || kept().next().is_some() || settles_at.is_some();
             if book.closed || !is_needed {
                 book.keeping = false;
@@ -413,18 +335,17 @@ impl Keeper {
         let wants = |held: &Arc<Held>| held.keep_alive == KeepAlive::Thread && !held.release_on_close.is_zero();
         let (wanted, unwanted): (Vec<_>, Vec<_>) = leases.into_iter().partition(wants);
         unwanted.iter().for_each(|held| held.abandon(&held.names));
-        book.leaving.extend(wanted);
+        book.farewells.add_leaving(wanted);
         self.start_seeing_off(book);
         // Without a thread of its own, the keeper's thread does it between renewals.
         if !book.seeing_off && !book.keeping {
-            book.leaving.drain(..).for_each(|held| held.abandon(&held.names));
+            book.farewells.abandon_leaving();
         }
     }
 
     /// Starts the thread that gives slots back, if there are any and it does not run.
     fn start_seeing_off(self: &Arc<Keeper>, book: &mut Book) {
-        let is_needed = !book.leaving.is_empty() || !book.unsettled.is_empty();
-        if is_needed && !book.seeing_off {
+        if !book.farewells.is_empty() && !book.seeing_off {
             let keeper = Arc::clone(self);
             book.seeing_off = start(&self.desk, move || keeper.run_farewells(true)).is_ok();
         }
@@ -434,22 +355,16 @@ impl Keeper {
     fn run_farewells(self: &Arc<Keeper>, may_wait: bool) {
         let mut book = self.book();
         loop {
-            if let Some(held) = book.leaving.pop() {
-                book = self.see_one_off(book, held);
-                continue;
-            }
             let now = self.desk.clock.now();
-            let next = book.unsettled.iter().enumerate().map(|(at, unsettled)| (unsettled.due_at(), at)).min();
-            match next {
-                Some((due_at, at)) if due_at <= now => {
-                    let unsettled = book.unsettled.swap_remove(at);
-                    book = self.give_back_again(book, unsettled);
-                }
-                Some((due_at, _)) if may_wait => {
-                    let nap = Duration::from_millis(due_at.saturating_sub(now).unsigned_abs()).min(LONGEST_NAP);
-                    book = self.changed.wait_timeout(book, nap).unwrap_or_else(PoisonError::into_inner).0;
-                }
-                _ => break,
+            if let Some(held) = book.farewells.pop_leaving() {
+                book = self.see_one_off(book, held);
+            } else if let Some(unsettled) = book.farewells.pop_due(now) {
+                book = self.give_back_again(book, unsettled);
+            } else if let Some(due_at) = book.farewells.due_at().filter(|_| may_wait) {
+                let nap = Duration::from_millis(due_at.saturating_sub(now).unsigned_abs()).min(LONGEST_NAP);
+                book = self.changed.wait_timeout(book, nap).unwrap_or_else(PoisonError::into_inner).0;
+            } else {
+                break;
             }
         }
         book.seeing_off = false;
@@ -458,26 +373,24 @@ impl Keeper {
     fn see_one_off<'a>(self: &'a Arc<Keeper>, mut book: MutexGuard<'a, Book>, held: Arc<Held>) -> MutexGuard<'a, Book> {
         held.interrupt();
         let in_flight = self.desk.client.begin(Waiter::Nobody, held.release_on_close);
-        let call = Arc::clone(&in_flight.call);
-        book.at_the_door = Some(Caller { held: Arc::clone(&held), what: GivenBack::OwnSlots, call });
+        book.farewells.begin(&held, GivenBack::OwnSlots, Arc::clone(&in_flight.call));
         drop(book);
         held.farewell(&self.desk, &in_flight.call);
         book = self.book();
-        book.at_the_door = None;
-        match std::mem::take(&mut book.wanted) {
+        match book.farewells.end() {
             // What can't be given back in time is left to the next start.
             wanted if wanted.is_empty() => held.abandon(&held.names),
             wanted => {
                 held.abandon(&wanted);
                 held.stop_settling(&wanted);
                 if held.is_in_doubt() {
-                    book.leaving.push(held);
+                    book.farewells.add_leaving(vec![held]);
                     return book;
                 }
             }
         }
         if held.settles_at().is_some() {
-            book.unsettled.push(Unsettled::new(held, GivenBack::OwnSlots, self.desk.clock.now()));
+            book.farewells.add_unsettled(held, GivenBack::OwnSlots, self.desk.clock.now());
         }
         book
     }
@@ -487,12 +400,11 @@ impl Keeper {
         mut book: MutexGuard<'a, Book>,
         unsettled: Unsettled,
     ) -> MutexGuard<'a, Book> {
-        let Unsettled { held, what, tries, .. } = unsettled;
+        let held = Arc::clone(&unsettled.held);
         let in_flight = self.desk.client.begin(Waiter::Nobody, held.timeout.max(held.release_on_close));
-        let call = Arc::clone(&in_flight.call);
-        book.at_the_door = Some(Caller { held: Arc::clone(&held), what, call });
+        book.farewells.begin(&held, unsettled.what, Arc::clone(&in_flight.call));
         drop(book);
-        let is_settled = match what {
+        let is_settled = match unsettled.what {
             GivenBack::OwnSlots => {
                 held.give_back_again(&self.desk, &in_flight.call);
                 false
@@ -500,12 +412,8 @@ impl Keeper {
             GivenBack::LeftSlots => self.settle_others(&held, &in_flight.call),
         };
         book = self.book();
-        book.at_the_door = None;
-        held.stop_settling(&std::mem::take(&mut book.wanted));
-        let again = Unsettled { held, what, tried_at: self.desk.clock.now(), tries: tries + 1 };
-        if !is_settled && again.is_open() && again.tries < MOST_TRIES {
-            book.unsettled.push(again);
-        }
+        held.stop_settling(&book.farewells.end());
+        book.farewells.tried_again(unsettled, is_settled, self.desk.clock.now());
         book
     }
 }

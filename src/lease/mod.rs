@@ -10,6 +10,7 @@
 //! | `kept` | reading again what was kept as JSON |
 //! | `share` | where the holders of one slot meet, over all processes of the machine |
 //! | `keeper` | the one thread that renews in time |
+//! | `farewells` | what is to be given back without its host, and when |
 //! | `errands`, `events` | submitted calls, and the queue that everything is told by |
 //! | `queued` | consumptions while offline, as a host asks for them and hears of them |
 //! | `consumption` | the same: booked once, in order |
@@ -26,6 +27,7 @@ mod consumption;
 mod errands;
 mod events;
 pub mod face;
+mod farewells;
 mod held;
 mod journal;
 mod keeper;
