@@ -263,6 +263,54 @@ fn slot_that_a_verb_takes_is_not_given_back_again() {
     assert_eq!(world.slots_of(DEVICE), [(Value::Null, false)]);
 }
 
+#[test]
+fn freed_slot_that_a_verb_takes_is_not_given_back_after_it() {
+    let demo = Demo::start();
+    // The slot is being given back, or waits behind another that is.
+    for waits in [false, true] {
+        let world = world(&demo);
+        let client = world.client(DEVICE);
+        let slot = json!({ "release_on_close_ms": 60_000 });
+        let ((lease, _), (mesh, _)) =
+            (client.acquire(&slot), client.acquire(&with(&slot, json!({ "feature": "MESH" }))));
+        let slow = if waits { "release_feature" } else { "release_license" };
+        let hang = json!({ "match": { "operation": slow }, "when": { "times": 1 }, "do": { "before": "hang" } });
+        world.control("POST /faults", &hang);
+        if waits {
+            mesh.free();
+        } else {
+            lease.free();
+        }
+        until("somebody is at the door", || asked(&world, slow) == 1);
+        lease.free();
+        client.call("check_license", &Value::Null).ok();
+        if waits {
+            // Whoever is at the door steps aside, so that the next may go.
+            client.call("check_feature", &json!({ "feature": "MESH" })).ok();
+        }
+        mesh.free();
+        until("the feature is settled", || world.slots_of(DEVICE).len() == if waits { 2 } else { 1 });
+        let_it_be_given_back_again();
+        assert!(features(&world).contains(&Value::Null), "waits: {waits}");
+    }
+}
+
+#[test]
+fn freed_slot_that_a_verb_fails_to_take_is_given_back() {
+    let demo = Demo::start();
+    let world = world(&demo);
+    let client = world.client(DEVICE);
+    let (lease, _) = client.acquire(&json!({ "release_on_close_ms": 60_000 }));
+    let hang =
+        json!({ "match": { "operation": "release_license" }, "when": { "times": 1 }, "do": { "before": "hang" } });
+    let fail = json!({ "match": { "operation": "check_license" }, "do": { "before": "hang" } });
+    world.control("PUT /faults", &json!({ "faults": [hang, fail] }));
+    lease.free();
+    until("it is being given back", || asked(&world, "release_license") == 1);
+    client.call("check_license", &json!({ "timeout_ms": 500 })).failed("TIMEOUT", "unknown");
+    until("it is given back", || features(&world).is_empty());
+}
+
 /// A colleague in a world whose server knows no order numbers, and a client of this device.
 fn colleagues(demo: &Demo) -> (World, Client, Client) {
     let world = World::new(demo, &json!({ "rate": 0, "order": false }));

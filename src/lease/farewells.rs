@@ -24,6 +24,33 @@ pub(super) struct Farewells {
     at_the_door: Option<Caller>,
     /// The names of slots that were wanted back since.
     wanted: Vec<String>,
+    /// Slots that verbs are about to take: until that is decided, they are not given back.
+    held_off: Vec<SlotName>,
+}
+
+/// A slot as a verb names it, which need not know the license.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct SlotName {
+    /// Stands for product, user or key, and device.
+    pub(super) whose: String,
+    /// `None`: the license's own slot.
+    pub(super) feature: Option<String>,
+}
+
+impl SlotName {
+    /// What the slot is called by this lease, if it is one of its slots.
+    fn of(&self, held: &Held) -> Option<String> {
+        let name = held.who().file_name(self.feature.as_deref());
+        (held.who().whose == self.whose && held.names.contains(&name)).then_some(name)
+    }
+
+    /// Whether giving this back may give the slot back.
+    fn is_in(&self, held: &Held, what: GivenBack) -> bool {
+        match what {
+            GivenBack::OwnSlots => self.of(held).is_some(),
+            GivenBack::LeftSlots => held.who().whose == self.whose,
+        }
+    }
 }
 
 /// A lease whose slots are being given back, by a call.
@@ -31,6 +58,16 @@ struct Caller {
     held: Arc<Held>,
     what: GivenBack,
     call: Arc<Call>,
+    /// He was stopped for a verb, and is to try again.
+    is_stopped: bool,
+}
+
+/// What became of the wish to give something back, besides what the server said.
+pub(super) struct Ended {
+    /// The names of slots that were wanted back meanwhile.
+    pub(super) wanted: Vec<String>,
+    /// It was stopped for a verb, and is to be tried again.
+    pub(super) is_stopped: bool,
 }
 
 /// A lease that something is to be given back for, again or later.
@@ -88,11 +125,20 @@ impl Farewells {
 
     /// Whether anything is to be given back now.
     pub(super) fn may_go_on(&self, now: Moment) -> bool {
-        !self.leaving.is_empty() || self.due_at().is_some_and(|due_at| due_at <= now)
+        self.next_leaving().is_some() || self.due_at().is_some_and(|due_at| due_at <= now)
+    }
+
+    fn next_leaving(&self) -> Option<usize> {
+        self.leaving.iter().rposition(|held| !self.is_held_off(held, GivenBack::OwnSlots))
     }
 
     pub(super) fn pop_leaving(&mut self) -> Option<Arc<Held>> {
-        self.leaving.pop()
+        self.next_leaving().map(|at| self.leaving.swap_remove(at))
+    }
+
+    /// Whether a verb is about to take what giving this back may give back.
+    fn is_held_off(&self, held: &Held, what: GivenBack) -> bool {
+        self.held_off.iter().any(|slot| slot.is_in(held, what))
     }
 
     /// This was given back, or could not be, and is to be given back again.
@@ -102,25 +148,30 @@ impl Farewells {
 
     /// When something is to be given back again next.
     pub(super) fn due_at(&self) -> Option<Moment> {
-        self.unsettled.iter().map(Unsettled::due_at).min()
+        self.next_unsettled().map(|(due_at, _)| due_at)
+    }
+
+    fn next_unsettled(&self) -> Option<(Moment, usize)> {
+        let unsettled = self.unsettled.iter().enumerate();
+        let may_go = unsettled.filter(|(_, unsettled)| !self.is_held_off(&unsettled.held, unsettled.what));
+        may_go.map(|(at, unsettled)| (unsettled.due_at(), at)).min()
     }
 
     /// What is to be given back again now, if anything is.
     pub(super) fn pop_due(&mut self, now: Moment) -> Option<Unsettled> {
-        let due = self.unsettled.iter().enumerate().map(|(at, unsettled)| (unsettled.due_at(), at)).min();
-        let (_, at) = due.filter(|(due_at, _)| *due_at <= now)?;
+        let (_, at) = self.next_unsettled().filter(|(due_at, _)| *due_at <= now)?;
         Some(self.unsettled.swap_remove(at))
     }
 
     /// Somebody gives these slots back from now on, by this call.
     pub(super) fn begin(&mut self, held: &Arc<Held>, what: GivenBack, call: Arc<Call>) {
-        self.at_the_door = Some(Caller { held: Arc::clone(held), what, call });
+        self.at_the_door = Some(Caller { held: Arc::clone(held), what, call, is_stopped: false });
     }
 
-    /// He is done. Returns the names of slots that were wanted back meanwhile.
-    pub(super) fn end(&mut self) -> Vec<String> {
-        self.at_the_door = None;
-        std::mem::take(&mut self.wanted)
+    /// He is done.
+    pub(super) fn end(&mut self) -> Ended {
+        let is_stopped = self.at_the_door.take().is_some_and(|caller| caller.is_stopped);
+        Ended { wanted: std::mem::take(&mut self.wanted), is_stopped }
     }
 
     /// It was tried to give this back again. What is not settled is tried once more, but not for ever.
@@ -147,11 +198,39 @@ impl Farewells {
         true
     }
 
-    /// A verb has taken the slot of this feature for its host: what a lease has given back of it is not given back once
-    /// more.
-    pub(super) fn stop_settling(&self, whose: &str, feature: Option<&str>) {
-        for held in self.unsettled.iter().map(|unsettled| &unsettled.held).filter(|held| held.who().whose == whose) {
-            held.stop_settling(&[held.who().file_name(feature)]);
+    /// A verb is about to take this slot, so it is not given back until [`Farewells::go_on`].
+    pub(super) fn hold_off(&mut self, slot: &SlotName) {
+        self.held_off.push(slot.clone());
+    }
+
+    /// Stops whoever gives this slot back at the moment. False if nobody does.
+    pub(super) fn stop(&mut self, slot: &SlotName) -> bool {
+        let caller = self.at_the_door.as_mut().filter(|caller| slot.is_in(&caller.held, caller.what));
+        let Some(caller) = caller else { return false };
+        caller.is_stopped = true;
+        caller.call.cancel();
+        true
+    }
+
+    /// The verb has taken the slot of these leases, so none of them gives it back, or once more.
+    pub(super) fn give_up(&mut self, slot: &SlotName, is_meant: impl Fn(&Held) -> bool) {
+        let name = |held: &Arc<Held>| slot.of(held).filter(|_| is_meant(held));
+        self.leaving.iter().filter_map(|held| Some((held, name(held)?))).for_each(|(held, name)| held.abandon(&[name]));
+        self.leaving.retain(|held| held.is_in_doubt());
+        let unsettled = self.unsettled.iter().map(|unsettled| &unsettled.held);
+        unsettled.filter_map(|held| Some((held, name(held)?))).for_each(|(held, name)| held.stop_settling(&[name]));
+        self.unsettled.retain(Unsettled::is_open);
+    }
+
+    /// The verb is over: what it has not taken is given back.
+    pub(super) fn go_on(&mut self, slot: &SlotName) {
+        if let Some(at) = self.held_off.iter().position(|other| other == slot) {
+            self.held_off.swap_remove(at);
         }
+    }
+
+    /// The client ends, and with it its verbs.
+    pub(super) fn go_on_without_verbs(&mut self) {
+        self.held_off.clear();
     }
 }

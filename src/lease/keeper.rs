@@ -4,7 +4,7 @@
 //! The thread sleeps until something is due. It never sleeps for long: a machine that was asleep itself wakes it late,
 //! because the system's sleeps do not count that time.
 
-use super::farewells::{Farewells, GivenBack, Unsettled};
+use super::farewells::{Ended, Farewells, GivenBack, SlotName, Unsettled};
 use super::held::{Desk, Held};
 use super::machine::{Machine, Moment, State};
 use super::queued;
@@ -30,6 +30,8 @@ const MARK_AGAIN_MS: i64 = 1_000;
 const LEAST_PATIENCE_MS: i64 = 100;
 /// And the most when that moment has passed, as after a sleep of the machine: the host waits to be told.
 const OVERDUE_PATIENCE: Duration = Duration::from_secs(5);
+/// How often a verb looks whether the one that it has stopped is gone.
+const STEPPING_ASIDE: Duration = Duration::from_millis(5);
 
 /// The leases of a client and who looks after them.
 pub(crate) struct Keeper {
@@ -63,6 +65,26 @@ impl Drop for Reservation {
     fn drop(&mut self) {
         self.0.book().reserved -= 1;
         self.0.changed.notify_all();
+    }
+}
+
+/// A slot that a verb is about to take. When dropped, it is given back again if a lease has left it.
+pub(crate) struct HeldOff {
+    keeper: Arc<Keeper>,
+    slot: SlotName,
+}
+
+impl HeldOff {
+    /// The verb has taken the slot for its host: the leases that are meant do not give it back.
+    pub(crate) fn taken(&self, is_meant: impl Fn(&Held) -> bool) {
+        self.keeper.book().farewells.give_up(&self.slot, is_meant);
+    }
+}
+
+impl Drop for HeldOff {
+    fn drop(&mut self) {
+        self.keeper.book().farewells.go_on(&self.slot);
+        self.keeper.changed.notify_all();
     }
 }
 
@@ -180,16 +202,30 @@ impl Keeper {
         self.book().farewells.want_back(names)
     }
 
-    /// A verb has taken the slot of this feature for its host: what a lease has given back of it is not given back once
-    /// more.
-    pub(crate) fn stop_settling(&self, whose: &str, feature: Option<&str>) {
-        self.book().farewells.stop_settling(whose, feature);
+    /// Keeps a slot from being given back in the background while a verb is about to take it: a release that leaves after
+    /// the verb would undo it. Whoever gives the slot back already is stopped.
+    pub(crate) fn hold_off(self: &Arc<Keeper>, call: &Call, slot: SlotName) -> HeldOff {
+        let mut book = self.book();
+        if !book.closed {
+            book.farewells.hold_off(&slot);
+        }
+        while book.farewells.stop(&slot) {
+            drop(book);
+            let may_wait = call.sleep(STEPPING_ASIDE).is_ok();
+            book = self.book();
+            if !may_wait {
+                break;
+            }
+        }
+        drop(book);
+        HeldOff { keeper: Arc::clone(self), slot }
     }
 
     /// Ends it all. Waits for nothing.
     pub(crate) fn close(self: &Arc<Keeper>) {
         let mut book = self.book();
         book.closed = true;
+        book.farewells.go_on_without_verbs();
         let leases = std::mem::take(&mut book.leases);
         leases.iter().for_each(|held| held.end(&self.desk));
         self.see_off(&mut book, leases);
@@ -275,7 +311,8 @@ impl Keeper {
             let kept = || book.leases.iter().filter(|held| held.keep_alive == KeepAlive::Thread);
             // What no thread of its own gives back again is this thread's to give back.
             let settles_at = book.farewells.due_at().filter(|_| !book.seeing_off);
-            let is_needed = book.reserved > 0 || kept().next().is_some() || settles_at.is_some();
+            let is_left_to_us = !book.seeing_off && !book.farewells.is_empty();
+            let is_needed = book.reserved > 0 || kept().next().is_some() || is_left_to_us;
             if book.closed || !is_needed {
                 book.keeping = false;
                 return None;
@@ -360,8 +397,9 @@ impl Keeper {
                 book = self.see_one_off(book, held);
             } else if let Some(unsettled) = book.farewells.pop_due(now) {
                 book = self.give_back_again(book, unsettled);
-            } else if let Some(due_at) = book.farewells.due_at().filter(|_| may_wait) {
-                let nap = Duration::from_millis(due_at.saturating_sub(now).unsigned_abs()).min(LONGEST_NAP);
+            } else if may_wait && !book.farewells.is_empty() {
+                let left_ms = book.farewells.due_at().map_or(Moment::MAX, |due_at| due_at.saturating_sub(now));
+                let nap = Duration::from_millis(left_ms.unsigned_abs()).min(LONGEST_NAP);
                 book = self.changed.wait_timeout(book, nap).unwrap_or_else(PoisonError::into_inner).0;
             } else {
                 break;
@@ -377,18 +415,15 @@ impl Keeper {
         drop(book);
         held.farewell(&self.desk, &in_flight.call);
         book = self.book();
-        match book.farewells.end() {
-            // What can't be given back in time is left to the next start.
-            wanted if wanted.is_empty() => held.abandon(&held.names),
-            wanted => {
-                held.abandon(&wanted);
-                held.stop_settling(&wanted);
-                if held.is_in_doubt() {
-                    book.farewells.add_leaving(vec![held]);
-                    return book;
-                }
-            }
+        let Ended { wanted, is_stopped } = book.farewells.end();
+        held.abandon(&wanted);
+        held.stop_settling(&wanted);
+        if held.is_in_doubt() && (is_stopped || !wanted.is_empty()) {
+            book.farewells.add_leaving(vec![held]);
+            return book;
         }
+        // What can't be given back in time is left to the next start.
+        held.abandon(&held.names);
         if held.settles_at().is_some() {
             book.farewells.add_unsettled(held, GivenBack::OwnSlots, self.desk.clock.now());
         }
@@ -412,7 +447,7 @@ impl Keeper {
             GivenBack::LeftSlots => self.settle_others(&held, &in_flight.call),
         };
         book = self.book();
-        held.stop_settling(&book.farewells.end());
+        held.stop_settling(&book.farewells.end().wanted);
         book.farewells.tried_again(unsettled, is_settled, self.desk.clock.now());
         book
     }

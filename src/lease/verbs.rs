@@ -1,6 +1,7 @@
 //! The verbs of a client that has leases: which license they are about, and what they do to the slots of those leases.
 
 use super::consumption::is_for_another_license;
+use super::farewells::SlotName;
 use super::held::{Desk, Held, visit};
 use super::keeper::Keeper;
 use super::machine::State;
@@ -46,6 +47,9 @@ const ABOUT_THE_LEASE: [&str; 7] = [
     "add_feature_consumption",
 ];
 
+/// Operations that take a slot of what floats.
+const TAKING: [&str; 4] = ["check_license", "check_feature", "borrow_license", "borrow_feature"];
+
 /// Performs a verb, or [`queued::SYNC`], and tells the leases of the client what it has done to their slots.
 pub(super) fn call(
     keeper: &Arc<Keeper>,
@@ -71,6 +75,8 @@ pub(super) fn call(
     let in_flight = desk.client.begin(Waiter::Host, timeout);
     begun(&in_flight.call);
     let begun_at = desk.clock.now();
+    let slot = SlotName { whose: seen.subject.whose.clone(), feature: seen.subject.feature.clone() };
+    let held_off = TAKING.contains(&operation).then(|| keeper.hold_off(&in_flight.call, slot));
     let answer = match license_of_lease(keeper, &request) {
         Some(license_id) => {
             let of_lease = desk.client.prepare(operation, &with_license(request_json, license_id)?)?;
@@ -88,8 +94,9 @@ pub(super) fn call(
         tell_other_processes(keeper, &seen, operation, request_json, &in_flight.call);
     }
     let answer = settled(desk, &seen, operation, timeout, answer)?;
-    if matches!(operation, "check_license" | "check_feature" | "borrow_license" | "borrow_feature") {
-        keeper.stop_settling(&seen.subject.whose, seen.feature());
+    let named = named_license(&answer);
+    if let Some(held_off) = held_off {
+        held_off.taken(|held| seen.is_about(held, named));
     }
     if let Some(effect) = effect(operation, &answer) {
         if let Some((who, folder)) = who_with_folder(keeper, request_json) {
@@ -105,7 +112,6 @@ pub(super) fn call(
                 }
             }
         }
-        let named = object(&answer).get("license_id").and_then(Value::as_u64);
         for held in keeper.leases().into_iter().filter(|held| seen.is_about(held, named)) {
             match effect {
                 Effect::Borrowed(until) => held.note_borrow_by_verb(desk, &in_flight.call, seen.feature(), until),
@@ -251,6 +257,12 @@ impl Seen {
         let is_license = license.is_none() || held.license_id().is_none() || license == held.license_id();
         held.who().whose == self.subject.whose && is_license
     }
+}
+
+/// The license that a reply names: one about a feature, or of a borrow, by "license_id", else by "id".
+fn named_license(answer: &Answer) -> Option<u64> {
+    let reply = object(answer);
+    reply.get("license_id").or(reply.get("id")).and_then(Value::as_u64)
 }
 
 fn effect(operation: &str, answer: &Answer) -> Option<Effect> {
