@@ -58,7 +58,7 @@ pub(crate) fn judge_kept(
 fn names_another_request(request: &Request, reply: &http::Reply) -> bool {
     let another_key = reply.idempotency_key.is_some() && reply.idempotency_key != request.idempotency_key;
     // A refusal may name a higher number: the one that came first.
-    let is_refusal = reply.status != 200;
+    let is_refusal = reply.status >= 400;
     let another_number =
         reply.order.is_some_and(|heard| request.order.is_none_or(|said| heard < said || heard > said && !is_refusal));
     another_key || another_number

@@ -266,6 +266,24 @@ fn yes_with_another_order_number_is_not_ours() {
     }
 }
 
+/// "No content" is a yes too.
+#[test]
+fn empty_yes_with_another_order_number_is_not_ours() {
+    let demo = Demo::start();
+    let emptied = |alter: fn(&str) -> String| {
+        let answer = move |reply: Message| {
+            let order = reply.header("floatlease-order").map(alter).unwrap();
+            let head = format!("HTTP/1.1 204 No Content\r\nConnection: close\r\nFloatLease-Order: {order}");
+            Message { head, body: Vec::new() }.bytes()
+        };
+        through(&demo, &stub::between(demo.address(), |request| request, answer))
+    };
+    emptied(str::to_owned).call("release_license", &Value::Null).ok();
+    for alter in [next_number, number_before] {
+        emptied(alter).call("release_license", &Value::Null).failed("REPLY_NOT_OURS", "unknown");
+    }
+}
+
 #[test]
 fn no_with_another_order_number_is_not_ours() {
     let demo = Demo::start();

@@ -4,6 +4,7 @@
 
 use super::kept::{self, Kept};
 use super::ledger::Ledger;
+use super::record::LONGEST_LIFE_MS;
 use super::share::{Gate, Share};
 use super::wish::Who;
 use crate::client::Client;
@@ -75,7 +76,8 @@ impl Standing {
             "InDoubt" => Some(Standing::InDoubt {
                 total_before: kept.optional("total_before", Kept::number)?,
                 at_ms: kept.number("at_ms")?,
-                life_ms: kept.number("life_ms")?,
+                // Journals from before this was kept do not have it.
+                life_ms: kept.optional("life_ms", Kept::number)?.unwrap_or(LONGEST_LIFE_MS),
             }),
             "Refused" => Verdict::kept(kept).map(Standing::Refused),
             "Unknown" => Verdict::kept(kept).map(Standing::Unknown),

@@ -24,7 +24,7 @@ use std::time::Duration;
 const TOLERANCE: TimeDelta = TimeDelta::minutes(5);
 
 /// No request lives longer than the longest `timeout_ms`.
-const LONGEST_LIFE_MS: i64 = 60 * 60 * 1000;
+pub(super) const LONGEST_LIFE_MS: i64 = 60 * 60 * 1000;
 
 /// The record of one slot.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]

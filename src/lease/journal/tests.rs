@@ -77,6 +77,13 @@ fn entries_keep_their_order_and_how_they_stand_for_everybody() {
 }
 
 #[test]
+fn doubt_of_an_older_journal_lasts_as_long_as_any_request_may_live() {
+    let kept = json!({ "InDoubt": { "total_before": 7, "at_ms": 5 } });
+    let in_doubt = Standing::InDoubt { total_before: Some(7), at_ms: 5, life_ms: 3_600_000 };
+    assert_eq!(Standing::kept(&kept), Some(in_doubt));
+}
+
+#[test]
 fn a_key_names_one_wish_until_the_host_has_heard_of_it() {
     let folder = Folder::new("key");
     let mut journal = folder.journal();
