@@ -69,7 +69,7 @@ impl Drop for Laptop {
 }
 
 fn draft(record: &Path) -> PathBuf {
-    record.with_extension("new")
+    PathBuf::from(format!("{}.new", record.display()))
 }
 
 /// Waits for what comes of itself.

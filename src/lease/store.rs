@@ -77,9 +77,19 @@ impl fmt::Debug for SealedFile {
     }
 }
 
-/// Puts a file of these bytes into the place of what was there, down to the disk.
+/// The file beside this one whose name is the same and one more ending. The ending that is there stays: files of different
+/// kinds have the same stem, and are written at the same time.
+pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".");
+    name.push(ending);
+    name.into()
+}
+
+/// Puts a file of these bytes into the place of what was there, down to the disk. The caller keeps other writers of this
+/// file away; others in the folder do not matter.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let draft = path.with_extension("new");
+    let draft = beside(path, "new");
     let written = write_through(&draft, bytes).and_then(|file| {
         patiently(|| fs::rename(&draft, path))?;
         Ok(file)
@@ -220,6 +230,24 @@ mod tests {
         file.write(b"new").unwrap();
         assert_eq!(file.read().unwrap().as_deref(), Some(&b"new"[..]));
         assert_eq!(fs::read_dir(&folder.0).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn files_of_one_stem_are_written_at_the_same_time() {
+        let folder = Folder::new("stem");
+        std::thread::scope(|scope| {
+            for ending in ["lease", "consumption"] {
+                let path = folder.0.join(format!("stem.{ending}"));
+                scope.spawn(move || {
+                    let file = SealedFile::new(path, "XY", "hw-1").unwrap();
+                    for round in 0..200 {
+                        let content = format!("{ending} {round}").into_bytes();
+                        file.write(&content).unwrap();
+                        assert_eq!(file.read().unwrap(), Some(content));
+                    }
+                });
+            }
+        });
     }
 
     #[test]
