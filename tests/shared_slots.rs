@@ -120,6 +120,51 @@ fn a_borrow_that_is_given_back_early_while_others_hold_the_slot_goes_when_the_la
     }
 }
 
+/// One takes the license along on a trip; the other has the program open as on any day, and ends it.
+#[test]
+fn release_by_process_that_knows_of_no_borrow_leaves_it() {
+    let demo = Demo::start();
+    for (name, acquire) in BORROWED {
+        for borrower_leaves_first in [false, true] {
+            let machine = Machine::new(&demo, &format!("unaware-{name}-{borrower_leaves_first}"));
+            let (mut one, mut two) = (machine.start(), machine.start());
+            assert_eq!(one.tell(acquire).ok(), "ACTIVE");
+            assert_eq!(two.tell(acquire).ok(), "ACTIVE");
+            assert_eq!(one.tell("borrow").ok(), "BORROWED");
+            if borrower_leaves_first {
+                one.tell("free");
+                assert!(one.settles());
+            }
+            assert_eq!(two.tell("release").ok(), "RELEASED");
+            assert_eq!(is_borrowed(&machine), [true], "{name}");
+            assert_eq!(machine.start_offline().tell(acquire).ok(), "BORROWED", "{name}");
+            if !borrower_leaves_first {
+                assert_eq!(one.tell("release").ok(), "RELEASED");
+                assert_eq!(machine.count(), 0);
+            }
+        }
+    }
+}
+
+#[test]
+fn borrow_of_one_process_is_that_of_another_when_network_is_gone() {
+    let demo = Demo::start();
+    for (name, acquire) in BORROWED {
+        let machine = Machine::new(&demo, &format!("trip-{name}"));
+        let (mut one, mut two) = (machine.start(), machine.start());
+        assert_eq!(one.tell(acquire).ok(), "ACTIVE");
+        assert_eq!(two.tell(acquire).ok(), "ACTIVE");
+        assert_eq!(one.tell("borrow").ok(), "BORROWED");
+        machine.world.only_fault(&json!({ "before": "refuse" }));
+        assert_eq!(two.tell("renew").ok(), "BORROWED", "{name}");
+        // Neither is asked about before its end.
+        assert_eq!(two.tell("sleep_ms 10800000").ok(), "BORROWED");
+        machine.world.control("DELETE /faults", &Value::Null);
+        assert_eq!(two.tell("release").ok(), "RELEASED");
+        one.kill();
+    }
+}
+
 #[test]
 fn a_borrow_that_was_given_back_unheard_is_nobodys_any_more() {
     let demo = Demo::start();

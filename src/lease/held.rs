@@ -167,47 +167,69 @@ impl Held {
         self.life().info(&desk.clock, self.keep_alive.name())
     }
 
+    /// Whether it holds, or wants, the slot of this feature; `None`: the license's own.
+    pub(crate) fn has_slot(&self, feature: Option<&str>) -> bool {
+        self.names.contains(&self.who.file_name(feature))
+    }
+
     /// Asks the server about every slot again.
     pub(crate) fn renew(&self, desk: &Desk, call: &Call, timeout: Duration) -> Result<(), Error> {
         let asked_from = desk.clock.now();
         let mut slots = self.slots(desk, call).inspect_err(|_| self.put_off(desk))?;
         let visit = visit(desk, &self.who, call, timeout);
-        let mut something_was_done = false;
-        let renewed = slots.iter_mut().map(|slot| {
+        let mut confirmations = Vec::new();
+        let mut failure = None;
+        for (at, slot) in slots.iter_mut().enumerate() {
             // What was given back when others could not be is taken anew.
-            let renewed = if slot.is_taken() { slot.renew(&visit) } else { slot.take(&visit) };
-            let renewed = renewed.map_err(|error| about(error, slot))?;
-            something_was_done = true;
-            Ok((slot.feature.clone(), renewed))
-        });
-        let renewed = renewed.collect::<Result<Vec<_>, Error>>();
-        self.renewed_at.store(desk.clock.now(), Ordering::Release);
-        match renewed {
-            Ok(confirmations) => {
-                self.license_id.store(license_id(&slots), Ordering::Release);
-                self.borrowed_by_verbs().retain(|borrowed| borrowed.noted_at >= asked_from);
-                self.confirmed(desk, confirmations);
-                Ok(())
-            }
-            Err(error) => {
-                self.failed(desk, &error);
-                Err(of_all(error, something_was_done))
+            match if slot.is_taken() { slot.renew(&visit) } else { slot.take(&visit) } {
+                Ok(confirmation) => confirmations.push((slot.feature.clone(), confirmation)),
+                Err(error) => {
+                    failure = Some((at, about(error, slot)));
+                    break;
+                }
             }
         }
+        self.renewed_at.store(desk.clock.now(), Ordering::Release);
+        let Some((failed_at, error)) = failure else {
+            self.license_id.store(license_id(&slots), Ordering::Release);
+            self.borrowed_by_verbs().retain(|borrowed| borrowed.noted_at >= asked_from);
+            self.confirmed(desk, confirmations);
+            return Ok(());
+        };
+        self.failed(desk, &error);
+        self.pass(desk);
+        let something_was_done = !confirmations.is_empty();
+        if self.life().state() == State::Lost && (something_was_done || error.is_refusal()) {
+            // A lease holds all of its slots or none: others may want those that are of no use to it.
+            let useless = slots.iter_mut().enumerate().rev().filter(|(at, slot)| *at != failed_at && slot.is_taken());
+            useless.for_each(|(_, slot)| drop(slot.leave(&visit, Leave::KeepBorrow)));
+            self.note_settling(&slots);
+        }
+        Err(of_all(error, something_was_done))
     }
 
     /// Borrows every slot, or none.
     pub(crate) fn borrow(&self, desk: &Desk, call: &Call, timeout: Duration, until: &Value) -> Result<(), Error> {
         let mut slots = self.slots(desk, call)?;
         let visit = visit(desk, &self.who, call, timeout);
-        let mut confirmations = Vec::new();
+        let (mut confirmations, mut before) = (Vec::new(), Vec::new());
         for at in 0..slots.len() {
             match slots[at].lend(&visit, until) {
-                Ok(confirmation) => confirmations.push((slots[at].feature.clone(), confirmation)),
+                Ok(lent) => {
+                    confirmations.push((slots[at].feature.clone(), lent.confirmation));
+                    before.push(lent.before);
+                }
                 Err(error) => {
-                    // If that can't be kept, the borrow ends by itself; either way it was made.
-                    let _ = slots[..at].iter_mut().rev().try_for_each(|slot| slot.take_back(&visit));
-                    return Err(of_all(about(error, &slots[at]), at > 0));
+                    let error = of_all(about(error, &slots[at]), at > 0);
+                    for (slot, before) in slots.iter_mut().zip(before).rev() {
+                        // If that can't be kept, the borrow ends by itself; either way it was made.
+                        let _ = slot.take_back(&visit, before);
+                    }
+                    if error.outcome == Outcome::Unknown {
+                        // The server may have lent it.
+                        self.put_off(desk);
+                    }
+                    return Err(error);
                 }
             }
         }
@@ -220,6 +242,10 @@ impl Held {
     pub(crate) fn release(&self, desk: &Desk, call: &Call, timeout: Duration) -> Result<(), Error> {
         let mut slots = self.slots_while(desk, call, || self.interrupt())?;
         let visit = visit(desk, &self.who, call, timeout);
+        for borrowed in self.borrowed_by_verbs().iter() {
+            let of_verb = slots.iter_mut().filter(|slot| slot.is_of(borrowed.feature.as_deref()));
+            of_verb.for_each(|slot| slot.keep_borrow(Some(borrowed.until)));
+        }
         let held = |slots: &[Slot]| slots.iter().filter(|slot| slot.is_in_doubt()).count();
         let before = held(&slots);
         let results: Vec<_> = slots.iter_mut().rev().map(|slot| slot.leave(&visit, Leave::GiveBack)).collect();
@@ -240,11 +266,15 @@ impl Held {
             life.troubled(&error);
             life.step(Event::Parted, &desk.clock, &desk.events);
         } else if error.outcome == Outcome::Unknown {
-            // The server may have done it.
-            self.put_off(desk);
+            self.note_unanswered_release(desk);
         }
         // Whatever became of the one that failed, something was done.
         Err(if held(&slots) < before { in_doubt(error) } else { error })
+    }
+
+    /// The host, or a verb of this client, has given a slot back, and the answer was lost: the server may have done it.
+    pub(crate) fn note_unanswered_release(&self, desk: &Desk) {
+        self.life().step(Event::ReleaseUnanswered, &desk.clock, &desk.events);
     }
 
     /// Leaves the slots after the host has let go of the lease: nobody hears how it went.
@@ -459,6 +489,11 @@ impl Held {
             life.step(Event::Doubted { until }, &desk.clock, &desk.events);
         }
     }
+}
+
+/// The time limit of a call that makes a request about each of so many slots, and lets each have its own time.
+pub(super) fn timeout_of_all(timeout: Duration, slots: usize) -> Duration {
+    timeout.saturating_mul(u32::try_from(slots).unwrap_or(u32::MAX))
 }
 
 /// The license that the server has named for one of these slots; 0 if it has named none.

@@ -43,6 +43,10 @@ impl Slot {
             None => gate.sit()?,
         };
         let kept = self.read();
+        // A borrow that only another process, or another client, knows of is not this lease's to give back.
+        let is_borrowed_here = self.lent || self.is_borrowed(visit.clock);
+        let is_anothers = !is_borrowed_here && kept.as_ref().is_ok_and(|record| is_kept_as_borrowed(record, visit));
+        let leave = if is_anothers { Leave::KeepBorrow } else { leave };
         if let (Err(error), Leave::GiveBack) = (&kept, leave)
             && error.status == Status::Storage
             && self.lent

@@ -6,26 +6,42 @@ use super::slot::{Confirmation, Keep, Slot, Standing, in_doubt, is_kept_as_borro
 use super::visit::{Visit, object, says};
 use crate::client::Answer;
 use crate::error::{Error, Outcome};
+use crate::model;
 use crate::status::Status;
+use chrono::{DateTime, Utc};
 use serde_json::Value;
 use std::path::Path;
 
+/// A slot that was borrowed.
+pub(crate) struct Lent {
+    pub(crate) confirmation: Confirmation,
+    pub(crate) before: BorrowBefore,
+}
+
+/// The borrow of a slot as it stood before the slot was borrowed anew.
+pub(crate) struct BorrowBefore {
+    proof: Option<Proof>,
+    lent: bool,
+    until: Option<DateTime<Utc>>,
+}
+
 impl Slot {
-    /// Borrows the slot that is held, and keeps what proves it.
-    pub(crate) fn lend(&mut self, visit: &Visit, until: &Value) -> Result<Confirmation, Error> {
+    /// Borrows the slot that is held, and keeps what proves it. Until it has that, a borrow that runs already stands as
+    /// it is kept, whatever becomes of the request.
+    pub(crate) fn lend(&mut self, visit: &Visit, until: &Value) -> Result<Lent, Error> {
         let gate = self.enter(visit)?;
         let mut record = self.read()?;
-        let in_doubt_before = record.in_doubt;
-        (record.may_hold, record.in_doubt) = (true, true);
+        let before = BorrowBefore { proof: record.proof.clone(), lent: self.lent, until: self.borrowed_until };
+        record.may_hold = true;
         let asked_at = visit.clock.now();
         let (borrow, license) = match self.borrow(visit, &mut record, &gate, until) {
             Ok(replies) => replies,
             Err(error) => {
                 if error.outcome == Outcome::Unknown {
                     self.in_doubt = true;
-                } else if !in_doubt_before {
-                    record.in_doubt = false;
-                    self.write(&mut record, visit)?;
+                } else {
+                    // That nothing is outstanding is worth no other error.
+                    let _ = self.write(&mut record, visit);
                 }
                 return Err(error);
             }
@@ -40,17 +56,30 @@ impl Slot {
         let reply = borrow.unwrap_or(license).text;
         let standing = Standing::Lent { asked_at, until: ends, left_ms };
         let doubted_until = visit.given_back_until(self.feature.as_deref());
-        Ok(Confirmation { standing, reply: Some(reply), borrowed_until: Some(ends), floats: true, doubted_until })
+        let confirmation =
+            Confirmation { standing, reply: Some(reply), borrowed_until: Some(ends), floats: true, doubted_until };
+        Ok(Lent { confirmation, before })
     }
 
-    /// Ends a borrow that the other slots of the lease could not have. The server can't be asked to go on holding the slot
-    /// without it, so nothing is asked now.
-    pub(crate) fn take_back(&mut self, visit: &Visit) -> Result<(), Error> {
-        let _gate = self.enter(visit)?;
-        let mut record = self.read()?;
-        (record.proof, record.in_doubt, record.unwanted) = (None, false, true);
-        (self.lent, self.borrowed_until) = (false, None);
-        self.write(&mut record, visit)
+    /// Goes back to the borrow of before, because the other slots of the lease could not have the new one. If there was
+    /// none, the borrow ends: the server can't be asked to go on holding the slot without it, so nothing is asked now.
+    pub(crate) fn take_back(&mut self, visit: &Visit, before: BorrowBefore) -> Result<(), Error> {
+        let is_running = before.until.is_some_and(|until| until > visit.clock.wall());
+        let own_date = before.until.filter(|_| before.lent && is_running);
+        {
+            let _gate = self.enter(visit)?;
+            let mut record = self.read()?;
+            let proof = before.proof.filter(|_| is_running);
+            (record.unwanted, record.in_doubt, record.proof) = (proof.is_none(), false, proof);
+            (self.lent, self.borrowed_until) = (own_date.is_some(), own_date);
+            self.write(&mut record, visit)?;
+        }
+        if let Some(date) = own_date {
+            // The server holds the slot for longer now. If it can't be asked for the old date, it lets go of it at the new
+            // one, or when the slot is given back.
+            let _ = self.lend(visit, &model::format_time(date).into());
+        }
+        Ok(())
     }
 
     /// The borrow's reply, if one came, and the license as it stood afterwards.
@@ -85,7 +114,15 @@ impl Slot {
     /// The license as it stands, asked by whoever stands in this slot's gate.
     fn license(&mut self, visit: &Visit, record: &mut Record, _gate: &Gate) -> Result<Answer, Error> {
         match (&self.feature, self.folder()) {
-            (Some(_), Some(folder)) => Slot::look(visit, None, self.license_id, folder),
+            (Some(_), Some(folder)) => match Slot::look(visit, None, self.license_id, folder) {
+                // An activation tells the same of a device that is activated, and needs no slot.
+                Err(error) if error.status == Status::FloatingNotAvailable => {
+                    let license = self.license_id.filter(|_| visit.who.license_id.is_none());
+                    let own: Vec<_> = license.into_iter().map(|id| ("license_id", id.into())).collect();
+                    self.ask(visit, record, Keep::IfPossible, "activate_license", &own)
+                }
+                license => license,
+            },
             // To ask about the license could take a slot of it, which nothing would remember.
             (Some(_), None) => Err(Error::new(Status::MissingKey)),
             (None, _) => {
@@ -136,6 +173,12 @@ impl Slot {
         said: Confirmation,
         answer: &Answer,
     ) -> Confirmation {
+        if record.in_doubt && !answer.in_order && self.unanswered_until(visit, record).is_some() {
+            // The request that may end the borrow can still be carried out.
+            return said;
+        }
+        // What may have ended the borrow has not, if the server says that it runs.
+        record.in_doubt &= !says(&object(answer), "is_borrowed");
         let confirmation = kept_borrow(visit, record, said, answer);
         let known = record.proof.take().filter(|_| !record.in_doubt);
         record.in_doubt = false;

@@ -77,6 +77,8 @@ pub enum Event {
     Parted,
     /// The server was to be asked, and something else came first.
     PutOff,
+    /// The host gave the slot back, and the server's answer was lost: it may count the slot or not.
+    ReleaseUnanswered,
     /// Nothing but time has passed.
     Passed,
 }
@@ -180,6 +182,8 @@ pub struct Machine {
     expires_at: Moment,
     /// Until then a late request may take the slot away, borrowed or not, so the server is asked more often.
     doubted_until: Moment,
+    /// The host gave the slot back, and nobody knows whether the server has done it: a borrow is not promised any more.
+    return_pending: bool,
     /// In a row.
     failures: u32,
     /// The end that is near, of the borrow or of the license, was announced.
@@ -216,6 +220,7 @@ impl Machine {
             renew_at: NEVER,
             expires_at: NEVER,
             doubted_until: Moment::MIN,
+            return_pending: false,
             failures: 0,
             announced: false,
         }
@@ -269,6 +274,11 @@ impl Machine {
         now >= self.renew_at
     }
 
+    /// How often in a row the server could not be asked, or refused.
+    pub fn failures(&self) -> u32 {
+        self.failures
+    }
+
     /// When something is to be done next, if anything ever is: to renew, or to let [`Event::Passed`] tell what time did.
     pub fn wake_at(&self) -> Option<Moment> {
         [self.renew_at(), self.turns_at()].into_iter().flatten().min()
@@ -317,18 +327,24 @@ impl Machine {
             }
             Event::Failed { retry_after_ms } => self.try_later(retry_after_ms, now, chance),
             Event::Refused => {
-                self.try_later(None, now, chance);
-                // What is lent was promised until its date.
+                // What is lent was promised until its date, unless the host has given it back.
                 if self.state != State::Borrowed {
                     self.held_until = self.held_until.min(now);
                     self.runs_until = self.runs_until.min(now.saturating_add(self.terms.grace_ms));
+                } else if self.return_pending {
+                    self.end_now(now);
                 }
+                self.try_later(None, now, chance);
             }
             Event::Parted => {
+                self.end_now(now);
                 self.try_later(None, now, chance);
-                (self.held_until, self.runs_until) = (self.held_until.min(now), self.runs_until.min(now));
             }
             Event::PutOff => self.try_later(None, now, chance),
+            Event::ReleaseUnanswered => {
+                self.return_pending = true;
+                self.try_later(None, now, chance);
+            }
             Event::Doubted { until } if until > self.doubted_until => {
                 self.doubted_until = until;
                 self.renew_at = self.renew_at.min(until).min(now.saturating_add(FIRST_CONFIRMATION_MS));
@@ -358,6 +374,11 @@ impl Machine {
         self.hold(held_until.min(expires_at), runs_until, renew_at);
         (self.asked_at, self.expires_at) = (asked_at, expires_at);
         self.announced = announced && now >= self.expiry_announced_at();
+    }
+
+    /// The slot is not ours any more, or not all of it.
+    fn end_now(&mut self, now: Moment) {
+        (self.held_until, self.runs_until) = (self.held_until.min(now), self.runs_until.min(now));
     }
 
     /// What time has done.
@@ -404,14 +425,14 @@ impl Machine {
 
     fn hold(&mut self, held_until: Moment, runs_until: Moment, renew_at: Moment) {
         (self.held_until, self.runs_until, self.renew_at) = (held_until, runs_until, renew_at);
-        (self.failures, self.announced) = (0, false);
+        (self.failures, self.announced, self.return_pending) = (0, false, false);
     }
 
     /// After a pause that doubles with each failure, and is as long as the server asked for; but of what is left before the
     /// next turn half is kept, so that it is not lost unasked.
     fn try_later(&mut self, retry_after_ms: Option<i64>, now: Moment, chance: Chance) {
         // On a trip nobody needs an answer before its end, or before it is known that no late request has ended it.
-        if self.state == State::Borrowed && now < self.held_until {
+        if self.state == State::Borrowed && !self.return_pending && now < self.held_until {
             let doubted = Some(self.doubted_until).filter(|until| *until > now);
             self.renew_at = doubted.map_or(self.held_until, |until| until.min(self.held_until));
             return;

@@ -5,9 +5,9 @@ use super::busy::patiently;
 use super::clock::Clock;
 use super::lend::kept_borrow;
 use super::machine::{Moment, NEVER};
-use super::record::{Record, borrowed_until};
+use super::record::{Proof, Record, borrowed_until};
 use super::share::{Gate, KeptGate, Seat, Share};
-use super::store::SealedFile;
+use super::store::{SealedFile, beside};
 use super::unanswered::Late;
 use super::visit::{Visit, object, says};
 use super::wish::Who;
@@ -30,7 +30,7 @@ pub(crate) enum Standing {
 }
 
 /// The server's yes, or its kept word.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Confirmation {
     pub(crate) standing: Standing,
     /// Its reply, if it was asked now.
@@ -184,11 +184,16 @@ impl Slot {
         self.write(&mut record, visit)?;
         let seat = gate.sit()?;
         (self.kept_gate, self.seat) = (gate.keep_open(&seat), Some(seat));
+        Ok(self.proven_borrow(visit, record, until))
+    }
+
+    /// The slot is borrowed until then, as the record proves.
+    fn proven_borrow(&mut self, visit: &Visit, record: Record, until: DateTime<Utc>) -> Confirmation {
         (self.lent, self.borrowed_until, self.license_id) = (true, Some(until), record.license_id);
         let left_ms = (until - visit.clock.wall()).num_milliseconds();
         let standing = Standing::Lent { asked_at: visit.clock.now(), until, left_ms };
         let license = record.proof.map(|proof| proof.license.body).filter(|_| self.feature.is_none());
-        Ok(Confirmation { standing, reply: license, borrowed_until: Some(until), floats: true, doubted_until: None })
+        Confirmation { standing, reply: license, borrowed_until: Some(until), floats: true, doubted_until: None }
     }
 
     /// The server counts the slot for this device: what is known of it is kept. Nothing here may fail the acquire, because
@@ -235,23 +240,66 @@ impl Slot {
         }
         // Until when, as it stands now: the answer may be heard when that is over, and tells of the time before.
         let given_back_until = visit.given_back_until(self.feature.as_deref());
+        let was_in_doubt = self.in_doubt;
+        let proof_before = self.read().ok().and_then(|record| record.proof);
         let checked = self.check_on_the_way(visit);
         self.in_doubt = checked.as_ref().is_err_and(|error| error.outcome == Outcome::Unknown);
-        let (said, answer) = checked?;
+        let (said, answer) = match checked {
+            Err(error) if !self.lent && !error.is_refusal() => return self.borrowed_by_another(visit).ok_or(error),
+            checked => checked?,
+        };
         let given_back_until = given_back_until.max(visit.given_back_until(self.feature.as_deref()));
         let doubted_until = given_back_until.filter(|_| !answer.in_order);
         let said = Confirmation { doubted_until, ..said };
-        let Some(Ok(record)) = self.lent.then(|| self.read()) else {
-            self.note(&said);
-            return Ok(said);
+        let confirmation = match self.read() {
+            Ok(record) if self.lent || was_in_doubt || record.proof.is_some() => {
+                self.with_kept_borrow(visit, &record, proof_before, said, &answer)
+            }
+            _ => said,
         };
-        let confirmation = kept_borrow(visit, &record, said, &answer);
-        if matches!(confirmation.standing, Standing::Held { .. }) {
-            // It is over, or was taken back at the server: nobody shall rely on it, nor leave the slot to it.
-            self.lent = self.forget_borrow(visit).is_err();
-        }
         self.note(&confirmation);
         Ok(confirmation)
+    }
+
+    /// The server could not be asked. Another process of this machine may have borrowed the slot since, for all of them.
+    fn borrowed_by_another(&mut self, visit: &Visit) -> Option<Confirmation> {
+        let record = self.read().ok()?;
+        let until = record.runs_until(visit.client, visit.who, visit.clock).ok()??;
+        Some(self.proven_borrow(visit, record, until))
+    }
+
+    /// The server's word on a slot whose borrow is kept, or may be. What it says anew of the borrow is kept too.
+    fn with_kept_borrow(
+        &mut self,
+        visit: &Visit,
+        record: &Record,
+        proof_before: Option<Proof>,
+        said: Confirmation,
+        answer: &Answer,
+    ) -> Confirmation {
+        let confirmation = kept_borrow(visit, record, said, answer);
+        let known_until = record.runs_until(visit.client, visit.who, visit.clock).ok().flatten();
+        match confirmation.standing {
+            Standing::Lent { until, .. } if known_until == Some(until) => self.lent = true,
+            Standing::Lent { .. } => return self.keep_borrow_anew(visit, confirmation, answer),
+            Standing::Held { .. } if record.in_doubt && says(&object(answer), "is_borrowed") => {
+                return self.keep_borrow_anew(visit, confirmation, answer);
+            }
+            // It is over, or was taken back at the server: nobody shall rely on it, nor leave the slot to it.
+            Standing::Held { .. } => self.lent = self.forget_borrow(visit, proof_before).is_err(),
+        }
+        confirmation
+    }
+
+    /// Keeps what the server says of the borrow now, if anything can be kept.
+    fn keep_borrow_anew(&mut self, visit: &Visit, said: Confirmation, answer: &Answer) -> Confirmation {
+        let Ok(gate) = self.enter(visit) else { return said };
+        let Ok(mut record) = self.read() else { return said };
+        let confirmation = self.with_borrow(visit, &gate, &mut record, said, answer);
+        if self.write(&mut record, visit).is_ok() {
+            self.lent = record.proof.is_some();
+        }
+        confirmation
     }
 
     /// Keeps of the server's word what decides how the slot is left.
@@ -263,9 +311,13 @@ impl Slot {
         };
     }
 
-    fn forget_borrow(&self, visit: &Visit) -> Result<(), Error> {
+    /// Forgets the borrow that was proven when the server was asked. One that another process has made meanwhile stays.
+    fn forget_borrow(&self, visit: &Visit, proof_before: Option<Proof>) -> Result<(), Error> {
         let _gate = self.enter(visit)?;
         let mut record = self.read()?;
+        if record.proof != proof_before {
+            return Ok(());
+        }
         (record.proof, record.in_doubt) = (None, false);
         self.write(&mut record, visit)
     }
@@ -560,7 +612,7 @@ impl Slot {
     /// Puts a file that can't be read out of the way. It is nobody's to delete.
     pub(super) fn set_aside(&self) -> Result<(), Error> {
         let Some(path) = &self.path else { return Ok(()) };
-        let aside = path.with_extension(format!("damaged-{}", Utc::now().timestamp_millis()));
+        let aside = beside(path, &format!("damaged-{}", Utc::now().timestamp_millis()));
         patiently(|| std::fs::rename(path, &aside)).map_err(|error| {
             Error::because(Status::Storage, format!("{} can't be moved aside: {error}.", path.display()))
         })

@@ -92,6 +92,13 @@ pub(super) fn call(
     };
     if may_be_outstanding(operation, &answer) {
         tell_other_processes(keeper, &seen, operation, request_json, &in_flight.call);
+        if Late::of(operation) == Late::GivesBack {
+            let leases = keeper.leases();
+            let has_slot = |held: &&Arc<Held>| seen.subject.is_of_device || held.has_slot(seen.feature());
+            let concerned = leases.iter().filter(|held| seen.is_about(held, None)).filter(has_slot);
+            concerned.for_each(|held| held.note_unanswered_release(desk));
+            keeper.look_again();
+        }
     }
     let answer = settled(desk, &seen, operation, timeout, answer)?;
     let named = named_license(&answer);

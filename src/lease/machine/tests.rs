@@ -64,6 +64,7 @@ const EXPECTED: &[Expectation] = &[
         [(Lost, L), (Lost, L), (Lost, L), (Lost, L), (Lost, None), (Released, None)]),
     ("nothing", 10, |_| Event::Passed, STAYS),
     ("put off", 10, |_| Event::PutOff, STAYS),
+    ("a release without an answer", 10, |_| Event::ReleaseUnanswered, STAYS),
     ("put off when the slot's time is over", TIMEOUT, |_| Event::PutOff,
         [(Grace, G), (Grace, G), (Lost, L), (Borrowed, None), (Lost, None), (Released, None)]),
     ("the slot's time is over", TIMEOUT, |_| Event::Passed,
@@ -155,6 +156,32 @@ fn what_is_borrowed_is_asked_about_at_its_end_and_not_before() {
         let over = machine.step(event, START + 2 * DAY, 0).0;
         assert!(over.renew_at().is_some_and(|at| at < START + 2 * DAY + MINUTE), "{event:?}");
     }
+}
+
+#[test]
+fn borrow_given_back_without_an_answer_is_asked_about_soon_and_not_promised() {
+    let (machine, since) = lease(Borrowed);
+    let (doubted, report) = machine.step(Event::ReleaseUnanswered, since, 500);
+    assert_eq!((doubted.state(), report, doubted.renew_at()), (Borrowed, None, Some(since + 1_000)));
+    let (offline, _) = doubted.step(Event::Failed { retry_after_ms: None }, since + 1_000, 500);
+    assert_eq!(offline.renew_at(), Some(since + 3_000), "as any lease that can't be renewed");
+    let (refused, report) = doubted.step(Event::Refused, since + 1_000, 500);
+    assert_eq!((refused.state(), report), (Lost, L));
+    assert!(refused.renew_at().is_some_and(|at| at < since + MINUTE));
+    // The server has not done it: the borrow is promised again.
+    let until = since + 2 * DAY;
+    let (borrowed, _) = doubted.step(Event::Borrowed { asked_at: since + 1_000, until }, since + 1_001, 500);
+    assert_eq!(
+        (borrowed.renew_at(), borrowed.step(Event::Refused, since + 2_000, 0).0.state()),
+        (Some(until), Borrowed)
+    );
+}
+
+#[test]
+fn borrow_released_in_part_is_taken_again_soon() {
+    let (machine, since) = lease(Borrowed);
+    let (lost, _) = machine.step(Event::Parted, since + 1, 500);
+    assert_eq!(lost.renew_at(), Some(since + 1_001));
 }
 
 #[test]
@@ -264,6 +291,7 @@ impl Random {
             5 => Event::Borrowed { asked_at, until: now + [-1, MINUTE, DAY][self.below(3) as usize] },
             6 if self.below(8) == 0 => Event::Released,
             6 if self.below(8) == 0 => Event::Parted,
+            6 if self.below(8) == 0 => Event::ReleaseUnanswered,
             6 if self.below(4) == 0 => Event::Doubted { until: now + [-1, 1_000, 30_000][self.below(3) as usize] },
             6 => Event::PutOff,
             _ => Event::Passed,
@@ -290,7 +318,7 @@ fn promises_are_kept(before: &Machine, event: Event, now: Moment, after: &Machin
     if is == Released {
         assert!(after.wake_at().is_none() && !after.wants_renewal(Moment::MAX - 1), "renews: {}", what());
     }
-    if matches!(event, Event::Failed { .. } | Event::PutOff | Event::Parted) {
+    if matches!(event, Event::Failed { .. } | Event::PutOff | Event::Parted | Event::ReleaseUnanswered) {
         let announces = matches!(is, Active | Degraded | Borrowed) && !after.announced && after.ending_at() <= now;
         assert!(announces || after.wake_at().is_none_or(|wake_at| wake_at > now), "never sleeps: {}", what());
     }
