@@ -840,12 +840,12 @@ floatlease_status floatlease_client_advance_clock(floatlease_client *client,
  * draws the states and says what to do in each.
  *
  * Own keys, all optional; besides them those that name license and device, "extra", and "timeout_ms", here the deadline
- * of each request about the lease, renewals too:
+ * of each request about the lease, renewals too: a call about a lease of three features may take three times as long.
  *
  *     feature              the floating feature to take; without it, the license's own slot
  *     features             several, 64 at most: all of them or none
  *     keep_alive           "thread" (default): one thread for all leases of this client renews at half of the slot's
- *                          timeout. "host": no thread; call floatlease_lease_renew when renews_in_ms is 0, and
+ *                          timeout; while it waits for an answer, another looks after the other leases. "host": no thread; call floatlease_lease_renew when renews_in_ms is 0, and
  *                          floatlease_next_event every second or so, which then moves the state as time goes by;
  *                          release before you free, for nobody gives the slot back in the background
  *     grace_ms             how long you may run on when the slot is no longer surely yours; default 300000, 86400000 at
@@ -917,7 +917,8 @@ floatlease_status floatlease_lease_renew(floatlease_lease *lease, char **json_ou
 /**
  * Borrows a lease: its slots are this machine's until borrowed_until, with or without a network, in this process and in
  * those to come. All of its slots or none, so leave out of the lease what may not be borrowed. Needs "storage_dir". On
- * failure the lease goes on as it was; if the outcome is "unknown", borrow again.
+ * failure the lease goes on as it was, and a borrow that runs already stands until its own date; if the outcome is
+ * "unknown", borrow again.
  *
  * Own keys: borrowed_until, a date in the forms of the conventions, or null (default): as long as the license allows;
  * timeout_ms. *json_out is what floatlease_lease_info tells, with borrowed_until.
@@ -926,12 +927,14 @@ floatlease_status floatlease_lease_borrow(floatlease_lease *lease, const char *r
 
 /**
  * Gives the slots of a lease back, borrowed or not; the server hears of it only if no other process of this machine
- * holds them too. A server that no longer knows the license, the feature or the device has nothing to let go of: the
- * lease is RELEASED, and "name" and "reason" say so. Does not depend on "storage_dir", except for a borrow. On failure the lease is still held; if a part of its slots was given back it is LOST, until they are
- * taken again, and the outcome is "unknown": release again. *json_out is what floatlease_lease_info tells: RELEASED.
+ * holds them too. A borrow that another process has made, and this lease has not heard of, stays. A server that no
+ * longer knows the license, the feature or the device has nothing to let go of: the lease is RELEASED, and "name" and
+ * "reason" say so. Does not depend on "storage_dir", except for a borrow. On failure the lease is still held; if a part
+ * of its slots was given back it is LOST, until they are taken again, and the outcome is "unknown": release again. If
+ * the answer was lost, the server is asked soon whether the slot is still yours. *json_out is what
+ * floatlease_lease_info tells: RELEASED.
  */
-floatlease_status floatlease_lease_release(floatlease_lease *lease,
-                                           char **json_out);
+floatlease_status floatlease_lease_release(floatlease_lease *lease, char **json_out);
 
 /**
  * Frees the handle of a lease. Local: touches no network and waits for nothing, so it is safe in a finalizer. A slot

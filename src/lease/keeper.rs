@@ -1,13 +1,17 @@
 //! Keeps the leases of a client: one thread for all of them, started by the first that wants it, that renews in time
 //! and tells the host what time has done.
 //!
+//! A request may hang. So before the thread makes one, another takes its place if there are other leases: time passes for
+//! each lease whatever becomes of the requests of others.
+//!
 //! The thread sleeps until something is due. It never sleeps for long: a machine that was asleep itself wakes it late,
 //! because the system's sleeps do not count that time.
 
 use super::farewells::{Ended, Farewells, GivenBack, SlotName, Unsettled};
-use super::held::{Desk, Held};
-use super::machine::{Machine, Moment, State};
+use super::held::{Desk, Held, timeout_of_all};
+use super::machine::{Moment, State};
 use super::queued;
+use super::renewals::Renewals;
 use super::share::Share;
 use super::thread;
 use super::wish::KeepAlive;
@@ -29,7 +33,7 @@ const MARK_AGAIN_MS: i64 = 1_000;
 /// The least that a renewal is given, however near the moment when it comes too late.
 const LEAST_PATIENCE_MS: i64 = 100;
 /// And the most when that moment has passed, as after a sleep of the machine: the host waits to be told.
-const OVERDUE_PATIENCE: Duration = Duration::from_secs(5);
+const OVERDUE_MS: i64 = 5_000;
 /// How often a verb looks whether the one that it has stopped is gone.
 const STEPPING_ASIDE: Duration = Duration::from_millis(5);
 
@@ -52,10 +56,56 @@ struct Book {
     farewells: Farewells,
     /// Acquires under way that need the keeper's thread.
     reserved: usize,
-    keeping: bool,
+    renewals: Renewals,
+    keeping: Keeping,
     seeing_off: bool,
     booking: bool,
     closed: bool,
+}
+
+/// Whether a thread waits for what is due.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Keeping {
+    /// There is no thread.
+    #[default]
+    Nobody,
+    /// It waits, or is about to.
+    Waits,
+    /// It asks the server first, because no other lease needed it when it began.
+    Asks,
+}
+
+/// What a thread of the keeper is there for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    /// It waits for what is due.
+    Waits,
+    /// It renews one lease, and waits for what is due after that unless another thread does.
+    Asks,
+    /// Another thread waits, and this one renews what is due at the moment.
+    Helps,
+}
+
+/// What a thread of the keeper does next.
+enum Task {
+    Renew(UnderWay),
+    /// It keeps what the clock shows.
+    Mark,
+}
+
+/// A renewal that is under way until this is dropped.
+struct UnderWay {
+    keeper: Arc<Keeper>,
+    held: Arc<Held>,
+    /// Nobody else tells the hosts of other leases what time does to them from then on.
+    others_turn_at: Moment,
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.keeper.book().renewals.end(&self.held);
+        self.keeper.changed.notify_all();
+    }
 }
 
 /// Keeps the keeper's thread for an acquire that is under way.
@@ -137,22 +187,32 @@ impl Keeper {
     /// No thread can be started.
     pub(crate) fn reserve(self: &Arc<Keeper>, keep_alive: KeepAlive) -> Result<Reservation, Error> {
         let mut book = self.book();
-        if keep_alive == KeepAlive::Thread && !book.keeping && !book.closed {
-            let keeper = Arc::clone(self);
-            start(&self.desk, move || keeper.run())?;
-            book.keeping = true;
+        if keep_alive == KeepAlive::Thread && book.keeping == Keeping::Nobody && !book.closed {
+            self.start_keeping(&mut book)?;
         }
         book.reserved += 1;
         Ok(Reservation(Arc::clone(self)))
     }
 
+    /// Starts a thread that waits for what is due.
+    fn start_keeping(self: &Arc<Keeper>, book: &mut Book) -> Result<(), Error> {
+        let (keeper, mut role) = (Arc::clone(self), Role::Waits);
+        start(&self.desk, move || keeper.run(&mut role))?;
+        book.keeping = Keeping::Waits;
+        Ok(())
+    }
+
     /// Looks after a lease from now on. False if the client was closed meanwhile.
-    pub(crate) fn keep(&self, held: &Arc<Held>) -> bool {
+    pub(crate) fn keep(self: &Arc<Keeper>, held: &Arc<Held>) -> bool {
         let mut book = self.book();
         if book.closed {
             return false;
         }
         book.leases.push(Arc::clone(held));
+        if book.keeping == Keeping::Asks && held.keep_alive == KeepAlive::Thread {
+            // The lease may not wait for what another one asks. If no thread can be started, it must.
+            let _ = self.start_keeping(&mut book);
+        }
         self.changed.notify_all();
         true
     }
@@ -284,10 +344,12 @@ impl Keeper {
         book.booking = start(&self.desk, run).is_ok();
     }
 
-    fn run(self: &Arc<Keeper>) {
-        while let Some(due) = self.wait() {
-            self.look_after(&due);
-            self.mark_time();
+    fn run(self: &Arc<Keeper>, role: &mut Role) {
+        while let Some(task) = self.next_task(role) {
+            match task {
+                Task::Renew(under_way) => self.look_after(&under_way),
+                Task::Mark => self.mark_time(),
+            }
         }
     }
 
@@ -302,69 +364,96 @@ impl Keeper {
         book
     }
 
-    /// The leases that something is due for, once there are any or the time is to be kept; `None` when nobody wants the
-    /// thread any more.
-    fn wait(self: &Arc<Keeper>) -> Option<Vec<Arc<Held>>> {
+    /// What is due, once something is; `None` when nobody wants this thread any more.
+    fn next_task(self: &Arc<Keeper>, role: &mut Role) -> Option<Task> {
         let mut book = self.book();
+        if *role == Role::Asks {
+            *role = if book.keeping == Keeping::Asks { Role::Waits } else { Role::Helps };
+        }
+        if *role == Role::Helps {
+            let held = book.renewals.begin(self.desk.clock.now())?;
+            return Some(Task::Renew(self.under_way(held, Moment::MAX)));
+        }
+        book.keeping = Keeping::Waits;
         loop {
             book = self.see_off_here(book);
-            let kept = || book.leases.iter().filter(|held| held.keep_alive == KeepAlive::Thread);
+            let kept: Vec<_> =
+                book.leases.iter().filter(|held| held.keep_alive == KeepAlive::Thread).cloned().collect();
             // What no thread of its own gives back again is this thread's to give back.
             let settles_at = book.farewells.due_at().filter(|_| !book.seeing_off);
             let is_left_to_us = !book.seeing_off && !book.farewells.is_empty();
-            let is_needed = book.reserved > 0 || kept().next().is_some() || is_left_to_us;
-            if book.closed || !is_needed {
-                book.keeping = false;
+            if book.closed || book.reserved == 0 && kept.is_empty() && !is_left_to_us {
+                book.keeping = Keeping::Nobody;
                 return None;
             }
             let now = self.desk.clock.now();
-            let wakes_at = kept().filter_map(|held| held.life().machine().wake_at()).fold(Moment::MAX, Moment::min);
-            let left_ms = wakes_at.min(settles_at.unwrap_or(Moment::MAX)).saturating_sub(now);
-            if left_ms <= 0 {
-                // Whoever is nearly due is renewed with the others.
-                let is_due =
-                    |machine: &Machine| machine.may_be_renewed(now) || machine.wake_at().is_some_and(|at| at <= now);
-                let mut due: Vec<_> = kept().filter(|held| is_due(held.life().machine())).cloned().collect();
-                // He goes along with those who must go, and not ahead of them.
-                due.sort_by_key(|held| !held.life().machine().wants_renewal(now));
-                return Some(due);
+            book.renewals.add_due(&kept, now);
+            if let Some(held) = book.renewals.begin(now) {
+                return Some(Task::Renew(self.leave_for(&mut book, role, &kept, held)));
             }
-            let left_ms = left_ms.min(self.marks_in_ms());
-            if left_ms <= 0 {
-                return Some(Vec::new());
+            let others: Vec<_> = kept.iter().filter(|held| !book.renewals.has(held)).collect();
+            let waits_for_answer = book.renewals.under_way();
+            self.pass_time_of(others.iter().copied(), now);
+            // A machine that slept may have had its request interrupted, and the host waits to be told.
+            self.pass_time_of(waits_for_answer, now.saturating_sub(OVERDUE_MS));
+            let turns_at = |held: &Arc<Held>| held.life().machine().turns_at();
+            let told_at = waits_for_answer.iter().filter_map(turns_at).map(|at| at.saturating_add(OVERDUE_MS));
+            let wakes_at = others.iter().filter_map(|held| held.life().machine().wake_at());
+            let wakes_at = wakes_at.chain(told_at).chain(settles_at).chain(book.renewals.begins_at(now)).min();
+            let left_ms = wakes_at.map_or(Moment::MAX, |at| at.saturating_sub(now)).min(self.marks_in_ms());
+            if self.marks_in_ms() <= 0 {
+                return Some(Task::Mark);
             }
-            let nap = LONGEST_NAP.min(Duration::from_millis(left_ms.unsigned_abs()));
+            let nap = LONGEST_NAP.min(Duration::from_millis(left_ms.max(0).unsigned_abs()));
             book = self.changed.wait_timeout(book, nap).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
-    /// Renews first and reports second, so that after a sleep the host hears of a loss only if there is one.
-    fn look_after(self: &Arc<Keeper>, due: &[Arc<Held>]) {
-        let mut unreachable: Option<Error> = None;
-        for held in due {
-            let now = self.desk.clock.now();
-            let machine = *held.life().machine();
-            if machine.may_be_renewed(now) {
-                match &unreachable {
-                    // The server is the same for all; who is not due yet need not hear of it.
-                    Some(error) if machine.wants_renewal(now) => held.failed(&self.desk, error),
-                    Some(_) => {}
-                    None => {
-                        let renewed = self.renew(held, patience(held, now));
-                        if renewed.is_ok() {
-                            self.book_what_waits(held);
-                        }
-                        unreachable = renewed.err().filter(is_of_the_way);
-                    }
-                }
-            }
-            held.pass(&self.desk);
+    /// Begins to renew a lease. Another thread waits for what is due meanwhile, if there are other leases.
+    fn leave_for(
+        self: &Arc<Keeper>,
+        book: &mut Book,
+        role: &mut Role,
+        kept: &[Arc<Held>],
+        held: Arc<Held>,
+    ) -> UnderWay {
+        let mut others = kept.iter().filter(|other| !Arc::ptr_eq(other, &held)).peekable();
+        if others.peek().is_some() && self.start_keeping(book).is_ok() {
+            *role = Role::Helps;
+            return self.under_way(held, Moment::MAX);
         }
+        (*role, book.keeping) = (Role::Asks, Keeping::Asks);
+        let others_turn_at = others.filter_map(|other| other.life().machine().wake_at()).min();
+        self.under_way(held, others_turn_at.unwrap_or(Moment::MAX))
+    }
+
+    fn under_way(self: &Arc<Keeper>, held: Arc<Held>, others_turn_at: Moment) -> UnderWay {
+        UnderWay { keeper: Arc::clone(self), held, others_turn_at }
+    }
+
+    /// Tells the hosts of these leases what time alone has done to them until then.
+    fn pass_time_of<'a>(&self, leases: impl IntoIterator<Item = &'a Arc<Held>>, until: Moment) {
+        let has_turned = |held: &&Arc<Held>| held.life().machine().turns_at().is_some_and(|at| at <= until);
+        leases.into_iter().filter(has_turned).for_each(|held| held.pass(&self.desk));
+    }
+
+    /// Renews first and reports second, so that after a sleep the host hears of a loss only if there is one.
+    fn look_after(self: &Arc<Keeper>, under_way: &UnderWay) {
+        let held = &under_way.held;
+        let now = self.desk.clock.now();
+        if held.life().machine().may_be_renewed(now) {
+            match self.renew(held, patience(held, under_way.others_turn_at, now)) {
+                Ok(()) => self.book_what_waits(held),
+                Err(error) if is_of_the_way(&error) => self.book().renewals.note_unreachable(),
+                Err(_) => {}
+            }
+        }
+        held.pass(&self.desk);
     }
 
     fn renew(&self, held: &Held, timeout: Duration) -> Result<(), Error> {
         let in_flight = self.desk.client.begin(Waiter::Keeper, timeout);
-        held.ask(&in_flight.call, &mut || held.renew(&self.desk, &in_flight.call, timeout))
+        held.ask(&in_flight.call, &mut || held.renew(&self.desk, &in_flight.call, held.timeout))
     }
 
     /// Gives the slots of these leases back in the background, if there is a thread to do it.
@@ -375,7 +464,7 @@ impl Keeper {
         book.farewells.add_leaving(wanted);
         self.start_seeing_off(book);
         // Without a thread of its own, the keeper's thread does it between renewals.
-        if !book.seeing_off && !book.keeping {
+        if !book.seeing_off && book.keeping == Keeping::Nobody {
             book.farewells.abandon_leaving();
         }
     }
@@ -466,13 +555,14 @@ fn start(desk: &Desk, mut run: impl FnMut() + Send + 'static) -> Result<(), Erro
     })
 }
 
-/// As long as the host wants to wait, but not past the moment when he must be told something.
-fn patience(held: &Held, now: Moment) -> Duration {
+/// As long as the host wants to wait, but not past the moment when he must be told something, nor past that of other
+/// leases.
+fn patience(held: &Held, others_turn_at: Moment, now: Moment) -> Duration {
+    let timeout = timeout_of_all(held.timeout, held.names.len());
+    let limit = |left_ms: i64| timeout.min(Duration::from_millis(left_ms.max(LEAST_PATIENCE_MS).unsigned_abs()));
+    let of_others = limit(others_turn_at.saturating_sub(now));
     let left_ms = held.life().machine().turns_at().map_or(Moment::MAX, |at| at.saturating_sub(now));
-    if left_ms <= 0 {
-        return held.timeout.min(OVERDUE_PATIENCE);
-    }
-    held.timeout.min(Duration::from_millis(left_ms.max(LEAST_PATIENCE_MS).unsigned_abs()))
+    of_others.min(if left_ms <= 0 { limit(OVERDUE_MS) } else { limit(left_ms) })
 }
 
 /// Whether another request would fare no better. One that was never made, or was ended by the host, tells nothing.

@@ -10,6 +10,7 @@
 //! | `kept` | reading again what was kept as JSON |
 //! | `share` | where the holders of one slot meet, over all processes of the machine |
 //! | `keeper` | the one thread that renews in time |
+//! | `renewals` | which lease is renewed next |
 //! | `farewells` | what is to be given back without its host, and when |
 //! | `errands`, `events` | submitted calls, and the queue that everything is told by |
 //! | `queued` | consumptions while offline, as a host asks for them and hears of them |
@@ -40,6 +41,7 @@ mod lock;
 pub mod machine;
 mod queued;
 mod record;
+mod renewals;
 mod seal;
 mod share;
 mod slot;
@@ -64,7 +66,7 @@ use crate::strict::{self, Object};
 use errands::Errands;
 use events::Events;
 use face::Display;
-use held::{Desk, Held};
+use held::{Desk, Held, timeout_of_all};
 use keeper::Keeper;
 use machine::State;
 use serde_json::Value;
@@ -314,7 +316,7 @@ fn acquire(
     let wish = Wish::parse(&desk.client, request_json)?;
     // A thread that can't be started is known before anything is asked.
     let _reserved = keeper.reserve(wish.keep_alive)?;
-    let in_flight = desk.client.begin(Waiter::Host, wish.timeout + wish.wait);
+    let in_flight = desk.client.begin(Waiter::Host, timeout_of_all(wish.timeout, wish.features.len()) + wish.wait);
     begun(&in_flight.call);
     let share = |name: &str| keeper.share(name);
     let in_doubt = keeper.want_back(&wish.names());
@@ -355,11 +357,15 @@ fn run(
     let desk = &keeper.desk;
     let own: &[(&str, Kind)] = if operation == "lease_borrow" { &[("borrowed_until", Kind::TimeOrNull)] } else { &[] };
     strict::check(operation, &mut given, &[&[("timeout_ms", Kind::Integer)], own].concat())?;
-    let timeout = match given.remove("timeout_ms") {
-        Some(value) => checked_millis("timeout_ms", value.as_u64())?,
-        None => held.timeout,
+    // The host's own limit is one for the whole call.
+    let (timeout, timeout_of_call) = match given.remove("timeout_ms") {
+        Some(value) => {
+            let timeout = checked_millis("timeout_ms", value.as_u64())?;
+            (timeout, timeout)
+        }
+        None => (held.timeout, timeout_of_all(held.timeout, held.names.len())),
     };
-    let in_flight = desk.client.begin(Waiter::Host, timeout);
+    let in_flight = desk.client.begin(Waiter::Host, timeout_of_call);
     begun(&in_flight.call);
     let done = match operation {
         "lease_renew" => {

@@ -1,0 +1,85 @@
+//! Which lease is renewed next: one after the other while the server answers at once, side by side when it does not.
+
+use super::held::Held;
+use super::machine::{Machine, Moment};
+use std::sync::Arc;
+
+/// The other leases that are due wait this long for the answer to a renewal, and no longer: it may never come.
+const SIDE_BY_SIDE_AFTER_MS: i64 = 50;
+
+/// The renewals of a client's leases.
+#[derive(Default)]
+pub(super) struct Renewals {
+    /// Leases to be renewed.
+    due: Vec<Arc<Held>>,
+    /// Leases that a thread asks the server about.
+    under_way: Vec<Arc<Held>>,
+    /// When the last of these renewals began.
+    last_begun_at: Moment,
+    /// A renewal got no answer since leases became due together, so none is worth a try before its own time.
+    is_unreachable: bool,
+}
+
+impl Renewals {
+    /// Notes which of these leases are to be renewed: if one must be, one that is nearly due goes along with it.
+    pub(super) fn add_due(&mut self, kept: &[Arc<Held>], now: Moment) {
+        let is_new = |held: &&Arc<Held>| !self.has(held) && held.life().machine().may_be_renewed(now);
+        let new: Vec<_> = kept.iter().filter(is_new).cloned().collect();
+        if new.iter().any(|held| held.life().machine().wake_at().is_some_and(|at| at <= now)) {
+            self.is_unreachable &= !(self.due.is_empty() && self.under_way.is_empty());
+            self.due.extend(new);
+        }
+    }
+
+    /// Whether this lease is going to be renewed, or is being so.
+    pub(super) fn has(&self, held: &Arc<Held>) -> bool {
+        self.due.iter().chain(&self.under_way).any(|other| Arc::ptr_eq(other, held))
+    }
+
+    /// The leases that a thread asks the server about.
+    pub(super) fn under_way(&self) -> &[Arc<Held>] {
+        &self.under_way
+    }
+
+    /// When the next renewal may begin, if one is due.
+    pub(super) fn begins_at(&self, now: Moment) -> Option<Moment> {
+        if self.under_way.is_empty() {
+            return self.due.first().map(|_| Moment::MIN);
+        }
+        let must_ask = self.due.iter().any(|held| held.life().machine().wants_renewal(now));
+        must_ask.then(|| self.last_begun_at.saturating_add(SIDE_BY_SIDE_AFTER_MS))
+    }
+
+    /// Begins the most urgent renewal, if one may begin: [`Renewals::end`] must follow. A lease whose renewals succeed
+    /// comes before those whose requests hang; one that goes along with others waits until the server has answered.
+    pub(super) fn begin(&mut self, now: Moment) -> Option<Arc<Held>> {
+        if self.begins_at(now).is_none_or(|at| at > now) {
+            return None;
+        }
+        let urgency = |machine: &Machine| {
+            (!machine.wants_renewal(now), machine.failures(), machine.turns_at().unwrap_or(Moment::MAX))
+        };
+        self.due.retain(|held| {
+            let life = held.life();
+            life.machine().may_be_renewed(now) && (life.machine().wants_renewal(now) || !self.is_unreachable)
+        });
+        let (_, at) = self.due.iter().enumerate().map(|(at, held)| (urgency(held.life().machine()), at)).min()?;
+        if !self.under_way.is_empty() && !self.due[at].life().machine().wants_renewal(now) {
+            return None;
+        }
+        let held = self.due.swap_remove(at);
+        self.under_way.push(Arc::clone(&held));
+        self.last_begun_at = now;
+        Some(held)
+    }
+
+    /// The renewal of this lease is over.
+    pub(super) fn end(&mut self, held: &Arc<Held>) {
+        self.under_way.retain(|other| !Arc::ptr_eq(other, held));
+    }
+
+    /// The server gave no answer, or could not be reached.
+    pub(super) fn note_unreachable(&mut self) {
+        self.is_unreachable = true;
+    }
+}

@@ -1,0 +1,188 @@
+//! Leases of one client of which some can't be renewed: what becomes of the others, and of a lease of several slots.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use serde_json::{Value, json};
+use support::Demo;
+use support::abi::{Client, Lease};
+use support::holder::until;
+use support::sandbox::World;
+
+const HANGS: &str = "HANG-HANG";
+const FINE: &str = "FINE-FINE";
+const MINUTE_MS: u32 = 60_000;
+
+/// A world with a license whose checks can be made to hang, and one whose are answered. Each has features of one slot.
+fn world(demo: &Demo) -> World {
+    let floating = json!({ "users": 1, "timeout_minutes": 120 });
+    let features: Vec<_> = ["A", "B", "C"].map(|code| json!({ "code": code, "floating": floating })).into();
+    let license = |key: &str| {
+        json!({
+            "product": "P", "license_key": key, "allow_unlimited_activations": true, "floating": floating,
+            "feature": features,
+        })
+    };
+    let catalogue = json!({ "product": [{ "code": "P" }], "license": [license(FINE), license(HANGS)] });
+    World::new(demo, &json!({ "rate": 0, "catalogue": catalogue }))
+}
+
+fn client(world: &World, device: &str) -> Client {
+    let client = world.client(device);
+    for key in [HANGS, FINE] {
+        client.call("activate_license", &json!({ "license_key": key })).ok();
+    }
+    client
+}
+
+fn hang(world: &World) {
+    let hang = json!({ "match": { "license_key": HANGS }, "do": { "before": "hang" } });
+    world.control("PUT /faults", &json!({ "faults": [hang] }));
+}
+
+fn acquire(client: &Client, license_key: &str, timeout_ms: u32) -> Lease {
+    client.acquire(&json!({ "license_key": license_key, "timeout_ms": timeout_ms, "grace_ms": 5 * MINUTE_MS })).0
+}
+
+/// The events of leases until `count` have come that are meant.
+fn events(client: &Client, count: usize, is_meant: impl Fn(&Value) -> bool) -> Vec<Value> {
+    let next = || client.next_event(20_000).unwrap();
+    let mut meant = Vec::new();
+    while meant.len() < count {
+        let event = next();
+        assert!(!event.is_null(), "only {} of {count}: {meant:?}", meant.len());
+        meant.extend(Some(event).filter(&is_meant));
+    }
+    meant
+}
+
+#[test]
+fn lease_is_renewed_though_all_others_hang() {
+    let demo = Demo::start();
+    for hanging in [1, 9, 99] {
+        let world = world(&demo);
+        let client = client(&world, "desk");
+        // Their deadline is longer than this test waits for anything.
+        let stuck: Vec<_> = (0..hanging).map(|_| acquire(&client, HANGS, 60_000)).collect();
+        let fine = acquire(&client, FINE, 60_000);
+        hang(&world);
+        client.advance(72 * MINUTE_MS);
+        let number = fine.info()["lease"].clone();
+        let renewed = events(&client, 1, |event| event["lease"] == number);
+        assert_eq!((&renewed[0]["event"], fine.state()), (&json!("RENEWED"), "ACTIVE"));
+        // Nor does anything hide from the hosts of the others how they stand.
+        client.advance(49 * MINUTE_MS);
+        events(&client, hanging, |event| event["event"] == "GRACE_STARTED");
+        assert!(stuck.iter().all(|lease| lease.state() == "GRACE") && fine.state() == "ACTIVE");
+        client.advance(5 * MINUTE_MS);
+        events(&client, hanging, |event| event["event"] == "LOST");
+        client.close();
+    }
+}
+
+/// A lease that comes while the only other one is being asked about.
+#[test]
+fn new_lease_does_not_wait_for_renewal_of_another() {
+    let demo = Demo::start();
+    let world = world(&demo);
+    let client = client(&world, "desk");
+    let stuck = acquire(&client, HANGS, 60_000);
+    hang(&world);
+    client.advance(72 * MINUTE_MS);
+    let asked = json!({ "filter": { "operation": "check_license", "license_key": HANGS } });
+    until("it is being renewed", || world.control("POST /journal/count", &asked)["count"] == json!(2));
+    let fine = acquire(&client, FINE, 60_000);
+    client.advance(73 * MINUTE_MS);
+    let number = stuck.info()["lease"].clone();
+    let told = events(&client, 1, |event| event["lease"] != number);
+    assert_eq!(told[0]["event"], "RENEWED", "{told:?}");
+    assert_eq!(fine.state(), "ACTIVE");
+}
+
+/// Another request would fare no better, and a lease that merely goes along with another need not hear of it.
+#[test]
+fn outage_is_told_of_leases_that_are_due_alone() {
+    let demo = Demo::start();
+    let world = world(&demo);
+    let client = client(&world, "desk");
+    let due = acquire(&client, HANGS, 1_000);
+    // A renewal scatters from 48 to 72 minutes after the slot was taken, and may go along after three quarters of that.
+    let renews_in_ms = u32::try_from(due.info()["renews_in_ms"].as_u64().unwrap()).unwrap();
+    client.advance(renews_in_ms - 47 * MINUTE_MS);
+    let later = acquire(&client, FINE, 1_000);
+    world.only_fault(&json!({ "before": "refuse" }));
+    client.advance(47 * MINUTE_MS);
+    assert_eq!(client.wait_for("DEGRADED")["lease"], due.info()["lease"]);
+    assert_eq!((due.state(), later.state()), ("DEGRADED", "ACTIVE"));
+}
+
+#[test]
+fn deadline_is_that_of_each_request_of_a_renewal() {
+    let demo = Demo::start();
+    let world = world(&demo);
+    let client = client(&world, "desk");
+    let slow = json!({ "match": { "license_key": FINE }, "do": { "before": { "delay": { "fixed_ms": 500 } } } });
+    world.control("PUT /faults", &json!({ "faults": [slow] }));
+    let request = json!({ "license_key": FINE, "features": ["A", "B", "C"], "timeout_ms": 1_200 });
+    let (lease, _) = client.acquire(&request);
+    lease.renew().ok();
+    client.advance(72 * MINUTE_MS);
+    client.wait_for("RENEWED");
+    lease.release().ok();
+    // What the host says itself is for the whole call.
+    let (lease, info) = client.acquire(&request);
+    client.submit("lease_renew", &json!({ "lease": info["lease"], "timeout_ms": 1_200 })).unwrap();
+    assert_eq!(client.wait_for("DEGRADED")["name"], "TIMEOUT");
+    drop(lease);
+}
+
+/// A lease of several features without a word of ours when its slots are gone.
+fn strict(features: &[&str]) -> Value {
+    json!({ "license_key": FINE, "features": features, "grace_ms": 0 })
+}
+
+#[test]
+fn lost_lease_keeps_no_slot_from_others() {
+    let demo = Demo::start();
+    let world = world(&demo);
+    let (one, colleague, third) = (client(&world, "one"), client(&world, "colleague"), client(&world, "third"));
+    let (lease, _) = one.acquire(&strict(&["A", "B"]));
+    // The administrator gives B to a colleague.
+    one.call("release_feature", &json!({ "license_key": FINE, "feature": "B" })).ok();
+    let (b, _) = colleague.acquire(&json!({ "license_key": FINE, "feature": "B" }));
+    one.wait_for("LOST");
+    let wait = json!({ "license_key": FINE, "feature": "A", "wait_ms": 60_000 });
+    let (a, _) = third.acquire(&wait);
+    assert_eq!(a.state(), "ACTIVE");
+    assert!(world.slots_of("one").is_empty());
+    a.release().ok();
+    b.release().ok();
+    one.wait_for("REGAINED");
+    assert_eq!((lease.state(), world.slots_of("one").len()), ("ACTIVE", 2));
+}
+
+#[test]
+fn lost_leases_that_want_what_the_other_has_do_not_block_each_other() {
+    let demo = Demo::start();
+    let world = world(&demo);
+    let (one, two) = (client(&world, "one"), client(&world, "two"));
+    let (of_one, _) = one.acquire(&strict(&["A", "B"]));
+    let take = |client: &Client, feature: &str| {
+        client.call("check_feature", &json!({ "license_key": FINE, "feature": feature })).ok()
+    };
+    // Each has lost one of its slots to a third device, in turn.
+    let third = client(&world, "third");
+    one.call("release_feature", &json!({ "license_key": FINE, "feature": "A" })).ok();
+    take(&third, "A");
+    one.wait_for("LOST");
+    until("it holds nothing", || world.slots_of("one").is_empty());
+    third.call("release_feature", &json!({ "license_key": FINE, "feature": "A" })).ok();
+    let (none, _) =
+        two.try_acquire(&json!({ "license_key": FINE, "features": ["B", "A"], "wait_ms": 60_000, "grace_ms": 0 }));
+    let of_two = none.filter(|lease| lease.state() == "ACTIVE");
+    until("one of them has both", || {
+        let (of_one, of_two) = (world.slots_of("one").len(), world.slots_of("two").len());
+        (of_one, of_two) == (2, 0) || (of_one, of_two) == (0, 2)
+    });
+    drop((of_one, of_two));
+}
