@@ -510,9 +510,10 @@ pub unsafe extern "C" fn floatlease_client_advance_clock(
 ///     feature              the floating feature to take; without it, the license's own slot
 ///     features             several, 64 at most: all of them or none
 ///     keep_alive           "thread" (default): one thread for all leases of this client renews at half of the slot's
-///                          timeout; while it waits for an answer, another looks after the other leases. "host": no thread; call floatlease_lease_renew when renews_in_ms is 0, and
-///                          floatlease_next_event every second or so, which then moves the state as time goes by;
-///                          release before you free, for nobody gives the slot back in the background
+///                          timeout; while it waits for an answer, another looks after the other leases. "host": no
+///                          thread; call floatlease_lease_renew when renews_in_ms is 0, and floatlease_next_event every
+///                          second or so, which then moves the state as time goes by; release before you free, for
+///                          nobody gives the slot back in the background
 ///     grace_ms             how long you may run on when the slot is no longer surely yours; default 300000, 86400000 at
 ///                          most, 0: not at all
 ///     borrow_ending_hours  how long before its end a borrow is announced to end, and a license or a feature to expire;
