@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Iterator
 from typing import Any, Callable
@@ -10,6 +11,9 @@ from typing import Any, Callable
 import pytest
 from floatlease import Client
 from floatlease.sandbox import Sandbox
+
+# A shell that starts a command in the background has it ignore Ctrl+C, and so would the programs of the tests.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 HANG = {"before": "hang"}
 
