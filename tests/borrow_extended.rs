@@ -149,7 +149,11 @@ fn renewal_proves_borrow_again_that_was_not_given_back() {
         machine.world.control("PUT /faults", &json!({ "faults": [hang] }));
         assert_eq!(lease.release().json["outcome"], "unknown");
         machine.world.control("DELETE /faults", &Value::Null);
+        let looks =
+            || machine.world.control("POST /journal/count", &json!({ "filter": { "operation": "check_license" } }));
+        let before = looks();
         lease.renew().ok();
+        assert!(request.is_null() || looks() == before, "what proved it before does so again");
         stands(&machine, &lease, &request, &date);
         lease.release().ok();
     }

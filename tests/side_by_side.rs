@@ -113,6 +113,7 @@ fn outage_is_told_of_leases_that_are_due_alone() {
     world.only_fault(&json!({ "before": "refuse" }));
     client.advance(47 * MINUTE_MS);
     assert_eq!(client.wait_for("DEGRADED")["lease"], due.info()["lease"]);
+    assert_eq!(client.next_event(1_500).unwrap(), Value::Null);
     assert_eq!((due.state(), later.state()), ("DEGRADED", "ACTIVE"));
 }
 
