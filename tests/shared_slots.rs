@@ -5,8 +5,9 @@ mod support;
 
 use serde_json::{Value, json};
 use support::Demo;
-use support::holder::{self, until};
+use support::holder::{self, Chance, until};
 use support::machine::Machine;
+use support::seed::{OnFailure, seed};
 
 #[test]
 fn holder() {
@@ -142,6 +143,40 @@ fn release_by_process_that_knows_of_no_borrow_leaves_it() {
                 assert_eq!(one.tell("release").ok(), "RELEASED");
                 assert_eq!(machine.count(), 0);
             }
+        }
+    }
+}
+
+#[test]
+fn killed_process_that_knows_of_no_borrow_leaves_it() {
+    unaware_are_killed(40);
+}
+
+#[test]
+#[ignore = "takes a minute; make soak"]
+fn thousand_killed_processes_that_know_of_no_borrow_leave_it() {
+    unaware_are_killed(1_000);
+}
+
+/// Processes that took the slot before another borrowed it leave it, and are killed meanwhile.
+fn unaware_are_killed(rounds: u64) {
+    let (demo, seed) = (Demo::start(), seed());
+    let _told = OnFailure(seed);
+    for (name, acquire) in BORROWED {
+        let machine = Machine::new(&demo, &format!("unaware-{rounds}-killed-{name}"));
+        let (mut chance, mut one) = (Chance::new(seed), machine.start());
+        for round in 0..rounds / 2 {
+            let mut two = machine.start();
+            assert_eq!(two.tell(acquire).ok(), "ACTIVE");
+            assert_eq!(one.tell(acquire).ok(), "ACTIVE");
+            assert_eq!(one.tell("borrow").ok(), "BORROWED");
+            two.order(["release", "free"][chance.below(2) as usize]);
+            chance.rest(5_000);
+            two.kill();
+            assert_eq!(is_borrowed(&machine), [true], "{name}, round {round}");
+            assert_eq!(machine.start_offline().tell(acquire).ok(), "BORROWED", "{name}, round {round}");
+            assert_eq!(one.tell("release").ok(), "RELEASED");
+            assert_eq!(machine.count(), 0);
         }
     }
 }
