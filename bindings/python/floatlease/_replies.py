@@ -15,8 +15,13 @@ class License(TypedDict, total=False):
     license_enabled: bool
     is_expired: bool
     is_trial: bool
+    license_key: Optional[str]
     validity_period: Optional[str]
+    maintenance_period: Optional[str]
+    is_floating_cloud: bool
+    """Whether the license floats: its slots are what `lease` takes."""
     is_floating: bool
+    """Whether it floats on a server that the vendor runs at the site, which this library does not know."""
     floating_users: int
     floating_in_use_devices: int
     floating_timeout: int
@@ -38,12 +43,20 @@ class Feature(TypedDict, total=False):
     license_id: int
     feature_type: str
     expiry_date: Optional[str]
+    is_expired: bool
+    is_floating_cloud: bool
+    """Whether the feature floats: its slots are what `lease` takes."""
     is_floating: bool
+    """Whether it floats on a server that the vendor runs at the site, which this library does not know."""
     floating_users: int
     floating_in_use_devices: int
     floating_timeout: int
+    can_borrow: bool
+    is_borrowed: bool
+    max_borrow_time: int
     total_consumptions: int
-    max_consumptions: int
+    max_consumption: int
+    """The limit. The replies about a license and about consumptions spell it `max_consumptions`."""
 
 
 class Borrowed(TypedDict, total=False):

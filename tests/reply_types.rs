@@ -1,0 +1,96 @@
+//! The typed replies of the bindings, held against replies of the server: each member that a type names comes.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use support::abi::Client;
+use support::folder::Folder;
+use support::sandbox::World;
+use support::{Demo, with};
+
+type Names = BTreeSet<String>;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
+}
+
+/// The members that a class of C# reads.
+fn of_csharp(file: &str) -> Names {
+    let text = fs::read_to_string(root().join("bindings/csharp/FloatLease").join(file)).unwrap();
+    text.split("Members[\"").skip(1).map(|rest| rest.split('"').next().unwrap().to_owned()).collect()
+}
+
+/// The members that a `TypedDict` of Python names.
+fn of_python(class: &str) -> Names {
+    let text = fs::read_to_string(root().join("bindings/python/floatlease/_replies.py")).unwrap();
+    let body = text.split(&format!("class {class}(")).nth(1).unwrap().split("\nclass ").next().unwrap();
+    let member = |line: &str| Some(line.strip_prefix("    ")?.split_once(": ")?.0.to_owned());
+    let is_name = |name: &String| name.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+    body.lines().filter_map(member).filter(is_name).collect()
+}
+
+fn members(replies: &[Value]) -> Names {
+    replies.iter().flat_map(|reply| reply.as_object().unwrap().keys().cloned()).collect()
+}
+
+/// Each kind of reply: what came, and the types of Python and C#.
+fn kinds(demo: &Demo) -> Vec<(Vec<Value>, Option<&'static str>, &'static str)> {
+    let floating = json!({ "users": 2, "can_borrow": true, "max_borrow_time_hours": 24 });
+    let consumption = json!({ "max_consumptions": 10 });
+    let catalogue = json!({
+        "product": [{ "code": "P" }],
+        "license": [{
+            "product": "P", "license_key": "K", "allow_unlimited_activations": true, "floating": floating,
+            "feature": [{ "code": "MESH", "floating": floating }, { "code": "COUNT", "consumption": consumption }],
+        }, {
+            "product": "P", "license_key": "COUNTS", "license_type": "consumption",
+            "allow_unlimited_activations": true, "consumption": consumption,
+        }],
+    });
+    let (world, folder) = (World::new(demo, &json!({ "catalogue": catalogue })), Folder::new("reply-types"));
+    let config = with(&world.config("desk"), json!({ "storage_dir": folder.path(), "license_key": "K" }));
+    let client = Client::open(&config).unwrap();
+    let counts = json!({ "license_key": "COUNTS" });
+    let call = |operation: &str, request: Value| client.call(operation, &request).ok();
+    let license = vec![call("activate_license", json!({})), call("activate_license", counts.clone())];
+    let feature = ["MESH", "COUNT"].map(|code| call("check_feature", json!({ "feature": code }))).to_vec();
+    let (lease, info) = client.acquire(&Value::Null);
+    let borrowed = vec![call("borrow_license", json!({})), call("borrow_feature", json!({ "feature": "MESH" }))];
+    lease.release().ok();
+
+    let consume = |request: Value| call("add_consumption", with(&counts, request));
+    let booked = consume(json!({ "consumptions": 1 }));
+    world.only_fault(&json!({ "before": "refuse" }));
+    let queued = consume(json!({ "consumptions": 1, "offline": "queue" }));
+    world.control("DELETE /faults", &Value::Null);
+    let synced = vec![call("sync_consumptions", counts.clone())];
+    vec![
+        (license, Some("License"), "Replies/LicenseReply.cs"),
+        (feature, Some("Feature"), "Replies/FeatureReply.cs"),
+        (borrowed, Some("Borrowed"), "Replies/BorrowReply.cs"),
+        (vec![booked, queued], Some("Consumed"), "Replies/ConsumptionReply.cs"),
+        (synced, Some("Synced"), "Replies/SyncReply.cs"),
+        (vec![info], Some("LeaseInfo"), "Replies/LeaseInfo.cs"),
+        (vec![client.diagnose()], Some("Report"), "Replies/DiagnoseReport.cs"),
+        (vec![call("product_details", json!({}))], None, "Replies/ProductReply.cs"),
+        (vec![call("deactivate_license", json!({}))], None, "Replies/EmptyReply.cs"),
+    ]
+}
+
+#[test]
+fn each_member_of_a_typed_reply_comes_from_the_server() {
+    let demo = Demo::start();
+    for (replies, python, csharp) in kinds(&demo) {
+        let come = members(&replies);
+        let types = [("Python", python.map(of_python).unwrap_or_default()), ("C#", of_csharp(csharp))];
+        for (language, named) in types {
+            let missing: Vec<_> = named.difference(&come).collect();
+            assert!(missing.is_empty(), "{language}, {csharp}: {missing:?} of {come:?}");
+            assert!(language == "Python" && python.is_none() || !named.is_empty(), "{language}, {csharp}");
+        }
+    }
+}
