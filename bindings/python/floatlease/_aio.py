@@ -56,7 +56,10 @@ class AsyncClient(AnyClient):
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None:
         try:
-            await _settle(self._session, self._session.leases())
+            acquires = self._session.acquires()
+            await _wait(self._session, acquires)
+            leases = self._session.leases()
+            await _settle(self._session, leases)
         finally:
             self.close()
 
@@ -184,23 +187,24 @@ class Acquiring:
     def __init__(self, session: Session, request: Mapping[str, Any]) -> None:
         self._session = session
         self._request = request
-        self._lease: AsyncLease | None = None
+        # Each `async with` takes a lease of its own.
+        self._leases: list[AsyncLease] = []
 
     def __await__(self) -> Generator[Any, None, AsyncLease]:
         return self._acquire().__await__()
 
     async def __aenter__(self) -> AsyncLease:
-        self._lease = await self._acquire()
-        return self._lease
+        self._leases.append(await self._acquire())
+        return self._leases[-1]
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None:
-        if self._lease is not None:
-            try:
-                await _settle(self._session, [self._lease])
-            finally:
-                self._lease.close()
+        lease = self._leases.pop()
+        try:
+            await _settle(self._session, [lease])
+        finally:
+            lease.close()
 
     async def _acquire(self) -> AsyncLease:
         session = self._session
@@ -234,12 +238,32 @@ async def _done(session: Session, call: Call[T]) -> T:
 
 
 async def _settle(session: Session, leases: Iterable[HeldLease]) -> None:
-    """Gives leases back, waits no longer than it may, and never raises because of it."""
-    calls = [_done(session, call) for call in session.begin_release(leases, LEAVE_MS)]
-    try:
-        await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), LEAVE_MS / 1_000)
-    except asyncio.TimeoutError:
+    """Gives leases back, waits no longer than it may, and never raises because of it.
+
+    If the task is cancelled meanwhile, the slots are given back all the same, in the background.
+    """
+    await _wait(session, session.begin_release(leases, LEAVE_MS))
+
+
+async def _wait(session: Session, calls: list[Call[Any]]) -> None:
+    """Waits for calls, whatever they come to, and ends those that take too long."""
+    if not calls:
         return
+    loop, news = asyncio.get_running_loop(), asyncio.Event()
+    for call in calls:
+        call.then(functools.partial(_in_loop, loop, news.set))
+    session.mailbox.read_in_background()
+
+    async def all_are_done() -> None:
+        while not all(call._done for call in calls):
+            await news.wait()
+            news.clear()
+
+    try:
+        await asyncio.wait_for(all_are_done(), LEAVE_MS / 1_000)
+    except asyncio.TimeoutError:
+        for call in calls:
+            call.cancel()
 
 
 __all__ = ["AsyncClient", "AsyncLease", "Events", "Report"]

@@ -19,7 +19,7 @@ from typing import Any, Callable, Generic, Optional, TypeVar, cast
 
 from ._errors import FloatLeaseError, error_from, error_of
 from ._json import encoded
-from ._library import Library, text_at
+from ._library import Library, c_text, text_at
 from ._replies import Event
 from ._status import Status
 
@@ -45,7 +45,8 @@ class Call(Generic[T]):
         self._value: Optional[T] = None
         self._error: Optional[BaseException] = None
         self._done = False
-        self._then: Optional[Callable[[], object]] = None
+        self._takes_a_lease = False
+        self._then: list[Callable[[], object]] = []
 
     def __repr__(self) -> str:
         return f"<floatlease.Call {self.ticket}, {'done' if self._done else 'under way'}>"
@@ -75,7 +76,7 @@ class Call(Generic[T]):
 
     def then(self, told: Callable[[], object]) -> None:
         """Has `told` called once when it is done, from whatever thread. What it raises is logged."""
-        self._then = told
+        self._then.append(told)
         if self._done:
             self._tell()
 
@@ -116,12 +117,16 @@ class Call(Generic[T]):
         self._tell()
 
     def _tell(self) -> None:
-        told, self._then = self._then, None
-        if told is not None:
+        while self._then:
+            try:
+                # Each is called once: another thread may be in the middle of this.
+                told = self._then.pop(0)
+            except IndexError:
+                return
             try:
                 told()
             except Exception:
-                # Whoever reads the queue at the moment has nothing to do with it, and goes on.
+                # The thread that reads the queue at the moment has nothing to do with it, and goes on.
                 logging.getLogger("floatlease").exception("What was to be told of %r failed", self)
 
     def _is_done(self) -> bool:
@@ -172,10 +177,11 @@ class Mailbox:
     def submit(self, call: Call[Any], operation: str, request: bytes) -> None:
         """Has a call done in the background; raises if it can't be."""
         number = call._number
+        call._takes_a_lease = operation == "lease_acquire"
         with self._lock:
             try:
                 function = self._library.dll.floatlease_submit
-                status = function(self._handle, operation.encode(), request, byref(number))
+                status = function(self._handle, c_text(operation), request, byref(number))
             finally:
                 # Also if Ctrl-C came just behind it, or comes now: what it comes to must not be left to nobody.
                 if number.value:
@@ -205,6 +211,11 @@ class Mailbox:
             calls = list(self._calls.values())
         self.until(lambda: False, 0)
         return calls
+
+    def acquires(self) -> list[Call[Any]]:
+        """The calls under way that take a lease. One that was cancelled may have been granted it."""
+        with self._lock:
+            return [call for call in self._calls.values() if call._takes_a_lease]
 
     def next_event(self, wait_ms: int) -> Optional[Event]:
         """The oldest event; waits for one."""

@@ -129,7 +129,10 @@ class Client(AnyClient):
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         try:
-            settle(self._session.begin_release(self._session.leases(), LEAVE_MS), LEAVE_MS)
+            acquires = self._session.acquires()
+            settle(acquires, LEAVE_MS)
+            leases = self._session.leases()
+            settle(self._session.begin_release(leases, LEAVE_MS), LEAVE_MS)
         finally:
             self.close()
 

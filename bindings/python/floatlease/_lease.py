@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import enum
 import json
-import weakref
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
+from ._finalizer import Finalizer
 from ._replies import LeaseInfo
 
 if TYPE_CHECKING:
@@ -56,8 +56,7 @@ class HeldLease:
         self._handle = handle
         self._read_state = session.library.dll.floatlease_lease_state
         # In a forked child the library does nothing then.
-        self._free = weakref.finalize(self, session.library.dll.floatlease_lease_free, handle)
-        self._free.atexit = False
+        self._free = Finalizer(self, session.library.dll.floatlease_lease_free, handle)
         session.add_lease(self)
 
     def __repr__(self) -> str:

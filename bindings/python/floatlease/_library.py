@@ -81,6 +81,13 @@ class Library:
             self._free(out)
 
 
+def c_text(text: str) -> bytes:
+    """A text as the library takes it; raises ValueError for one that C would cut."""
+    if "\0" in text:
+        raise ValueError(f"embedded null character in {text!r}")
+    return text.encode()
+
+
 def text_at(address: int) -> str:
     """The UTF-8 text that begins there."""
     return ctypes.string_at(address).decode("utf-8")

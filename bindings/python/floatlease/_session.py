@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
 from ._calls import Call, Finish, Mailbox, refusal
 from ._errors import FloatLeaseError, error_of
+from ._finalizer import Finalizer, free_orphans
 from ._json import encoded
-from ._library import Library, load_client, text_at
+from ._library import Library, c_text, load_client, text_at
 from ._status import Status
 
 if TYPE_CHECKING:
@@ -41,14 +42,18 @@ class Session:
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         handle = c_void_p()
-        _raise_for(*library.invoke("floatlease_client_open", encoded(config), byref(handle)))
-        self.library: Library = library
-        self.handle: int = handle.value or 0
-        self.mailbox = Mailbox(library, self.handle)
         self._leases: weakref.WeakSet[HeldLease] = weakref.WeakSet()
-        # It holds what it frees, and nothing that holds this. In a forked child the library does nothing then.
-        self.close = weakref.finalize(self, library.dll.floatlease_client_close, self.handle)
-        self.close.atexit = False
+        self.library: Library = library
+        try:
+            _raise_for(*library.invoke("floatlease_client_open", encoded(config), byref(handle)))
+            self.handle: int = handle.value or 0
+            self.mailbox = Mailbox(library, self.handle)
+            # In a forked child the library does nothing then.
+            self.close = Finalizer(self, library.dll.floatlease_client_close, self.handle)
+        except BaseException:
+            # Ctrl-C may come as soon as it is open.
+            library.dll.floatlease_client_close(handle)
+            raise
         with _living_lock:
             _living.add(self)
 
@@ -100,7 +105,7 @@ class Session:
         """An operation by name, waited for."""
 
         def directly() -> dict[str, Any]:
-            text = self.invoke("floatlease_call", self.handle, operation.encode(), encoded(request))
+            text = self.invoke("floatlease_call", self.handle, c_text(operation), encoded(request))
             reply: dict[str, Any] = json.loads(text)
             return reply
 
@@ -117,6 +122,10 @@ class Session:
         if self.inherited:
             raise refusal(library, self.handle, Status.FORKED)
         return self.mailbox.next_event(wait_ms)
+
+    def acquires(self) -> list[Call[Any]]:
+        """The calls under way that take a lease, which is to be given back too."""
+        return self.mailbox.acquires() if self.close.alive and not self.inherited else []
 
     def leases(self) -> list[HeldLease]:
         """Those that are in use, and those that submitted calls have taken without anybody asking yet."""
@@ -160,6 +169,9 @@ def _raise_for(status: int, text: str | None) -> str:
     return text or "{}"
 
 
+at_the_end: list[Callable[[], object]] = []
+"""What is to end after the leases were given back, such as a sandbox, which is their server."""
+
 _living: weakref.WeakSet[Session] = weakref.WeakSet()
 _living_lock = threading.RLock()
 
@@ -168,10 +180,16 @@ def _release_all() -> None:
     """The interpreter ends: what is still held is given back, all at once and within a bounded time."""
     with _living_lock:
         sessions = list(_living)
-    calls = [call for session in sessions for call in session.begin_release(session.leases(), EXIT_MS)]
-    settle(calls, EXIT_MS)
-    for session in sessions:
-        session.close()
+    acquires = [call for session in sessions for call in session.acquires()]
+    settle(acquires, EXIT_MS)
+    # Leases that nobody else has live as long as this.
+    leases = [(session, session.leases()) for session in sessions]
+    settle([call for session, held in leases for call in session.begin_release(held, EXIT_MS)], EXIT_MS)
+    del acquires, leases
+    free_orphans()
+    for end_later in at_the_end:
+        end_later()
+    # The clients stay open: threads that wait for events would hear of their end, and print what they heard.
 
 
 def _renew_lock() -> None:

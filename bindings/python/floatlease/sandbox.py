@@ -22,8 +22,10 @@ from typing import TYPE_CHECKING, Any, TypedDict, Union, cast
 
 from ._client import AnyClient
 from ._errors import error_of
+from ._finalizer import Finalizer
 from ._json import encoded
-from ._library import load_sandbox, text_at
+from ._library import c_text, load_sandbox, text_at
+from ._session import at_the_end
 from ._session import library as client_library
 
 if TYPE_CHECKING:
@@ -80,7 +82,8 @@ class Sandbox:
         text = _invoke("floatlease_sandbox_start", encoded({**(options or {}), **more}), byref(handle))
         self.info = json.loads(text)
         self._handle = handle.value or 0
-        self._stop = weakref.finalize(self, library.dll.floatlease_sandbox_stop, self._handle)
+        self._stop = Finalizer(self, library.dll.floatlease_sandbox_stop, self._handle)
+        _running.add(self)
 
     def __enter__(self) -> Self:
         return self
@@ -91,7 +94,7 @@ class Sandbox:
     def control(self, method_path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Asks or tells it something, for example `control("GET /slots")`."""
         request = None if body is None else encoded(body)
-        text = _invoke("floatlease_sandbox_control", self._handle, method_path.encode(), request)
+        text = _invoke("floatlease_sandbox_control", self._handle, c_text(method_path), request)
         answer: dict[str, Any] = json.loads(text)
         return answer
 
@@ -125,6 +128,18 @@ class Sandbox:
     def stop(self) -> None:
         """Ends it within a second, whatever its clients do, and leaves nothing behind."""
         self._stop()
+
+
+_running: weakref.WeakSet[Sandbox] = weakref.WeakSet()
+
+
+def _stop_all() -> None:
+    """The interpreter ends, and the leases that it held have been given back."""
+    for sandbox in list(_running):
+        sandbox.stop()
+
+
+at_the_end.append(_stop_all)
 
 
 def _moment(clock: Mapping[str, Any]) -> datetime:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import gc
 import os
 import signal
@@ -13,7 +14,17 @@ from typing import Any
 
 import pytest
 from conftest import Desk, posix, soon
-from floatlease import AsyncClient, DeviceError, FloatLeaseError, LeaseState, NetworkError, Status, UsageError
+from floatlease import (
+    AsyncClient,
+    Client,
+    DeviceError,
+    FeatureError,
+    FloatLeaseError,
+    LeaseState,
+    NetworkError,
+    Status,
+    UsageError,
+)
 
 
 def test_a_submitted_call_is_done_in_the_background(desk: Desk) -> None:
@@ -243,6 +254,72 @@ def test_wherever_ctrl_c_comes_others_go_on_and_nothing_is_left_behind(desk: Des
         assert mailbox._early == {}, number
     assert number > 20
     soon(lambda: desk.slots() == [])
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("how", ["close", "drop", "with"])
+def test_wherever_ctrl_c_comes_the_end_of_a_lease_or_client_is_not_lost(desk: Desk, how: str) -> None:
+    for number in range(1, 10_000):
+        client = Client(desk.config)
+        leases = [client.lease()]
+
+        def end(client: Client = client, leases: list[Any] = leases) -> None:
+            if how == "close":
+                leases[0].close()
+                client.close()
+            elif how == "drop":
+                leases.clear()
+            else:
+                with client, leases[0]:
+                    pass
+
+        was_interrupted = interrupted(end, number)
+        del client, end
+        leases.clear()
+        gc.collect()
+        if not was_interrupted:
+            break
+        # What is left of it, if anything is, is freed when the next one comes.
+        Client(desk.config).close()
+        soon(lambda: desk.slots() == [])
+    assert number > 1
+
+
+@posix
+def test_the_end_of_a_client_gives_back_what_an_interrupted_acquire_was_granted(desk: Desk) -> None:
+    desk.sandbox.fault(
+        match={"operation": "check_license"}, when={"times": 1}, do={"after_commit": {"delay": {"fixed_ms": 500}}}
+    )
+    with Client(desk.config) as client:
+        timer = threading.Timer(0.2, signal.raise_signal, (signal.SIGINT,))
+        timer.start()
+        # The cancel comes too late: the server has done it. It is as if nobody had cancelled it.
+        call = client.submit("lease_acquire")
+        with pytest.raises(KeyboardInterrupt):
+            call.result()
+        timer.join()
+    assert call.done()
+    assert desk.slots() == []
+
+
+def test_each_that_wants_to_be_told_of_a_call_is(desk: Desk) -> None:
+    told: list[int] = []
+    call = desk.client.submit("product_details")
+    for number in range(3):
+        call.then(functools.partial(told.append, number))
+    call.result()
+    call.then(functools.partial(told.append, 3))
+    soon(lambda: told == [0, 1, 2, 3])
+
+
+def test_a_text_that_c_would_cut_is_refused(desk: Desk) -> None:
+    for perform in (desk.client.call, desk.client.submit):
+        with pytest.raises(ValueError, match="null character"):
+            perform("add_consumption\0of something else")
+    with pytest.raises(ValueError, match="null character"):
+        desk.sandbox.control("GET /slots\0")
+    with pytest.raises(FeatureError):
+        desk.client.check_feature(feature="MESH\0")
 
 
 def test_what_is_told_and_fails_is_logged_and_hurts_nobody_else(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:

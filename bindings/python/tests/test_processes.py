@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -89,6 +90,26 @@ def test_the_end_of_the_interpreter_gives_back_what_is_held(desk: Desk, program:
     assert (process.returncode, said) == (0, "")
     assert desk.slots() == []
     assert desk.asked("check_license") + desk.asked("check_feature") >= 1
+
+
+def test_the_end_gives_leases_back_before_it_stops_their_server(tmp_path: Path) -> None:
+    program = """
+import pathlib, sys
+from floatlease import Client
+from floatlease.sandbox import Sandbox
+sandbox = Sandbox()
+stop = sandbox.stop
+def stop_and_tell():
+    pathlib.Path(sys.argv[1]).write_text(str(sandbox.control("GET /slots")["slots"]))
+    stop()
+sandbox.stop = stop_and_tell
+client = Client(sandbox.client_config())
+client.activate_license()
+lease = client.lease()
+"""
+    told = tmp_path / "slots"
+    subprocess.run([sys.executable, "-c", program, str(told)], check=True)
+    assert told.read_text() == "[]"
 
 
 def test_the_end_waits_for_a_slow_server(desk: Desk) -> None:
