@@ -86,9 +86,46 @@ fn tls(error: &rustls::Error) -> Verdict {
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => Status::TlsWrongHost,
             // A signature that does not fit is an authority of the same name with another key.
             CertificateError::UnknownIssuer | CertificateError::BadSignature => Status::TlsUnknownCa,
+            CertificateError::Other(words) => of_system(&words.to_string()),
             _ => Status::Tls,
         },
         _ => Status::Tls,
     };
     (status, Some(format!("({error})")))
+}
+
+/// What the verifiers of systems say in words only, by the number that ends them.
+const OF_SYSTEMS: [(&str, Status); 3] = [
+    // Windows, CERT_E_CHAINING: no path to a root. A private authority whose root is not installed here.
+    ("(os error -2146762486)", Status::TlsUnknownCa),
+    // Apple, errSecNotTrusted and errSecCertificateExpired.
+    (": -67843", Status::TlsUnknownCa),
+    (": -67818", Status::TlsExpired),
+];
+
+fn of_system(words: &str) -> Status {
+    OF_SYSTEMS.iter().find(|(ending, _)| words.ends_with(ending)).map_or(Status::Tls, |(_, status)| *status)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    /// As rustls-platform-verifier words what it does not map.
+    #[test]
+    fn unknown_authority_of_a_system_is_told_as_such() {
+        for (words, expected) in [
+            (
+                "A certificate chain could not be built to a trusted root authority. (os error -2146762486)",
+                Status::TlsUnknownCa,
+            ),
+            ("“server” certificate is not trusted: -67843", Status::TlsUnknownCa),
+            ("“server” certificate is expired: -67818", Status::TlsExpired),
+            ("The certificate has an invalid policy. (os error -2146762477)", Status::Tls),
+        ] {
+            let error = CertificateError::Other(rustls::OtherError(Arc::from(Box::from(words))));
+            assert_eq!(tls(&rustls::Error::InvalidCertificate(error)).0, expected, "{words}");
+        }
+    }
 }
