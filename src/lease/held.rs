@@ -200,8 +200,14 @@ impl Held {
         self.pass(desk);
         let something_was_done = !confirmations.is_empty();
         if self.life().state() == State::Lost && (something_was_done || error.is_refusal()) {
-            // A lease holds all of its slots or none: others may want those that are of no use to it.
-            let useless = slots.iter_mut().enumerate().rev().filter(|(at, slot)| *at != failed_at && slot.is_taken());
+            self.tell_borrows_by_verbs(&mut slots);
+            // A lease holds all of its slots or none: others may want those that are of no use to it. Nobody else can have
+            // what is borrowed, which stays the lease's so that its release ends it.
+            let useless = slots
+                .iter_mut()
+                .enumerate()
+                .rev()
+                .filter(|(at, slot)| *at != failed_at && slot.is_in_doubt() && !slot.stays_borrowed(&visit));
             useless.for_each(|(_, slot)| drop(slot.leave(&visit, Leave::KeepBorrow)));
             self.note_settling(&slots);
         }
@@ -242,10 +248,7 @@ impl Held {
     pub(crate) fn release(&self, desk: &Desk, call: &Call, timeout: Duration) -> Result<(), Error> {
         let mut slots = self.slots_while(desk, call, || self.interrupt())?;
         let visit = visit(desk, &self.who, call, timeout);
-        for borrowed in self.borrowed_by_verbs().iter() {
-            let of_verb = slots.iter_mut().filter(|slot| slot.is_of(borrowed.feature.as_deref()));
-            of_verb.for_each(|slot| slot.keep_borrow(Some(borrowed.until)));
-        }
+        self.tell_borrows_by_verbs(&mut slots);
         let held = |slots: &[Slot]| slots.iter().filter(|slot| slot.is_in_doubt()).count();
         let before = held(&slots);
         let results: Vec<_> = slots.iter_mut().rev().map(|slot| slot.leave(&visit, Leave::GiveBack)).collect();
@@ -337,6 +340,14 @@ impl Held {
             self.life().step(over, &desk.clock, &desk.events);
         }
         self.note_settling(&slots);
+    }
+
+    /// Tells the slots what verbs have borrowed, which decides how they are left.
+    fn tell_borrows_by_verbs(&self, slots: &mut [Slot]) {
+        for borrowed in self.borrowed_by_verbs().iter() {
+            let of_verb = slots.iter_mut().filter(|slot| slot.is_of(borrowed.feature.as_deref()));
+            of_verb.for_each(|slot| slot.keep_borrow(Some(borrowed.until)));
+        }
     }
 
     fn borrowed_by_verbs(&self) -> MutexGuard<'_, Vec<BorrowByVerb>> {

@@ -444,8 +444,13 @@ impl Keeper {
         if held.life().machine().may_be_renewed(now) {
             match self.renew(held, patience(held, under_way.others_turn_at, now)) {
                 Ok(()) => self.book_what_waits(held),
-                Err(error) if is_of_the_way(&error) => self.book().renewals.note_unreachable(),
-                Err(_) => {}
+                Err(error) => {
+                    if is_of_the_way(&error) {
+                        self.book().renewals.note_unreachable();
+                    }
+                    // A lease that is lost may have given slots back.
+                    self.settle_later(held);
+                }
             }
         }
         held.pass(&self.desk);

@@ -106,6 +106,11 @@ impl Slot {
         }
     }
 
+    /// Whether leaving the slot with [`Leave::KeepBorrow`] lets nobody else have it.
+    pub(crate) fn stays_borrowed(&self, visit: &Visit) -> bool {
+        self.is_lent(&self.read(), visit)
+    }
+
     /// Gives back what a process that is no more has left, if nobody is seated there and it is not borrowed. False if a
     /// late request may take it again.
     pub(crate) fn settle(&mut self, visit: &Visit) -> Result<bool, Error> {

@@ -371,6 +371,10 @@ fn run(
         "lease_renew" => {
             let renewed = held.ask(&in_flight.call, &mut || held.renew(desk, &in_flight.call, timeout));
             held.pass(desk);
+            if renewed.is_err() {
+                // A lease that is lost may have given slots back.
+                keeper.settle_later(held);
+            }
             renewed
         }
         "lease_borrow" => {
