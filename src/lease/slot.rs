@@ -245,7 +245,10 @@ impl Slot {
         let checked = self.check_on_the_way(visit);
         self.in_doubt = checked.as_ref().is_err_and(|error| error.outcome == Outcome::Unknown);
         let (said, answer) = match checked {
-            Err(error) if !self.lent && !error.is_refusal() => return self.borrowed_by_another(visit).ok_or(error),
+            // Whoever ends a renewal gives the slot back: a borrow that this lease has not heard of must stay another's.
+            Err(error) if !self.lent && !error.is_refusal() && error.status != Status::Cancelled => {
+                return self.borrowed_by_another(visit).ok_or(error);
+            }
             checked => checked?,
         };
         let given_back_until = given_back_until.max(visit.given_back_until(self.feature.as_deref()));
