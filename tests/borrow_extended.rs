@@ -223,3 +223,67 @@ fn feature_is_borrowed_while_license_has_no_free_slot() {
     lease.release().ok();
     assert_eq!(machine.count(), 0);
 }
+
+/// One program has borrowed a feature; another has it in a set that can't be borrowed for as long.
+#[test]
+fn refused_extension_of_set_leaves_borrow_of_another_program() {
+    let demo = Demo::start();
+    let machine = machine(&demo, "of-another");
+    let (one, two) = (start(&machine), start(&machine));
+    let request = json!({ "feature": MESH });
+    let (mesh, _) = one.acquire(&request);
+    let (both, _) = two.acquire(&json!({ "features": [MESH, SOLVER] }));
+    let date = mesh.borrow(&in_hours(5)).ok()["borrowed_until"].clone();
+    both.borrow(&in_hours(48)).refused("BORROW_UNTIL_NOT_VALID");
+    assert_eq!(dates(&machine)[0], date, "at the server too");
+    stands(&machine, &mesh, &request, &date);
+    both.release().ok();
+    drop(mesh);
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(machine.slots(), [(json!(MESH), true)]);
+}
+
+#[test]
+fn refused_extension_of_set_leaves_borrow_of_verb() {
+    let demo = Demo::start();
+    let machine = machine(&demo, "of-verb");
+    let client = start(&machine);
+    let (both, _) = client.acquire(&json!({ "features": [MESH, SOLVER] }));
+    let date = in_hours(5)["borrowed_until"].clone();
+    client.call("borrow_feature", &json!({ "feature": MESH, "borrowed_until": date })).ok();
+    both.borrow(&in_hours(48)).refused("BORROW_UNTIL_NOT_VALID");
+    drop((both, client));
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(machine.slots(), [(json!(MESH), true)]);
+    assert_eq!(dates(&machine), [date]);
+}
+/// The server lets go of the slot before the date that was proven, if it has heard.
+#[test]
+fn borrow_that_was_to_end_sooner_is_promised_no_longer() {
+    let demo = Demo::start();
+    for request in wishes() {
+        for (is_done, lost) in
+            [(true, json!({ "after_commit": "close" })), (false, json!({ "before": { "http": { "status": 503 } } }))]
+        {
+            let machine = machine(&demo, "sooner");
+            let client = start(&machine);
+            let (lease, _) = client.acquire(&request);
+            let later = lease.borrow(&in_hours(20)).ok()["borrowed_until"].clone();
+            machine.world.control("PUT /faults", &json!({ "faults": [{ "do": lost }] }));
+            let sooner = in_hours(5);
+            assert_eq!(lease.borrow(&sooner).json["outcome"], "unknown");
+            let sooner = &sooner["borrowed_until"];
+            let info = lease.info();
+            assert_eq!((lease.state(), &info["borrowed_until"]), ("BORROWED", sooner), "{info}");
+            assert_eq!(machine.start_offline().tell(&format!("acquire {request}")).status, "NO_PROOF");
+            machine.world.control("DELETE /faults", &Value::Null);
+            lease.renew().ok();
+            let is_of_all = request["features"].is_null() || !is_done;
+            if is_of_all {
+                stands(&machine, &lease, &request, if is_done { sooner } else { &later });
+            }
+            lease.release().ok();
+            assert_eq!(machine.count(), 0);
+        }
+    }
+}

@@ -189,6 +189,22 @@ fn release_that_ends_a_renewal_leaves_borrow_of_another() {
 }
 
 #[test]
+fn borrow_by_verb_stays_though_another_has_given_his_back() {
+    let demo = Demo::start();
+    let machine = Machine::new(&demo, "unwanted");
+    let client = || Client::open(&machine.config()).unwrap();
+    let (one, two) = (client(), client());
+    let (given_back, _) = one.acquire(&Value::Null);
+    let (lease, _) = two.acquire(&Value::Null);
+    given_back.borrow(&Value::Null).ok();
+    given_back.release().ok();
+    two.call("borrow_license", &Value::Null).ok();
+    drop((lease, two));
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    assert_eq!(is_borrowed(&machine), [true]);
+}
+
+#[test]
 fn a_borrow_that_was_given_back_unheard_is_nobodys_any_more() {
     let demo = Demo::start();
     let machine = Machine::new(&demo, "unheard");

@@ -618,7 +618,7 @@ pub unsafe extern "C" fn floatlease_lease_renew(
 /// Borrows a lease: its slots are this machine's until borrowed_until, with or without a network, in this process and in
 /// those to come. All of its slots or none, so leave out of the lease what may not be borrowed. Needs "storage_dir". On
 /// failure the lease goes on as it was, and a borrow that runs already stands until its own date; if the outcome is
-/// "unknown", borrow again.
+/// "unknown", borrow again. One that was to end sooner then counts until the earlier date, until the server is asked.
 ///
 /// Own keys: borrowed_until, a date in the forms of the conventions, or null (default): as long as the license allows;
 /// timeout_ms. *json_out is what floatlease_lease_info tells, with borrowed_until.

@@ -16,6 +16,7 @@ use crate::client::{Client, chance, jittered};
 use crate::error::{Error, Outcome};
 use crate::http::Call;
 use crate::json;
+use crate::model;
 use crate::status::{Category, Retry, Status};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -219,6 +220,7 @@ impl Held {
         let mut slots = self.slots(desk, call)?;
         let visit = visit(desk, &self.who, call, timeout);
         let (mut confirmations, mut before) = (Vec::new(), Vec::new());
+        let ends_sooner = slots.iter().any(|slot| slot.would_end_sooner(until));
         for at in 0..slots.len() {
             match slots[at].lend(&visit, until) {
                 Ok(lent) => {
@@ -231,7 +233,9 @@ impl Held {
                         // If that can't be kept, the borrow ends by itself; either way it was made.
                         let _ = slot.take_back(&visit, before);
                     }
-                    if error.outcome == Outcome::Unknown {
+                    if error.outcome == Outcome::Unknown && ends_sooner {
+                        self.note_unanswered_end(desk, until);
+                    } else if error.outcome == Outcome::Unknown {
                         // The server may have lent it.
                         self.put_off(desk);
                     }
@@ -273,6 +277,19 @@ impl Held {
         }
         // Whatever became of the one that failed, something was done.
         Err(if held(&slots) < before { in_doubt(error) } else { error })
+    }
+
+    /// A borrow was to end sooner, and the answer was lost: no more is promised until the server has been asked.
+    fn note_unanswered_end(&self, desk: &Desk, until: &Value) {
+        let until = until.as_str().and_then(model::parse_time);
+        if let Some(until) = until.filter(|_| self.life().state() == State::Borrowed) {
+            let now = desk.clock.now();
+            let left_ms = (until - desk.clock.wall()).num_milliseconds();
+            let mut life = self.life();
+            life.borrowed(until);
+            life.step(Event::Borrowed { asked_at: now, until: now.saturating_add(left_ms) }, &desk.clock, &desk.events);
+        }
+        self.note_unanswered_release(desk);
     }
 
     /// The host, or a verb of this client, has given a slot back, and the answer was lost: the server may have done it.
