@@ -840,7 +840,8 @@ floatlease_status floatlease_client_advance_clock(floatlease_client *client,
  * draws the states and says what to do in each.
  *
  * Own keys, all optional; besides them those that name license and device, "extra", and "timeout_ms", here the deadline
- * of each request about the lease, renewals too: a call about a lease of three features may take three times as long.
+ * of each request about the lease, renewals too: a call about a lease of three features may take three times as long,
+ * and floatlease_lease_borrow, which asks up to three times about each of them, nine times.
  *
  *     feature              the floating feature to take; without it, the license's own slot
  *     features             several, 64 at most: all of them or none

@@ -287,3 +287,50 @@ fn borrow_that_was_to_end_sooner_is_promised_no_longer() {
         }
     }
 }
+
+#[test]
+fn verb_that_ends_borrow_sooner_leaves_no_proof_beyond() {
+    let demo = Demo::start();
+    for request in wishes().into_iter().take(2) {
+        let machine = machine(&demo, "sooner-by-verb");
+        let client = start(&machine);
+        let (lease, _) = client.acquire(&request);
+        lease.borrow(&in_hours(20)).ok();
+        let operation = if request.is_null() { "borrow_license" } else { "borrow_feature" };
+        let sooner = in_hours(5);
+        client.call(operation, &support::with(&sooner, json!({ "feature": request["feature"] }))).ok();
+        assert_eq!(machine.start_offline().tell(&format!("acquire {request}")).status, "NO_PROOF");
+        lease.renew().ok();
+        stands(&machine, &lease, &request, &sooner["borrowed_until"]);
+    }
+}
+/// To borrow a feature is more than one request, and each has its own time.
+#[test]
+fn deadline_is_that_of_each_request_of_a_borrow() {
+    let demo = Demo::start();
+    let machine = machine(&demo, "slow");
+    let slow = json!({ "before": { "delay": { "fixed_ms": 400 } } });
+    machine.world.control("PUT /faults", &json!({ "faults": [{ "do": slow }] }));
+    let client = start(&machine);
+    let (lease, _) = client.acquire(&json!({ "features": [MESH, SOLVER], "timeout_ms": 1_000 }));
+    lease.borrow(&in_hours(5)).ok();
+}
+/// What the release has left is borrowed still, while the rest of the lease is gone: to release again ends it.
+#[test]
+fn lost_lease_gives_borrow_back_that_its_release_has_left() {
+    let demo = Demo::start();
+    let machine = machine(&demo, "left");
+    let colleague = machine.world.client("office-1");
+    colleague.call("activate_license", &Value::Null).ok();
+    let client = start(&machine);
+    let (lease, _) = client.acquire(&json!({ "features": [MESH, SOLVER], "timeout_ms": 500 }));
+    lease.borrow(&in_hours(20)).ok();
+    let hang = json!({ "match": { "operation": "release_feature", "feature": MESH }, "do": { "before": "hang" } });
+    machine.world.control("PUT /faults", &json!({ "faults": [hang] }));
+    assert_eq!(lease.release().json["outcome"], "unknown");
+    let (_solver, _) = colleague.acquire(&json!({ "feature": SOLVER }));
+    machine.world.control("DELETE /faults", &Value::Null);
+    until("the rest is asked for", || lease.info()["name"] == "FLOATING_NOT_AVAILABLE");
+    lease.release().ok();
+    assert_eq!(machine.count(), 0);
+}
