@@ -4,7 +4,11 @@
 mod support;
 
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 use support::abi::{Client, Lease};
+use support::folder::Folder;
 use support::holder::until;
 use support::sandbox::World;
 use support::{Demo, with};
@@ -248,4 +252,31 @@ fn lost_lease_leaves_borrow_of_verb() {
     assert_eq!((lease.state(), world.slots_of("one")), ("LOST", vec![(json!("A"), true)]));
     lease.release().ok();
     assert!(world.slots_of("one").is_empty());
+}
+
+/// A lease that is borrowed, while the request of another hangs for long.
+#[test]
+fn what_the_clock_shows_is_kept_from_time_to_time_alone() {
+    let demo = Demo::start();
+    let world = world(&demo);
+    let client = client(&world, "desk");
+    drop(client);
+    let folder = Folder::new("marks");
+    let client = Client::open(&with(&world.config("desk"), json!({ "storage_dir": folder.path() }))).unwrap();
+    let (borrowed, _) = client.acquire(&json!({ "license_key": FINE, "feature": "A" }));
+    borrowed.borrow(&Value::Null).ok();
+    let _stuck = acquire(&client, HANGS, 60_000);
+    hang(&world);
+    client.advance(72 * MINUTE_MS);
+    let records = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
+    let records: Vec<_> = records.filter(|path| path.extension().is_some_and(|ending| ending == "lease")).collect();
+    let modified = |path: &PathBuf| path.metadata().unwrap().modified().unwrap();
+    let mut seen = BTreeSet::new();
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(5) {
+        seen.extend(records.iter().map(|path| (path, modified(path))));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    // Of each as it was, as it is once the time is kept, and one that is being asked about.
+    assert!(seen.len() <= records.len() + 2, "{seen:?}");
 }

@@ -316,8 +316,9 @@ impl Keeper {
     pub(crate) fn mark_time(&self) {
         if self.marks_in_ms() <= 0 {
             let leases = self.book().leases.clone();
-            let kept = leases.iter().filter(|held| held.mark_time(&self.desk)).count() == leases.len();
-            let next_ms = if kept { MARK_MS } else { MARK_AGAIN_MS };
+            // Of a lease that is not borrowed there is little to keep, and its request may hang for long.
+            let is_left = |held: &&Arc<Held>| !held.mark_time(&self.desk) && held.life().state() == State::Borrowed;
+            let next_ms = if leases.iter().filter(is_left).count() == 0 { MARK_MS } else { MARK_AGAIN_MS };
             self.marks_at.store(self.desk.clock.now().saturating_add(next_ms), Ordering::Relaxed);
         }
     }
