@@ -280,3 +280,25 @@ fn what_the_clock_shows_is_kept_from_time_to_time_alone() {
     // Of each as it was, as it is once the time is kept, and one that is being asked about.
     assert!(seen.len() <= records.len() + 2, "{seen:?}");
 }
+
+/// It is nearly due, so it was to go along with the lease whose request hangs.
+#[test]
+fn lease_that_waits_to_go_along_is_renewed_in_its_own_time() {
+    let demo = Demo::start();
+    let world = world(&demo);
+    let client = client(&world, "desk");
+    let stuck = acquire(&client, HANGS, 60_000);
+    let renews_in_ms = |lease: &Lease| u32::try_from(lease.info()["renews_in_ms"].as_u64().unwrap()).unwrap();
+    // Due later than the other, but not so much that it goes not along.
+    let (first, mut fine) = (renews_in_ms(&stuck), acquire(&client, FINE, 60_000));
+    while !(first + 5_000..first + 10 * MINUTE_MS).contains(&renews_in_ms(&fine)) {
+        fine.release().ok();
+        fine = acquire(&client, FINE, 60_000);
+    }
+    hang(&world);
+    client.events();
+    let begun = Instant::now();
+    client.advance(renews_in_ms(&fine) - 1_500);
+    assert_eq!(client.wait_for("RENEWED")["lease"], fine.info()["lease"]);
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+}
