@@ -334,3 +334,27 @@ fn lost_lease_gives_borrow_back_that_its_release_has_left() {
     lease.release().ok();
     assert_eq!(machine.count(), 0);
 }
+
+/// Somebody stands in the gate of a slot that is to be given back, and is killed there.
+#[test]
+fn what_was_left_is_given_back_though_another_was_at_it_and_died() {
+    let demo = Demo::start();
+    let machine = machine(&demo, "at-it");
+    let client = start(&machine);
+    let (lease, _) = client.acquire(&json!({ "feature": MESH, "timeout_ms": 1_000 }));
+    let checks = |what: &Value| {
+        let fault = json!({ "match": { "operation": "check_license" }, "do": what });
+        machine.world.control("PUT /faults", &json!({ "faults": [fault] }));
+    };
+    // To look at the license takes a slot of it, unheard.
+    checks(&json!({ "after_commit": "close" }));
+    assert_eq!(lease.borrow(&in_hours(5)).json["outcome"], "unknown");
+    assert!(machine.slots().contains(&(Value::Null, false)));
+    checks(&json!({ "before": "hang" }));
+    let mut other = machine.start();
+    other.order("acquire");
+    std::thread::sleep(Duration::from_millis(2_500));
+    other.kill();
+    machine.world.control("DELETE /faults", &Value::Null);
+    until("it is given back", || !machine.slots().contains(&(Value::Null, false)));
+}
