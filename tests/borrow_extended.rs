@@ -227,3 +227,138 @@ fn feature_is_borrowed_while_license_has_no_free_slot() {
     lease.release().ok();
     assert_eq!(machine.count(), 0);
 }
+
+/// One program has borrowed a feature; another has it in a set that can't be borrowed for as long.
+#[test]
+fn refused_extension_of_set_leaves_borrow_of_another_program() {
+    let demo = Demo::start();
+    let machine = machine(&demo, "of-another");
+    let (one, two) = (start(&machine), start(&machine));
+    let request = json!({ "feature": MESH });
+    let (mesh, _) = one.acquire(&request);
+    let (both, _) = two.acquire(&json!({ "features": [MESH, SOLVER] }));
+    let date = mesh.borrow(&in_hours(5)).ok()["borrowed_until"].clone();
+    both.borrow(&in_hours(48)).refused("BORROW_UNTIL_NOT_VALID");
+    assert_eq!(dates(&machine)[0], date, "at the server too");
+    stands(&machine, &mesh, &request, &date);
+    both.release().ok();
+    drop(mesh);
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(machine.slots(), [(json!(MESH), true)]);
+}
+
+#[test]
+fn refused_extension_of_set_leaves_borrow_of_verb() {
+    let demo = Demo::start();
+    let machine = machine(&demo, "of-verb");
+    let client = start(&machine);
+    let (both, _) = client.acquire(&json!({ "features": [MESH, SOLVER] }));
+    let date = in_hours(5)["borrowed_until"].clone();
+    client.call("borrow_feature", &json!({ "feature": MESH, "borrowed_until": date })).ok();
+    both.borrow(&in_hours(48)).refused("BORROW_UNTIL_NOT_VALID");
+    drop((both, client));
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(machine.slots(), [(json!(MESH), true)]);
+    assert_eq!(dates(&machine), [date]);
+}
+/// The server lets go of the slot before the date that was proven, if it has heard.
+#[test]
+fn borrow_that_was_to_end_sooner_is_promised_no_longer() {
+    let demo = Demo::start();
+    for request in wishes() {
+        for (is_done, lost) in
+            [(true, json!({ "after_commit": "close" })), (false, json!({ "before": { "http": { "status": 503 } } }))]
+        {
+            let machine = machine(&demo, "sooner");
+            let client = start(&machine);
+            let (lease, _) = client.acquire(&request);
+            let later = lease.borrow(&in_hours(20)).ok()["borrowed_until"].clone();
+            machine.world.control("PUT /faults", &json!({ "faults": [{ "do": lost }] }));
+            let sooner = in_hours(5);
+            assert_eq!(lease.borrow(&sooner).json["outcome"], "unknown");
+            let sooner = &sooner["borrowed_until"];
+            let info = lease.info();
+            assert_eq!((lease.state(), &info["borrowed_until"]), ("BORROWED", sooner), "{info}");
+            assert_eq!(machine.start_offline().tell(&format!("acquire {request}")).status, "NO_PROOF");
+            machine.world.control("DELETE /faults", &Value::Null);
+            lease.renew().ok();
+            let is_of_all = request["features"].is_null() || !is_done;
+            if is_of_all {
+                stands(&machine, &lease, &request, if is_done { sooner } else { &later });
+            }
+            lease.release().ok();
+            assert_eq!(machine.count(), 0);
+        }
+    }
+}
+
+#[test]
+fn verb_that_ends_borrow_sooner_leaves_no_proof_beyond() {
+    let demo = Demo::start();
+    for request in wishes().into_iter().take(2) {
+        let machine = machine(&demo, "sooner-by-verb");
+        let client = start(&machine);
+        let (lease, _) = client.acquire(&request);
+        lease.borrow(&in_hours(20)).ok();
+        let operation = if request.is_null() { "borrow_license" } else { "borrow_feature" };
+        let sooner = in_hours(5);
+        client.call(operation, &support::with(&sooner, json!({ "feature": request["feature"] }))).ok();
+        assert_eq!(machine.start_offline().tell(&format!("acquire {request}")).status, "NO_PROOF");
+        lease.renew().ok();
+        stands(&machine, &lease, &request, &sooner["borrowed_until"]);
+    }
+}
+/// To borrow a feature is more than one request, and each has its own time.
+#[test]
+fn deadline_is_that_of_each_request_of_a_borrow() {
+    let demo = Demo::start();
+    let machine = machine(&demo, "slow");
+    let slow = json!({ "before": { "delay": { "fixed_ms": 400 } } });
+    machine.world.control("PUT /faults", &json!({ "faults": [{ "do": slow }] }));
+    let client = start(&machine);
+    let (lease, _) = client.acquire(&json!({ "features": [MESH, SOLVER], "timeout_ms": 1_000 }));
+    lease.borrow(&in_hours(5)).ok();
+}
+/// What the release has left is borrowed still, while the rest of the lease is gone: to release again ends it.
+#[test]
+fn lost_lease_gives_borrow_back_that_its_release_has_left() {
+    let demo = Demo::start();
+    let machine = machine(&demo, "left");
+    let colleague = machine.world.client("office-1");
+    colleague.call("activate_license", &Value::Null).ok();
+    let client = start(&machine);
+    let (lease, _) = client.acquire(&json!({ "features": [MESH, SOLVER], "timeout_ms": 500 }));
+    lease.borrow(&in_hours(20)).ok();
+    let hang = json!({ "match": { "operation": "release_feature", "feature": MESH }, "do": { "before": "hang" } });
+    machine.world.control("PUT /faults", &json!({ "faults": [hang] }));
+    assert_eq!(lease.release().json["outcome"], "unknown");
+    let (_solver, _) = colleague.acquire(&json!({ "feature": SOLVER }));
+    machine.world.control("DELETE /faults", &Value::Null);
+    until("the rest is asked for", || lease.info()["name"] == "FLOATING_NOT_AVAILABLE");
+    lease.release().ok();
+    assert_eq!(machine.count(), 0);
+}
+
+/// Somebody stands in the gate of a slot that is to be given back, and is killed there.
+#[test]
+fn what_was_left_is_given_back_though_another_was_at_it_and_died() {
+    let demo = Demo::start();
+    let machine = machine(&demo, "at-it");
+    let client = start(&machine);
+    let (lease, _) = client.acquire(&json!({ "feature": MESH, "timeout_ms": 1_000 }));
+    let checks = |what: &Value| {
+        let fault = json!({ "match": { "operation": "check_license" }, "do": what });
+        machine.world.control("PUT /faults", &json!({ "faults": [fault] }));
+    };
+    // To look at the license takes a slot of it, unheard.
+    checks(&json!({ "after_commit": "close" }));
+    assert_eq!(lease.borrow(&in_hours(5)).json["outcome"], "unknown");
+    assert!(machine.slots().contains(&(Value::Null, false)));
+    checks(&json!({ "before": "hang" }));
+    let mut other = machine.start();
+    other.order("acquire");
+    std::thread::sleep(Duration::from_millis(2_500));
+    other.kill();
+    machine.world.control("DELETE /faults", &Value::Null);
+    until("it is given back", || !machine.slots().contains(&(Value::Null, false)));
+}

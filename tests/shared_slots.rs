@@ -5,6 +5,7 @@ mod support;
 
 use serde_json::{Value, json};
 use support::Demo;
+use support::abi::Client;
 use support::holder::{self, Chance, until};
 use support::machine::Machine;
 use support::seed::{OnFailure, seed};
@@ -198,6 +199,44 @@ fn borrow_of_one_process_is_that_of_another_when_network_is_gone() {
         assert_eq!(two.tell("release").ok(), "RELEASED");
         one.kill();
     }
+}
+
+/// What ends the renewal is the release, whose lease has not heard of the borrow.
+#[test]
+fn release_that_ends_a_renewal_leaves_borrow_of_another() {
+    let demo = Demo::start();
+    let machine = Machine::new(&demo, "ended-renewal");
+    let client = || Client::open(&machine.config()).unwrap();
+    let (one, two) = (client(), client());
+    let (borrowed, _) = one.acquire(&Value::Null);
+    let (lease, info) = two.acquire(&Value::Null);
+    borrowed.borrow(&Value::Null).ok();
+    let hang = json!({ "match": { "operation": "check_license" }, "do": { "before": "hang" } });
+    machine.world.control("PUT /faults", &json!({ "faults": [hang] }));
+    let asked = json!({ "filter": { "operation": "check_license" } });
+    let count = || machine.world.control("POST /journal/count", &asked)["count"].clone();
+    let before = count();
+    two.submit("lease_renew", &json!({ "lease": info["lease"] })).unwrap();
+    until("it asks", || count() != before);
+    drop(borrowed);
+    lease.release().ok();
+    assert_eq!(is_borrowed(&machine), [true]);
+}
+
+#[test]
+fn borrow_by_verb_stays_though_another_has_given_his_back() {
+    let demo = Demo::start();
+    let machine = Machine::new(&demo, "unwanted");
+    let client = || Client::open(&machine.config()).unwrap();
+    let (one, two) = (client(), client());
+    let (given_back, _) = one.acquire(&Value::Null);
+    let (lease, _) = two.acquire(&Value::Null);
+    given_back.borrow(&Value::Null).ok();
+    given_back.release().ok();
+    two.call("borrow_license", &Value::Null).ok();
+    drop((lease, two));
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    assert_eq!(is_borrowed(&machine), [true]);
 }
 
 #[test]

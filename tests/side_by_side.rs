@@ -4,10 +4,14 @@
 mod support;
 
 use serde_json::{Value, json};
-use support::Demo;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 use support::abi::{Client, Lease};
+use support::folder::Folder;
 use support::holder::until;
 use support::sandbox::World;
+use support::{Demo, with};
 
 const HANGS: &str = "HANG-HANG";
 const FINE: &str = "FINE-FINE";
@@ -15,7 +19,11 @@ const MINUTE_MS: u32 = 60_000;
 
 /// A world with a license whose checks can be made to hang, and one whose are answered. Each has features of one slot.
 fn world(demo: &Demo) -> World {
-    let floating = json!({ "users": 1, "timeout_minutes": 120 });
+    world_with(demo, &json!({ "rate": 0 }))
+}
+
+fn world_with(demo: &Demo, options: &Value) -> World {
+    let floating = json!({ "users": 1, "timeout_minutes": 120, "can_borrow": true, "max_borrow_time_hours": 240 });
     let features: Vec<_> = ["A", "B", "C"].map(|code| json!({ "code": code, "floating": floating })).into();
     let license = |key: &str| {
         json!({
@@ -24,7 +32,7 @@ fn world(demo: &Demo) -> World {
         })
     };
     let catalogue = json!({ "product": [{ "code": "P" }], "license": [license(FINE), license(HANGS)] });
-    World::new(demo, &json!({ "rate": 0, "catalogue": catalogue }))
+    World::new(demo, &with(options, json!({ "catalogue": catalogue })))
 }
 
 fn client(world: &World, device: &str) -> Client {
@@ -186,4 +194,112 @@ fn lost_leases_that_want_what_the_other_has_do_not_block_each_other() {
         (of_one, of_two) == (2, 0) || (of_one, of_two) == (0, 2)
     });
     drop((of_one, of_two));
+}
+
+/// A world whose server keeps requests in order or does not, and a colleague for whom the lease has lost its B.
+fn lost(demo: &Demo, order: bool, timeout_ms: u32) -> (World, Client, Lease, Client, Lease) {
+    let world = world_with(demo, &json!({ "rate": 0, "order": order }));
+    let (one, colleague) = (client(&world, "one"), client(&world, "colleague"));
+    let (lease, _) = one.acquire(&with(&strict(&["B", "A"]), json!({ "timeout_ms": timeout_ms })));
+    one.call("release_feature", &json!({ "license_key": FINE, "feature": "B" })).ok();
+    let (b, _) = colleague.acquire(&json!({ "license_key": FINE, "feature": "B" }));
+    one.wait_for("LOST");
+    until("it holds nothing", || world.slots_of("one").is_empty());
+    (world, one, lease, colleague, b)
+}
+
+#[test]
+fn lost_lease_keeps_no_slot_that_it_has_taken_unheard() {
+    let demo = Demo::start();
+    let (world, _one, lease, colleague, b) = lost(&demo, true, 15_000);
+    let unheard =
+        json!({ "match": { "operation": "check_feature", "feature": "A" }, "do": { "after_commit": "close" } });
+    world.control("PUT /faults", &json!({ "faults": [unheard] }));
+    b.release().ok();
+    lease.renew();
+    assert_eq!(world.slots_of("one"), [(json!("A"), false)]);
+    let (_b, _) = colleague.acquire(&json!({ "license_key": FINE, "feature": "B", "wait_ms": 20_000 }));
+    world.control("DELETE /faults", &Value::Null);
+    until("it holds nothing", || world.slots_of("one").is_empty());
+    assert_eq!(lease.state(), "LOST");
+}
+
+#[test]
+fn lost_lease_gives_back_again_what_came_late() {
+    let demo = Demo::start();
+    let (world, _one, lease, colleague, b) = lost(&demo, false, 500);
+    let late = json!({ "before": { "delay": { "fixed_ms": 4_000 } } });
+    let late = json!({ "match": { "operation": "check_feature", "feature": "A" }, "when": { "times": 1 }, "do": late });
+    world.control("PUT /faults", &json!({ "faults": [late] }));
+    b.release().ok();
+    lease.renew();
+    let (_b, _) = colleague.acquire(&json!({ "license_key": FINE, "feature": "B", "wait_ms": 20_000 }));
+    until("it comes late", || world.slots_of("one") == [(json!("A"), false)]);
+    until("it is given back", || world.slots_of("one").is_empty());
+    assert_eq!(lease.state(), "LOST");
+}
+
+#[test]
+fn lost_lease_leaves_borrow_of_verb() {
+    let demo = Demo::start();
+    let world = world(&demo);
+    let (one, colleague) = (client(&world, "one"), client(&world, "colleague"));
+    let (lease, _) = one.acquire(&strict(&["B", "A"]));
+    one.call("borrow_feature", &json!({ "license_key": FINE, "feature": "A" })).ok();
+    // Somebody else lets go of B.
+    client(&world, "one").call("release_feature", &json!({ "license_key": FINE, "feature": "B" })).ok();
+    let (_b, _) = colleague.acquire(&json!({ "license_key": FINE, "feature": "B" }));
+    lease.renew();
+    assert_eq!((lease.state(), world.slots_of("one")), ("LOST", vec![(json!("A"), true)]));
+    lease.release().ok();
+    assert!(world.slots_of("one").is_empty());
+}
+
+/// A lease that is borrowed, while the request of another hangs for long.
+#[test]
+fn what_the_clock_shows_is_kept_from_time_to_time_alone() {
+    let demo = Demo::start();
+    let world = world(&demo);
+    let client = client(&world, "desk");
+    drop(client);
+    let folder = Folder::new("marks");
+    let client = Client::open(&with(&world.config("desk"), json!({ "storage_dir": folder.path() }))).unwrap();
+    let (borrowed, _) = client.acquire(&json!({ "license_key": FINE, "feature": "A" }));
+    borrowed.borrow(&Value::Null).ok();
+    let _stuck = acquire(&client, HANGS, 60_000);
+    hang(&world);
+    client.advance(72 * MINUTE_MS);
+    let records = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
+    let records: Vec<_> = records.filter(|path| path.extension().is_some_and(|ending| ending == "lease")).collect();
+    let modified = |path: &PathBuf| path.metadata().unwrap().modified().unwrap();
+    let mut seen = BTreeSet::new();
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(5) {
+        seen.extend(records.iter().map(|path| (path, modified(path))));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    // Of each as it was, as it is once the time is kept, and one that is being asked about.
+    assert!(seen.len() <= records.len() + 2, "{seen:?}");
+}
+
+/// It is nearly due, so it was to go along with the lease whose request hangs.
+#[test]
+fn lease_that_waits_to_go_along_is_renewed_in_its_own_time() {
+    let demo = Demo::start();
+    let world = world(&demo);
+    let client = client(&world, "desk");
+    let stuck = acquire(&client, HANGS, 60_000);
+    let renews_in_ms = |lease: &Lease| u32::try_from(lease.info()["renews_in_ms"].as_u64().unwrap()).unwrap();
+    // Due later than the other, but not so much that it goes not along.
+    let (first, mut fine) = (renews_in_ms(&stuck), acquire(&client, FINE, 60_000));
+    while !(first + 5_000..first + 10 * MINUTE_MS).contains(&renews_in_ms(&fine)) {
+        fine.release().ok();
+        fine = acquire(&client, FINE, 60_000);
+    }
+    hang(&world);
+    client.events();
+    let begun = Instant::now();
+    client.advance(renews_in_ms(&fine) - 1_500);
+    assert_eq!(client.wait_for("RENEWED")["lease"], fine.info()["lease"]);
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
 }

@@ -505,7 +505,8 @@ pub unsafe extern "C" fn floatlease_client_advance_clock(
 /// draws the states and says what to do in each.
 ///
 /// Own keys, all optional; besides them those that name license and device, "extra", and "timeout_ms", here the deadline
-/// of each request about the lease, renewals too: a call about a lease of three features may take three times as long.
+/// of each request about the lease, renewals too: a call about a lease of three features may take three times as long,
+/// and floatlease_lease_borrow, which asks up to three times about each of them, nine times.
 ///
 ///     feature              the floating feature to take; without it, the license's own slot
 ///     features             several, 64 at most: all of them or none
@@ -618,7 +619,7 @@ pub unsafe extern "C" fn floatlease_lease_renew(
 /// Borrows a lease: its slots are this machine's until borrowed_until, with or without a network, in this process and in
 /// those to come. All of its slots or none, so leave out of the lease what may not be borrowed. Needs "storage_dir". On
 /// failure the lease goes on as it was, and a borrow that runs already stands until its own date; if the outcome is
-/// "unknown", borrow again.
+/// "unknown", borrow again. One that was to end sooner then counts until the earlier date, until the server is asked.
 ///
 /// Own keys: borrowed_until, a date in the forms of the conventions, or null (default): as long as the license allows;
 /// timeout_ms. *json_out is what floatlease_lease_info tells, with borrowed_until.

@@ -143,6 +143,8 @@ impl Farewells {
 
     /// This was given back, or could not be, and is to be given back again.
     pub(super) fn add_unsettled(&mut self, held: Arc<Held>, what: GivenBack, tried_at: Moment) {
+        // Once is enough, beginning anew.
+        self.unsettled.retain(|other| other.what != what || !Arc::ptr_eq(&other.held, &held));
         self.unsettled.push(Unsettled { held, what, tried_at, tries: 0 });
     }
 

@@ -16,6 +16,7 @@ use crate::client::{Client, chance, jittered};
 use crate::error::{Error, Outcome};
 use crate::http::Call;
 use crate::json;
+use crate::model;
 use crate::status::{Category, Retry, Status};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -200,8 +201,14 @@ impl Held {
         self.pass(desk);
         let something_was_done = !confirmations.is_empty();
         if self.life().state() == State::Lost && (something_was_done || error.is_refusal()) {
-            // A lease holds all of its slots or none: others may want those that are of no use to it.
-            let useless = slots.iter_mut().enumerate().rev().filter(|(at, slot)| *at != failed_at && slot.is_taken());
+            self.tell_borrows_by_verbs(&mut slots);
+            // A lease holds all of its slots or none: others may want those that are of no use to it. Nobody else can have
+            // what is borrowed, which stays the lease's so that its release ends it.
+            let useless = slots
+                .iter_mut()
+                .enumerate()
+                .rev()
+                .filter(|(at, slot)| *at != failed_at && slot.is_in_doubt() && !slot.stays_borrowed(&visit));
             useless.for_each(|(_, slot)| drop(slot.leave(&visit, Leave::KeepBorrow)));
             self.note_settling(&slots);
         }
@@ -213,6 +220,7 @@ impl Held {
         let mut slots = self.slots(desk, call)?;
         let visit = visit(desk, &self.who, call, timeout);
         let (mut confirmations, mut before) = (Vec::new(), Vec::new());
+        let ends_sooner = slots.iter().any(|slot| slot.would_end_sooner(until));
         for at in 0..slots.len() {
             match slots[at].lend(&visit, until) {
                 Ok(lent) => {
@@ -225,7 +233,9 @@ impl Held {
                         // If that can't be kept, the borrow ends by itself; either way it was made.
                         let _ = slot.take_back(&visit, before);
                     }
-                    if error.outcome == Outcome::Unknown {
+                    if error.outcome == Outcome::Unknown && ends_sooner {
+                        self.note_unanswered_end(desk, until);
+                    } else if error.outcome == Outcome::Unknown {
                         // The server may have lent it.
                         self.put_off(desk);
                     }
@@ -242,10 +252,7 @@ impl Held {
     pub(crate) fn release(&self, desk: &Desk, call: &Call, timeout: Duration) -> Result<(), Error> {
         let mut slots = self.slots_while(desk, call, || self.interrupt())?;
         let visit = visit(desk, &self.who, call, timeout);
-        for borrowed in self.borrowed_by_verbs().iter() {
-            let of_verb = slots.iter_mut().filter(|slot| slot.is_of(borrowed.feature.as_deref()));
-            of_verb.for_each(|slot| slot.keep_borrow(Some(borrowed.until)));
-        }
+        self.tell_borrows_by_verbs(&mut slots);
         let held = |slots: &[Slot]| slots.iter().filter(|slot| slot.is_in_doubt()).count();
         let before = held(&slots);
         let results: Vec<_> = slots.iter_mut().rev().map(|slot| slot.leave(&visit, Leave::GiveBack)).collect();
@@ -270,6 +277,19 @@ impl Held {
         }
         // Whatever became of the one that failed, something was done.
         Err(if held(&slots) < before { in_doubt(error) } else { error })
+    }
+
+    /// A borrow was to end sooner, and the answer was lost: no more is promised until the server has been asked.
+    fn note_unanswered_end(&self, desk: &Desk, until: &Value) {
+        let until = until.as_str().and_then(model::parse_time);
+        if let Some(until) = until.filter(|_| self.life().state() == State::Borrowed) {
+            let now = desk.clock.now();
+            let left_ms = (until - desk.clock.wall()).num_milliseconds();
+            let mut life = self.life();
+            life.borrowed(until);
+            life.step(Event::Borrowed { asked_at: now, until: now.saturating_add(left_ms) }, &desk.clock, &desk.events);
+        }
+        self.note_unanswered_release(desk);
     }
 
     /// The host, or a verb of this client, has given a slot back, and the answer was lost: the server may have done it.
@@ -337,6 +357,14 @@ impl Held {
             self.life().step(over, &desk.clock, &desk.events);
         }
         self.note_settling(&slots);
+    }
+
+    /// Tells the slots what verbs have borrowed, which decides how they are left.
+    fn tell_borrows_by_verbs(&self, slots: &mut [Slot]) {
+        for borrowed in self.borrowed_by_verbs().iter() {
+            let of_verb = slots.iter_mut().filter(|slot| slot.is_of(borrowed.feature.as_deref()));
+            of_verb.for_each(|slot| slot.keep_borrow(Some(borrowed.until)));
+        }
     }
 
     fn borrowed_by_verbs(&self) -> MutexGuard<'_, Vec<BorrowByVerb>> {

@@ -316,8 +316,9 @@ impl Keeper {
     pub(crate) fn mark_time(&self) {
         if self.marks_in_ms() <= 0 {
             let leases = self.book().leases.clone();
-            let kept = leases.iter().filter(|held| held.mark_time(&self.desk)).count() == leases.len();
-            let next_ms = if kept { MARK_MS } else { MARK_AGAIN_MS };
+            // Of a lease that is not borrowed there is little to keep, and its request may hang for long.
+            let is_left = |held: &&Arc<Held>| !held.mark_time(&self.desk) && held.life().state() == State::Borrowed;
+            let next_ms = if leases.iter().filter(is_left).count() == 0 { MARK_MS } else { MARK_AGAIN_MS };
             self.marks_at.store(self.desk.clock.now().saturating_add(next_ms), Ordering::Relaxed);
         }
     }
@@ -392,14 +393,14 @@ impl Keeper {
                 return Some(Task::Renew(self.leave_for(&mut book, role, &kept, held)));
             }
             let others: Vec<_> = kept.iter().filter(|held| !book.renewals.has(held)).collect();
-            let waits_for_answer = book.renewals.under_way();
             self.pass_time_of(others.iter().copied(), now);
-            // A machine that slept may have had its request interrupted, and the host waits to be told.
-            self.pass_time_of(waits_for_answer, now.saturating_sub(OVERDUE_MS));
+            // A machine that slept may have had its request interrupted, and one that is due may wait for the answer to
+            // another: their hosts wait to be told.
+            self.pass_time_of(book.renewals.all(), now.saturating_sub(OVERDUE_MS));
             let turns_at = |held: &Arc<Held>| held.life().machine().turns_at();
-            let told_at = waits_for_answer.iter().filter_map(turns_at).map(|at| at.saturating_add(OVERDUE_MS));
+            let told_at = book.renewals.all().filter_map(turns_at).map(|at| at.saturating_add(OVERDUE_MS));
             let wakes_at = others.iter().filter_map(|held| held.life().machine().wake_at());
-            let wakes_at = wakes_at.chain(told_at).chain(settles_at).chain(book.renewals.begins_at(now)).min();
+            let wakes_at = wakes_at.chain(told_at).chain(settles_at).chain(book.renewals.begins_at()).min();
             let left_ms = wakes_at.map_or(Moment::MAX, |at| at.saturating_sub(now)).min(self.marks_in_ms());
             if self.marks_in_ms() <= 0 {
                 return Some(Task::Mark);
@@ -444,8 +445,13 @@ impl Keeper {
         if held.life().machine().may_be_renewed(now) {
             match self.renew(held, patience(held, under_way.others_turn_at, now)) {
                 Ok(()) => self.book_what_waits(held),
-                Err(error) if is_of_the_way(&error) => self.book().renewals.note_unreachable(),
-                Err(_) => {}
+                Err(error) => {
+                    if is_of_the_way(&error) {
+                        self.book().renewals.note_unreachable();
+                    }
+                    // A lease that is lost may have given slots back.
+                    self.settle_later(held);
+                }
             }
         }
         held.pass(&self.desk);

@@ -106,11 +106,16 @@ impl Slot {
         }
     }
 
+    /// Whether leaving the slot with [`Leave::KeepBorrow`] lets nobody else have it.
+    pub(crate) fn stays_borrowed(&self, visit: &Visit) -> bool {
+        self.is_lent(&self.read(), visit)
+    }
+
     /// Gives back what a process that is no more has left, if nobody is seated there and it is not borrowed. False if a
-    /// late request may take it again.
+    /// late request may take it again, or if somebody is at it.
     pub(crate) fn settle(&mut self, visit: &Visit) -> Result<bool, Error> {
-        // Whoever stands there settles it himself.
-        let Some(gate) = self.try_enter() else { return Ok(true) };
+        // Whoever stands there settles it himself, if he lives and the server answers him.
+        let Some(gate) = self.try_enter() else { return Ok(false) };
         let record = self.read()?;
         if record.may_hold && !is_kept_as_borrowed(&record, visit) && gate.is_empty()? {
             self.license_id = record.license_id;

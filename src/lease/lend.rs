@@ -8,7 +8,7 @@ use crate::client::Answer;
 use crate::error::{Error, Outcome};
 use crate::model;
 use crate::status::Status;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 use std::path::Path;
 
@@ -21,6 +21,9 @@ pub(crate) struct Lent {
 /// The borrow of a slot as it stood before the slot was borrowed anew.
 pub(crate) struct BorrowBefore {
     proof: Option<Proof>,
+    /// Until when it runs, whoever has made it; `None`: there is none.
+    runs_until: Option<DateTime<Utc>>,
+    /// What this lease knew of it.
     lent: bool,
     until: Option<DateTime<Utc>>,
 }
@@ -31,8 +34,11 @@ impl Slot {
     pub(crate) fn lend(&mut self, visit: &Visit, until: &Value) -> Result<Lent, Error> {
         let gate = self.enter(visit)?;
         let mut record = self.read()?;
-        let before = BorrowBefore { proof: record.proof.clone(), lent: self.lent, until: self.borrowed_until };
+        let before = self.borrow_before(visit, &record);
         record.may_hold = true;
+        // The server may let go of the slot before the date that is proven, as soon as it is asked for an earlier one.
+        let was_in_doubt = record.in_doubt;
+        record.in_doubt |= record.proof.is_some() && ends_sooner(until, before.runs_until);
         let asked_at = visit.clock.now();
         let (borrow, license) = match self.borrow(visit, &mut record, &gate, until) {
             Ok(replies) => replies,
@@ -40,6 +46,7 @@ impl Slot {
                 if error.outcome == Outcome::Unknown {
                     self.in_doubt = true;
                 } else {
+                    record.in_doubt = was_in_doubt;
                     // That nothing is outstanding is worth no other error.
                     let _ = self.write(&mut record, visit);
                 }
@@ -64,22 +71,41 @@ impl Slot {
     /// Goes back to the borrow of before, because the other slots of the lease could not have the new one. If there was
     /// none, the borrow ends: the server can't be asked to go on holding the slot without it, so nothing is asked now.
     pub(crate) fn take_back(&mut self, visit: &Visit, before: BorrowBefore) -> Result<(), Error> {
-        let is_running = before.until.is_some_and(|until| until > visit.clock.wall());
-        let own_date = before.until.filter(|_| before.lent && is_running);
+        let is_running = before.runs_until.is_some();
+        let is_shorter = self.borrowed_until.zip(before.runs_until).is_some_and(|(until, before)| until < before);
+        let known_here = (before.lent && is_running, before.until.filter(|_| is_running));
         {
             let _gate = self.enter(visit)?;
             let mut record = self.read()?;
-            let proof = before.proof.filter(|_| is_running);
-            (record.unwanted, record.in_doubt, record.proof) = (proof.is_none(), false, proof);
-            (self.lent, self.borrowed_until) = (own_date.is_some(), own_date);
+            record.proof = before.proof.filter(|_| is_running);
+            // The server lets go of the slot sooner than was proven, until it is asked for the old date.
+            record.in_doubt = is_shorter && record.proof.is_some();
+            record.unwanted = !is_running;
+            (self.lent, self.borrowed_until) = known_here;
             self.write(&mut record, visit)?;
         }
-        if let Some(date) = own_date {
-            // The server holds the slot for longer now. If it can't be asked for the old date, it lets go of it at the new
-            // one, or when the slot is given back.
+        // If the server holds the slot for longer now and can't be asked for the old date, it lets go of it at the new one, or
+        // when the slot is given back.
+        if let Some(date) = before.runs_until.filter(|date| *date < DateTime::<Utc>::MAX_UTC) {
             let _ = self.lend(visit, &model::format_time(date).into());
+            // What another has borrowed is still his.
+            (self.lent, self.borrowed_until) = known_here;
         }
         Ok(())
+    }
+
+    /// The borrow as the record says that it stands: made by this lease, by another one, or by a verb.
+    fn borrow_before(&self, visit: &Visit, record: &Record) -> BorrowBefore {
+        let proven_until = |proof: &Proof| proof.until(visit.client, visit.who, self.feature.as_deref()).ok();
+        let ends = [record.proof.as_ref().and_then(proven_until), record.borrowed_by_verb_until(), self.borrowed_until];
+        let runs = |end: &DateTime<Utc>| !record.unwanted && *end > visit.clock.wall();
+        let runs_until = ends.into_iter().flatten().filter(runs).max();
+        BorrowBefore { proof: record.proof.clone(), runs_until, lent: self.lent, until: self.borrowed_until }
+    }
+
+    /// Whether a borrow until then would end before the one that this lease knows of.
+    pub(crate) fn would_end_sooner(&self, until: &Value) -> bool {
+        ends_sooner(until, self.borrowed_until)
     }
 
     /// The borrow's reply, if one came, and the license as it stood afterwards.
@@ -180,7 +206,7 @@ impl Slot {
         // What may have ended the borrow has not, if the server says that it runs.
         record.in_doubt &= !says(&object(answer), "is_borrowed");
         let confirmation = kept_borrow(visit, record, said, answer);
-        let known = record.proof.take().filter(|_| !record.in_doubt);
+        let kept = record.proof.take().filter(|_| !record.in_doubt);
         record.in_doubt = false;
         if record.unwanted {
             return confirmation;
@@ -188,14 +214,17 @@ impl Slot {
         if matches!(confirmation.standing, Standing::Lent { .. }) {
             // Of itself the license tells all.
             let told = || Some(Proof { license: Signed::from(answer), borrow: None });
-            record.proof = if self.feature.is_none() { told() } else { known };
+            record.proof = if self.feature.is_none() { told() } else { kept };
             return confirmation;
         }
         if self.feature.is_none() || !says(&object(answer), "is_borrowed") {
             return confirmation;
         }
-        // It was borrowed by somebody who could not keep the proof: the license may tell.
-        let Ok(license) = self.license(visit, record, gate) else { return confirmation };
+        // It was borrowed by somebody who could not keep the proof, or is to end sooner than was proven: the license may tell.
+        let Ok(license) = self.license(visit, record, gate) else {
+            (record.in_doubt, record.proof) = (kept.is_some(), kept);
+            return confirmation;
+        };
         record.proof = Some(Proof { license: Signed::from(&license), borrow: None });
         let confirmation = kept_borrow(visit, record, confirmation, answer);
         if matches!(confirmation.standing, Standing::Held { .. }) {
@@ -205,15 +234,23 @@ impl Slot {
     }
 }
 
+/// Whether this date of a request comes before that end of a borrow.
+fn ends_sooner(until: &Value, than: Option<DateTime<Utc>>) -> bool {
+    let until = until.as_str().and_then(model::parse_time);
+    until.zip(than).is_some_and(|(until, than)| until < than)
+}
+
 /// The API's word on a feature need not tell that it is borrowed, and until when; a kept proof does, unless the word is
-/// that it is not.
+/// that it is not, or that it ends sooner.
 pub(super) fn kept_borrow(visit: &Visit, record: &Record, said: Confirmation, answer: &Answer) -> Confirmation {
     let Standing::Held { asked_at, .. } = said.standing else { return said };
     let denied = object(answer).get("is_borrowed") == Some(&Value::Bool(false));
     let proof = record.proof.as_ref().filter(|_| record.feature.is_some() && !record.in_doubt && !denied);
     let wall = visit.wall_of(answer);
     let until = proof.and_then(|proof| proof.until(visit.client, visit.who, record.feature.as_deref()).ok());
-    match until.filter(|until| *until > wall) {
+    // Replies need not tell dates with the same precision.
+    let told = borrowed_until(&object(answer), None).and_then(|told| told.checked_add_signed(TimeDelta::seconds(1)));
+    match until.filter(|until| *until > wall && told.is_none_or(|told| *until <= told)) {
         Some(until) => {
             let left_ms = (until - wall).num_milliseconds();
             Confirmation { standing: Standing::Lent { asked_at, until, left_ms }, ..said }

@@ -79,6 +79,9 @@ use wish::{KeepAlive, Wish};
 /// What may be submitted besides the verbs and [`queued::SYNC`].
 const LEASE_OPERATIONS: [&str; 4] = ["lease_acquire", "lease_renew", "lease_borrow", "lease_release"];
 
+/// A feature is borrowed, its license is asked about, which proves it, and given back if that took a slot.
+const REQUESTS_OF_BORROW: usize = 3;
+
 /// So often a host that keeps leases alive himself is told, while he waits for events, what time has done.
 const HOST_NAP: Duration = Duration::from_millis(500);
 
@@ -363,7 +366,10 @@ fn run(
             let timeout = checked_millis("timeout_ms", value.as_u64())?;
             (timeout, timeout)
         }
-        None => (held.timeout, timeout_of_all(held.timeout, held.names.len())),
+        None => {
+            let requests = if operation == "lease_borrow" { REQUESTS_OF_BORROW } else { 1 };
+            (held.timeout, timeout_of_all(held.timeout, held.names.len() * requests))
+        }
     };
     let in_flight = desk.client.begin(Waiter::Host, timeout_of_call);
     begun(&in_flight.call);
@@ -371,6 +377,10 @@ fn run(
         "lease_renew" => {
             let renewed = held.ask(&in_flight.call, &mut || held.renew(desk, &in_flight.call, timeout));
             held.pass(desk);
+            if renewed.is_err() {
+                // A lease that is lost may have given slots back.
+                keeper.settle_later(held);
+            }
             renewed
         }
         "lease_borrow" => {

@@ -189,6 +189,11 @@ impl Record {
         self.borrowed_by_verb_until_ms = until.map_or(0, |until| until.timestamp_millis());
     }
 
+    /// Until when a verb has borrowed the slot, if one has.
+    pub(crate) fn borrowed_by_verb_until(&self) -> Option<DateTime<Utc>> {
+        DateTime::from_timestamp_millis(self.borrowed_by_verb_until_ms).filter(|_| self.borrowed_by_verb_until_ms != 0)
+    }
+
     /// Whether a verb has borrowed the slot, and for longer than now.
     pub(crate) fn is_borrowed_by_verb(&self, clock: &Clock) -> bool {
         self.borrowed_by_verb_until_ms > clock.wall().timestamp_millis()

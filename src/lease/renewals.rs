@@ -33,27 +33,28 @@ impl Renewals {
 
     /// Whether this lease is going to be renewed, or is being so.
     pub(super) fn has(&self, held: &Arc<Held>) -> bool {
-        self.due.iter().chain(&self.under_way).any(|other| Arc::ptr_eq(other, held))
+        self.all().any(|other| Arc::ptr_eq(other, held))
     }
 
-    /// The leases that a thread asks the server about.
-    pub(super) fn under_way(&self) -> &[Arc<Held>] {
-        &self.under_way
+    /// The leases that are going to be renewed, or are being so.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Arc<Held>> {
+        self.due.iter().chain(&self.under_way)
     }
 
     /// When the next renewal may begin, if one is due.
-    pub(super) fn begins_at(&self, now: Moment) -> Option<Moment> {
+    pub(super) fn begins_at(&self) -> Option<Moment> {
         if self.under_way.is_empty() {
             return self.due.first().map(|_| Moment::MIN);
         }
-        let must_ask = self.due.iter().any(|held| held.life().machine().wants_renewal(now));
-        must_ask.then(|| self.last_begun_at.saturating_add(SIDE_BY_SIDE_AFTER_MS))
+        // One that merely goes along with others has a time of its own, when it waits for no answer any more.
+        let own_time = self.due.iter().filter_map(|held| held.life().machine().renew_at()).min()?;
+        Some(own_time.max(self.last_begun_at.saturating_add(SIDE_BY_SIDE_AFTER_MS)))
     }
 
     /// Begins the most urgent renewal, if one may begin: [`Renewals::end`] must follow. A lease whose renewals succeed
     /// comes before those whose requests hang; one that goes along with others waits until the server has answered.
     pub(super) fn begin(&mut self, now: Moment) -> Option<Arc<Held>> {
-        if self.begins_at(now).is_none_or(|at| at > now) {
+        if self.begins_at().is_none_or(|at| at > now) {
             return None;
         }
         let urgency = |machine: &Machine| {

@@ -245,7 +245,10 @@ impl Slot {
         let checked = self.check_on_the_way(visit);
         self.in_doubt = checked.as_ref().is_err_and(|error| error.outcome == Outcome::Unknown);
         let (said, answer) = match checked {
-            Err(error) if !self.lent && !error.is_refusal() => return self.borrowed_by_another(visit).ok_or(error),
+            // Whoever ends a renewal gives the slot back: a borrow that this lease has not heard of must stay another's.
+            Err(error) if !self.lent && !error.is_refusal() && error.status != Status::Cancelled => {
+                return self.borrowed_by_another(visit).ok_or(error);
+            }
             checked => checked?,
         };
         let given_back_until = given_back_until.max(visit.given_back_until(self.feature.as_deref()));
@@ -282,7 +285,8 @@ impl Slot {
         match confirmation.standing {
             Standing::Lent { until, .. } if known_until == Some(until) => self.lent = true,
             Standing::Lent { .. } => return self.keep_borrow_anew(visit, confirmation, answer),
-            Standing::Held { .. } if record.in_doubt && says(&object(answer), "is_borrowed") => {
+            // It was in doubt, or ends sooner than is proven.
+            Standing::Held { .. } if says(&object(answer), "is_borrowed") => {
                 return self.keep_borrow_anew(visit, confirmation, answer);
             }
             // It is over, or was taken back at the server: nobody shall rely on it, nor leave the slot to it.
@@ -360,6 +364,12 @@ impl Slot {
         let Ok(_gate) = self.enter(visit) else { return };
         if let Ok(mut record) = self.read() {
             record.set_borrowed_by_verb(until);
+            // What another has given back is wanted again.
+            record.unwanted &= until.is_none();
+            if until.is_some_and(|until| self.is_proven_beyond(visit, &record, until)) {
+                // The server lets go of the slot before the date that is proven.
+                record.in_doubt = true;
+            }
             if until.is_none() {
                 // What proved the borrow that was given back would go on being believed by a start without a network.
                 (record.proof, record.in_doubt, record.unwanted) = (None, false, false);
@@ -367,6 +377,11 @@ impl Slot {
             // The process itself remembers it all the same.
             let _ = self.write(&mut record, visit);
         }
+    }
+
+    fn is_proven_beyond(&self, visit: &Visit, record: &Record, until: DateTime<Utc>) -> bool {
+        let ends = |proof: &Proof| proof.until(visit.client, visit.who, self.feature.as_deref()).ok();
+        record.proof.as_ref().and_then(ends).is_some_and(|ends| ends > until)
     }
 
     /// A verb about the slot got no answer: a server that knows no order numbers may carry it out after another process
