@@ -52,6 +52,20 @@ fn every_misuse_is_a_status_and_under_valgrind_no_error_and_no_leak() {
     misuse(&mut under_valgrind(&program));
 }
 
+/// A kernel may refuse namespaces, and says so then; the pretended id shows the same on any.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_child_with_its_parents_process_id_is_forked() {
+    let program = compile("tests/abi/same_id.c", release_dir());
+    let demo = Demo::start();
+    let config = demo.config("same-id").to_string();
+    for way in ["pretended", "namespace", "dead"] {
+        let said = run(tool("timeout").arg("100").arg(&program).arg(way).env("FLOATLEASE_CONFIG", &config));
+        println!("{way}: {said}");
+        assert!(said.contains("checks hold") || way != "pretended" && said.contains("refused"), "{way}: {said}");
+    }
+}
+
 #[test]
 fn a_panic_is_a_status_and_nothing_is_printed() {
     let program = compile("tests/abi/panic.c", support::panic_dir());

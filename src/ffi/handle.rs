@@ -7,9 +7,9 @@
 //! the thing under the token until the thing lets go of it; a slot is not given out again before.
 
 use super::chunks::Chunks;
-use super::process;
 use crate::error::Error;
 use crate::lease::face::{Display, Face};
+use crate::process;
 use crate::status::Status;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
@@ -74,7 +74,8 @@ pub struct Handles<T: 'static> {
 /// may have been held by a thread that the child does not have.
 #[derive(Debug)]
 struct Table<T: 'static> {
-    pid: u32,
+    /// The cookie of the process that made it.
+    process: usize,
     epoch: usize,
     /// By slot.
     faces: Chunks<Face>,
@@ -158,15 +159,15 @@ impl<T: Send + Sync + 'static> Handles<T> {
 
     /// This process's table, made if need be.
     fn own(&self) -> &'static Table<T> {
-        let pid = process::id();
+        let process = process::cookie();
         loop {
             let current = self.current();
-            if let Some(table) = current.filter(|table| table.pid == pid) {
+            if let Some(table) = current.filter(|table| table.process == process) {
                 return table;
             }
             let epoch = current.map_or(0, |table| (table.epoch + 1) & largest(BITS[2]));
             let slots = Mutex::new(Slots { all: Vec::new(), free: Vec::new() });
-            let table = Table { pid, epoch, faces: Chunks::new(), slots, _inherited: current };
+            let table = Table { process, epoch, faces: Chunks::new(), slots, _inherited: current };
             let fresh = Box::into_raw(Box::new(table));
             let expected = current.map_or(ptr::null_mut(), |table| ptr::from_ref(table).cast_mut());
             if self.table.compare_exchange(expected, fresh, Ordering::AcqRel, Ordering::Acquire).is_err() {
@@ -185,7 +186,7 @@ impl<T: Send + Sync + 'static> Handles<T> {
         if token.kind != self.kind as usize {
             return Err(Status::Handle);
         }
-        if table.pid != process::id() || token.epoch != table.epoch {
+        if table.process != process::cookie() || token.epoch != table.epoch {
             return Err(Status::Forked);
         }
         Ok((table, token))
