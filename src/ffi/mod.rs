@@ -10,6 +10,8 @@ mod chunks;
 #[cfg(feature = "exports")]
 mod exports;
 pub mod handle;
+#[cfg(feature = "exports")]
+mod memory;
 
 pub use call::floatlease_status;
 #[cfg(feature = "exports")]
