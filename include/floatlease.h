@@ -11,7 +11,8 @@
  * Out        Out pointers are set to NULL on entry. json_out may itself be NULL: the text is not wanted.
  * Requests   request_json may be NULL: everything comes from the client's config. Any request may hold, besides its
  *            own keys: product, hardware_id, license_id, bundle_code, sdk_ver; another way to name the license;
- *            "timeout_ms", the deadline of this call; "extra", an object whose members go to the server untouched.
+ *            "timeout_ms", the deadline of this call; "extra", an object whose members go to the server as they
+ *            are. A number there is an integer of 64 bits, or else the nearest double, and is written as one: 1e2 as 100.0.
  *            Operations that do more than ask take "idempotency_key", 1 to 255 visible ASCII characters, sent as the
  *            Idempotency-Key header; each call has one of its own by default. floatlease-server books a consumption once
  *            for each key, however often it arrives, says so by the same header in its reply, and remembers
