@@ -11,7 +11,8 @@
  * Out        Out pointers are set to NULL on entry. json_out may itself be NULL: the text is not wanted.
  * Requests   request_json may be NULL: everything comes from the client's config. Any request may hold, besides its
  *            own keys: product, hardware_id, license_id, bundle_code, sdk_ver; another way to name the license;
- *            "timeout_ms", the deadline of this call; "extra", an object whose members go to the server untouched.
+ *            "timeout_ms", the deadline of this call; "extra", an object whose members go to the server as they
+ *            are. A number there is an integer of 64 bits, or else the nearest double, and is written as one: 1e2 as 100.0.
  *            Operations that do more than ask take "idempotency_key", 1 to 255 visible ASCII characters, sent as the
  *            Idempotency-Key header; each call has one of its own by default. floatlease-server books a consumption once
  *            for each key, however often it arrives, says so by the same header in its reply, and remembers
@@ -729,11 +730,12 @@ floatlease_status floatlease_release_feature(floatlease_client *client, const ch
  * floatlease_check_license or floatlease_check_feature (a slot that this takes of what floats is given back at once,
  * unless a lease of this machine holds it). Such a server may still book what it was asked for until 30 s after the
  * request was sent, or until its timeout_ms if that is longer; so long the consumption stays queued, with all behind it.
- * If another device has consumed meanwhile the total tells nothing: then it is FLOATLEASE_E_CONNECTION_LOST with the
- * outcome "unknown", and never repeated. Of one whose reply was lost, the reply may be total_consumptions alone. The same
- * "idempotency_key" again is the same wish while it waits, and at floatlease-server once it is booked too; for other
- * consumptions it is FLOATLEASE_E_BAD_VALUE as long as the first wait or are to be told. Whoever else books on this
- * machine is waited for, until the deadline; a consumption is kept then, if its turn did not come.
+ * If the total is as it was, and the license allows no negative consumptions, the consumption is sent again. Any other
+ * total may be another device's doing, even one that has risen by the same amount: then it is
+ * FLOATLEASE_E_CONNECTION_LOST with the outcome "unknown", and never repeated. The same "idempotency_key" again is the
+ * same wish while it waits, and at floatlease-server once it is booked too; for other consumptions it is
+ * FLOATLEASE_E_BAD_VALUE as long as the first wait or are to be told. Whoever else books on this machine is waited for,
+ * until the deadline; a consumption is kept then, if its turn did not come.
  *
  * What waits is booked, with the event "offline_floating_consumptions_sync", by "sync_consumptions" of floatlease_call,
  * before the next consumption with "offline":"queue", and when a lease of this license with "keep_alive":"thread" was

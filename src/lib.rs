@@ -18,6 +18,7 @@
 //! | [`status`], [`error`] | the status table; the error object |
 //! | `json` | objects as hosts read them |
 //! | [`hardware`] | the hardware id and how it was found |
+//! | `process` | which process this is, among those it was forked from |
 //! | `diagnose` | every step to the server, with a verdict |
 //!
 //! Arrows run one way: `docs/architecture.md` draws them, `tests/architecture.rs` holds the code to the drawing.
@@ -35,6 +36,7 @@ mod json;
 pub mod lease;
 pub mod model;
 pub mod operations;
+mod process;
 mod reply;
 mod request;
 mod secret;

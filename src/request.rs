@@ -335,6 +335,27 @@ mod tests {
         assert!(sent.get("license_key").is_none());
     }
 
+    /// As the header says of "extra".
+    #[test]
+    fn number_of_extra_is_sent_as_integer_or_double() {
+        for (given, sent) in [
+            ("7", "7"),
+            ("-9223372036854775808", "-9223372036854775808"),
+            ("18446744073709551615", "18446744073709551615"),
+            ("18446744073709551616", "1.8446744073709552e+19"),
+            ("100000000000000000000000000000", "1e+29"),
+            ("-0", "-0.0"),
+            ("1e2", "100.0"),
+            ("0.1", "0.1"),
+        ] {
+            let body = prepare(&key(), "borrow_license", &format!(r#"{{"extra":{{"x":[{given}]}}}}"#)).unwrap();
+            assert!(body.contains(&format!(r#""x":[{sent}]"#)), "{given}: {body}");
+            let query = prepare(&key(), "check_license", &format!(r#"{{"extra":{{"x":{given}}}}}"#)).unwrap();
+            assert!(query.contains(&format!("&x={}", sent.replace('+', "%2B"))), "{given}: {query}");
+        }
+        assert_eq!(prepare(&key(), "borrow_license", r#"{"extra":{"x":1e400}}"#).unwrap_err().status, Status::Json);
+    }
+
     #[test]
     fn id_of_configs_license_goes_with_no_other() {
         for (request, expected) in [

@@ -4,14 +4,17 @@
 
 mod support;
 
+use serde_json::json;
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use support::programs::{
     Build, CAD, GAME, assert_game, assert_quick_start, assert_shows, assert_trip, empty, libraries, under_valgrind,
     under_valgrind_sealing, with_server,
 };
 use support::sandbox::World;
-use support::{Demo, release_dir, run, tool};
+use support::tls::Authority;
+use support::{Demo, release_dir, run, tool, with};
 
 /// Compiles a C program against `include/` and the shared library in `library`.
 fn compile(source: &str, library: PathBuf) -> PathBuf {
@@ -50,6 +53,50 @@ fn every_misuse_is_a_status_and_under_valgrind_no_error_and_no_leak() {
     let program = compile("tests/abi/misuse.c", release_dir());
     misuse(&mut Command::new(&program));
     misuse(&mut under_valgrind(&program));
+}
+
+/// A kernel may refuse namespaces, and says so then; the pretended id shows the same on any.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_child_with_its_parents_process_id_is_forked() {
+    let program = compile("tests/abi/same_id.c", release_dir());
+    let demo = Demo::start();
+    let config = demo.config("same-id").to_string();
+    for way in ["pretended", "namespace", "dead"] {
+        let said = run(tool("timeout").arg("100").arg(&program).arg(way).env("FLOATLEASE_CONFIG", &config));
+        println!("{way}: {said}");
+        assert!(said.contains("checks hold") || way != "pretended" && said.contains("refused"), "{way}: {said}");
+    }
+}
+
+/// With TLS there are more buffers that keys go through.
+#[cfg(target_os = "linux")]
+#[test]
+fn closed_client_leaves_no_secret_in_memory() {
+    let program = compile("tests/abi/forgotten.c", release_dir());
+    let (demo, authority) = (Demo::start(), Authority::new());
+    let front = authority.front(demo.address(), &["localhost"], false);
+    let by_tls = json!({
+        "base_url": format!("https://localhost:{}/api/v4", front.rsplit(':').next().unwrap()),
+        "tls_roots": authority.pem(),
+    });
+    for (name, way) in [("plain", json!({})), ("tls", by_tls)] {
+        let folder = empty(support::target_dir().join(format!("forgotten.{name}")));
+        let config = with(&with(&demo.config("forgotten"), way), json!({ "storage_dir": folder })).to_string();
+        let mut child = tool("timeout")
+            .arg("100")
+            .arg(&program)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(config.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        println!("{name}: {said}");
+        assert!(said.contains("checks hold"), "{name}: {said}{}", String::from_utf8_lossy(&output.stderr));
+    }
 }
 
 #[test]

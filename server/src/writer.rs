@@ -164,3 +164,6 @@ impl Loop {
         self.store.commit(&changes)
     }
 }
+
+#[cfg(test)]
+mod tests;

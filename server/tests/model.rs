@@ -3,11 +3,11 @@
 
 mod common;
 
-use chrono::{Datelike, TimeDelta};
+use chrono::TimeDelta;
 use common::Random;
 use common::model::{CATALOGUE, DEVICES, Model, action};
 use common::world::World;
-use floatlease_server::domain::Action;
+use floatlease_server::domain::{Action, State};
 use floatlease_server::store::{SqliteStore, Store};
 
 /// Whatever the answer, the slots and the total that the server reports are the model's.
@@ -21,13 +21,19 @@ fn compare(world: &mut World, model: &mut Model, what: &str) {
     };
     assert_eq!(seen["floating_in_use_devices"], model.license.held.len(), "{what}");
     assert_eq!(feature("F")["floating_in_use_devices"], model.feature.held.len(), "{what}");
-    let consumed = if model.day == world.now.num_days_from_ce() { model.consumed } else { 0 };
-    assert_eq!(feature("C")["total_consumptions"], consumed, "{what}");
+    assert_eq!(feature("C")["total_consumptions"], model.consumed(world.now), "{what}");
 }
 
 /// Activation shows everything and takes nothing.
 fn world_probe(device: &str) -> floatlease_server::domain::Command {
     common::world::command("K", device, Action::Activate { variables: Vec::new() })
+}
+
+/// By how many seconds a clock leaps: minutes, hours or weeks, ahead or back.
+fn leap(random: &mut Random) -> i64 {
+    let longest = [600, 3 * 3600, 40 * 24 * 3600][random.below(3) as usize];
+    let by = random.below(longest) as i64;
+    if random.below(2) == 0 { by } else { -by }
 }
 
 fn history(seed: u64, steps: u64) {
@@ -49,11 +55,24 @@ fn history(seed: u64, steps: u64) {
         if random.below(2) == 0 {
             world.wait(TimeDelta::seconds(random.below(400) as i64));
         }
+        // In each gap between two requests the clock may leap, while the server runs or between a stop and a start.
+        let stops = random.below(40) == 0;
+        let leaps = random.below(3) == 0;
+        if stops || leaps {
+            let alive = world.state.alive(world.now);
+            world.changes.push(alive);
+        }
         store.commit(&world.changes[kept..]).unwrap();
         kept = world.changes.len();
-        if random.below(40) == 0 {
-            let state = floatlease_server::domain::State::recover(world.catalogue.clone(), store.load().unwrap());
-            world.state = state;
+        if stops {
+            world.state = State::recover(world.catalogue.clone(), store.load().unwrap());
+        }
+        if leaps {
+            let by = TimeDelta::seconds(leap(&mut random));
+            model.leap(by, world.now);
+            world.wait(by);
+            let resumed = world.state.resume(world.now);
+            world.changes.extend(resumed);
         }
     }
 }

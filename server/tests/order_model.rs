@@ -130,9 +130,7 @@ impl Ordered {
     fn move_by(&mut self, off: TimeDelta, now: DateTime<Utc>) {
         self.forget(now);
         self.latest.iter_mut().for_each(|latest| latest.at += off);
-        for pool in [&mut self.model.license, &mut self.model.feature] {
-            pool.held.values_mut().filter(|(_, borrowed)| !borrowed).for_each(|(until, _)| *until += off);
-        }
+        self.model.leap(off, now);
     }
 }
 

@@ -325,11 +325,12 @@ pub unsafe extern "C" fn floatlease_release_feature(
 /// floatlease_check_license or floatlease_check_feature (a slot that this takes of what floats is given back at once,
 /// unless a lease of this machine holds it). Such a server may still book what it was asked for until 30 s after the
 /// request was sent, or until its timeout_ms if that is longer; so long the consumption stays queued, with all behind it.
-/// If another device has consumed meanwhile the total tells nothing: then it is FLOATLEASE_E_CONNECTION_LOST with the
-/// outcome "unknown", and never repeated. Of one whose reply was lost, the reply may be total_consumptions alone. The same
-/// "idempotency_key" again is the same wish while it waits, and at floatlease-server once it is booked too; for other
-/// consumptions it is FLOATLEASE_E_BAD_VALUE as long as the first wait or are to be told. Whoever else books on this
-/// machine is waited for, until the deadline; a consumption is kept then, if its turn did not come.
+/// If the total is as it was, and the license allows no negative consumptions, the consumption is sent again. Any other
+/// total may be another device's doing, even one that has risen by the same amount: then it is
+/// FLOATLEASE_E_CONNECTION_LOST with the outcome "unknown", and never repeated. The same "idempotency_key" again is the
+/// same wish while it waits, and at floatlease-server once it is booked too; for other consumptions it is
+/// FLOATLEASE_E_BAD_VALUE as long as the first wait or are to be told. Whoever else books on this machine is waited for,
+/// until the deadline; a consumption is kept then, if its turn did not come.
 ///
 /// What waits is booked, with the event "offline_floating_consumptions_sync", by "sync_consumptions" of floatlease_call,
 /// before the next consumption with "offline":"queue", and when a lease of this license with "keep_alive":"thread" was

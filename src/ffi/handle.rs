@@ -7,9 +7,9 @@
 //! the thing under the token until the thing lets go of it; a slot is not given out again before.
 
 use super::chunks::Chunks;
-use super::process;
 use crate::error::Error;
 use crate::lease::face::{Display, Face};
+use crate::process;
 use crate::status::Status;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
@@ -74,13 +74,14 @@ pub struct Handles<T: 'static> {
 /// may have been held by a thread that the child does not have.
 #[derive(Debug)]
 struct Table<T: 'static> {
-    pid: u32,
+    /// The cookie of the process that made it.
+    process: usize,
     epoch: usize,
     /// By slot.
     faces: Chunks<Face>,
     slots: Mutex<Slots<T>>,
-    /// The parent's, kept reachable so that leak checkers see no leak in it.
-    _inherited: Option<&'static Table<T>>,
+    /// The parent's: tells its handles from invented ones, and is no leak for leak checkers.
+    inherited: Option<&'static Table<T>>,
 }
 
 #[derive(Debug)]
@@ -120,7 +121,7 @@ impl<T: Send + Sync + 'static> Handles<T> {
 
     /// The thing under a token.
     pub fn get(&self, raw: usize) -> Result<Arc<T>, Error> {
-        let (table, token) = self.of(raw).map_err(Error::new)?;
+        let (table, token) = self.of(raw).ok_or_else(|| self.not_found(raw))?;
         let mut slots = table.slots();
         slots.of(token)?.held.clone().ok_or_else(|| Error::new(Status::Handle))
     }
@@ -128,13 +129,13 @@ impl<T: Send + Sync + 'static> Handles<T> {
     /// The face under a token, and the generation to ask it for. It answers by itself that the token was freed or is
     /// none. Wait-free: no lock, no allocation, and no system call but one in the life of a forked child.
     pub fn face(&self, raw: usize) -> Option<(&'static Face, u32)> {
-        let (table, token) = self.of(raw).ok()?;
+        let (table, token) = self.of(raw)?;
         Some((table.faces.get(token.slot)?, token.generation))
     }
 
     /// Ends a token, and clears its face. What was under it lives on in the calls that still use it.
     pub fn remove(&self, raw: usize) -> Result<Arc<T>, Error> {
-        let (table, token) = self.of(raw).map_err(Error::new)?;
+        let (table, token) = self.of(raw).ok_or_else(|| self.not_found(raw))?;
         let mut slots = table.slots();
         let slot = slots.of(token)?;
         let thing = slot.held.take().ok_or_else(|| Error::new(Status::Handle))?;
@@ -158,15 +159,15 @@ impl<T: Send + Sync + 'static> Handles<T> {
 
     /// This process's table, made if need be.
     fn own(&self) -> &'static Table<T> {
-        let pid = process::id();
+        let process = process::cookie();
         loop {
             let current = self.current();
-            if let Some(table) = current.filter(|table| table.pid == pid) {
+            if let Some(table) = current.filter(|table| table.process == process) {
                 return table;
             }
             let epoch = current.map_or(0, |table| (table.epoch + 1) & largest(BITS[2]));
             let slots = Mutex::new(Slots { all: Vec::new(), free: Vec::new() });
-            let table = Table { pid, epoch, faces: Chunks::new(), slots, _inherited: current };
+            let table = Table { process, epoch, faces: Chunks::new(), slots, inherited: current };
             let fresh = Box::into_raw(Box::new(table));
             let expected = current.map_or(ptr::null_mut(), |table| ptr::from_ref(table).cast_mut());
             if self.table.compare_exchange(expected, fresh, Ordering::AcqRel, Ordering::Acquire).is_err() {
@@ -179,20 +180,31 @@ impl<T: Send + Sync + 'static> Handles<T> {
     /// The table and token that `raw` belongs to, if it can belong to any. Inlined for [`Handles::face`], where its
     /// result would take longer to hand over than to find.
     #[inline(always)]
-    fn of(&self, raw: usize) -> Result<(&'static Table<T>, Token), Status> {
+    fn of(&self, raw: usize) -> Option<(&'static Table<T>, Token)> {
         let token = Token::unpack(raw);
-        let table = self.current().ok_or(Status::Handle)?;
-        if token.kind != self.kind as usize {
-            return Err(Status::Handle);
-        }
-        if table.pid != process::id() || token.epoch != table.epoch {
-            return Err(Status::Forked);
-        }
-        Ok((table, token))
+        let table = self.current()?;
+        let is_own = table.process == process::cookie() && token.epoch == table.epoch;
+        (is_own && token.kind == self.kind as usize).then_some((table, token))
+    }
+
+    /// Why a token belongs to no table of this process: a handle of an ancestor's, or no handle at all.
+    #[cold]
+    fn not_found(&self, raw: usize) -> Error {
+        let token = Token::unpack(raw);
+        let inherited = std::iter::successors(self.current(), |table| table.inherited)
+            .filter(|table| table.process != process::cookie())
+            .any(|table| table.epoch == token.epoch && table.has_given_out(token));
+        Error::new(if inherited && token.kind == self.kind as usize { Status::Forked } else { Status::Handle })
     }
 }
 
 impl<T> Table<T> {
+    /// Whether this token was given out here and not ended before the fork. Read from the face alone: the lock of a
+    /// parent's table may be held by a thread that is not in this process.
+    fn has_given_out(&self, token: Token) -> bool {
+        self.faces.get(token.slot).is_some_and(|face| face.is_of(token.generation))
+    }
+
     fn slots(&self) -> MutexGuard<'_, Slots<T>> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }

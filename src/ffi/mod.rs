@@ -1,6 +1,5 @@
 //! The C ABI: the client's functions, and what every C ABI of the house is made of. [`call`] is the guard around an
-//! exported function, [`handle`] what a handle is; the sandbox's library is made of the same two. `process` tells a
-//! forked child from its parent.
+//! exported function, [`handle`] what a handle is; the sandbox's library is made of the same two.
 #![allow(unsafe_code)]
 // The conventions of the header say it once for all functions.
 #![allow(clippy::missing_safety_doc)]
@@ -11,7 +10,8 @@ mod chunks;
 #[cfg(feature = "exports")]
 mod exports;
 pub mod handle;
-mod process;
+#[cfg(feature = "exports")]
+mod memory;
 
 pub use call::floatlease_status;
 #[cfg(feature = "exports")]

@@ -1,8 +1,10 @@
 //! Consumptions that are booked later if the server can't be reached now: each once, in order, or told to the host.
 //!
 //! A wish is on disk before it is sent, and stays there until what came of it is known. After a lost reply a server that
-//! honours `Idempotency-Key` is asked again under the same key. Any other is asked for its total, which settles it unless
-//! somebody else has consumed meanwhile: then nobody knows, and the host is told so.
+//! honours `Idempotency-Key` is asked again under the same key. Any other is asked for its total: if that is as it was, and
+//! can't have sunk meanwhile, nothing was booked, and the wish is sent again. A total that has risen proves nothing, even
+//! by the right amount: it may be another device's, and no reply tells whose. Then the outcome is unknown, and the host is
+//! told so. A license for a single device would not prove more: other programs of that device may consume as well.
 
 use super::journal::{Entry, Journal, Standing, Verdict};
 use super::share::{Gate, Share};
@@ -52,7 +54,7 @@ pub(super) struct Booked {
 
 /// What became of an entry.
 enum Fate {
-    /// With the server's reply; of one that was lost, no more than the total.
+    /// With the server's reply.
     Booked(String),
     Refused(Error),
     Unknown(Error),
@@ -171,7 +173,6 @@ impl<'a> Booking<'a> {
                 }
                 self.check_end_of(at_ms, life_ms)?;
                 match self.inspect(entry, total_before, at_ms)? {
-                    Found::Booked(total) => return Ok(Fate::Booked(format!("{{\"total_consumptions\":{total}}}"))),
                     Found::Nothing => self.stands(entry, Standing::Waiting)?,
                     Found::Unclear(why) => return Ok(Fate::Unknown(unclear(why))),
                 }
@@ -277,10 +278,11 @@ impl<'a> Booking<'a> {
         self.total = now.map(|total| (entry.feature().map(str::to_owned), total));
         // Totals begin again at midnight, if they do at all.
         let is_reset = license.get("reset_consumption") == Some(&Value::Bool(true));
+        let may_sink = license.get("allow_negative_consumptions") != Some(&Value::Bool(false));
         Ok(if is_reset && at_ms.div_euclid(DAY_MS) != self.now_ms().div_euclid(DAY_MS) {
             Found::Unclear("The total has begun again since.".to_owned())
         } else {
-            found(before, entry.amount(), now)
+            found(before, entry.amount(), now, may_sink)
         })
     }
 
@@ -317,16 +319,15 @@ impl<'a> Booking<'a> {
 /// What the total says of consumptions whose reply was lost.
 #[derive(Debug, PartialEq)]
 enum Found {
-    /// The total is this.
-    Booked(i64),
+    /// They were not booked, or are none: they can be sent again.
     Nothing,
     Unclear(String),
 }
 
-fn found(before: i64, amount: i64, now: Option<i64>) -> Found {
+fn found(before: i64, amount: i64, now: Option<i64>, may_sink: bool) -> Found {
     match now {
-        Some(now) if before.checked_add(amount) == Some(now) => Found::Booked(now),
-        Some(now) if now == before => Found::Nothing,
+        _ if amount == 0 => Found::Nothing,
+        Some(now) if now == before && !may_sink => Found::Nothing,
         Some(now) => Found::Unclear(format!("The total was {before} before {amount} were to be booked, and is {now}.")),
         None => Found::Unclear("The server does not tell the total any more.".to_owned()),
     }
@@ -388,25 +389,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_total_tells_what_was_booked_unless_somebody_else_has_consumed() {
-        for (before, amount, now, expected) in [
-            (10, 3, Some(13), "booked"),
-            (10, 3, Some(10), "nothing"),
-            (10, -3, Some(7), "booked"),
-            (10, 0, Some(10), "booked"),
-            (10, 3, Some(12), "unclear"),
-            (10, 3, Some(16), "unclear"),
-            (10, 3, Some(0), "unclear"),
-            (10, 3, None, "unclear"),
-            (i64::MAX, 1, Some(i64::MIN), "unclear"),
+    fn only_a_total_that_nobody_can_have_changed_tells_that_nothing_was_booked() {
+        for (before, amount, now, may_sink, expected) in [
+            (10, 3, Some(10), false, true),
+            (10, 3, Some(10), true, false),
+            (10, 3, Some(13), false, false),
+            (10, 3, Some(13), true, false),
+            (10, -3, Some(7), true, false),
+            (10, -3, Some(10), true, false),
+            (10, 3, Some(12), false, false),
+            (10, 3, Some(16), false, false),
+            (10, 3, Some(0), false, false),
+            (10, 3, None, false, false),
+            (10, 0, Some(10), true, true),
+            (10, 0, Some(15), true, true),
         ] {
-            let said = match found(before, amount, now) {
-                Found::Booked(total) if Some(total) == now => "booked",
-                Found::Booked(_) => "another total",
-                Found::Nothing => "nothing",
-                Found::Unclear(_) => "unclear",
-            };
-            assert_eq!(said, expected, "{before} {amount} {now:?}");
+            let nothing = found(before, amount, now, may_sink) == Found::Nothing;
+            assert_eq!(nothing, expected, "{before} {amount} {now:?} {may_sink}");
         }
     }
 

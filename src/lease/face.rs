@@ -54,6 +54,13 @@ impl Face {
         Some(runs_until)
     }
 
+    /// Whether it was lent to the lease of this generation last, and not cleared since.
+    pub fn is_of(&self, generation: u32) -> bool {
+        let seen = self.stamp.load(Relaxed);
+        // A stamp has a state beside the generation, so it is never that of nobody.
+        seen != NOBODY && seen >> 32 == u64::from(generation)
+    }
+
     /// The one who may write here, for the lease of this generation; `None` while there is still another. Each lease has
     /// a generation of its own, and one is let in at a time.
     pub fn lend(&'static self, generation: u32) -> Option<Display> {
@@ -143,8 +150,10 @@ mod tests {
         let strangers: Vec<u32> = (0..u32::BITS).map(|bit| 7 ^ 1 << bit).collect();
         let nobody_sees_any = |generations: &[u32]| generations.iter().all(|one| shown(face, *one) == (None, None));
         assert!(nobody_sees_any(&strangers) && nobody_sees_any(&[7]), "nobody's");
+        assert!(!face.is_of(0) && !face.is_of(7));
         let mut lease = face.lend(7).unwrap();
         assert!(nobody_sees_any(&strangers) && nobody_sees_any(&[7]), "blank");
+        assert!(face.is_of(7) && !strangers.iter().any(|one| face.is_of(*one)));
         lease.show(State::Grace, 70);
         assert!(nobody_sees_any(&strangers));
         assert_eq!(shown(face, 7), (Some(State::Grace), Some(70)));

@@ -1,11 +1,14 @@
 //! A file that only grows: lines that are on disk when they have been added, each sealed in its place.
 //!
-//! A line that a crash has cut short is the last one and lacks its end; it was never told to be kept, and the next one is
-//! written in its place. Anything else that is not as it was written is damage, and then none of the file is believed.
+//! A line that a crash has cut short is the last one; it was never told to be kept, and the next one is written in its
+//! place. After a power cut the file may be longer than what has arrived in it, so any part of such a line may be zeros
+//! or what was in those blocks before. A line that is not as it was written is therefore unfinished if nothing that was
+//! written stands behind it; otherwise it is damage, and then none of the file is believed. So a last line that a failing
+//! disk has altered is lost as if it had never been finished: nothing tells the two apart.
 //! Nothing here is ever removed but by [`Ledger::replace`].
 
 use super::busy::patiently;
-use super::seal::{MARK_LEN, Magic, SEAL_END_LEN, SEAL_LEN, Seal, damaged};
+use super::seal::{MARK_LEN, Magic, SEAL_LEN, Seal, damaged};
 use super::store::{failed, replace};
 use crate::error::Error;
 use crate::status::Status;
@@ -21,6 +24,11 @@ const ID_LEN: usize = 16;
 const HEADER_LEN: usize = MAGIC.len() + MARK_LEN + ID_LEN;
 /// The length of what is sealed, and a checksum of it: whoever reads must know where a line ends, however damaged.
 const PREFIX_LEN: usize = 8;
+/// No line is shorter.
+const SHORTEST_LEN: usize = PREFIX_LEN + SEAL_LEN;
+/// So many damaged lines in a row are told from an unfinished one: more than a lost block of a disk can hold. A limit,
+/// because each possible place of a line is looked at for each of them.
+const MOST_DAMAGED: usize = 512;
 /// There is no room beyond this, but for what must be noted of the lines that are there.
 const LONGEST_BYTES: u64 = 8 << 20;
 
@@ -71,7 +79,9 @@ impl Ledger {
     /// # Errors
     /// [`Status::Storage`].
     pub(super) fn append(&mut self, content: &[u8]) -> Result<(), Error> {
-        if self.header.is_empty() {
+        // The first line is never added to a file, so whatever is wrong with it, it is not unfinished: it tells whether the
+        // header, with which each line is sealed, is as it was written.
+        if self.lines == 0 {
             return self.replace(&[content.to_vec()]);
         }
         let line = self.line(&self.header, self.lines, content)?;
@@ -148,21 +158,36 @@ impl Ledger {
 
     /// The next line and its length with all; `None` at the end, or at one that was never finished.
     fn next(&self, header: &[u8], number: u32, rest: &[u8]) -> Result<Option<(Vec<u8>, usize)>, Error> {
-        let Some((prefix, behind)) = rest.split_at_checked(PREFIX_LEN) else { return Ok(None) };
-        if rest.iter().all(|byte| *byte == 0) {
-            return Ok(None);
+        match self.intact(header, number, rest) {
+            None if self.is_damaged(header, number, rest) => Err(damaged(&self.path)),
+            line => Ok(line),
         }
-        let length = u32::from_le_bytes([prefix[0], prefix[1], prefix[2], prefix[3]]);
-        if *prefix != self::prefix(header, number, length) {
-            return Err(damaged(&self.path));
+    }
+
+    /// The line of this number at the start of `rest`, and its length with all, if it is as it was written.
+    fn intact(&self, header: &[u8], number: u32, rest: &[u8]) -> Option<(Vec<u8>, usize)> {
+        let sealed = rest.get(PREFIX_LEN..PREFIX_LEN + length_at(header, number, rest)?)?;
+        Some((self.seal.open(&known(header, number), sealed)?, PREFIX_LEN + sealed.len()))
+    }
+
+    /// Whether something that was written stands behind a line that is not intact, so that the line was finished once.
+    fn is_damaged(&self, header: &[u8], number: u32, rest: &[u8]) -> bool {
+        let length = length_at(header, number, rest);
+        if number == 0 && length.is_none_or(|length| PREFIX_LEN + length <= rest.len()) {
+            return rest.len() >= PREFIX_LEN && rest.iter().any(|byte| *byte != 0);
         }
-        let Some(sealed) = behind.get(..length as usize) else { return Ok(None) };
-        match self.seal.open(&known(header, number), sealed) {
-            Some(line) => Ok(Some((line, PREFIX_LEN + sealed.len()))),
-            // A file may grow before what is written arrives in it.
-            None if behind.len() == sealed.len() && is_unwritten(sealed) => Ok(None),
-            None => Err(damaged(&self.path)),
+        if let Some(length) = length {
+            // Where the line ends is known. A file may grow by more than what was to be written.
+            return rest.iter().skip(PREFIX_LEN + length).any(|byte| *byte != 0);
         }
+        let places = 0..(rest.len() + 1).saturating_sub(SHORTEST_LEN);
+        places.into_iter().any(|place| {
+            let rest = &rest[place..];
+            let fits = |length: u32| (SEAL_LEN..=rest.len() - PREFIX_LEN).contains(&(length as usize));
+            let fits = told_length(rest).is_some_and(fits);
+            let most = if fits { (place / SHORTEST_LEN).min(MOST_DAMAGED) as u32 + 1 } else { 0 };
+            (1..=most).any(|later| self.intact(header, number.saturating_add(later), rest).is_some())
+        })
     }
 
     fn line(&self, header: &[u8], number: u32, content: &[u8]) -> Result<Vec<u8>, Error> {
@@ -186,6 +211,17 @@ impl Ledger {
     }
 }
 
+/// How long the line at the start of `rest` says that it is.
+fn told_length(rest: &[u8]) -> Option<u32> {
+    Some(u32::from_le_bytes(rest.get(..PREFIX_LEN)?.first_chunk().copied()?))
+}
+
+/// How long the line of this number at the start of `rest` is, if its prefix is as it was written.
+fn length_at(header: &[u8], number: u32, rest: &[u8]) -> Option<usize> {
+    let length = told_length(rest)?;
+    rest.starts_with(&prefix(header, number, length)).then_some(length as usize)
+}
+
 /// What precedes the line of this number, which is so long.
 fn prefix(header: &[u8], number: u32, length: u32) -> [u8; PREFIX_LEN] {
     let length = length.to_le_bytes();
@@ -199,11 +235,6 @@ fn prefix(header: &[u8], number: u32, length: u32) -> [u8; PREFIX_LEN] {
 /// What is sealed with a line: it counts in its place alone.
 fn known(header: &[u8], number: u32) -> Vec<u8> {
     [header, &number.to_le_bytes()].concat()
-}
-
-/// Whether the end of something sealed has not arrived on disk.
-fn is_unwritten(sealed: &[u8]) -> bool {
-    sealed.iter().rev().take(SEAL_END_LEN).all(|byte| *byte == 0)
 }
 
 #[cfg(test)]

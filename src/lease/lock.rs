@@ -11,11 +11,11 @@
 
 use super::busy::patiently;
 use crate::error::Error;
+use crate::process;
 use crate::status::Status;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
-use std::process;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Who removes the file more often than this while it is being locked will go on doing so.
@@ -114,7 +114,7 @@ impl OpenLock {
     /// Locks the file that is open, whatever became of its path; `None` if another holder stands against that.
     pub(super) fn try_hold(&self, mode: Mode) -> Result<Option<Hold>, Error> {
         let file = self.file.try_clone().map_err(|error| not_opened(&self.path, &error))?;
-        let opened = LockFile { path: self.path.clone(), file, owner: process::id() };
+        let opened = LockFile { path: self.path.clone(), file, owner: process::cookie() };
         Ok(opened.try_lock(mode)?.then_some(Hold::File(opened)))
     }
 }
@@ -127,15 +127,15 @@ type Open<'a> = dyn Fn(&Path) -> io::Result<File> + 'a;
 pub(super) struct LockFile {
     path: PathBuf,
     file: File,
-    /// The process that opened it.
-    owner: u32,
+    /// The cookie of the process that opened it.
+    owner: usize,
 }
 
 impl LockFile {
     fn try_hold(path: &Path, mode: Mode, open: &Open<'_>) -> Result<Option<LockFile>, Error> {
         for _ in 0..MOST_TRIES {
             let file = open(path).map_err(|error| not_opened(path, &error))?;
-            let opened = LockFile { path: path.to_owned(), file, owner: process::id() };
+            let opened = LockFile { path: path.to_owned(), file, owner: process::cookie() };
             let locked = opened.try_lock(mode)?;
             if opened.is_in_place()? {
                 return Ok(locked.then_some(opened));
@@ -182,7 +182,7 @@ impl LockFile {
 
 impl Drop for LockFile {
     fn drop(&mut self) {
-        if self.owner == process::id() {
+        if self.owner == process::cookie() {
             // If it fails, closing the file does it.
             let _ = self.unlock();
         }

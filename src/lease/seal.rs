@@ -72,8 +72,8 @@ impl Seal {
 /// How much longer something sealed is than what is inside.
 pub(super) const SEAL_LEN: usize = NONCE_LEN + SEAL_END_LEN;
 
-/// The last bytes of something sealed depend on all of it, and are never all zero.
-pub(super) const SEAL_END_LEN: usize = 16;
+/// The last bytes of something sealed: they depend on all of it.
+const SEAL_END_LEN: usize = 16;
 
 /// What is in this file is not what was written.
 pub(super) fn damaged(path: &Path) -> Error {

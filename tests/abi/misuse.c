@@ -191,6 +191,27 @@ static void texts(void)
     floatlease_client_close(client);
 }
 
+/* All bits by chance, or an open handle of which a few are wrong: no handle, in a process that never forked as well as
+ * in a child. */
+static void expect_no_handle(uintptr_t open)
+{
+    uint64_t chance = 0x9e3779b97f4a7c15;
+
+    for (int i = 0; i < 30000; i++) {
+        chance ^= chance << 13;
+        chance ^= chance >> 7;
+        chance ^= chance << 17;
+        uintptr_t kind = (uintptr_t)(1 + chance % 2) << (sizeof kind * 8 - 8);
+        uintptr_t rest = (uintptr_t)(chance >> 8) & ~((uintptr_t)0xff << (sizeof rest * 8 - 8));
+        uintptr_t invented = i % 3 == 0   ? (uintptr_t)chance
+                             : i % 3 == 1 ? (kind | rest)
+                                          : open ^ (uintptr_t)1 << (chance >> 8) % (sizeof open * 8);
+
+        EXPECT(floatlease_client_cancel((floatlease_client *)invented), FLOATLEASE_E_HANDLE);
+        EXPECT(floatlease_lease_info((floatlease_lease *)invented, NULL), FLOATLEASE_E_HANDLE);
+    }
+}
+
 static void handles(void)
 {
     floatlease_client *client = opened("FLOATLEASE_CONFIG");
@@ -207,6 +228,9 @@ static void handles(void)
     expect_everywhere((floatlease_client *)UINTPTR_MAX, FLOATLEASE_E_HANDLE);
     expect_everywhere((floatlease_client *)((uintptr_t)client + 100000), FLOATLEASE_E_HANDLE);
     free(memory);
+    floatlease_client_close(other);
+    expect_no_handle((uintptr_t)client);
+    other = opened("FLOATLEASE_CONFIG");
 
     EXPECT(floatlease_client_cancel(client), FLOATLEASE_OK);
     floatlease_client_close(client);
@@ -368,9 +392,10 @@ static void interrupted(void)
 #else
 static void forked(void)
 {
-    floatlease_client *client = opened("FLOATLEASE_CONFIG");
+    floatlease_client *client = opened("FLOATLEASE_CONFIG"), *closed = opened("FLOATLEASE_CONFIG");
     int status = 0;
 
+    floatlease_client_close(closed);
     EXPECT(floatlease_activate_license(client, NULL, NULL), FLOATLEASE_OK); /* leaves a kept connection behind */
     /* Without a thread: what a thread holds is lost to a child, and valgrind says so. */
     floatlease_lease *lease = leased(client, "{\"keep_alive\":\"host\"}");
@@ -378,6 +403,8 @@ static void forked(void)
     if (child == 0) {
         expect_of_lease(lease, FLOATLEASE_E_FORKED);
         expect_everywhere(client, FLOATLEASE_E_FORKED);
+        expect_no_handle((uintptr_t)client);
+        expect_everywhere(closed, FLOATLEASE_E_HANDLE);
         floatlease_client *own = opened("FLOATLEASE_CONFIG");
         EXPECT(floatlease_check_license(own, NULL, NULL), FLOATLEASE_OK);
         floatlease_lease *owned = leased(own, NULL);

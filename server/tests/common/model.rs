@@ -40,8 +40,9 @@ pub struct Model {
     pub active: [bool; DEVICES as usize],
     pub license: Pool,
     pub feature: Pool,
-    pub consumed: i64,
-    pub day: i32,
+    /// On the day of the last consumption.
+    consumed: i64,
+    consumed_at: DateTime<Utc>,
 }
 
 impl Pool {
@@ -85,7 +86,7 @@ impl Model {
             license: pool(3, 10, 2),
             feature: pool(2, 7, 1),
             consumed: 0,
-            day: now.num_days_from_ce(),
+            consumed_at: now,
         }
     }
 
@@ -93,9 +94,6 @@ impl Model {
     pub fn step(&mut self, device: u64, what: u64, minutes: Option<i64>, amount: i64, now: DateTime<Utc>) -> Said {
         self.license.forget(now);
         self.feature.forget(now);
-        if self.day != now.num_days_from_ce() {
-            (self.day, self.consumed) = (now.num_days_from_ce(), 0);
-        }
         if what == 0 {
             self.active[device as usize] = true;
             return Ok(());
@@ -127,12 +125,27 @@ impl Model {
                 Ok(())
             }
             9 => feature.held.remove(&device).map(|_| ()).ok_or("floating_feature_device_not_in_use"),
-            _ if amount > 0 && self.consumed + amount > 20 => Err("feature_not_enough_consumptions"),
+            _ if amount > 0 && self.consumed(now) + amount > 20 => Err("feature_not_enough_consumptions"),
             _ => {
-                self.consumed += amount;
+                (self.consumed, self.consumed_at) = (self.consumed(now) + amount, now);
                 Ok(())
             }
         }
+    }
+
+    /// What counts of today.
+    pub fn consumed(&self, now: DateTime<Utc>) -> i64 {
+        if self.consumed_at.num_days_from_ce() == now.num_days_from_ce() { self.consumed } else { 0 }
+    }
+
+    /// The clock leaps from `now`, or the server was off for so long: nobody lost anything by it, and what had ended has
+    /// ended. The end of a borrow is a date. What was consumed counts at the latest from the present on.
+    pub fn leap(&mut self, by: TimeDelta, now: DateTime<Utc>) {
+        for pool in [&mut self.license, &mut self.feature] {
+            pool.forget(now);
+            pool.held.values_mut().filter(|(_, borrowed)| !borrowed).for_each(|(until, _)| *until += by);
+        }
+        self.consumed_at = self.consumed_at.min(now + by);
     }
 }
 

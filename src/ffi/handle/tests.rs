@@ -152,6 +152,54 @@ fn a_panic_while_a_thing_is_made_hurts_no_other() {
     assert_eq!(shown(&LEASES, unmade), None);
 }
 
+/// Anything that a mistaken host may pass: all bits by chance, or a token of which a few are wrong.
+fn invented(from: usize, seed: u64) -> usize {
+    // SplitMix64.
+    let mixed = |mut x: u64| {
+        x = (x ^ x >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        x = (x ^ x >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        x ^ x >> 31
+    };
+    let chance = mixed(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)) as usize;
+    let token = Token::unpack(chance);
+    match seed % 4 {
+        0 => chance,
+        1 => Token { kind: Kind::Lease as usize, ..token }.pack(),
+        2 => from ^ 1 << (chance % usize::BITS as usize),
+        _ => Token { epoch: token.epoch, generation: (chance >> 9) as u32 % 4, ..Token::unpack(from) }.pack(),
+    }
+}
+
+#[test]
+fn an_invented_token_is_no_handle_in_a_process_that_never_forked() {
+    static LEASES: Leases = Handles::new(Kind::Lease);
+    let lease = open(&LEASES, 1);
+    for token in (0..100_000).map(|seed| invented(lease, seed)).filter(|token| *token != lease) {
+        assert_eq!(LEASES.get(token).unwrap_err().status, Status::Handle, "{token:#x}");
+        assert_eq!(LEASES.remove(token).unwrap_err().status, Status::Handle, "{token:#x}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_forked_child_tells_its_parents_handles_from_ended_and_invented_ones() {
+    static LEASES: Leases = Handles::new(Kind::Lease);
+    let (ended, lease) = (open(&LEASES, 1), open(&LEASES, 2));
+    LEASES.remove(ended).unwrap();
+    let status_is = |token, status| LEASES.get(token).is_err_and(|error| error.status == status);
+    // Built here, where memory may be allocated.
+    let invented: Vec<usize> = (0..10_000).map(|seed| invented(lease, seed)).filter(|token| *token != lease).collect();
+    assert!(process::in_a_child(|| {
+        let right = || {
+            status_is(lease, Status::Forked)
+                && status_is(ended, Status::Handle)
+                && invented.iter().all(|token| status_is(*token, Status::Handle))
+        };
+        // Before it has handles of its own, and a grandchild inherits those of both.
+        right() && process::in_a_child(right)
+    }));
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn a_forked_child_sees_no_face_of_its_parents() {

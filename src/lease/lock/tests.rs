@@ -9,7 +9,7 @@ pub(in crate::lease) struct Folder(pub(in crate::lease) PathBuf);
 
 impl Folder {
     pub(in crate::lease) fn new(name: &str) -> Folder {
-        let path = std::env::temp_dir().join(format!("floatlease-locks-{name}-{}", process::id()));
+        let path = std::env::temp_dir().join(format!("floatlease-locks-{name}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&path);
         fs::create_dir_all(&path).unwrap();
         Folder(path)
@@ -108,7 +108,7 @@ fn a_forked_child_neither_keeps_a_lock_that_was_given_up_nor_gives_up_its_parent
         assert!(folder.hold(Alone).is_some(), "by dropping it");
 
         let held = folder.hold(mode).unwrap();
-        let mut of_third = LockFile { path: folder.path(), file: inherited(&held), owner: process::id() };
+        let mut of_third = LockFile { path: folder.path(), file: inherited(&held), owner: process::cookie() };
         of_third.owner += 1;
         drop(Hold::File(of_third));
         assert!(folder.hold(Alone).is_none(), "the parent still holds it");

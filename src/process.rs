@@ -1,0 +1,230 @@
+//! Tells a process from those it was forked from, so often that it must not cost a system call.
+//!
+//! A process id can't do that: in a container a child may have the same id as its parent, and a descendant may get the
+//! id of an ancestor that has ended. So each process has a cookie, kept on a page that the kernel wipes in a forked child:
+//! the child finds zeros and takes the next number. No handler runs at the fork, so nothing can be in its way.
+//!
+//! Where there is no such page (Linux before 4.14, Apple's systems), the process id is all there is, so a descendant
+//! with the same id as the process that opened a handle is not told from it. The time a process began would tell, but
+//! it takes a file to read it, and a process that can't open one must not lose its handles.
+#![allow(unsafe_code)]
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) use wiped::cookie;
+#[cfg(all(test, any(target_os = "linux", target_os = "android")))]
+pub(crate) use wiped::tests::in_a_child;
+
+/// A number that this process has and none that it was forked from.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(crate) fn cookie() -> usize {
+    // Windows has no fork, and keeps the id in memory; so does Apple's C library.
+    std::process::id() as usize
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod wiped {
+    use std::process;
+    use std::ptr;
+    use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+
+    /// The page: null until it is asked for, [`NO_PAGE`] where it can't be had.
+    static PAGE: AtomicPtr<AtomicUsize> = AtomicPtr::new(ptr::null_mut());
+    /// Never written: a process that has no page asks for its id each time.
+    static NO_PAGE: AtomicUsize = AtomicUsize::new(0);
+    /// The next cookie. This is common memory, which a child inherits as it is: what it takes from here is more than any
+    /// cookie of those it was forked from.
+    static NEXT: AtomicUsize = AtomicUsize::new(1);
+    /// The system rounds it up to a page.
+    const LENGTH: usize = size_of::<AtomicUsize>();
+
+    /// A number that this process has and none that it was forked from.
+    pub(crate) fn cookie() -> usize {
+        cookie_on(page())
+    }
+
+    fn cookie_on(page: &'static AtomicUsize) -> usize {
+        // The number is all that is read, so nothing needs to be ordered around it.
+        match page.load(Ordering::Relaxed) {
+            0 => first_cookie(page),
+            cookie => cookie,
+        }
+    }
+
+    /// The cookie of a process that has none yet. Apart, so that what is asked at every lookup stays short.
+    #[cold]
+    fn first_cookie(page: &'static AtomicUsize) -> usize {
+        if ptr::eq(page, &raw const NO_PAGE) {
+            return process::id() as usize;
+        }
+        let next = NEXT.fetch_add(1, Ordering::Relaxed);
+        // If another thread was quicker, its cookie is everybody's.
+        page.compare_exchange(0, next, Ordering::Relaxed, Ordering::Relaxed).map_or_else(|others| others, |_| next)
+    }
+
+    /// The page of this process, made if need be: by the first handle, so never by a lookup.
+    fn page() -> &'static AtomicUsize {
+        // SAFETY: what is stored in `PAGE` is `NO_PAGE` or a page of zeros that is never unmapped.
+        if let Some(page) = unsafe { PAGE.load(Ordering::Acquire).as_ref() } {
+            return page;
+        }
+        first_page()
+    }
+
+    /// Apart, so that what is asked at every lookup stays short.
+    #[cold]
+    fn first_page() -> &'static AtomicUsize {
+        publish(&PAGE, map(madvise))
+    }
+
+    /// The page that is in `place`, which is `fresh` unless another thread was quicker.
+    fn publish(place: &AtomicPtr<AtomicUsize>, fresh: Option<*mut AtomicUsize>) -> &'static AtomicUsize {
+        let published = fresh.unwrap_or(ptr::from_ref(&NO_PAGE).cast_mut());
+        let page = match place.compare_exchange(ptr::null_mut(), published, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => published,
+            Err(others) => {
+                if let Some(fresh) = fresh {
+                    unmap(fresh);
+                }
+                others
+            }
+        };
+        // SAFETY: it is `NO_PAGE` or a page from `map` that was published, and so is never unmapped.
+        unsafe { &*page }
+    }
+
+    /// Whether the system says that it follows the advice on this page.
+    type Advise = fn(*mut libc::c_void, libc::c_int) -> bool;
+
+    fn madvise(page: *mut libc::c_void, advice: libc::c_int) -> bool {
+        // SAFETY: the mapping is `map`'s own, and the advices it gives leave alone what is on it.
+        unsafe { libc::madvise(page, LENGTH, advice) == 0 }
+    }
+
+    /// A page of zeros that is wiped in a child; none where the system has no such pages, as Linux before 4.14.
+    fn map(advise: Advise) -> Option<*mut AtomicUsize> {
+        const NO_ADVICE: libc::c_int = -1;
+        let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+        // SAFETY: a new mapping, which touches no other.
+        let page = unsafe { libc::mmap(ptr::null_mut(), LENGTH, access, kind, -1, 0) };
+        if page == libc::MAP_FAILED {
+            return None;
+        }
+        // Emulators are known that agree to everything and do nothing.
+        if advise(page, NO_ADVICE) || !advise(page, libc::MADV_WIPEONFORK) {
+            unmap(page.cast());
+            return None;
+        }
+        Some(page.cast())
+    }
+
+    fn unmap(page: *mut AtomicUsize) {
+        // SAFETY: it came from `map` and was not published.
+        unsafe { libc::munmap(page.cast(), LENGTH) };
+    }
+
+    #[cfg(test)]
+    pub(crate) mod tests {
+        use super::*;
+
+        /// Whether `holds` in a forked child, where it may allocate nothing and take no lock.
+        pub(crate) fn in_a_child(holds: impl FnOnce() -> bool) -> bool {
+            // SAFETY: the child does nothing but run `holds`, and ends without running anything of its parent's.
+            match unsafe { libc::fork() } {
+                0 => {
+                    let code = if holds() { 0 } else { 1 };
+                    // SAFETY: it ends the child at once.
+                    unsafe { libc::_exit(code) }
+                }
+                child => {
+                    assert!(child > 0);
+                    let mut status = 0;
+                    // SAFETY: `status` is alive for the call.
+                    assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+                    status == 0
+                }
+            }
+        }
+
+        fn process_id() -> usize {
+            process::id() as usize
+        }
+
+        #[test]
+        fn a_forked_child_has_a_cookie_of_its_own_and_so_has_its_child_and_the_parent_keeps_its() {
+            let parent = cookie();
+            assert!(in_a_child(|| {
+                let child = cookie();
+                let right = child != parent && cookie() == child;
+                right && in_a_child(|| ![0, child, parent].contains(&cookie())) && cookie() == child
+            }));
+            assert_eq!(cookie(), parent);
+        }
+
+        /// In a namespace of its own a child may have any id, its parent's too.
+        #[test]
+        fn a_cookie_does_not_depend_on_the_process_id() {
+            static OWN: AtomicUsize = AtomicUsize::new(0);
+            let of_parent = cookie_on(&OWN);
+            assert_eq!(cookie_on(&OWN), of_parent);
+            // What fork does to the page, in a process that has the same id.
+            OWN.store(0, Ordering::Relaxed);
+            let of_child = cookie_on(&OWN);
+            assert!(of_child > of_parent);
+            assert_eq!(cookie_on(&OWN), of_child);
+        }
+
+        #[test]
+        fn a_grandchild_differs_from_its_grandparent_though_the_child_never_asked() {
+            let grandparent = cookie();
+            assert!(in_a_child(|| in_a_child(|| ![0, grandparent].contains(&cookie()))));
+        }
+
+        #[test]
+        fn it_is_kept_and_a_child_finds_nothing_kept() {
+            let parent = cookie();
+            assert_eq!(page().load(Ordering::Relaxed), parent);
+            assert!(!ptr::eq(page(), &raw const NO_PAGE));
+            assert!(in_a_child(|| page().load(Ordering::Relaxed) == 0 && cookie() == page().load(Ordering::Relaxed)));
+            // What is kept is what is answered: no system is asked.
+            let page = Box::leak(Box::new(AtomicUsize::new(7)));
+            assert_eq!(cookie_on(page), 7);
+        }
+
+        #[test]
+        fn threads_that_ask_first_at_the_same_time_are_told_the_same() {
+            for _ in 0..100 {
+                let page: &AtomicUsize = Box::leak(Box::new(AtomicUsize::new(0)));
+                let all: Vec<usize> = std::thread::scope(|threads| {
+                    let asking: Vec<_> = (0..4).map(|_| threads.spawn(|| cookie_on(page))).collect();
+                    asking.into_iter().map(|thread| thread.join().unwrap()).collect()
+                });
+                assert!(all.iter().all(|one| *one == page.load(Ordering::Relaxed)), "{all:?}");
+            }
+        }
+
+        #[test]
+        fn without_such_a_page_the_id_is_asked_for_each_time() {
+            const OLD: Advise = |_, _| false;
+            const AGREES_TO_EVERYTHING: Advise = |_, _| true;
+            for system in [OLD, AGREES_TO_EVERYTHING] {
+                let place = AtomicPtr::new(ptr::null_mut());
+                let page = publish(&place, map(system));
+                assert!(ptr::eq(page, &raw const NO_PAGE));
+                let parent = cookie_on(page);
+                assert_eq!(parent, process_id());
+                assert!(in_a_child(|| cookie_on(page) == process_id() && cookie_on(page) != parent));
+            }
+            assert_eq!(NO_PAGE.load(Ordering::Relaxed), 0, "nothing is kept where nothing is wiped");
+        }
+
+        #[test]
+        fn the_page_that_comes_first_is_everybodys() {
+            let place = AtomicPtr::new(ptr::null_mut());
+            let first = publish(&place, map(madvise));
+            let cookie = cookie_on(first);
+            assert!(ptr::eq(first, publish(&place, map(madvise))));
+            assert!(ptr::eq(first, publish(&place, None)));
+            assert_eq!(first.load(Ordering::Relaxed), cookie, "it is still there");
+        }
+    }
+}
