@@ -1,6 +1,6 @@
 //! The program as a user starts it: demo, exec, check, and what it says when it can't.
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
 
