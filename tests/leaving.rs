@@ -6,7 +6,7 @@ mod support;
 use serde_json::{Value, json};
 use std::fs;
 use std::time::{Duration, Instant};
-use support::abi::Client;
+use support::abi::{Client, Lease};
 use support::folder::Folder;
 use support::sandbox::World;
 use support::{Demo, with};
@@ -261,6 +261,28 @@ fn slot_that_a_verb_takes_is_not_given_back_again() {
     let_it_be_given_back_again();
     assert_eq!(kept.map(|(world, _)| world.slots_of(DEVICE)), [[(Value::Null, true)], [(Value::Null, true)]]);
     assert_eq!(world.slots_of(DEVICE), [(Value::Null, false)]);
+}
+
+/// Each is given back within its own `release_on_close_ms`.
+#[test]
+fn give_back_that_hangs_does_not_keep_others_from_being_given_back() {
+    let demo = Demo::start();
+    for closes in [false, true] {
+        let world = world(&demo);
+        let client = world.client(DEVICE);
+        let patient = json!({ "release_on_close_ms": 60_000 });
+        let of = |feature: &str| with(&patient, json!({ "feature": feature }));
+        let leases = [patient.clone(), of("MESH"), of("SOLVER")].map(|request| client.acquire(&request).0);
+        let hang = json!({ "match": { "operation": "release_feature" }, "do": { "before": "hang" } });
+        world.control("PUT /faults", &json!({ "faults": [hang] }));
+        if closes {
+            client.close();
+        } else {
+            leases.iter().rev().for_each(Lease::free);
+        }
+        until("the license is given back", || !features(&world).contains(&Value::Null));
+        assert_eq!(features(&world).len(), 2);
+    }
 }
 
 #[test]

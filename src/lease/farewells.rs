@@ -21,9 +21,7 @@ pub(super) struct Farewells {
     /// Leases whose slots were given back, and are to be given back again because that is not settled.
     unsettled: Vec<Unsettled>,
     /// The one of them that is at it.
-    at_the_door: Option<Caller>,
-    /// The names of slots that were wanted back since.
-    wanted: Vec<String>,
+    at_the_door: Vec<Caller>,
     /// Slots that verbs are about to take: until that is decided, they are not given back.
     held_off: Vec<SlotName>,
 }
@@ -58,11 +56,14 @@ struct Caller {
     held: Arc<Held>,
     what: GivenBack,
     call: Arc<Call>,
+    /// The names of slots that were wanted back since.
+    wanted: Vec<String>,
     /// He was stopped for a verb, and is to try again.
     is_stopped: bool,
 }
 
 /// What became of the wish to give something back, besides what the server said.
+#[derive(Default)]
 pub(super) struct Ended {
     /// The names of slots that were wanted back meanwhile.
     pub(super) wanted: Vec<String>,
@@ -129,11 +130,11 @@ impl Farewells {
     }
 
     fn next_leaving(&self) -> Option<usize> {
-        self.leaving.iter().rposition(|held| !self.is_held_off(held, GivenBack::OwnSlots))
+        self.leaving.iter().position(|held| !self.is_held_off(held, GivenBack::OwnSlots))
     }
 
     pub(super) fn pop_leaving(&mut self) -> Option<Arc<Held>> {
-        self.next_leaving().map(|at| self.leaving.swap_remove(at))
+        self.next_leaving().map(|at| self.leaving.remove(at))
     }
 
     /// Whether a verb is about to take what giving this back may give back.
@@ -167,13 +168,17 @@ impl Farewells {
 
     /// Somebody gives these slots back from now on, by this call.
     pub(super) fn begin(&mut self, held: &Arc<Held>, what: GivenBack, call: Arc<Call>) {
-        self.at_the_door = Some(Caller { held: Arc::clone(held), what, call, is_stopped: false });
+        let (wanted, is_stopped) = (Vec::new(), false);
+        self.at_the_door.push(Caller { held: Arc::clone(held), what, call, wanted, is_stopped });
     }
 
-    /// He is done.
-    pub(super) fn end(&mut self) -> Ended {
-        let is_stopped = self.at_the_door.take().is_some_and(|caller| caller.is_stopped);
-        Ended { wanted: std::mem::take(&mut self.wanted), is_stopped }
+    /// Whoever has begun with this call is done.
+    pub(super) fn end(&mut self, call: &Arc<Call>) -> Ended {
+        let Some(at) = self.at_the_door.iter().position(|caller| Arc::ptr_eq(&caller.call, call)) else {
+            return Ended::default();
+        };
+        let Caller { wanted, is_stopped, .. } = self.at_the_door.swap_remove(at);
+        Ended { wanted, is_stopped }
     }
 
     /// It was tried to give this back again. What is not settled is tried once more, but not for ever.
@@ -193,11 +198,12 @@ impl Farewells {
         let wanted = wanted + settling.inspect(|unsettled| unsettled.held.stop_settling(names)).count();
         self.unsettled.retain(Unsettled::is_open);
         // What others have left may be what is wanted.
-        let is_in_the_way = |caller: &&Caller| caller.what == GivenBack::LeftSlots || is_wanted(&caller.held);
-        let Some(caller) = self.at_the_door.as_ref().filter(is_in_the_way) else { return wanted > 0 };
-        caller.call.cancel();
-        self.wanted.extend_from_slice(names);
-        true
+        let is_in_the_way = |caller: &&mut Caller| caller.what == GivenBack::LeftSlots || is_wanted(&caller.held);
+        let in_the_way = self.at_the_door.iter_mut().filter(is_in_the_way).map(|caller| {
+            caller.call.cancel();
+            caller.wanted.extend_from_slice(names);
+        });
+        wanted + in_the_way.count() > 0
     }
 
     /// A verb is about to take this slot, so it is not given back until [`Farewells::go_on`].
@@ -207,11 +213,12 @@ impl Farewells {
 
     /// Stops whoever gives this slot back at the moment. False if nobody does.
     pub(super) fn stop(&mut self, slot: &SlotName) -> bool {
-        let caller = self.at_the_door.as_mut().filter(|caller| slot.is_in(&caller.held, caller.what));
-        let Some(caller) = caller else { return false };
-        caller.is_stopped = true;
-        caller.call.cancel();
-        true
+        let callers = self.at_the_door.iter_mut().filter(|caller| slot.is_in(&caller.held, caller.what));
+        let stopped = callers.map(|caller| {
+            caller.is_stopped = true;
+            caller.call.cancel();
+        });
+        stopped.count() > 0
     }
 
     /// The verb has taken the slot of these leases, so none of them gives it back, or once more.

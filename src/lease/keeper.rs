@@ -11,7 +11,7 @@ use super::farewells::{Ended, Farewells, GivenBack, SlotName, Unsettled};
 use super::held::{Desk, Held, timeout_of_all};
 use super::machine::{Moment, State};
 use super::queued;
-use super::renewals::Renewals;
+use super::renewals::{Renewals, SIDE_BY_SIDE_AFTER};
 use super::share::Share;
 use super::thread;
 use super::wish::KeepAlive;
@@ -58,7 +58,10 @@ struct Book {
     reserved: usize,
     renewals: Renewals,
     keeping: Keeping,
-    seeing_off: bool,
+    /// So many threads give slots back.
+    seeing_off: usize,
+    /// One of them waits for what is to be given back later, or for the others to be done.
+    seer_waits: bool,
     booking: bool,
     closed: bool,
 }
@@ -115,6 +118,26 @@ impl Drop for Reservation {
     fn drop(&mut self) {
         self.0.book().reserved -= 1;
         self.0.changed.notify_all();
+    }
+}
+
+/// Somebody gives slots back by this call, until this ends or is dropped, as by a panic.
+struct AtTheDoor {
+    keeper: Arc<Keeper>,
+    call: Option<Arc<Call>>,
+}
+
+impl AtTheDoor {
+    fn end(mut self, book: &mut Book) -> Ended {
+        self.call.take().map(|call| book.farewells.end(&call)).unwrap_or_default()
+    }
+}
+
+impl Drop for AtTheDoor {
+    fn drop(&mut self) {
+        if let Some(call) = self.call.take() {
+            self.keeper.book().farewells.end(&call);
+        }
     }
 }
 
@@ -356,10 +379,10 @@ impl Keeper {
 
     /// Gives back what is to be given back now, if no thread could be started for it.
     fn see_off_here<'a>(self: &'a Arc<Keeper>, mut book: MutexGuard<'a, Book>) -> MutexGuard<'a, Book> {
-        if !book.seeing_off && book.farewells.may_go_on(self.desk.clock.now()) {
-            book.seeing_off = true;
+        if book.seeing_off == 0 && book.farewells.may_go_on(self.desk.clock.now()) {
+            book.seeing_off += 1;
             drop(book);
-            self.run_farewells(false);
+            self.run_farewells(false, None);
             return self.book();
         }
         book
@@ -381,8 +404,8 @@ impl Keeper {
             let kept: Vec<_> =
                 book.leases.iter().filter(|held| held.keep_alive == KeepAlive::Thread).cloned().collect();
             // What no thread of its own gives back again is this thread's to give back.
-            let settles_at = book.farewells.due_at().filter(|_| !book.seeing_off);
-            let is_left_to_us = !book.seeing_off && !book.farewells.is_empty();
+            let settles_at = book.farewells.due_at().filter(|_| book.seeing_off == 0);
+            let is_left_to_us = book.seeing_off == 0 && !book.farewells.is_empty();
             if book.closed || book.reserved == 0 && kept.is_empty() && !is_left_to_us {
                 book.keeping = Keeping::Nobody;
                 return None;
@@ -424,6 +447,8 @@ impl Keeper {
             return self.under_way(held, Moment::MAX);
         }
         (*role, book.keeping) = (Role::Asks, Keeping::Asks);
+        // Those that are asked about have threads of their own, which tell their hosts.
+        let others = others.filter(|other| !book.renewals.is_under_way(other));
         let others_turn_at = others.filter_map(|other| other.life().machine().wake_at()).min();
         self.under_way(held, others_turn_at.unwrap_or(Moment::MAX))
     }
@@ -470,47 +495,66 @@ impl Keeper {
         book.farewells.add_leaving(wanted);
         self.start_seeing_off(book);
         // Without a thread of its own, the keeper's thread does it between renewals.
-        if !book.seeing_off && book.keeping == Keeping::Nobody {
+        if book.seeing_off == 0 && book.keeping == Keeping::Nobody {
             book.farewells.abandon_leaving();
         }
     }
 
-    /// Starts the thread that gives slots back, if there are any and it does not run.
+    /// Starts a thread that gives slots back, if there are any and nobody does. If all who do may be waiting for answers,
+    /// it is one more that helps, unless they are done soon.
     fn start_seeing_off(self: &Arc<Keeper>, book: &mut Book) {
-        if !book.farewells.is_empty() && !book.seeing_off {
-            let keeper = Arc::clone(self);
-            book.seeing_off = start(&self.desk, move || keeper.run_farewells(true)).is_ok();
+        let is_first = book.seeing_off == 0;
+        let is_needed = if is_first {
+            !book.farewells.is_empty()
+        } else {
+            !book.seer_waits && book.farewells.may_go_on(self.desk.clock.now())
+        };
+        let (keeper, helps_after) = (Arc::clone(self), (!is_first).then_some(SIDE_BY_SIDE_AFTER));
+        if is_needed && start(&self.desk, move || keeper.run_farewells(true, helps_after)).is_ok() {
+            book.seeing_off += 1;
+            book.seer_waits |= !is_first;
         }
     }
 
-    /// Gives slots back until there are none left; waits for those that are to be given back again later if `may_wait`.
-    fn run_farewells(self: &Arc<Keeper>, may_wait: bool) {
+    /// Gives slots back until there are none left; waits for those that are to be given back again later if `may_wait`. A
+    /// thread that helps others waits for them first.
+    fn run_farewells(self: &Arc<Keeper>, may_wait: bool, helps_after: Option<Duration>) {
         let mut book = self.book();
+        if let Some(pause) = helps_after {
+            drop(book);
+            std::thread::sleep(pause);
+            book = self.book();
+            book.seer_waits = false;
+        }
         loop {
             let now = self.desk.clock.now();
             if let Some(held) = book.farewells.pop_leaving() {
+                self.start_seeing_off(&mut book);
                 book = self.see_one_off(book, held);
             } else if let Some(unsettled) = book.farewells.pop_due(now) {
+                self.start_seeing_off(&mut book);
                 book = self.give_back_again(book, unsettled);
-            } else if may_wait && !book.farewells.is_empty() {
+            } else if may_wait && !book.farewells.is_empty() && !book.seer_waits {
                 let left_ms = book.farewells.due_at().map_or(Moment::MAX, |due_at| due_at.saturating_sub(now));
                 let nap = Duration::from_millis(left_ms.unsigned_abs()).min(LONGEST_NAP);
+                book.seer_waits = true;
                 book = self.changed.wait_timeout(book, nap).unwrap_or_else(PoisonError::into_inner).0;
+                book.seer_waits = false;
             } else {
                 break;
             }
         }
-        book.seeing_off = false;
+        book.seeing_off -= 1;
     }
 
     fn see_one_off<'a>(self: &'a Arc<Keeper>, mut book: MutexGuard<'a, Book>, held: Arc<Held>) -> MutexGuard<'a, Book> {
         held.interrupt();
         let in_flight = self.desk.client.begin(Waiter::Nobody, held.release_on_close);
-        book.farewells.begin(&held, GivenBack::OwnSlots, Arc::clone(&in_flight.call));
+        let at_the_door = self.come_to_the_door(&mut book, &held, GivenBack::OwnSlots, &in_flight.call);
         drop(book);
         held.farewell(&self.desk, &in_flight.call);
         book = self.book();
-        let Ended { wanted, is_stopped } = book.farewells.end();
+        let Ended { wanted, is_stopped } = at_the_door.end(&mut book);
         held.abandon(&wanted);
         held.stop_settling(&wanted);
         if held.is_in_doubt() && (is_stopped || !wanted.is_empty()) {
@@ -525,6 +569,17 @@ impl Keeper {
         book
     }
 
+    fn come_to_the_door(
+        self: &Arc<Keeper>,
+        book: &mut Book,
+        held: &Arc<Held>,
+        what: GivenBack,
+        call: &Arc<Call>,
+    ) -> AtTheDoor {
+        book.farewells.begin(held, what, Arc::clone(call));
+        AtTheDoor { keeper: Arc::clone(self), call: Some(Arc::clone(call)) }
+    }
+
     fn give_back_again<'a>(
         self: &'a Arc<Keeper>,
         mut book: MutexGuard<'a, Book>,
@@ -532,7 +587,7 @@ impl Keeper {
     ) -> MutexGuard<'a, Book> {
         let held = Arc::clone(&unsettled.held);
         let in_flight = self.desk.client.begin(Waiter::Nobody, held.timeout.max(held.release_on_close));
-        book.farewells.begin(&held, unsettled.what, Arc::clone(&in_flight.call));
+        let at_the_door = self.come_to_the_door(&mut book, &held, unsettled.what, &in_flight.call);
         drop(book);
         let is_settled = match unsettled.what {
             GivenBack::OwnSlots => {
@@ -542,7 +597,7 @@ impl Keeper {
             GivenBack::LeftSlots => self.settle_others(&held, &in_flight.call),
         };
         book = self.book();
-        held.stop_settling(&book.farewells.end().wanted);
+        held.stop_settling(&at_the_door.end(&mut book).wanted);
         book.farewells.tried_again(unsettled, is_settled, self.desk.clock.now());
         book
     }

@@ -3,8 +3,11 @@
 use super::held::Held;
 use super::machine::{Machine, Moment};
 use std::sync::Arc;
+use std::time::Duration;
 
-/// The other leases that are due wait this long for the answer to a renewal, and no longer: it may never come.
+/// The other leases that are due, or to be given back, wait this long for the answer to a request, and no longer: it may
+/// never come.
+pub(super) const SIDE_BY_SIDE_AFTER: Duration = Duration::from_millis(SIDE_BY_SIDE_AFTER_MS.unsigned_abs());
 const SIDE_BY_SIDE_AFTER_MS: i64 = 50;
 
 /// The renewals of a client's leases.
@@ -34,6 +37,11 @@ impl Renewals {
     /// Whether this lease is going to be renewed, or is being so.
     pub(super) fn has(&self, held: &Arc<Held>) -> bool {
         self.all().any(|other| Arc::ptr_eq(other, held))
+    }
+
+    /// Whether a thread asks the server about this lease.
+    pub(super) fn is_under_way(&self, held: &Arc<Held>) -> bool {
+        self.under_way.iter().any(|other| Arc::ptr_eq(other, held))
     }
 
     /// The leases that are going to be renewed, or are being so.
