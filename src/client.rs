@@ -4,17 +4,17 @@ use crate::config::Config;
 use crate::diagnose;
 use crate::error::{Error, Outcome};
 use crate::http::{Call, Http, InFlight, Stop, Waiter};
-use crate::model::{self, MAX_ORDER};
+use crate::model;
 use crate::operations::{OPERATIONS, Operation};
+use crate::order::Orders;
 use crate::reply::judge;
 use crate::request::Request;
-use crate::secret::Secret;
 use crate::send::{SignedDate, send};
 use crate::status::Status;
 use crate::strict;
 use chrono::{DateTime, Datelike, TimeDelta, Utc};
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -31,13 +31,6 @@ const MOST_OVERTAKEN: u32 = 32;
 /// The pause of a request that was overtaken more than once, so that those who overtake each other come apart.
 const PAUSE_WHEN_OVERTAKEN: Duration = Duration::from_millis(10);
 
-/// A refusal is not signed. TLS says who answers, and still this many numbers must be left for the requests to come.
-const HIGHEST_BELIEVED_ORDER: u64 = MAX_ORDER / 2;
-
-/// Without TLS whoever answers may name any number, which every program of this device would then have to surpass. A
-/// clock that was wrong by more than two years is not believed there.
-const MOST_AHEAD_WITHOUT_TLS_MS: u64 = 2 * 366 * 24 * 60 * 60 * 1000;
-
 /// Clocks that show the local time as UTC are off by so much; see [`Client::believable_skew`].
 const FURTHEST_TIME_ZONE: TimeDelta = TimeDelta::hours(15);
 
@@ -52,10 +45,7 @@ pub struct Client {
     signed: Mutex<Option<Arc<SignedDate>>>,
     /// Whether the server books a consumption once for each key, once it has shown it.
     honours_keys: Mutex<Option<bool>>,
-    /// The highest order number that this client has drawn or heard of.
-    last_order: AtomicU64,
-    /// The verbs that are under way, and their places in the order of requests.
-    under_way: Mutex<Vec<Shared>>,
+    orders: Orders,
 }
 
 impl Client {
@@ -67,14 +57,14 @@ impl Client {
 
     pub(crate) fn with(config: Config) -> Result<Client, Error> {
         let http = Http::new(&config)?;
+        let orders = Orders::new(config.base_url.starts_with("https:") || config.is_local_server());
         Ok(Client {
             config,
             http,
             clock_offset_ms: AtomicI64::new(0),
             signed: Mutex::default(),
             honours_keys: Mutex::default(),
-            last_order: AtomicU64::new(0),
-            under_way: Mutex::default(),
+            orders,
         })
     }
 
@@ -93,11 +83,10 @@ impl Client {
         if !request.operation.ordered {
             return self.ask(call, &request);
         }
-        let under_way =
-            UnderWay { list: &self.under_way, operation: request.operation.name, content: request.content.clone() };
+        let under_way = self.orders.begin(request.operation.name, request.content.clone());
         let mut refused = 0;
         self.ask_in_order(call, &mut request, &mut || {
-            refused = under_way.place(refused, &mut || self.draw_order(refused));
+            refused = under_way.place(refused);
             Ok(refused)
         })
     }
@@ -128,14 +117,9 @@ impl Client {
         self.http.begin(waiter, timeout)
     }
 
-    /// The order number of the next request about a slot, higher than `last` and than all that this client has drawn:
-    /// the wall clock's milliseconds, so that it grows across processes and restarts too, or the next number where the
-    /// clock was set back.
+    /// The order number of the next request about a slot; see [`Orders::draw`].
     pub(crate) fn draw_order(&self, last: u64) -> u64 {
-        let wall = u64::try_from(Utc::now().timestamp_millis()).unwrap_or_default();
-        let next = |drawn: u64| drawn.max(last).saturating_add(1).max(wall);
-        let before = self.last_order.fetch_update(Ordering::AcqRel, Ordering::Acquire, |drawn| Some(next(drawn)));
-        next(before.unwrap_or_else(|drawn| drawn))
+        self.orders.draw(last)
     }
 
     /// Asks until there is an answer that decides, as long as the request and the call allow.
@@ -254,23 +238,12 @@ impl Client {
                 // A server repeats the number also where it refuses before it looks at the order, or could not keep it.
                 let has_decided = error.is_refusal();
                 error.in_order = has_decided && request.order.is_some() && reply.order == request.order;
-                if let Some(highest) = error.highest_order.filter(|highest| *highest <= self.highest_believed_order()) {
-                    self.last_order.fetch_max(highest, Ordering::AcqRel);
-                }
+                error.highest_order.into_iter().for_each(|highest| self.orders.note_refusal(highest));
                 // Another date is tried only if the server has surely done nothing.
                 let refused = error.status == Status::DateHeaderDiff && error.outcome == Outcome::Rejected;
                 Err(Failed { error, clock_skew_ms: skew.filter(|_| refused).map(|skew| skew.num_milliseconds()) })
             }
         }
-    }
-
-    /// The highest order number that a refusal may name.
-    fn highest_believed_order(&self) -> u64 {
-        if self.config.base_url.starts_with("https:") || self.config.is_local_server() {
-            return HIGHEST_BELIEVED_ORDER;
-        }
-        let wall = u64::try_from(Utc::now().timestamp_millis()).unwrap_or_default();
-        wall.saturating_add(MOST_AHEAD_WITHOUT_TLS_MS)
     }
 
     /// How far the server's clock is ahead of ours, unless somebody merely says so.
@@ -292,61 +265,6 @@ impl Client {
         match &*signed {
             Some(signed) if signed.is_of(now) => Arc::clone(signed),
             _ => Arc::clone(signed.insert(Arc::new(SignedDate::new(&self.config, now)))),
-        }
-    }
-}
-
-/// A request that is under way, on as many threads as have made the same.
-#[derive(Debug)]
-struct Shared {
-    operation: &'static str,
-    content: Secret,
-    order: u64,
-    drawn_at: Instant,
-    threads: usize,
-}
-
-/// A place is shared for so long: a repetition renews no slot, so those that keep coming must not all be repetitions.
-const LONGEST_SHARED: Duration = Duration::from_secs(1);
-
-/// One thread's part in a request that is under way.
-struct UnderWay<'a> {
-    list: &'a Mutex<Vec<Shared>>,
-    operation: &'static str,
-    content: Secret,
-}
-
-impl UnderWay<'_> {
-    /// The place of the request: that of the same one under way, if it is a new one and higher than the one that was
-    /// `refused` (0: none was yet).
-    fn place(&self, refused: u64, draw: &mut dyn FnMut() -> u64) -> u64 {
-        let mut list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(shared) = list.iter_mut().find(|shared| self.is(shared)) else {
-            let order = draw();
-            let (operation, content) = (self.operation, self.content.clone());
-            list.push(Shared { operation, content, order, drawn_at: Instant::now(), threads: 1 });
-            return order;
-        };
-        shared.threads += usize::from(refused == 0);
-        if shared.order <= refused || shared.drawn_at.elapsed() > LONGEST_SHARED {
-            (shared.order, shared.drawn_at) = (draw(), Instant::now());
-        }
-        shared.order
-    }
-
-    fn is(&self, shared: &Shared) -> bool {
-        shared.operation == self.operation && shared.content.expose() == self.content.expose()
-    }
-}
-
-impl Drop for UnderWay<'_> {
-    fn drop(&mut self) {
-        let mut list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(at) = list.iter().position(|shared| self.is(shared)) {
-            list[at].threads -= 1;
-            if list[at].threads == 0 {
-                list.swap_remove(at);
-            }
         }
     }
 }
@@ -451,62 +369,6 @@ mod tests {
             assert_eq!(pause_before_next(&error, take, 1).is_some(), takes, "{status:?}");
             assert_eq!(pause_before_next(&error, ask, MOST_ATTEMPTS), None, "{status:?}");
         }
-    }
-
-    #[test]
-    fn order_numbers_grow_whatever_the_clock_shows() {
-        let config = serde_json::json!({
-            "product": "XY", "license_key": "AAAA", "api_key": "a", "shared_key": "s", "hardware_id": "hw-1",
-            "verify": "off", "base_url": "http://127.0.0.1:1",
-        });
-        let client = Client::open(&config.to_string()).unwrap();
-        let now = u64::try_from(Utc::now().timestamp_millis()).unwrap();
-        let first = client.draw_order(0);
-        assert!(first >= now, "{first} {now}");
-        let second = client.draw_order(0);
-        assert!(second > first);
-        // The record of the slot was written when the clock showed a later year.
-        let later = client.draw_order(now + 1_000_000_000_000);
-        assert_eq!(later, now + 1_000_000_000_001);
-        assert_eq!(client.draw_order(0), later + 1);
-    }
-
-    #[test]
-    fn number_named_without_tls_is_believed_only_if_a_clock_could_show_it() {
-        let believed = |base_url: &str| {
-            let config = serde_json::json!({
-                "product": "XY", "license_key": "AAAA", "api_key": "a", "shared_key": "s", "hardware_id": "hw-1",
-                "verify": "off", "allow_http": true, "base_url": base_url,
-            });
-            Client::open(&config.to_string()).unwrap().highest_believed_order()
-        };
-        let in_three_years = u64::try_from(Utc::now().timestamp_millis()).unwrap() + 3 * 366 * 86_400_000;
-        assert!(believed("http://license.example:8080/api/v4") < in_three_years);
-        assert!(believed("http://127.0.0.1:8080/api/v4") > in_three_years);
-        assert!(believed("https://license.example/api/v4") > in_three_years);
-    }
-
-    #[test]
-    fn same_request_under_way_shares_its_place() {
-        let list = Mutex::default();
-        let under_way = |content: &str| UnderWay {
-            list: &list,
-            operation: "check_license",
-            content: Secret::new(content.to_owned()),
-        };
-        let (first, second, other) = (under_way("a"), under_way("a"), under_way("b"));
-        assert_eq!(first.place(0, &mut || 10), 10);
-        assert_eq!(second.place(0, &mut || 11), 10);
-        assert_eq!(other.place(0, &mut || 11), 11);
-        // The place was refused: whichever thread hears it first draws the next, and the others share that.
-        assert_eq!(second.place(10, &mut || 12), 12);
-        assert_eq!(first.place(10, &mut || 13), 12);
-        drop(first);
-        assert_eq!(under_way("a").place(0, &mut || 14), 12, "one thread is left");
-        drop(second);
-        assert_eq!(under_way("a").place(0, &mut || 15), 15);
-        drop(other);
-        assert!(list.lock().unwrap().is_empty());
     }
 
     #[test]

@@ -36,6 +36,7 @@ mod json;
 pub mod lease;
 pub mod model;
 pub mod operations;
+mod order;
 mod process;
 mod reply;
 mod request;
