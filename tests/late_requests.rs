@@ -586,9 +586,11 @@ fn queued_consumption(lane: &mut Lane, amount: i64, request: Value) {
         report = lane.insist(1, "sync_consumptions").json;
     }
     assert_eq!(report["waiting"], 0, "{report}");
-    assert_eq!(report["unknown"], json!([]), "{report}");
+    // Of a server that books no key once, nobody can tell whose consumption a risen total is.
+    let is_unknown = report["unknown"] != json!([]);
+    assert!(!is_unknown || !lane.case.knows_order, "{report}");
     // A process that was killed before it kept the wish has told nobody that it had one.
-    if lives || lane.total() != before {
+    if lives && !is_unknown || lane.total() != before {
         lane.consumed += amount;
     }
 }

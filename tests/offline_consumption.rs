@@ -190,7 +190,9 @@ impl Middle {
     fn asked(&self) -> Vec<(i64, Option<String>)> {
         let asked = std::mem::take(&mut *self.asked.lock().unwrap());
         let event = |body: &Value| body["event"][0].as_str().map(str::to_owned);
-        asked.iter().map(|body| (body["consumptions"].as_i64().unwrap(), event(body))).collect()
+        let asked = asked.iter().map(|body| (body["consumptions"].as_i64().unwrap(), event(body)));
+        // A consumption of nothing merely finds out whether the server books a key once.
+        asked.filter(|(amount, _)| *amount != 0).collect()
     }
 
     /// How often something else was asked since the last time.
@@ -760,6 +762,18 @@ fn after_a_doubt_only_having_too_few_left_is_a_refusal() {
         assert_eq!((report[list].as_array().unwrap().len(), &report["waiting"]), (1, &json!(0)), "{report}");
         assert_eq!(report[list][0]["server_code"], code, "{report}");
     }
+}
+
+/// The server has not shown yet that it books a key once.
+#[test]
+fn first_consumption_whose_reply_is_lost_is_booked_at_once() {
+    let demo = Demo::start();
+    let (world, folder, middle) = (world(&demo), Folder::new("first-lost"), Middle::new(true));
+    let desk = Desk::new(&world, "FEATURES", &folder);
+    let client = desk.by_way_of(&middle.before(&demo)).start();
+    middle.lose(&[Lost::Reply]);
+    assert_eq!(add(&client, &count(3))["total_consumptions"], 3);
+    assert_eq!((middle.asked().len(), desk.total_of("COUNT")), (2, 3));
 }
 
 #[test]

@@ -164,7 +164,7 @@ impl<'a> Booking<'a> {
         let mut tries = 0;
         loop {
             if let Standing::InDoubt { total_before, at_ms, life_ms } = entry.standing
-                && self.visit.client.honours_keys() != Some(true)
+                && !self.honours_keys(entry)
             {
                 if at_ms > self.now_ms() {
                     // The clock was set back, so how long ago the request was sent is not known: it is as if sent now.
@@ -215,6 +215,19 @@ impl<'a> Booking<'a> {
                 }
             }
         }
+    }
+
+    /// Whether the server books a key once. If it has not shown that yet, it is asked to book nothing: what is in doubt can
+    /// be asked for again then, and need not be left to a total.
+    fn honours_keys(&self, entry: &Entry) -> bool {
+        if let (None, Some(operation)) = (self.visit.client.honours_keys(), Operation::named(&entry.operation)) {
+            let names = entry.parameters.iter().filter(|(key, _)| ["feature", "license_id"].contains(&key.as_str()));
+            let mut own: Vec<_> = names.map(|(key, value)| (key.as_str(), value.clone())).collect();
+            own.push(("consumptions", 0.into()));
+            // Whatever the server answers, the client notes whether it repeats the key that it was given.
+            let _ = self.visit.ask(operation.name, &own);
+        }
+        self.visit.client.honours_keys() == Some(true)
     }
 
     fn ask(&self, entry: &Entry, is_own: bool) -> Result<Answer, Error> {
