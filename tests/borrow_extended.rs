@@ -362,3 +362,18 @@ fn what_was_left_is_given_back_though_another_was_at_it_and_died() {
     machine.world.control("DELETE /faults", &Value::Null);
     until("it is given back", || !machine.slots().contains(&(Value::Null, false)));
 }
+
+/// To prove the borrow of a feature its license is asked about, which takes a slot of it.
+#[test]
+fn license_slot_that_a_renewal_took_unheard_is_given_back() {
+    let demo = Demo::start();
+    let machine = machine(&demo, "unheard-license");
+    let client = start(&machine);
+    let (lease, _) = client.acquire(&json!({ "feature": MESH }));
+    let unheard = |operation: &str| json!({ "match": { "operation": operation }, "do": { "after_commit": "close" } });
+    let faults = ["borrow_feature", "check_license"].map(unheard);
+    machine.world.control("PUT /faults", &json!({ "faults": faults }));
+    assert_eq!(lease.borrow(&Value::Null).json["outcome"], "unknown");
+    client.wait_for("RENEWED");
+    until("only the feature is held", || machine.slots() == [(json!(MESH), true)]);
+}

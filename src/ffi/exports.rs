@@ -506,8 +506,8 @@ pub unsafe extern "C" fn floatlease_client_advance_clock(
 /// draws the states and says what to do in each.
 ///
 /// Own keys, all optional; besides them those that name license and device, "extra", and "timeout_ms", here the deadline
-/// of each request about the lease, renewals too: a call about a lease of three features may take three times as long,
-/// and floatlease_lease_borrow, which asks up to three times about each of them, nine times.
+/// of each request about the lease, renewals too. A call makes one about each slot, and up to three where a borrow is to be
+/// proven.
 ///
 ///     feature              the floating feature to take; without it, the license's own slot
 ///     features             several, 64 at most: all of them or none

@@ -376,6 +376,11 @@ impl Held {
         Some(self.settles_at.load(Ordering::Acquire)).filter(|at| *at != SETTLED)
     }
 
+    /// Whether a question about the license may have left a slot of it that nobody wants, since this was asked last.
+    pub(crate) fn take_license_left(&self) -> bool {
+        self.try_slots().is_some_and(|mut slots| slots.iter_mut().any(Slot::take_license_left))
+    }
+
     fn note_settling(&self, slots: &[Slot]) {
         let settles_at = slots.iter().filter_map(Slot::settles_at).max();
         self.settles_at.store(settles_at.unwrap_or(SETTLED), Ordering::Release);
@@ -519,9 +524,13 @@ impl Held {
     }
 }
 
-/// The time limit of a call that makes a request about each of so many slots, and lets each have its own time.
-pub(super) fn timeout_of_all(timeout: Duration, slots: usize) -> Duration {
-    timeout.saturating_mul(u32::try_from(slots).unwrap_or(u32::MAX))
+/// A call makes so many requests about a slot at most: about a feature, about its license, which proves its borrow, and
+/// one that gives the license's slot back if that took one.
+pub(super) const MOST_REQUESTS: usize = 3;
+
+/// The time limit of a call that makes so many requests, and lets each have its own time.
+pub(super) fn timeout_of_all(timeout: Duration, requests: usize) -> Duration {
+    timeout.saturating_mul(u32::try_from(requests).unwrap_or(u32::MAX))
 }
 
 /// The license that the server has named for one of these slots; 0 if it has named none.

@@ -8,7 +8,7 @@
 //! because the system's sleeps do not count that time.
 
 use super::farewells::{Ended, Farewells, GivenBack, SlotName, Unsettled};
-use super::held::{Desk, Held, timeout_of_all};
+use super::held::{Desk, Held, MOST_REQUESTS, timeout_of_all};
 use super::machine::{Moment, State};
 use super::queued;
 use super::renewals::{Renewals, SIDE_BY_SIDE_AFTER};
@@ -259,6 +259,13 @@ impl Keeper {
         self.add_unsettled(held, GivenBack::LeftSlots);
     }
 
+    /// If a question about the license may have left a slot of it, that is given back in the background.
+    pub(crate) fn settle_license_left(self: &Arc<Keeper>, held: &Arc<Held>) {
+        if held.take_license_left() {
+            self.settle_others_later(held);
+        }
+    }
+
     fn add_unsettled(self: &Arc<Keeper>, held: &Arc<Held>, what: GivenBack) {
         if held.keep_alive == KeepAlive::Thread && !held.release_on_close.is_zero() {
             let mut book = self.book();
@@ -478,6 +485,7 @@ impl Keeper {
                     self.settle_later(held);
                 }
             }
+            self.settle_license_left(held);
         }
         held.pass(&self.desk);
     }
@@ -619,7 +627,7 @@ fn start(desk: &Desk, mut run: impl FnMut() + Send + 'static) -> Result<(), Erro
 /// As long as the host wants to wait, but not past the moment when he must be told something, nor past that of other
 /// leases.
 fn patience(held: &Held, others_turn_at: Moment, now: Moment) -> Duration {
-    let timeout = timeout_of_all(held.timeout, held.names.len());
+    let timeout = timeout_of_all(held.timeout, held.names.len() * MOST_REQUESTS);
     let limit = |left_ms: i64| timeout.min(Duration::from_millis(left_ms.max(LEAST_PATIENCE_MS).unsigned_abs()));
     let of_others = limit(others_turn_at.saturating_sub(now));
     let left_ms = held.life().machine().turns_at().map_or(Moment::MAX, |at| at.saturating_sub(now));

@@ -147,7 +147,10 @@ impl Slot {
                     let own: Vec<_> = license.into_iter().map(|id| ("license_id", id.into())).collect();
                     self.ask(visit, record, Keep::IfPossible, "activate_license", &own)
                 }
-                license => license,
+                license => {
+                    self.license_left |= license.is_err();
+                    license
+                }
             },
             // To ask about the license could take a slot of it, which nothing would remember.
             (Some(_), None) => Err(Error::new(Status::MissingKey)),

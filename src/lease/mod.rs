@@ -66,7 +66,7 @@ use crate::strict::{self, Object};
 use errands::Errands;
 use events::Events;
 use face::Display;
-use held::{Desk, Held, timeout_of_all};
+use held::{Desk, Held, MOST_REQUESTS, timeout_of_all};
 use keeper::Keeper;
 use machine::State;
 use serde_json::Value;
@@ -78,9 +78,6 @@ use wish::{KeepAlive, Wish};
 
 /// What may be submitted besides the verbs and [`queued::SYNC`].
 const LEASE_OPERATIONS: [&str; 4] = ["lease_acquire", "lease_renew", "lease_borrow", "lease_release"];
-
-/// A feature is borrowed, its license is asked about, which proves it, and given back if that took a slot.
-const REQUESTS_OF_BORROW: usize = 3;
 
 /// So often a host that keeps leases alive himself is told, while he waits for events, what time has done.
 const HOST_NAP: Duration = Duration::from_millis(500);
@@ -319,7 +316,8 @@ fn acquire(
     let wish = Wish::parse(&desk.client, request_json)?;
     // A thread that can't be started is known before anything is asked.
     let _reserved = keeper.reserve(wish.keep_alive)?;
-    let in_flight = desk.client.begin(Waiter::Host, timeout_of_all(wish.timeout, wish.features.len()) + wish.wait);
+    let in_flight =
+        desk.client.begin(Waiter::Host, timeout_of_all(wish.timeout, wish.features.len() * MOST_REQUESTS) + wish.wait);
     begun(&in_flight.call);
     let share = |name: &str| keeper.share(name);
     let in_doubt = keeper.want_back(&wish.names());
@@ -367,7 +365,7 @@ fn run(
             (timeout, timeout)
         }
         None => {
-            let requests = if operation == "lease_borrow" { REQUESTS_OF_BORROW } else { 1 };
+            let requests = if operation == "lease_release" { 1 } else { MOST_REQUESTS };
             (held.timeout, timeout_of_all(held.timeout, held.names.len() * requests))
         }
     };
@@ -381,6 +379,7 @@ fn run(
                 // A lease that is lost may have given slots back.
                 keeper.settle_later(held);
             }
+            keeper.settle_license_left(held);
             renewed
         }
         "lease_borrow" => {
@@ -390,10 +389,7 @@ fn run(
                 return Err(Error::because(Status::MissingKey, message));
             }
             let borrowed = held.ask(&in_flight.call, &mut || held.borrow(desk, &in_flight.call, timeout, &until));
-            if borrowed.as_ref().is_err_and(|error| error.outcome == Outcome::Unknown) {
-                // To borrow a feature is to look at its license too, and a look that got no answer may have taken a slot.
-                keeper.settle_others_later(held);
-            }
+            keeper.settle_license_left(held);
             borrowed
         }
         _ => {

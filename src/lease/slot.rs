@@ -81,6 +81,8 @@ pub(crate) struct Slot {
     /// The slot was given back while a request about it had no answer, which a server that knows no order numbers may
     /// carry out until then: it is to be given back again.
     pub(super) settles_at: Option<Moment>,
+    /// A question about the feature's license got no answer, and may have taken a slot of the license.
+    pub(super) license_left: bool,
     /// It was borrowed, and the record proves it, as far as this process knows.
     pub(super) lent: bool,
     /// The server, or a verb of this client, has said that it is borrowed until then.
@@ -106,6 +108,7 @@ impl Slot {
             kept_gate: None,
             in_doubt: false,
             settles_at: None,
+            license_left: false,
             lent: false,
             borrowed_until: None,
             license_id: None,
@@ -424,6 +427,11 @@ impl Slot {
     /// A verb has borrowed it until then, as the lease remembers.
     pub(crate) fn keep_borrow(&mut self, until: Option<DateTime<Utc>>) {
         self.borrowed_until = self.borrowed_until.max(until);
+    }
+
+    /// Whether a slot of the license may be left that nobody wants; says so once.
+    pub(crate) fn take_license_left(&mut self) -> bool {
+        std::mem::take(&mut self.license_left)
     }
 
     /// Another lease has taken it, so it is not given back once more.
