@@ -15,7 +15,10 @@ fn tests() -> PathBuf {
 }
 
 fn holds_on(runtime: Runtime, alone: &[&str], count: usize) {
-    let mut command = runtime.command(&tests());
+    holds_in(runtime.command(&tests()), alone, count);
+}
+
+fn holds_in(mut command: Command, alone: &[&str], count: usize) {
     // Where the clock is 5:45 ahead and a number has a comma: nothing of that may get into what is sent or read.
     command.args(alone).env("TZ", "Asia/Kathmandu").env("LC_ALL", "tr_TR.UTF-8");
     let said = run(command.env("FLOATLEASE_SERVER", server_binary()));
@@ -43,6 +46,20 @@ fn ten_thousand_leases_that_are_dropped_leak_nothing() {
 fn clients_that_are_dropped_leave_no_thread_and_no_slot() {
     let test = "Clients_that_are_dropped_with_leases_and_handlers_are_collected_and_their_threads_end";
     Runtime::ALL.into_iter().for_each(|runtime| holds_on(runtime, &[test], 1));
+}
+
+#[test]
+fn calls_keep_what_they_are_made_on_under_a_collector() {
+    let tests_of_it = [
+        "A_call_keeps_what_it_is_made_on_under_a_collector_that_runs_all_the_time",
+        "What_is_read_by_a_client_that_is_dropped_is_heard_by_its_handlers",
+    ];
+    for runtime in Runtime::ALL {
+        let mut command = runtime.command(&tests());
+        // Code that is not optimised yet keeps everything until a method ends, and the test would show nothing.
+        command.env("COMPlus_TieredCompilation", "0");
+        holds_in(command, &tests_of_it, 2);
+    }
 }
 
 #[test]

@@ -32,7 +32,7 @@ namespace FloatLease
 
         internal Lease Accept(ulong ticket)
         {
-            int status = Native.LeaseAccept(handle.Token, ticket, out var lease, out var json);
+            int status = handle.Accept(ticket, out var lease, out var json);
             return Adopt(lease, Answer.Of(status, json));
         }
 
@@ -61,7 +61,7 @@ namespace FloatLease
         private static void CancelPending(object state)
         {
             var call = (PendingCall)state;
-            Native.Cancel(call.Client.handle.Token, call.Ticket);
+            call.Client.handle.Cancel(call.Ticket);
         }
     }
 }
