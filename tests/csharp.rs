@@ -252,16 +252,31 @@ fn what_is_compiled_and_packed_twice_is_the_same_and_runs_where_it_is_unpacked()
     run(tool("python3").args(["-c", well_formed]).args(xml));
 }
 
-/// Newer conveniences, which Mono's own libraries lack: with stand-ins for these it is compiled at least.
+/// Newer conveniences, which Mono's own libraries lack: with stand-ins for these it is compiled and run nevertheless.
 #[test]
-fn what_is_for_newer_frameworks_compiles() {
-    let mut compiler = tool("mcs");
-    compiler.current_dir(root()).args(["-sdk:4.6.2-api", "-langversion:7.2", "-warnaserror", "-target:library"]);
+fn what_is_for_newer_frameworks_compiles_and_await_using_ends_as_using_does() {
+    let folder = target_dir().join("csharp-newer");
+    std::fs::create_dir_all(&folder).unwrap();
+    let compiler = || {
+        let mut compiler = tool("mcs");
+        compiler.current_dir(root()).args(["-sdk:4.6.2-api", "-langversion:7.2", "-warnaserror"]);
+        compiler
+    };
+    let library = folder.join("FloatLease.Managed.dll");
+    let mut first = compiler();
     for symbol in ["NETCOREAPP3_0_OR_GREATER", "NET5_0_OR_GREATER"] {
-        compiler.arg(format!("-define:{symbol}"));
+        first.arg(format!("-define:{symbol}"));
     }
-    compiler.arg(format!("-out:{}", target_dir().join("FloatLease.Newer.dll").display()));
-    run(compiler.args(["-recurse:bindings/csharp/FloatLease/*.cs", "bindings/csharp/tests/newer/*.cs"]));
+    first.arg("-target:library").arg(format!("-out:{}", library.display()));
+    run(first.args(["-recurse:bindings/csharp/FloatLease/*.cs", "bindings/csharp/tests/newer/StandIns.cs"]));
+
+    let program = folder.join("FloatLease.Tests.exe");
+    let mut second = compiler();
+    second.arg(format!("-out:{}", program.display())).arg(format!("-r:{}", library.display())).arg("-r:System.dll");
+    let sources = ["newer/AsyncDisposal", "Check", "Folder", "Server"];
+    run(second.args(sources.map(|name| format!("bindings/csharp/tests/{name}.cs"))));
+    let said = run(Runtime::Mono.command(&program).env("FLOATLEASE_SERVER", server_binary()));
+    assert_eq!(said, "every test holds\n");
 }
 
 #[test]
