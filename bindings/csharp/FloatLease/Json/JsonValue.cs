@@ -69,7 +69,9 @@ namespace FloatLease
             }
         }
 
-        /// <summary>The moment a text names, or null if it names none.</summary>
+        /// <summary>
+        /// The moment that a text names, null if it names none. It begins with a day: "2026-09-27", "2026-09-27T21:30:48Z".
+        /// </summary>
         public DateTimeOffset? Date => Dates.Parse(Text);
 
         /// <summary>The items of an array; none if it is no array.</summary>
