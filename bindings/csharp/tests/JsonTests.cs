@@ -42,6 +42,9 @@ namespace FloatLease.Tests
             value["b"] = null;
             Check.That(value["b"].IsNull, "the earlier one does not come back");
             Check.Equal("{\"a\":\"z\",\"d\":true}", value.ToString());
+            value = JsonValue.Parse("{\"b\":1,\"a\":0,\"b\":2,\"c\":3}");
+            value["b"] = 4;
+            Check.Equal("{\"a\":0,\"b\":4,\"c\":3}", value.ToString());
         }
 
         public static void What_is_not_there_or_of_another_kind_is_null()
