@@ -1,6 +1,10 @@
 """What of packing can be shown without a release; tests/packaging.rs runs it. scripts/dist/check shows the rest."""
 
+import importlib.machinery
+import importlib.util
 import pathlib
+import shutil
+import subprocess
 import sys
 import tempfile
 import unittest
@@ -106,6 +110,63 @@ class Packages(unittest.TestCase):
                 project.paper(HERE, project.CLIENT, "LICENSE")
         finally:
             project.BUILT = built
+
+
+def script(name: str):
+    """One of the scripts here, which are called without ".py"."""
+    loader = importlib.machinery.SourceFileLoader(name, str(pathlib.Path(__file__).with_name(name)))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(name, loader))
+    loader.exec_module(module)
+    return module
+
+
+class CMake(unittest.TestCase):
+    """What find_package makes of an unpacked archive; the library in it is an empty file."""
+
+    MUSL, ARM64 = "x86_64-unknown-linux-musl", "aarch64-unknown-linux-gnu"
+    MACOS = "aarch64-apple-darwin"
+
+    def setUp(self):
+        self.home = pathlib.Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, self.home)
+
+    def unpack(self, triple: str, prefix: pathlib.Path) -> None:
+        target, filled = project.TARGETS[triple], script("archive").filled
+        cmake = prefix / "lib/cmake"
+        for name in ["floatlease", "floatlease-sandbox"]:
+            (cmake / name).mkdir(parents=True)
+            (cmake / name / f"{name}Config.cmake").write_bytes(filled(f"cmake/{name}Config.cmake.in", target).content)
+            version = filled("cmake/ConfigVersion.cmake.in", target).content
+            (cmake / name / f"{name}ConfigVersion.cmake").write_bytes(version)
+        (prefix / "include").mkdir()
+        for file in ["include/floatlease.h", "include/floatlease_sandbox.h", "lib/libfloatlease.1.dylib",
+                     "lib/libfloatlease.so.1", "lib/libfloatlease_sandbox.so.1"]:  # fmt: skip
+            (prefix / file).touch()
+
+    def found(self, prefix: pathlib.Path, *arguments: str, minimum: str = "3.16") -> str:
+        """Where a project finds the headers; empty if it does not find the package."""
+        folder = pathlib.Path(tempfile.mkdtemp(dir=self.home))
+        (folder / "CMakeLists.txt").write_text(
+            f"cmake_minimum_required(VERSION {minimum})\nproject(wish LANGUAGES NONE)\n"
+            # Given from outside, CMake would look for Apple's SDK.
+            "if(ARCHITECTURES)\n  set(CMAKE_OSX_ARCHITECTURES ${ARCHITECTURES})\nendif()\n"
+            "find_package(floatlease-sandbox QUIET)\nif(NOT floatlease-sandbox_FOUND)\n"
+            '  message(STATUS "headers: none")\n  return()\nendif()\n'
+            "foreach(one floatlease::floatlease floatlease::sandbox)\n"
+            "  get_target_property(headers ${one} INTERFACE_INCLUDE_DIRECTORIES)\n"
+            '  message(STATUS "headers: ${headers}")\nendforeach()\n'
+        )
+        command = ["cmake", "-S", folder, "-B", folder / "build", f"-DCMAKE_PREFIX_PATH={prefix}", *arguments]
+        done = subprocess.run(command, text=True, capture_output=True)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        places = {line.split(": ")[1] for line in done.stdout.splitlines() if line.startswith("-- headers: ")}
+        self.assertEqual(len(places), 1, done.stdout)
+        return places.pop().replace("none", "")
+
+    def test_a_project_of_old_policies_finds_it(self):
+        self.unpack(HERE, self.home / "prefix")
+        for minimum in ["2.8.12", "3.1", "3.16"]:
+            self.assertEqual(self.found(self.home / "prefix", minimum=minimum), str(self.home / "prefix/include"))
 
 
 class Sizes(unittest.TestCase):
