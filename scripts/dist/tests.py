@@ -163,10 +163,57 @@ class CMake(unittest.TestCase):
         self.assertEqual(len(places), 1, done.stdout)
         return places.pop().replace("none", "")
 
+    def compiler_of_musl(self) -> pathlib.Path:
+        """As musl-gcc is: the system's own, with musl's headers in the place of glibc's."""
+        headers = self.home / "musl"
+        headers.mkdir()
+        (headers / "features.h").write_text("#define _FEATURES_H\n")
+        compiler = self.home / "musl-gcc"
+        compiler.write_text(f'#!/bin/sh\nexec cc -nostdinc -isystem "{headers}" "$@"\n')
+        compiler.chmod(0o755)
+        return compiler
+
     def test_a_project_of_old_policies_finds_it(self):
         self.unpack(HERE, self.home / "prefix")
         for minimum in ["2.8.12", "3.1", "3.16"]:
             self.assertEqual(self.found(self.home / "prefix", minimum=minimum), str(self.home / "prefix/include"))
+
+    def test_glibc_and_musl_are_told_apart(self):
+        for triple in [HERE, self.MUSL]:
+            self.unpack(triple, self.home / triple)
+        musl = self.compiler_of_musl()
+        for language in ["C", "CXX"]:
+            for compiler, fits, not_fits in [("cc", HERE, self.MUSL), (musl, self.MUSL, HERE)]:
+                asked = [f"-DCMAKE_{language}_COMPILER={compiler}", "-DCMAKE_SYSTEM_PROCESSOR=x86_64"]
+                self.assertEqual(self.found(self.home / fits, *asked), str(self.home / fits / "include"))
+                self.assertEqual(self.found(self.home / not_fits, *asked), "", f"{not_fits} by {compiler}")
+                both = f"-DCMAKE_PREFIX_PATH={self.home / not_fits};{self.home / fits}"
+                self.assertEqual(self.found(self.home / fits, *asked, both), str(self.home / fits / "include"))
+
+    def test_a_compiler_that_can_not_be_asked_is_taken_to_fit(self):
+        self.unpack(self.MUSL, self.home / "prefix")
+        for compiler in ["false", "no-such-compiler"]:
+            self.assertTrue(self.found(self.home / "prefix", f"-DCMAKE_C_COMPILER={compiler}"))
+
+    def test_processors_are_told_apart_and_on_macos_by_what_is_compiled_for(self):
+        for triple in [HERE, self.ARM64, self.MACOS]:
+            self.unpack(triple, self.home / triple)
+        linux, macos = "-DCMAKE_SYSTEM_NAME=Linux", "-DCMAKE_SYSTEM_NAME=Darwin"
+        for triple, arguments, fits in [
+            (HERE, [linux, "-DCMAKE_SYSTEM_PROCESSOR=x86_64"], True),
+            (HERE, [linux, "-DCMAKE_SYSTEM_PROCESSOR=aarch64"], False),
+            (self.ARM64, [linux, "-DCMAKE_SYSTEM_PROCESSOR=aarch64"], True),
+            (self.MACOS, [linux, "-DCMAKE_SYSTEM_PROCESSOR=arm64"], False),
+            (self.MACOS, [macos, "-DCMAKE_SYSTEM_PROCESSOR=arm64"], True),
+            (self.MACOS, [macos, "-DCMAKE_SYSTEM_PROCESSOR=x86_64"], False),
+            (self.MACOS, [macos, "-DCMAKE_SYSTEM_PROCESSOR=x86_64", "-DARCHITECTURES=arm64"], True),
+            (self.MACOS, [macos, "-DCMAKE_SYSTEM_PROCESSOR=arm64", "-DARCHITECTURES=x86_64"], False),
+            (self.MACOS, [macos, "-DARCHITECTURES=arm64;x86_64"], False),
+            (self.MACOS, [macos, "-DARCHITECTURES=$(ARCHS_STANDARD)"], True),
+        ]:
+            # Without a system of its own a project would be for this one.
+            said = self.found(self.home / triple, *arguments, f"-DAPPLE={int(macos in arguments)}")
+            self.assertEqual(bool(said), fits, f"{triple} {arguments}")
 
 
 class Sizes(unittest.TestCase):
