@@ -215,6 +215,12 @@ class CMake(unittest.TestCase):
             said = self.found(self.home / triple, *arguments, f"-DAPPLE={int(macos in arguments)}")
             self.assertEqual(bool(said), fits, f"{triple} {arguments}")
 
+    def test_headers_are_found_where_lib_is_a_link_to_usr_lib(self):
+        self.unpack(HERE, self.home / "root/usr")
+        (self.home / "root/lib").symlink_to("usr/lib")
+        said = self.found(self.home / "root", f"-DCMAKE_FIND_ROOT_PATH={self.home / 'root'}")
+        self.assertEqual(said, str(self.home / "root/usr/include"))
+
 
 class Sizes(unittest.TestCase):
     def test_a_ceiling_stays_and_a_new_file_gets_one(self):
