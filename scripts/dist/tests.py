@@ -1,5 +1,6 @@
 """What of packing can be shown without a release; tests/packaging.rs runs it. scripts/dist/check shows the rest."""
 
+import fnmatch
 import importlib.machinery
 import importlib.util
 import pathlib
@@ -7,7 +8,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import types
 import unittest
+from unittest import mock
 
 sys.dont_write_bytecode = True
 
@@ -113,8 +116,8 @@ class Packages(unittest.TestCase):
 
 
 def script(name: str):
-    """One of the scripts here, which are called without ".py"."""
-    loader = importlib.machinery.SourceFileLoader(name, str(pathlib.Path(__file__).with_name(name)))
+    """A program in Python as a module, by its path from here: the scripts are called without ".py"."""
+    loader = importlib.machinery.SourceFileLoader(name, str(pathlib.Path(__file__).parent / name))
     module = importlib.util.module_from_spec(importlib.util.spec_from_loader(name, loader))
     loader.exec_module(module)
     return module
@@ -220,6 +223,64 @@ class CMake(unittest.TestCase):
         (self.home / "root/lib").symlink_to("usr/lib")
         said = self.found(self.home / "root", f"-DCMAKE_FIND_ROOT_PATH={self.home / 'root'}")
         self.assertEqual(said, str(self.home / "root/usr/include"))
+
+
+class Conan(unittest.TestCase):
+    """What the recipe makes of an archive, with stand-ins for the few functions of Conan that it uses."""
+
+    LINUX = ["lib/libfloatlease.so", "lib/libfloatlease.so.1", "lib/libfloatlease.a", "bin/floatlease-server"]
+    WINDOWS = ["bin/floatlease.dll", "lib/floatlease.lib", "lib/libfloatlease.dll.a", "lib/libfloatlease.a",
+               "bin/floatlease-server.exe"]  # fmt: skip
+    PAPERS = ["LICENSE", "THIRD-PARTY-NOTICES", "sbom.cdx.json"]
+
+    @staticmethod
+    def copy(_, pattern: str, source: str, into: str, excludes=()):
+        """As Conan's: the patterns are held against paths below the source."""
+        excludes = (excludes,) if isinstance(excludes, str) else excludes
+        for path in (path for path in pathlib.Path(source).rglob("*") if path.is_file()):
+            below = path.relative_to(source).as_posix()
+            if fnmatch.fnmatch(below, pattern) and not any(fnmatch.fnmatch(below, one) for one in excludes):
+                goal = pathlib.Path(into) / below
+                goal.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(path, goal)
+
+    def packed(self, files: list[str], shared: bool) -> set[str]:
+        home = pathlib.Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, home)
+        everywhere = ["include/floatlease.h", "include/floatlease.hpp", "lib/pkgconfig/floatlease.pc",
+                      "lib/cmake/floatlease/floatleaseConfig.cmake", "README", *self.PAPERS,
+                      *(f"share/floatlease-server/{paper}" for paper in self.PAPERS)]  # fmt: skip
+        for file in [*files, *everywhere]:
+            (home / "build" / file).parent.mkdir(parents=True, exist_ok=True)
+            (home / "build" / file).write_text(file)
+        stand_ins = {name: types.ModuleType(name) for name in ["conan", "conan.errors", "conan.tools", "conan.tools.files"]}
+        stand_ins["conan"].ConanFile = object
+        stand_ins["conan.errors"].ConanInvalidConfiguration = Exception
+        stand_ins["conan.tools.files"].copy, stand_ins["conan.tools.files"].get = self.copy, None
+        with mock.patch.dict(sys.modules, stand_ins):
+            recipe = script("../../bindings/conan/conanfile.py").Floatlease()
+        recipe.options = types.SimpleNamespace(shared=shared)
+        recipe.build_folder, recipe.package_folder = str(home / "build"), str(home / "package")
+        recipe.package()
+        package = home / "package"
+        return {path.relative_to(package).as_posix() for path in package.rglob("*") if path.is_file()}
+
+    def test_static_holds_the_static_library_alone_and_shared_the_others(self):
+        for files, static in [(self.LINUX, "lib/libfloatlease.a"), (self.WINDOWS, "lib/libfloatlease.a")]:
+            server = next(file for file in files if "server" in file)
+            for shared in [True, False]:
+                found = self.packed(files, shared)
+                libraries = {file for file in found if file.startswith(("lib/", "bin/"))} - {server}
+                wanted = set(files) - {server, static} if shared else {static}
+                self.assertEqual(libraries, wanted, f"shared={shared}")
+                self.assertIn(server, found)
+                self.assertLessEqual({"include/floatlease.h", "include/floatlease.hpp"}, found)
+
+    def test_the_papers_go_along_and_so_do_the_servers(self):
+        found = self.packed(self.WINDOWS, True)
+        for paper in self.PAPERS:
+            self.assertIn(f"licenses/{paper}", found)
+            self.assertIn(f"licenses/floatlease-server/{paper}", found)
 
 
 class Sizes(unittest.TestCase):
