@@ -70,7 +70,11 @@ RIDS = {
 }
 
 # Python's names of those that a wheel is made for.
-WHEELS = {"x86_64-unknown-linux-gnu": "manylinux_2_17_x86_64", "x86_64-pc-windows-gnu": "win_amd64"}
+WHEELS = {
+    # The second name says the same to a pip before 20.3, as RHEL 8's.
+    "x86_64-unknown-linux-gnu": "manylinux_2_17_x86_64.manylinux2014_x86_64",
+    "x86_64-pc-windows-gnu": "win_amd64",
+}
 
 # Unity's names of those that are in its packages.
 UNITY = {"x86_64-unknown-linux-gnu": "linux-x86_64", "x86_64-pc-windows-gnu": "windows-x86_64"}
