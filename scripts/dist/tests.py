@@ -3,6 +3,7 @@
 import fnmatch
 import importlib.machinery
 import importlib.util
+import json
 import pathlib
 import shutil
 import subprocess
@@ -20,6 +21,7 @@ import packed
 import papers
 import project
 import sizes
+import standard
 from packed import Entry
 
 HERE = "x86_64-unknown-linux-gnu"
@@ -66,6 +68,44 @@ class Linked(unittest.TestCase):
         for product in [linked.LIBRARY, linked.SERVER, linked.SANDBOX]:
             for crate in linked.linked(product, HERE).crates.values():
                 self.assertTrue(papers.texts_of(crate), crate.ref)
+
+
+class Papers(unittest.TestCase):
+    """Rust's standard library is one without parts here: its sources are needed for a release alone."""
+
+    def setUp(self):
+        std = linked.Graph(linked.Crate("rust-std", "1.0.0", "MIT", folder=standard.TEXT.parent))
+        stand_in = mock.patch.object(standard, "standard_library", lambda target: std)
+        stand_in.start()
+        self.addCleanup(stand_in.stop)
+
+    def papers(self, triple: str) -> tuple[str, dict]:
+        graph = linked.Graph(linked.Crate("floatlease", project.VERSION, "MIT", folder=project.ROOT))
+        notices = papers.notices(linked.LIBRARY, graph, triple)
+        return notices, json.loads(papers.sbom(linked.LIBRARY, graph, triple, {}))
+
+    def test_the_runtime_of_the_c_compiler_is_named_where_it_is_linked(self):
+        notices, bom = self.papers("x86_64-pc-windows-gnu")
+        parts = {part["name"]: part for part in bom["components"]}
+        self.assertEqual(set(parts), {"rust-std", "mingw-w64-runtime", "libgcc"})
+        for name, license_, words in [
+            ("mingw-w64-runtime", "ZPL-2.1 AND LicenseRef-mingw-w64-runtime", "Redistributions in binary form must"),
+            ("libgcc", "GPL-3.0-or-later WITH GCC-exception-3.1", "GCC Runtime Library Exception"),
+        ]:
+            ref = parts[name]["bom-ref"]
+            self.assertRegex(ref, f"^{name}@[0-9]+(\\.[0-9]+)*$")
+            self.assertEqual(parts[name]["licenses"], [{"expression": license_}])
+            self.assertEqual(parts[name]["purl"], f"pkg:generic/{ref}")
+            whole = bom["dependencies"][[one["ref"] for one in bom["dependencies"]].index(f"floatlease@{project.VERSION}")]
+            self.assertIn(ref, whole["dependsOn"])
+            self.assertIn(ref, notices)
+            self.assertIn(words, notices)
+
+    def test_it_is_not_named_where_it_is_not(self):
+        for triple in ["x86_64-unknown-linux-gnu", "x86_64-unknown-linux-musl", "aarch64-apple-darwin"]:
+            notices, bom = self.papers(triple)
+            self.assertEqual([part["name"] for part in bom["components"]], ["rust-std"])
+            self.assertNotIn("GCC", notices)
 
 
 class Packed(unittest.TestCase):

@@ -110,8 +110,9 @@ def papers_are_right(stranger: Stranger, target: Packed) -> None:
         graph = linked.OURS.graph(product.package, product.features, target.triple)
         crates = set(graph.crates)
         held(crates <= named, f"{path} lacks {sorted(crates - named)}")
-        # The rest is Rust's own.
+        # The rest is Rust's own, and on Windows the C compiler's.
         rest = {ref.rpartition("@")[0] for ref in named - crates}
+        held(not target.windows or {"mingw-w64-runtime", "libgcc"} <= rest, f"{path} lacks the C compiler's runtime")
         held("rust-std" in rest and len(rest) < 20, f"{path} names {sorted(rest)} besides the linked crates")
         notices = (folder / "THIRD-PARTY-NOTICES").read_text()
         unnamed = [ref for ref in named if ref not in notices]
