@@ -32,6 +32,7 @@ fn its_own_tests_hold_on_mono() {
 }
 
 #[test]
+#[cfg_attr(not(target_arch = "x86_64"), ignore = "there is no wheel of .NET for this processor")]
 fn its_own_tests_hold_on_dotnet() {
     holds_on(Runtime::DotNet, &[], 59);
 }
@@ -68,6 +69,7 @@ fn an_application_domain_that_is_unloaded_leaves_no_thread_and_no_slot() {
 }
 
 #[test]
+#[cfg_attr(not(target_arch = "x86_64"), ignore = "there is no wheel of .NET for this processor")]
 fn a_load_context_that_is_unloaded_takes_the_binding_along() {
     holds_on(Runtime::DotNet, &["Unloading_a_load_context_takes_the_binding_along"], 1);
 }
