@@ -9,7 +9,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 use support::programs::empty;
-use support::{root, target_dir};
+use support::{root, run, target_dir};
 
 /// A Python of the version `VERSION_OF_IT`, which stands at `PLACE_OF_IT`. Its pip is there if `PIP` says so, and in every
 /// environment that it makes.
@@ -161,4 +161,26 @@ fn arm64_goes_without_dotnet_and_says_so() {
     assert!(!computer.has_environment("dotnet"));
     let check = computer.setup(&["--check"]);
     assert!(check.status.success(), "{check:?}");
+}
+
+/// Debian 12's python3 is 3.11.2, and not the newest 3.11.
+#[test]
+fn pins_allow_the_oldest_python_that_setup_takes() {
+    const LOOK: &str = r#"
+import pathlib, sys
+from email.parser import HeaderParser
+from packaging.specifiers import SpecifierSet
+count = 0
+for path in pathlib.Path(sys.argv[1]).glob("*/lib/python*/site-packages/*.dist-info/METADATA"):
+    told = HeaderParser().parsestr(path.read_text(encoding="utf-8"))
+    count += 1
+    # What a venv brings along is what its Python allows.
+    if told["Name"] not in ("pip", "setuptools") and "3.11.2" not in SpecifierSet(told["Requires-Python"] or ""):
+        print(f"{path.parts[-6]}: {told['Name']} {told['Version']} needs Python {told['Requires-Python']}")
+assert count > 50, count
+"#;
+    let environments = target_dir().parent().unwrap().to_owned();
+    let python = environments.join("python-tools/bin/python");
+    assert!(python.exists(), "{} is missing: run scripts/setup", python.display());
+    assert_eq!(run(Command::new(python).args(["-c", LOOK]).arg(environments)), "");
 }
