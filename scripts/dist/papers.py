@@ -87,7 +87,7 @@ def sbom(product: Product, graph: Graph, target: str, files: dict[str, bytes]) -
 
 def texts_of(crate: Crate) -> list[str]:
     if crate.name == "rust-std":
-        return [standard.TEXT.read_text().strip("\n")]
+        return [standard.TEXT.read_text(encoding="utf-8").strip("\n")]
     if added := runtime.texts(crate):
         return added
     # Of our own packages only the first has the file.

@@ -7,8 +7,8 @@ import subprocess
 from linked import Crate, NotLinkable
 from project import ROOT
 
-# Debian's, which links; see scripts/dist/build.py. For the other targets a C library is the system's own and not linked in,
-# and what is unwound by comes from LLVM, which the standard library's license speaks of.
+# Debian's, which links; see scripts/dist/build.py. For the other targets a C library is the system's own and not linked
+# in, and what is unwound by comes from LLVM, which the standard library's license speaks of.
 COMPILER = "x86_64-w64-mingw32-gcc"
 VERSION_HEADER = pathlib.Path("/usr/share/mingw-w64/include/_mingw_mac.h")
 TEXTS = ROOT / "scripts/dist/texts"
@@ -30,13 +30,15 @@ def parts(target: str) -> list[Crate]:
 
 def texts(part: Crate) -> list[str]:
     """The texts of its license; none if it is no part of these."""
-    return [(TEXTS / FILES[part.name]).read_text().strip("\n")] if part.name in FILES and not part.checksum else []
+    if part.name not in FILES or part.checksum:
+        return []
+    return [(TEXTS / FILES[part.name]).read_text(encoding="utf-8").strip("\n")]
 
 
 def mingw_version() -> str:
     if not VERSION_HEADER.exists():
         raise NotLinkable(f"{VERSION_HEADER} is missing: run scripts/dist/setup")
-    header = VERSION_HEADER.read_text()
+    header = VERSION_HEADER.read_text(encoding="utf-8")
     return ".".join(
         re.search(rf"#define __MINGW64_VERSION_{part} (\d+)", header)[1] for part in ["MAJOR", "MINOR", "BUGFIX"]
     )

@@ -4,6 +4,7 @@ import fnmatch
 import importlib.machinery
 import importlib.util
 import json
+import os
 import pathlib
 import shutil
 import subprocess
@@ -68,6 +69,25 @@ class Linked(unittest.TestCase):
         for product in [linked.LIBRARY, linked.SERVER, linked.SANDBOX]:
             for crate in linked.linked(product, HERE).crates.values():
                 self.assertTrue(papers.texts_of(crate), crate.ref)
+
+
+class Locale(unittest.TestCase):
+    def test_packages_are_the_same_bytes_in_a_locale_without_utf_8(self):
+        """With all the texts, the sources, notices and libraries of a package in it: Unity's have most of them."""
+        home = pathlib.Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, home)
+        for name in ["libfloatlease.so", "libfloatlease_sandbox.so"]:
+            # As much of an ELF file for x86-64 as is looked at.
+            (home / name).write_bytes(b"\x7fELF\2\1\1".ljust(16, b"\0") + b"\3\0\x3e\0".ljust(48, b"\0"))
+        command = [pathlib.Path(__file__).with_name("unity"), f"--library=linux-x86_64={home}",
+                   f"--sandbox=linux-x86_64={home}"]  # fmt: skip
+        without = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C"}
+        for place, locale in [("here", {"PYTHONUTF8": "1"}), ("C", without)]:
+            into = [*command, "--into", home / place]
+            done = subprocess.run(into, env=os.environ | locale, text=True, capture_output=True)
+            self.assertEqual(done.returncode, 0, done.stderr)
+        for archive in (home / "here").iterdir():
+            self.assertEqual(archive.read_bytes(), (home / "C" / archive.name).read_bytes(), archive.name)
 
 
 class Papers(unittest.TestCase):
