@@ -6,9 +6,11 @@ SHELL := /bin/bash
 CARGO ?= cargo
 CC ?= cc
 TARGET := $(or $(CARGO_TARGET_DIR),target)
-RELEASE := $(TARGET)/release
-SANDBOX := $(TARGET)/sandbox
-SERVER := $(TARGET)/debug/floatlease-server
+# What is built for a target that is named goes into a folder of its name.
+BUILT := $(TARGET)$(addprefix /,$(CARGO_BUILD_TARGET))
+RELEASE := $(BUILT)/release
+SANDBOX := $(BUILT)/sandbox
+SERVER := $(BUILT)/debug/floatlease-server
 
 .PHONY: help
 help: ## List the targets
@@ -27,16 +29,12 @@ release: library sandbox ## Build the shared and static libraries that ship, in 
 .PHONY: library
 library:
 	@$(CARGO) rustc -p floatlease --release --features quiet --lib --crate-type cdylib,staticlib
-	@ln -sf libfloatlease.so "$(RELEASE)/libfloatlease.so.1"
-	@echo "$(RELEASE)/libfloatlease.so: $$(wc -c < "$(RELEASE)/libfloatlease.so") bytes," \
-		"$$(nm -D --defined-only "$(RELEASE)/libfloatlease.so" | wc -l) exported functions"
+	@scripts/built "$(RELEASE)" floatlease
 
 .PHONY: sandbox
 sandbox:
 	@$(CARGO) build -p floatlease-sandbox --profile sandbox
-	@ln -sf libfloatlease_sandbox.so "$(SANDBOX)/libfloatlease_sandbox.so.1"
-	@echo "$(SANDBOX)/libfloatlease_sandbox.so: $$(wc -c < "$(SANDBOX)/libfloatlease_sandbox.so") bytes," \
-		"$$(nm -D --defined-only "$(SANDBOX)/libfloatlease_sandbox.so" | wc -l) exported functions"
+	@scripts/built "$(SANDBOX)" floatlease_sandbox
 
 .PHONY: server
 server: ## Build the server for real use, as target/server/floatlease-server

@@ -115,26 +115,32 @@ private:
 };
 
 /// A text for the library: a literal or a std::string as it is, a std::string_view copied, because no NUL need follow
-/// it. nullptr is no text; as a request it stands for {}.
+/// it. nullptr is no text; as a request it stands for {}. A NUL inside is FLOATLEASE_E_BAD_VALUE, for the C library would
+/// take what stands before it for the whole.
 class Text {
 public:
     /// A literal, or nullptr.
     Text(const char *text) noexcept : text_(text) {}
     /// A string, which must outlive the call.
-    Text(const std::string &text) noexcept : text_(text.c_str()) {}
+    Text(const std::string &text) noexcept : text_(text.c_str()), is_whole_(ends_at_its_nul(text)) {}
     /// What the library gave out.
     Text(const String &text) noexcept : text_(text.c_str()) {}
     /// A copy.
-    Text(std::string_view text) : copy_(text), text_(copy_.c_str()) {}
+    Text(std::string_view text) : copy_(text), text_(copy_.c_str()), is_whole_(ends_at_its_nul(text)) {}
     Text(const Text &) = delete;
     Text &operator=(const Text &) = delete;
 
     /// For the C function.
     [[nodiscard]] const char *c_str() const noexcept { return text_; }
+    /// Whether the C function takes all of it: no NUL is inside.
+    [[nodiscard]] bool is_whole() const noexcept { return is_whole_; }
 
 private:
+    static bool ends_at_its_nul(std::string_view text) noexcept { return text.find('\0') == std::string_view::npos; }
+
     std::string copy_;
     const char *text_;
+    bool is_whole_ = true;
 };
 
 /// What a call came to: a status, and the server's answer or an error object as JSON. True if it succeeded.
@@ -169,12 +175,43 @@ private:
 /// Not for you.
 namespace detail {
 
+/// The error object for a text that has a NUL inside, as the library would write it. Nothing was asked.
+inline Result refuse_nul() noexcept
+{
+    // Never freed, and never written to: String takes only a text that it might free.
+    static char error[] = R"({"status":7,"name":"BAD_VALUE","category":"usage",)"
+                          R"("message":"A text must not hold a NUL: what follows it would be lost.",)"
+                          R"("advice":"Correct the value as the message says.","retryable":false,)"
+                          R"("retry_after_ms":null,"outcome":"not_sent","http_status":null,"server_code":null,)"
+                          R"("attempts":0,"elapsed_ms":0})";
+
+    return Result(FLOATLEASE_E_BAD_VALUE, String(error, [](char *) {}));
+}
+
+/// Whether a C function takes all of an argument.
+inline bool is_whole(const Text &text) noexcept { return text.is_whole(); }
+template <class Argument>
+bool is_whole(const Argument &) noexcept
+{
+    return true;
+}
+
+/// An argument as a C function wants it.
+inline const char *for_c(const Text &text) noexcept { return text.c_str(); }
+template <class Argument>
+Argument for_c(const Argument &argument) noexcept
+{
+    return argument;
+}
+
 /// Calls a function that takes these and `char **json_out`.
 template <class Function, class... Arguments>
-Result ask(Function *function, Arguments... arguments)
+Result ask(Function *function, const Arguments &...arguments)
 {
+    if (!(is_whole(arguments) && ...))
+        return refuse_nul();
     char *json = nullptr;
-    const floatlease_status status = function(arguments..., &json);
+    const floatlease_status status = function(for_c(arguments)..., &json);
 
     return Result(status, String(json));
 }
@@ -223,7 +260,7 @@ public:
     /// Makes it this machine's until a date, with or without a network. Needs "storage_dir" in the config.
     Result borrow(const Text &request = nullptr) const
     {
-        return detail::ask(floatlease_lease_borrow, handle(), request.c_str());
+        return detail::ask(floatlease_lease_borrow, handle(), request);
     }
 
     /// Frees it now. Waits for nothing. Twice is allowed. (Not `free`, which is a macro in some debug builds.)
@@ -294,7 +331,7 @@ public:
     Result open(const Text &config)
     {
         floatlease_client *opened = nullptr;
-        Result result = detail::ask(floatlease_client_open, config.c_str(), &opened);
+        Result result = detail::ask(floatlease_client_open, config, &opened);
 
         if (opened)
             handle_.reset(opened);
@@ -342,7 +379,7 @@ public:
     /// Performs an operation by its name.
     Result call(const Text &operation, const Text &request = nullptr) const
     {
-        return detail::ask(floatlease_call, handle(), operation.c_str(), request.c_str());
+        return detail::ask(floatlease_call, handle(), operation, request);
     }
 
     /// Tries each step from here to the server's signature and tells how it went.
@@ -352,7 +389,7 @@ public:
     Result acquire(Lease &lease, const Text &request = nullptr) const
     {
         floatlease_lease *acquired = nullptr;
-        Result result = detail::ask(floatlease_lease_acquire, handle(), request.c_str(), &acquired);
+        Result result = detail::ask(floatlease_lease_acquire, handle(), request, &acquired);
 
         if (acquired)
             lease = Lease(acquired);
@@ -363,6 +400,8 @@ public:
     /// "lease_release". Returns at once; its completion is an event with this ticket.
     Result submit(Ticket &ticket, const Text &operation, const Text &request = nullptr) const
     {
+        if (!operation.is_whole() || !request.is_whole())
+            return detail::refuse_nul();
         Ticket submitted = 0;
         const floatlease_status status = floatlease_submit(handle(), operation.c_str(), request.c_str(), &submitted);
 
@@ -425,7 +464,7 @@ private:
         return count <= 0 ? 0 : count >= UINT32_MAX ? UINT32_MAX : static_cast<std::uint32_t>(count);
     }
 
-    Result ask(Verb *verb, const Text &request) const { return detail::ask(verb, handle(), request.c_str()); }
+    Result ask(Verb *verb, const Text &request) const { return detail::ask(verb, handle(), request); }
 
     std::unique_ptr<floatlease_client, Close> handle_;
 };

@@ -29,6 +29,8 @@ public:
     /// needs. If it fails, the other one stays.
     Result start(const Text &options = nullptr)
     {
+        if (!options.is_whole())
+            return detail::refuse_nul();
         floatlease_sandbox *started = nullptr;
         char *json = nullptr;
         const floatlease_status status = floatlease_sandbox_start(options.c_str(), &started, &json);
@@ -44,6 +46,8 @@ public:
     /// A call of the control interface, for example "GET /slots".
     Result control(const Text &method_path, const Text &request = nullptr) const
     {
+        if (!method_path.is_whole() || !request.is_whole())
+            return detail::refuse_nul();
         char *json = nullptr;
         const floatlease_status status =
             floatlease_sandbox_control(handle(), method_path.c_str(), request.c_str(), &json);

@@ -88,7 +88,7 @@ fn the_component_lives_in_the_editor_through_reloads() {
     for play in ["Scripts change in play mode", "The domain is unloaded and leaves no thread"] {
         assert!(said.contains(play), "{said}");
     }
-    assert_eq!(said.lines().count(), 17, "{said}");
+    assert_eq!(said.lines().count(), 18, "{said}");
 }
 
 #[test]

@@ -61,13 +61,18 @@ class Floatlease(ConanFile):
         get(self, **self.conan_data["archives"][self._target], strip_root=True, destination=self.build_folder)
 
     def package(self):
-        unwanted = "libfloatlease.a" if self.options.shared else "*.so*"
+        # On Windows an import library would be taken before the static one, and the program would need the DLL.
+        unwanted = ["libfloatlease.a"] if self.options.shared else ["*.so*", "*.dll", "*.dll.a", "*.lib"]
         copy(self, "*.h*", os.path.join(self.build_folder, "include"), os.path.join(self.package_folder, "include"))
         libraries = os.path.join(self.build_folder, "lib"), os.path.join(self.package_folder, "lib")
-        copy(self, "*", *libraries, excludes=[unwanted, "cmake/*", "pkgconfig/*"])
-        copy(self, "*", os.path.join(self.build_folder, "bin"), os.path.join(self.package_folder, "bin"))
+        copy(self, "*", *libraries, excludes=[*unwanted, "cmake/*", "pkgconfig/*"])
+        programs = os.path.join(self.build_folder, "bin"), os.path.join(self.package_folder, "bin")
+        copy(self, "*", *programs, excludes=unwanted)
         for paper in ["LICENSE", "THIRD-PARTY-NOTICES", "sbom.cdx.json"]:
             copy(self, paper, self.build_folder, os.path.join(self.package_folder, "licenses"))
+        # Those of the server, which is among the programs and has more linked in.
+        server = os.path.join(self.build_folder, "share", "floatlease-server")
+        copy(self, "*", server, os.path.join(self.package_folder, "licenses", "floatlease-server"))
 
     def package_info(self):
         self.cpp_info.libs = ["floatlease"]

@@ -140,14 +140,14 @@ def static_library(part, compiled, folder):
 
 def declared(header):
     """The functions that a header declares."""
-    lines = (ROOT / "include" / header).read_text().splitlines()
+    lines = (ROOT / "include" / header).read_text(encoding="utf-8").splitlines()
     code = (line for line in lines if not line.lstrip().startswith(("*", "/", "#")))
     names = (re.search(r"\b(floatlease_\w+)\(", line) for line in code)
     return sorted({name.group(1) for name in names if name})
 
 
 def version():
-    return re.search(r'^version = "(.+)"', (ROOT / "Cargo.toml").read_text(), re.M).group(1)
+    return re.search(r'^version = "(.+)"', (ROOT / "Cargo.toml").read_text(encoding="utf-8"), re.M).group(1)
 
 
 def sdk(target):

@@ -97,7 +97,7 @@ def roots() -> int:
     """Bytes of the certificates of webpki-roots: constants without names, so they are counted in its source."""
     crates = linked.linked(linked.LIBRARY, TARGET.name).crates.values()
     source = next(crate.folder for crate in crates if crate.name == "webpki-roots") / "src/lib.rs"
-    texts = set(re.findall(r'b"(?:[^"\\]|\\.)*"', source.read_text(), re.DOTALL))
+    texts = set(re.findall(r'b"(?:[^"\\]|\\.)*"', source.read_text(encoding="utf-8"), re.DOTALL))
     return sum(len(ast.literal_eval(text.replace("\n", "\\n"))) for text in texts)
 
 

@@ -79,7 +79,7 @@ class Cargo:
 
     @functools.cached_property
     def checksums(self) -> dict[tuple[str, str], str]:
-        lock = (self.manifest.parent / "Cargo.lock").read_text()
+        lock = (self.manifest.parent / "Cargo.lock").read_text(encoding="utf-8")
         entry = r'name = "(.+)"\nversion = "(.+)"\nsource = ".+"\nchecksum = "(.+)"'
         return {(name, version): checksum for name, version, checksum in re.findall(entry, lock)}
 

@@ -6,6 +6,7 @@ import re
 import uuid
 
 import licenses
+import runtime
 import standard
 from linked import Crate, Graph, NotLinkable, Product
 from project import ROOT, VERSION
@@ -32,22 +33,23 @@ def component(crate: Crate) -> dict:
     return described
 
 
-def all_of(graph: Graph, std: Graph) -> dict[str, Crate]:
-    """Its crates and Rust's, without the product itself."""
-    return dict(sorted((graph.crates | std.crates | {std.root.ref: std.root}).items()))
+def all_of(graph: Graph, std: Graph, target: str) -> dict[str, Crate]:
+    """Its crates, Rust's, and what the compiler for C adds, without the product itself."""
+    added = {part.ref: part for part in runtime.parts(target)}
+    return dict(sorted((graph.crates | std.crates | added | {std.root.ref: std.root}).items()))
 
 
-def needs_of(graph: Graph, std: Graph) -> dict[str, set[str]]:
+def needs_of(graph: Graph, std: Graph, target: str) -> dict[str, set[str]]:
     merged = {ref: set(needed) for ref, needed in graph.needs.items()}
-    merged.setdefault(graph.root.ref, set()).add(std.root.ref)
+    merged.setdefault(graph.root.ref, set()).update([std.root.ref, *(part.ref for part in runtime.parts(target))])
     return merged | std.needs
 
 
 def sbom(product: Product, graph: Graph, target: str, files: dict[str, bytes]) -> str:
     """CycloneDX 1.5. Of the same parts the same text: it has no time, and its serial number comes from its content."""
     std = standard.standard_library(target)
-    needs = needs_of(graph, std)
-    parts = all_of(graph, std)
+    needs = needs_of(graph, std, target)
+    parts = all_of(graph, std, target)
     document = {
         "$schema": SCHEMA,
         "bomFormat": "CycloneDX",
@@ -85,14 +87,16 @@ def sbom(product: Product, graph: Graph, target: str, files: dict[str, bytes]) -
 
 def texts_of(crate: Crate) -> list[str]:
     if crate.name == "rust-std":
-        return [standard.TEXT.read_text().strip("\n")]
+        return [standard.TEXT.read_text(encoding="utf-8").strip("\n")]
+    if added := runtime.texts(crate):
+        return added
     # Of our own packages only the first has the file.
     return licenses.texts(crate.folder if crate.checksum else ROOT)
 
 
 def notices(product: Product, graph: Graph, target: str) -> str:
     """The parts and their licenses, then each text once with those that it is for."""
-    parts = all_of(graph, standard.standard_library(target))
+    parts = all_of(graph, standard.standard_library(target), target)
     # Texts that differ in their line breaks alone are one.
     same: dict[str, tuple[str, list[str]]] = {}
     for crate in parts.values():

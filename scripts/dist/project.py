@@ -27,6 +27,7 @@ class Packed:
     system: str  # CMAKE_SYSTEM_NAME
     processors: str  # what CMAKE_SYSTEM_PROCESSOR may be called
     libraries: str = ""  # what a program that takes the static library needs besides
+    libc: str = ""  # on Linux, whose C library it is for
 
     @property
     def windows(self) -> bool:
@@ -50,11 +51,14 @@ LIBRARIES = {
     "linux-gnu": "-lpthread -ldl -lm -lrt",
     "windows-gnu": "-lws2_32 -lntdll -luserenv -lbcrypt -ladvapi32 -lcrypt32",
 }
+LIBCS = {"linux-gnu": "glibc", "linux-musl": "musl"}
 
 
 def packed(triple: str) -> Packed:
     processor, _, system = triple.split("-", 2)
-    return Packed(triple, SYSTEMS[system.split("-")[0]], PROCESSORS[processor], LIBRARIES.get(system, ""))
+    return Packed(
+        triple, SYSTEMS[system.split("-")[0]], PROCESSORS[processor], LIBRARIES.get(system, ""), LIBCS.get(system, "")
+    )
 
 
 # .NET's names of those that are in the NuGet packages.
@@ -66,7 +70,11 @@ RIDS = {
 }
 
 # Python's names of those that a wheel is made for.
-WHEELS = {"x86_64-unknown-linux-gnu": "manylinux_2_17_x86_64", "x86_64-pc-windows-gnu": "win_amd64"}
+WHEELS = {
+    # The second name says the same to a pip before 20.3, as RHEL 8's.
+    "x86_64-unknown-linux-gnu": "manylinux_2_17_x86_64.manylinux2014_x86_64",
+    "x86_64-pc-windows-gnu": "win_amd64",
+}
 
 # Unity's names of those that are in its packages.
 UNITY = {"x86_64-unknown-linux-gnu": "linux-x86_64", "x86_64-pc-windows-gnu": "windows-x86_64"}

@@ -39,7 +39,7 @@ def number(text: str) -> int:
 
 def ledger() -> dict[str, Line]:
     """The lines of the page, by file."""
-    text = PAGE.read_text() if PAGE.exists() else ""
+    text = PAGE.read_text(encoding="utf-8") if PAGE.exists() else ""
     return {name: Line(number(size), number(ceiling)) for name, size, ceiling in ROW.findall(text)}
 
 

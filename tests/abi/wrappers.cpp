@@ -375,6 +375,45 @@ static void texts_of_every_kind_arrive_whole(void)
     HOLD(calls.json().size() > 20000 && calls.text("openapi").substr(0, 2) == "3.");
 }
 
+static void a_nul_inside_a_text_is_refused_and_nothing_is_asked(void)
+{
+    Desk desk;
+    Client other;
+    Sandbox started;
+    Lease lease;
+    Ticket ticket = 77;
+    const std::string none = std::string("{}") + '\0', config = std::string("{") + '\0' + "}";
+    const std::string operation = std::string("add_consumption") + '\0' + "s";
+    const std::string_view view = operation;
+
+    EXPECT(desk.client.acquire(lease), FLOATLEASE_OK);
+    EXPECT(desk.sandbox.fault(R"({"do":{"before":"hang"}})"), FLOATLEASE_OK);
+    EXPECT(other.open(config), FLOATLEASE_E_BAD_VALUE);
+    EXPECT(desk.client.call(operation), FLOATLEASE_E_BAD_VALUE);
+    EXPECT(desk.client.call(view), FLOATLEASE_E_BAD_VALUE);
+    EXPECT(desk.client.call("add_consumption", none), FLOATLEASE_E_BAD_VALUE);
+    EXPECT(desk.client.check_license(none), FLOATLEASE_E_BAD_VALUE);
+    EXPECT(desk.client.product_details(none), FLOATLEASE_E_BAD_VALUE);
+    EXPECT(desk.client.submit(ticket, operation), FLOATLEASE_E_BAD_VALUE);
+    EXPECT(desk.client.submit(ticket, "add_consumption", none), FLOATLEASE_E_BAD_VALUE);
+    EXPECT(desk.client.acquire(lease, none), FLOATLEASE_E_BAD_VALUE);
+    EXPECT(lease.borrow(none), FLOATLEASE_E_BAD_VALUE);
+    EXPECT(started.start(none), FLOATLEASE_E_BAD_VALUE);
+    EXPECT(desk.sandbox.control(std::string("DELETE /faults") + '\0'), FLOATLEASE_E_BAD_VALUE);
+    EXPECT(desk.sandbox.fault(none), FLOATLEASE_E_BAD_VALUE);
+    HOLD(ticket == 77 && lease.state() == State::active && !other.handle() && !started.handle());
+
+    const Result refused = desk.client.call(operation);
+    HOLD(refused.name() == "BAD_VALUE" && refused.number("status") == FLOATLEASE_E_BAD_VALUE);
+    HOLD(refused.text("outcome") == "not_sent" && refused.text("category") == "usage");
+    HOLD(refused.text("message") == "A text must not hold a NUL: what follows it would be lost.");
+    HOLD(refused.text("name") == "BAD_VALUE" && !refused.text("advice").empty());
+
+    // One that stands behind the text is not part of it.
+    EXPECT(desk.sandbox.clear_faults(), FLOATLEASE_OK);
+    EXPECT(desk.client.call(view.substr(0, 15), "{}"), FLOATLEASE_E_LICENSE_NOT_CONSUMPTION);
+}
+
 int main(int argc, char **argv)
 {
     HOLD(argc == 2);
@@ -388,5 +427,6 @@ int main(int argc, char **argv)
     a_wait_ends_when_another_thread_says_so();
     results();
     texts_of_every_kind_arrive_whole();
+    a_nul_inside_a_text_is_refused_and_nothing_is_asked();
     std::printf("%d checks hold\n", checks);
 }

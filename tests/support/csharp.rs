@@ -52,7 +52,11 @@ pub enum Runtime {
 }
 
 impl Runtime {
+    /// Microsoft's runtime comes as a wheel, which there is for x86-64 alone: `scripts/setup` says so elsewhere.
+    #[cfg(target_arch = "x86_64")]
     pub const ALL: [Runtime; 2] = [Runtime::Mono, Runtime::DotNet];
+    #[cfg(not(target_arch = "x86_64"))]
+    pub const ALL: [Runtime; 1] = [Runtime::Mono];
 
     /// Runs a program that finds the native libraries.
     pub fn command(self, program: &Path) -> Command {

@@ -41,6 +41,39 @@ internal static partial class Plays
         }
     }
 
+    private static void Scripts_change_after_the_license_was_given_back()
+    {
+        var ways = new Action<LicenseManager>[]
+        {
+            manager => manager.Release(),
+            manager => manager.Lease.Release(),
+            manager => manager.Client.Submit("lease_release", "{\"lease\":" + manager.Lease.Number + "}"),
+        };
+        foreach (Action<LicenseManager> way in ways)
+        {
+            using (var scene = new Scene())
+            {
+                scene.Play(onDisk: true);
+                way(scene.Manager);
+                Scene.Soon("it is given back", () => !scene.Plays() && scene.Slots == 0);
+                UnityEditor.AssemblyReloadEvents.Raise();
+                Stage.Reload();
+                Scene.Stays("nobody asks for it again", () => !scene.Plays() && scene.Manager.Client == null);
+                Scene.Hold("no slot", scene.Slots == 0 && Debug.Logged.Count == 0);
+                scene.Manager.Acquire(scene.Config(onDisk: true));
+                Scene.Soon("it plays again", scene.Plays);
+            }
+        }
+        using (var scene = new Scene())
+        {
+            scene.Play(onDisk: true);
+            scene.Manager.Release();
+            UnityEditor.AssemblyReloadEvents.Raise();
+            Stage.Reload();
+            Scene.Stays("nobody asks, though there was no frame between", () => scene.Manager.Client == null);
+        }
+    }
+
     private static void A_play_begins_while_statics_live_on()
     {
         using (var scene = new Scene())
@@ -95,6 +128,7 @@ internal static partial class Plays
     private static readonly Action[] InTheEditor =
     {
         Scripts_change_in_play_mode,
+        Scripts_change_after_the_license_was_given_back,
         A_play_begins_while_statics_live_on,
         The_domain_is_unloaded_and_leaves_no_thread,
         A_play_on_a_sandbox_goes_through_all_states,

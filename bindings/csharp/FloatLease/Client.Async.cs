@@ -32,7 +32,7 @@ namespace FloatLease
 
         internal Lease Accept(ulong ticket)
         {
-            int status = Native.LeaseAccept(handle.Token, ticket, out var lease, out var json);
+            int status = handle.Accept(ticket, out var lease, out var json);
             return Adopt(lease, Answer.Of(status, json));
         }
 
@@ -45,7 +45,7 @@ namespace FloatLease
             }
             call.Ticket = pump.Submit(handle, Utf8.In(operation), Utf8.In(requestJson), call);
             CompletedEvent done;
-            using (cancellation.Register(CancelPending, call)) done = await call.Done.ConfigureAwait(false);
+            using (Register(cancellation, call)) done = await call.Done.ConfigureAwait(false);
             if (done == null)
             {
                 throw Failure.Cancelled("unknown", "The client was disposed before the call was done.", cancellation);
@@ -57,11 +57,25 @@ namespace FloatLease
             return done;
         }
 
+        // In .NET Framework a token whose source is disposed may refuse to be registered with. The call is under way by now,
+        // and what it takes would be lost if that were thrown. Such a token can't be cancelled any more.
+        private static CancellationTokenRegistration Register(CancellationToken cancellation, PendingCall call)
+        {
+            try
+            {
+                return cancellation.Register(CancelPending, call);
+            }
+            catch (ObjectDisposedException)
+            {
+                return default(CancellationTokenRegistration);
+            }
+        }
+
         // Its completion tells how far it got; if it is done already, it stays so.
         private static void CancelPending(object state)
         {
             var call = (PendingCall)state;
-            Native.Cancel(call.Client.handle.Token, call.Ticket);
+            call.Client.handle.Cancel(call.Ticket);
         }
     }
 }

@@ -56,7 +56,7 @@ namespace FloatLease
         }
 
         /// <summary>Ends a submitted call as soon as it can be; its completion says how far it got.</summary>
-        public void Cancel(ulong ticket) => Failure.ThrowUnlessOk(Native.Cancel(handle.Token, ticket));
+        public void Cancel(ulong ticket) => Failure.ThrowUnlessOk(handle.Cancel(ticket));
 
         /// <summary>Gives the lease that a submitted "lease_acquire" has taken, once its completion was read.</summary>
         public Lease AcceptLease(ulong ticket) => Accept(ticket);
@@ -70,7 +70,8 @@ namespace FloatLease
         {
             bool isEndless = wait == Timeout.InfiniteTimeSpan;
             long most = isEndless ? uint.MaxValue : Math.Max(0, Math.Min(Dates.Milliseconds(wait), uint.MaxValue));
-            int status = pump.Read((uint)most, out var next);
+            int status = pump.Read(handle, (uint)most, out var next);
+            GC.KeepAlive(this); // or the handlers of a client that was dropped meanwhile would not hear of it
             if (status == (int)Status.Handle) throw new ObjectDisposedException(nameof(Client));
             Failure.ThrowUnlessOk(status);
             return next;

@@ -10,7 +10,8 @@ namespace FloatLease
         /// Gives its slots back and waits for that, then lets go of it: <c>await using var lease = …</c>
         /// </summary>
         /// <remarks>
-        /// If the server can't be reached, the library goes on trying as after Dispose. A borrow ends too.
+        /// A borrow stays, as after Dispose: <see cref="ReleaseAsync"/> ends it. If the server can't be reached, the
+        /// library goes on trying as after Dispose. It throws nothing.
         /// </remarks>
         public ValueTask DisposeAsync() => new ValueTask(ReleaseAndDispose());
 
@@ -18,16 +19,24 @@ namespace FloatLease
         {
             try
             {
-                if (IsHeld) await ReleaseAsync().ConfigureAwait(false);
+                LeaseState state = State;
+                bool isOver = state == LeaseState.None || state == LeaseState.Released;
+                if (!isOver && state != LeaseState.Borrowed) await ReleaseAsync().ConfigureAwait(false);
             }
-            catch (FloatLeaseException)
+            catch (Exception exception) when (IsNobodysConcern(exception))
             {
+                // It would replace the exception that the body of the `await using` has thrown. Time gives the slot back.
             }
             finally
             {
                 Dispose();
             }
         }
+
+        // The server refused or did not answer; or the lease or its client was disposed, before or meanwhile.
+        private static bool IsNobodysConcern(Exception exception) =>
+            exception is FloatLeaseException || exception is FloatLeaseCanceledException
+            || exception is ObjectDisposedException;
     }
 }
 #endif

@@ -42,8 +42,8 @@ namespace FloatLease
         {
             get
             {
-                int state = Native.LeaseState(handle.Token);
-                GC.KeepAlive(this);
+                int state = handle.State();
+                GC.KeepAlive(this); // and with it the client, whose finalizer would end the lease
                 return (LeaseState)state;
             }
         }
@@ -65,27 +65,27 @@ namespace FloatLease
         {
             get
             {
-                long milliseconds = Native.LeaseRemaining(handle.Token);
+                long milliseconds = handle.Remaining();
                 GC.KeepAlive(this);
                 return Dates.Length(milliseconds).Value;
             }
         }
 
         /// <summary>All that is known of it. Local.</summary>
-        public LeaseInfo Info() => new LeaseInfo(Answer.Of(Native.LeaseInfo(handle, out var json), json));
+        public LeaseInfo Info() => Told(Native.LeaseInfo(handle, out var json), json);
 
         /// <summary>Renews it now, whoever keeps it alive.</summary>
-        public LeaseInfo Renew() => new LeaseInfo(Answer.Of(Native.LeaseRenew(handle, out var json), json));
+        public LeaseInfo Renew() => Told(Native.LeaseRenew(handle, out var json), json);
 
         /// <summary>Borrows all of its slots, or none. Needs <see cref="ClientConfig.StorageDir"/>.</summary>
         public LeaseInfo Borrow(BorrowRequest request = null)
         {
             byte[] wish = Utf8.In(JsonBag.ToJson(request));
-            return new LeaseInfo(Answer.Of(Native.LeaseBorrow(handle, wish, out var json), json));
+            return Told(Native.LeaseBorrow(handle, wish, out var json), json);
         }
 
         /// <summary>Gives its slots back, borrowed or not.</summary>
-        public LeaseInfo Release() => new LeaseInfo(Answer.Of(Native.LeaseRelease(handle, out var json), json));
+        public LeaseInfo Release() => Told(Native.LeaseRelease(handle, out var json), json);
 
         /// <summary>Renews it now, in the background.</summary>
         public Task<LeaseInfo> RenewAsync(CancellationToken cancellation = default(CancellationToken)) =>
@@ -111,6 +111,15 @@ namespace FloatLease
 
         internal void Raise(LeaseEvent happened, Action<Exception, ClientEvent> report) =>
             changed.Raise(this, happened, report);
+
+        // Each call ends here, so that the client lives as long: the finalizer of one that was dropped together with its
+        // lease would close it, and give the slot back, while a renewal is under way.
+        private LeaseInfo Told(int status, IntPtr json)
+        {
+            var info = new LeaseInfo(Answer.Of(status, json));
+            GC.KeepAlive(client);
+            return info;
+        }
 
         private async Task<LeaseInfo> PerformAsync(string operation, JsonBag request, CancellationToken cancellation)
         {

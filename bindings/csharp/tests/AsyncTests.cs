@@ -76,6 +76,22 @@ namespace FloatLease.Tests
             }
         }
 
+        // .NET Framework may refuse to register with such a token; .NET and Mono never do.
+        public static void A_token_whose_source_is_disposed_cancels_nothing_and_loses_no_lease()
+        {
+            using (var world = new World())
+            {
+                var source = new CancellationTokenSource();
+                CancellationToken cancellation = source.Token;
+                source.Dispose();
+                Check.Equal(1L, world.Client.CheckLicenseAsync(null, cancellation).GetAwaiter().GetResult().FloatingInUseDevices.Value);
+                using (Lease lease = world.Client.AcquireLeaseAsync(null, cancellation).GetAwaiter().GetResult())
+                {
+                    Check.Equal(LeaseState.Active, lease.State);
+                }
+            }
+        }
+
         public static void What_fails_in_the_background_is_the_same_exception()
         {
             using (var world = new World())

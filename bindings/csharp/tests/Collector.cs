@@ -34,6 +34,9 @@ namespace FloatLease.Tests
             }
         }
 
+        // Collects on a thread of its own, without a pause, until this is disposed.
+        internal static IDisposable AllTheTime() => new Endless();
+
         internal static void CollectUntil(Func<bool> holds, string what)
         {
             Check.Soon(() =>
@@ -41,6 +44,31 @@ namespace FloatLease.Tests
                 Collect();
                 return holds();
             }, what);
+        }
+
+        private sealed class Endless : IDisposable
+        {
+            private readonly Thread thread;
+            private volatile bool ends;
+
+            internal Endless()
+            {
+                thread = new Thread(() =>
+                {
+                    while (!ends)
+                    {
+                        GC.Collect();
+                        GC.WaitForPendingFinalizers();
+                    }
+                });
+                thread.Start();
+            }
+
+            public void Dispose()
+            {
+                ends = true;
+                thread.Join();
+            }
         }
     }
 }

@@ -42,6 +42,9 @@ namespace FloatLease.Tests
             value["b"] = null;
             Check.That(value["b"].IsNull, "the earlier one does not come back");
             Check.Equal("{\"a\":\"z\",\"d\":true}", value.ToString());
+            value = JsonValue.Parse("{\"b\":1,\"a\":0,\"b\":2,\"c\":3}");
+            value["b"] = 4;
+            Check.Equal("{\"a\":0,\"b\":4,\"c\":3}", value.ToString());
         }
 
         public static void What_is_not_there_or_of_another_kind_is_null()
@@ -54,6 +57,26 @@ namespace FloatLease.Tests
             Check.Equal(false, value["f"].Boolean.Value);
             Check.Equal(new DateTimeOffset(2026, 9, 27, 23, 30, 0, TimeSpan.Zero), value["d"].Date.Value);
             Check.Throws<InvalidOperationException>(() => value["n"]["x"] = 1);
+        }
+
+        public static void A_date_is_a_moment_that_the_text_names_whole()
+        {
+            string[] none =
+            {
+                "12:30", "12:30:00Z", "T12:30:00Z", "5", "2026", "9/27", "27 Sep", "Sunday", "2026-09", "09-27", "2026-9-27",
+                "27.9.2026", "2026-13-01", "2026-02-30", "2026-09-27X", "2026-09-27T", "2026-09-27T25:00:00Z", "",
+            };
+            foreach (string text in none) Check.Equal(null, ((JsonValue)text).Date);
+            var moment = new DateTimeOffset(2026, 9, 27, 21, 30, 48, TimeSpan.Zero);
+            string[] same =
+            {
+                "2026-09-27T21:30:48Z", "2026-09-27T21:30:48.000Z", "2026-09-27T21:30:48.000000000Z", "2026-09-27 21:30:48",
+                "2026-09-27T21:30:48", "2026-09-27T23:30:48+02:00", "2026-09-27T20:30:48.000000-01:00",
+            };
+            foreach (string text in same) Check.Equal(moment, ((JsonValue)text).Date.Value);
+            var day = new DateTimeOffset(2026, 9, 27, 0, 0, 0, TimeSpan.Zero);
+            Check.Equal(day, ((JsonValue)"2026-09-27").Date.Value);
+            Check.Equal(day.AddHours(23.5), ((JsonValue)"2026-09-27T23:30").Date.Value);
         }
 
         public static void What_is_no_JSON_is_refused_and_not_repeated()

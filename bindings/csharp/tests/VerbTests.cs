@@ -1,5 +1,4 @@
 using System;
-using System.IO;
 using System.Threading.Tasks;
 
 namespace FloatLease.Tests
@@ -113,18 +112,5 @@ namespace FloatLease.Tests
                 }
             }
         }
-    }
-
-    internal sealed class Folder : IDisposable
-    {
-        internal readonly string Path =
-            System.IO.Path.Combine(System.IO.Path.GetTempPath(), "floatlease-" + Guid.NewGuid().ToString("N"));
-
-        internal Folder()
-        {
-            Directory.CreateDirectory(Path);
-        }
-
-        public void Dispose() => Directory.Delete(Path, true);
     }
 }

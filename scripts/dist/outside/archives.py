@@ -83,7 +83,7 @@ def the_ledger_has_them(stranger: Stranger, target: Packed) -> None:
 def checksums_are_right(stranger: Stranger, target: Packed) -> None:
     sums = DIST / "SHA256SUMS"
     held(sums.exists(), "dist/SHA256SUMS is missing: run make dist")
-    listed = dict(reversed(line.split("  ", 1)) for line in sums.read_text().splitlines())
+    listed = dict(reversed(line.split("  ", 1)) for line in sums.read_text(encoding="utf-8").splitlines())
     there = {str(path.relative_to(DIST)) for path in DIST.rglob("*") if path.is_file()} - {sums.name}
     held(set(listed) == there, f"dist/SHA256SUMS differs from what is there by {sorted(set(listed) ^ there)}")
     for name in listed:
@@ -105,15 +105,16 @@ def papers_are_right(stranger: Stranger, target: Packed) -> None:
     for product, folder in boms(stranger, target):
         path = folder / "sbom.cdx.json"
         stranger.run(python, "-c", VALIDATE, path)
-        bom = json.loads(path.read_text())
+        bom = json.loads(path.read_text(encoding="utf-8"))
         named = {part["bom-ref"] for part in bom["components"]}
         graph = linked.OURS.graph(product.package, product.features, target.triple)
         crates = set(graph.crates)
         held(crates <= named, f"{path} lacks {sorted(crates - named)}")
-        # The rest is Rust's own.
+        # The rest is Rust's own, and on Windows the C compiler's.
         rest = {ref.rpartition("@")[0] for ref in named - crates}
+        held(not target.windows or {"mingw-w64-runtime", "libgcc"} <= rest, f"{path} lacks the C compiler's runtime")
         held("rust-std" in rest and len(rest) < 20, f"{path} names {sorted(rest)} besides the linked crates")
-        notices = (folder / "THIRD-PARTY-NOTICES").read_text()
+        notices = (folder / "THIRD-PARTY-NOTICES").read_text(encoding="utf-8")
         unnamed = [ref for ref in named if ref not in notices]
         held(not unnamed, f"{folder.name}/THIRD-PARTY-NOTICES lists not {unnamed}")
         whole = " ".join(notices.split())

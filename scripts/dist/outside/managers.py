@@ -31,7 +31,7 @@ def conan(*options: str):
 
 def vcpkg(stranger: Stranger, target: Packed) -> None:
     port, packages = recipes(stranger) / "vcpkg/ports/floatlease", stranger.folder() / "floatlease_x64-linux"
-    text = "".join(path.read_text() for path in port.iterdir())
+    text = "".join(path.read_text(encoding="utf-8") for path in port.iterdir())
     held("@" not in text.replace("\\@", ""), "a placeholder of the port was not filled")
     stranger.run(
         stranger.tool("cmake"), f"-DPORT={port}", f"-DCURRENT_PACKAGES_DIR={packages}",

@@ -31,7 +31,7 @@ def holds_what_it_should(stranger: Stranger, target: Packed) -> None:
 
 def holds(stranger: Stranger, target: Packed, name: str, assembly: str, product: str) -> None:
     folder = unpacked(stranger, name)
-    specification = (folder / f"{name}.nuspec").read_text()
+    specification = (folder / f"{name}.nuspec").read_text(encoding="utf-8")
     for said in [f"<id>{name}</id>", f"<version>{VERSION}</version>", "<readme>README.md</readme>"]:
         held(said in specification, f"{name}.nuspec does not say {said}")
     wanted = ["[Content_Types].xml", "_rels/.rels", "README.md", "LICENSE", f"{target.triple}.THIRD-PARTY-NOTICES.txt"]

@@ -13,7 +13,7 @@ OWN = {"program.c": "c/quickstart.c", "test.c": "c/first_test.c", "quickstart.py
 def script() -> str:
     """The page's commands, in order; a CMake file is written where it is shown."""
     lines = ["set -e"]
-    for language, text in re.findall(r"^```(\w+)\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL):
+    for language, text in re.findall(r"^```(\w+)\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL):
         if language == "cmake":
             lines.append(f"cat >CMakeLists.txt <<'END'\n{text}END")
         elif language == "sh":

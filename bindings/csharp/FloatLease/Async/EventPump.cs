@@ -65,9 +65,9 @@ namespace FloatLease
         }
 
         /// <summary>Reads one event and delivers it; null if none came.</summary>
-        internal int Read(uint waitMs, out ClientEvent happened)
+        internal int Read(ClientHandle handle, uint waitMs, out ClientEvent happened)
         {
-            int status = Native.NextEvent(token, waitMs, out var json);
+            int status = handle.NextEvent(waitMs, out var json);
             happened = Deliver(status, json);
             return status;
         }

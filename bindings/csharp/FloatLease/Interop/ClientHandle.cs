@@ -4,17 +4,21 @@ using System.Runtime.InteropServices;
 namespace FloatLease
 {
     /// <summary>A client of the library. Its finalizer closes it, which is local and waits for nothing.</summary>
+    /// <remarks>
+    /// What is called by the token is called here, where the handle is kept alive until the function returns: otherwise
+    /// the collector may run the finalizer under it.
+    /// </remarks>
     internal sealed class ClientHandle : SafeHandle
     {
+        // Stays what it was when the client is closed: the library answers that it is.
+        private readonly IntPtr token;
+
         internal ClientHandle(IntPtr token) : base(IntPtr.Zero, true)
         {
             SetHandle(token);
-            Token = token;
+            this.token = token;
             OpenClients.Add(token);
         }
-
-        /// <summary>Stays what it was when the client is closed: the library answers that it is.</summary>
-        internal IntPtr Token { get; }
 
         public override bool IsInvalid => handle == IntPtr.Zero;
 
@@ -23,8 +27,29 @@ namespace FloatLease
         /// </summary>
         internal void CloseNow()
         {
-            Native.ClientClose(Token);
+            Native.ClientClose(token);
             Dispose();
+        }
+
+        internal int Cancel(ulong ticket)
+        {
+            int status = Native.Cancel(token, ticket);
+            GC.KeepAlive(this);
+            return status;
+        }
+
+        internal int NextEvent(uint milliseconds, out IntPtr json)
+        {
+            int status = Native.NextEvent(token, milliseconds, out json);
+            GC.KeepAlive(this);
+            return status;
+        }
+
+        internal int Accept(ulong ticket, out IntPtr lease, out IntPtr json)
+        {
+            int status = Native.LeaseAccept(token, ticket, out lease, out json);
+            GC.KeepAlive(this);
+            return status;
         }
 
         protected override bool ReleaseHandle()

@@ -10,7 +10,8 @@ namespace FloatLease
     /// <summary>The functions of floatlease.h that are needed here, as they stand there.</summary>
     /// <remarks>
     /// Handles are tokens that the library checks: a closed one is a status, never a crash. So what must be reachable
-    /// while a handle is being closed, or in every frame, takes the token itself; all else takes the SafeHandle.
+    /// while a handle is being closed, or in every frame, takes the token itself, which the two handles alone have; all
+    /// else takes the SafeHandle.
     /// </remarks>
     internal static class Native
     {

@@ -12,9 +12,22 @@ namespace FloatLease
         internal static DateTimeOffset? Parse(string text)
         {
             const DateTimeStyles Style = DateTimeStyles.AssumeUniversal | DateTimeStyles.AdjustToUniversal;
-            return text != null && DateTimeOffset.TryParse(text, CultureInfo.InvariantCulture, Style, out var date)
+            return BeginsWithADay(text) && DateTimeOffset.TryParse(text, CultureInfo.InvariantCulture, Style, out var date)
                 ? date
                 : (DateTimeOffset?)null;
+        }
+
+        // .NET would complete a time with today, and a month with this year.
+        private static bool BeginsWithADay(string text)
+        {
+            const string Day = "0000-00-00";
+            if (text == null || text.Length < Day.Length) return false;
+            for (int at = 0; at < Day.Length; at++)
+            {
+                bool isDigit = text[at] >= '0' && text[at] <= '9';
+                if (isDigit != (Day[at] == '0') || !isDigit && text[at] != '-') return false;
+            }
+            return text.Length == Day.Length || text[Day.Length] == 'T' || text[Day.Length] == ' ';
         }
 
         // Rounded up: a deadline of half a millisecond is not none.

@@ -69,7 +69,9 @@ namespace FloatLease
             }
         }
 
-        /// <summary>The moment a text names, or null if it names none.</summary>
+        /// <summary>
+        /// The moment that a text names, null if it names none. It begins with a day: "2026-09-27", "2026-09-27T21:30:48Z".
+        /// </summary>
         public DateTimeOffset? Date => Dates.Parse(Text);
 
         /// <summary>The items of an array; none if it is no array.</summary>
@@ -97,10 +99,9 @@ namespace FloatLease
                     throw new InvalidOperationException("Only an object has members that can be set; this is: " + Kind);
                 }
                 int at = Find(name);
-                var member = new KeyValuePair<string, JsonValue>(name, value);
                 if (value == null) members.RemoveAll(one => one.Key == name);
-                else if (at < 0) members.Add(member);
-                else members[at] = member;
+                else if (at < 0) members.Add(new KeyValuePair<string, JsonValue>(name, value));
+                else Replace(at, name, value);
             }
         }
 
@@ -175,6 +176,17 @@ namespace FloatLease
         // Without a look at those there are: of a name given twice the last one counts.
         internal void Append(string name, JsonValue value) =>
             members.Add(new KeyValuePair<string, JsonValue>(name, value));
+
+        // Of a name given twice the last one counts here. Others who read what is written of it may take the first, so none
+        // of the others stays.
+        private void Replace(int last, string name, JsonValue value)
+        {
+            members[last] = new KeyValuePair<string, JsonValue>(name, value);
+            for (int at = last - 1; at >= 0; at--)
+            {
+                if (members[at].Key == name) members.RemoveAt(at);
+            }
+        }
 
         private int Find(string name) =>
             members == null ? -1 : members.FindLastIndex(member => member.Key == name);

@@ -117,8 +117,13 @@ namespace FloatLease.Unity
         /// <summary>Gives the license back, in the background. Acquire takes one again.</summary>
         public void Release()
         {
-            if (session?.Lease == null) Close();
-            else session.Release();
+            if (session?.Lease == null)
+            {
+                Close();
+                return;
+            }
+            ForgetSession();
+            session.Release();
         }
 
         internal static void ForgetPlay()
@@ -192,16 +197,21 @@ namespace FloatLease.Unity
 
         private void Close()
         {
-            configJson = requestJson = null;
+            ForgetSession();
             session?.Dispose();
             session = null;
         }
+
+        // What was given back must not be taken again because scripts have changed.
+        private void ForgetSession() => configJson = requestJson = null;
 
         private void Look()
         {
             LeaseState before = shown;
             shown = State;
             if (shown == before) return;
+            // A script may have released the lease itself, or closed the client.
+            if (shown == LeaseState.Released) ForgetSession();
             // First what must not be missed, and each though another throws.
             if (shown == LeaseState.Grace || shown == LeaseState.Lost)
             {

@@ -68,7 +68,12 @@ namespace FloatLease.Unity
             TimeSpan patience = TimeSpan.FromSeconds(seconds);
             var waited = Stopwatch.StartNew();
             Release();
-            while (asked != null && waited.Elapsed < patience) client.NextEvent(patience - waited.Elapsed);
+            // The clock is read once a round: had the time passed between a look and the next, NextEvent might get exactly
+            // -1 ms, which means for ever.
+            for (TimeSpan left = patience; asked != null && left > TimeSpan.Zero; left = patience - waited.Elapsed)
+            {
+                client.NextEvent(left);
+            }
         }
 
         /// <summary>Waits for nothing. What is still held is given back in the background.</summary>
