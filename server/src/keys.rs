@@ -12,6 +12,8 @@ use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_SHA256};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use num_bigint::BigUint;
 
+use crate::private;
+
 const PRIVATE_LABEL: &str = "PRIVATE KEY";
 
 /// The key that replies are signed with.
@@ -28,7 +30,7 @@ impl SigningKey {
         KeyPair::generate(KeySize::Rsa2048).map(|pair| SigningKey { pair }).map_err(unspecified)
     }
 
-    /// The key in this PEM file (PKCS #8), which is made if it is not there, readable by its owner alone.
+    /// The key in this PEM file (PKCS #8), which is made if it is not there, readable by its owner and administrators alone.
     ///
     /// # Errors
     /// The file can't be read or written, or holds no RSA key.
@@ -101,11 +103,7 @@ impl fmt::Debug for SigningKey {
 /// A file appears whole or not at all, and never readable by others in between.
 fn write_private(file: &Path, text: &str) -> io::Result<()> {
     let draft = file.with_extension("new");
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut output = options.open(&draft)?;
+    let mut output = private::file(&draft)?;
     output.write_all(text.as_bytes())?;
     output.sync_all()?;
     fs::rename(draft, file)

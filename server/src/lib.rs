@@ -11,6 +11,7 @@ pub mod domain;
 mod http;
 pub mod keys;
 pub mod openapi;
+pub mod private;
 pub mod sandbox;
 mod server;
 pub mod store;

@@ -15,6 +15,7 @@ use clap::{Args, Parser, Subcommand};
 use floatlease_server::catalogue::{self, Catalogue};
 use floatlease_server::clock::SystemClock;
 use floatlease_server::keys::SigningKey;
+use floatlease_server::private;
 use floatlease_server::sandbox::{Access, Ports, Sandbox, SandboxError};
 use floatlease_server::store::SqliteStore;
 use floatlease_server::{Failure, Server, Setup};
@@ -59,7 +60,8 @@ enum Command {
     },
     /// Serve a catalogue of your own and keep what happens in a directory.
     ///
-    /// Prints one line of JSON when it listens. SIGTERM or Ctrl-C ends it in order.
+    /// Prints one line of JSON when it listens. SIGTERM or Ctrl-C ends it in order; on Windows also Ctrl-Break, closing its
+    /// console, and shutting the system down.
     Serve(Serve),
     /// Read a catalogue and say what is in it, or everything that is wrong with it.
     Check {
@@ -208,7 +210,7 @@ fn run_serve(serve: Serve) -> Result<u8, Exit> {
     let catalogue = read_catalogue(&serve.catalogue)?;
     let data = &serve.data;
     let failed = |what: &str, error: io::Error| Exit(1, format!("can't {what} in {}: {error}", data.display()));
-    private_directory(data).map_err(|error| failed("keep data", error))?;
+    private::directory(data).map_err(|error| failed("keep data", error))?;
     if !catalogue.has_api_keys() {
         tracing::warn!("the catalogue has no [[api_key]], so no client can sign in; add one and start again");
     }
@@ -254,14 +256,6 @@ fn read_catalogue(file: &Path) -> Result<Catalogue, Exit> {
         .map_err(|mistakes| Exit(USAGE, format!("in {}:\n{mistakes}", file.display())))
 }
 
-/// Makes a directory that nobody else can look into; one that is there is left as it is.
-fn private_directory(path: &Path) -> io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.recursive(true).create(path)
-}
-
 /// Two servers on the same data would hand out the same slots. The lock ends with the process, however that ends.
 fn lock(data: &Path) -> Result<File, Exit> {
     let path = data.join("lock");
@@ -286,11 +280,11 @@ fn write_out(text: &str) -> Result<(), Exit> {
     written.map_err(|error| Exit(1, format!("can't write to standard output: {error}")))
 }
 
-/// Waits for SIGTERM or Ctrl-C.
+/// Waits for Ctrl-C, or for what else ends a server in order on this system.
 async fn terminated() {
     tokio::select! {
         _ = tokio::signal::ctrl_c() => {}
-        () = signals::sigterm() => {}
+        () = signals::terminated() => {}
     }
 }
 

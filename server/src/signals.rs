@@ -16,7 +16,7 @@ mod system {
     const FROM_THE_KEYBOARD: [Signal; 2] = [Signal::SIGINT, Signal::SIGQUIT];
 
     /// Over after SIGTERM.
-    pub(crate) async fn sigterm() {
+    pub(crate) async fn terminated() {
         match signal(SignalKind::terminate()) {
             Ok(mut signals) => drop(signals.recv().await),
             Err(_) => std::future::pending().await,
@@ -66,27 +66,69 @@ mod system {
     }
 }
 
-#[cfg(not(unix))]
+#[cfg(windows)]
 mod system {
     use std::io;
+    use tokio::signal::windows::{
+        CtrlBreak, CtrlC, CtrlClose, CtrlShutdown, ctrl_break, ctrl_c, ctrl_close, ctrl_shutdown,
+    };
 
-    /// There is none.
-    pub(crate) async fn sigterm() {
-        std::future::pending().await
+    /// What Windows tells a console program that is to end. After the last two the system ends the process itself, a few
+    /// seconds later; tokio keeps it from doing so at once.
+    ///
+    /// The end of a session is not among them: it is told to services, of every user's session, and a service is not to
+    /// end because somebody logged off.
+    struct Endings {
+        ctrl_break: CtrlBreak,
+        close: CtrlClose,
+        shutdown: CtrlShutdown,
     }
 
-    /// Ctrl-C reaches the command by itself, which decides what that means; it needs the server until then.
-    pub(crate) struct PassedOn;
+    impl Endings {
+        fn catch() -> io::Result<Endings> {
+            Ok(Endings { ctrl_break: ctrl_break()?, close: ctrl_close()?, shutdown: ctrl_shutdown()? })
+        }
+
+        async fn next(&mut self) {
+            tokio::select! {
+                _ = self.ctrl_break.recv() => {}
+                _ = self.close.recv() => {}
+                _ = self.shutdown.recv() => {}
+            }
+        }
+    }
+
+    /// Over after Ctrl-Break, when the console is closed, and when the system is shut down.
+    pub(crate) async fn terminated() {
+        match Endings::catch() {
+            Ok(mut endings) => endings.next().await,
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// All of these reach the command by themselves, which decides what they mean; it needs the server until then.
+    pub(crate) struct PassedOn {
+        ctrl_c: CtrlC,
+        endings: Endings,
+    }
 
     impl PassedOn {
         pub(crate) fn new() -> io::Result<PassedOn> {
-            Ok(PassedOn)
+            Ok(PassedOn { ctrl_c: ctrl_c()?, endings: Endings::catch()? })
         }
 
-        pub(crate) fn to(self, _: Option<u32>) {
-            tokio::spawn(async { while tokio::signal::ctrl_c().await.is_ok() {} });
+        /// Stays deaf to them while the command runs.
+        pub(crate) fn to(mut self, _: Option<u32>) {
+            tokio::spawn(async move {
+                loop {
+                    tokio::select! {
+                        _ = self.ctrl_c.recv() => {}
+                        () = self.endings.next() => {}
+                    }
+                }
+            });
         }
     }
 }
 
-pub(crate) use system::{PassedOn, sigterm};
+pub(crate) use system::{PassedOn, terminated};

@@ -1,11 +1,12 @@
 //! A call in flight: its deadline, whether it was cancelled, how far it got.
 //!
 //! ureq runs a request on the calling thread from beginning to end, so the resolver and the transport find the call
-//! they work for by their thread.
+//! they work for by their thread. So does whatever else a call may have to wait for on its way, such as a file in use.
 
+use std::cell::RefCell;
 use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
@@ -121,6 +122,12 @@ impl Call {
         }
     }
 
+    /// Sleeps, but no longer than the call lasts; tells if it is over.
+    pub(crate) fn pause(&self, duration: Duration) -> Result<(), Stop> {
+        let left = self.left()?;
+        self.sleep(duration.min(left))
+    }
+
     /// Gives the next request so much of the call's time and no more; `None` gives it all.
     pub(crate) fn limit_request(&self, timeout: Option<Duration>) {
         self.waiting().request_deadline = timeout.map(|timeout| Instant::now() + timeout);
@@ -192,6 +199,28 @@ impl Call {
     }
 }
 
+thread_local! {
+    /// The call that this thread works for, of whichever client.
+    static CALL_OF_THREAD: RefCell<Weak<Call>> = const { RefCell::new(Weak::new()) };
+}
+
+/// Tells the thread which call it works for. A thread that is just ending can't remember one, and does without.
+fn set_call_of_thread(call: Weak<Call>) {
+    let _ = CALL_OF_THREAD.try_with(|current| current.replace(call));
+}
+
+/// Sleeps for something that the call of this thread needs, or for whatever a thread without a call does; false if the
+/// call is over. For code that every verb reaches on some way, and that no verb passes its call to.
+pub(crate) fn pause_call_of_thread(duration: Duration) -> bool {
+    match CALL_OF_THREAD.try_with(|current| current.borrow().upgrade()) {
+        Ok(Some(call)) => call.pause(duration).is_ok(),
+        _ => {
+            thread::sleep(duration);
+            true
+        }
+    }
+}
+
 /// The calls a client has in flight.
 #[derive(Debug, Default)]
 pub(crate) struct Calls(Mutex<InFlightCalls>);
@@ -213,6 +242,7 @@ impl Calls {
             call.cancel();
         }
         drop(calls);
+        set_call_of_thread(Arc::downgrade(&call));
         InFlight { calls: Arc::clone(self), call }
     }
 
@@ -247,6 +277,7 @@ pub(crate) struct InFlight {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
+        set_call_of_thread(Weak::new());
         self.calls.calls().list.retain(|call| !Arc::ptr_eq(call, &self.call));
     }
 }

@@ -10,7 +10,7 @@ mod socket;
 mod tls;
 mod transport;
 
-pub(crate) use call::{Call, Calls, InFlight, Stop, Trace, Waiter};
+pub(crate) use call::{Call, Calls, InFlight, Stop, Trace, Waiter, pause_call_of_thread};
 
 use crate::config::{Config, ProxyChoice, TlsRoots};
 use crate::error::Error;

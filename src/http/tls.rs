@@ -117,7 +117,9 @@ fn platform() -> Result<(RootCerts, String), Error> {
     }
 }
 
-/// The system's own verifier.
+/// The system's own verifier. It runs inside the handshake, on the thread of the call, and may fetch lists of revoked
+/// certificates for seconds, which neither deadline nor cancel ends: ureq builds its TLS from the name of a verifier, so
+/// none of ours can come between to wait for the system's on a thread of its own.
 #[cfg(not(all(unix, not(target_vendor = "apple"))))]
 fn platform() -> Result<(RootCerts, String), Error> {
     Ok((RootCerts::PlatformVerifier, "the system's authorities".to_owned()))

@@ -8,6 +8,7 @@
 //! Nothing here is ever removed but by [`Ledger::replace`].
 
 use super::busy::patiently;
+use super::disk::flush;
 use super::seal::{MARK_LEN, Magic, SEAL_LEN, Seal, damaged};
 use super::store::{failed, replace};
 use crate::error::Error;
@@ -202,7 +203,7 @@ impl Ledger {
         // What a crash has left of a line that was never finished.
         file.set_len(self.end)?;
         file.seek(SeekFrom::Start(self.end))?;
-        let added = file.write_all(line).and_then(|()| file.sync_all());
+        let added = file.write_all(line).and_then(|()| flush(&file));
         if added.is_err() {
             // It is not there for who was told so.
             let _ = file.set_len(self.end);

@@ -25,6 +25,7 @@
 mod busy;
 mod clock;
 mod consumption;
+mod disk;
 mod errands;
 mod events;
 pub mod face;

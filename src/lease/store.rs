@@ -5,6 +5,7 @@
 //! signatures.
 
 use super::busy::patiently;
+use super::disk::flush;
 use super::seal::{MARK_LEN, Seal, damaged};
 use crate::error::Error;
 use crate::status::Status;
@@ -114,16 +115,16 @@ fn write_through(path: &Path, bytes: &[u8]) -> io::Result<File> {
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut file = patiently(|| options.open(path))?;
     file.write_all(bytes)?;
-    file.sync_all()?;
+    flush(&file)?;
     Ok(file)
 }
 
 /// A new name is on disk when its folder is. On Windows it is kept with the file, which is still open.
 fn sync_name(file: &File, path: &Path) -> io::Result<()> {
     match path.parent() {
-        _ if cfg!(windows) => file.sync_all(),
-        Some(folder) if folder.as_os_str().is_empty() => File::open(".")?.sync_all(),
-        Some(folder) => File::open(folder)?.sync_all(),
+        _ if cfg!(windows) => flush(file),
+        Some(folder) if folder.as_os_str().is_empty() => flush(&File::open(".")?),
+        Some(folder) => flush(&File::open(folder)?),
         None => Ok(()),
     }
 }

@@ -94,8 +94,7 @@ impl Visit<'_> {
             Stop::Timeout => Error::new(Status::Timeout),
             Stop::Cancelled => Error::new(Status::Cancelled),
         };
-        let left = self.call.left().map_err(stopped)?;
-        self.call.sleep(duration.min(left)).map_err(stopped)
+        self.call.pause(duration).map_err(stopped)
     }
 
     /// The date by the server's clock, if the answer told it, else by ours.

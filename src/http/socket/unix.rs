@@ -162,10 +162,20 @@ fn set_timeout(
     let left_ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX).max(1);
     let rounded = Duration::from_millis(1 << left_ms.ilog2());
     if rounded != *current {
-        set(Some(rounded))?;
-        *current = rounded;
+        match set(Some(rounded)) {
+            Ok(()) => *current = rounded,
+            Err(error) if is_of_ended_connection(&error) => {}
+            Err(error) => return Err(error),
+        }
     }
     Ok(())
+}
+
+/// Whether the system refuses options because the connection has ended: macOS does, after the peer's reset. The error
+/// must not end the reading, since the reply may have arrived before the reset. Nor is the timeout missed: on such a
+/// socket reads and writes never wait, and tell by themselves how the connection ended.
+fn is_of_ended_connection(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::EINVAL)
 }
 
 #[cfg(test)]
@@ -185,5 +195,27 @@ mod tests {
             assert!(current <= Duration::from_millis(left_ms));
         }
         assert_eq!(changes, 1);
+    }
+
+    #[test]
+    fn ended_connection_that_takes_no_timeout_may_be_read() {
+        let (mut current, mut refused) = (Duration::ZERO, 0);
+        for _ in 0..2 {
+            let refuse = |_| {
+                refused += 1;
+                Err(io::Error::from_raw_os_error(libc::EINVAL))
+            };
+            set_timeout(&mut current, Duration::from_secs(1), refuse).unwrap();
+        }
+        assert_eq!(current, Duration::ZERO, "it has no timeout");
+        assert_eq!(refused, 2, "so it is given one again");
+    }
+
+    #[test]
+    fn timeout_that_fails_otherwise_is_an_error() {
+        let mut current = Duration::ZERO;
+        let fail = |_| Err(io::Error::from_raw_os_error(libc::EBADF));
+        let error = set_timeout(&mut current, Duration::from_secs(1), fail).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::EBADF));
     }
 }
