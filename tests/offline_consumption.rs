@@ -764,6 +764,24 @@ fn after_a_doubt_only_having_too_few_left_is_a_refusal() {
     }
 }
 
+/// The server has forgotten the key by then, and would book it again.
+#[test]
+fn doubt_of_a_week_ago_is_not_asked_for_again() {
+    let demo = Demo::start();
+    let (world, folder, middle) = (world(&demo), Folder::new("week"), Middle::new(true));
+    let desk = Desk::new(&world, "FEATURES", &folder);
+    let by_way = desk.by_way_of(&middle.before(&demo));
+    add(&by_way.start(), &count(2));
+    middle.asked();
+    in_doubt(&by_way.start(), &middle, &count(3), Lost::Reply);
+    world.control("POST /clock/advance", &json!({ "by": "8d" }));
+    let client = by_way.start();
+    client.advance(8 * DAY_MS);
+    let report = sync(&client);
+    assert_eq!((&report["booked"], &report["unknown"][0]["consumptions"]), (&json!(0), &json!(3)), "{report}");
+    assert_eq!((middle.asked(), desk.total_of("COUNT")), (vec![], 5));
+}
+
 /// The server has not shown yet that it books a key once.
 #[test]
 fn first_consumption_whose_reply_is_lost_is_booked_at_once() {

@@ -26,6 +26,9 @@ const MOST_TRIES: u32 = 4;
 /// The pause after the first try; it doubles from there.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+/// A server that books a key once remembers it for a week. After this long, as after a long trip, another request under
+/// the same key could be booked again, so the total is asked instead. The day between them is for clocks that differ.
+const LONGEST_REMEMBERED_MS: i64 = 6 * DAY_MS;
 
 /// Who books what waits of one license, and with whom he takes turns.
 pub(super) struct Booking<'a> {
@@ -164,7 +167,7 @@ impl<'a> Booking<'a> {
         let mut tries = 0;
         loop {
             if let Standing::InDoubt { total_before, at_ms, life_ms } = entry.standing
-                && !self.honours_keys(entry)
+                && !(self.honours_keys(entry) && self.now_ms().saturating_sub(at_ms) < LONGEST_REMEMBERED_MS)
             {
                 if at_ms > self.now_ms() {
                     // The clock was set back, so how long ago the request was sent is not known: it is as if sent now.
