@@ -63,7 +63,7 @@ def compile_part(target, part, *more):
         *cargo, "rustc", "--locked", "-q", "-j", JOBS, "-p", part.package, "--profile", part.profile, *part.arguments,
         "--target", target.zig or target.name, "--target-dir", DIST / "build",
         f"-Zbuild-std=std,{part.panic}", "-Zbuild-std-features=",
-        "--", *linked, *more,
+        "--", *linked, *part.flags, *more,
         env=environment,
     )
 
