@@ -66,13 +66,19 @@ mod tests {
     use std::time::Instant;
 
     const SHARING_VIOLATION: i32 = 32;
-    /// What is slept through in any case, and enough more for a machine that does other things.
-    const SOON: Duration = Duration::from_millis(250);
+    /// Longer than any test waits.
+    const FOR_EVER: Duration = Duration::from_secs(60 * 60);
 
-    /// Tries, on this thread, to open a file that stays in use.
-    fn open_busy_file() -> io::Result<()> {
-        let in_use = || Err(io::Error::from_raw_os_error(SHARING_VIOLATION));
-        OF_WINDOWS.spend_on(in_use, &mut pause_call_of_thread)
+    /// Tries, on this thread, to open a file that stays in use. Returns what each longer wait said.
+    fn open_busy_file() -> Vec<bool> {
+        let in_use = || io::Result::<()>::Err(io::Error::from_raw_os_error(SHARING_VIOLATION));
+        let mut waits = Vec::new();
+        let answer = OF_WINDOWS.spend_on(in_use, &mut |wait| {
+            waits.push(pause_call_of_thread(wait));
+            waits.last() == Some(&true)
+        });
+        assert_eq!(answer.unwrap_err().raw_os_error(), Some(SHARING_VIOLATION));
+        waits
     }
 
     /// The waits that `pause` was asked for, in milliseconds, if the file is free at the attempt of this number.
@@ -122,36 +128,31 @@ mod tests {
     #[test]
     fn deadline_of_the_call_ends_the_wait() {
         let calls = Arc::new(Calls::default());
-        let started = Instant::now();
-        let in_flight = calls.begin(Waiter::Host, started + Duration::from_millis(30));
-        for _ in 0..5 {
-            assert_eq!(open_busy_file().unwrap_err().raw_os_error(), Some(SHARING_VIOLATION));
-        }
-        assert!(started.elapsed() < 2 * SOON, "{:?}", started.elapsed());
+        let in_flight = calls.begin(Waiter::Host, Instant::now() + Duration::from_millis(30));
+        // The deadline comes while this waits.
+        pause_call_of_thread(FOR_EVER);
+        assert_eq!(open_busy_file(), [false]);
         drop(in_flight);
     }
 
     #[test]
     fn cancel_of_the_call_ends_the_wait() {
         let calls = Arc::new(Calls::default());
-        let started = Instant::now();
-        let in_flight = calls.begin(Waiter::Host, started + Duration::from_secs(60));
+        let in_flight = calls.begin(Waiter::Host, Instant::now() + FOR_EVER + FOR_EVER);
         let call = Arc::clone(&in_flight.call);
         let canceller = std::thread::spawn(move || {
             std::thread::sleep(Duration::from_millis(30));
             call.cancel();
         });
-        open_busy_file().unwrap_err();
-        assert!(started.elapsed() < SOON, "{:?}", started.elapsed());
+        assert!(!pause_call_of_thread(FOR_EVER));
         canceller.join().unwrap();
+        assert_eq!(open_busy_file(), [false]);
     }
 
     #[test]
     fn thread_without_a_call_waits_half_a_second() {
         let calls = Arc::new(Calls::default());
         drop(calls.begin(Waiter::Host, Instant::now()));
-        let started = Instant::now();
-        open_busy_file().unwrap_err();
-        assert!(started.elapsed() >= Duration::from_millis(478), "{:?}", started.elapsed());
+        assert_eq!(open_busy_file(), [true; 5]);
     }
 }

@@ -5,6 +5,7 @@
 
 pub mod abi;
 pub mod actor;
+pub mod consumption;
 pub mod csharp;
 #[cfg(unix)]
 pub mod document;
