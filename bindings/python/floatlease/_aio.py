@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import time
 from collections.abc import Generator, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Callable, TypeVar, cast
 
@@ -11,7 +12,7 @@ from ._calls import Call
 from ._client import AnyClient
 from ._lease import HeldLease
 from ._replies import Borrowed, Consumed, Event, Feature, LeaseInfo, License, Report, Synced
-from ._session import LEAVE_MS, Session, as_it_came
+from ._session import LEAVE_MS, Session, as_it_came, left_ms
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -56,10 +57,15 @@ class AsyncClient(AnyClient):
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None:
         try:
+            end = time.monotonic() + LEAVE_MS / 1_000
+            # What they are granted meanwhile lives as long as this.
             acquires = self._session.acquires()
-            await _wait(self._session, acquires)
             leases = self._session.leases()
-            await _settle(self._session, leases)
+            calls = self._session.begin_release(leases, LEAVE_MS)
+            await _wait(self._session, acquires, end)
+            granted = [lease for lease in self._session.leases() if lease not in leases]
+            calls += self._session.begin_release(granted, left_ms(end))
+            await _wait(self._session, calls, end)
         finally:
             self.close()
 
@@ -227,8 +233,8 @@ async def _done(session: Session, call: Call[T]) -> T:
     """Awaits a call, and ends it if the task is cancelled."""
     done = asyncio.Event()
     call.then(functools.partial(_in_loop, asyncio.get_running_loop(), done.set))
-    session.mailbox.read_in_background()
     try:
+        session.mailbox.read_in_background()
         await done.wait()
     finally:
         # Also if the coroutine is thrown away with its loop.
@@ -242,10 +248,10 @@ async def _settle(session: Session, leases: Iterable[HeldLease]) -> None:
 
     If the task is cancelled meanwhile, the slots are given back all the same, in the background.
     """
-    await _wait(session, session.begin_release(leases, LEAVE_MS))
+    await _wait(session, session.begin_release(leases, LEAVE_MS), time.monotonic() + LEAVE_MS / 1_000)
 
 
-async def _wait(session: Session, calls: list[Call[Any]]) -> None:
+async def _wait(session: Session, calls: list[Call[Any]], end: float) -> None:
     """Waits for calls, whatever they come to, and ends those that take too long."""
     if not calls:
         return
@@ -260,7 +266,7 @@ async def _wait(session: Session, calls: list[Call[Any]]) -> None:
             news.clear()
 
     try:
-        await asyncio.wait_for(all_are_done(), LEAVE_MS / 1_000)
+        await asyncio.wait_for(all_are_done(), left_ms(end) / 1_000)
     except asyncio.TimeoutError:
         for call in calls:
             call.cancel()

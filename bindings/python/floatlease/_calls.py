@@ -260,9 +260,11 @@ class Mailbox:
         """Has a thread read until the client is closed: for asyncio, whose own thread must not wait."""
         with self._lock:
             if self._thread is None:
-                self._thread = threading.Thread(target=self.until, args=(lambda: False,), daemon=True)
-                self._thread.name = "floatlease-events"
-                self._thread.start()
+                thread = threading.Thread(target=self.until, args=(lambda: False,), daemon=True)
+                thread.name = "floatlease-events"
+                thread.start()
+                # Not before: where no thread can be started now, one may be later.
+                self._thread = thread
 
     def until(self, so: Callable[[], bool], wait_ms: int | None = None) -> bool:
         """Reads, or has another thread read, until it is `so`; at the most so long. Returns whether it is."""

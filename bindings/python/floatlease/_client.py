@@ -12,7 +12,7 @@ from ._calls import Call, refusal
 from ._json import encoded
 from ._lease import HeldLease, LeaseState
 from ._replies import Borrowed, Consumed, Event, Feature, LeaseInfo, License, Report, Synced
-from ._session import LEAVE_MS, Session, as_it_came, settle
+from ._session import LEAVE_MS, Session, as_it_came, give_back, settle
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -129,10 +129,7 @@ class Client(AnyClient):
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         try:
-            acquires = self._session.acquires()
-            settle(acquires, LEAVE_MS)
-            leases = self._session.leases()
-            settle(self._session.begin_release(leases, LEAVE_MS), LEAVE_MS)
+            give_back([self._session], LEAVE_MS)
         finally:
             self.close()
 

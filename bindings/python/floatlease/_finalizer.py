@@ -42,5 +42,6 @@ class Finalizer:
 
 def free_orphans() -> None:
     """Frees the handles whose owners are gone."""
-    for finalizer in [finalizer for finalizer in tuple(_unfreed) if finalizer.is_orphan]:
+    # A copy in one step: a collection of garbage in the middle of an iteration may free one, and change the set.
+    for finalizer in [finalizer for finalizer in _unfreed.copy() if finalizer.is_orphan]:
         finalizer()

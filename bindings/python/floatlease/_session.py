@@ -158,6 +158,24 @@ def settle(calls: Iterable[Call[Any]], within_ms: int) -> None:
             call.cancel()
 
 
+def left_ms(end: float) -> int:
+    """The milliseconds until this moment of the monotonic clock; 1 at least, which is the shortest deadline."""
+    return max(1, int((end - time.monotonic()) * 1_000))
+
+
+def give_back(sessions: Iterable[Session], within_ms: int) -> None:
+    """Gives back what leases hold, those too that are being taken, and waits so long at most in all."""
+    sessions, end = list(sessions), time.monotonic() + within_ms / 1_000
+    # Leases that nobody else has live as long as these.
+    acquires = [call for session in sessions for call in session.acquires()]
+    leases = [(session, session.leases()) for session in sessions]
+    calls = [call for session, held in leases for call in session.begin_release(held, within_ms)]
+    settle(acquires, left_ms(end))
+    granted = [(session, [lease for lease in session.leases() if lease not in held]) for session, held in leases]
+    calls += [call for session, held in granted for call in session.begin_release(held, left_ms(end))]
+    settle(calls, left_ms(end))
+
+
 def version() -> str:
     """The native library's version."""
     return text_at(library.dll.floatlease_version())
@@ -180,12 +198,7 @@ def _release_all() -> None:
     """The interpreter ends: what is still held is given back, all at once and within a bounded time."""
     with _living_lock:
         sessions = list(_living)
-    acquires = [call for session in sessions for call in session.acquires()]
-    settle(acquires, EXIT_MS)
-    # Leases that nobody else has live as long as this.
-    leases = [(session, session.leases()) for session in sessions]
-    settle([call for session, held in leases for call in session.begin_release(held, EXIT_MS)], EXIT_MS)
-    del acquires, leases
+    give_back(sessions, EXIT_MS)
     free_orphans()
     for end_later in at_the_end:
         end_later()

@@ -279,3 +279,19 @@ def test_a_config_comes_from_the_environment(desk: Desk, monkeypatch: pytest.Mon
                 await client.lease()
 
     asyncio.run(main())
+
+
+def test_a_thread_that_cannot_be_started_ends_its_call_and_no_other(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_thread(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def body(client: AsyncClient) -> None:
+        with monkeypatch.context() as shortage:
+            shortage.setattr(threading.Thread, "start", no_thread)
+            with pytest.raises(RuntimeError, match="can't start new thread"):
+                await client.product_details()
+        await asyncio.wait_for(client.product_details(), 20)
+
+    run(desk, body)
