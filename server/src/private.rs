@@ -20,8 +20,10 @@ pub fn directory(path: &Path) -> io::Result<()> {
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.recursive(true).create(path)?;
     #[cfg(windows)]
-    if is_new {
-        return windows::restrict(path, true);
+    if is_new && let Err(error) = windows::restrict(path, true) {
+        // The next start would take it for one that was there before.
+        let _ = std::fs::remove_dir(path);
+        return Err(error);
     }
     Ok(())
 }
@@ -30,9 +32,14 @@ pub fn directory(path: &Path) -> io::Result<()> {
 /// anything is written into it.
 pub(crate) fn file(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
+    options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    // One that lies there would keep its own mode and owner, and whoever has opened it.
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
     let file = options.open(path)?;
     #[cfg(windows)]
     windows::restrict(path, false)?;
@@ -100,7 +107,10 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("floatlease-private-{}", std::process::id()));
         let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
         directory(&folder).unwrap();
+        std::fs::write(folder.join("key"), "for everybody to read").unwrap();
+        std::fs::set_permissions(folder.join("key"), std::fs::Permissions::from_mode(0o644)).unwrap();
         drop(file(&folder.join("key")).unwrap());
+        assert_eq!(std::fs::read(folder.join("key")).unwrap(), b"");
         assert_eq!(mode(&folder), 0o700);
         assert_eq!(mode(&folder.join("key")), 0o600);
         std::fs::remove_dir_all(folder).unwrap();
