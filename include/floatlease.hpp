@@ -241,7 +241,8 @@ public:
     /// Takes a handle of the C library over.
     explicit Lease(floatlease_lease *taken) noexcept : handle_(taken) {}
 
-    /// How it stands. Wait-free: no lock, no memory, no system call; for every frame and for an audio thread.
+    /// How it stands. Wait-free: no lock, no memory, no system call (but one on Linux before 4.14); for every frame and for
+    /// an audio thread.
     [[nodiscard]] State state() const noexcept { return State{floatlease_lease_state(handle())}; }
 
     /// How long until licensed work must stop. Wait-free too. Go by the state: see floatlease_lease_remaining.

@@ -63,7 +63,7 @@ mod wiped {
 
     /// The page of this process, made if need be: by the first handle, so never by a lookup.
     fn page() -> &'static AtomicUsize {
-        // SAFETY: what is stored in `PAGE` is `NO_PAGE` or a page of zeros that is never unmapped.
+        // SAFETY: what is stored in `PAGE` is `NO_PAGE` or a page from `map`, which is never unmapped once it is there.
         if let Some(page) = unsafe { PAGE.load(Ordering::Acquire).as_ref() } {
             return page;
         }

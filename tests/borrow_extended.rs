@@ -377,3 +377,25 @@ fn license_slot_that_a_renewal_took_unheard_is_given_back() {
     client.wait_for("RENEWED");
     until("only the feature is held", || machine.slots() == [(json!(MESH), true)]);
 }
+
+#[test]
+fn license_slot_that_a_failed_acquire_took_unheard_is_given_back() {
+    let demo = Demo::start();
+    let machine = machine(&demo, "failed-acquire");
+    let colleague = machine.world.client("office-1");
+    colleague.call("activate_license", &Value::Null).ok();
+    // A program without a folder has borrowed the feature, so its license is to prove that.
+    let other = machine.world.client(support::machine::DEVICE);
+    other.call("check_feature", &json!({ "feature": MESH })).ok();
+    other.call("borrow_feature", &json!({ "feature": MESH })).ok();
+    let (_solver, _) = colleague.acquire(&json!({ "feature": SOLVER }));
+    let unheard = json!({ "match": { "operation": "check_license" }, "do": { "after_commit": "close" } });
+    machine.world.control("PUT /faults", &json!({ "faults": [unheard] }));
+    let client = start(&machine);
+    let (_, answer) = client.try_acquire(&json!({ "features": [MESH, SOLVER] }));
+    answer.refused("FLOATING_NOT_AVAILABLE");
+    let asked = machine.world.control("GET /faults", &Value::Null)["faults"][0]["happened"].as_u64();
+    assert!(asked > Some(0), "the license was asked about");
+    machine.world.control("DELETE /faults", &Value::Null);
+    until("the license is given back", || machine.slots() == [(json!(MESH), true)]);
+}

@@ -6,6 +6,7 @@ mod support;
 use chrono::Utc;
 use serde_json::{Value, json};
 use std::time::Duration;
+use support::abi::Client;
 use support::consumption::{
     Barrier, DAY_MS, Desk, LIFE_MS, Lost, Middle, add, add_refusal, assert_may_still_be_booked, count, in_doubt, sync,
     sync_later, world, world_with,
@@ -318,22 +319,42 @@ fn after_a_doubt_only_having_too_few_left_is_a_refusal() {
     }
 }
 
-/// The server has forgotten the key by then, and would book it again.
+/// More than a server remembers of a device for longer than a week.
+const OTHERS: i64 = 1_001;
+
+/// When the server has forgotten a key it would book it again, and it may have after six days.
 #[test]
-fn doubt_of_a_week_ago_is_not_asked_for_again() {
+fn doubt_is_asked_for_again_only_while_its_key_is_surely_remembered() {
     let demo = Demo::start();
-    let (world, folder, middle) = (world(&demo), Folder::new("week"), Middle::new(true));
-    let desk = Desk::new(&world, "FEATURES", &folder);
-    let by_way = desk.by_way_of(&middle.before(&demo));
-    add(&by_way.start(), &count(2));
-    middle.asked();
-    in_doubt(&by_way.start(), &middle, &count(3), Lost::Reply);
-    world.control("POST /clock/advance", &json!({ "by": "8d" }));
-    let client = by_way.start();
-    client.advance(8 * DAY_MS);
-    let report = sync(&client);
-    assert_eq!((&report["booked"], &report["unknown"][0]["consumptions"]), (&json!(0), &json!(3)), "{report}");
-    assert_eq!((middle.asked(), desk.total_of("COUNT")), (vec![], 5));
+    // How far the clock is ahead when it is sent, and how far when it is asked about, in days.
+    for (days_sent, days_asked, is_asked_for) in [(0, 5, true), (0, 8, false), (30, 8, false)] {
+        let (world, middle) = (world(&demo), Middle::new(true));
+        let folder = Folder::new(&format!("remembered-{days_sent}-{days_asked}"));
+        let desk = Desk::new(&world, "FEATURES", &folder);
+        let by_way = desk.by_way_of(&middle.before(&demo));
+        add(&by_way.start(), &count(2));
+        middle.asked();
+        let client = by_way.start();
+        client.advance(days_sent * DAY_MS);
+        in_doubt(&client, &middle, &count(3), Lost::Reply);
+        let one = json!({ "feature": "COUNT", "consumptions": 1 });
+        let direct = Client::open(&world.config("laptop")).unwrap();
+        (0..OTHERS).for_each(|_| {
+            drop(direct.call("add_feature_consumption", &with(&one, json!({ "license_key": "FEATURES" }))))
+        });
+        world.control("POST /clock/advance", &json!({ "by": format!("{days_asked}d") }));
+        // The server forgets when others come.
+        (0..OTHERS).for_each(|_| {
+            drop(direct.call("add_feature_consumption", &with(&one, json!({ "license_key": "FEATURES" }))))
+        });
+        let client = by_way.start();
+        client.advance(days_asked * DAY_MS);
+        let report = sync(&client);
+        assert_eq!(desk.total_of("COUNT"), 5 + 2 * OTHERS, "{days_sent} {days_asked}: {report}");
+        assert_eq!(middle.asked().len(), usize::from(is_asked_for), "{days_sent} {days_asked}");
+        let told = (report["booked"] == 1, report["unknown"].as_array().unwrap().len());
+        assert_eq!(told, (is_asked_for, usize::from(!is_asked_for)), "{days_sent} {days_asked}: {report}");
+    }
 }
 
 /// The server has not shown yet that it books a key once.

@@ -509,7 +509,7 @@ fn processes_that_are_killed_at_any_moment_lose_nothing_and_book_nothing_twice()
     let demo = Demo::start();
     let (world, folder) = (world(&demo), Folder::new("killed"));
     let desk = Desk::new(&world, "FEATURES", &folder);
-    // The server shows that it honours keys. Else the loss of its very first reply would stop the queue for half a minute.
+    // The server shows that it honours keys, so that nothing of what is counted below asks for that.
     add(&desk.start(), &count(0));
     let lost = json!({
         "when": { "probability": 0.2 }, "match": { "hardware_id": "laptop" }, "do": { "after_commit": "reset" },

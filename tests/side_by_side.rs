@@ -303,3 +303,44 @@ fn lease_that_waits_to_go_along_is_renewed_in_its_own_time() {
     assert_eq!(client.wait_for("RENEWED")["lease"], fine.info()["lease"]);
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
 }
+
+/// On a server that knows no order numbers, what was released while a request had no answer is released again later.
+#[test]
+fn release_that_hangs_does_not_keep_another_from_being_repeated() {
+    let demo = Demo::start();
+    let world = world_with(&demo, &json!({ "rate": 0, "order": false }));
+    let client = client(&world, "desk");
+    let (stuck, fine) = (acquire(&client, HANGS, 60_000), acquire(&client, FINE, 60_000));
+    let unheard = json!({ "match": { "operation": "check_license" }, "do": { "after_commit": "close" } });
+    world.control("PUT /faults", &json!({ "faults": [unheard] }));
+    for lease in [&stuck, &fine] {
+        assert_eq!(lease.renew().json["outcome"], "unknown");
+    }
+    world.control("DELETE /faults", &Value::Null);
+    let released = |key: &str| {
+        let asked = json!({ "filter": { "operation": "release_license", "license_key": key } });
+        world.control("POST /journal/count", &asked)["count"].as_u64().unwrap()
+    };
+    stuck.release().ok();
+    hang(&world);
+    fine.release().ok();
+    until("the one that hangs is repeated", || released(HANGS) >= 2);
+    until("the other one is repeated twice", || released(FINE) >= 3);
+}
+
+/// What somebody else has left is given back by an acquire, but not for as long as its host would queue.
+#[test]
+fn acquire_does_not_wait_long_for_what_others_have_left() {
+    let demo = Demo::start();
+    let (world, folder) = (world(&demo), Folder::new("left"));
+    client(&world, "desk");
+    let client = Client::open(&with(&world.config("desk"), json!({ "storage_dir": folder.path() }))).unwrap();
+    let (left, _) = client.acquire(&json!({ "license_key": FINE, "feature": "A", "keep_alive": "host" }));
+    left.free();
+    let hang = json!({ "match": { "operation": "release_feature" }, "do": { "before": "hang" } });
+    world.control("PUT /faults", &json!({ "faults": [hang] }));
+    let request = json!({ "license_key": FINE, "feature": "B", "timeout_ms": 1_000, "wait_ms": 3_600_000 });
+    client.submit("lease_acquire", &request).unwrap();
+    let done = client.wait_for("COMPLETED");
+    assert_eq!(done["status"], 0, "{done}");
+}

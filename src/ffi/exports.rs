@@ -323,7 +323,7 @@ pub unsafe extern "C" fn floatlease_release_feature(
 ///
 /// is then the reply, with FLOATLEASE_OK; the middle one counts what waits of this license on this device, the last three
 /// say why. What the server refuses is an error as ever, and is not kept. A consumption is booked once: after a lost reply
-/// floatlease-server is asked again under the same key; any other server is asked for its total before and after, by
+/// floatlease-server is asked again under the same key, for six days; any other server is asked for its total before and after, by
 /// floatlease_check_license or floatlease_check_feature (a slot that this takes of what floats is given back at once,
 /// unless a lease of this machine holds it). Such a server may still book what it was asked for until 30 s after the
 /// request was sent, or until its timeout_ms if that is longer; so long the consumption stays queued, with all behind it.
@@ -508,8 +508,8 @@ pub unsafe extern "C" fn floatlease_client_advance_clock(
 /// draws the states and says what to do in each.
 ///
 /// Own keys, all optional; besides them those that name license and device, "extra", and "timeout_ms", here the deadline
-/// of each request about the lease, renewals too. A call makes one about each slot, and up to three where a borrow is to be
-/// proven.
+/// of each request about the lease, renewals too. A call has the time of three for each slot, which it needs where a borrow
+/// is to be proven; most are done with one.
 ///
 ///     feature              the floating feature to take; without it, the license's own slot
 ///     features             several, 64 at most: all of them or none
@@ -575,7 +575,8 @@ pub unsafe extern "C" fn floatlease_lease_accept(
     }
 }
 
-/// How a lease stands. Wait-free: no lock, no memory, no system call; for every frame and for an audio thread.
+/// How a lease stands. Wait-free: no lock, no memory, no system call (but one on Linux before 4.14); for every frame and for
+/// an audio thread.
 /// 0 if the handle is no open lease, or was inherited through fork. Work goes on in ACTIVE, DEGRADED, GRACE and BORROWED.
 #[unsafe(no_mangle)]
 pub extern "C" fn floatlease_lease_state(lease: *mut floatlease_lease) -> floatlease_state {

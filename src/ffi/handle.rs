@@ -127,7 +127,8 @@ impl<T: Send + Sync + 'static> Handles<T> {
     }
 
     /// The face under a token, and the generation to ask it for. It answers by itself that the token was freed or is
-    /// none. Wait-free: no lock, no allocation, and no system call but one in the life of a forked child.
+    /// none. Wait-free: no lock, no allocation, and no system call where the system wipes a page at a
+    /// fork (see `process.rs`).
     pub fn face(&self, raw: usize) -> Option<(&'static Face, u32)> {
         let (table, token) = self.of(raw)?;
         Some((table.faces.get(token.slot)?, token.generation))

@@ -26,9 +26,9 @@ const MOST_TRIES: u32 = 4;
 /// The pause after the first try; it doubles from there.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
-/// A server that books a key once remembers it for a week. After this long, as after a long trip, another request under
-/// the same key could be booked again, so the total is asked instead. The day between them is for clocks that differ.
-const LONGEST_REMEMBERED_MS: i64 = 6 * DAY_MS;
+/// A server that books a key once remembers it for a week. Another request under the same key could be booked again after
+/// this long, as after a long trip. The day between them is for clocks that differ.
+const SURELY_REMEMBERED_MS: std::ops::Range<i64> = -DAY_MS..6 * DAY_MS;
 
 /// Who books what waits of one license, and with whom he takes turns.
 pub(super) struct Booking<'a> {
@@ -167,14 +167,17 @@ impl<'a> Booking<'a> {
         let mut tries = 0;
         loop {
             if let Standing::InDoubt { total_before, at_ms, life_ms } = entry.standing
-                && !(self.honours_keys(entry) && self.now_ms().saturating_sub(at_ms) < LONGEST_REMEMBERED_MS)
+                && !self.is_remembered(entry, at_ms)
             {
-                if at_ms > self.now_ms() {
+                let honours_keys = self.visit.client.honours_keys() == Some(true);
+                if at_ms > self.now_ms() && !honours_keys {
                     // The clock was set back, so how long ago the request was sent is not known: it is as if sent now.
                     self.stands(entry, Standing::InDoubt { total_before, at_ms: self.now_ms(), life_ms })?;
                     continue;
                 }
-                self.check_end_of(at_ms, life_ms)?;
+                if !honours_keys {
+                    self.check_end_of(at_ms, life_ms)?;
+                }
                 match self.inspect(entry, total_before, at_ms)? {
                     Found::Nothing => self.stands(entry, Standing::Waiting)?,
                     Found::Unclear(why) => return Ok(Fate::Unknown(unclear(why))),
@@ -218,6 +221,11 @@ impl<'a> Booking<'a> {
                 }
             }
         }
+    }
+
+    /// Whether the server books the key of this entry, which it was sent at `at_ms`, surely no second time.
+    fn is_remembered(&self, entry: &Entry, at_ms: i64) -> bool {
+        self.honours_keys(entry) && SURELY_REMEMBERED_MS.contains(&self.now_ms().saturating_sub(at_ms))
     }
 
     /// Whether the server books a key once. If it has not shown that yet, it is asked to book nothing: what is in doubt can

@@ -20,7 +20,7 @@ pub(super) struct Farewells {
     leaving: Vec<Arc<Held>>,
     /// Leases whose slots were given back, and are to be given back again because that is not settled.
     unsettled: Vec<Unsettled>,
-    /// The one of them that is at it.
+    /// Those whose slots are being given back.
     at_the_door: Vec<Caller>,
     /// Slots that verbs are about to take: until that is decided, they are not given back.
     held_off: Vec<SlotName>,

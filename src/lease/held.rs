@@ -378,7 +378,10 @@ impl Held {
 
     /// Whether a question about the license may have left a slot of it that nobody wants, since this was asked last.
     pub(crate) fn take_license_left(&self) -> bool {
-        self.try_slots().is_some_and(|mut slots| slots.iter_mut().any(Slot::take_license_left))
+        // Each slot is asked: what one has left is given back with what the others have.
+        let count =
+            |slots: &mut Vec<Slot>| slots.iter_mut().map(Slot::take_license_left).filter(|is_left| *is_left).count();
+        self.try_slots().is_some_and(|mut slots| count(&mut slots) > 0)
     }
 
     fn note_settling(&self, slots: &[Slot]) {
@@ -524,7 +527,7 @@ impl Held {
     }
 }
 
-/// A call makes so many requests about a slot at most: about a feature, about its license, which proves its borrow, and
+/// A call has the time of so many requests about each slot: about a feature, about its license, which proves its borrow, and
 /// one that gives the license's slot back if that took one.
 pub(super) const MOST_REQUESTS: usize = 3;
 

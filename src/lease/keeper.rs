@@ -141,6 +141,17 @@ impl Drop for AtTheDoor {
     }
 }
 
+/// The keeper's thread that gives slots back goes on with its own work after a panic, and is not counted any more.
+struct UncountedByPanic<'a>(&'a Keeper);
+
+impl Drop for UncountedByPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.book().seeing_off -= 1;
+        }
+    }
+}
+
 /// A slot that a verb is about to take. When dropped, it is given back again if a lease has left it.
 pub(crate) struct HeldOff {
     keeper: Arc<Keeper>,
@@ -389,8 +400,10 @@ impl Keeper {
         if book.seeing_off == 0 && book.farewells.may_go_on(self.desk.clock.now()) {
             book.seeing_off += 1;
             drop(book);
-            self.run_farewells(false, None);
-            return self.book();
+            let uncount = UncountedByPanic(self);
+            book = self.run_farewells(false, None);
+            book.seeing_off -= 1;
+            drop(uncount);
         }
         book
     }
@@ -512,21 +525,19 @@ impl Keeper {
     /// it is one more that helps, unless they are done soon.
     fn start_seeing_off(self: &Arc<Keeper>, book: &mut Book) {
         let is_first = book.seeing_off == 0;
-        let is_needed = if is_first {
-            !book.farewells.is_empty()
-        } else {
-            !book.seer_waits && book.farewells.may_go_on(self.desk.clock.now())
-        };
+        // What is not to be given back yet may be before the others are done.
+        let is_needed = !book.farewells.is_empty() && (is_first || !book.seer_waits);
         let (keeper, helps_after) = (Arc::clone(self), (!is_first).then_some(SIDE_BY_SIDE_AFTER));
-        if is_needed && start(&self.desk, move || keeper.run_farewells(true, helps_after)).is_ok() {
+        let run = move || keeper.run_farewells(true, helps_after).seeing_off -= 1;
+        if is_needed && start(&self.desk, run).is_ok() {
             book.seeing_off += 1;
             book.seer_waits |= !is_first;
         }
     }
 
     /// Gives slots back until there are none left; waits for those that are to be given back again later if `may_wait`. A
-    /// thread that helps others waits for them first.
-    fn run_farewells(self: &Arc<Keeper>, may_wait: bool, helps_after: Option<Duration>) {
+    /// thread that helps others waits for them first. The caller, who has been counted, is not any more.
+    fn run_farewells(self: &Arc<Keeper>, may_wait: bool, helps_after: Option<Duration>) -> MutexGuard<'_, Book> {
         let mut book = self.book();
         if let Some(pause) = helps_after {
             drop(book);
@@ -549,10 +560,9 @@ impl Keeper {
                 book = self.changed.wait_timeout(book, nap).unwrap_or_else(PoisonError::into_inner).0;
                 book.seer_waits = false;
             } else {
-                break;
+                break book;
             }
         }
-        book.seeing_off -= 1;
     }
 
     fn see_one_off<'a>(self: &'a Arc<Keeper>, mut book: MutexGuard<'a, Book>, held: Arc<Held>) -> MutexGuard<'a, Book> {

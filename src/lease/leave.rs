@@ -8,7 +8,7 @@ use super::visit::Visit;
 use crate::client::jittered;
 use crate::error::{Error, Outcome};
 use crate::status::{Category, Status};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Why a slot is left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -191,14 +191,14 @@ impl Slot {
         Ok(refusal)
     }
 
-    /// Asks until the server has surely let go, or refuses for good. Nobody else of this machine can take the slot
-    /// meanwhile, so to repeat a release is to ask whether it was done.
+    /// Asks until the server has surely let go, or refuses for good, or a request's time is over. Nobody else of this machine
+    /// can take the slot meanwhile, so to repeat a release is to ask whether it was done.
     fn release(&mut self, visit: &Visit, record: &mut Record, keep: Keep) -> Result<Released, Error> {
         if !self.floats {
             return Ok(Released { left: None, in_order: false });
         }
         let (operation, own) = self.verb(visit, "release_license", "release_feature");
-        let mut unheard = false;
+        let (mut unheard, started) = (false, Instant::now());
         loop {
             let error = match self.ask(visit, record, keep, operation, &own) {
                 Ok(answer) => return Ok(Released { left: None, in_order: answer.in_order }),
@@ -213,7 +213,9 @@ impl Slot {
             if !unheard {
                 return Err(error);
             }
-            if error.status == Status::Cancelled || visit.pause(jittered(Duration::from_millis(100))).is_err() {
+            // The call may have time for requests about other slots.
+            let is_over = error.status == Status::Cancelled || started.elapsed() >= visit.timeout;
+            if is_over || visit.pause(jittered(Duration::from_millis(100))).is_err() {
                 return Err(in_doubt(error));
             }
         }

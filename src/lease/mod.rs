@@ -9,7 +9,7 @@
 //! | `record`, [`store`] | what is kept of a slot, and the sealed file it is kept in |
 //! | `kept` | reading again what was kept as JSON |
 //! | `share` | where the holders of one slot meet, over all processes of the machine |
-//! | `keeper` | the one thread that renews in time |
+//! | `keeper` | the threads that renew in time and give back in the background |
 //! | `renewals` | which lease is renewed next |
 //! | `farewells` | what is to be given back without its host, and when |
 //! | `errands`, `events` | submitted calls, and the queue that everything is told by |
@@ -342,6 +342,7 @@ fn acquire(
             if !held.is_in_doubt() {
                 keeper.settle_later(&held);
             }
+            keeper.settle_license_left(&held);
             keeper.let_go(&held);
             Err(unfinished.error)
         }

@@ -36,7 +36,8 @@ namespace FloatLease
         public long Number { get; }
 
         /// <summary>
-        /// How it stands. Wait-free: no lock, no memory, no system call; for every frame and for an audio thread.
+        /// How it stands. Wait-free: no lock, no memory, no system call (but one on Linux before 4.14); for every frame and
+        /// for an audio thread.
         /// </summary>
         public LeaseState State
         {
