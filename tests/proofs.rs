@@ -4,7 +4,7 @@
 
 mod support;
 
-use floatlease::lease::store::SealedFile;
+use floatlease::lease::storage::sealed_file::SealedFile;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -8,7 +8,7 @@
 
 use super::chunks::Chunks;
 use crate::error::Error;
-use crate::lease::face::{Display, Face};
+use crate::lease::state_cell::{Display, Face};
 use crate::process;
 use crate::status::Status;
 use std::ptr;

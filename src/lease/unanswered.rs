@@ -1,6 +1,6 @@
 //! Requests about slots that got no answer: until when a server that knows no order numbers may still carry them out.
 
-use super::machine::Moment;
+use crate::lease::state_machine::Millis;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// What a request was about.
@@ -41,11 +41,11 @@ impl Late {
 
 /// The requests of one client that got no answer, by its leases and by its verbs.
 #[derive(Debug, Default)]
-pub(crate) struct Unanswered(Mutex<Vec<(Subject, Late, Moment)>>);
+pub(crate) struct Unanswered(Mutex<Vec<(Subject, Late, Millis)>>);
 
 impl Unanswered {
     /// A request got no answer: it may be carried out until then.
-    pub(crate) fn add(&self, subject: Subject, late: Late, until: Moment, now: Moment) {
+    pub(crate) fn add(&self, subject: Subject, late: Late, until: Millis, now: Millis) {
         let mut requests = self.lock();
         requests.retain(|(other, kind, until)| *until > now && (*other != subject || *kind != late));
         requests.push((subject, late, until));
@@ -57,22 +57,22 @@ impl Unanswered {
     }
 
     /// Until when a request about the same slot may be carried out, if one is outstanding.
-    pub(crate) fn until(&self, subject: &Subject, now: Moment) -> Option<Moment> {
+    pub(crate) fn until(&self, subject: &Subject, now: Millis) -> Option<Millis> {
         self.latest(subject, now, |_| true)
     }
 
     /// The same for one that gives the slot back.
-    pub(crate) fn given_back_until(&self, subject: &Subject, now: Moment) -> Option<Moment> {
+    pub(crate) fn given_back_until(&self, subject: &Subject, now: Millis) -> Option<Millis> {
         self.latest(subject, now, |late| late == Late::GivesBack)
     }
 
-    fn latest(&self, subject: &Subject, now: Moment, is_meant: impl Fn(Late) -> bool) -> Option<Moment> {
+    fn latest(&self, subject: &Subject, now: Millis, is_meant: impl Fn(Late) -> bool) -> Option<Millis> {
         let requests = self.lock();
         let meant = requests.iter().filter(|(other, late, _)| other.concerns(subject) && is_meant(*late));
         meant.map(|(.., until)| *until).filter(|until| *until > now).max()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<(Subject, Late, Moment)>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<(Subject, Late, Millis)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::lease::machine::{Moment, State};
+use crate::lease::state_machine::{Millis, State};
 
 #[test]
 fn tokens_survive_packing_and_addresses_are_none() {
@@ -27,7 +27,7 @@ fn only_an_open_token_of_the_same_kind_finds_something() {
 type Leases = Handles<Mutex<Option<Display>>>;
 
 /// A lease that shows itself as active until then.
-fn open(leases: &'static Leases, runs_until: Moment) -> usize {
+fn open(leases: &'static Leases, runs_until: Millis) -> usize {
     let lease = |mut display: Display| {
         display.show(State::Active, runs_until);
         Mutex::new(Some(display))
@@ -35,7 +35,7 @@ fn open(leases: &'static Leases, runs_until: Moment) -> usize {
     leases.insert_shown(lease).unwrap()
 }
 
-fn shown(leases: &'static Leases, raw: usize) -> Option<(State, Moment)> {
+fn shown(leases: &'static Leases, raw: usize) -> Option<(State, Millis)> {
     let (face, generation) = leases.face(raw)?;
     Some((face.state(generation)?, face.runs_until(generation)?))
 }

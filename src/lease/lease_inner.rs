@@ -1,0 +1,710 @@
+//! A held lease: its slots at the server and its life, and what is done about them.
+
+use crate::client::{chance, jittered};
+use crate::error::{Error, Outcome};
+use crate::http::Call;
+use crate::json;
+use crate::lease::acquire_request::{KeepAlive, Who, Wish};
+use crate::lease::background::events::Events;
+use crate::lease::context::{RequestContext, Shared};
+use crate::lease::slot::process_lock::Share;
+use crate::lease::slot::record::Record;
+use crate::lease::slot::release::Leave;
+use crate::lease::slot::{Confirmation, Slot, Standing, in_doubt};
+use crate::lease::state_machine::{Input, Millis, NEVER, State, StateMachine};
+use crate::lease::status::{Life, Reply};
+use crate::model;
+use crate::status::{Category, Retry, Status};
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use std::path::Path;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::time::Duration;
+
+/// How often somebody looks whether another is done with a lease.
+const TURN: Duration = Duration::from_millis(5);
+/// So long somebody who has got what he wants waits for each thing that others have left.
+const SETTLING: Duration = Duration::from_secs(2);
+/// The first pause of who queues for a slot; it doubles from there.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// Up to this.
+const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+/// The first pause before a slot is given back again, after the server could not be reached; it doubles from there.
+const FIRST_RETRY: Duration = Duration::from_millis(100);
+/// The longest of these pauses.
+const LONGEST_RETRY: Duration = Duration::from_secs(1);
+
+/// Nothing is outstanding that could take a slot that was given back.
+const SETTLED: Millis = Millis::MIN;
+
+/// A lease, whoever holds the handle to it.
+pub(crate) struct Held {
+    pub(crate) id: u64,
+    pub(crate) keep_alive: KeepAlive,
+    pub(crate) release_on_close: Duration,
+    pub(crate) timeout: Duration,
+    /// Of its slots, on this device and for this license.
+    pub(crate) names: Vec<String>,
+    who: Who,
+    /// Whoever asks the server about the slots holds them; others wait, or interrupt.
+    slots: Mutex<Vec<Slot>>,
+    life: Mutex<Life>,
+    /// Calls about this lease that end when it is given back or let go of.
+    calls: Mutex<Vec<Arc<Call>>>,
+    /// The license of its slots, as the server named it; 0 until it has.
+    license_id: AtomicU64,
+    /// When it is settled that its slots are given back; [`SETTLED`] if it is.
+    settles_at: AtomicI64,
+    /// When the server was last asked to renew its slots, whatever it said.
+    renewed_at: AtomicI64,
+    /// Which slots a verb of this client has borrowed, and until when: freeing the lease does not give them back.
+    borrowed_by_verbs: Mutex<Vec<BorrowByVerb>>,
+}
+
+/// A slot that a verb of this client has borrowed.
+struct BorrowByVerb {
+    feature: Option<String>,
+    until: DateTime<Utc>,
+    /// When the verb was answered: a renewal that was asked for after that knows better.
+    noted_at: Millis,
+}
+
+/// An acquire that failed, and what the server may count all the same.
+pub(crate) struct Unfinished {
+    pub(crate) error: Error,
+    pub(crate) held: Held,
+}
+
+impl Held {
+    /// Takes every slot of the wish, or none. Queues for them as long as the wish says. `in_doubt`: one that was being
+    /// given back is wanted again, and the server may still count it.
+    pub(crate) fn acquire(
+        shared: &Shared,
+        id: u64,
+        wish: Wish,
+        share: &dyn Fn(&str) -> Share,
+        in_doubt: bool,
+        call: &Call,
+    ) -> Result<Held, Box<Unfinished>> {
+        let mut slots = Vec::new();
+        let mut state_machine = StateMachine::unconfirmed(wish.options);
+        let taken = slots_of(shared, &wish, share).and_then(|fresh| {
+            slots = fresh;
+            let context = shared.context(&wish.who, call, wish.timeout);
+            slots.iter_mut().filter(|_| in_doubt).for_each(|slot| slot.doubt(&context));
+            let taken = queue(&context, &wish, id, &shared.events, || take_all(&context, &mut slots))?;
+            let doubted_until = taken.iter().filter_map(|(_, confirmation)| confirmation.doubted_until).max();
+            let (input, borrowed_until, replies) = together(taken, shared.clock.now());
+            state_machine = state_machine.step(input, shared.clock.now(), chance()).0;
+            if let Some(until) = doubted_until {
+                // A release that nobody waited for may still be on its way to the server.
+                state_machine = state_machine.step(Input::Doubted { until }, shared.clock.now(), chance()).0;
+            }
+            if state_machine.state() == State::Lost {
+                let late = "The answer came when the slot's time was over.";
+                return Err(Error::because(Status::Timeout, late).with_outcome(Outcome::Unknown));
+            }
+            Ok((borrowed_until, replies))
+        });
+        let mut life = Life::new(id, state_machine);
+        let license_id = AtomicU64::new(license_id(&slots));
+        // What a set that could not be had has left again may have to be given back once more.
+        let settles_at = slots.iter().filter_map(Slot::settles_at).max().filter(|_| taken.is_err());
+        let held = |life| Held {
+            id,
+            names: wish.names(),
+            keep_alive: wish.keep_alive,
+            release_on_close: wish.release_on_close,
+            timeout: wish.timeout,
+            life: Mutex::new(life),
+            who: wish.who,
+            slots: Mutex::new(slots),
+            calls: Mutex::default(),
+            license_id,
+            settles_at: AtomicI64::new(settles_at.unwrap_or(SETTLED)),
+            renewed_at: AtomicI64::new(Millis::MIN),
+            borrowed_by_verbs: Mutex::default(),
+        };
+        match taken {
+            Ok((borrowed_until, replies)) => {
+                life.confirmed(borrowed_until, replies);
+                Ok(held(life))
+            }
+            Err(error) => Err(Box::new(Unfinished { error, held: held(life) })),
+        }
+    }
+
+    /// Whose license it is.
+    pub(crate) fn who(&self) -> &Who {
+        &self.who
+    }
+
+    /// The license of its slots, if the server has named it.
+    pub(crate) fn license_id(&self) -> Option<u64> {
+        Some(self.license_id.load(Ordering::Acquire)).filter(|id| *id != 0)
+    }
+
+    /// Short: nobody waits for anything while holding it.
+    pub(crate) fn life(&self) -> MutexGuard<'_, Life> {
+        self.life.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The lease as `lease_info` tells it.
+    pub(crate) fn info(&self, shared: &Shared) -> String {
+        self.life().info(&shared.clock, self.keep_alive.name())
+    }
+
+    /// Whether it holds, or wants, the slot of this feature; `None`: the license's own.
+    pub(crate) fn has_slot(&self, feature: Option<&str>) -> bool {
+        self.names.contains(&self.who.file_name(feature))
+    }
+
+    /// Asks the server about every slot again.
+    pub(crate) fn renew(&self, shared: &Shared, call: &Call, timeout: Duration) -> Result<(), Error> {
+        let asked_from = shared.clock.now();
+        let mut slots = self.slots(shared, call).inspect_err(|_| self.defer(shared))?;
+        let context = shared.context(&self.who, call, timeout);
+        let mut confirmations = Vec::new();
+        let mut failure = None;
+        for (at, slot) in slots.iter_mut().enumerate() {
+            // What was given back when others could not be is taken anew.
+            match if slot.is_taken() { slot.renew(&context) } else { slot.take(&context) } {
+                Ok(confirmation) => confirmations.push((slot.feature.clone(), confirmation)),
+                Err(error) => {
+                    failure = Some((at, about(error, slot)));
+                    break;
+                }
+            }
+        }
+        self.renewed_at.store(shared.clock.now(), Ordering::Release);
+        let Some((failed_at, error)) = failure else {
+            self.license_id.store(license_id(&slots), Ordering::Release);
+            self.borrowed_by_verbs().retain(|borrowed| borrowed.noted_at >= asked_from);
+            self.confirmed(shared, confirmations);
+            return Ok(());
+        };
+        self.failed(shared, &error);
+        self.pass(shared);
+        let something_was_done = !confirmations.is_empty();
+        if self.life().state() == State::Lost && (something_was_done || error.is_refusal()) {
+            self.tell_borrows_by_verbs(&mut slots);
+            // A lease holds all of its slots or none: others may want those that are of no use to it. Nobody else can have
+            // what is borrowed, which stays the lease's so that its release ends it.
+            let useless = slots
+                .iter_mut()
+                .enumerate()
+                .rev()
+                .filter(|(at, slot)| *at != failed_at && slot.is_in_doubt() && !slot.stays_borrowed(&context));
+            useless.for_each(|(_, slot)| drop(slot.leave(&context, Leave::KeepBorrow)));
+            self.note_settling(&slots);
+        }
+        Err(of_all(error, something_was_done))
+    }
+
+    /// Borrows every slot, or none.
+    pub(crate) fn borrow(&self, shared: &Shared, call: &Call, timeout: Duration, until: &Value) -> Result<(), Error> {
+        let mut slots = self.slots(shared, call)?;
+        let context = shared.context(&self.who, call, timeout);
+        let (mut confirmations, mut before) = (Vec::new(), Vec::new());
+        let ends_sooner = slots.iter().any(|slot| slot.would_end_sooner(until));
+        for at in 0..slots.len() {
+            match slots[at].lend(&context, until) {
+                Ok(lent) => {
+                    confirmations.push((slots[at].feature.clone(), lent.confirmation));
+                    before.push(lent.before);
+                }
+                Err(error) => {
+                    let error = of_all(about(error, &slots[at]), at > 0);
+                    for (slot, before) in slots.iter_mut().zip(before).rev() {
+                        // If that can't be kept, the borrow ends by itself; either way it was made.
+                        let _ = slot.take_back(&context, before);
+                    }
+                    if error.outcome == Outcome::Unknown && ends_sooner {
+                        self.note_unanswered_end(shared, until);
+                    } else if error.outcome == Outcome::Unknown {
+                        // The server may have lent it.
+                        self.defer(shared);
+                    }
+                    return Err(error);
+                }
+            }
+        }
+        self.confirmed(shared, confirmations);
+        Ok(())
+    }
+
+    /// Gives every slot back that no other process of this machine holds too. What fails is kept, and without the others
+    /// no work goes on.
+    pub(crate) fn release(&self, shared: &Shared, call: &Call, timeout: Duration) -> Result<(), Error> {
+        let mut slots = self.slots_while(shared, call, || self.interrupt())?;
+        let context = shared.context(&self.who, call, timeout);
+        self.tell_borrows_by_verbs(&mut slots);
+        let held = |slots: &[Slot]| slots.iter().filter(|slot| slot.is_in_doubt()).count();
+        let before = held(&slots);
+        let results: Vec<_> = slots.iter_mut().rev().map(|slot| slot.leave(&context, Leave::GiveBack)).collect();
+        self.note_settling(&slots);
+        let error = match results.into_iter().collect::<Result<Vec<_>, Error>>() {
+            Ok(left) => {
+                // A server that knows of no such slot has nothing to let go of: the lease is over, and says why.
+                if let Some(refusal) = left.into_iter().flatten().next() {
+                    self.life().troubled(&refusal);
+                }
+                self.end(shared);
+                return Ok(());
+            }
+            Err(error) => error,
+        };
+        if !slots.iter().all(Slot::is_taken) {
+            let mut life = self.life();
+            life.troubled(&error);
+            life.step(Input::PartlyReleased, &shared.clock, &shared.events);
+        } else if error.outcome == Outcome::Unknown {
+            self.note_unanswered_release(shared);
+        }
+        // Whatever became of the one that failed, something was done.
+        Err(if held(&slots) < before { in_doubt(error) } else { error })
+    }
+
+    /// A borrow was to end sooner, and the answer was lost: no more is promised until the server has been asked.
+    fn note_unanswered_end(&self, shared: &Shared, until: &Value) {
+        let until = until.as_str().and_then(model::parse_time);
+        if let Some(until) = until.filter(|_| self.life().state() == State::Borrowed) {
+            let now = shared.clock.now();
+            let left_ms = (until - shared.clock.wall()).num_milliseconds();
+            let mut life = self.life();
+            life.borrowed(until);
+            life.step(
+                Input::Borrowed { asked_at: now, until: now.saturating_add(left_ms) },
+                &shared.clock,
+                &shared.events,
+            );
+        }
+        self.note_unanswered_release(shared);
+    }
+
+    /// The host, or a verb of this client, has given a slot back, and the answer was lost: the server may have done it.
+    pub(crate) fn note_unanswered_release(&self, shared: &Shared) {
+        self.life().step(Input::ReleaseUnanswered, &shared.clock, &shared.events);
+    }
+
+    /// Leaves the slots after the host has let go of the lease: nobody hears how it went.
+    pub(crate) fn farewell(&self, shared: &Shared, call: &Call) {
+        let context = shared.context(&self.who, call, self.timeout);
+        if let Ok(mut slots) = patient(&context, || self.try_slots()) {
+            let borrowed = std::mem::take(&mut *self.borrowed_by_verbs());
+            for slot in slots.iter_mut().rev() {
+                let of_slot = borrowed.iter().filter(|borrowed| slot.is_of(borrowed.feature.as_deref()));
+                slot.keep_borrow(of_slot.map(|borrowed| borrowed.until).max());
+                leave_patiently(&context, slot);
+            }
+            self.note_settling(&slots);
+        }
+    }
+
+    /// A verb of this client has borrowed one of the slots until then. A lease of this one slot is borrowed then.
+    pub(crate) fn note_borrow_by_verb(
+        &self,
+        shared: &Shared,
+        call: &Call,
+        feature: Option<&str>,
+        until: DateTime<Utc>,
+    ) {
+        let context = shared.context(&self.who, call, self.timeout);
+        let (noted_at, left_ms) = (shared.clock.now(), (until - shared.clock.wall()).num_milliseconds());
+        self.borrowed_by_verbs().push(BorrowByVerb { feature: feature.map(str::to_owned), until, noted_at });
+        let is_of = |slots: &[Slot]| slots.iter().any(|slot| slot.is_of(feature));
+        let Ok(slots) = patient(&context, || self.try_slots()) else { return };
+        if slots.len() == 1 && is_of(&slots) && self.life().state() != State::Released {
+            let now = shared.clock.now();
+            let mut life = self.life();
+            life.borrowed(until);
+            life.step(
+                Input::Borrowed { asked_at: now, until: now.saturating_add(left_ms) },
+                &shared.clock,
+                &shared.events,
+            );
+        }
+    }
+
+    /// A verb of this client, begun at `begun_at`, has given back the slot of this feature (`Some(None)`: the license's
+    /// own), or all of them. A lease that holds none any more is over; one that holds a part is lost until the rest is
+    /// there again.
+    pub(crate) fn note_release_by_verb(
+        &self,
+        shared: &Shared,
+        call: &Call,
+        feature: Option<Option<&str>>,
+        begun_at: Millis,
+    ) {
+        let context = shared.context(&self.who, call, self.timeout);
+        let is_other = |borrowed: &BorrowByVerb| feature.is_some_and(|feature| !is_same(&borrowed.feature, feature));
+        self.borrowed_by_verbs().retain(is_other);
+        let Ok(mut slots) = patient(&context, || self.try_slots()) else { return };
+        // A renewal that was on its way meanwhile may have taken the slot anew.
+        let was_renewed = self.renewed_at.load(Ordering::Acquire) >= begun_at;
+        let given_back = slots.iter_mut().filter(|slot| feature.is_none_or(|feature| slot.is_of(feature)));
+        let left = given_back.filter_map(|slot| {
+            let was_taken = slot.is_taken();
+            let is_left = if was_renewed || slot.in_doubt {
+                slot.leave(&context, Leave::GiveBack).is_ok()
+            } else {
+                slot.note_release_by_verb(&context)
+            };
+            (was_taken && is_left).then_some(())
+        });
+        if left.count() > 0 {
+            let over = if slots.iter().any(Slot::is_taken) { Input::PartlyReleased } else { Input::Released };
+            self.life().step(over, &shared.clock, &shared.events);
+        }
+        self.note_settling(&slots);
+    }
+
+    /// Tells the slots what verbs have borrowed, which decides how they are left.
+    fn tell_borrows_by_verbs(&self, slots: &mut [Slot]) {
+        for borrowed in self.borrowed_by_verbs().iter() {
+            let of_verb = slots.iter_mut().filter(|slot| slot.is_of(borrowed.feature.as_deref()));
+            of_verb.for_each(|slot| slot.keep_borrow(Some(borrowed.until)));
+        }
+    }
+
+    fn borrowed_by_verbs(&self) -> MutexGuard<'_, Vec<BorrowByVerb>> {
+        self.borrowed_by_verbs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Until when slots that were given back are to be given back again, if any is.
+    pub(crate) fn settles_at(&self) -> Option<Millis> {
+        Some(self.settles_at.load(Ordering::Acquire)).filter(|at| *at != SETTLED)
+    }
+
+    /// Whether a question about the license may have left a slot of it that nobody wants, since this was asked last.
+    pub(crate) fn take_license_left(&self) -> bool {
+        // Each slot is asked: what one has left is given back with what the others have.
+        let count =
+            |slots: &mut Vec<Slot>| slots.iter_mut().map(Slot::take_license_left).filter(|is_left| *is_left).count();
+        self.try_slots().is_some_and(|mut slots| count(&mut slots) > 0)
+    }
+
+    fn note_settling(&self, slots: &[Slot]) {
+        let settles_at = slots.iter().filter_map(Slot::settles_at).max();
+        self.settles_at.store(settles_at.unwrap_or(SETTLED), Ordering::Release);
+    }
+
+    /// Gives back again what a late request may have taken since.
+    pub(crate) fn give_back_again(&self, shared: &Shared, call: &Call) {
+        let context = shared.context(&self.who, call, self.timeout);
+        if let Some(mut slots) = self.try_slots() {
+            for slot in slots.iter_mut().rev() {
+                let _ = slot.give_back_again(&context);
+            }
+            self.note_settling(&slots);
+        }
+    }
+
+    /// What processes that are no more have left of this license on this device is given back. False if that is not
+    /// settled.
+    pub(crate) fn settle_others(
+        &self,
+        shared: &Shared,
+        call: &Call,
+        share: &dyn Fn(&str) -> Share,
+        folder: &Path,
+    ) -> bool {
+        let context = shared.context(&self.who, call, self.timeout.min(SETTLING));
+        let mut is_settled = true;
+        for feature in Record::features_kept(folder, &self.who) {
+            let slot =
+                Slot::new(&self.who, feature.as_deref(), share(&self.who.file_name(feature.as_deref())), Some(folder));
+            match slot.and_then(|mut slot| slot.settle(&context)) {
+                Ok(is_final) => is_settled &= is_final,
+                Err(_) => return false,
+            }
+        }
+        is_settled
+    }
+
+    /// Remembers what the clock shows, for as long as it is borrowed. False if others are at it.
+    pub(crate) fn mark_time(&self, shared: &Shared) -> bool {
+        let mark = |slots: MutexGuard<'_, Vec<Slot>>| slots.iter().all(|slot| slot.mark_time(&shared.clock));
+        self.try_slots().is_some_and(mark)
+    }
+
+    /// From now on it is over for its host.
+    pub(crate) fn end(&self, shared: &Shared) {
+        self.life().step(Input::Released, &shared.clock, &shared.events);
+    }
+
+    /// Nothing but time has passed.
+    pub(crate) fn pass(&self, shared: &Shared) {
+        self.life().step(Input::Tick, &shared.clock, &shared.events);
+    }
+
+    /// The server is to be asked, though not at this moment.
+    fn defer(&self, shared: &Shared) {
+        self.life().step(Input::Deferred, &shared.clock, &shared.events);
+    }
+
+    /// No answer came, or one that was no yes.
+    pub(crate) fn failed(&self, shared: &Shared, error: &Error) {
+        if error.status == Status::Cancelled {
+            return self.defer(shared);
+        }
+        let refused = error.is_refusal() || error.status == Status::NotFloating;
+        let retry_after_ms = error.retry_after.and_then(|pause| i64::try_from(pause.as_millis()).ok());
+        let input = if refused { Input::Refused } else { Input::Failed { retry_after_ms } };
+        let mut life = self.life();
+        life.troubled(error);
+        life.step(input, &shared.clock, &shared.events);
+    }
+
+    /// Asks by a call that whoever gives the slots back ends: he would wait for it.
+    pub(crate) fn ask(&self, call: &Arc<Call>, ask: &mut dyn FnMut() -> Result<(), Error>) -> Result<(), Error> {
+        self.calls().push(Arc::clone(call));
+        let answer = ask();
+        self.calls().retain(|known| !Arc::ptr_eq(known, call));
+        answer
+    }
+
+    fn calls(&self) -> MutexGuard<'_, Vec<Arc<Call>>> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives up the slots of these names and tells nobody: what the server counts is left to the next who comes.
+    pub(crate) fn abandon(&self, names: &[String]) {
+        if let Some(mut slots) = self.try_slots() {
+            let abandoned = slots.iter_mut().zip(&self.names).filter(|(_, name)| names.contains(name));
+            abandoned.for_each(|(slot, _)| slot.abandon());
+        }
+    }
+
+    /// The slots of these names are taken again, so what was given back of them is not given back once more.
+    pub(crate) fn stop_settling(&self, names: &[String]) {
+        if let Some(mut slots) = self.try_slots() {
+            let taken = slots.iter_mut().zip(&self.names).filter(|(_, name)| names.contains(name));
+            taken.for_each(|(slot, _)| slot.stop_settling());
+            self.note_settling(&slots);
+        }
+    }
+
+    /// Whether the server may count a slot of it.
+    pub(crate) fn is_in_doubt(&self) -> bool {
+        self.try_slots().is_none_or(|slots| slots.iter().any(Slot::is_in_doubt))
+    }
+
+    /// Ends the calls about this lease: nobody wants to know any more.
+    pub(crate) fn interrupt(&self) {
+        self.calls().iter().for_each(|call| call.cancel());
+    }
+
+    /// The slots, once whoever has them is done, of a lease that is not over.
+    fn slots(&self, shared: &Shared, call: &Call) -> Result<MutexGuard<'_, Vec<Slot>>, Error> {
+        self.slots_while(shared, call, || {})
+    }
+
+    /// The same; `each_time` is done before each look, because the call that has the slots may have begun since.
+    fn slots_while(
+        &self,
+        shared: &Shared,
+        call: &Call,
+        each_time: impl Fn(),
+    ) -> Result<MutexGuard<'_, Vec<Slot>>, Error> {
+        let context = shared.context(&self.who, call, self.timeout);
+        patient(&context, || {
+            each_time();
+            let slots = self.try_slots();
+            // Also while whoever gives them back in the background has them.
+            let is_over = self.life().state() == State::Released;
+            if is_over { Some(Err(Error::new(Status::LeaseOver))) } else { slots.map(Ok) }
+        })?
+    }
+
+    fn try_slots(&self) -> Option<MutexGuard<'_, Vec<Slot>>> {
+        match self.slots.try_lock() {
+            Ok(slots) => Some(slots),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
+    /// The server's yes to every slot.
+    fn confirmed(&self, shared: &Shared, taken: Taken) {
+        let doubted_until = taken.iter().filter_map(|(_, confirmation)| confirmation.doubted_until).max();
+        let (input, borrowed_until, replies) = together(taken, shared.clock.now());
+        let mut life = self.life();
+        life.confirmed(borrowed_until, replies);
+        life.step(input, &shared.clock, &shared.events);
+        if let Some(until) = doubted_until {
+            life.step(Input::Doubted { until }, &shared.clock, &shared.events);
+        }
+    }
+}
+
+/// A call has the time of so many requests about each slot: about a feature, about its license, which proves its borrow, and
+/// one that gives the license's slot back if that took one.
+pub(crate) const MOST_REQUESTS: usize = 3;
+
+/// The time limit of a call that makes so many requests, and lets each have its own time.
+pub(crate) fn timeout_of_all(timeout: Duration, requests: usize) -> Duration {
+    timeout.saturating_mul(u32::try_from(requests).unwrap_or(u32::MAX))
+}
+
+/// The license that the server has named for one of these slots; 0 if it has named none.
+fn license_id(slots: &[Slot]) -> u64 {
+    slots.iter().find_map(Slot::license_id).unwrap_or_default()
+}
+
+/// Features are spelled with and without capitals.
+fn is_same(feature: &Option<String>, other: Option<&str>) -> bool {
+    feature.as_deref().map(str::to_ascii_lowercase) == other.map(str::to_ascii_lowercase)
+}
+
+fn slots_of(shared: &Shared, wish: &Wish, share: &dyn Fn(&str) -> Share) -> Result<Vec<Slot>, Error> {
+    let folder = shared.client.config().storage_dir.as_deref();
+    let slot = |feature: &Option<String>| {
+        Slot::new(&wish.who, feature.as_deref(), share(&wish.who.file_name(feature.as_deref())), folder)
+    };
+    wish.features.iter().map(slot).collect()
+}
+
+type Taken = Vec<(Option<String>, Confirmation)>;
+
+/// Takes all slots, or leaves those again that were taken, in reverse.
+fn take_all(context: &RequestContext, slots: &mut [Slot]) -> Result<Taken, Error> {
+    let mut taken = Vec::new();
+    for at in 0..slots.len() {
+        match slots[at].take(context) {
+            Ok(confirmation) => taken.push((slots[at].feature.clone(), confirmation)),
+            Err(error) => {
+                // What can't be given back now is left to the farewell.
+                let stuck =
+                    slots[..at].iter_mut().rev().filter_map(|slot| slot.leave(context, Leave::KeepBorrow).err());
+                let error = about(if stuck.count() == 0 { error } else { in_doubt(error) }, &slots[at]);
+                // What was taken is given back: all in all the server has refused, and nothing is held.
+                let is_undone = at > 0 && error.outcome == Outcome::NotSent;
+                return Err(if is_undone { error.with_outcome(Outcome::Rejected) } else { error });
+            }
+        }
+    }
+    Ok(taken)
+}
+
+/// Tries again while all slots are taken or the server can't be asked, politely, as long as the wish says.
+fn queue(
+    context: &RequestContext,
+    wish: &Wish,
+    id: u64,
+    events: &Events,
+    mut take: impl FnMut() -> Result<Taken, Error>,
+) -> Result<Taken, Error> {
+    let started = std::time::Instant::now();
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let error = match take() {
+            Err(error) if may_end_by_waiting(&error) => error,
+            result => return result,
+        };
+        let left = wish.wait.saturating_sub(started.elapsed());
+        if left.is_zero() {
+            return Err(error);
+        }
+        let next = jittered(pause).max(error.retry_after.unwrap_or_default()).min(left);
+        let next_ms = u64::try_from(next.as_millis()).unwrap_or(u64::MAX);
+        let left_ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
+        events.tell(json::object(&[
+            ("event", "WAITING".into()),
+            ("lease", id.into()),
+            ("status", error.status.number().into()),
+            ("name", error.status.row().name.into()),
+            ("reason", error.message().into()),
+            ("asks_again_in_ms", next_ms.into()),
+            ("left_ms", left_ms.into()),
+        ]));
+        context.pause(next)?;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// Leaves a slot as soon as the server can be reached, as long as the visit lasts.
+fn leave_patiently(context: &RequestContext, slot: &mut Slot) {
+    let mut pause = FIRST_RETRY;
+    while let Err(error) = slot.leave(context, Leave::KeepBorrow) {
+        let may_help = error.status.row().category == Category::Network && error.status != Status::Cancelled;
+        if !may_help || context.pause(jittered(pause)).is_err() {
+            return;
+        }
+        pause = (pause * 2).min(LONGEST_RETRY);
+    }
+}
+
+/// Whether an acquire that queues goes on after this: all slots are taken, or the server can't be asked just now.
+fn may_end_by_waiting(error: &Error) -> bool {
+    let row = error.status.row();
+    let is_of_the_way = row.category == Category::Network && row.retry == Retry::Later;
+    error.status == Status::FloatingNotAvailable || is_of_the_way && error.status != Status::Cancelled
+}
+
+/// Waits until `try_it` gives something, as long as the visit lasts.
+fn patient<T>(context: &RequestContext, mut try_it: impl FnMut() -> Option<T>) -> Result<T, Error> {
+    loop {
+        if let Some(it) = try_it() {
+            return Ok(it);
+        }
+        context.pause(TURN)?;
+    }
+}
+
+/// What the server's word on several slots means for the lease: it ends when the first of them does.
+fn together(taken: Taken, now: Millis) -> (Input, Option<DateTime<Utc>>, Vec<Reply>) {
+    let mut first_asked_at = Millis::MAX;
+    let (mut first_end, mut first_expiry) = (Millis::MAX, NEVER);
+    let mut first_date: Option<DateTime<Utc>> = None;
+    let mut all_lent = true;
+    for (_, confirmation) in &taken {
+        let (asked_at, end) = match confirmation.standing {
+            Standing::Held { asked_at, timeout_ms, expires_at } => {
+                all_lent = false;
+                first_expiry = first_expiry.min(expires_at);
+                (asked_at, asked_at.saturating_add(timeout_ms))
+            }
+            Standing::Lent { asked_at, until, left_ms } => {
+                first_date = Some(first_date.map_or(until, |date| date.min(until)));
+                (asked_at, now.saturating_add(left_ms))
+            }
+        };
+        (first_asked_at, first_end) = (first_asked_at.min(asked_at), first_end.min(end));
+    }
+    let input = if all_lent {
+        Input::Borrowed { asked_at: first_asked_at, until: first_end }
+    } else {
+        let timeout_ms = first_end.saturating_sub(first_asked_at);
+        Input::Confirmed { asked_at: first_asked_at, timeout_ms, expires_at: first_expiry }
+    };
+    let reply = |(feature, confirmation): (_, Confirmation)| Reply { feature, text: confirmation.reply };
+    (input, first_date.filter(|_| all_lent), taken.into_iter().map(reply).collect())
+}
+
+/// The outcome of a call about several slots, one of which failed after others had been asked about.
+fn of_all(error: Error, something_was_done: bool) -> Error {
+    if something_was_done { in_doubt(error) } else { error }
+}
+
+/// The same error, telling which feature it is about.
+fn about(error: Error, slot: &Slot) -> Error {
+    let Some(feature) = &slot.feature else { return error };
+    if error.status.row().category == Category::Usage || error.status == Status::Cancelled {
+        return error;
+    }
+    let detail = error.detail.as_deref().unwrap_or_default();
+    let detail = format!("It is about the feature {feature:?}. {detail}");
+    error.with_detail(detail.trim())
+}
+
+impl KeepAlive {
+    /// As requests and infos spell it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            KeepAlive::Thread => "thread",
+            KeepAlive::Host => "host",
+        }
+    }
+}
