@@ -3,12 +3,12 @@
 //! A wrong token is found out by looking it up, so a double close, a use after close, another kind of handle, a
 //! garbage pointer and a handle inherited through `fork` are all statuses.
 //!
-//! Under each token there is also a [`Face`], which is found and read without waiting. It never moves, and is lent to
+//! Under each token there is also a [`StateCell`], which is found and read without waiting. It never moves, and is lent to
 //! the thing under the token until the thing lets go of it; a slot is not given out again before.
 
 use super::chunks::Chunks;
 use crate::error::Error;
-use crate::lease::state_cell::{Display, Face};
+use crate::lease::state_cell::{StateCell, StateWriter};
 use crate::process;
 use crate::status::Status;
 use std::ptr;
@@ -78,7 +78,7 @@ struct Table<T: 'static> {
     process: usize,
     epoch: usize,
     /// By slot.
-    faces: Chunks<Face>,
+    cells: Chunks<StateCell>,
     slots: Mutex<Slots<T>>,
     /// The parent's: tells its handles from invented ones, and is no leak for leak checkers.
     inherited: Option<&'static Table<T>>,
@@ -107,12 +107,12 @@ impl<T: Send + Sync + 'static> Handles<T> {
         self.insert_shown(|_| thing)
     }
 
-    /// Keeps the thing that is made of the display of its face: what it shows there, [`Handles::face`] finds.
-    pub fn insert_shown(&self, make: impl FnOnce(Display) -> T) -> Result<usize, Error> {
+    /// Keeps the thing that is made of the display of its face: what it shows there, [`Handles::state_cell`] finds.
+    pub fn insert_shown(&self, make: impl FnOnce(StateWriter) -> T) -> Result<usize, Error> {
         let table = self.own();
-        let (slot, display) = table.reserve()?;
+        let (slot, writer) = table.reserve()?;
         // No lock is held while foreign code runs. If it panics, the slot is out of use for good.
-        let thing = Arc::new(make(display));
+        let thing = Arc::new(make(writer));
         let mut slots = table.slots();
         slots.all[slot].held = Some(thing);
         let generation = slots.all[slot].generation;
@@ -129,9 +129,9 @@ impl<T: Send + Sync + 'static> Handles<T> {
     /// The face under a token, and the generation to ask it for. It answers by itself that the token was freed or is
     /// none. Wait-free: no lock, no allocation, and no system call where the system wipes a page at a
     /// fork (see `process.rs`).
-    pub fn face(&self, raw: usize) -> Option<(&'static Face, u32)> {
+    pub fn state_cell(&self, raw: usize) -> Option<(&'static StateCell, u32)> {
         let (table, token) = self.of(raw)?;
-        Some((table.faces.get(token.slot)?, token.generation))
+        Some((table.cells.get(token.slot)?, token.generation))
     }
 
     /// Ends a token, and clears its face. What was under it lives on in the calls that still use it.
@@ -146,8 +146,8 @@ impl<T: Send + Sync + 'static> Handles<T> {
             slots.free.push(token.slot);
         }
         // Still under the lock, and so before the face is lent again.
-        if let Some(face) = table.faces.get(token.slot) {
-            face.clear();
+        if let Some(state_cell) = table.cells.get(token.slot) {
+            state_cell.clear();
         }
         Ok(thing)
     }
@@ -168,7 +168,7 @@ impl<T: Send + Sync + 'static> Handles<T> {
             }
             let epoch = current.map_or(0, |table| (table.epoch + 1) & largest(BITS[2]));
             let slots = Mutex::new(Slots { all: Vec::new(), free: Vec::new() });
-            let table = Table { process, epoch, faces: Chunks::new(), slots, inherited: current };
+            let table = Table { process, epoch, cells: Chunks::new(), slots, inherited: current };
             let fresh = Box::into_raw(Box::new(table));
             let expected = current.map_or(ptr::null_mut(), |table| ptr::from_ref(table).cast_mut());
             if self.table.compare_exchange(expected, fresh, Ordering::AcqRel, Ordering::Acquire).is_err() {
@@ -178,7 +178,7 @@ impl<T: Send + Sync + 'static> Handles<T> {
         }
     }
 
-    /// The table and token that `raw` belongs to, if it can belong to any. Inlined for [`Handles::face`], where its
+    /// The table and token that `raw` belongs to, if it can belong to any. Inlined for [`Handles::state_cell`], where its
     /// result would take longer to hand over than to find.
     #[inline(always)]
     fn of(&self, raw: usize) -> Option<(&'static Table<T>, Token)> {
@@ -203,7 +203,7 @@ impl<T> Table<T> {
     /// Whether this token was given out here and not ended before the fork. Read from the face alone: the lock of a
     /// parent's table may be held by a thread that is not in this process.
     fn has_given_out(&self, token: Token) -> bool {
-        self.faces.get(token.slot).is_some_and(|face| face.is_of(token.generation))
+        self.cells.get(token.slot).is_some_and(|state_cell| state_cell.is_of(token.generation))
     }
 
     fn slots(&self) -> MutexGuard<'_, Slots<T>> {
@@ -211,9 +211,9 @@ impl<T> Table<T> {
     }
 
     /// A slot that is nobody's, and what shows its next thing.
-    fn reserve(&'static self) -> Result<(usize, Display), Error> {
+    fn reserve(&'static self) -> Result<(usize, StateWriter), Error> {
         let mut slots = self.slots();
-        let lend = |slot: usize, generation| Some((slot, self.faces.reach(slot)?.lend(generation)?));
+        let lend = |slot: usize, generation| Some((slot, self.cells.reach(slot)?.writer(generation)?));
         // The face of a slot that was freed lately may still be in the hands of its last thing.
         let again = (0..slots.free.len()).find_map(|place| {
             let slot = slots.free[place];

@@ -12,7 +12,7 @@ use crate::lease::slot::record::Record;
 use crate::lease::slot::release::Leave;
 use crate::lease::slot::{Confirmation, Slot, Standing, in_doubt};
 use crate::lease::state_machine::{Input, Millis, NEVER, State, StateMachine};
-use crate::lease::status::{Life, Reply};
+use crate::lease::status::{LeaseStatus, Reply};
 use crate::model;
 use crate::status::{Category, Retry, Status};
 use chrono::{DateTime, Utc};
@@ -49,7 +49,7 @@ pub(crate) struct Held {
     who: Who,
     /// Whoever asks the server about the slots holds them; others wait, or interrupt.
     slots: Mutex<Vec<Slot>>,
-    life: Mutex<Life>,
+    status: Mutex<LeaseStatus>,
     /// Calls about this lease that end when it is given back or let go of.
     calls: Mutex<Vec<Arc<Call>>>,
     /// The license of its slots, as the server named it; 0 until it has.
@@ -107,17 +107,17 @@ impl Held {
             }
             Ok((borrowed_until, replies))
         });
-        let mut life = Life::new(id, state_machine);
+        let mut status = LeaseStatus::new(id, state_machine);
         let license_id = AtomicU64::new(license_id(&slots));
         // What a set that could not be had has left again may have to be given back once more.
         let settles_at = slots.iter().filter_map(Slot::settles_at).max().filter(|_| taken.is_err());
-        let held = |life| Held {
+        let held = |status| Held {
             id,
             names: wish.names(),
             keep_alive: wish.keep_alive,
             release_on_close: wish.release_on_close,
             timeout: wish.timeout,
-            life: Mutex::new(life),
+            status: Mutex::new(status),
             who: wish.who,
             slots: Mutex::new(slots),
             calls: Mutex::default(),
@@ -128,10 +128,10 @@ impl Held {
         };
         match taken {
             Ok((borrowed_until, replies)) => {
-                life.confirmed(borrowed_until, replies);
-                Ok(held(life))
+                status.confirmed(borrowed_until, replies);
+                Ok(held(status))
             }
-            Err(error) => Err(Box::new(Unfinished { error, held: held(life) })),
+            Err(error) => Err(Box::new(Unfinished { error, held: held(status) })),
         }
     }
 
@@ -146,13 +146,13 @@ impl Held {
     }
 
     /// Short: nobody waits for anything while holding it.
-    pub(crate) fn life(&self) -> MutexGuard<'_, Life> {
-        self.life.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn status(&self) -> MutexGuard<'_, LeaseStatus> {
+        self.status.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The lease as `lease_info` tells it.
     pub(crate) fn info(&self, shared: &Shared) -> String {
-        self.life().info(&shared.clock, self.keep_alive.name())
+        self.status().info(&shared.clock, self.keep_alive.name())
     }
 
     /// Whether it holds, or wants, the slot of this feature; `None`: the license's own.
@@ -187,7 +187,7 @@ impl Held {
         self.failed(shared, &error);
         self.pass(shared);
         let something_was_done = !confirmations.is_empty();
-        if self.life().state() == State::Lost && (something_was_done || error.is_refusal()) {
+        if self.status().state() == State::Lost && (something_was_done || error.is_refusal()) {
             self.tell_borrows_by_verbs(&mut slots);
             // A lease holds all of its slots or none: others may want those that are of no use to it. Nobody else can have
             // what is borrowed, which stays the lease's so that its release ends it.
@@ -248,7 +248,7 @@ impl Held {
             Ok(left) => {
                 // A server that knows of no such slot has nothing to let go of: the lease is over, and says why.
                 if let Some(refusal) = left.into_iter().flatten().next() {
-                    self.life().troubled(&refusal);
+                    self.status().set_error(&refusal);
                 }
                 self.end(shared);
                 return Ok(());
@@ -256,9 +256,9 @@ impl Held {
             Err(error) => error,
         };
         if !slots.iter().all(Slot::is_taken) {
-            let mut life = self.life();
-            life.troubled(&error);
-            life.step(Input::PartlyReleased, &shared.clock, &shared.events);
+            let mut status = self.status();
+            status.set_error(&error);
+            status.step(Input::PartlyReleased, &shared.clock, &shared.events);
         } else if error.outcome == Outcome::Unknown {
             self.note_unanswered_release(shared);
         }
@@ -269,12 +269,12 @@ impl Held {
     /// A borrow was to end sooner, and the answer was lost: no more is promised until the server has been asked.
     fn note_unanswered_end(&self, shared: &Shared, until: &Value) {
         let until = until.as_str().and_then(model::parse_time);
-        if let Some(until) = until.filter(|_| self.life().state() == State::Borrowed) {
+        if let Some(until) = until.filter(|_| self.status().state() == State::Borrowed) {
             let now = shared.clock.now();
             let left_ms = (until - shared.clock.wall()).num_milliseconds();
-            let mut life = self.life();
-            life.borrowed(until);
-            life.step(
+            let mut status = self.status();
+            status.borrowed(until);
+            status.step(
                 Input::Borrowed { asked_at: now, until: now.saturating_add(left_ms) },
                 &shared.clock,
                 &shared.events,
@@ -285,7 +285,7 @@ impl Held {
 
     /// The host, or a verb of this client, has given a slot back, and the answer was lost: the server may have done it.
     pub(crate) fn note_unanswered_release(&self, shared: &Shared) {
-        self.life().step(Input::ReleaseUnanswered, &shared.clock, &shared.events);
+        self.status().step(Input::ReleaseUnanswered, &shared.clock, &shared.events);
     }
 
     /// Leaves the slots after the host has let go of the lease: nobody hears how it went.
@@ -315,11 +315,11 @@ impl Held {
         self.borrowed_by_verbs().push(BorrowByVerb { feature: feature.map(str::to_owned), until, noted_at });
         let is_of = |slots: &[Slot]| slots.iter().any(|slot| slot.is_of(feature));
         let Ok(slots) = patient(&context, || self.try_slots()) else { return };
-        if slots.len() == 1 && is_of(&slots) && self.life().state() != State::Released {
+        if slots.len() == 1 && is_of(&slots) && self.status().state() != State::Released {
             let now = shared.clock.now();
-            let mut life = self.life();
-            life.borrowed(until);
-            life.step(
+            let mut status = self.status();
+            status.borrowed(until);
+            status.step(
                 Input::Borrowed { asked_at: now, until: now.saturating_add(left_ms) },
                 &shared.clock,
                 &shared.events,
@@ -355,7 +355,7 @@ impl Held {
         });
         if left.count() > 0 {
             let over = if slots.iter().any(Slot::is_taken) { Input::PartlyReleased } else { Input::Released };
-            self.life().step(over, &shared.clock, &shared.events);
+            self.status().step(over, &shared.clock, &shared.events);
         }
         self.note_settling(&slots);
     }
@@ -431,17 +431,17 @@ impl Held {
 
     /// From now on it is over for its host.
     pub(crate) fn end(&self, shared: &Shared) {
-        self.life().step(Input::Released, &shared.clock, &shared.events);
+        self.status().step(Input::Released, &shared.clock, &shared.events);
     }
 
     /// Nothing but time has passed.
     pub(crate) fn pass(&self, shared: &Shared) {
-        self.life().step(Input::Tick, &shared.clock, &shared.events);
+        self.status().step(Input::Tick, &shared.clock, &shared.events);
     }
 
     /// The server is to be asked, though not at this moment.
     fn defer(&self, shared: &Shared) {
-        self.life().step(Input::Deferred, &shared.clock, &shared.events);
+        self.status().step(Input::Deferred, &shared.clock, &shared.events);
     }
 
     /// No answer came, or one that was no yes.
@@ -452,9 +452,9 @@ impl Held {
         let refused = error.is_refusal() || error.status == Status::NotFloating;
         let retry_after_ms = error.retry_after.and_then(|pause| i64::try_from(pause.as_millis()).ok());
         let input = if refused { Input::Refused } else { Input::Failed { retry_after_ms } };
-        let mut life = self.life();
-        life.troubled(error);
-        life.step(input, &shared.clock, &shared.events);
+        let mut status = self.status();
+        status.set_error(error);
+        status.step(input, &shared.clock, &shared.events);
     }
 
     /// Asks by a call that whoever gives the slots back ends: he would wait for it.
@@ -513,7 +513,7 @@ impl Held {
             each_time();
             let slots = self.try_slots();
             // Also while whoever gives them back in the background has them.
-            let is_over = self.life().state() == State::Released;
+            let is_over = self.status().state() == State::Released;
             if is_over { Some(Err(Error::new(Status::LeaseOver))) } else { slots.map(Ok) }
         })?
     }
@@ -530,11 +530,11 @@ impl Held {
     fn confirmed(&self, shared: &Shared, taken: Taken) {
         let doubted_until = taken.iter().filter_map(|(_, confirmation)| confirmation.doubted_until).max();
         let (input, borrowed_until, replies) = together(taken, shared.clock.now());
-        let mut life = self.life();
-        life.confirmed(borrowed_until, replies);
-        life.step(input, &shared.clock, &shared.events);
+        let mut status = self.status();
+        status.confirmed(borrowed_until, replies);
+        status.step(input, &shared.clock, &shared.events);
         if let Some(until) = doubted_until {
-            life.step(Input::Doubted { until }, &shared.clock, &shared.events);
+            status.step(Input::Doubted { until }, &shared.clock, &shared.events);
         }
     }
 }

@@ -225,7 +225,7 @@ fn license_of_lease(keeper: &Keeper, request: &Request) -> Option<u64> {
         return None;
     }
     let whose = Who::whose(request);
-    let is_held = |held: &&Arc<Held>| held.life().state() != State::Released && held.who().whose == whose;
+    let is_held = |held: &&Arc<Held>| held.status().state() != State::Released && held.who().whose == whose;
     leases.iter().find(is_held).and_then(|held| held.license_id())
 }
 

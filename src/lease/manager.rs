@@ -339,7 +339,7 @@ impl Keeper {
     /// Leases, or the time, have changed by other hands.
     pub(crate) fn look_again(&self) {
         let book = self.book();
-        book.leases.iter().for_each(|held| held.life().show(&self.shared.clock));
+        book.leases.iter().for_each(|held| held.status().publish(&self.shared.clock));
         self.changed.notify_all();
     }
 
@@ -359,7 +359,7 @@ impl Keeper {
         if self.marks_in_ms() <= 0 {
             let leases = self.book().leases.clone();
             // Of a lease that is not borrowed there is little to keep, and its request may hang for long.
-            let is_left = |held: &&Arc<Held>| !held.mark_time(&self.shared) && held.life().state() == State::Borrowed;
+            let is_left = |held: &&Arc<Held>| !held.mark_time(&self.shared) && held.status().state() == State::Borrowed;
             let next_ms = if leases.iter().filter(is_left).count() == 0 { MARK_MS } else { MARK_AGAIN_MS };
             self.marks_at.store(self.shared.clock.now().saturating_add(next_ms), Ordering::Relaxed);
         }
@@ -371,7 +371,7 @@ impl Keeper {
 
     /// Books consumptions that wait, in the background: the server was just reached.
     pub(crate) fn book_what_waits(self: &Arc<Keeper>, held: &Arc<Held>) {
-        let is_online = held.life().state() == State::Active;
+        let is_online = held.status().state() == State::Active;
         if held.keep_alive != KeepAlive::Thread || !is_online || !consumption::may_have_any(&self.shared, held.who()) {
             return;
         }
@@ -441,9 +441,9 @@ impl Keeper {
             // A machine that slept may have had its request interrupted, and one that is due may wait for the answer to
             // another: their hosts wait to be told.
             self.pass_time_of(book.renewals.all(), now.saturating_sub(OVERDUE_MS));
-            let next_transition_at = |held: &Arc<Held>| held.life().state_machine().next_transition_at();
+            let next_transition_at = |held: &Arc<Held>| held.status().state_machine().next_transition_at();
             let told_at = book.renewals.all().filter_map(next_transition_at).map(|at| at.saturating_add(OVERDUE_MS));
-            let wakes_at = others.iter().filter_map(|held| held.life().state_machine().wake_at());
+            let wakes_at = others.iter().filter_map(|held| held.status().state_machine().wake_at());
             let wakes_at = wakes_at.chain(told_at).chain(settles_at).chain(book.renewals.begins_at()).min();
             let left_ms = wakes_at.map_or(Millis::MAX, |at| at.saturating_sub(now)).min(self.marks_in_ms());
             if self.marks_in_ms() <= 0 {
@@ -470,7 +470,7 @@ impl Keeper {
         (*role, book.keeping) = (Role::Asks, Keeping::Asks);
         // Those that are asked about have threads of their own, which tell their hosts.
         let others = others.filter(|other| !book.renewals.is_under_way(other));
-        let others_turn_at = others.filter_map(|other| other.life().state_machine().wake_at()).min();
+        let others_turn_at = others.filter_map(|other| other.status().state_machine().wake_at()).min();
         self.under_way(held, others_turn_at.unwrap_or(Millis::MAX))
     }
 
@@ -481,7 +481,7 @@ impl Keeper {
     /// Tells the hosts of these leases what time alone has done to them until then.
     fn pass_time_of<'a>(&self, leases: impl IntoIterator<Item = &'a Arc<Held>>, until: Millis) {
         let has_turned =
-            |held: &&Arc<Held>| held.life().state_machine().next_transition_at().is_some_and(|at| at <= until);
+            |held: &&Arc<Held>| held.status().state_machine().next_transition_at().is_some_and(|at| at <= until);
         leases.into_iter().filter(has_turned).for_each(|held| held.pass(&self.shared));
     }
 
@@ -489,7 +489,7 @@ impl Keeper {
     fn look_after(self: &Arc<Keeper>, under_way: &UnderWay) {
         let held = &under_way.held;
         let now = self.shared.clock.now();
-        if held.life().state_machine().renewal_window_open(now) {
+        if held.status().state_machine().renewal_window_open(now) {
             match self.renew(held, patience(held, under_way.others_turn_at, now)) {
                 Ok(()) => self.book_what_waits(held),
                 Err(error) => {
@@ -642,7 +642,7 @@ fn patience(held: &Held, others_turn_at: Millis, now: Millis) -> Duration {
     let timeout = timeout_of_all(held.timeout, held.names.len() * MOST_REQUESTS);
     let limit = |left_ms: i64| timeout.min(Duration::from_millis(left_ms.max(LEAST_PATIENCE_MS).unsigned_abs()));
     let of_others = limit(others_turn_at.saturating_sub(now));
-    let left_ms = held.life().state_machine().next_transition_at().map_or(Millis::MAX, |at| at.saturating_sub(now));
+    let left_ms = held.status().state_machine().next_transition_at().map_or(Millis::MAX, |at| at.saturating_sub(now));
     of_others.min(if left_ms <= 0 { limit(OVERDUE_MS) } else { limit(left_ms) })
 }
 

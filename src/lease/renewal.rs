@@ -26,9 +26,9 @@ pub(crate) struct Renewals {
 impl Renewals {
     /// Notes which of these leases are to be renewed: if one must be, one that is nearly due goes along with it.
     pub(crate) fn add_due(&mut self, kept: &[Arc<Held>], now: Millis) {
-        let is_new = |held: &&Arc<Held>| !self.has(held) && held.life().state_machine().renewal_window_open(now);
+        let is_new = |held: &&Arc<Held>| !self.has(held) && held.status().state_machine().renewal_window_open(now);
         let new: Vec<_> = kept.iter().filter(is_new).cloned().collect();
-        if new.iter().any(|held| held.life().state_machine().wake_at().is_some_and(|at| at <= now)) {
+        if new.iter().any(|held| held.status().state_machine().wake_at().is_some_and(|at| at <= now)) {
             self.is_unreachable &= !(self.due.is_empty() && self.under_way.is_empty());
             self.due.extend(new);
         }
@@ -55,7 +55,7 @@ impl Renewals {
             return self.due.first().map(|_| Millis::MIN);
         }
         // One that merely goes along with others has a time of its own, when it waits for no answer any more.
-        let own_time = self.due.iter().filter_map(|held| held.life().state_machine().renew_at()).min()?;
+        let own_time = self.due.iter().filter_map(|held| held.status().state_machine().renew_at()).min()?;
         Some(own_time.max(self.last_begun_at.saturating_add(SIDE_BY_SIDE_AFTER_MS)))
     }
 
@@ -73,12 +73,13 @@ impl Renewals {
             )
         };
         self.due.retain(|held| {
-            let life = held.life();
-            life.state_machine().renewal_window_open(now)
-                && (life.state_machine().renewal_due(now) || !self.is_unreachable)
+            let status = held.status();
+            status.state_machine().renewal_window_open(now)
+                && (status.state_machine().renewal_due(now) || !self.is_unreachable)
         });
-        let (_, at) = self.due.iter().enumerate().map(|(at, held)| (urgency(held.life().state_machine()), at)).min()?;
-        if !self.under_way.is_empty() && !self.due[at].life().state_machine().renewal_due(now) {
+        let (_, at) =
+            self.due.iter().enumerate().map(|(at, held)| (urgency(held.status().state_machine()), at)).min()?;
+        if !self.under_way.is_empty() && !self.due[at].status().state_machine().renewal_due(now) {
             return None;
         }
         let held = self.due.swap_remove(at);

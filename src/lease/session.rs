@@ -33,7 +33,7 @@ use crate::lease::background::ticket::Ticket;
 use crate::lease::context::Shared;
 use crate::lease::lease_inner::{Held, MOST_REQUESTS, timeout_of_all};
 use crate::lease::manager::Keeper;
-use crate::lease::state_cell::Display;
+use crate::lease::state_cell::StateWriter;
 use crate::lease::state_machine::State;
 use crate::lease::unanswered::Unanswered;
 use crate::operations::{Kind, Operation};
@@ -221,12 +221,12 @@ pub struct Lease {
 impl Lease {
     /// How it stands.
     pub fn state(&self) -> State {
-        self.held.life().state()
+        self.held.status().state()
     }
 
     /// Milliseconds until licensed work must stop.
     pub fn remaining_ms(&self) -> i64 {
-        self.held.life().state_machine().remaining_ms(self.keeper.shared.clock.now())
+        self.held.status().state_machine().remaining_ms(self.keeper.shared.clock.now())
     }
 
     /// All that is known of it, as JSON; asks nobody.
@@ -263,8 +263,8 @@ impl Lease {
     }
 
     /// Where it is to be shown from now on.
-    pub fn show_on(&self, display: Display) {
-        self.held.life().show_on(display, &self.keeper.shared.clock);
+    pub fn publish_to(&self, writer: StateWriter) {
+        self.held.status().publish_to(writer, &self.keeper.shared.clock);
     }
 
     fn run(&self, operation: &'static str, request_json: &str) -> Result<String, Error> {
@@ -275,7 +275,7 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.held.life().hide();
+        self.held.status().stop_publishing();
         self.keeper.let_go(&self.held);
     }
 }
@@ -378,7 +378,7 @@ fn run(
     done.map(|()| held.info(shared))
 }
 
-/// Milliseconds until this moment of the system's clock, as a [`face::Face`] shows it; 0 when it is past.
+/// Milliseconds until this moment of the system's clock, as a [`face::StateCell`] shows it; 0 when it is past.
 pub fn remaining_ms(until: crate::lease::state_machine::Millis) -> i64 {
     until.saturating_sub(crate::lease::clock::now()).max(0)
 }

@@ -5,7 +5,7 @@ use crate::error::Error;
 use crate::json;
 use crate::lease::background::events::Events;
 use crate::lease::clock::Clock;
-use crate::lease::state_cell::Display;
+use crate::lease::state_cell::StateWriter;
 use crate::lease::state_machine::{Input, LeaseEvent, State, StateMachine};
 use crate::model;
 use crate::status::Status;
@@ -14,18 +14,18 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 /// What changes in a lease while it lives. Whoever changes it holds its lock, and only for that long.
-pub(crate) struct Life {
+pub(crate) struct LeaseStatus {
     /// Names the lease in events.
     id: u64,
     state_machine: StateMachine,
     /// Why it stands as it does, unless the server has just said yes.
-    why: Option<(Status, String)>,
+    error: Option<(Status, String)>,
     /// The end of the borrow, as the server says it.
     borrowed_until: Option<DateTime<Utc>>,
     /// The server's last reply about each slot.
     replies: Vec<Reply>,
     /// Where a handle shows it.
-    display: Option<Display>,
+    writer: Option<StateWriter>,
 }
 
 /// The server's last reply about a slot.
@@ -35,9 +35,9 @@ pub(crate) struct Reply {
     pub(crate) text: Option<String>,
 }
 
-impl Life {
-    pub(crate) fn new(id: u64, state_machine: StateMachine) -> Life {
-        Life { id, state_machine, why: None, borrowed_until: None, replies: Vec::new(), display: None }
+impl LeaseStatus {
+    pub(crate) fn new(id: u64, state_machine: StateMachine) -> LeaseStatus {
+        LeaseStatus { id, state_machine, error: None, borrowed_until: None, replies: Vec::new(), writer: None }
     }
 
     pub(crate) fn state(&self) -> State {
@@ -50,7 +50,7 @@ impl Life {
 
     /// The server's yes: until a date if it is one to a borrow, and what it replied about each slot.
     pub(crate) fn confirmed(&mut self, borrowed_until: Option<DateTime<Utc>>, replies: Vec<Reply>) {
-        self.why = None;
+        self.error = None;
         self.borrowed_until = borrowed_until;
         for reply in replies {
             match self.replies.iter_mut().find(|kept| kept.feature == reply.feature) {
@@ -62,12 +62,12 @@ impl Life {
 
     /// A verb has borrowed it until a date.
     pub(crate) fn borrowed(&mut self, until: DateTime<Utc>) {
-        (self.why, self.borrowed_until) = (None, Some(until));
+        (self.error, self.borrowed_until) = (None, Some(until));
     }
 
     /// Anything but a yes.
-    pub(crate) fn troubled(&mut self, error: &Error) {
-        self.why = Some((error.status, error.message()));
+    pub(crate) fn set_error(&mut self, error: &Error) {
+        self.error = Some((error.status, error.message()));
     }
 
     /// Takes one step, shows it, and tells the host what it should know.
@@ -75,31 +75,32 @@ impl Life {
         let now = clock.now();
         let (state_machine, event) = self.state_machine.step(input, now, chance());
         self.state_machine = state_machine;
-        self.show(clock);
+        self.publish(clock);
         if let Some(event) = event {
-            events.tell(self.told(event, clock));
+            events.tell(self.event_json(event, clock));
         }
     }
 
     /// From now on it is shown there.
-    pub(crate) fn show_on(&mut self, display: Display, clock: &Clock) {
-        self.display = Some(display);
-        self.show(clock);
+    pub(crate) fn publish_to(&mut self, writer: StateWriter, clock: &Clock) {
+        self.writer = Some(writer);
+        self.publish(clock);
     }
 
     /// From now on it is shown nowhere.
-    pub(crate) fn hide(&mut self) {
-        self.display = None;
+    pub(crate) fn stop_publishing(&mut self) {
+        self.writer = None;
     }
 
     /// Shows it as it stands, by the system's clock.
-    pub(crate) fn show(&mut self, clock: &Clock) {
-        if let Some(display) = &mut self.display {
-            display.show(self.state_machine.state(), self.state_machine.runs_until().saturating_sub(clock.ahead_ms()));
+    pub(crate) fn publish(&mut self, clock: &Clock) {
+        if let Some(writer) = &mut self.writer {
+            writer
+                .publish(self.state_machine.state(), self.state_machine.runs_until().saturating_sub(clock.ahead_ms()));
         }
     }
 
-    fn told(&self, event: LeaseEvent, clock: &Clock) -> String {
+    fn event_json(&self, event: LeaseEvent, clock: &Clock) -> String {
         let (status, reason) = self.reason();
         json::object(&[
             ("event", event.name().into()),
@@ -137,7 +138,7 @@ impl Life {
     }
 
     fn reason(&self) -> (Status, Option<&str>) {
-        match (&self.why, self.state()) {
+        match (&self.error, self.state()) {
             (Some((status, reason)), _) => (*status, Some(reason)),
             (None, State::Grace | State::Lost) => {
                 (Status::Timeout, Some("The slot's time was over before it could be renewed."))
@@ -147,7 +148,7 @@ impl Life {
     }
 }
 
-/// A slot in what [`Life::info`] tells.
+/// A slot in what [`LeaseStatus::info`] tells.
 fn slot(reply: &Reply) -> Value {
     let object = reply.text.as_deref().and_then(|text| serde_json::from_str(text).ok());
     let mut slot = Object::new();
