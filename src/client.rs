@@ -44,7 +44,7 @@ pub struct Client {
     /// The last second's authorisation.
     signed: Mutex<Option<Arc<SignedDate>>>,
     /// Whether the server books a consumption once for each key, once it has shown it.
-    honours_keys: Mutex<Option<bool>>,
+    supports_idempotency: Mutex<Option<bool>>,
     orders: Orders,
 }
 
@@ -63,7 +63,7 @@ impl Client {
             http,
             clock_offset_ms: AtomicI64::new(0),
             signed: Mutex::default(),
-            honours_keys: Mutex::default(),
+            supports_idempotency: Mutex::default(),
             orders,
         })
     }
@@ -97,13 +97,13 @@ impl Client {
     }
 
     /// Whether the server books a consumption once for each `Idempotency-Key`; `None` if it has not shown it yet.
-    pub(crate) fn honours_keys(&self) -> Option<bool> {
-        *self.honours_keys.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn supports_idempotency(&self) -> Option<bool> {
+        *self.supports_idempotency.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The same, as somebody remembers it, or as the server shows it.
-    pub(crate) fn set_honours_keys(&self, honours: bool) {
-        *self.honours_keys.lock().unwrap_or_else(PoisonError::into_inner) = Some(honours);
+    pub(crate) fn set_supports_idempotency(&self, honours: bool) {
+        *self.supports_idempotency.lock().unwrap_or_else(PoisonError::into_inner) = Some(honours);
     }
 
     /// Checks a request and completes it; sends nothing.
@@ -226,7 +226,7 @@ impl Client {
             // A server repeats the key that it has heeded. A refusal without it may come from what stands before it.
             let heeded = request.idempotency_key.is_some() && reply.idempotency_key == request.idempotency_key;
             if judged.is_ok() || heeded && judged.as_ref().is_err_and(Error::is_refusal) {
-                self.set_honours_keys(heeded);
+                self.set_supports_idempotency(heeded);
             }
         }
         match judged {

@@ -95,6 +95,12 @@ impl Error {
         self
     }
 
+    /// Marks a failure that came after the server has done, or may have done, what was asked.
+    #[must_use]
+    pub(crate) fn with_unknown_outcome(self) -> Error {
+        self.with_outcome(Outcome::Unknown)
+    }
+
     /// Whether the server has decided: a word about the license itself, and not about the way to it.
     pub fn is_refusal(&self) -> bool {
         use Category::{Consumption, Customer, Device, Feature, License, Product};

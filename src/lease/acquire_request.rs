@@ -15,7 +15,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 /// Keys that say whose license it is, the same in every request about it.
-const WHOSE: &[(&str, Kind)] = &[
+const LICENSE_KEYS: &[(&str, Kind)] = &[
     ("product", Kind::Text),
     ("hardware_id", Kind::Text),
     ("license_id", Kind::Integer),
@@ -24,7 +24,7 @@ const WHOSE: &[(&str, Kind)] = &[
 ];
 
 /// Keys of an acquire that are its own.
-const OWN: &[(&str, Kind)] = &[
+const OWN_KEYS: &[(&str, Kind)] = &[
     ("feature", Kind::Text),
     ("features", Kind::Texts),
     ("keep_alive", Kind::Text),
@@ -50,8 +50,8 @@ pub(crate) enum KeepAlive {
 }
 
 /// What an acquire wants.
-pub(crate) struct Wish {
-    pub(crate) who: Who,
+pub(crate) struct AcquireRequest {
+    pub(crate) license_ref: LicenseRef,
     /// The slots: of these features, or the license's own.
     pub(crate) features: Vec<Option<String>>,
     pub(crate) options: LeaseOptions,
@@ -64,14 +64,15 @@ pub(crate) struct Wish {
     pub(crate) wait: Duration,
 }
 
-impl Wish {
+impl AcquireRequest {
     /// Checks `json` and completes it from the client's config.
-    pub(crate) fn parse(client: &Client, json: &str) -> Result<Wish, Error> {
+    pub(crate) fn parse(client: &Client, json: &str) -> Result<AcquireRequest, Error> {
         let what = "lease_acquire";
         let mut given = strict::parse_object("the request", json)?;
         let left_out: Vec<_> = OF_ONE_LICENSE.into_iter().filter(|key| given.get(*key) == Some(&Value::Null)).collect();
-        let known: Vec<_> = CREDENTIALS.iter().map(|key| (*key, Kind::Text)).chain(WHOSE.iter().copied()).collect();
-        strict::check(what, &mut given, &[&known, OWN].concat())?;
+        let known: Vec<_> =
+            CREDENTIALS.iter().map(|key| (*key, Kind::Text)).chain(LICENSE_KEYS.iter().copied()).collect();
+        strict::check(what, &mut given, &[&known, OWN_KEYS].concat())?;
         given.extend(left_out.into_iter().map(|key| (key.to_owned(), Value::Null)));
 
         let mut number = |key: &str, default: u64, range: std::ops::RangeInclusive<u64>| {
@@ -96,8 +97,8 @@ impl Wish {
             }
         };
         let features = features(what, &mut given)?;
-        Ok(Wish {
-            who: Who::new(client, given)?,
+        Ok(AcquireRequest {
+            license_ref: LicenseRef::new(client, given)?,
             features,
             options: LeaseOptions {
                 grace_ms: grace_ms.cast_signed(),
@@ -111,10 +112,10 @@ impl Wish {
     }
 }
 
-impl Wish {
+impl AcquireRequest {
     /// The names of its slots, on this device and for this license.
-    pub(crate) fn names(&self) -> Vec<String> {
-        self.features.iter().map(|feature| self.who.file_name(feature.as_deref())).collect()
+    pub(crate) fn slot_names(&self) -> Vec<String> {
+        self.features.iter().map(|feature| self.license_ref.file_stem(feature.as_deref())).collect()
     }
 }
 
@@ -145,7 +146,7 @@ fn features(what: &str, given: &mut Object) -> Result<Vec<Option<String>>, Error
 }
 
 /// Whose slots: what names license and device, in every request about them.
-pub(crate) struct Who {
+pub(crate) struct LicenseRef {
     given: Object,
     /// Names files and the key that seals them.
     pub(crate) product: String,
@@ -153,34 +154,34 @@ pub(crate) struct Who {
     /// The license that the caller, or the config, names.
     pub(crate) license_id: Option<Value>,
     /// Stands for product, user or key, and device, whichever license of theirs it is.
-    pub(crate) whose: String,
+    pub(crate) owner: String,
     /// Stands for license and device in names of files, which tell nobody what they are.
-    license_mark: String,
-    device_mark: String,
+    license_hash: String,
+    device_hash: String,
 }
 
 /// Takes out of a request what says whose license it is about.
-pub(crate) fn of_whom(request: &mut Object) -> Object {
-    let keys = CREDENTIALS.iter().copied().chain(WHOSE.iter().map(|(key, _)| *key));
-    let mut whose = Object::new();
+pub(crate) fn take_license_keys(request: &mut Object) -> Object {
+    let keys = CREDENTIALS.iter().copied().chain(LICENSE_KEYS.iter().map(|(key, _)| *key));
+    let mut license_keys = Object::new();
     for (key, value) in keys.filter_map(|key| request.remove_entry(key)) {
-        whose.insert(key, value);
+        license_keys.insert(key, value);
     }
-    whose
+    license_keys
 }
 
-impl Who {
-    pub(crate) fn new(client: &Client, mut given: Object) -> Result<Who, Error> {
+impl LicenseRef {
+    pub(crate) fn new(client: &Client, mut given: Object) -> Result<LicenseRef, Error> {
         let text = |key: &str| given.get(key).and_then(Value::as_str).map(str::to_owned);
         let product = text("product").unwrap_or_else(|| client.config().product.clone());
-        let check = client.prepare("check_license", &asking("check_license", &given, &[])?);
+        let check = client.prepare("check_license", &request_json("check_license", &given, &[])?);
         let check = check.inspect_err(|_| given.values_mut().for_each(wipe))?;
         let auth = check.auth.as_ref().map_or("", Secret::expose);
         let license_id = check.said("license_id").cloned();
-        Ok(Who {
-            whose: Who::whose(&check),
-            license_mark: mark(&[&product, auth, &license_id.as_ref().map(Value::to_string).unwrap_or_default()]),
-            device_mark: mark(&[&check.hardware_id]),
+        Ok(LicenseRef {
+            owner: LicenseRef::owner_of(&check),
+            license_hash: short_hash(&[&product, auth, &license_id.as_ref().map(Value::to_string).unwrap_or_default()]),
+            device_hash: short_hash(&[&check.hardware_id]),
             hardware_id: check.hardware_id,
             license_id,
             product,
@@ -189,9 +190,9 @@ impl Who {
     }
 
     /// Stands for the product, the user or key, and the device that a request names.
-    pub(crate) fn whose(request: &Request) -> String {
+    pub(crate) fn owner_of(request: &Request) -> String {
         let product = request.said("short_code").and_then(Value::as_str).unwrap_or_default();
-        mark(&[product, request.auth.as_ref().map_or("", Secret::expose), &request.hardware_id])
+        short_hash(&[product, request.auth.as_ref().map_or("", Secret::expose), &request.hardware_id])
     }
 
     /// A request of this operation, with its own keys beside those that say whose license it is.
@@ -204,38 +205,38 @@ impl Who {
     ) -> Result<Request, Error> {
         let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(HOUR_MS).clamp(1, HOUR_MS);
         let own = [own, &[("timeout_ms", timeout_ms.into())]].concat();
-        client.prepare(operation, &asking(operation, &self.given, &own)?)
+        client.prepare(operation, &request_json(operation, &self.given, &own)?)
     }
 
     /// The name of what is kept of a slot, without the ending that says what it is.
-    pub(crate) fn file_name(&self, feature: Option<&str>) -> String {
+    pub(crate) fn file_stem(&self, feature: Option<&str>) -> String {
         format!("{}{}", self.file_prefix(), self.file_suffix(feature))
     }
 
     /// How the names begin of what is kept of this license on this device.
     pub(crate) fn file_prefix(&self) -> String {
-        format!("{}-{}-", self.license_mark, self.device_mark)
+        format!("{}-{}-", self.license_hash, self.device_hash)
     }
 
     /// How they begin whatever the device.
     pub(crate) fn license_prefix(&self) -> String {
-        format!("{}-", self.license_mark)
+        format!("{}-", self.license_hash)
     }
 
     /// How they end for this feature.
     pub(crate) fn file_suffix(&self, feature: Option<&str>) -> String {
-        feature.map_or("license".to_owned(), |feature| mark(&[&feature.to_ascii_lowercase()]))
+        feature.map_or("license".to_owned(), |feature| short_hash(&[&feature.to_ascii_lowercase()]))
     }
 }
 
-impl Drop for Who {
+impl Drop for LicenseRef {
     fn drop(&mut self) {
         self.given.values_mut().for_each(wipe);
     }
 }
 
 /// The JSON of a request: of the given keys those that the operation knows, and its own.
-fn asking(operation: &str, given: &Object, own: &[(&str, Value)]) -> Result<Zeroizing<String>, Error> {
+fn request_json(operation: &str, given: &Object, own: &[(&str, Value)]) -> Result<Zeroizing<String>, Error> {
     let operation = Operation::named(operation).ok_or_else(|| Error::new(Status::UnknownOperation))?;
     let known = given.iter().filter(|(key, _)| key.as_str() == "extra" || operation.parameter(key).is_some());
     let own = own.iter().map(|(key, value)| (*key, value));
@@ -249,7 +250,7 @@ fn asking(operation: &str, given: &Object, own: &[(&str, Value)]) -> Result<Zero
 }
 
 /// Sixteen hexadecimal digits that stand for `parts` and tell nothing of them.
-fn mark(parts: &[&str]) -> String {
+fn short_hash(parts: &[&str]) -> String {
     let digest = Sha256::digest(parts.join("\0"));
     digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
@@ -265,7 +266,7 @@ mod tests {
     #[test]
     fn what_says_whose_license_it_is_is_taken_out_of_a_request() {
         let mut request = object(r#"{"consumptions":3,"license_key":"AAAA","product":"XY","feature":"COUNT"}"#);
-        assert_eq!(of_whom(&mut request), object(r#"{"license_key":"AAAA","product":"XY"}"#));
+        assert_eq!(take_license_keys(&mut request), object(r#"{"license_key":"AAAA","product":"XY"}"#));
         assert_eq!(request, object(r#"{"consumptions":3,"feature":"COUNT"}"#));
     }
 
@@ -273,7 +274,7 @@ mod tests {
     fn an_operation_is_asked_with_what_it_knows_and_its_own_goes_first() {
         let given = object(r#"{"license_key":"AAAA","code":"c","hardware_id":"hw","extra":{"x":1},"feature":"A"}"#);
         let own = [("feature", Value::from("B")), ("timeout_ms", 5.into())];
-        let asked = object(&asking("check_feature", &given, &own).unwrap());
+        let asked = object(&request_json("check_feature", &given, &own).unwrap());
         let expected = r#"{"license_key":"AAAA","hardware_id":"hw","extra":{"x":1},"feature":"B","timeout_ms":5}"#;
         assert_eq!(asked, object(expected));
     }

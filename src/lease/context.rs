@@ -3,7 +3,7 @@
 use crate::client::{Answer, Client};
 use crate::error::{Error, Outcome};
 use crate::http::{Call, Stop};
-use crate::lease::acquire_request::Who;
+use crate::lease::acquire_request::LicenseRef;
 use crate::lease::background::calls::Guard;
 use crate::lease::background::events::Events;
 use crate::lease::clock::Clock;
@@ -28,16 +28,21 @@ pub(crate) struct Shared {
 
 impl Shared {
     /// The context of requests about this license, made within `call`; each request has `timeout`.
-    pub(crate) fn context<'a>(&'a self, who: &'a Who, call: &'a Call, timeout: Duration) -> RequestContext<'a> {
+    pub(crate) fn context<'a>(
+        &'a self,
+        license_ref: &'a LicenseRef,
+        call: &'a Call,
+        timeout: Duration,
+    ) -> RequestContext<'a> {
         let (client, clock, unanswered) = (&self.client, &self.clock, &self.unanswered);
-        RequestContext { client, who, call, clock, timeout, unanswered }
+        RequestContext { client, license_ref, call, clock, timeout, unanswered }
     }
 }
 
 /// A visit to the server, for somebody's slots.
 pub(crate) struct RequestContext<'a> {
     pub(crate) client: &'a Client,
-    pub(crate) who: &'a Who,
+    pub(crate) license_ref: &'a LicenseRef,
     pub(crate) call: &'a Call,
     pub(crate) clock: &'a Clock,
     /// The deadline of each request.
@@ -57,7 +62,7 @@ impl RequestContext<'_> {
 
     /// The slot of this feature, as other leases and the verbs of the client know it.
     fn subject(&self, feature: Option<&str>) -> Subject {
-        Subject { whose: self.who.whose.clone(), feature: feature.map(str::to_owned), is_of_device: false }
+        Subject { owner: self.license_ref.owner.clone(), feature: feature.map(str::to_owned), is_whole_device: false }
     }
 
     /// Until when a server that knows no order numbers may carry out a request of this client about the slot of this
@@ -98,13 +103,13 @@ impl RequestContext<'_> {
         own: &[(&str, Value)],
         draw: &mut dyn FnMut() -> Result<u64, Error>,
     ) -> Result<Answer, Error> {
-        let mut request = self.who.request(self.client, operation, own, self.timeout)?;
+        let mut request = self.license_ref.request(self.client, operation, own, self.timeout)?;
         self.client.ask_in_order(self.call, &mut request, draw)
     }
 
     /// Asks what no late request can undo.
     pub(crate) fn ask(&self, operation: &'static str, own: &[(&str, Value)]) -> Result<Answer, Error> {
-        let request = self.who.request(self.client, operation, own, self.timeout)?;
+        let request = self.license_ref.request(self.client, operation, own, self.timeout)?;
         self.client.ask(self.call, &request)
     }
 

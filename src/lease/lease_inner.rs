@@ -4,13 +4,13 @@ use crate::client::{chance, jittered};
 use crate::error::{Error, Outcome};
 use crate::http::Call;
 use crate::json;
-use crate::lease::acquire_request::{KeepAlive, Who, Wish};
+use crate::lease::acquire_request::{AcquireRequest, KeepAlive, LicenseRef};
 use crate::lease::background::events::Events;
 use crate::lease::context::{RequestContext, Shared};
-use crate::lease::slot::process_lock::Share;
+use crate::lease::slot::process_lock::ProcessLock;
 use crate::lease::slot::record::Record;
-use crate::lease::slot::release::Leave;
-use crate::lease::slot::{Confirmation, Slot, Standing, in_doubt};
+use crate::lease::slot::release::ReleaseMode;
+use crate::lease::slot::{Confirmation, Slot, SlotStatus};
 use crate::lease::state_machine::{Input, Millis, NEVER, State, StateMachine};
 use crate::lease::status::{LeaseStatus, Reply};
 use crate::model;
@@ -23,9 +23,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
 /// How often somebody looks whether another is done with a lease.
-const TURN: Duration = Duration::from_millis(5);
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
 /// So long somebody who has got what he wants waits for each thing that others have left.
-const SETTLING: Duration = Duration::from_secs(2);
+const ORPHAN_TIMEOUT: Duration = Duration::from_secs(2);
 /// The first pause of who queues for a slot; it doubles from there.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// Up to this.
@@ -36,17 +36,17 @@ const FIRST_RETRY: Duration = Duration::from_millis(100);
 const LONGEST_RETRY: Duration = Duration::from_secs(1);
 
 /// Nothing is outstanding that could take a slot that was given back.
-const SETTLED: Millis = Millis::MIN;
+const NO_REPEAT: Millis = Millis::MIN;
 
 /// A lease, whoever holds the handle to it.
-pub(crate) struct Held {
+pub(crate) struct LeaseInner {
     pub(crate) id: u64,
     pub(crate) keep_alive: KeepAlive,
     pub(crate) release_on_close: Duration,
     pub(crate) timeout: Duration,
     /// Of its slots, on this device and for this license.
-    pub(crate) names: Vec<String>,
-    who: Who,
+    pub(crate) slot_names: Vec<String>,
+    license_ref: LicenseRef,
     /// Whoever asks the server about the slots holds them; others wait, or interrupt.
     slots: Mutex<Vec<Slot>>,
     status: Mutex<LeaseStatus>,
@@ -54,8 +54,8 @@ pub(crate) struct Held {
     calls: Mutex<Vec<Arc<Call>>>,
     /// The license of its slots, as the server named it; 0 until it has.
     license_id: AtomicU64,
-    /// When it is settled that its slots are given back; [`SETTLED`] if it is.
-    settles_at: AtomicI64,
+    /// When it is settled that its slots are given back; [`NO_REPEAT`] if it is.
+    repeat_release_until: AtomicI64,
     /// When the server was last asked to renew its slots, whatever it said.
     renewed_at: AtomicI64,
     /// Which slots a verb of this client has borrowed, and until when: freeing the lease does not give them back.
@@ -73,29 +73,29 @@ struct BorrowByVerb {
 /// An acquire that failed, and what the server may count all the same.
 pub(crate) struct Unfinished {
     pub(crate) error: Error,
-    pub(crate) held: Held,
+    pub(crate) held: LeaseInner,
 }
 
-impl Held {
+impl LeaseInner {
     /// Takes every slot of the wish, or none. Queues for them as long as the wish says. `in_doubt`: one that was being
     /// given back is wanted again, and the server may still count it.
     pub(crate) fn acquire(
         shared: &Shared,
         id: u64,
-        wish: Wish,
-        share: &dyn Fn(&str) -> Share,
+        request: AcquireRequest,
+        process_lock: &dyn Fn(&str) -> ProcessLock,
         in_doubt: bool,
         call: &Call,
-    ) -> Result<Held, Box<Unfinished>> {
+    ) -> Result<LeaseInner, Box<Unfinished>> {
         let mut slots = Vec::new();
-        let mut state_machine = StateMachine::unconfirmed(wish.options);
-        let taken = slots_of(shared, &wish, share).and_then(|fresh| {
+        let mut state_machine = StateMachine::unconfirmed(request.options);
+        let finish_acquire = slots_of(shared, &request, process_lock).and_then(|fresh| {
             slots = fresh;
-            let context = shared.context(&wish.who, call, wish.timeout);
-            slots.iter_mut().filter(|_| in_doubt).for_each(|slot| slot.doubt(&context));
-            let taken = queue(&context, &wish, id, &shared.events, || take_all(&context, &mut slots))?;
-            let doubted_until = taken.iter().filter_map(|(_, confirmation)| confirmation.doubted_until).max();
-            let (input, borrowed_until, replies) = together(taken, shared.clock.now());
+            let context = shared.context(&request.license_ref, call, request.timeout);
+            slots.iter_mut().filter(|_| in_doubt).for_each(|slot| slot.mark_in_doubt(&context));
+            let finish_acquire = queue(&context, &request, id, &shared.events, || acquire_all(&context, &mut slots))?;
+            let doubted_until = finish_acquire.iter().filter_map(|(_, confirmation)| confirmation.doubted_until).max();
+            let (input, borrowed_until, replies) = combined(finish_acquire, shared.clock.now());
             state_machine = state_machine.step(input, shared.clock.now(), chance()).0;
             if let Some(until) = doubted_until {
                 // A release that nobody waited for may still be on its way to the server.
@@ -103,30 +103,31 @@ impl Held {
             }
             if state_machine.state() == State::Lost {
                 let late = "The answer came when the slot's time was over.";
-                return Err(Error::because(Status::Timeout, late).with_outcome(Outcome::Unknown));
+                return Err(Error::because(Status::Timeout, late).with_unknown_outcome());
             }
             Ok((borrowed_until, replies))
         });
         let mut status = LeaseStatus::new(id, state_machine);
         let license_id = AtomicU64::new(license_id(&slots));
         // What a set that could not be had has left again may have to be given back once more.
-        let settles_at = slots.iter().filter_map(Slot::settles_at).max().filter(|_| taken.is_err());
-        let held = |status| Held {
+        let repeat_release_until =
+            slots.iter().filter_map(Slot::repeat_release_until).max().filter(|_| finish_acquire.is_err());
+        let held = |status| LeaseInner {
             id,
-            names: wish.names(),
-            keep_alive: wish.keep_alive,
-            release_on_close: wish.release_on_close,
-            timeout: wish.timeout,
+            slot_names: request.slot_names(),
+            keep_alive: request.keep_alive,
+            release_on_close: request.release_on_close,
+            timeout: request.timeout,
             status: Mutex::new(status),
-            who: wish.who,
+            license_ref: request.license_ref,
             slots: Mutex::new(slots),
             calls: Mutex::default(),
             license_id,
-            settles_at: AtomicI64::new(settles_at.unwrap_or(SETTLED)),
+            repeat_release_until: AtomicI64::new(repeat_release_until.unwrap_or(NO_REPEAT)),
             renewed_at: AtomicI64::new(Millis::MIN),
             borrowed_by_verbs: Mutex::default(),
         };
-        match taken {
+        match finish_acquire {
             Ok((borrowed_until, replies)) => {
                 status.confirmed(borrowed_until, replies);
                 Ok(held(status))
@@ -136,8 +137,8 @@ impl Held {
     }
 
     /// Whose license it is.
-    pub(crate) fn who(&self) -> &Who {
-        &self.who
+    pub(crate) fn license_ref(&self) -> &LicenseRef {
+        &self.license_ref
     }
 
     /// The license of its slots, if the server has named it.
@@ -157,19 +158,19 @@ impl Held {
 
     /// Whether it holds, or wants, the slot of this feature; `None`: the license's own.
     pub(crate) fn has_slot(&self, feature: Option<&str>) -> bool {
-        self.names.contains(&self.who.file_name(feature))
+        self.slot_names.contains(&self.license_ref.file_stem(feature))
     }
 
     /// Asks the server about every slot again.
     pub(crate) fn renew(&self, shared: &Shared, call: &Call, timeout: Duration) -> Result<(), Error> {
         let asked_from = shared.clock.now();
         let mut slots = self.slots(shared, call).inspect_err(|_| self.defer(shared))?;
-        let context = shared.context(&self.who, call, timeout);
+        let context = shared.context(&self.license_ref, call, timeout);
         let mut confirmations = Vec::new();
         let mut failure = None;
         for (at, slot) in slots.iter_mut().enumerate() {
             // What was given back when others could not be is taken anew.
-            match if slot.is_taken() { slot.renew(&context) } else { slot.take(&context) } {
+            match if slot.is_held() { slot.renew(&context) } else { slot.acquire(&context) } {
                 Ok(confirmation) => confirmations.push((slot.feature.clone(), confirmation)),
                 Err(error) => {
                     failure = Some((at, about(error, slot)));
@@ -185,19 +186,17 @@ impl Held {
             return Ok(());
         };
         self.failed(shared, &error);
-        self.pass(shared);
+        self.tick(shared);
         let something_was_done = !confirmations.is_empty();
         if self.status().state() == State::Lost && (something_was_done || error.is_refusal()) {
             self.tell_borrows_by_verbs(&mut slots);
             // A lease holds all of its slots or none: others may want those that are of no use to it. Nobody else can have
             // what is borrowed, which stays the lease's so that its release ends it.
-            let useless = slots
-                .iter_mut()
-                .enumerate()
-                .rev()
-                .filter(|(at, slot)| *at != failed_at && slot.is_in_doubt() && !slot.stays_borrowed(&context));
-            useless.for_each(|(_, slot)| drop(slot.leave(&context, Leave::KeepBorrow)));
-            self.note_settling(&slots);
+            let useless = slots.iter_mut().enumerate().rev().filter(|(at, slot)| {
+                *at != failed_at && slot.may_be_held_at_server() && !slot.stays_borrowed(&context)
+            });
+            useless.for_each(|(_, slot)| drop(slot.release(&context, ReleaseMode::KeepBorrow)));
+            self.note_repeats(&slots);
         }
         Err(of_all(error, something_was_done))
     }
@@ -205,20 +204,20 @@ impl Held {
     /// Borrows every slot, or none.
     pub(crate) fn borrow(&self, shared: &Shared, call: &Call, timeout: Duration, until: &Value) -> Result<(), Error> {
         let mut slots = self.slots(shared, call)?;
-        let context = shared.context(&self.who, call, timeout);
+        let context = shared.context(&self.license_ref, call, timeout);
         let (mut confirmations, mut before) = (Vec::new(), Vec::new());
-        let ends_sooner = slots.iter().any(|slot| slot.would_end_sooner(until));
+        let ends_sooner = slots.iter().any(|slot| slot.would_shorten(until));
         for at in 0..slots.len() {
-            match slots[at].lend(&context, until) {
-                Ok(lent) => {
-                    confirmations.push((slots[at].feature.clone(), lent.confirmation));
-                    before.push(lent.before);
+            match slots[at].borrow(&context, until) {
+                Ok(borrowed) => {
+                    confirmations.push((slots[at].feature.clone(), borrowed.confirmation));
+                    before.push(borrowed.before);
                 }
                 Err(error) => {
                     let error = of_all(about(error, &slots[at]), at > 0);
                     for (slot, before) in slots.iter_mut().zip(before).rev() {
                         // If that can't be kept, the borrow ends by itself; either way it was made.
-                        let _ = slot.take_back(&context, before);
+                        let _ = slot.undo_borrow(&context, before);
                     }
                     if error.outcome == Outcome::Unknown && ends_sooner {
                         self.note_unanswered_end(shared, until);
@@ -237,13 +236,14 @@ impl Held {
     /// Gives every slot back that no other process of this machine holds too. What fails is kept, and without the others
     /// no work goes on.
     pub(crate) fn release(&self, shared: &Shared, call: &Call, timeout: Duration) -> Result<(), Error> {
-        let mut slots = self.slots_while(shared, call, || self.interrupt())?;
-        let context = shared.context(&self.who, call, timeout);
+        let mut slots = self.slots_while(shared, call, || self.cancel_calls())?;
+        let context = shared.context(&self.license_ref, call, timeout);
         self.tell_borrows_by_verbs(&mut slots);
-        let held = |slots: &[Slot]| slots.iter().filter(|slot| slot.is_in_doubt()).count();
+        let held = |slots: &[Slot]| slots.iter().filter(|slot| slot.may_be_held_at_server()).count();
         let before = held(&slots);
-        let results: Vec<_> = slots.iter_mut().rev().map(|slot| slot.leave(&context, Leave::GiveBack)).collect();
-        self.note_settling(&slots);
+        let results: Vec<_> =
+            slots.iter_mut().rev().map(|slot| slot.release(&context, ReleaseMode::ReturnBorrow)).collect();
+        self.note_repeats(&slots);
         let error = match results.into_iter().collect::<Result<Vec<_>, Error>>() {
             Ok(left) => {
                 // A server that knows of no such slot has nothing to let go of: the lease is over, and says why.
@@ -255,7 +255,7 @@ impl Held {
             }
             Err(error) => error,
         };
-        if !slots.iter().all(Slot::is_taken) {
+        if !slots.iter().all(Slot::is_held) {
             let mut status = self.status();
             status.set_error(&error);
             status.step(Input::PartlyReleased, &shared.clock, &shared.events);
@@ -263,7 +263,7 @@ impl Held {
             self.note_unanswered_release(shared);
         }
         // Whatever became of the one that failed, something was done.
-        Err(if held(&slots) < before { in_doubt(error) } else { error })
+        Err(if held(&slots) < before { error.with_unknown_outcome() } else { error })
     }
 
     /// A borrow was to end sooner, and the answer was lost: no more is promised until the server has been asked.
@@ -289,16 +289,16 @@ impl Held {
     }
 
     /// Leaves the slots after the host has let go of the lease: nobody hears how it went.
-    pub(crate) fn farewell(&self, shared: &Shared, call: &Call) {
-        let context = shared.context(&self.who, call, self.timeout);
-        if let Ok(mut slots) = patient(&context, || self.try_slots()) {
+    pub(crate) fn release_after_close(&self, shared: &Shared, call: &Call) {
+        let context = shared.context(&self.license_ref, call, self.timeout);
+        if let Ok(mut slots) = poll_until(&context, || self.try_slots()) {
             let borrowed = std::mem::take(&mut *self.borrowed_by_verbs());
             for slot in slots.iter_mut().rev() {
                 let of_slot = borrowed.iter().filter(|borrowed| slot.is_of(borrowed.feature.as_deref()));
-                slot.keep_borrow(of_slot.map(|borrowed| borrowed.until).max());
-                leave_patiently(&context, slot);
+                slot.remember_borrow(of_slot.map(|borrowed| borrowed.until).max());
+                release_with_retry(&context, slot);
             }
-            self.note_settling(&slots);
+            self.note_repeats(&slots);
         }
     }
 
@@ -310,11 +310,11 @@ impl Held {
         feature: Option<&str>,
         until: DateTime<Utc>,
     ) {
-        let context = shared.context(&self.who, call, self.timeout);
+        let context = shared.context(&self.license_ref, call, self.timeout);
         let (noted_at, left_ms) = (shared.clock.now(), (until - shared.clock.wall()).num_milliseconds());
         self.borrowed_by_verbs().push(BorrowByVerb { feature: feature.map(str::to_owned), until, noted_at });
         let is_of = |slots: &[Slot]| slots.iter().any(|slot| slot.is_of(feature));
-        let Ok(slots) = patient(&context, || self.try_slots()) else { return };
+        let Ok(slots) = poll_until(&context, || self.try_slots()) else { return };
         if slots.len() == 1 && is_of(&slots) && self.status().state() != State::Released {
             let now = shared.clock.now();
             let mut status = self.status();
@@ -337,34 +337,34 @@ impl Held {
         feature: Option<Option<&str>>,
         begun_at: Millis,
     ) {
-        let context = shared.context(&self.who, call, self.timeout);
+        let context = shared.context(&self.license_ref, call, self.timeout);
         let is_other = |borrowed: &BorrowByVerb| feature.is_some_and(|feature| !is_same(&borrowed.feature, feature));
         self.borrowed_by_verbs().retain(is_other);
-        let Ok(mut slots) = patient(&context, || self.try_slots()) else { return };
+        let Ok(mut slots) = poll_until(&context, || self.try_slots()) else { return };
         // A renewal that was on its way meanwhile may have taken the slot anew.
         let was_renewed = self.renewed_at.load(Ordering::Acquire) >= begun_at;
         let given_back = slots.iter_mut().filter(|slot| feature.is_none_or(|feature| slot.is_of(feature)));
         let left = given_back.filter_map(|slot| {
-            let was_taken = slot.is_taken();
+            let was_taken = slot.is_held();
             let is_left = if was_renewed || slot.in_doubt {
-                slot.leave(&context, Leave::GiveBack).is_ok()
+                slot.release(&context, ReleaseMode::ReturnBorrow).is_ok()
             } else {
                 slot.note_release_by_verb(&context)
             };
             (was_taken && is_left).then_some(())
         });
         if left.count() > 0 {
-            let over = if slots.iter().any(Slot::is_taken) { Input::PartlyReleased } else { Input::Released };
+            let over = if slots.iter().any(Slot::is_held) { Input::PartlyReleased } else { Input::Released };
             self.status().step(over, &shared.clock, &shared.events);
         }
-        self.note_settling(&slots);
+        self.note_repeats(&slots);
     }
 
     /// Tells the slots what verbs have borrowed, which decides how they are left.
     fn tell_borrows_by_verbs(&self, slots: &mut [Slot]) {
         for borrowed in self.borrowed_by_verbs().iter() {
             let of_verb = slots.iter_mut().filter(|slot| slot.is_of(borrowed.feature.as_deref()));
-            of_verb.for_each(|slot| slot.keep_borrow(Some(borrowed.until)));
+            of_verb.for_each(|slot| slot.remember_borrow(Some(borrowed.until)));
         }
     }
 
@@ -373,49 +373,54 @@ impl Held {
     }
 
     /// Until when slots that were given back are to be given back again, if any is.
-    pub(crate) fn settles_at(&self) -> Option<Millis> {
-        Some(self.settles_at.load(Ordering::Acquire)).filter(|at| *at != SETTLED)
+    pub(crate) fn repeat_release_until(&self) -> Option<Millis> {
+        Some(self.repeat_release_until.load(Ordering::Acquire)).filter(|at| *at != NO_REPEAT)
     }
 
     /// Whether a question about the license may have left a slot of it that nobody wants, since this was asked last.
-    pub(crate) fn take_license_left(&self) -> bool {
+    pub(crate) fn take_orphaned_license_slot(&self) -> bool {
         // Each slot is asked: what one has left is given back with what the others have.
-        let count =
-            |slots: &mut Vec<Slot>| slots.iter_mut().map(Slot::take_license_left).filter(|is_left| *is_left).count();
+        let count = |slots: &mut Vec<Slot>| {
+            slots.iter_mut().map(Slot::take_orphaned_license_slot).filter(|is_left| *is_left).count()
+        };
         self.try_slots().is_some_and(|mut slots| count(&mut slots) > 0)
     }
 
-    fn note_settling(&self, slots: &[Slot]) {
-        let settles_at = slots.iter().filter_map(Slot::settles_at).max();
-        self.settles_at.store(settles_at.unwrap_or(SETTLED), Ordering::Release);
+    fn note_repeats(&self, slots: &[Slot]) {
+        let repeat_release_until = slots.iter().filter_map(Slot::repeat_release_until).max();
+        self.repeat_release_until.store(repeat_release_until.unwrap_or(NO_REPEAT), Ordering::Release);
     }
 
     /// Gives back again what a late request may have taken since.
-    pub(crate) fn give_back_again(&self, shared: &Shared, call: &Call) {
-        let context = shared.context(&self.who, call, self.timeout);
+    pub(crate) fn repeat_release(&self, shared: &Shared, call: &Call) {
+        let context = shared.context(&self.license_ref, call, self.timeout);
         if let Some(mut slots) = self.try_slots() {
             for slot in slots.iter_mut().rev() {
-                let _ = slot.give_back_again(&context);
+                let _ = slot.repeat_release(&context);
             }
-            self.note_settling(&slots);
+            self.note_repeats(&slots);
         }
     }
 
     /// What processes that are no more have left of this license on this device is given back. False if that is not
     /// settled.
-    pub(crate) fn settle_others(
+    pub(crate) fn release_orphans(
         &self,
         shared: &Shared,
         call: &Call,
-        share: &dyn Fn(&str) -> Share,
+        process_lock: &dyn Fn(&str) -> ProcessLock,
         folder: &Path,
     ) -> bool {
-        let context = shared.context(&self.who, call, self.timeout.min(SETTLING));
+        let context = shared.context(&self.license_ref, call, self.timeout.min(ORPHAN_TIMEOUT));
         let mut is_settled = true;
-        for feature in Record::features_kept(folder, &self.who) {
-            let slot =
-                Slot::new(&self.who, feature.as_deref(), share(&self.who.file_name(feature.as_deref())), Some(folder));
-            match slot.and_then(|mut slot| slot.settle(&context)) {
+        for feature in Record::stored_features(folder, &self.license_ref) {
+            let slot = Slot::new(
+                &self.license_ref,
+                feature.as_deref(),
+                process_lock(&self.license_ref.file_stem(feature.as_deref())),
+                Some(folder),
+            );
+            match slot.and_then(|mut slot| slot.release_orphan(&context)) {
                 Ok(is_final) => is_settled &= is_final,
                 Err(_) => return false,
             }
@@ -424,8 +429,8 @@ impl Held {
     }
 
     /// Remembers what the clock shows, for as long as it is borrowed. False if others are at it.
-    pub(crate) fn mark_time(&self, shared: &Shared) -> bool {
-        let mark = |slots: MutexGuard<'_, Vec<Slot>>| slots.iter().all(|slot| slot.mark_time(&shared.clock));
+    pub(crate) fn save_clock_mark(&self, shared: &Shared) -> bool {
+        let mark = |slots: MutexGuard<'_, Vec<Slot>>| slots.iter().all(|slot| slot.save_clock_mark(&shared.clock));
         self.try_slots().is_some_and(mark)
     }
 
@@ -435,7 +440,7 @@ impl Held {
     }
 
     /// Nothing but time has passed.
-    pub(crate) fn pass(&self, shared: &Shared) {
+    pub(crate) fn tick(&self, shared: &Shared) {
         self.status().step(Input::Tick, &shared.clock, &shared.events);
     }
 
@@ -472,27 +477,27 @@ impl Held {
     /// Gives up the slots of these names and tells nobody: what the server counts is left to the next who comes.
     pub(crate) fn abandon(&self, names: &[String]) {
         if let Some(mut slots) = self.try_slots() {
-            let abandoned = slots.iter_mut().zip(&self.names).filter(|(_, name)| names.contains(name));
+            let abandoned = slots.iter_mut().zip(&self.slot_names).filter(|(_, name)| names.contains(name));
             abandoned.for_each(|(slot, _)| slot.abandon());
         }
     }
 
     /// The slots of these names are taken again, so what was given back of them is not given back once more.
-    pub(crate) fn stop_settling(&self, names: &[String]) {
+    pub(crate) fn stop_repeating_release(&self, names: &[String]) {
         if let Some(mut slots) = self.try_slots() {
-            let taken = slots.iter_mut().zip(&self.names).filter(|(_, name)| names.contains(name));
-            taken.for_each(|(slot, _)| slot.stop_settling());
-            self.note_settling(&slots);
+            let finish_acquire = slots.iter_mut().zip(&self.slot_names).filter(|(_, name)| names.contains(name));
+            finish_acquire.for_each(|(slot, _)| slot.stop_repeating_release());
+            self.note_repeats(&slots);
         }
     }
 
     /// Whether the server may count a slot of it.
-    pub(crate) fn is_in_doubt(&self) -> bool {
-        self.try_slots().is_none_or(|slots| slots.iter().any(Slot::is_in_doubt))
+    pub(crate) fn may_be_held_at_server(&self) -> bool {
+        self.try_slots().is_none_or(|slots| slots.iter().any(Slot::may_be_held_at_server))
     }
 
     /// Ends the calls about this lease: nobody wants to know any more.
-    pub(crate) fn interrupt(&self) {
+    pub(crate) fn cancel_calls(&self) {
         self.calls().iter().for_each(|call| call.cancel());
     }
 
@@ -508,8 +513,8 @@ impl Held {
         call: &Call,
         each_time: impl Fn(),
     ) -> Result<MutexGuard<'_, Vec<Slot>>, Error> {
-        let context = shared.context(&self.who, call, self.timeout);
-        patient(&context, || {
+        let context = shared.context(&self.license_ref, call, self.timeout);
+        poll_until(&context, || {
             each_time();
             let slots = self.try_slots();
             // Also while whoever gives them back in the background has them.
@@ -527,9 +532,9 @@ impl Held {
     }
 
     /// The server's yes to every slot.
-    fn confirmed(&self, shared: &Shared, taken: Taken) {
-        let doubted_until = taken.iter().filter_map(|(_, confirmation)| confirmation.doubted_until).max();
-        let (input, borrowed_until, replies) = together(taken, shared.clock.now());
+    fn confirmed(&self, shared: &Shared, finish_acquire: Taken) {
+        let doubted_until = finish_acquire.iter().filter_map(|(_, confirmation)| confirmation.doubted_until).max();
+        let (input, borrowed_until, replies) = combined(finish_acquire, shared.clock.now());
         let mut status = self.status();
         status.confirmed(borrowed_until, replies);
         status.step(input, &shared.clock, &shared.events);
@@ -558,40 +563,51 @@ fn is_same(feature: &Option<String>, other: Option<&str>) -> bool {
     feature.as_deref().map(str::to_ascii_lowercase) == other.map(str::to_ascii_lowercase)
 }
 
-fn slots_of(shared: &Shared, wish: &Wish, share: &dyn Fn(&str) -> Share) -> Result<Vec<Slot>, Error> {
+fn slots_of(
+    shared: &Shared,
+    request: &AcquireRequest,
+    process_lock: &dyn Fn(&str) -> ProcessLock,
+) -> Result<Vec<Slot>, Error> {
     let folder = shared.client.config().storage_dir.as_deref();
     let slot = |feature: &Option<String>| {
-        Slot::new(&wish.who, feature.as_deref(), share(&wish.who.file_name(feature.as_deref())), folder)
+        Slot::new(
+            &request.license_ref,
+            feature.as_deref(),
+            process_lock(&request.license_ref.file_stem(feature.as_deref())),
+            folder,
+        )
     };
-    wish.features.iter().map(slot).collect()
+    request.features.iter().map(slot).collect()
 }
 
 type Taken = Vec<(Option<String>, Confirmation)>;
 
 /// Takes all slots, or leaves those again that were taken, in reverse.
-fn take_all(context: &RequestContext, slots: &mut [Slot]) -> Result<Taken, Error> {
-    let mut taken = Vec::new();
+fn acquire_all(context: &RequestContext, slots: &mut [Slot]) -> Result<Taken, Error> {
+    let mut finish_acquire = Vec::new();
     for at in 0..slots.len() {
-        match slots[at].take(context) {
-            Ok(confirmation) => taken.push((slots[at].feature.clone(), confirmation)),
+        match slots[at].acquire(context) {
+            Ok(confirmation) => finish_acquire.push((slots[at].feature.clone(), confirmation)),
             Err(error) => {
                 // What can't be given back now is left to the farewell.
-                let stuck =
-                    slots[..at].iter_mut().rev().filter_map(|slot| slot.leave(context, Leave::KeepBorrow).err());
-                let error = about(if stuck.count() == 0 { error } else { in_doubt(error) }, &slots[at]);
+                let stuck = slots[..at]
+                    .iter_mut()
+                    .rev()
+                    .filter_map(|slot| slot.release(context, ReleaseMode::KeepBorrow).err());
+                let error = about(if stuck.count() == 0 { error } else { error.with_unknown_outcome() }, &slots[at]);
                 // What was taken is given back: all in all the server has refused, and nothing is held.
                 let is_undone = at > 0 && error.outcome == Outcome::NotSent;
                 return Err(if is_undone { error.with_outcome(Outcome::Rejected) } else { error });
             }
         }
     }
-    Ok(taken)
+    Ok(finish_acquire)
 }
 
 /// Tries again while all slots are taken or the server can't be asked, politely, as long as the wish says.
 fn queue(
     context: &RequestContext,
-    wish: &Wish,
+    request: &AcquireRequest,
     id: u64,
     events: &Events,
     mut take: impl FnMut() -> Result<Taken, Error>,
@@ -600,17 +616,17 @@ fn queue(
     let mut pause = FIRST_PAUSE;
     loop {
         let error = match take() {
-            Err(error) if may_end_by_waiting(&error) => error,
+            Err(error) if may_succeed_later(&error) => error,
             result => return result,
         };
-        let left = wish.wait.saturating_sub(started.elapsed());
+        let left = request.wait.saturating_sub(started.elapsed());
         if left.is_zero() {
             return Err(error);
         }
         let next = jittered(pause).max(error.retry_after.unwrap_or_default()).min(left);
         let next_ms = u64::try_from(next.as_millis()).unwrap_or(u64::MAX);
         let left_ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
-        events.tell(json::object(&[
+        events.push(json::object(&[
             ("event", "WAITING".into()),
             ("lease", id.into()),
             ("status", error.status.number().into()),
@@ -625,9 +641,9 @@ fn queue(
 }
 
 /// Leaves a slot as soon as the server can be reached, as long as the visit lasts.
-fn leave_patiently(context: &RequestContext, slot: &mut Slot) {
+fn release_with_retry(context: &RequestContext, slot: &mut Slot) {
     let mut pause = FIRST_RETRY;
-    while let Err(error) = slot.leave(context, Leave::KeepBorrow) {
+    while let Err(error) = slot.release(context, ReleaseMode::KeepBorrow) {
         let may_help = error.status.row().category == Category::Network && error.status != Status::Cancelled;
         if !may_help || context.pause(jittered(pause)).is_err() {
             return;
@@ -637,36 +653,36 @@ fn leave_patiently(context: &RequestContext, slot: &mut Slot) {
 }
 
 /// Whether an acquire that queues goes on after this: all slots are taken, or the server can't be asked just now.
-fn may_end_by_waiting(error: &Error) -> bool {
+fn may_succeed_later(error: &Error) -> bool {
     let row = error.status.row();
-    let is_of_the_way = row.category == Category::Network && row.retry == Retry::Later;
-    error.status == Status::FloatingNotAvailable || is_of_the_way && error.status != Status::Cancelled
+    let is_network_error = row.category == Category::Network && row.retry == Retry::Later;
+    error.status == Status::FloatingNotAvailable || is_network_error && error.status != Status::Cancelled
 }
 
 /// Waits until `try_it` gives something, as long as the visit lasts.
-fn patient<T>(context: &RequestContext, mut try_it: impl FnMut() -> Option<T>) -> Result<T, Error> {
+fn poll_until<T>(context: &RequestContext, mut try_it: impl FnMut() -> Option<T>) -> Result<T, Error> {
     loop {
         if let Some(it) = try_it() {
             return Ok(it);
         }
-        context.pause(TURN)?;
+        context.pause(POLL_INTERVAL)?;
     }
 }
 
 /// What the server's word on several slots means for the lease: it ends when the first of them does.
-fn together(taken: Taken, now: Millis) -> (Input, Option<DateTime<Utc>>, Vec<Reply>) {
+fn combined(finish_acquire: Taken, now: Millis) -> (Input, Option<DateTime<Utc>>, Vec<Reply>) {
     let mut first_asked_at = Millis::MAX;
     let (mut first_end, mut first_expiry) = (Millis::MAX, NEVER);
     let mut first_date: Option<DateTime<Utc>> = None;
     let mut all_lent = true;
-    for (_, confirmation) in &taken {
-        let (asked_at, end) = match confirmation.standing {
-            Standing::Held { asked_at, timeout_ms, expires_at } => {
+    for (_, confirmation) in &finish_acquire {
+        let (asked_at, end) = match confirmation.status {
+            SlotStatus::Held { asked_at, timeout_ms, expires_at } => {
                 all_lent = false;
                 first_expiry = first_expiry.min(expires_at);
                 (asked_at, asked_at.saturating_add(timeout_ms))
             }
-            Standing::Lent { asked_at, until, left_ms } => {
+            SlotStatus::Borrowed { asked_at, until, left_ms } => {
                 first_date = Some(first_date.map_or(until, |date| date.min(until)));
                 (asked_at, now.saturating_add(left_ms))
             }
@@ -680,12 +696,12 @@ fn together(taken: Taken, now: Millis) -> (Input, Option<DateTime<Utc>>, Vec<Rep
         Input::Confirmed { asked_at: first_asked_at, timeout_ms, expires_at: first_expiry }
     };
     let reply = |(feature, confirmation): (_, Confirmation)| Reply { feature, text: confirmation.reply };
-    (input, first_date.filter(|_| all_lent), taken.into_iter().map(reply).collect())
+    (input, first_date.filter(|_| all_lent), finish_acquire.into_iter().map(reply).collect())
 }
 
 /// The outcome of a call about several slots, one of which failed after others had been asked about.
 fn of_all(error: Error, something_was_done: bool) -> Error {
-    if something_was_done { in_doubt(error) } else { error }
+    if something_was_done { error.with_unknown_outcome() } else { error }
 }
 
 /// The same error, telling which feature it is about.

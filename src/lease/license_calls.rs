@@ -3,12 +3,12 @@
 use crate::client::{Answer, unknown_operation};
 use crate::error::{Error, Outcome};
 use crate::http::{Call, Waiter};
-use crate::lease::acquire_request::{Who, of_whom};
+use crate::lease::acquire_request::{LicenseRef, take_license_keys};
 use crate::lease::consumption;
 use crate::lease::consumption::sync::is_for_another_license;
 use crate::lease::context::{Shared, life_ms, object};
-use crate::lease::lease_inner::Held;
-use crate::lease::manager::Keeper;
+use crate::lease::lease_inner::LeaseInner;
+use crate::lease::manager::LeaseManager;
 use crate::lease::release::SlotName;
 use crate::lease::slot::Slot;
 use crate::lease::slot::record::Record;
@@ -52,12 +52,12 @@ const TAKING: [&str; 4] = ["check_license", "check_feature", "borrow_license", "
 
 /// Performs a verb, or [`consumption::SYNC`], and tells the leases of the client what it has done to their slots.
 pub(crate) fn call(
-    keeper: &Arc<Keeper>,
+    manager: &Arc<LeaseManager>,
     operation: &str,
     request_json: &str,
     begun: &mut dyn FnMut(&Arc<Call>),
 ) -> Result<String, Error> {
-    let shared = &keeper.shared;
+    let shared = &manager.shared;
     if operation == consumption::SYNC {
         return consumption::sync(shared, request_json, begun);
     }
@@ -67,7 +67,7 @@ pub(crate) fn call(
     if let Some(given) = consumption::may_wait(operation, request_json) {
         let text = Zeroizing::new(serde_json::to_string(&given).unwrap_or_default());
         let request = shared.client.prepare(operation, &text).ok();
-        let license_id = request.and_then(|request| license_of_lease(keeper, &request));
+        let license_id = request.and_then(|request| license_of_lease(manager, &request));
         return consumption::add(shared, operation, given, license_id, begun);
     }
     let request = shared.client.prepare(operation, request_json)?;
@@ -75,9 +75,9 @@ pub(crate) fn call(
     let in_flight = shared.client.begin(Waiter::Host, timeout);
     begun(&in_flight.call);
     let begun_at = shared.clock.now();
-    let slot = SlotName { whose: seen.subject.whose.clone(), feature: seen.subject.feature.clone() };
-    let held_off = TAKING.contains(&operation).then(|| keeper.hold_off(&in_flight.call, slot));
-    let answer = match license_of_lease(keeper, &request) {
+    let slot = SlotName { owner: seen.subject.owner.clone(), feature: seen.subject.feature.clone() };
+    let suspended = TAKING.contains(&operation).then(|| manager.suspend(&in_flight.call, slot));
+    let answer = match license_of_lease(manager, &request) {
         Some(license_id) => {
             let of_lease = shared.client.prepare(operation, &with_license(request_json, license_id)?)?;
             match shared.client.perform(&in_flight.call, of_lease) {
@@ -91,43 +91,43 @@ pub(crate) fn call(
         None => shared.client.perform(&in_flight.call, request),
     };
     if may_be_outstanding(operation, &answer) {
-        tell_other_processes(keeper, &seen, operation, request_json, &in_flight.call);
+        tell_other_processes(manager, &seen, operation, request_json, &in_flight.call);
         if Late::of(operation) == Late::GivesBack {
-            let leases = keeper.leases();
-            let has_slot = |held: &&Arc<Held>| seen.subject.is_of_device || held.has_slot(seen.feature());
-            let concerned = leases.iter().filter(|held| seen.is_about(held, None)).filter(has_slot);
-            concerned.for_each(|held| held.note_unanswered_release(shared));
-            keeper.look_again();
+            let leases = manager.leases();
+            let has_slot = |lease: &&Arc<LeaseInner>| seen.subject.is_whole_device || lease.has_slot(seen.feature());
+            let concerned = leases.iter().filter(|lease| seen.is_about(lease, None)).filter(has_slot);
+            concerned.for_each(|lease| lease.note_unanswered_release(shared));
+            manager.wake();
         }
     }
     let answer = settled(shared, &seen, operation, timeout, answer)?;
     let named = named_license(&answer);
-    if let Some(held_off) = held_off {
-        held_off.taken(|held| seen.is_about(held, named));
+    if let Some(suspended) = suspended {
+        suspended.finish_acquire(|lease| seen.is_about(lease, named));
     }
     if let Some(effect) = effect(operation, &answer) {
-        if let Some((who, folder)) = who_with_folder(keeper, request_json) {
+        if let Some((license_ref, folder)) = license_ref_and_folder(manager, request_json) {
             let until = if let Effect::Borrowed(until) = effect { Some(until) } else { None };
             let features = match effect {
-                Effect::Deactivated => Record::features_kept(folder, &who),
+                Effect::Deactivated => Record::stored_features(folder, &license_ref),
                 _ => vec![seen.feature().map(str::to_owned)],
             };
             // Leases of other processes learn it from the record; if that can't be had, their next renewal tells.
             for feature in features.iter().map(Option::as_deref) {
-                if let Some(mut slot) = slot_on_disk(keeper, &who, feature, folder) {
-                    slot.note_borrow_by_verb(&shared.context(&who, &in_flight.call, timeout), until);
+                if let Some(mut slot) = slot_on_disk(manager, &license_ref, feature, folder) {
+                    slot.note_borrow_by_verb(&shared.context(&license_ref, &in_flight.call, timeout), until);
                 }
             }
         }
-        for held in keeper.leases().into_iter().filter(|held| seen.is_about(held, named)) {
+        for lease in manager.leases().into_iter().filter(|lease| seen.is_about(lease, named)) {
             match effect {
-                Effect::Borrowed(until) => held.note_borrow_by_verb(shared, &in_flight.call, seen.feature(), until),
-                Effect::Released => held.note_release_by_verb(shared, &in_flight.call, Some(seen.feature()), begun_at),
-                Effect::Deactivated => held.note_release_by_verb(shared, &in_flight.call, None, begun_at),
+                Effect::Borrowed(until) => lease.note_borrow_by_verb(shared, &in_flight.call, seen.feature(), until),
+                Effect::Released => lease.note_release_by_verb(shared, &in_flight.call, Some(seen.feature()), begun_at),
+                Effect::Deactivated => lease.note_release_by_verb(shared, &in_flight.call, None, begun_at),
             }
-            keeper.settle_later(&held);
+            manager.repeat_release_later(&lease);
         }
-        keeper.look_again();
+        manager.wake();
     }
     Ok(answer.text)
 }
@@ -159,7 +159,7 @@ fn settled(
                  {} s.",
                 left.as_secs() + 1
             );
-            let mut error = error.with_detail(message).with_outcome(Outcome::Unknown);
+            let mut error = error.with_detail(message).with_unknown_outcome();
             error.retry_after = Some(left);
             error
         }
@@ -186,47 +186,53 @@ fn may_be_outstanding(operation: &str, answer: &Result<Answer, Error>) -> bool {
 }
 
 /// Notes in the records of the slots that a verb was about that it got no answer.
-fn tell_other_processes(keeper: &Keeper, seen: &Seen, operation: &str, request_json: &str, call: &Call) {
-    let Some((who, folder)) = who_with_folder(keeper, request_json) else { return };
-    let context = keeper.shared.context(&who, call, keeper.shared.client.config().timeout);
-    let features = if seen.subject.is_of_device {
-        Record::features_kept(folder, &who)
+fn tell_other_processes(manager: &LeaseManager, seen: &Seen, operation: &str, request_json: &str, call: &Call) {
+    let Some((license_ref, folder)) = license_ref_and_folder(manager, request_json) else { return };
+    let context = manager.shared.context(&license_ref, call, manager.shared.client.config().timeout);
+    let features = if seen.subject.is_whole_device {
+        Record::stored_features(folder, &license_ref)
     } else {
         vec![seen.feature().map(str::to_owned)]
     };
     let gives_back = Late::of(operation) == Late::GivesBack;
     for feature in features.iter().map(Option::as_deref) {
-        if let Some(slot) = slot_on_disk(keeper, &who, feature, folder) {
+        if let Some(slot) = slot_on_disk(manager, &license_ref, feature, folder) {
             slot.note_unanswered_verb(&context, gives_back);
         }
     }
 }
 
 /// Whose license a request is about, and the folder where the records of its slots are.
-fn who_with_folder<'a>(keeper: &'a Keeper, request_json: &str) -> Option<(Who, &'a Path)> {
-    let client = &keeper.shared.client;
+fn license_ref_and_folder<'a>(manager: &'a LeaseManager, request_json: &str) -> Option<(LicenseRef, &'a Path)> {
+    let client = &manager.shared.client;
     let folder = client.config().storage_dir.as_deref()?;
     let mut given = strict::parse_object("the request", request_json).ok()?;
-    Some((Who::new(client, of_whom(&mut given)).ok()?, folder))
+    Some((LicenseRef::new(client, take_license_keys(&mut given)).ok()?, folder))
 }
 
 /// The slot of this feature, as processes with the same folder share it.
-fn slot_on_disk(keeper: &Keeper, who: &Who, feature: Option<&str>, folder: &Path) -> Option<Slot> {
-    Slot::new(who, feature, keeper.share(&who.file_name(feature)), Some(folder)).ok()
+fn slot_on_disk(
+    manager: &LeaseManager,
+    license_ref: &LicenseRef,
+    feature: Option<&str>,
+    folder: &Path,
+) -> Option<Slot> {
+    Slot::new(license_ref, feature, manager.process_lock(&license_ref.file_stem(feature)), Some(folder)).ok()
 }
 
 /// The license of a lease that a request is about, if it names none itself.
-fn license_of_lease(keeper: &Keeper, request: &Request) -> Option<u64> {
+fn license_of_lease(manager: &LeaseManager, request: &Request) -> Option<u64> {
     if !ABOUT_THE_LEASE.contains(&request.operation.name) || request.said("license_id").is_some() {
         return None;
     }
-    let leases = keeper.leases();
+    let leases = manager.leases();
     if leases.is_empty() {
         return None;
     }
-    let whose = Who::whose(request);
-    let is_held = |held: &&Arc<Held>| held.status().state() != State::Released && held.who().whose == whose;
-    leases.iter().find(is_held).and_then(|held| held.license_id())
+    let owner = LicenseRef::owner_of(request);
+    let is_held =
+        |lease: &&Arc<LeaseInner>| lease.status().state() != State::Released && lease.license_ref().owner == owner;
+    leases.iter().find(is_held).and_then(|lease| lease.license_id())
 }
 
 /// A request with this license beside what it says itself.
@@ -247,9 +253,9 @@ struct Seen {
 impl Seen {
     fn of(request: &Request) -> Seen {
         let feature = request.said("feature").and_then(Value::as_str).map(str::to_owned);
-        let is_of_device = matches!(request.operation.name, "activate_license" | "deactivate_license");
+        let is_whole_device = matches!(request.operation.name, "activate_license" | "deactivate_license");
         Seen {
-            subject: Subject { whose: Who::whose(request), feature, is_of_device },
+            subject: Subject { owner: LicenseRef::owner_of(request), feature, is_whole_device },
             license_id: request.said("license_id").and_then(Value::as_u64),
         }
     }
@@ -259,10 +265,10 @@ impl Seen {
     }
 
     /// Whether a lease is of the same license, device and user. `named` is the license that the reply names.
-    fn is_about(&self, held: &Held, named: Option<u64>) -> bool {
+    fn is_about(&self, lease: &LeaseInner, named: Option<u64>) -> bool {
         let license = named.or(self.license_id);
-        let is_license = license.is_none() || held.license_id().is_none() || license == held.license_id();
-        held.who().whose == self.subject.whose && is_license
+        let is_license = license.is_none() || lease.license_id().is_none() || license == lease.license_id();
+        lease.license_ref().owner == self.subject.owner && is_license
     }
 }
 

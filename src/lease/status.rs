@@ -77,7 +77,7 @@ impl LeaseStatus {
         self.state_machine = state_machine;
         self.publish(clock);
         if let Some(event) = event {
-            events.tell(self.event_json(event, clock));
+            events.push(self.event_json(event, clock));
         }
     }
 

@@ -7,18 +7,18 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Subject {
     /// Stands for product, user or key, and device.
-    pub(crate) whose: String,
+    pub(crate) owner: String,
     /// The feature whose slot it was about; `None`: the license's own.
     pub(crate) feature: Option<String>,
     /// It was about the device, and so about each of its slots.
-    pub(crate) is_of_device: bool,
+    pub(crate) is_whole_device: bool,
 }
 
 impl Subject {
     /// Whether a request about this can change the slot that `other` is about.
     fn concerns(&self, other: &Subject) -> bool {
         let lower = |subject: &Subject| subject.feature.as_deref().map(str::to_ascii_lowercase);
-        self.whose == other.whose && (self.is_of_device || lower(self) == lower(other))
+        self.owner == other.owner && (self.is_whole_device || lower(self) == lower(other))
     }
 }
 
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     fn subject(feature: Option<&str>) -> Subject {
-        Subject { whose: "mine".to_owned(), feature: feature.map(str::to_owned), is_of_device: false }
+        Subject { owner: "mine".to_owned(), feature: feature.map(str::to_owned), is_whole_device: false }
     }
 
     #[test]
@@ -108,10 +108,10 @@ mod tests {
     #[test]
     fn unanswered_deactivation_counts_for_each_slot() {
         let requests = Unanswered::default();
-        let device = Subject { is_of_device: true, ..subject(None) };
+        let device = Subject { is_whole_device: true, ..subject(None) };
         requests.add(device, Late::of("deactivate_license"), 30, 0);
         assert_eq!(requests.given_back_until(&subject(Some("MESH")), 0), Some(30));
-        assert_eq!(requests.until(&Subject { whose: "yours".to_owned(), ..subject(None) }, 0), None);
+        assert_eq!(requests.until(&Subject { owner: "yours".to_owned(), ..subject(None) }, 0), None);
         requests.settle(&subject(None));
         assert_eq!(requests.until(&subject(Some("MESH")), 0), None);
     }

@@ -1,6 +1,6 @@
 //! Submitted calls: each is done on a thread of ours, and each has exactly one completion in the [`Events`].
 
-use crate::error::{Error, Outcome};
+use crate::error::Error;
 use crate::lease::background::events::Events;
 use crate::lease::background::thread;
 use crate::lease::background::ticket::Ticket;
@@ -20,7 +20,7 @@ const MOST_TICKETS: usize = 1_000;
 
 /// What is submitted: it does the call and returns the server's object. It may be cancelled from the moment its turn
 /// comes; its ticket tells.
-pub(crate) type Errand = Box<dyn FnOnce(&Ticket) -> Result<String, Error> + Send>;
+pub(crate) type BackgroundCall = Box<dyn FnOnce(&Ticket) -> Result<String, Error> + Send>;
 
 /// Runs what it is given; a panic in it becomes an `Err` with what it said.
 pub type Guard = fn(&mut dyn FnMut()) -> Result<(), String>;
@@ -31,8 +31,8 @@ type Start = fn(Box<dyn FnOnce() + Send>) -> io::Result<()>;
 /// The submitted calls of a client.
 ///
 /// There is no thread before the first of them. Dropping it waits for nothing and touches no lock, which a thread may
-/// hold that a forked child does not have: [`close`](Errands::close) is what ends the threads at once.
-pub(crate) struct Errands(Arc<Inner>);
+/// hold that a forked child does not have: [`close`](BackgroundCalls::close) is what ends the threads at once.
+pub(crate) struct BackgroundCalls(Arc<Inner>);
 
 struct Inner {
     events: Arc<Events>,
@@ -51,28 +51,28 @@ struct State {
     last_ticket: u64,
     under_way: Vec<Arc<Ticket>>,
     /// Those of them that no thread has begun.
-    line: VecDeque<(Arc<Ticket>, Errand)>,
+    queue: VecDeque<(Arc<Ticket>, BackgroundCall)>,
     threads: usize,
     closed: bool,
 }
 
-impl Errands {
+impl BackgroundCalls {
     /// Completions go to `events`. `guard` is what every errand runs in: [`caught`], or one that prints nothing.
-    pub(crate) fn new(events: Arc<Events>, guard: Guard) -> Errands {
-        Errands::with(events, guard, thread::start, Duration::from_secs(10))
+    pub(crate) fn new(events: Arc<Events>, guard: Guard) -> BackgroundCalls {
+        BackgroundCalls::with(events, guard, thread::start, Duration::from_secs(10))
     }
 
-    fn with(events: Arc<Events>, guard: Guard, start: Start, idle: Duration) -> Errands {
+    fn with(events: Arc<Events>, guard: Guard, start: Start, idle: Duration) -> BackgroundCalls {
         let (state, changed) = (Mutex::new(State::default()), Condvar::new());
-        Errands(Arc::new(Inner { events, guard, start, idle, state, changed }))
+        BackgroundCalls(Arc::new(Inner { events, guard, start, idle, state, changed }))
     }
 
-    /// Has `errand` done as soon as a thread is free, in the order of submission. Returns the number of its ticket.
+    /// Has `call` done as soon as a thread is free, in the order of submission. Returns the number of its ticket.
     ///
     /// # Errors
     /// [`Status::Handle`] once it is closed, [`Status::TooManyCalls`], [`Status::Internal`] if there is no thread and
     /// none can be started. The errand is not done then, and has no completion.
-    pub(crate) fn submit(&self, errand: Errand) -> Result<u64, Error> {
+    pub(crate) fn submit(&self, call: BackgroundCall) -> Result<u64, Error> {
         let inner = &self.0;
         let mut state = inner.state();
         if state.closed {
@@ -97,7 +97,7 @@ impl Errands {
         state.last_ticket += 1;
         let ticket = Arc::new(Ticket::new(state.last_ticket));
         state.under_way.push(Arc::clone(&ticket));
-        state.line.push_back((ticket, errand));
+        state.queue.push_back((ticket, call));
         inner.changed.notify_one();
         Ok(state.last_ticket)
     }
@@ -109,14 +109,14 @@ impl Errands {
     /// [`Status::Ticket`] if it is done already, or was never submitted.
     pub(crate) fn cancel(&self, ticket: u64) -> Result<(), Error> {
         let mut state = self.0.state();
-        let waiting = state.line.iter().position(|(open, _)| open.number == ticket);
+        let waiting = state.queue.iter().position(|(open, _)| open.number == ticket);
         // Dropped after the lock is given up: what an errand holds is foreign code.
-        let _never_begun = waiting.and_then(|at| state.line.remove(at));
+        let _never_begun = waiting.and_then(|at| state.queue.remove(at));
         let under_way = state.under_way.iter().position(|open| open.number == ticket);
         let at = under_way.ok_or_else(|| Error::new(Status::Ticket))?;
         if waiting.is_some() {
             state.under_way.remove(at);
-            self.0.events.complete(completion(ticket, Err(Error::new(Status::Cancelled))));
+            self.0.events.push_completion(completion(ticket, Err(Error::new(Status::Cancelled))));
             drop(state);
         } else {
             let ticket = Arc::clone(&state.under_way[at]);
@@ -140,20 +140,20 @@ impl Errands {
 impl Inner {
     /// The life of a thread.
     fn work(&self) {
-        while let Some((ticket, errand)) = self.take() {
-            let completion = completion(ticket.number, self.run(&ticket, errand));
+        while let Some((ticket, call)) = self.take() {
+            let completion = completion(ticket.number, self.run(&ticket, call));
             let mut state = self.state();
             state.under_way.retain(|open| !Arc::ptr_eq(open, &ticket));
-            self.events.complete(completion);
+            self.events.push_completion(completion);
         }
     }
 
     /// The next in the line; `None` if the thread is to end, which `threads` says already.
-    fn take(&self) -> Option<(Arc<Ticket>, Errand)> {
+    fn take(&self) -> Option<(Arc<Ticket>, BackgroundCall)> {
         let idle_since = Instant::now();
         let mut state = self.state();
         loop {
-            if let Some(next) = state.line.pop_front() {
+            if let Some(next) = state.queue.pop_front() {
                 return Some(next);
             }
             let left = self.idle.saturating_sub(idle_since.elapsed());
@@ -165,12 +165,12 @@ impl Inner {
         }
     }
 
-    fn run(&self, ticket: &Ticket, errand: Errand) -> Result<String, Error> {
-        let (mut errand, mut result) = (Some(errand), None);
-        let contained = (self.guard)(&mut || result = errand.take().map(|errand| errand(ticket)));
+    fn run(&self, ticket: &Ticket, call: BackgroundCall) -> Result<String, Error> {
+        let (mut call, mut result) = (Some(call), None);
+        let contained = (self.guard)(&mut || result = call.take().map(|call| call(ticket)));
         result.unwrap_or_else(|| {
             let detail = contained.err().unwrap_or_default();
-            Err(Error::because(Status::Internal, detail).with_outcome(Outcome::Unknown))
+            Err(Error::because(Status::Internal, detail).with_unknown_outcome())
         })
     }
 

@@ -9,7 +9,7 @@ use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 /// Of what is told, so many are kept for a host that does not read.
-const MOST_TOLD: usize = 1_000;
+const MOST_NOTICES: usize = 1_000;
 
 /// JSON objects on their way to the host.
 #[derive(Debug)]
@@ -21,12 +21,12 @@ pub(crate) struct Events {
     ///
     /// It is written under the lock alone, so its values follow one another as the queue's do. It leads nobody to
     /// anything but the lock, which orders the rest; so relaxed is enough.
-    worth_a_look: AtomicBool,
+    maybe_nonempty: AtomicBool,
 }
 
 #[derive(Debug, Default)]
 struct Queue {
-    told: VecDeque<Numbered>,
+    notices: VecDeque<Numbered>,
     completions: VecDeque<Numbered>,
     /// How many events have come in.
     came: u64,
@@ -46,25 +46,25 @@ struct Numbered {
 
 impl Events {
     pub(crate) fn new() -> Events {
-        Events { queue: Mutex::new(Queue::default()), changed: Condvar::new(), worth_a_look: AtomicBool::new(false) }
+        Events { queue: Mutex::new(Queue::default()), changed: Condvar::new(), maybe_nonempty: AtomicBool::new(false) }
     }
 
     /// Adds what a lease or the log tells, a JSON object. Of these the newest 1,000 are kept; the event that is given
     /// out next after a loss says how many are missing, as its last member: `"missed":3`.
-    pub(crate) fn tell(&self, json: String) {
+    pub(crate) fn push(&self, json: String) {
         self.change(|queue| {
-            if queue.told.len() == MOST_TOLD {
-                queue.told.pop_front();
+            if queue.notices.len() == MOST_NOTICES {
+                queue.notices.pop_front();
                 queue.missed += 1;
             }
             let event = queue.numbered(json);
-            queue.told.push_back(event);
+            queue.notices.push_back(event);
         });
     }
 
     /// Adds the completion of a submitted call, a JSON object. None is ever dropped; whoever submits sees to it that
     /// they stay few, see [`completions`](Events::completions).
-    pub(crate) fn complete(&self, json: String) {
+    pub(crate) fn push_completion(&self, json: String) {
         self.change(|queue| {
             let event = queue.numbered(json);
             queue.completions.push_back(event);
@@ -83,7 +83,7 @@ impl Events {
     /// [`Status::Cancelled`] if [`cancel`](Events::cancel) was called while it waited, [`Status::Handle`] once
     /// [`close`](Events::close) was.
     pub(crate) fn next(&self, wait: Duration) -> Result<Option<String>, Error> {
-        if wait.is_zero() && !self.worth_a_look.load(Ordering::Relaxed) {
+        if wait.is_zero() && !self.maybe_nonempty.load(Ordering::Relaxed) {
             return Ok(None);
         }
         self.next_since(self.cancels(), wait)
@@ -147,7 +147,7 @@ impl Events {
     }
 
     fn note(&self, queue: &Queue) {
-        self.worth_a_look.store(queue.closed || !queue.is_empty(), Ordering::Relaxed);
+        self.maybe_nonempty.store(queue.closed || !queue.is_empty(), Ordering::Relaxed);
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
@@ -162,14 +162,14 @@ impl Queue {
     }
 
     fn is_empty(&self) -> bool {
-        self.told.is_empty() && self.completions.is_empty()
+        self.notices.is_empty() && self.completions.is_empty()
     }
 
     /// The oldest of both kinds.
     fn take(&mut self) -> Option<String> {
         let place = |events: &VecDeque<Numbered>| events.front().map_or(u64::MAX, |event| event.place);
-        let told_first = place(&self.told) < place(&self.completions);
-        let oldest = if told_first { &mut self.told } else { &mut self.completions }.pop_front()?;
+        let told_first = place(&self.notices) < place(&self.completions);
+        let oldest = if told_first { &mut self.notices } else { &mut self.completions }.pop_front()?;
         Some(with_missed(oldest.json, std::mem::take(&mut self.missed)))
     }
 }

@@ -43,11 +43,11 @@ mod tests {
 
     #[test]
     fn a_host_signals_its_own_threads_and_a_crash_is_reported_all_the_same() {
-        let (tell, told) = channel();
-        let read = move || tell.send(std::fs::read_to_string("/proc/thread-self/status").unwrap()).unwrap();
+        let (push, notices) = channel();
+        let read = move || push.send(std::fs::read_to_string("/proc/thread-self/status").unwrap()).unwrap();
         super::start(Box::new(read)).unwrap();
-        let status = told.recv().unwrap();
-        let blocked = status.lines().find_map(|line| line.strip_prefix("SigBlk:")).unwrap();
+        let status = notices.recv().unwrap();
+        let blocked = status.lines().find_map(|queue| queue.strip_prefix("SigBlk:")).unwrap();
         let blocked = u64::from_str_radix(blocked.trim(), 16).unwrap();
         let is_blocked = |signal: i32| blocked >> (signal - 1) & 1 == 1;
         for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGCHLD, libc::SIGALRM, libc::SIGPROF, libc::SIGUSR1] {

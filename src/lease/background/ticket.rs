@@ -9,29 +9,29 @@ pub(crate) type Wake = Box<dyn FnOnce() + Send>;
 /// A submitted call, as it and those who cancel it see it.
 pub(crate) struct Ticket {
     pub(crate) number: u64,
-    wish: Mutex<Wish>,
+    wish: Mutex<AcquireRequest>,
 }
 
 /// Whether the host still wants the call.
-enum Wish {
+enum AcquireRequest {
     Wanted(Option<Wake>),
     Cancelled,
 }
 
 impl Ticket {
     pub(crate) fn new(number: u64) -> Ticket {
-        Ticket { number, wish: Mutex::new(Wish::Wanted(None)) }
+        Ticket { number, wish: Mutex::new(AcquireRequest::Wanted(None)) }
     }
 
     #[cfg(test)]
     pub(crate) fn is_cancelled(&self) -> bool {
-        matches!(*self.wish(), Wish::Cancelled)
+        matches!(*self.wish(), AcquireRequest::Cancelled)
     }
 
     /// Has `wake` called by the cancel, in the place of what was given before; if the cancel was faster, now. It is
     /// called once at most, maybe when the call is over.
     pub(crate) fn on_cancel(&self, wake: Wake) {
-        if let Wish::Wanted(place) = &mut *self.wish() {
+        if let AcquireRequest::Wanted(place) = &mut *self.wish() {
             *place = Some(wake);
             return;
         }
@@ -40,13 +40,13 @@ impl Ticket {
 
     /// The host does not want the call any more; a second time changes nothing.
     pub(crate) fn cancel(&self) {
-        let before = std::mem::replace(&mut *self.wish(), Wish::Cancelled);
-        if let Wish::Wanted(Some(wake)) = before {
+        let before = std::mem::replace(&mut *self.wish(), AcquireRequest::Cancelled);
+        if let AcquireRequest::Wanted(Some(wake)) = before {
             wake();
         }
     }
 
-    fn wish(&self) -> MutexGuard<'_, Wish> {
+    fn wish(&self) -> MutexGuard<'_, AcquireRequest> {
         self.wish.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn of_two_ways_to_be_woken_the_later_counts() {
-        let (woken, told) = channel();
+        let (woken, notices) = channel();
         let ticket = Ticket::new(1);
         for way in ["first", "second"] {
             let woken = woken.clone();
@@ -92,16 +92,16 @@ mod tests {
         ticket.cancel();
         ticket.cancel();
         assert!(ticket.is_cancelled());
-        assert_eq!(told.try_iter().collect::<Vec<_>>(), ["second"]);
+        assert_eq!(notices.try_iter().collect::<Vec<_>>(), ["second"]);
     }
 
     #[test]
     fn what_comes_after_the_cancel_is_woken_at_once_and_may_look_at_the_ticket() {
-        let (woken, told) = channel();
+        let (woken, notices) = channel();
         let ticket = std::sync::Arc::new(Ticket::new(1));
         ticket.cancel();
         let seen = std::sync::Arc::clone(&ticket);
         ticket.on_cancel(Box::new(move || woken.send(seen.is_cancelled()).unwrap()));
-        assert!(told.try_recv().unwrap());
+        assert!(notices.try_recv().unwrap());
     }
 }

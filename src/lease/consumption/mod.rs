@@ -7,9 +7,9 @@ use crate::config::checked_millis;
 use crate::error::Error;
 use crate::http::{Call, Waiter};
 use crate::json;
-use crate::lease::acquire_request::{Who, of_whom};
-use crate::lease::consumption::queue::{Entry, Journal, Standing};
-use crate::lease::consumption::sync::{Booked, Booking};
+use crate::lease::acquire_request::{LicenseRef, take_license_keys};
+use crate::lease::consumption::queue::{ConsumptionQueue, EntryState, QueuedConsumption};
+use crate::lease::consumption::sync::{ConsumptionSync, SyncResult};
 use crate::lease::context::Shared;
 use crate::lease::slot::make;
 use crate::model;
@@ -58,7 +58,7 @@ pub(crate) fn add(
     let request = shared.client.prepare(operation, &text)?;
     let key = request.idempotency_key.clone().unwrap_or_default();
     let extra = given.remove("extra");
-    let who = Who::new(&shared.client, of_whom(&mut given))?;
+    let license_ref = LicenseRef::new(&shared.client, take_license_keys(&mut given))?;
     for control in ["timeout_ms", "idempotency_key"] {
         given.remove(control);
     }
@@ -67,18 +67,18 @@ pub(crate) fn add(
 
     let in_flight = shared.client.begin(Waiter::Host, request.timeout);
     begun(&in_flight.call);
-    let mut booking = Booking::new(shared.context(&who, &in_flight.call, request.timeout), folder)?;
-    let mut booked = booking.book(Some(Entry {
+    let mut booking = ConsumptionSync::new(shared.context(&license_ref, &in_flight.call, request.timeout), folder)?;
+    let mut booked = booking.book(Some(QueuedConsumption {
         key: key.clone(),
         operation: operation.to_owned(),
         parameters: given,
         at_ms: shared.clock.wall().timestamp_millis(),
-        standing: Standing::Waiting,
+        state: EntryState::Waiting,
     }))?;
     let own = booked.own.take();
     let report = Report::new(&booked, &booked.settled, &mut booking);
     if booked.count > 0 || !booked.settled.is_empty() {
-        shared.events.tell(report.text());
+        shared.events.push(report.text());
     }
     own.unwrap_or_else(|| {
         Ok(json::object(&[
@@ -100,12 +100,12 @@ pub(crate) fn sync(shared: &Shared, request_json: &str, begun: &mut dyn FnMut(&A
         Some(value) => checked_millis("timeout_ms", value.as_u64())?,
         None => shared.client.config().timeout,
     };
-    let whose = of_whom(&mut given);
+    let owner = take_license_keys(&mut given);
     strict::check(SYNC, &mut given, &[("timeout_ms", Kind::Integer)])?;
-    let who = Who::new(&shared.client, whose)?;
+    let license_ref = LicenseRef::new(&shared.client, owner)?;
     let in_flight = shared.client.begin(Waiter::Host, timeout);
     begun(&in_flight.call);
-    let mut booking = Booking::new(shared.context(&who, &in_flight.call, timeout), folder)?;
+    let mut booking = ConsumptionSync::new(shared.context(&license_ref, &in_flight.call, timeout), folder)?;
     let booked = booking.book(None)?;
     // What is of the way to the server is told with the rest; all else is the caller's, or this machine's, to mend.
     let is_for_the_caller = |error: &&Error| {
@@ -115,34 +115,36 @@ pub(crate) fn sync(shared: &Shared, request_json: &str, begun: &mut dyn FnMut(&A
     if let Some(error) = booked.trouble.as_ref().filter(is_for_the_caller) {
         return Err(error.clone());
     }
-    let settled: Vec<_> = booking.journal().entries()?.iter().filter(|entry| !entry.is_open()).cloned().collect();
+    let settled: Vec<_> = booking.queue().entries()?.iter().filter(|entry| !entry.is_open()).cloned().collect();
     let report = Report::new(&booked, &settled, &mut booking).text();
     let keys: Vec<_> = settled.into_iter().map(|entry| entry.key).collect();
-    booking.journal().done(keys)?;
+    booking.queue().done(keys)?;
     Ok(report)
 }
 
 /// Books what waits after somebody has reached the server, and tells what came of it by an event.
-pub(crate) fn sync_in_background(shared: &Shared, who: &Who, timeout: Duration) {
+pub(crate) fn sync_in_background(shared: &Shared, license_ref: &LicenseRef, timeout: Duration) {
     let Some(folder) = shared.client.config().storage_dir.as_deref() else { return };
     let in_flight = shared.client.begin(Waiter::Keeper, BACKGROUND);
-    let Ok(mut booking) = Booking::new(shared.context(who, &in_flight.call, timeout), folder) else { return };
-    let something_waits = booking.journal().first_open().map(|first| first.is_some());
+    let Ok(mut booking) = ConsumptionSync::new(shared.context(license_ref, &in_flight.call, timeout), folder) else {
+        return;
+    };
+    let something_waits = booking.queue().first_open().map(|first| first.is_some());
     let booked = match something_waits.and_then(|some| some.then(|| booking.book(None)).transpose()) {
         Ok(None) => return,
         Ok(Some(booked)) => booked,
-        Err(error) => Booked { trouble: Some(error), ..Booked::default() },
+        Err(error) => SyncResult { trouble: Some(error), ..SyncResult::default() },
     };
     let is_local = booked.trouble.as_ref().is_some_and(|error| error.status.row().category == Category::Local);
     if booked.count > 0 || !booked.settled.is_empty() || is_local {
-        shared.events.tell(Report::new(&booked, &booked.settled, &mut booking).text());
+        shared.events.push(Report::new(&booked, &booked.settled, &mut booking).text());
     }
 }
 
 /// Whether anything of this license may wait. Asks for the file alone.
-pub(crate) fn may_have_any(shared: &Shared, who: &Who) -> bool {
+pub(crate) fn may_have_any(shared: &Shared, license_ref: &LicenseRef) -> bool {
     let folder = shared.client.config().storage_dir.as_deref();
-    folder.is_some_and(|folder| Journal::path(folder, who).exists())
+    folder.is_some_and(|folder| ConsumptionQueue::path(folder, license_ref).exists())
 }
 
 fn folder<'a>(shared: &'a Shared, operation: &str) -> Result<&'a Path, Error> {
@@ -182,10 +184,10 @@ struct Told<'a> {
 }
 
 impl<'a> Report<'a> {
-    fn new(booked: &Booked, settled: &'a [Entry], booking: &mut Booking) -> Report<'a> {
-        let open = |entries: &[Entry]| entries.iter().filter(|entry| entry.is_open()).count();
+    fn new(booked: &SyncResult, settled: &'a [QueuedConsumption], booking: &mut ConsumptionSync) -> Report<'a> {
+        let open = |entries: &[QueuedConsumption]| entries.iter().filter(|entry| entry.is_open()).count();
         let status = booked.trouble.as_ref().map_or(Status::Ok, |error| error.status);
-        let is_refused = |entry: &&Entry| matches!(entry.standing, Standing::Refused(_));
+        let is_refused = |entry: &&QueuedConsumption| matches!(entry.state, EntryState::Refused(_));
         let (refused, unknown): (Vec<_>, Vec<_>) = settled.iter().partition(is_refused);
         Report {
             event: "CONSUMPTIONS_SYNCED",
@@ -193,7 +195,7 @@ impl<'a> Report<'a> {
             refused: refused.into_iter().filter_map(Told::new).collect(),
             unknown: unknown.into_iter().filter_map(Told::new).collect(),
             // What can't be read now was told as the reason.
-            waiting: booking.journal().entries().map_or(0, open),
+            waiting: booking.queue().entries().map_or(0, open),
             status: status.number(),
             name: status.row().name,
             reason: booked.trouble.as_ref().map(Error::message),
@@ -206,18 +208,18 @@ impl<'a> Report<'a> {
 }
 
 impl Told<'_> {
-    fn new(entry: &Entry) -> Option<Told<'_>> {
-        let (Standing::Refused(verdict) | Standing::Unknown(verdict)) = &entry.standing else { return None };
+    fn new(entry: &QueuedConsumption) -> Option<Told<'_>> {
+        let (EntryState::Refused(rejection) | EntryState::Unknown(rejection)) = &entry.state else { return None };
         Some(Told {
             operation: &entry.operation,
             feature: entry.feature(),
             consumptions: entry.amount(),
             idempotency_key: &entry.key,
             at: DateTime::from_timestamp_millis(entry.at_ms).map(model::format_time),
-            status: verdict.status,
-            name: Status::of_number(verdict.status).map_or("UNKNOWN_STATUS", |status| status.row().name),
-            server_code: verdict.server_code.as_deref(),
-            reason: &verdict.reason,
+            status: rejection.status,
+            name: Status::of_number(rejection.status).map_or("UNKNOWN_STATUS", |status| status.row().name),
+            server_code: rejection.server_code.as_deref(),
+            reason: &rejection.reason,
         })
     }
 }

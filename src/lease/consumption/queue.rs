@@ -4,11 +4,11 @@
 
 use crate::client::Client;
 use crate::error::Error;
-use crate::lease::acquire_request::Who;
-use crate::lease::slot::process_lock::{Gate, Share};
+use crate::lease::acquire_request::LicenseRef;
+use crate::lease::slot::process_lock::{ProcessLock, ProcessLockGuard};
 use crate::lease::slot::record::LONGEST_LIFE_MS;
-use crate::lease::storage::append_log::Ledger;
-use crate::lease::storage::json::{self, Kept};
+use crate::lease::storage::append_log::AppendLog;
+use crate::lease::storage::json::{self, StoredObject};
 use crate::status::Status;
 use crate::strict::Object;
 use serde::Serialize;
@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Consumptions as they were asked for, and how they stand.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub(crate) struct Entry {
+pub(crate) struct QueuedConsumption {
     /// Their `Idempotency-Key`, which also names them here.
     pub(crate) key: String,
     pub(crate) operation: String,
@@ -33,12 +33,12 @@ pub(crate) struct Entry {
     pub(crate) parameters: Object,
     /// When they were asked for, in milliseconds since 1970.
     pub(crate) at_ms: i64,
-    pub(crate) standing: Standing,
+    pub(crate) state: EntryState,
 }
 
 /// How they stand.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub(crate) enum Standing {
+pub(crate) enum EntryState {
     /// The server has surely not booked them.
     Waiting,
     /// It was asked to, and may have done so.
@@ -50,60 +50,60 @@ pub(crate) enum Standing {
         life_ms: i64,
     },
     /// It has refused.
-    Refused(Verdict),
+    Refused(Rejection),
     /// Nobody will ever know.
-    Unknown(Verdict),
+    Unknown(Rejection),
 }
 
 /// Why they are not booked, or not surely.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub(crate) struct Verdict {
+pub(crate) struct Rejection {
     pub(crate) status: i32,
     pub(crate) server_code: Option<String>,
     pub(crate) reason: String,
 }
 
-impl Standing {
+impl EntryState {
     /// A variant without members is kept as its name.
-    fn kept(kept: &Value) -> Option<Standing> {
-        if kept == "Waiting" {
-            return Some(Standing::Waiting);
+    fn from_stored(stored: &Value) -> Option<EntryState> {
+        if stored == "Waiting" {
+            return Some(EntryState::Waiting);
         }
-        let standing = Kept::new(kept.as_object()?);
-        let variant = standing.variant()?;
-        let kept = standing.object(variant)?;
+        let state = StoredObject::new(stored.as_object()?);
+        let variant = state.variant()?;
+        let stored = state.object(variant)?;
         match variant {
-            "InDoubt" => Some(Standing::InDoubt {
-                total_before: kept.optional("total_before", Kept::number)?,
-                at_ms: kept.number("at_ms")?,
+            "InDoubt" => Some(EntryState::InDoubt {
+                total_before: stored.optional("total_before", StoredObject::number)?,
+                at_ms: stored.number("at_ms")?,
                 // Journals from before this was kept do not have it.
-                life_ms: kept.optional("life_ms", Kept::number)?.unwrap_or(LONGEST_LIFE_MS),
+                life_ms: stored.optional("life_ms", StoredObject::number)?.unwrap_or(LONGEST_LIFE_MS),
             }),
-            "Refused" => Verdict::kept(kept).map(Standing::Refused),
-            "Unknown" => Verdict::kept(kept).map(Standing::Unknown),
+            "Refused" => Rejection::from_stored(stored).map(EntryState::Refused),
+            "Unknown" => Rejection::from_stored(stored).map(EntryState::Unknown),
             _ => None,
         }
     }
 }
 
-impl Verdict {
-    fn kept(kept: Kept) -> Option<Verdict> {
-        Some(Verdict {
-            status: kept.number("status")?.try_into().ok()?,
-            server_code: kept.optional("server_code", Kept::text)?,
-            reason: kept.text("reason")?,
+impl Rejection {
+    fn from_stored(stored: StoredObject) -> Option<Rejection> {
+        Some(Rejection {
+            status: stored.number("status")?.try_into().ok()?,
+            server_code: stored.optional("server_code", StoredObject::text)?,
+            reason: stored.text("reason")?,
         })
     }
 }
 
-impl Entry {
-    fn kept(kept: Kept) -> Option<Entry> {
-        Some(Entry {
-            key: kept.text("key")?,
-            operation: kept.text("operation")?,
-            parameters: kept.any("parameters")?.as_object()?.clone(),
-            at_ms: kept.number("at_ms")?,
-            standing: Standing::kept(kept.any("standing")?)?,
+impl QueuedConsumption {
+    fn from_stored(stored: StoredObject) -> Option<QueuedConsumption> {
+        Some(QueuedConsumption {
+            key: stored.text("key")?,
+            operation: stored.text("operation")?,
+            parameters: stored.any("parameters")?.as_object()?.clone(),
+            at_ms: stored.number("at_ms")?,
+            state: EntryState::from_stored(stored.any("state")?)?,
         })
     }
 
@@ -123,12 +123,12 @@ impl Entry {
 
     /// Whether there is anything left to be done for them.
     pub(crate) fn is_open(&self) -> bool {
-        matches!(self.standing, Standing::Waiting | Standing::InDoubt { .. })
+        matches!(self.state, EntryState::Waiting | EntryState::InDoubt { .. })
     }
 
     /// Which license it is may have been found out between the two.
-    fn is_same_wish(&self, other: &Entry) -> bool {
-        let wanted = |entry: &Entry| {
+    fn is_same_request(&self, other: &QueuedConsumption) -> bool {
+        let wanted = |entry: &QueuedConsumption| {
             let mut parameters = entry.parameters.clone();
             parameters.remove("license_id");
             parameters
@@ -139,11 +139,11 @@ impl Entry {
 
 /// What the file says, line by line.
 #[derive(Serialize)]
-enum Line {
+enum LogLine {
     /// A new entry, behind the others.
-    Entry(Entry),
+    Queued(QueuedConsumption),
     /// How the entry of this key stands now.
-    Stands(String, Standing),
+    State(String, EntryState),
     /// The entries of these keys are booked, or the host has heard of them.
     Done(Vec<String>),
     Server(Server),
@@ -153,109 +153,111 @@ enum Line {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 struct Server {
     base_url: String,
-    honours_keys: bool,
+    supports_idempotency: bool,
 }
 
-impl Line {
-    fn kept(kept: Kept) -> Option<Line> {
-        let variant = kept.variant()?;
+impl LogLine {
+    fn from_stored(stored: StoredObject) -> Option<LogLine> {
+        let variant = stored.variant()?;
         match variant {
-            "Entry" => Entry::kept(kept.object(variant)?).map(Line::Entry),
-            "Stands" => match kept.any(variant)?.as_array()?.as_slice() {
-                [Value::String(key), standing] => Some(Line::Stands(key.clone(), Standing::kept(standing)?)),
+            "Queued" => QueuedConsumption::from_stored(stored.object(variant)?).map(LogLine::Queued),
+            "State" => match stored.any(variant)?.as_array()?.as_slice() {
+                [Value::String(key), state] => Some(LogLine::State(key.clone(), EntryState::from_stored(state)?)),
                 _ => None,
             },
             "Done" => {
-                let keys = kept.any(variant)?.as_array()?.iter();
-                keys.map(|key| key.as_str().map(str::to_owned)).collect::<Option<_>>().map(Line::Done)
+                let keys = stored.any(variant)?.as_array()?.iter();
+                keys.map(|key| key.as_str().map(str::to_owned)).collect::<Option<_>>().map(LogLine::Done)
             }
-            "Server" => Server::kept(kept.object(variant)?).map(Line::Server),
+            "Server" => Server::from_stored(stored.object(variant)?).map(LogLine::Server),
             _ => None,
         }
     }
 }
 
 impl Server {
-    fn kept(kept: Kept) -> Option<Server> {
-        Some(Server { base_url: kept.text("base_url")?, honours_keys: kept.flag("honours_keys")? })
+    fn from_stored(stored: StoredObject) -> Option<Server> {
+        Some(Server { base_url: stored.text("base_url")?, supports_idempotency: stored.flag("supports_idempotency")? })
     }
 }
 
 /// The entries, as of the last look into the file.
-pub(crate) struct Journal {
-    ledger: Ledger,
-    share: Share,
+pub(crate) struct ConsumptionQueue {
+    log: AppendLog,
+    process_lock: ProcessLock,
     path: PathBuf,
-    entries: Vec<Entry>,
+    entries: Vec<QueuedConsumption>,
     server: Option<Server>,
 }
 
-impl Journal {
+impl ConsumptionQueue {
     /// That of this license on this device; touches nothing yet.
-    pub(crate) fn new(folder: &Path, who: &Who) -> Result<Journal, Error> {
-        let path = Journal::path(folder, who);
-        let ledger = Ledger::new(path.clone(), &who.product, &who.hardware_id)?;
-        let share = Share::on_disk(folder, &format!("{}consumption", who.file_prefix()));
-        Ok(Journal { ledger, share, path, entries: Vec::new(), server: None })
+    pub(crate) fn new(folder: &Path, license_ref: &LicenseRef) -> Result<ConsumptionQueue, Error> {
+        let path = ConsumptionQueue::path(folder, license_ref);
+        let log = AppendLog::new(path.clone(), &license_ref.product, &license_ref.hardware_id)?;
+        let process_lock = ProcessLock::on_disk(folder, &format!("{}consumption", license_ref.file_prefix()));
+        Ok(ConsumptionQueue { log, process_lock, path, entries: Vec::new(), server: None })
     }
 
     /// Where it is.
-    pub(crate) fn path(folder: &Path, who: &Who) -> PathBuf {
-        folder.join(format!("{}license.consumption", who.file_prefix()))
+    pub(crate) fn path(folder: &Path, license_ref: &LicenseRef) -> PathBuf {
+        folder.join(format!("{}license.consumption", license_ref.file_prefix()))
     }
 
     /// Adds one, on disk. The same wish again is the same entry, unless the server has refused it: then it is a new one.
-    pub(crate) fn add(&mut self, entry: Entry) -> Result<(), Error> {
-        let _gate = self.enter()?;
+    pub(crate) fn add(&mut self, entry: QueuedConsumption) -> Result<(), Error> {
+        let _guard = self.lock()?;
         match self.entries.iter().find(|known| known.key == entry.key) {
-            Some(known) if !known.is_same_wish(&entry) => {
+            Some(known) if !known.is_same_request(&entry) => {
                 let message = "\"idempotency_key\" names other consumptions, which wait to be booked or to be told of by \
                                sync_consumptions; give every new wish a new one.";
                 return Err(Error::because(Status::BadValue, message));
             }
-            Some(Entry { standing: Standing::Refused(_), .. }) => self.note(Line::Done(vec![entry.key.clone()]))?,
+            Some(QueuedConsumption { state: EntryState::Refused(_), .. }) => {
+                self.note(LogLine::Done(vec![entry.key.clone()]))?
+            }
             Some(_) => return Ok(()),
             None => {}
         }
         if self.entries.len() >= MOST_ENTRIES {
             return Err(Error::because(Status::QueueFull, format!("They are {MOST_ENTRIES}.")));
         }
-        let line = Line::Entry(entry);
-        self.ledger.check_room(text(&line)?.len())?;
+        let line = LogLine::Queued(entry);
+        self.log.check_room(text(&line)?.len())?;
         self.note(line)
     }
 
     /// All entries, in the order in which they were asked for.
-    pub(crate) fn entries(&mut self) -> Result<&[Entry], Error> {
-        self.enter()?;
+    pub(crate) fn entries(&mut self) -> Result<&[QueuedConsumption], Error> {
+        self.lock()?;
         Ok(&self.entries)
     }
 
     /// The next for which something is to be done.
-    pub(crate) fn first_open(&mut self) -> Result<Option<Entry>, Error> {
+    pub(crate) fn first_open(&mut self) -> Result<Option<QueuedConsumption>, Error> {
         Ok(self.entries()?.iter().find(|entry| entry.is_open()).cloned())
     }
 
     /// Notes how an entry stands now.
-    pub(crate) fn stands(&mut self, entry: &Entry) -> Result<(), Error> {
-        let _gate = self.enter()?;
-        self.note(Line::Stands(entry.key.clone(), entry.standing.clone()))
+    pub(crate) fn stands(&mut self, entry: &QueuedConsumption) -> Result<(), Error> {
+        let _guard = self.lock()?;
+        self.note(LogLine::State(entry.key.clone(), entry.state.clone()))
     }
 
     /// Nobody needs to know any more of the entries of these keys.
     pub(crate) fn done(&mut self, keys: Vec<String>) -> Result<(), Error> {
-        let _gate = self.enter()?;
-        if keys.is_empty() { Ok(()) } else { self.note(Line::Done(keys)) }
+        let _guard = self.lock()?;
+        if keys.is_empty() { Ok(()) } else { self.note(LogLine::Done(keys)) }
     }
 
     /// Exchanges with the client what is known of the server.
     pub(crate) fn share_with(&mut self, client: &Client) -> Result<(), Error> {
-        let _gate = self.enter()?;
+        let _guard = self.lock()?;
         let base_url = &client.config().base_url;
-        match (client.honours_keys(), self.server.as_ref().filter(|server| server.base_url == *base_url)) {
-            (None, Some(server)) => client.set_honours_keys(server.honours_keys),
-            (Some(honours), known) if known.is_none_or(|server| server.honours_keys != honours) => {
-                self.note(Line::Server(Server { base_url: base_url.clone(), honours_keys: honours }))?;
+        match (client.supports_idempotency(), self.server.as_ref().filter(|server| server.base_url == *base_url)) {
+            (None, Some(server)) => client.set_supports_idempotency(server.supports_idempotency),
+            (Some(honours), known) if known.is_none_or(|server| server.supports_idempotency != honours) => {
+                self.note(LogLine::Server(Server { base_url: base_url.clone(), supports_idempotency: honours }))?;
             }
             _ => {}
         }
@@ -263,63 +265,63 @@ impl Journal {
     }
 
     /// Keeps other writers away, and reads what they have written.
-    fn enter(&mut self) -> Result<Gate, Error> {
+    fn lock(&mut self) -> Result<ProcessLockGuard, Error> {
         let begun = Instant::now();
-        let gate = self.share.enter(&mut |pause| {
+        let guard = self.process_lock.lock(&mut |pause| {
             std::thread::sleep(pause);
             if begun.elapsed() < PATIENCE {
                 return Ok(());
             }
             Err(Error::because(Status::Storage, "Another process keeps the list of consumptions locked."))
         })?;
-        let unread = self.ledger.read()?;
-        if unread.anew {
+        let unread = self.log.read()?;
+        if unread.was_replaced {
             (self.entries, self.server) = (Vec::new(), None);
         }
         for line in unread.lines {
-            let Some(line) = json::parse(&line).and_then(|line| Line::kept(Kept::new(&line))) else {
-                self.ledger.forget();
+            let Some(line) = json::parse(&line).and_then(|line| LogLine::from_stored(StoredObject::new(&line))) else {
+                self.log.forget();
                 let message = format!("{} was written by another version of floatlease.", self.path.display());
                 return Err(Error::because(Status::StorageDamaged, message));
             };
-            self.heed(line);
+            self.apply(line);
         }
-        Ok(gate)
+        Ok(guard)
     }
 
-    fn note(&mut self, line: Line) -> Result<(), Error> {
-        self.ledger.append(&text(&line)?)?;
-        self.heed(line);
-        let idle = (self.ledger.lines() as usize).saturating_sub(self.entries.len());
+    fn note(&mut self, line: LogLine) -> Result<(), Error> {
+        self.log.append(&text(&line)?)?;
+        self.apply(line);
+        let idle = (self.log.lines() as usize).saturating_sub(self.entries.len());
         if idle > MOST_IDLE_LINES || self.entries.is_empty() && idle > 1 {
             // It is all there already; what can't be written shorter now can be another time.
-            let _ = self.tidy();
+            let _ = self.compact();
         }
         Ok(())
     }
 
     /// Writes down anew what still says something.
-    fn tidy(&mut self) -> Result<(), Error> {
-        let server = self.server.iter().cloned().map(Line::Server);
-        let lines = server.chain(self.entries.iter().cloned().map(Line::Entry)).map(|line| text(&line));
-        self.ledger.replace(&lines.collect::<Result<Vec<_>, Error>>()?)
+    fn compact(&mut self) -> Result<(), Error> {
+        let server = self.server.iter().cloned().map(LogLine::Server);
+        let lines = server.chain(self.entries.iter().cloned().map(LogLine::Queued)).map(|line| text(&line));
+        self.log.replace(&lines.collect::<Result<Vec<_>, Error>>()?)
     }
 
-    fn heed(&mut self, line: Line) {
+    fn apply(&mut self, line: LogLine) {
         match line {
-            Line::Entry(entry) => self.entries.push(entry),
-            Line::Stands(key, standing) => {
+            LogLine::Queued(entry) => self.entries.push(entry),
+            LogLine::State(key, state) => {
                 if let Some(entry) = self.entries.iter_mut().find(|entry| entry.key == key) {
-                    entry.standing = standing;
+                    entry.state = state;
                 }
             }
-            Line::Done(keys) => self.entries.retain(|entry| !keys.contains(&entry.key)),
-            Line::Server(server) => self.server = Some(server),
+            LogLine::Done(keys) => self.entries.retain(|entry| !keys.contains(&entry.key)),
+            LogLine::Server(server) => self.server = Some(server),
         }
     }
 }
 
-fn text(line: &Line) -> Result<Vec<u8>, Error> {
+fn text(line: &LogLine) -> Result<Vec<u8>, Error> {
     serde_json::to_vec(line).map_err(|_| Error::because(Status::Internal, "A line has no text."))
 }
 

@@ -8,10 +8,10 @@
 
 use crate::client::{Answer, jittered};
 use crate::error::{Error, Outcome};
-use crate::lease::consumption::queue::{Entry, Journal, Standing, Verdict};
+use crate::lease::consumption::queue::{ConsumptionQueue, EntryState, QueuedConsumption, Rejection};
 use crate::lease::context::RequestContext;
 use crate::lease::slot::Slot;
-use crate::lease::slot::process_lock::{Gate, Share};
+use crate::lease::slot::process_lock::{ProcessLock, ProcessLockGuard};
 use crate::operations::Operation;
 use crate::status::{Category, Status};
 use crate::strict::Object;
@@ -31,12 +31,12 @@ const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 const SURELY_REMEMBERED_MS: std::ops::Range<i64> = -DAY_MS..6 * DAY_MS;
 
 /// Who books what waits of one license, and with whom he takes turns.
-pub(crate) struct Booking<'a> {
+pub(crate) struct ConsumptionSync<'a> {
     context: RequestContext<'a>,
     folder: PathBuf,
-    journal: Journal,
+    queue: ConsumptionQueue,
     /// One at a time, in all processes.
-    turn: Share,
+    turn: ProcessLock,
     /// What the last reply said is consumed, and of what.
     total: Option<(Option<String>, i64)>,
     /// So soon the request that the rest waits for can't be carried out any more, if that is before the deadline.
@@ -45,10 +45,10 @@ pub(crate) struct Booking<'a> {
 
 /// What was done.
 #[derive(Default)]
-pub(crate) struct Booked {
+pub(crate) struct SyncResult {
     pub(crate) count: u64,
     /// Those that were refused, or of which nobody knows.
-    pub(crate) settled: Vec<Entry>,
+    pub(crate) settled: Vec<QueuedConsumption>,
     /// How it went with the one that the host waits for, if it was its turn.
     pub(crate) own: Option<Result<String, Error>>,
     /// Why the others wait on.
@@ -56,7 +56,7 @@ pub(crate) struct Booked {
 }
 
 /// What became of an entry.
-enum Fate {
+enum SendResult {
     /// With the server's reply.
     Booked(String),
     Refused(Error),
@@ -65,30 +65,30 @@ enum Fate {
     Waits(Error),
 }
 
-impl<'a> Booking<'a> {
+impl<'a> ConsumptionSync<'a> {
     /// Touches nothing yet.
-    pub(crate) fn new(context: RequestContext<'a>, folder: &Path) -> Result<Booking<'a>, Error> {
-        let journal = Journal::new(folder, context.who)?;
-        let turn = Share::on_disk(folder, &format!("{}booking", context.who.file_prefix()));
-        Ok(Booking { context, folder: folder.to_owned(), journal, turn, total: None, settles_in: None })
+    pub(crate) fn new(context: RequestContext<'a>, folder: &Path) -> Result<ConsumptionSync<'a>, Error> {
+        let queue = ConsumptionQueue::new(folder, context.license_ref)?;
+        let turn = ProcessLock::on_disk(folder, &format!("{}sync", context.license_ref.file_prefix()));
+        Ok(ConsumptionSync { context, folder: folder.to_owned(), queue, turn, total: None, settles_in: None })
     }
 
     /// What waits, and what the host must still hear of.
-    pub(crate) fn journal(&mut self) -> &mut Journal {
-        &mut self.journal
+    pub(crate) fn queue(&mut self) -> &mut ConsumptionQueue {
+        &mut self.queue
     }
 
     /// Books what waits, in order, until something stands against it; `own` last, for which a host waits.
     ///
     /// # Errors
     /// If `own` can't be kept.
-    pub(crate) fn book(&mut self, own: Option<Entry>) -> Result<Booked, Error> {
-        let mut booked = Booked::default();
+    pub(crate) fn book(&mut self, own: Option<QueuedConsumption>) -> Result<SyncResult, Error> {
+        let mut booked = SyncResult::default();
         let key = own.as_ref().map(|own| own.key.clone());
         // Whoever has the turn books all that is kept; so a wish is kept when its host has the turn, or can't get it.
         let turn = self.turn();
         if let Some(own) = own {
-            booked.own = self.keep(own)?;
+            booked.own = self.record_write(own)?;
         }
         let mut result = turn.and_then(|_turn| self.try_book(key.as_deref(), &mut booked));
         // A host that waits for its own is told at once that it is queued.
@@ -102,18 +102,18 @@ impl<'a> Booking<'a> {
     }
 
     /// Keeps a wish. What nobody knows of the same wish from before is not found out by asking again: that is told.
-    fn keep(&mut self, own: Entry) -> Result<Option<Result<String, Error>>, Error> {
+    fn record_write(&mut self, own: QueuedConsumption) -> Result<Option<Result<String, Error>>, Error> {
         let key = own.key.clone();
-        self.journal.add(own)?;
-        let known = self.journal.entries()?.iter().find(|entry| entry.key == key);
-        let Some(Standing::Unknown(verdict)) = known.map(|entry| entry.standing.clone()) else { return Ok(None) };
-        self.journal.done(vec![key])?;
-        Ok(Some(Err(unknown(&verdict))))
+        self.queue.add(own)?;
+        let known = self.queue.entries()?.iter().find(|entry| entry.key == key);
+        let Some(EntryState::Unknown(rejection)) = known.map(|entry| entry.state.clone()) else { return Ok(None) };
+        self.queue.done(vec![key])?;
+        Ok(Some(Err(unknown(&rejection))))
     }
 
-    fn turn(&self) -> Result<Gate, Error> {
+    fn turn(&self) -> Result<ProcessLockGuard, Error> {
         let busy = "Somebody else on this machine is booking what waits.";
-        self.turn.enter(&mut |pause| {
+        self.turn.lock(&mut |pause| {
             // Who books one after the other hardly leaves, so who waits must look often to come in between.
             self.context.pause(pause / 8).map_err(|error| match error.status {
                 Status::Timeout => error.with_detail(busy),
@@ -122,98 +122,98 @@ impl<'a> Booking<'a> {
         })
     }
 
-    fn try_book(&mut self, own: Option<&str>, booked: &mut Booked) -> Result<(), Error> {
-        self.journal.share_with(self.context.client)?;
-        while let Some(mut entry) = self.journal.first_open()? {
+    fn try_book(&mut self, own: Option<&str>, booked: &mut SyncResult) -> Result<(), Error> {
+        self.queue.share_with(self.context.client)?;
+        while let Some(mut entry) = self.queue.first_open()? {
             let is_own = own == Some(entry.key.as_str());
             let fate = self.settle(&mut entry, is_own)?;
             let key = vec![entry.key.clone()];
             match fate {
-                Fate::Booked(reply) if is_own => {
+                SendResult::Booked(reply) if is_own => {
                     booked.own = Some(Ok(reply));
-                    self.journal.done(key)?;
+                    self.queue.done(key)?;
                 }
-                Fate::Booked(_) => {
+                SendResult::Booked(_) => {
                     booked.count += 1;
-                    self.journal.done(key)?;
+                    self.queue.done(key)?;
                 }
-                Fate::Refused(error) | Fate::Unknown(error) if is_own => {
+                SendResult::Refused(error) | SendResult::Unknown(error) if is_own => {
                     booked.own = Some(Err(error));
-                    self.journal.done(key)?;
+                    self.queue.done(key)?;
                 }
-                Fate::Waits(error) if is_own => {
+                SendResult::Waits(error) if is_own => {
                     booked.own = Some(Err(error.clone()));
-                    self.journal.done(key)?;
+                    self.queue.done(key)?;
                     return Err(error);
                 }
-                Fate::Refused(error) => self.tell(entry, Standing::Refused(verdict(&error)), booked)?,
-                Fate::Unknown(error) => self.tell(entry, Standing::Unknown(verdict(&error)), booked)?,
-                Fate::Waits(error) => return Err(error),
+                SendResult::Refused(error) => self.tell(entry, EntryState::Refused(rejection(&error)), booked)?,
+                SendResult::Unknown(error) => self.tell(entry, EntryState::Unknown(rejection(&error)), booked)?,
+                SendResult::Waits(error) => return Err(error),
             }
-            self.journal.share_with(self.context.client)?;
+            self.queue.share_with(self.context.client)?;
         }
         Ok(())
     }
 
-    fn tell(&mut self, entry: Entry, standing: Standing, booked: &mut Booked) -> Result<(), Error> {
-        let entry = Entry { standing, ..entry };
-        self.journal.stands(&entry)?;
+    fn tell(&mut self, entry: QueuedConsumption, state: EntryState, booked: &mut SyncResult) -> Result<(), Error> {
+        let entry = QueuedConsumption { state, ..entry };
+        self.queue.stands(&entry)?;
         booked.settled.push(entry);
         Ok(())
     }
 
     /// Has an entry booked, whatever it takes.
-    fn settle(&mut self, entry: &mut Entry, is_own: bool) -> Result<Fate, Error> {
+    fn settle(&mut self, entry: &mut QueuedConsumption, is_own: bool) -> Result<SendResult, Error> {
         let mut tries = 0;
         loop {
-            if let Standing::InDoubt { total_before, at_ms, life_ms } = entry.standing
+            if let EntryState::InDoubt { total_before, at_ms, life_ms } = entry.state
                 && !self.is_remembered(entry, at_ms)
             {
-                let honours_keys = self.context.client.honours_keys() == Some(true);
-                if at_ms > self.now_ms() && !honours_keys {
+                let supports_idempotency = self.context.client.supports_idempotency() == Some(true);
+                if at_ms > self.now_ms() && !supports_idempotency {
                     // The clock was set back, so how long ago the request was sent is not known: it is as if sent now.
-                    self.stands(entry, Standing::InDoubt { total_before, at_ms: self.now_ms(), life_ms })?;
+                    self.stands(entry, EntryState::InDoubt { total_before, at_ms: self.now_ms(), life_ms })?;
                     continue;
                 }
-                if !honours_keys {
+                if !supports_idempotency {
                     self.check_end_of(at_ms, life_ms)?;
                 }
                 match self.inspect(entry, total_before, at_ms)? {
-                    Found::Nothing => self.stands(entry, Standing::Waiting)?,
-                    Found::Unclear(why) => return Ok(Fate::Unknown(unclear(why))),
+                    TotalCheck::NotBooked => self.stands(entry, EntryState::Waiting)?,
+                    TotalCheck::Unclear(why) => return Ok(SendResult::Unknown(unclear(why))),
                 }
             }
-            let in_doubt = entry.standing != Standing::Waiting;
+            let in_doubt = entry.state != EntryState::Waiting;
             if !in_doubt {
                 let total_before = match self.total_before(entry) {
                     Ok(total) => total,
-                    Err(error) if is_definite(&error) => return Ok(Fate::Waits(error)),
+                    Err(error) if is_definite(&error) => return Ok(SendResult::Waits(error)),
                     Err(error) => return Err(error),
                 };
                 let (at_ms, life_ms) = (self.now_ms(), self.context.life_ms());
-                self.stands(entry, Standing::InDoubt { total_before, at_ms, life_ms })?;
+                self.stands(entry, EntryState::InDoubt { total_before, at_ms, life_ms })?;
             }
             let known = self.total.take();
             let error = match self.ask(entry, is_own) {
                 Ok(answer) => {
                     self.total = total(&answer).map(|total| (entry.feature().map(str::to_owned), total));
-                    return Ok(Fate::Booked(answer.text));
+                    return Ok(SendResult::Booked(answer.text));
                 }
                 Err(error) => error,
             };
             match error.outcome {
                 // What was booked already may be refused for another reason than having too few left.
                 Outcome::Rejected if in_doubt && is_final(&error) && !is_too_few(error.status) => {
-                    return Ok(Fate::Unknown(error.with_outcome(Outcome::Unknown)));
+                    return Ok(SendResult::Unknown(error.with_unknown_outcome()));
                 }
                 Outcome::Rejected if is_final(&error) => {
                     self.total = known;
-                    return Ok(Fate::Refused(error));
+                    return Ok(SendResult::Refused(error));
                 }
                 Outcome::Rejected | Outcome::NotSent if in_doubt => return Err(error),
                 Outcome::Rejected | Outcome::NotSent => {
-                    self.stands(entry, Standing::Waiting)?;
-                    return if is_definite(&error) { Ok(Fate::Waits(error)) } else { Err(error) };
+                    self.stands(entry, EntryState::Waiting)?;
+                    return if is_definite(&error) { Ok(SendResult::Waits(error)) } else { Err(error) };
                 }
                 Outcome::Unknown => {
                     tries += 1;
@@ -224,24 +224,26 @@ impl<'a> Booking<'a> {
     }
 
     /// Whether the server books the key of this entry, which it was sent at `at_ms`, surely no second time.
-    fn is_remembered(&self, entry: &Entry, at_ms: i64) -> bool {
-        self.honours_keys(entry) && SURELY_REMEMBERED_MS.contains(&self.now_ms().saturating_sub(at_ms))
+    fn is_remembered(&self, entry: &QueuedConsumption, at_ms: i64) -> bool {
+        self.supports_idempotency(entry) && SURELY_REMEMBERED_MS.contains(&self.now_ms().saturating_sub(at_ms))
     }
 
     /// Whether the server books a key once. If it has not shown that yet, it is asked to book nothing: what is in doubt can
     /// be asked for again then, and need not be left to a total.
-    fn honours_keys(&self, entry: &Entry) -> bool {
-        if let (None, Some(operation)) = (self.context.client.honours_keys(), Operation::named(&entry.operation)) {
+    fn supports_idempotency(&self, entry: &QueuedConsumption) -> bool {
+        if let (None, Some(operation)) =
+            (self.context.client.supports_idempotency(), Operation::named(&entry.operation))
+        {
             let names = entry.parameters.iter().filter(|(key, _)| ["feature", "license_id"].contains(&key.as_str()));
             let mut own: Vec<_> = names.map(|(key, value)| (key.as_str(), value.clone())).collect();
             own.push(("consumptions", 0.into()));
             // Whatever the server answers, the client notes whether it repeats the key that it was given.
             let _ = self.context.ask(operation.name, &own);
         }
-        self.context.client.honours_keys() == Some(true)
+        self.context.client.supports_idempotency() == Some(true)
     }
 
-    fn ask(&self, entry: &Entry, is_own: bool) -> Result<Answer, Error> {
+    fn ask(&self, entry: &QueuedConsumption, is_own: bool) -> Result<Answer, Error> {
         let operation = Operation::named(&entry.operation).ok_or_else(|| Error::new(Status::UnknownOperation))?;
         let mut own = vec![("idempotency_key", Value::from(entry.key.as_str()))];
         if !is_own && !entry.parameters.contains_key("event") {
@@ -259,13 +261,13 @@ impl<'a> Booking<'a> {
 
     /// The total before an entry is sent: what tells afterwards whether it was booked. A server that honours keys needs
     /// none, and one that does not tell it is not forced to.
-    fn total_before(&mut self, entry: &Entry) -> Result<Option<i64>, Error> {
-        if self.context.client.honours_keys() == Some(true) {
+    fn total_before(&mut self, entry: &QueuedConsumption) -> Result<Option<i64>, Error> {
+        if self.context.client.supports_idempotency() == Some(true) {
             return Ok(None);
         }
         match &self.total {
             Some((feature, total)) if feature.as_deref() == entry.feature() => Ok(Some(*total)),
-            _ => match self.look(entry) {
+            _ => match self.peek(entry) {
                 Ok(found) => Ok(found.and_then(|license| consumed(&license))),
                 Err(error) if error.status == Status::FloatingNotAvailable => Ok(None),
                 Err(error) => Err(error),
@@ -289,14 +291,21 @@ impl<'a> Booking<'a> {
         let message = format!(
             "The server may still book consumptions that it was asked for. In {seconds} s its total tells whether it has."
         );
-        Err(Error::because(Status::ConnectionLost, message).with_outcome(Outcome::Unknown))
+        Err(Error::because(Status::ConnectionLost, message).with_unknown_outcome())
     }
 
     /// Whether the server has booked what it was asked to.
-    fn inspect(&mut self, entry: &Entry, total_before: Option<i64>, at_ms: i64) -> Result<Found, Error> {
-        let Some(before) = total_before else { return Ok(Found::Unclear("The total before is not known.".to_owned())) };
-        let Some(license) = self.look(entry)? else {
-            return Ok(Found::Unclear("The server does not tell the total any more.".to_owned()));
+    fn inspect(
+        &mut self,
+        entry: &QueuedConsumption,
+        total_before: Option<i64>,
+        at_ms: i64,
+    ) -> Result<TotalCheck, Error> {
+        let Some(before) = total_before else {
+            return Ok(TotalCheck::Unclear("The total before is not known.".to_owned()));
+        };
+        let Some(license) = self.peek(entry)? else {
+            return Ok(TotalCheck::Unclear("The server does not tell the total any more.".to_owned()));
         };
         let now = consumed(&license);
         self.total = now.map(|total| (entry.feature().map(str::to_owned), total));
@@ -304,24 +313,24 @@ impl<'a> Booking<'a> {
         let is_reset = license.get("reset_consumption") == Some(&Value::Bool(true));
         let may_sink = license.get("allow_negative_consumptions") != Some(&Value::Bool(false));
         Ok(if is_reset && at_ms.div_euclid(DAY_MS) != self.now_ms().div_euclid(DAY_MS) {
-            Found::Unclear("The total has begun again since.".to_owned())
+            TotalCheck::Unclear("The total has begun again since.".to_owned())
         } else {
             found(before, entry.amount(), now, may_sink)
         })
     }
 
     /// The license or the feature as it stands; `None` if the server refuses to say so.
-    fn look(&self, entry: &Entry) -> Result<Option<Object>, Error> {
-        match Slot::look(&self.context, entry.feature(), entry.license_id(), &self.folder) {
+    fn peek(&self, entry: &QueuedConsumption) -> Result<Option<Object>, Error> {
+        match Slot::peek(&self.context, entry.feature(), entry.license_id(), &self.folder) {
             Ok(answer) => Ok(serde_json::from_str(&answer.text).ok()),
             Err(error) if error.is_refusal() && error.status != Status::FloatingNotAvailable => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    fn stands(&mut self, entry: &mut Entry, standing: Standing) -> Result<(), Error> {
-        entry.standing = standing;
-        self.journal.stands(entry)
+    fn stands(&mut self, entry: &mut QueuedConsumption, state: EntryState) -> Result<(), Error> {
+        entry.state = state;
+        self.queue.stands(entry)
     }
 
     /// Waits before the next try, unless it would not come in time.
@@ -342,18 +351,20 @@ impl<'a> Booking<'a> {
 
 /// What the total says of consumptions whose reply was lost.
 #[derive(Debug, PartialEq)]
-enum Found {
+enum TotalCheck {
     /// They were not booked, or are none: they can be sent again.
-    Nothing,
+    NotBooked,
     Unclear(String),
 }
 
-fn found(before: i64, amount: i64, now: Option<i64>, may_sink: bool) -> Found {
+fn found(before: i64, amount: i64, now: Option<i64>, may_sink: bool) -> TotalCheck {
     match now {
-        _ if amount == 0 => Found::Nothing,
-        Some(now) if now == before && !may_sink => Found::Nothing,
-        Some(now) => Found::Unclear(format!("The total was {before} before {amount} were to be booked, and is {now}.")),
-        None => Found::Unclear("The server does not tell the total any more.".to_owned()),
+        _ if amount == 0 => TotalCheck::NotBooked,
+        Some(now) if now == before && !may_sink => TotalCheck::NotBooked,
+        Some(now) => {
+            TotalCheck::Unclear(format!("The total was {before} before {amount} were to be booked, and is {now}."))
+        }
+        None => TotalCheck::Unclear("The server does not tell the total any more.".to_owned()),
     }
 }
 
@@ -391,21 +402,21 @@ fn is_definite(error: &Error) -> bool {
 }
 
 fn unclear(why: String) -> Error {
-    Error::because(Status::ConnectionLost, why).with_outcome(Outcome::Unknown)
+    Error::because(Status::ConnectionLost, why).with_unknown_outcome()
 }
 
 /// The same as an error.
-fn unknown(verdict: &Verdict) -> Error {
-    let status = Status::of_number(verdict.status).unwrap_or(Status::ConnectionLost);
-    let reason = verdict.reason.strip_prefix(status.row().message).unwrap_or(&verdict.reason).trim_start();
-    let mut error = Error::because(status, reason).with_outcome(Outcome::Unknown);
-    error.server_code = verdict.server_code.clone();
+fn unknown(rejection: &Rejection) -> Error {
+    let status = Status::of_number(rejection.status).unwrap_or(Status::ConnectionLost);
+    let reason = rejection.reason.strip_prefix(status.row().message).unwrap_or(&rejection.reason).trim_start();
+    let mut error = Error::because(status, reason).with_unknown_outcome();
+    error.server_code = rejection.server_code.clone();
     error
 }
 
-fn verdict(error: &Error) -> Verdict {
+fn rejection(error: &Error) -> Rejection {
     let (status, server_code) = (error.status.number(), error.server_code.clone());
-    Verdict { status, server_code, reason: error.message() }
+    Rejection { status, server_code, reason: error.message() }
 }
 
 #[cfg(test)]
@@ -428,7 +439,7 @@ mod tests {
             (10, 0, Some(10), true, true),
             (10, 0, Some(15), true, true),
         ] {
-            let nothing = found(before, amount, now, may_sink) == Found::Nothing;
+            let nothing = found(before, amount, now, may_sink) == TotalCheck::NotBooked;
             assert_eq!(nothing, expected, "{before} {amount} {now:?} {may_sink}");
         }
     }
@@ -454,7 +465,7 @@ mod tests {
         ] {
             assert_eq!(is_final(&error(status, http_status)), expected, "{status:?} {http_status}");
         }
-        let doubtful = error(Status::ValidationError, 500).with_outcome(Outcome::Unknown);
+        let doubtful = error(Status::ValidationError, 500).with_unknown_outcome();
         assert!(!is_final(&doubtful));
     }
 }

@@ -8,14 +8,14 @@ pub(crate) mod release;
 
 use crate::client::Answer;
 use crate::error::{Error, Outcome};
-use crate::lease::acquire_request::Who;
+use crate::lease::acquire_request::LicenseRef;
 use crate::lease::clock::Clock;
 use crate::lease::context::{RequestContext, object, says};
-use crate::lease::slot::borrow::kept_borrow;
-use crate::lease::slot::process_lock::{Gate, KeptGate, Seat, Share};
+use crate::lease::slot::borrow::apply_stored_proof;
+use crate::lease::slot::process_lock::{HolderLock, OpenLockFiles, ProcessLock, ProcessLockGuard};
 use crate::lease::slot::record::{Proof, Record, borrowed_until};
 use crate::lease::state_machine::{Millis, NEVER};
-use crate::lease::storage::retry::patiently;
+use crate::lease::storage::retry::retry_while_in_use;
 use crate::lease::storage::sealed_file::{SealedFile, beside};
 use crate::lease::unanswered::Late;
 use crate::model;
@@ -27,30 +27,30 @@ use std::path::{Path, PathBuf};
 
 /// How the server says a slot stands.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Standing {
+pub(crate) enum SlotStatus {
     /// Ours until so long after it was asked, and no longer than the license or the feature runs.
     Held { asked_at: Millis, timeout_ms: i64, expires_at: Millis },
     /// Ours until a date, which is so far away.
-    Lent { asked_at: Millis, until: DateTime<Utc>, left_ms: i64 },
+    Borrowed { asked_at: Millis, until: DateTime<Utc>, left_ms: i64 },
 }
 
 /// The server's yes, or its kept word.
 #[derive(Debug, Clone)]
 pub(crate) struct Confirmation {
-    pub(crate) standing: Standing,
+    pub(crate) status: SlotStatus,
     /// Its reply, if it was asked now.
     pub(crate) reply: Option<String>,
     /// The server says that the slot is borrowed: until then, or for longer than anybody knows.
     pub(crate) borrowed_until: Option<DateTime<Utc>>,
     /// Whether there is a slot to be held: what does not float is merely asked about from time to time.
-    pub(crate) floats: bool,
+    pub(crate) is_floating: bool,
     /// Until then the server may carry out a request of before that takes the slot away.
     pub(crate) doubted_until: Option<Millis>,
 }
 
 /// Whether the record must be on disk before a request leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Keep {
+pub(crate) enum RecordWrite {
     /// Else the request does not leave.
     Must,
     /// Else it leaves all the same: what is at stake at the server is worth more.
@@ -75,92 +75,102 @@ const NO_RIGHT: [(&str, bool, Status); 3] = [
 /// A slot, and a seat at it while it is ours.
 pub(crate) struct Slot {
     pub(crate) feature: Option<String>,
-    share: Share,
+    process_lock: ProcessLock,
     file: Option<SealedFile>,
     path: Option<PathBuf>,
-    pub(crate) seat: Option<Seat>,
+    pub(crate) holder: Option<HolderLock>,
     /// The lock files, kept open until it is settled that the slot is given back: that must not depend on the folder.
-    pub(crate) kept_gate: Option<KeptGate>,
+    pub(crate) open_lock_files: Option<OpenLockFiles>,
     /// The server was asked for it, and nobody knows what it did, or is going to do when it gets to it.
     pub(crate) in_doubt: bool,
     /// The slot was given back while a request about it had no answer, which a server that knows no order numbers may
     /// carry out until then: it is to be given back again.
-    pub(crate) settles_at: Option<Millis>,
+    pub(crate) repeat_release_until: Option<Millis>,
     /// A question about the feature's license got no answer, and may have taken a slot of the license.
-    pub(crate) license_left: bool,
+    pub(crate) orphaned_license_slot: bool,
     /// It was borrowed, and the record proves it, as far as this process knows.
-    pub(crate) lent: bool,
+    pub(crate) borrowed: bool,
     /// The server, or a verb of this client, has said that it is borrowed until then.
     pub(crate) borrowed_until: Option<DateTime<Utc>>,
     /// The license whose slot it is, as the server named it: a user may have several.
     pub(crate) license_id: Option<u64>,
     /// There is a slot at the server, which must be given back.
-    pub(crate) floats: bool,
+    pub(crate) is_floating: bool,
 }
 
 impl Slot {
-    /// A slot that nobody has asked for yet. Its holders on this machine meet in `share`; without `folder` nothing of it
+    /// A slot that nobody has asked for yet. Its holders on this machine meet in `process_lock`; without `folder` nothing of it
     /// outlives the process.
-    pub(crate) fn new(who: &Who, feature: Option<&str>, share: Share, folder: Option<&Path>) -> Result<Slot, Error> {
-        let path = folder.map(|folder| folder.join(format!("{}.lease", who.file_name(feature))));
-        let file = path.clone().map(|path| SealedFile::new(path, &who.product, &who.hardware_id)).transpose()?;
+    pub(crate) fn new(
+        license_ref: &LicenseRef,
+        feature: Option<&str>,
+        process_lock: ProcessLock,
+        folder: Option<&Path>,
+    ) -> Result<Slot, Error> {
+        let path = folder.map(|folder| folder.join(format!("{}.lease", license_ref.file_stem(feature))));
+        let file = path
+            .clone()
+            .map(|path| SealedFile::new(path, &license_ref.product, &license_ref.hardware_id))
+            .transpose()?;
         Ok(Slot {
             feature: feature.map(str::to_owned),
-            share,
+            process_lock,
             file,
             path,
-            seat: None,
-            kept_gate: None,
+            holder: None,
+            open_lock_files: None,
             in_doubt: false,
-            settles_at: None,
-            license_left: false,
-            lent: false,
+            repeat_release_until: None,
+            orphaned_license_slot: false,
+            borrowed: false,
             borrowed_until: None,
             license_id: None,
-            floats: true,
+            is_floating: true,
         })
     }
 
     /// Takes the slot: from a borrow that is proven to run, or else from the server.
-    pub(crate) fn take(&mut self, context: &RequestContext) -> Result<Confirmation, Error> {
-        let gate = self.enter(context)?;
+    pub(crate) fn acquire(&mut self, context: &RequestContext) -> Result<Confirmation, Error> {
+        let guard = self.lock(context)?;
         let kept = self.read();
-        let unproven = match kept.as_ref().map(|record| record.runs_until(context.client, context.who, context.clock)) {
-            Ok(Ok(Some(until))) => return self.resume_borrow(context, &gate, kept?, until),
-            Ok(Ok(None)) => None,
-            Ok(Err(error)) => Some(error),
-            Err(error) => Some((*error).clone()),
-        };
-        let alone = gate.is_empty()?;
+        let unproven =
+            match kept.as_ref().map(|record| record.proven_until(context.client, context.license_ref, context.clock)) {
+                Ok(Ok(Some(until))) => return self.resume_borrow(context, &guard, kept?, until),
+                Ok(Ok(None)) => None,
+                Ok(Err(error)) => Some(error),
+                Err(error) => Some((*error).clone()),
+            };
+        let alone = guard.has_no_holder()?;
         // What can fail on this machine fails before the server is asked.
-        let seat = gate.sit()?;
-        self.kept_gate = gate.keep_open(&seat);
+        let holder = guard.add_holder()?;
+        self.open_lock_files = guard.keep_open(&holder);
         // A file that can't be read stays as it is until the server has spoken: it may be all there is.
         let is_damaged = kept.is_err();
-        let mut record = kept.unwrap_or_else(|_| self.fresh_record());
+        let mut record = kept.unwrap_or_else(|_| self.empty_record());
         let before = record.clone();
         record.may_hold = true;
         // A lease that takes its slot anew keeps to its license; a new one takes up the license of before.
         let own_license = self.license_id;
         self.license_id = own_license.or(record.license_id.filter(|_| before.may_hold));
         let doubted_until = self.unanswered_until(context, &record);
-        let keep = if is_damaged { Keep::Not } else { Keep::Must };
-        let mut checked = self.check(context, &mut record, keep);
-        let may_be_another = own_license.is_none() && self.license_id.is_some() && context.who.license_id.is_none();
+        let record_write = if is_damaged { RecordWrite::Not } else { RecordWrite::Must };
+        let mut checked = self.check(context, &mut record, record_write);
+        let may_be_another =
+            own_license.is_none() && self.license_id.is_some() && context.license_ref.license_id.is_none();
         if alone && may_be_another && checked.as_ref().is_err_and(Error::is_refusal) {
             // The license of before is gone, and nobody here works on it: the user may have another one by now.
             self.license_id = None;
-            checked = self.check(context, &mut record, keep);
+            checked = self.check(context, &mut record, record_write);
         }
         match checked {
             Ok((confirmation, answer)) => {
                 let doubted_until = doubted_until.filter(|_| !answer.in_order);
                 let confirmation = Confirmation { doubted_until, ..confirmation };
-                Ok(self.taken(context, &gate, seat, record, is_damaged, confirmation, &answer))
+                Ok(self.finish_acquire(context, &guard, holder, record, is_damaged, confirmation, &answer))
             }
             Err(error) => {
-                drop(seat);
-                (self.kept_gate, self.license_id) = (None, own_license);
+                drop(holder);
+                (self.open_lock_files, self.license_id) = (None, own_license);
                 let surely_not = error.is_refusal() || error.status == Status::NotFloating;
                 // A server that knows no order numbers may take the slot later than it has refused it.
                 let may_come_late = doubted_until.is_some() && !error.in_order;
@@ -173,7 +183,7 @@ impl Slot {
                     record.in_doubt &= record.proof.is_some();
                     self.write(&mut record, context)?;
                 }
-                match unproven.or_else(|| self.foreign(context.who)) {
+                match unproven.or_else(|| self.foreign(context.license_ref)) {
                     Some(reason) if !surely_not => Err(because(reason, &error)),
                     _ => Err(error),
                 }
@@ -185,39 +195,39 @@ impl Slot {
     fn resume_borrow(
         &mut self,
         context: &RequestContext,
-        gate: &Gate,
+        guard: &ProcessLockGuard,
         mut record: Record,
         until: DateTime<Utc>,
     ) -> Result<Confirmation, Error> {
         self.write(&mut record, context)?;
-        let seat = gate.sit()?;
-        (self.kept_gate, self.seat) = (gate.keep_open(&seat), Some(seat));
+        let holder = guard.add_holder()?;
+        (self.open_lock_files, self.holder) = (guard.keep_open(&holder), Some(holder));
         Ok(self.proven_borrow(context, record, until))
     }
 
     /// The slot is borrowed until then, as the record proves.
     fn proven_borrow(&mut self, context: &RequestContext, record: Record, until: DateTime<Utc>) -> Confirmation {
-        (self.lent, self.borrowed_until, self.license_id) = (true, Some(until), record.license_id);
+        (self.borrowed, self.borrowed_until, self.license_id) = (true, Some(until), record.license_id);
         let left_ms = (until - context.clock.wall()).num_milliseconds();
-        let standing = Standing::Lent { asked_at: context.clock.now(), until, left_ms };
+        let status = SlotStatus::Borrowed { asked_at: context.clock.now(), until, left_ms };
         let license = record.proof.map(|proof| proof.license.body).filter(|_| self.feature.is_none());
-        Confirmation { standing, reply: license, borrowed_until: Some(until), floats: true, doubted_until: None }
+        Confirmation { status, reply: license, borrowed_until: Some(until), is_floating: true, doubted_until: None }
     }
 
     /// The server counts the slot for this device: what is known of it is kept. Nothing here may fail the acquire, because
     /// the record already says that the slot may be held.
     #[allow(clippy::too_many_arguments, reason = "they are one take's")]
-    fn taken(
+    fn finish_acquire(
         &mut self,
         context: &RequestContext,
-        gate: &Gate,
-        seat: Seat,
+        guard: &ProcessLockGuard,
+        holder: HolderLock,
         mut record: Record,
         is_damaged: bool,
         confirmation: Confirmation,
         answer: &Answer,
     ) -> Confirmation {
-        self.seat = Some(seat);
+        self.holder = Some(holder);
         let reply = object(answer);
         self.license_id = named_license(&reply, self.feature.as_deref()).or(self.license_id);
         record.license_id = self.license_id;
@@ -225,13 +235,13 @@ impl Slot {
             // What a verb had borrowed was ended by somebody who could not say so here.
             record.set_borrowed_by_verb(None);
         }
-        let confirmation = self.with_borrow(context, gate, &mut record, confirmation, answer);
+        let confirmation = self.update_proof(context, guard, &mut record, confirmation, answer);
         record.note_server_time(context, answer);
         if !is_damaged || self.set_aside().is_ok() {
             let _ = self.write(&mut record, context);
         }
-        self.lent = record.proof.is_some();
-        self.note(&confirmation);
+        self.borrowed = record.proof.is_some();
+        self.remember(&confirmation);
         self.in_doubt = false;
         confirmation
     }
@@ -240,21 +250,21 @@ impl Slot {
     pub(crate) fn renew(&mut self, context: &RequestContext) -> Result<Confirmation, Error> {
         // The folder may have been cleaned up: processes that come later would not know that this one holds the slot.
         // Where no seat is to be had, the slot itself is worth more.
-        if let Some(Ok(false)) = self.seat.as_ref().map(Seat::is_in_place)
-            && let Ok(gate) = self.enter(context)
-            && let Ok(seat) = gate.sit()
+        if let Some(Ok(false)) = self.holder.as_ref().map(HolderLock::is_in_place)
+            && let Ok(guard) = self.lock(context)
+            && let Ok(holder) = guard.add_holder()
         {
-            (self.kept_gate, self.seat) = (gate.keep_open(&seat), Some(seat));
+            (self.open_lock_files, self.holder) = (guard.keep_open(&holder), Some(holder));
         }
         // Until when, as it stands now: the answer may be heard when that is over, and tells of the time before.
         let given_back_until = context.given_back_until(self.feature.as_deref());
         let was_in_doubt = self.in_doubt;
         let proof_before = self.read().ok().and_then(|record| record.proof);
-        let checked = self.check_on_the_way(context);
+        let checked = self.check_without_lock(context);
         self.in_doubt = checked.as_ref().is_err_and(|error| error.outcome == Outcome::Unknown);
         let (said, answer) = match checked {
             // Whoever ends a renewal gives the slot back: a borrow that this lease has not heard of must stay another's.
-            Err(error) if !self.lent && !error.is_refusal() && error.status != Status::Cancelled => {
+            Err(error) if !self.borrowed && !error.is_refusal() && error.status != Status::Cancelled => {
                 return self.borrowed_by_another(context).ok_or(error);
             }
             checked => checked?,
@@ -263,24 +273,24 @@ impl Slot {
         let doubted_until = given_back_until.filter(|_| !answer.in_order);
         let said = Confirmation { doubted_until, ..said };
         let confirmation = match self.read() {
-            Ok(record) if self.lent || was_in_doubt || record.proof.is_some() => {
-                self.with_kept_borrow(context, &record, proof_before, said, &answer)
+            Ok(record) if self.borrowed || was_in_doubt || record.proof.is_some() => {
+                self.apply_renewed_borrow(context, &record, proof_before, said, &answer)
             }
             _ => said,
         };
-        self.note(&confirmation);
+        self.remember(&confirmation);
         Ok(confirmation)
     }
 
     /// The server could not be asked. Another process of this machine may have borrowed the slot since, for all of them.
     fn borrowed_by_another(&mut self, context: &RequestContext) -> Option<Confirmation> {
         let record = self.read().ok()?;
-        let until = record.runs_until(context.client, context.who, context.clock).ok()??;
+        let until = record.proven_until(context.client, context.license_ref, context.clock).ok()??;
         Some(self.proven_borrow(context, record, until))
     }
 
     /// The server's word on a slot whose borrow is kept, or may be. What it says anew of the borrow is kept too.
-    fn with_kept_borrow(
+    fn apply_renewed_borrow(
         &mut self,
         context: &RequestContext,
         record: &Record,
@@ -288,44 +298,44 @@ impl Slot {
         said: Confirmation,
         answer: &Answer,
     ) -> Confirmation {
-        let confirmation = kept_borrow(context, record, said, answer);
-        let known_until = record.runs_until(context.client, context.who, context.clock).ok().flatten();
-        match confirmation.standing {
-            Standing::Lent { until, .. } if known_until == Some(until) => self.lent = true,
-            Standing::Lent { .. } => return self.keep_borrow_anew(context, confirmation, answer),
+        let confirmation = apply_stored_proof(context, record, said, answer);
+        let known_until = record.proven_until(context.client, context.license_ref, context.clock).ok().flatten();
+        match confirmation.status {
+            SlotStatus::Borrowed { until, .. } if known_until == Some(until) => self.borrowed = true,
+            SlotStatus::Borrowed { .. } => return self.store_new_proof(context, confirmation, answer),
             // It was in doubt, or ends sooner than is proven.
-            Standing::Held { .. } if says(&object(answer), "is_borrowed") => {
-                return self.keep_borrow_anew(context, confirmation, answer);
+            SlotStatus::Held { .. } if says(&object(answer), "is_borrowed") => {
+                return self.store_new_proof(context, confirmation, answer);
             }
             // It is over, or was taken back at the server: nobody shall rely on it, nor leave the slot to it.
-            Standing::Held { .. } => self.lent = self.forget_borrow(context, proof_before).is_err(),
+            SlotStatus::Held { .. } => self.borrowed = self.forget_borrow(context, proof_before).is_err(),
         }
         confirmation
     }
 
     /// Keeps what the server says of the borrow now, if anything can be kept.
-    fn keep_borrow_anew(&mut self, context: &RequestContext, said: Confirmation, answer: &Answer) -> Confirmation {
-        let Ok(gate) = self.enter(context) else { return said };
+    fn store_new_proof(&mut self, context: &RequestContext, said: Confirmation, answer: &Answer) -> Confirmation {
+        let Ok(guard) = self.lock(context) else { return said };
         let Ok(mut record) = self.read() else { return said };
-        let confirmation = self.with_borrow(context, &gate, &mut record, said, answer);
+        let confirmation = self.update_proof(context, &guard, &mut record, said, answer);
         if self.write(&mut record, context).is_ok() {
-            self.lent = record.proof.is_some();
+            self.borrowed = record.proof.is_some();
         }
         confirmation
     }
 
     /// Keeps of the server's word what decides how the slot is left.
-    fn note(&mut self, confirmation: &Confirmation) {
-        self.floats = confirmation.floats;
-        self.borrowed_until = match confirmation.standing {
-            Standing::Lent { until, .. } => Some(until),
-            Standing::Held { .. } => confirmation.borrowed_until,
+    fn remember(&mut self, confirmation: &Confirmation) {
+        self.is_floating = confirmation.is_floating;
+        self.borrowed_until = match confirmation.status {
+            SlotStatus::Borrowed { until, .. } => Some(until),
+            SlotStatus::Held { .. } => confirmation.borrowed_until,
         };
     }
 
     /// Forgets the borrow that was proven when the server was asked. One that another process has made meanwhile stays.
     fn forget_borrow(&self, context: &RequestContext, proof_before: Option<Proof>) -> Result<(), Error> {
-        let _gate = self.enter(context)?;
+        let _guard = self.lock(context)?;
         let mut record = self.read()?;
         if record.proof != proof_before {
             return Ok(());
@@ -336,17 +346,17 @@ impl Slot {
 
     /// Remembers what the clock shows, so that it can't be set back to before unnoticed. False if somebody stands in the
     /// gate.
-    pub(crate) fn mark_time(&self, clock: &Clock) -> bool {
-        if !self.lent {
+    pub(crate) fn save_clock_mark(&self, clock: &Clock) -> bool {
+        if !self.borrowed {
             return true;
         }
-        let Some(_gate) = self.try_enter() else { return false };
+        let Some(_guard) = self.try_lock_process() else { return false };
         let _ = self.read().and_then(|mut record| self.write_at(&mut record, clock));
         true
     }
 
     /// The lease that had the slot before was giving it back, and the server's answer was not waited for.
-    pub(crate) fn doubt(&mut self, context: &RequestContext) {
+    pub(crate) fn mark_in_doubt(&mut self, context: &RequestContext) {
         self.in_doubt = true;
         context.note_unanswered(self.feature.as_deref(), Late::GivesBack);
     }
@@ -369,18 +379,18 @@ impl Slot {
         if self.file.is_none() {
             return;
         }
-        let Ok(_gate) = self.enter(context) else { return };
+        let Ok(_guard) = self.lock(context) else { return };
         if let Ok(mut record) = self.read() {
             record.set_borrowed_by_verb(until);
             // What another has given back is wanted again.
-            record.unwanted &= until.is_none();
+            record.return_pending &= until.is_none();
             if until.is_some_and(|until| self.is_proven_beyond(context, &record, until)) {
                 // The server lets go of the slot before the date that is proven.
                 record.in_doubt = true;
             }
             if until.is_none() {
                 // What proved the borrow that was given back would go on being believed by a start without a network.
-                (record.proof, record.in_doubt, record.unwanted) = (None, false, false);
+                (record.proof, record.in_doubt, record.return_pending) = (None, false, false);
             }
             // The process itself remembers it all the same.
             let _ = self.write(&mut record, context);
@@ -388,7 +398,7 @@ impl Slot {
     }
 
     fn is_proven_beyond(&self, context: &RequestContext, record: &Record, until: DateTime<Utc>) -> bool {
-        let ends = |proof: &Proof| proof.until(context.client, context.who, self.feature.as_deref()).ok();
+        let ends = |proof: &Proof| proof.until(context.client, context.license_ref, self.feature.as_deref()).ok();
         record.proof.as_ref().and_then(ends).is_some_and(|ends| ends > until)
     }
 
@@ -396,7 +406,7 @@ impl Slot {
     /// has taken the slot, which learns so from the record.
     /// If it `gives_back`, a borrow that was kept proves nothing until the server is asked.
     pub(crate) fn note_unanswered_verb(&self, context: &RequestContext, gives_back: bool) {
-        let Ok(_gate) = self.enter(context) else { return };
+        let Ok(_guard) = self.lock(context) else { return };
         if let Ok(mut record) = self.read() {
             record.expect_answer(context.clock, context.life_ms());
             record.in_doubt |= gives_back && record.proof.is_some();
@@ -407,12 +417,12 @@ impl Slot {
 
     /// A verb of this client has given the slot back. True if it was held.
     pub(crate) fn note_release_by_verb(&mut self, context: &RequestContext) -> bool {
-        let was_taken = self.is_taken();
-        (self.in_doubt, self.lent, self.borrowed_until) = (false, false, None);
-        let Ok(gate) = self.enter(context) else { return was_taken };
-        let last_out = self.seat.take().map(|seat| gate.leave(seat));
-        if let (Some(Ok(Some(_))), Ok(mut record)) = (last_out, self.read()) {
-            (record.may_hold, record.proof, record.in_doubt, record.unwanted) = (false, None, false, false);
+        let was_taken = self.is_held();
+        (self.in_doubt, self.borrowed, self.borrowed_until) = (false, false, None);
+        let Ok(guard) = self.lock(context) else { return was_taken };
+        let last_holder = self.holder.take().map(|holder| guard.remove_holder(holder));
+        if let (Some(Ok(Some(_))), Ok(mut record)) = (last_holder, self.read()) {
+            (record.may_hold, record.proof, record.in_doubt, record.return_pending) = (false, None, false, false);
             record.set_borrowed_by_verb(None);
             let _ = self.write(&mut record, context);
         }
@@ -430,49 +440,49 @@ impl Slot {
     }
 
     /// A verb has borrowed it until then, as the lease remembers.
-    pub(crate) fn keep_borrow(&mut self, until: Option<DateTime<Utc>>) {
+    pub(crate) fn remember_borrow(&mut self, until: Option<DateTime<Utc>>) {
         self.borrowed_until = self.borrowed_until.max(until);
     }
 
     /// Whether a slot of the license may be left that nobody wants; says so once.
-    pub(crate) fn take_license_left(&mut self) -> bool {
-        std::mem::take(&mut self.license_left)
+    pub(crate) fn take_orphaned_license_slot(&mut self) -> bool {
+        std::mem::take(&mut self.orphaned_license_slot)
     }
 
     /// Another lease has taken it, so it is not given back once more.
-    pub(crate) fn stop_settling(&mut self) {
-        self.settles_at = None;
-        self.let_go_of_files();
+    pub(crate) fn stop_repeating_release(&mut self) {
+        self.repeat_release_until = None;
+        self.close_lock_files();
     }
 
     /// Whether it is ours, as far as anybody knows.
-    pub(crate) fn is_taken(&self) -> bool {
-        self.seat.is_some()
+    pub(crate) fn is_held(&self) -> bool {
+        self.holder.is_some()
     }
 
     /// Whether the server may count it.
-    pub(crate) fn is_in_doubt(&self) -> bool {
-        self.in_doubt || self.is_taken()
+    pub(crate) fn may_be_held_at_server(&self) -> bool {
+        self.in_doubt || self.is_held()
     }
 
     /// Gives up the seat and nothing else: what the server counts is for the next who comes to settle.
     pub(crate) fn abandon(&mut self) {
-        (self.seat, self.in_doubt) = (None, false);
-        self.let_go_of_files();
+        (self.holder, self.in_doubt) = (None, false);
+        self.close_lock_files();
     }
 
     /// Closes the lock files, unless they are needed to leave the slot or to give it back again.
-    pub(crate) fn let_go_of_files(&mut self) {
-        if self.seat.is_none() && self.settles_at.is_none() {
-            self.kept_gate = None;
+    pub(crate) fn close_lock_files(&mut self) {
+        if self.holder.is_none() && self.repeat_release_until.is_none() {
+            self.open_lock_files = None;
         }
     }
 
-    pub(crate) fn try_enter(&self) -> Option<Gate> {
-        self.share.enter(&mut |_| Err(Error::new(Status::Timeout))).ok()
+    pub(crate) fn try_lock_process(&self) -> Option<ProcessLockGuard> {
+        self.process_lock.lock(&mut |_| Err(Error::new(Status::Timeout))).ok()
     }
 
-    pub(crate) fn enter(&self, context: &RequestContext) -> Result<Gate, Error> {
+    pub(crate) fn lock(&self, context: &RequestContext) -> Result<ProcessLockGuard, Error> {
         let busy = "Another process of this machine is taking or giving back the same slot.";
         let mut pause = |duration| {
             context.pause(duration).map_err(|error| match error.status {
@@ -480,10 +490,12 @@ impl Slot {
                 _ => error,
             })
         };
-        let by_path = self.folder().map_or(Ok(()), make).and_then(|()| self.share.enter(&mut pause));
-        match (by_path, &self.kept_gate) {
+        let by_path = self.folder().map_or(Ok(()), make).and_then(|()| self.process_lock.lock(&mut pause));
+        match (by_path, &self.open_lock_files) {
             // The folder is gone, or closed to this process: what is held is left by what is open.
-            (Err(error), Some(kept)) if error.status == Status::Storage => self.share.enter_by(kept, &mut pause),
+            (Err(error), Some(kept)) if error.status == Status::Storage => {
+                self.process_lock.lock_open_files(kept, &mut pause)
+            }
             (entered, _) => entered,
         }
     }
@@ -494,7 +506,7 @@ impl Slot {
         &mut self,
         context: &RequestContext,
         record: &mut Record,
-        keep: Keep,
+        record_write: RecordWrite,
         operation: &'static str,
         own: &[(&str, Value)],
     ) -> Result<Answer, Error> {
@@ -502,10 +514,10 @@ impl Slot {
         let answer = context.ask_in_order(operation, own, &mut || {
             record.order = context.client.draw_order(record.order);
             record.expect_answer(context.clock, context.life_ms());
-            match keep {
-                Keep::Must => self.write(record, context)?,
-                Keep::IfPossible => drop(self.write(record, context)),
-                Keep::Not => {}
+            match record_write {
+                RecordWrite::Must => self.write(record, context)?,
+                RecordWrite::IfPossible => drop(self.write(record, context)),
+                RecordWrite::Not => {}
             }
             Ok(record.order)
         });
@@ -522,13 +534,13 @@ impl Slot {
 
     /// The same without staying in the gate meanwhile, so that a renewal keeps no other process out. If the gate is taken,
     /// or nothing can be written, the number is this process's alone: the slot is worth more.
-    fn check_on_the_way(&mut self, context: &RequestContext) -> Result<(Confirmation, Answer), Error> {
-        let (operation, own) = self.verb(context, "check_license", "check_feature");
+    fn check_without_lock(&mut self, context: &RequestContext) -> Result<(Confirmation, Answer), Error> {
+        let (operation, own) = self.operation(context, "check_license", "check_feature");
         let asked_at = context.clock.now();
         let mut own_mark = None;
         let answer = context.ask_in_order(operation, &own, &mut || {
-            let gate = self.file.as_ref().and_then(|_| self.try_enter());
-            let Some(mut record) = gate.as_ref().and_then(|_| self.read().ok()) else {
+            let guard = self.file.as_ref().and_then(|_| self.try_lock_process());
+            let Some(mut record) = guard.as_ref().and_then(|_| self.read().ok()) else {
                 return Ok(context.client.draw_order(0));
             };
             record.order = context.client.draw_order(record.order);
@@ -547,7 +559,7 @@ impl Slot {
 
     /// Notes on disk that a renewal was answered, so that the process that leaves the slot next has nothing to wait for.
     fn forget_unanswered(&self, context: &RequestContext, mark: i64) {
-        let Some(_gate) = self.try_enter() else { return };
+        let Some(_guard) = self.try_lock_process() else { return };
         if let Ok(mut record) = self.read()
             && record.forget_unanswered(mark)
         {
@@ -559,31 +571,31 @@ impl Slot {
         &mut self,
         context: &RequestContext,
         record: &mut Record,
-        keep: Keep,
+        record_write: RecordWrite,
     ) -> Result<(Confirmation, Answer), Error> {
-        let (operation, own) = self.verb(context, "check_license", "check_feature");
+        let (operation, own) = self.operation(context, "check_license", "check_feature");
         let asked_at = context.clock.now();
-        let answer = self.ask(context, record, keep, operation, &own)?;
+        let answer = self.ask(context, record, record_write, operation, &own)?;
         Ok((self.confirmation(context, asked_at, &answer)?, answer))
     }
 
     fn confirmation(&self, context: &RequestContext, asked_at: Millis, answer: &Answer) -> Result<Confirmation, Error> {
         let reply = object(answer);
-        let standing = self.standing(context, asked_at, &reply, context.wall_of(answer))?;
+        let status = self.status(context, asked_at, &reply, context.wall_of(answer))?;
         let is_borrowed = says(&reply, "is_borrowed");
-        let floats = is_borrowed || says(&reply, "is_floating_cloud");
+        let is_floating = is_borrowed || says(&reply, "is_floating_cloud");
         // A feature's reply need not tell the date.
         let borrowed_until = borrowed_until(&reply, None).or(is_borrowed.then_some(DateTime::<Utc>::MAX_UTC));
-        Ok(Confirmation { standing, reply: Some(answer.text.clone()), borrowed_until, floats, doubted_until: None })
+        Ok(Confirmation { status, reply: Some(answer.text.clone()), borrowed_until, is_floating, doubted_until: None })
     }
 
-    fn standing(
+    fn status(
         &self,
         context: &RequestContext,
         asked_at: Millis,
         reply: &Object,
         wall: DateTime<Utc>,
-    ) -> Result<Standing, Error> {
+    ) -> Result<SlotStatus, Error> {
         // The API may tell so with a yes; there is no slot for it all the same.
         let tells = |member, value| reply.get(member) == Some(&Value::Bool(value));
         if let Some((.., status)) = NO_RIGHT.into_iter().find(|(member, value, _)| tells(*member, *value)) {
@@ -591,7 +603,7 @@ impl Slot {
         }
         if let Some(until) = borrowed_until(reply, None).filter(|_| self.feature.is_none()) {
             let left_ms = (until - wall).num_milliseconds();
-            return Ok(Standing::Lent { asked_at, until, left_ms });
+            return Ok(SlotStatus::Borrowed { asked_at, until, left_ms });
         }
         if says(reply, "is_floating") {
             let what = self.feature.as_deref().map_or("The license".to_owned(), |feature| format!("{feature:?}"));
@@ -605,28 +617,28 @@ impl Slot {
         // A server that says yes after the date knows why.
         let left_ms = left_ms.filter(|left_ms| *left_ms > 0);
         let expires_at = left_ms.map_or(NEVER, |left_ms| context.clock.now().saturating_add(left_ms));
-        Ok(Standing::Held { asked_at, timeout_ms, expires_at })
+        Ok(SlotStatus::Held { asked_at, timeout_ms, expires_at })
     }
 
     /// The operation about this slot, and the keys it needs.
-    pub(crate) fn verb(
+    pub(crate) fn operation(
         &self,
         context: &RequestContext,
         of_license: &'static str,
         of_feature: &'static str,
     ) -> (&'static str, Vec<(&'static str, Value)>) {
-        let license = self.license_id.filter(|_| context.who.license_id.is_none());
+        let license = self.license_id.filter(|_| context.license_ref.license_id.is_none());
         let mut own: Vec<_> = license.into_iter().map(|id| ("license_id", id.into())).collect();
         own.extend(self.feature.as_deref().map(|feature| ("feature", feature.into())));
         (if self.feature.is_some() { of_feature } else { of_license }, own)
     }
 
-    pub(crate) fn fresh_record(&self) -> Record {
+    pub(crate) fn empty_record(&self) -> Record {
         Record::of(self.feature.as_deref())
     }
 
     pub(crate) fn read(&self) -> Result<Record, Error> {
-        self.file.as_ref().map_or_else(|| Ok(self.fresh_record()), |file| Record::read(file, self.feature.as_deref()))
+        self.file.as_ref().map_or_else(|| Ok(self.empty_record()), |file| Record::read(file, self.feature.as_deref()))
     }
 
     pub(crate) fn write(&self, record: &mut Record, context: &RequestContext) -> Result<(), Error> {
@@ -646,16 +658,16 @@ impl Slot {
     pub(crate) fn set_aside(&self) -> Result<(), Error> {
         let Some(path) = &self.path else { return Ok(()) };
         let aside = beside(path, &format!("damaged-{}", Utc::now().timestamp_millis()));
-        patiently(|| std::fs::rename(path, &aside)).map_err(|error| {
+        retry_while_in_use(|| std::fs::rename(path, &aside)).map_err(|error| {
             Error::because(Status::Storage, format!("{} can't be moved aside: {error}.", path.display()))
         })
     }
 
     /// Whether another device's record of this slot lies where ours would be.
-    fn foreign(&self, who: &Who) -> Option<Error> {
+    fn foreign(&self, license_ref: &LicenseRef) -> Option<Error> {
         let folder = self.folder()?;
-        let (prefix, own) = (who.license_prefix(), who.file_prefix());
-        let suffix = format!("{}.lease", who.file_suffix(self.feature.as_deref()));
+        let (prefix, own) = (license_ref.license_prefix(), license_ref.file_prefix());
+        let suffix = format!("{}.lease", license_ref.file_suffix(self.feature.as_deref()));
         let names = std::fs::read_dir(folder).ok()?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
         let mut foreign = names.filter(|name| name.starts_with(&prefix) && name.ends_with(&suffix));
         let name = foreign.find(|name| !name.starts_with(&own))?;
@@ -675,11 +687,11 @@ pub(crate) fn make(folder: &Path) -> Result<(), Error> {
 
 /// Whether the record says that a borrow runs, proven or made by a verb; while the clock can't be believed, one that may
 /// run does.
-pub(crate) fn is_kept_as_borrowed(record: &Record, context: &RequestContext) -> bool {
+pub(crate) fn is_stored_as_borrowed(record: &Record, context: &RequestContext) -> bool {
     if record.is_borrowed_by_verb(context.clock) {
         return true;
     }
-    match record.runs_until(context.client, context.who, context.clock) {
+    match record.proven_until(context.client, context.license_ref, context.clock) {
         Ok(until) => until.is_some(),
         Err(error) => error.status == Status::ClockMovedBack,
     }
@@ -709,9 +721,4 @@ fn because(reason: Error, error: &Error) -> Error {
     let mut error = error.clone().with_detail(detail.trim());
     error.status = reason.status;
     error
-}
-
-/// A failure after the server has done, or may have done, what was asked.
-pub(crate) fn in_doubt(error: Error) -> Error {
-    error.with_outcome(Outcome::Unknown)
 }

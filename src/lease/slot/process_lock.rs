@@ -3,16 +3,16 @@
 //! Everybody who uses the slot keeps a seat, a shared lock. Whoever takes or leaves one stands in the gate, alone,
 //! until the server has been told what follows from it, so that no release overtakes a newcomer's check. A process
 //! that is killed takes its locks with it: the seats can't be miscounted, and what the dead one left undone is found
-//! by the next who comes and [finds nobody](Gate::is_empty).
+//! by the next who comes and [finds nobody](ProcessLockGuard::is_empty).
 //!
 //! What holds if somebody removes the lock files, where the system lets them: with the gate's file, a second one may
 //! enter while another is inside, but not while a last one gives the slot back. With the seats' file, those who sit
 //! don't count for those who come later, who may give the slot back behind their back; they themselves still count
-//! both. [`Seat::is_in_place`] tells them, and a new seat mends it.
+//! both. [`HolderLock::is_in_place`] tells them, and a new seat mends it.
 
 use crate::client::jittered;
 use crate::error::Error;
-use crate::lease::storage::lock::{Hold, Lock, Mode, OpenLock};
+use crate::lease::storage::lock::{Lock, LockGuard, Mode, OpenLock};
 use crate::status::Status;
 use std::path::Path;
 use std::sync::Arc;
@@ -23,21 +23,21 @@ const PAUSE: Duration = Duration::from_millis(8);
 
 /// Where those who share one slot meet. Clones lead to the same place.
 #[derive(Debug, Clone)]
-pub(crate) struct Share {
-    gate: Lock,
-    seats: Lock,
+pub(crate) struct ProcessLock {
+    access: Lock,
+    holders: Lock,
 }
 
-impl Share {
+impl ProcessLock {
     /// In two files of this folder, for every process that has the same files; touches nothing yet.
-    pub(crate) fn on_disk(folder: &Path, name: &str) -> Share {
+    pub(crate) fn on_disk(folder: &Path, name: &str) -> ProcessLock {
         let file = |ending| Lock::File(folder.join(format!("{name}.{ending}")));
-        Share { gate: file("gate"), seats: file("seat") }
+        ProcessLock { access: file("lock"), holders: file("holders") }
     }
 
     /// In this process, for every clone.
-    pub(crate) fn in_memory() -> Share {
-        Share { gate: Lock::in_memory(), seats: Lock::in_memory() }
+    pub(crate) fn in_memory() -> ProcessLock {
+        ProcessLock { access: Lock::in_memory(), holders: Lock::in_memory() }
     }
 
     /// Comes through the gate. While somebody else stands in it, asks `pause` to let so much time pass, again and
@@ -45,13 +45,13 @@ impl Share {
     ///
     /// # Errors
     /// [`Status::Storage`], and whatever `pause` says.
-    pub(crate) fn enter(&self, pause: &mut dyn FnMut(Duration) -> Result<(), Error>) -> Result<Gate, Error> {
+    pub(crate) fn lock(&self, pause: &mut dyn FnMut(Duration) -> Result<(), Error>) -> Result<ProcessLockGuard, Error> {
         loop {
-            if let Some(hold) = self.gate.try_hold(Mode::Alone)?
+            if let Some(lock_guard) = self.access.try_lock(Mode::Exclusive)?
                 // Nobody may sit yet if the gate is another than the one in which somebody is the last one out.
-                && self.seats.try_hold(Mode::Shared)?.is_some()
+                && self.holders.try_lock(Mode::Shared)?.is_some()
             {
-                return Ok(Gate { seats: self.seats.clone(), hold, kept_seats: None });
+                return Ok(ProcessLockGuard { holders: self.holders.clone(), lock_guard, open_holders: None });
             }
             // Many who wait come at different times, so that each comes through.
             pause(jittered(PAUSE))?;
@@ -63,15 +63,15 @@ impl Share {
     ///
     /// # Errors
     /// [`Status::Storage`], and whatever `pause` says.
-    pub(crate) fn enter_by(
+    pub(crate) fn lock_open_files(
         &self,
-        kept: &KeptGate,
+        kept: &OpenLockFiles,
         pause: &mut dyn FnMut(Duration) -> Result<(), Error>,
-    ) -> Result<Gate, Error> {
+    ) -> Result<ProcessLockGuard, Error> {
         loop {
-            if let Some(hold) = kept.gate.try_hold(Mode::Alone)? {
-                let kept_seats = Some(Arc::clone(&kept.seats));
-                return Ok(Gate { seats: self.seats.clone(), hold, kept_seats });
+            if let Some(lock_guard) = kept.access.try_lock(Mode::Exclusive)? {
+                let open_holders = Some(Arc::clone(&kept.holders));
+                return Ok(ProcessLockGuard { holders: self.holders.clone(), lock_guard, open_holders });
             }
             pause(jittered(PAUSE))?;
         }
@@ -81,32 +81,32 @@ impl Share {
 /// The files of the gate and of the process's own seat, kept open by a process that holds the slot, so that it can leave
 /// whatever becomes of the folder.
 #[derive(Debug)]
-pub(crate) struct KeptGate {
-    gate: OpenLock,
-    seats: Arc<OpenLock>,
+pub(crate) struct OpenLockFiles {
+    access: OpenLock,
+    holders: Arc<OpenLock>,
 }
 
 /// The gate, with nobody else in it. Opens when dropped.
 #[derive(Debug)]
-pub(crate) struct Gate {
-    seats: Lock,
-    hold: Hold,
+pub(crate) struct ProcessLockGuard {
+    holders: Lock,
+    lock_guard: LockGuard,
     /// The lock files can't be opened by their paths, so the one of the seats that is open already must do. The lock on it
     /// is that of this process's own seat, as long as it has one.
-    kept_seats: Option<Arc<OpenLock>>,
+    open_holders: Option<Arc<OpenLock>>,
 }
 
-impl Gate {
+impl ProcessLockGuard {
     /// Whether nobody sits: what is found to be held then was left by the dead. The caller has no seat.
     ///
     /// # Errors
     /// [`Status::Storage`].
-    pub(crate) fn is_empty(&self) -> Result<bool, Error> {
-        Ok(self.try_seats(Mode::Alone)?.is_some())
+    pub(crate) fn has_no_holder(&self) -> Result<bool, Error> {
+        Ok(self.try_holders(Mode::Exclusive)?.is_some())
     }
 
-    fn try_seats(&self, mode: Mode) -> Result<Option<Hold>, Error> {
-        self.kept_seats.as_ref().map_or_else(|| self.seats.try_hold(mode), |kept| kept.try_hold(mode))
+    fn try_holders(&self, mode: Mode) -> Result<Option<LockGuard>, Error> {
+        self.open_holders.as_ref().map_or_else(|| self.holders.try_lock(mode), |kept| kept.try_lock(mode))
     }
 
     /// Takes a seat: from now on nobody else is the last one out. Not by the file that was kept open: two seats would have
@@ -114,13 +114,13 @@ impl Gate {
     ///
     /// # Errors
     /// [`Status::Storage`].
-    pub(crate) fn sit(&self) -> Result<Seat, Error> {
-        self.seats.try_hold(Mode::Shared)?.map(Seat).ok_or_else(in_use)
+    pub(crate) fn add_holder(&self) -> Result<HolderLock, Error> {
+        self.holders.try_lock(Mode::Shared)?.map(HolderLock).ok_or_else(in_use)
     }
 
     /// What a holder of the slot keeps to enter again when the path of the gate can't be opened.
-    pub(crate) fn keep_open(&self, seat: &Seat) -> Option<KeptGate> {
-        Some(KeptGate { gate: self.hold.keep_open()?, seats: Arc::new(seat.0.keep_open()?) })
+    pub(crate) fn keep_open(&self, holder: &HolderLock) -> Option<OpenLockFiles> {
+        Some(OpenLockFiles { access: self.lock_guard.keep_open()?, holders: Arc::new(holder.0.keep_open()?) })
     }
 
     /// Leaves a seat, and tells if nobody sits any more.
@@ -128,18 +128,18 @@ impl Gate {
     /// # Errors
     /// [`Status::Storage`]; the seat is left all the same, and whether it was the last is for the next who comes to
     /// find out.
-    pub(crate) fn leave(&self, seat: Seat) -> Result<Option<LastOut<'_>>, Error> {
+    pub(crate) fn remove_holder(&self, holder: HolderLock) -> Result<Option<LastHolder<'_>>, Error> {
         // Others may sit where this one sat and, if that file was removed, where one would sit now.
-        let hold = if seat.0.give_up()? { self.try_seats(Mode::Alone)? } else { None };
-        Ok(hold.map(|hold| LastOut { gate: self, hold }))
+        let lock_guard = if holder.0.unlock()? { self.try_holders(Mode::Exclusive)? } else { None };
+        Ok(lock_guard.map(|lock_guard| LastHolder { guard: self, lock_guard }))
     }
 }
 
 /// A seat. Whoever drops it instead of leaving is gone without a word, as if killed.
 #[derive(Debug)]
-pub(crate) struct Seat(Hold);
+pub(crate) struct HolderLock(LockGuard);
 
-impl Seat {
+impl HolderLock {
     /// Whether those who come now find it taken. If not, its file was removed: enter, sit anew, and drop this one.
     ///
     /// # Errors
@@ -151,19 +151,19 @@ impl Seat {
 
 /// The last one out, who gives the slot back before the gate opens. Nobody takes a seat as long as this lives.
 #[derive(Debug)]
-pub(crate) struct LastOut<'gate> {
-    gate: &'gate Gate,
-    hold: Hold,
+pub(crate) struct LastHolder<'guard> {
+    guard: &'guard ProcessLockGuard,
+    lock_guard: LockGuard,
 }
 
-impl LastOut<'_> {
+impl LastHolder<'_> {
     /// Sits down again: the slot could not be given back.
     ///
     /// # Errors
     /// [`Status::Storage`].
-    pub(crate) fn stay(self) -> Result<Seat, Error> {
-        drop(self.hold);
-        self.gate.try_seats(Mode::Shared)?.map(Seat).ok_or_else(in_use)
+    pub(crate) fn keep(self) -> Result<HolderLock, Error> {
+        drop(self.lock_guard);
+        self.guard.try_holders(Mode::Shared)?.map(HolderLock).ok_or_else(in_use)
     }
 }
 

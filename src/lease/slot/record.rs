@@ -5,11 +5,11 @@
 
 use crate::client::{Answer, Client};
 use crate::error::Error;
-use crate::lease::acquire_request::Who;
+use crate::lease::acquire_request::LicenseRef;
 use crate::lease::clock::Clock;
 use crate::lease::context::RequestContext;
 use crate::lease::state_machine::Millis;
-use crate::lease::storage::json::{self, Kept};
+use crate::lease::storage::json::{self, StoredObject};
 use crate::lease::storage::sealed_file::SealedFile;
 use crate::model;
 use crate::reply::judge_kept;
@@ -39,7 +39,7 @@ pub(crate) struct Record {
     /// It was asked to change that, and nobody has heard its answer yet: the proof proves nothing until it is asked.
     pub(crate) in_doubt: bool,
     /// The host has given the borrow back, and the last one out will tell the server.
-    pub(crate) unwanted: bool,
+    pub(crate) return_pending: bool,
     /// The license whose slot it is, as the server named it: a user may have several.
     pub(crate) license_id: Option<u64>,
     /// The order number of the last request about the slot.
@@ -51,12 +51,12 @@ pub(crate) struct Record {
     /// but who leaves the slot must not give it back.
     borrowed_by_verb_until_ms: i64,
     /// The latest date this machine's clock has shown, in milliseconds since 1970.
-    clock_has_shown_ms: i64,
+    latest_local_ms: i64,
     /// And the latest that the server has told.
-    server_has_said_ms: i64,
+    latest_server_ms: i64,
     /// The server has just told it, so what this machine's clock shows does not count.
     #[serde(skip)]
-    told_now: bool,
+    server_time_fresh: bool,
 }
 
 /// The server's replies that together prove a borrow.
@@ -76,8 +76,8 @@ pub(crate) struct Signed {
 }
 
 impl Signed {
-    fn kept(kept: Kept) -> Option<Signed> {
-        Some(Signed { body: kept.text("body")?, signature: kept.optional("signature", Kept::text)? })
+    fn from_stored(stored: StoredObject) -> Option<Signed> {
+        Some(Signed { body: stored.text("body")?, signature: stored.optional("signature", StoredObject::text)? })
     }
 }
 
@@ -95,7 +95,7 @@ impl Record {
 
     /// What was kept in `file`; a new record if nothing was.
     pub(crate) fn read(file: &SealedFile, feature: Option<&str>) -> Result<Record, Error> {
-        let Some(record) = Record::found(file)? else { return Ok(Record::of(feature)) };
+        let Some(record) = Record::read_any(file)? else { return Ok(Record::of(feature)) };
         // Its name is anybody's to change, so what is inside tells whose it is.
         let of = |feature: Option<&str>| feature.map(str::to_ascii_lowercase);
         if of(record.feature.as_deref()) == of(feature) {
@@ -106,49 +106,56 @@ impl Record {
     }
 
     /// What was kept in `file`, if anything was.
-    fn found(file: &SealedFile) -> Result<Option<Record>, Error> {
+    fn read_any(file: &SealedFile) -> Result<Option<Record>, Error> {
         let Some(content) = file.read()? else { return Ok(None) };
-        json::parse(&content).and_then(|kept| Record::kept(Kept::new(&kept))).map(Some).ok_or_else(|| {
-            Error::because(Status::StorageDamaged, "It was written by another version of floatlease, or is incomplete.")
-        })
+        json::parse(&content).and_then(|stored| Record::from_stored(StoredObject::new(&stored))).map(Some).ok_or_else(
+            || {
+                Error::because(
+                    Status::StorageDamaged,
+                    "It was written by another version of floatlease, or is incomplete.",
+                )
+            },
+        )
     }
 
-    fn kept(kept: Kept) -> Option<Record> {
+    fn from_stored(stored: StoredObject) -> Option<Record> {
         Some(Record {
-            feature: kept.optional("feature", Kept::text)?,
-            may_hold: kept.flag("may_hold")?,
-            proof: kept.optional("proof", |kept, key| Proof::kept(kept.object(key)?))?,
-            in_doubt: kept.optional("in_doubt", Kept::flag)?.unwrap_or_default(),
-            unwanted: kept.optional("unwanted", Kept::flag)?.unwrap_or_default(),
-            license_id: kept.optional("license_id", natural)?,
-            order: kept.optional("order", natural)?.unwrap_or_default(),
-            unanswered_until_ms: kept.optional("unanswered_until_ms", Kept::number)?.unwrap_or_default(),
-            borrowed_by_verb_until_ms: kept.optional("borrowed_by_verb_until_ms", Kept::number)?.unwrap_or_default(),
-            clock_has_shown_ms: kept.optional("clock_has_shown_ms", Kept::number)?.unwrap_or_default(),
-            server_has_said_ms: kept.optional("server_has_said_ms", Kept::number)?.unwrap_or_default(),
-            told_now: false,
+            feature: stored.optional("feature", StoredObject::text)?,
+            may_hold: stored.flag("may_hold")?,
+            proof: stored.optional("proof", |stored, key| Proof::from_stored(stored.object(key)?))?,
+            in_doubt: stored.optional("in_doubt", StoredObject::flag)?.unwrap_or_default(),
+            return_pending: stored.optional("return_pending", StoredObject::flag)?.unwrap_or_default(),
+            license_id: stored.optional("license_id", natural)?,
+            order: stored.optional("order", natural)?.unwrap_or_default(),
+            unanswered_until_ms: stored.optional("unanswered_until_ms", StoredObject::number)?.unwrap_or_default(),
+            borrowed_by_verb_until_ms: stored
+                .optional("borrowed_by_verb_until_ms", StoredObject::number)?
+                .unwrap_or_default(),
+            latest_local_ms: stored.optional("latest_local_ms", StoredObject::number)?.unwrap_or_default(),
+            latest_server_ms: stored.optional("latest_server_ms", StoredObject::number)?.unwrap_or_default(),
+            server_time_fresh: false,
         })
     }
 
     /// The features (`None`: the license) whose slots this device may hold, as far as `folder` knows.
-    pub(crate) fn features_kept(folder: &Path, who: &Who) -> Vec<Option<String>> {
-        let prefix = who.file_prefix();
+    pub(crate) fn stored_features(folder: &Path, license_ref: &LicenseRef) -> Vec<Option<String>> {
+        let prefix = license_ref.file_prefix();
         let entries = std::fs::read_dir(folder).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
         let is_ours = |path: &PathBuf| {
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             name.starts_with(&prefix) && name.ends_with(".lease")
         };
         let record = |path| {
-            let file = SealedFile::new(path, &who.product, &who.hardware_id).ok()?;
-            Record::found(&file).ok().flatten().filter(|record| record.may_hold)
+            let file = SealedFile::new(path, &license_ref.product, &license_ref.hardware_id).ok()?;
+            Record::read_any(&file).ok().flatten().filter(|record| record.may_hold)
         };
         entries.filter(is_ours).filter_map(record).map(|record| record.feature).collect()
     }
 
     /// Keeps it, and the date as of now.
     pub(crate) fn write(&mut self, file: &SealedFile, clock: &Clock) -> Result<(), Error> {
-        if !self.told_now {
-            self.clock_has_shown_ms = self.clock_has_shown_ms.max(clock.wall().timestamp_millis());
+        if !self.server_time_fresh {
+            self.latest_local_ms = self.latest_local_ms.max(clock.wall().timestamp_millis());
         }
         let content =
             serde_json::to_vec(self).map_err(|_| Error::because(Status::Internal, "A record has no text."))?;
@@ -208,16 +215,16 @@ impl Record {
         let config = context.client.config();
         if answer.skew.is_some() {
             let is_authentic = config.base_url.starts_with("https:") || config.is_local_server();
-            self.server_said(context.wall_of(answer), is_authentic);
+            self.set_server_time(context.wall_of(answer), is_authentic);
         }
     }
 
-    fn server_said(&mut self, date: DateTime<Utc>, is_authentic: bool) {
+    fn set_server_time(&mut self, date: DateTime<Utc>, is_authentic: bool) {
         let date_ms = date.timestamp_millis();
         if is_authentic {
-            (self.server_has_said_ms, self.clock_has_shown_ms, self.told_now) = (date_ms, 0, true);
+            (self.latest_server_ms, self.latest_local_ms, self.server_time_fresh) = (date_ms, 0, true);
         } else {
-            self.server_has_said_ms = self.server_has_said_ms.max(date_ms);
+            self.latest_server_ms = self.latest_server_ms.max(date_ms);
         }
     }
 
@@ -225,13 +232,18 @@ impl Record {
     ///
     /// # Errors
     /// [`Status::NoProof`] and [`Status::ClockMovedBack`]: there is one, and it does not hold.
-    pub(crate) fn runs_until(&self, client: &Client, who: &Who, clock: &Clock) -> Result<Option<DateTime<Utc>>, Error> {
+    pub(crate) fn proven_until(
+        &self,
+        client: &Client,
+        license_ref: &LicenseRef,
+        clock: &Clock,
+    ) -> Result<Option<DateTime<Utc>>, Error> {
         let Some(proof) = &self.proof else { return Ok(None) };
         if self.in_doubt {
             return Err(no_proof("The borrow was being given back or changed when it was last heard of."));
         }
         self.check_clock(clock.wall())?;
-        let until = proof.until(client, who, self.feature.as_deref())?;
+        let until = proof.until(client, license_ref, self.feature.as_deref())?;
         if until <= clock.wall() {
             return Err(no_proof(format!("The borrow ended at {}.", model::format_time(until))));
         }
@@ -240,7 +252,7 @@ impl Record {
 
     /// A clock that shows less than it has shown, or than the server has said, proves nothing.
     fn check_clock(&self, wall: DateTime<Utc>) -> Result<(), Error> {
-        let latest = self.clock_has_shown_ms.max(self.server_has_said_ms);
+        let latest = self.latest_local_ms.max(self.latest_server_ms);
         let back = |ms| DateTime::from_timestamp_millis(ms).is_some_and(|date| wall + TOLERANCE < date);
         if !back(latest) {
             return Ok(());
@@ -249,7 +261,7 @@ impl Record {
             Some(date) if ms > 0 => model::format_time(date),
             _ => "nothing".to_owned(),
         };
-        let (by_clock, by_server) = (shown(self.clock_has_shown_ms), shown(self.server_has_said_ms));
+        let (by_clock, by_server) = (shown(self.latest_local_ms), shown(self.latest_server_ms));
         let message = format!(
             "It shows {}, but it has shown {by_clock} before; the server's clock has said {by_server}.",
             model::format_time(wall)
@@ -259,18 +271,23 @@ impl Record {
 }
 
 impl Proof {
-    fn kept(kept: Kept) -> Option<Proof> {
+    fn from_stored(stored: StoredObject) -> Option<Proof> {
         Some(Proof {
-            license: Signed::kept(kept.object("license")?)?,
-            borrow: kept.optional("borrow", |kept, key| Signed::kept(kept.object(key)?))?,
+            license: Signed::from_stored(stored.object("license")?)?,
+            borrow: stored.optional("borrow", |stored, key| Signed::from_stored(stored.object(key)?))?,
         })
     }
 
     /// Until when it proves the slot to be borrowed, whatever time it is.
-    pub(crate) fn until(&self, client: &Client, who: &Who, feature: Option<&str>) -> Result<DateTime<Utc>, Error> {
+    pub(crate) fn until(
+        &self,
+        client: &Client,
+        license_ref: &LicenseRef,
+        feature: Option<&str>,
+    ) -> Result<DateTime<Utc>, Error> {
         // No request of these is sent: they say what the replies must answer.
         let judge = |operation, own: &[(&str, Value)], signed: &Signed| {
-            let request = who.request(client, operation, own, Duration::from_secs(1))?;
+            let request = license_ref.request(client, operation, own, Duration::from_secs(1))?;
             judge_kept(&request, &signed.body, signed.signature.as_deref(), client.config()).map_err(does_not_hold)
         };
         let license = judge("check_license", &[], &self.license)?;
@@ -296,8 +313,8 @@ impl Proof {
 }
 
 /// A number that is not negative.
-fn natural(kept: Kept, key: &str) -> Option<u64> {
-    kept.number(key).and_then(|number| u64::try_from(number).ok())
+fn natural(stored: StoredObject, key: &str) -> Option<u64> {
+    stored.number(key).and_then(|number| u64::try_from(number).ok())
 }
 
 /// Until when a check_license reply says that the license's own slot is borrowed, or a feature's. The API asks nobody to
@@ -338,7 +355,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Option<Record> {
-        json::parse(text.as_bytes()).and_then(|kept| Record::kept(Kept::new(&kept)))
+        json::parse(text.as_bytes()).and_then(|stored| Record::from_stored(StoredObject::new(&stored)))
     }
 
     #[test]
@@ -349,18 +366,18 @@ mod tests {
         };
         let proof = Proof { license: signed("{}", Some("a")), borrow: None };
         let whole = Record {
-            told_now: false,
+            server_time_fresh: false,
             feature: Some("COUNT".to_owned()),
             may_hold: true,
             proof: Some(Proof { borrow: Some(signed("[]", None)), ..proof.clone() }),
             in_doubt: true,
-            unwanted: true,
+            return_pending: true,
             license_id: Some(7001),
             order: 9_007_199_254_740_991,
             unanswered_until_ms: 7,
             borrowed_by_verb_until_ms: 8,
-            clock_has_shown_ms: 5,
-            server_has_said_ms: -6,
+            latest_local_ms: 5,
+            latest_server_ms: -6,
         };
         for record in [whole, Record { proof: Some(proof), ..Record::default() }, Record::default()] {
             assert_eq!(read(&serde_json::to_string(&record).unwrap()), Some(record));
@@ -375,13 +392,13 @@ mod tests {
             r#"{"may_hold":1}"#,
             r#"{"may_hold":true,"feature":1}"#,
             r#"{"may_hold":true,"in_doubt":1}"#,
-            r#"{"may_hold":true,"unwanted":1}"#,
+            r#"{"may_hold":true,"return_pending":1}"#,
             r#"{"may_hold":true,"license_id":-1}"#,
             r#"{"may_hold":true,"order":"1"}"#,
             r#"{"may_hold":true,"unanswered_until_ms":true}"#,
             r#"{"may_hold":true,"borrowed_by_verb_until_ms":true}"#,
-            r#"{"may_hold":true,"clock_has_shown_ms":true}"#,
-            r#"{"may_hold":true,"server_has_said_ms":true}"#,
+            r#"{"may_hold":true,"latest_local_ms":true}"#,
+            r#"{"may_hold":true,"latest_server_ms":true}"#,
             r#"{"may_hold":true,"proof":{}}"#,
             r#"{"may_hold":true,"proof":{"license":{}}}"#,
             r#"{"may_hold":true,"proof":{"license":{"body":"","signature":1}}}"#,
@@ -400,7 +417,7 @@ mod tests {
         let mut record = Record::of(None);
         record.write(&file, &Clock::default()).unwrap();
         if let Some((date, surely)) = said {
-            record.server_said(date, surely);
+            record.set_server_time(date, surely);
         }
         record.write(&file, &Clock::default()).unwrap();
         let read = Record::read(&file, None).unwrap();

@@ -3,28 +3,28 @@
 use crate::client::jittered;
 use crate::error::{Error, Outcome};
 use crate::lease::context::RequestContext;
-use crate::lease::slot::process_lock::Gate;
+use crate::lease::slot::process_lock::ProcessLockGuard;
 use crate::lease::slot::record::Record;
-use crate::lease::slot::{Keep, Slot, in_doubt, is_kept_as_borrowed};
+use crate::lease::slot::{RecordWrite, Slot, is_stored_as_borrowed};
 use crate::lease::state_machine::Millis;
 use crate::status::{Category, Status};
 use std::time::{Duration, Instant};
 
 /// Why a slot is left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Leave {
+pub(crate) enum ReleaseMode {
     /// The host gives it back, a borrow too.
-    GiveBack,
+    ReturnBorrow,
     /// The host ends; what is borrowed stays borrowed.
     KeepBorrow,
 }
 
 /// A slot that was left: with the server's refusal, where it did not know of what to let go.
-pub(crate) type Left = Option<Error>;
+pub(crate) type ReleaseRefusal = Option<Error>;
 
 /// The server's word on a slot that was given back.
-struct Released {
-    left: Left,
+struct ReleaseAnswer {
+    left: ReleaseRefusal,
     /// It carries out nothing that was sent before.
     in_order: bool,
 }
@@ -32,73 +32,73 @@ struct Released {
 impl Slot {
     /// Leaves the slot. The last process of this machine to leave gives it back to the server, before another can come
     /// in. If that fails the slot is kept.
-    pub(crate) fn leave(&mut self, context: &RequestContext, leave: Leave) -> Result<Left, Error> {
-        if self.seat.is_none() && !self.in_doubt {
+    pub(crate) fn release(&mut self, context: &RequestContext, mode: ReleaseMode) -> Result<ReleaseRefusal, Error> {
+        if self.holder.is_none() && !self.in_doubt {
             return Ok(None);
         }
-        let gate = self.enter(context)?;
-        let seat = match self.seat.take() {
-            Some(seat) => seat,
+        let guard = self.lock(context)?;
+        let holder = match self.holder.take() {
+            Some(holder) => holder,
             // To sit down and leave again finds out whether anybody else is there.
-            None => gate.sit()?,
+            None => guard.add_holder()?,
         };
         let kept = self.read();
         // A borrow that only another process, or another client, knows of is not this lease's to give back.
-        let is_borrowed_here = self.lent || self.is_borrowed(context.clock);
-        let is_anothers = !is_borrowed_here && kept.as_ref().is_ok_and(|record| is_kept_as_borrowed(record, context));
-        let leave = if is_anothers { Leave::KeepBorrow } else { leave };
-        if let (Err(error), Leave::GiveBack) = (&kept, leave)
+        let is_borrowed_here = self.borrowed || self.is_borrowed(context.clock);
+        let is_anothers = !is_borrowed_here && kept.as_ref().is_ok_and(|record| is_stored_as_borrowed(record, context));
+        let mode = if is_anothers { ReleaseMode::KeepBorrow } else { mode };
+        if let (Err(error), ReleaseMode::ReturnBorrow) = (&kept, mode)
             && error.status == Status::Storage
-            && self.lent
+            && self.borrowed
         {
             // The proof of the borrow would go on being believed by a start without a network.
-            self.seat = Some(seat);
+            self.holder = Some(holder);
             return Err(error.clone());
         }
-        let is_lent = self.is_lent(&kept, context);
+        let has_running_borrow = self.has_running_borrow(&kept, context);
         let mut left = None;
-        match gate.leave(seat).inspect_err(|_| self.in_doubt = true)? {
+        match guard.remove_holder(holder).inspect_err(|_| self.in_doubt = true)? {
             None => {
-                if let (Ok(mut record), true) = (kept, is_lent) {
+                if let (Ok(mut record), true) = (kept, has_running_borrow) {
                     // Others go on; what the host gives back is given back when the last of them leaves.
-                    if leave == Leave::GiveBack {
-                        (record.proof, record.unwanted) = (None, true);
+                    if mode == ReleaseMode::ReturnBorrow {
+                        (record.proof, record.return_pending) = (None, true);
                         record.set_borrowed_by_verb(None);
                     }
                     if let Err(error) = self.write(&mut record, context) {
-                        self.seat = Some(gate.sit()?);
+                        self.holder = Some(guard.add_holder()?);
                         return Err(error);
                     }
                 }
             }
-            Some(_) if is_lent && leave == Leave::KeepBorrow => {
+            Some(_) if has_running_borrow && mode == ReleaseMode::KeepBorrow => {
                 if let Ok(mut record) = kept {
-                    if !is_kept_as_borrowed(&record, context) {
+                    if !is_stored_as_borrowed(&record, context) {
                         // Only this process knows of it, and the next start would give it back.
                         record.set_borrowed_by_verb(self.borrowed_until);
                     }
                     self.write(&mut record, context)?;
                 }
             }
-            Some(last_out) => match self.give_back(context, &gate, kept) {
+            Some(last_holder) => match self.release_at_server(context, &guard, kept) {
                 Ok(refusal) => left = refusal,
                 Err(error) => {
-                    self.seat = Some(last_out.stay()?);
+                    self.holder = Some(last_holder.keep()?);
                     return Err(error);
                 }
             },
         }
-        (self.in_doubt, self.lent, self.borrowed_until) = (false, false, None);
-        self.let_go_of_files();
+        (self.in_doubt, self.borrowed, self.borrowed_until) = (false, false, None);
+        self.close_lock_files();
         Ok(left)
     }
 
     /// Whether a borrow runs that only a release may end.
-    fn is_lent(&self, kept: &Result<Record, Error>, context: &RequestContext) -> bool {
+    fn has_running_borrow(&self, kept: &Result<Record, Error>, context: &RequestContext) -> bool {
         match kept {
             // Another process may have given the borrow back, which the last one out tells the server.
-            Ok(record) if record.unwanted => false,
-            Ok(record) => is_kept_as_borrowed(record, context) || self.is_borrowed(context.clock),
+            Ok(record) if record.return_pending => false,
+            Ok(record) => is_stored_as_borrowed(record, context) || self.is_borrowed(context.clock),
             // The folder is closed to this process, which knows by itself what it has borrowed.
             Err(error) if error.status == Status::Storage => self.is_borrowed(context.clock),
             // What is damaged may prove a borrow; to lose one is worse than to leave a slot to its timeout.
@@ -106,84 +106,86 @@ impl Slot {
         }
     }
 
-    /// Whether leaving the slot with [`Leave::KeepBorrow`] lets nobody else have it.
+    /// Whether leaving the slot with [`ReleaseMode::KeepBorrow`] lets nobody else have it.
     pub(crate) fn stays_borrowed(&self, context: &RequestContext) -> bool {
-        self.is_lent(&self.read(), context)
+        self.has_running_borrow(&self.read(), context)
     }
 
     /// Gives back what a process that is no more has left, if nobody is seated there and it is not borrowed. False if a
     /// late request may take it again, or if somebody is at it.
-    pub(crate) fn settle(&mut self, context: &RequestContext) -> Result<bool, Error> {
+    pub(crate) fn release_orphan(&mut self, context: &RequestContext) -> Result<bool, Error> {
         // Whoever stands there settles it himself, if he lives and the server answers him.
-        let Some(gate) = self.try_enter() else { return Ok(false) };
+        let Some(guard) = self.try_lock_process() else { return Ok(false) };
         let record = self.read()?;
-        if record.may_hold && !is_kept_as_borrowed(&record, context) && gate.is_empty()? {
+        if record.may_hold && !is_stored_as_borrowed(&record, context) && guard.has_no_holder()? {
             self.license_id = record.license_id;
-            self.give_back(context, &gate, Ok(record))?;
+            self.release_at_server(context, &guard, Ok(record))?;
         }
-        Ok(self.settles_at.is_none())
+        Ok(self.repeat_release_until.is_none())
     }
 
     /// When it is settled that the slot is given back: until then it is to be given back again, if that is not settled.
-    pub(crate) fn settles_at(&self) -> Option<Millis> {
-        self.settles_at
+    pub(crate) fn repeat_release_until(&self) -> Option<Millis> {
+        self.repeat_release_until
     }
 
     /// Gives the slot back once more, because a server that knows no order numbers may have carried out a late request
     /// since. Does nothing if another holder has taken the slot meanwhile, or has borrowed it.
-    pub(crate) fn give_back_again(&mut self, context: &RequestContext) -> Result<(), Error> {
-        if self.settles_at.is_none() {
+    pub(crate) fn repeat_release(&mut self, context: &RequestContext) -> Result<(), Error> {
+        if self.repeat_release_until.is_none() {
             return Ok(());
         }
-        let gate = self.enter(context)?;
+        let guard = self.lock(context)?;
         let kept = self.read();
         // A holder who has come and gone since may have left a borrow.
-        if gate.is_empty()? && !self.is_lent(&kept, context) {
-            self.give_back(context, &gate, kept)?;
+        if guard.has_no_holder()? && !self.has_running_borrow(&kept, context) {
+            self.release_at_server(context, &guard, kept)?;
         } else {
-            self.settles_at = None;
+            self.repeat_release_until = None;
         }
-        drop(gate);
-        self.let_go_of_files();
+        drop(guard);
+        self.close_lock_files();
         Ok(())
     }
 
     /// Has the server let go of the slot, whose record says this. The caller is the last one out, or knows that there is
     /// nobody. Returns the server's refusal if it knows of no such slot: then there is nothing left to be given back.
-    pub(crate) fn give_back(
+    pub(crate) fn release_at_server(
         &mut self,
         context: &RequestContext,
-        _gate: &Gate,
+        _guard: &ProcessLockGuard,
         kept: Result<Record, Error>,
-    ) -> Result<Left, Error> {
+    ) -> Result<ReleaseRefusal, Error> {
         let is_damaged = kept.as_ref().is_err_and(|error| error.status != Status::Storage);
-        let mut record = kept.unwrap_or_else(|_| self.fresh_record());
+        let mut record = kept.unwrap_or_else(|_| self.empty_record());
         // A borrow that may have been given back proves nothing to the process that comes next.
         let was_proof = record.proof.is_some() && !record.in_doubt;
         record.in_doubt |= was_proof;
-        let keep = match (was_proof, is_damaged) {
-            (true, _) => Keep::Must,
-            (false, true) => Keep::Not,
-            (false, false) => Keep::IfPossible,
+        let record_write = match (was_proof, is_damaged) {
+            (true, _) => RecordWrite::Must,
+            (false, true) => RecordWrite::Not,
+            (false, false) => RecordWrite::IfPossible,
         };
         // Until when, as it stands now: the answer may be heard when that is over, and tells of the time before.
         let outstanding = self.unanswered_until(context, &record);
-        let Released { left: refusal, in_order } = match self.release(context, &mut record, keep) {
+        let ReleaseAnswer { left: refusal, in_order } = match self.request_release(context, &mut record, record_write) {
             Ok(released) => released,
             Err(error) => {
                 record.in_doubt &= !(was_proof && error.outcome != Outcome::Unknown);
-                if keep == Keep::Must {
+                if record_write == RecordWrite::Must {
                     self.write(&mut record, context)?;
                 }
                 return Err(error);
             }
         };
         let outstanding = outstanding.max(self.unanswered_until(context, &record));
-        self.settles_at = outstanding.filter(|_| self.floats && !in_order);
+        self.repeat_release_until = outstanding.filter(|_| self.is_floating && !in_order);
         // A record that still says "may hold" makes the next start ask once more. It must if a request may still be on its
         // way, or if the server will not speak to this device for now.
-        record.may_hold = self.settles_at.is_some() || refusal.as_ref().is_some_and(|error| !is_unknown_slot(error));
-        (record.in_doubt, record.unwanted, record.proof, record.license_id) = (false, false, None, self.license_id);
+        record.may_hold =
+            self.repeat_release_until.is_some() || refusal.as_ref().is_some_and(|error| !is_unknown_slot(error));
+        (record.in_doubt, record.return_pending, record.proof, record.license_id) =
+            (false, false, None, self.license_id);
         record.set_borrowed_by_verb(None);
         if !is_damaged || self.set_aside().is_ok() {
             let _ = self.write(&mut record, context);
@@ -193,19 +195,24 @@ impl Slot {
 
     /// Asks until the server has surely let go, or refuses for good, or a request's time is over. Nobody else of this machine
     /// can take the slot meanwhile, so to repeat a release is to ask whether it was done.
-    fn release(&mut self, context: &RequestContext, record: &mut Record, keep: Keep) -> Result<Released, Error> {
-        if !self.floats {
-            return Ok(Released { left: None, in_order: false });
+    fn request_release(
+        &mut self,
+        context: &RequestContext,
+        record: &mut Record,
+        record_write: RecordWrite,
+    ) -> Result<ReleaseAnswer, Error> {
+        if !self.is_floating {
+            return Ok(ReleaseAnswer { left: None, in_order: false });
         }
-        let (operation, own) = self.verb(context, "release_license", "release_feature");
+        let (operation, own) = self.operation(context, "release_license", "release_feature");
         let (mut unheard, started) = (false, Instant::now());
         loop {
-            let error = match self.ask(context, record, keep, operation, &own) {
-                Ok(answer) => return Ok(Released { left: None, in_order: answer.in_order }),
+            let error = match self.ask(context, record, record_write, operation, &own) {
+                Ok(answer) => return Ok(ReleaseAnswer { left: None, in_order: answer.in_order }),
                 Err(error) if error.is_refusal() => {
                     let in_order = error.in_order;
                     let left = (!is_not_held(error.status)).then_some(error);
-                    return Ok(Released { left, in_order });
+                    return Ok(ReleaseAnswer { left, in_order });
                 }
                 Err(error) => error,
             };
@@ -216,7 +223,7 @@ impl Slot {
             // The call may have time for requests about other slots.
             let is_over = error.status == Status::Cancelled || started.elapsed() >= context.timeout;
             if is_over || context.pause(jittered(Duration::from_millis(100))).is_err() {
-                return Err(in_doubt(error));
+                return Err(error.with_unknown_outcome());
             }
         }
     }

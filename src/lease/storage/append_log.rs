@@ -5,11 +5,11 @@
 //! or what was in those blocks before. A line that is not as it was written is therefore unfinished if nothing that was
 //! written stands behind it; otherwise it is damage, and then none of the file is believed. So a last line that a failing
 //! disk has altered is lost as if it had never been finished: nothing tells the two apart.
-//! Nothing here is ever removed but by [`Ledger::replace`].
+//! Nothing here is ever removed but by [`AppendLog::replace`].
 
 use crate::error::Error;
 use crate::lease::storage::disk::flush;
-use crate::lease::storage::retry::patiently;
+use crate::lease::storage::retry::retry_while_in_use;
 use crate::lease::storage::seal::{MARK_LEN, Magic, SEAL_LEN, Seal, damaged};
 use crate::lease::storage::sealed_file::{failed, replace};
 use crate::status::Status;
@@ -34,7 +34,7 @@ const MOST_DAMAGED: usize = 512;
 const LONGEST_BYTES: u64 = 8 << 20;
 
 /// The file, and how far it was read.
-pub(crate) struct Ledger {
+pub(crate) struct AppendLog {
     path: PathBuf,
     seal: Seal,
     /// As it was read; empty if there is no file.
@@ -46,14 +46,14 @@ pub(crate) struct Ledger {
 /// What a ledger holds that its reader has not read yet.
 pub(crate) struct Unread {
     /// It was replaced: what was read before is no more.
-    pub(crate) anew: bool,
+    pub(crate) was_replaced: bool,
     pub(crate) lines: Vec<Vec<u8>>,
 }
 
-impl Ledger {
+impl AppendLog {
     /// The file at `path`, of this product on this device; touches nothing yet.
-    pub(crate) fn new(path: PathBuf, product: &str, hardware_id: &str) -> Result<Ledger, Error> {
-        Ok(Ledger { path, seal: Seal::new(product, hardware_id)?, header: Vec::new(), lines: 0, end: 0 })
+    pub(crate) fn new(path: PathBuf, product: &str, hardware_id: &str) -> Result<AppendLog, Error> {
+        Ok(AppendLog { path, seal: Seal::new(product, hardware_id)?, header: Vec::new(), lines: 0, end: 0 })
     }
 
     /// What was added since the last time.
@@ -62,8 +62,8 @@ impl Ledger {
     /// [`Status::Storage`], [`Status::StorageDamaged`], [`Status::StorageForeign`].
     pub(crate) fn read(&mut self) -> Result<Unread, Error> {
         let (header, rest) = self.rest()?;
-        let anew = header != self.header;
-        let (mut count, mut end) = if anew { (0, header.len() as u64) } else { (self.lines, self.end) };
+        let was_replaced = header != self.header;
+        let (mut count, mut end) = if was_replaced { (0, header.len() as u64) } else { (self.lines, self.end) };
         let (mut rest, mut lines) = (&rest[..], Vec::new());
         while let Some((line, length)) = self.next(&header, count, rest)? {
             lines.push(line);
@@ -71,7 +71,7 @@ impl Ledger {
             (count, end) = (count + 1, end + length as u64);
         }
         (self.header, self.lines, self.end) = (header, count, end);
-        Ok(Unread { anew, lines })
+        Ok(Unread { was_replaced, lines })
     }
 
     /// Adds a line behind those that were read: when this returns, it outlasts a power cut; if it fails, it is not there.
@@ -135,7 +135,7 @@ impl Ledger {
     /// The header of the file that is there, empty if there is none, and what stands behind what was read of it.
     fn rest(&self) -> Result<(Vec<u8>, Vec<u8>), Error> {
         let not_read = |error| failed(&self.path, "read", &error);
-        let mut file = match patiently(|| File::open(&self.path)) {
+        let mut file = match retry_while_in_use(|| File::open(&self.path)) {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Default::default()),
             Err(error) => return Err(not_read(error)),
@@ -168,7 +168,7 @@ impl Ledger {
     /// The line of this number at the start of `rest`, and its length with all, if it is as it was written.
     fn intact(&self, header: &[u8], number: u32, rest: &[u8]) -> Option<(Vec<u8>, usize)> {
         let sealed = rest.get(PREFIX_LEN..PREFIX_LEN + length_at(header, number, rest)?)?;
-        Some((self.seal.open(&known(header, number), sealed)?, PREFIX_LEN + sealed.len()))
+        Some((self.seal.open(&associated_data(header, number), sealed)?, PREFIX_LEN + sealed.len()))
     }
 
     /// Whether something that was written stands behind a line that is not intact, so that the line was finished once.
@@ -194,12 +194,12 @@ impl Ledger {
     fn line(&self, header: &[u8], number: u32, content: &[u8]) -> Result<Vec<u8>, Error> {
         let too_long = |_| Error::because(Status::BadValue, "The request is too long to be kept.");
         let length = u32::try_from(content.len() + SEAL_LEN).map_err(too_long)?;
-        let sealed = self.seal.close(&known(header, number), content)?;
+        let sealed = self.seal.close(&associated_data(header, number), content)?;
         Ok([&prefix(header, number, length)[..], &sealed].concat())
     }
 
     fn add(&self, line: &[u8]) -> io::Result<()> {
-        let mut file = patiently(|| OpenOptions::new().write(true).open(&self.path))?;
+        let mut file = retry_while_in_use(|| OpenOptions::new().write(true).open(&self.path))?;
         // What a crash has left of a line that was never finished.
         file.set_len(self.end)?;
         file.seek(SeekFrom::Start(self.end))?;
@@ -234,7 +234,7 @@ fn prefix(header: &[u8], number: u32, length: u32) -> [u8; PREFIX_LEN] {
 }
 
 /// What is sealed with a line: it counts in its place alone.
-fn known(header: &[u8], number: u32) -> Vec<u8> {
+fn associated_data(header: &[u8], number: u32) -> Vec<u8> {
     [header, &number.to_le_bytes()].concat()
 }
 

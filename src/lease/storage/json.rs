@@ -5,16 +5,16 @@ use serde_json::Value;
 
 /// An object that was kept. Each answer is `None` if that is not what was written.
 #[derive(Clone, Copy)]
-pub(crate) struct Kept<'a>(&'a Object);
+pub(crate) struct StoredObject<'a>(&'a Object);
 
-/// The object that a text is, for [`Kept::new`].
+/// The object that a text is, for [`StoredObject::new`].
 pub(crate) fn parse(text: &[u8]) -> Option<Object> {
     serde_json::from_str(std::str::from_utf8(text).ok()?).ok()
 }
 
-impl<'a> Kept<'a> {
-    pub(crate) fn new(object: &'a Object) -> Kept<'a> {
-        Kept(object)
+impl<'a> StoredObject<'a> {
+    pub(crate) fn new(object: &'a Object) -> StoredObject<'a> {
+        StoredObject(object)
     }
 
     pub(crate) fn text(self, key: &str) -> Option<String> {
@@ -29,8 +29,8 @@ impl<'a> Kept<'a> {
         self.0.get(key)?.as_i64()
     }
 
-    pub(crate) fn object(self, key: &str) -> Option<Kept<'a>> {
-        self.0.get(key)?.as_object().map(Kept)
+    pub(crate) fn object(self, key: &str) -> Option<StoredObject<'a>> {
+        self.0.get(key)?.as_object().map(StoredObject)
     }
 
     /// A member of any type.
@@ -39,7 +39,7 @@ impl<'a> Kept<'a> {
     }
 
     /// What `read` makes of a member, unless it is null or missing.
-    pub(crate) fn optional<T>(self, key: &str, read: fn(Kept<'a>, &str) -> Option<T>) -> Option<Option<T>> {
+    pub(crate) fn optional<T>(self, key: &str, read: fn(StoredObject<'a>, &str) -> Option<T>) -> Option<Option<T>> {
         match self.0.get(key) {
             None | Some(Value::Null) => Some(None),
             Some(_) => read(self, key).map(Some),
@@ -59,11 +59,12 @@ mod tests {
 
     #[test]
     fn a_member_is_read_as_what_was_written_or_not_at_all() {
-        type Read = fn(Kept) -> bool;
-        let (text, flag): (Read, Read) = (|kept| kept.text("x").is_some(), |kept| kept.flag("x").is_some());
-        let (number, object): (Read, Read) = (|kept| kept.number("x").is_some(), |kept| kept.object("x").is_some());
-        let optional: Read = |kept| kept.optional("x", Kept::text).is_some();
-        let variant: Read = |kept| kept.variant().is_some();
+        type Read = fn(StoredObject) -> bool;
+        let (text, flag): (Read, Read) = (|stored| stored.text("x").is_some(), |stored| stored.flag("x").is_some());
+        let (number, object): (Read, Read) =
+            (|stored| stored.number("x").is_some(), |stored| stored.object("x").is_some());
+        let optional: Read = |stored| stored.optional("x", StoredObject::text).is_some();
+        let variant: Read = |stored| stored.variant().is_some();
         for (written, expected) in [
             (r#"{"x":"y"}"#, [true, false, false, false, true, true]),
             (r#"{"x":true}"#, [false, true, false, false, false, true]),
@@ -74,8 +75,8 @@ mod tests {
             (r#"{"x":"y","z":1}"#, [true, false, false, false, true, false]),
             (r"{}", [false, false, false, false, true, false]),
         ] {
-            let kept = parse(written.as_bytes()).unwrap();
-            let found = [text, flag, number, object, optional, variant].map(|read| read(Kept::new(&kept)));
+            let stored = parse(written.as_bytes()).unwrap();
+            let found = [text, flag, number, object, optional, variant].map(|read| read(StoredObject::new(&stored)));
             assert_eq!(found, expected, "{written}");
         }
     }
@@ -83,16 +84,16 @@ mod tests {
     #[test]
     fn the_values_are_those_that_were_written() {
         let object = parse(br#"{"text":"y","flag":false,"number":-7,"object":{"x":1}}"#).unwrap();
-        let kept = Kept::new(&object);
+        let stored = StoredObject::new(&object);
         assert_eq!(
-            (kept.text("text").as_deref(), kept.flag("flag"), kept.number("number")),
+            (stored.text("text").as_deref(), stored.flag("flag"), stored.number("number")),
             (Some("y"), Some(false), Some(-7))
         );
-        assert_eq!(kept.optional("text", Kept::text), Some(Some("y".to_owned())));
-        assert_eq!(kept.optional("none", Kept::text), Some(None));
-        assert_eq!(kept.object("object").and_then(|object| object.number("x")), Some(1));
-        assert_eq!(kept.object("object").and_then(Kept::variant), Some("x"));
-        assert_eq!(kept.any("text"), Some(&Value::from("y")));
+        assert_eq!(stored.optional("text", StoredObject::text), Some(Some("y".to_owned())));
+        assert_eq!(stored.optional("none", StoredObject::text), Some(None));
+        assert_eq!(stored.object("object").and_then(|object| object.number("x")), Some(1));
+        assert_eq!(stored.object("object").and_then(StoredObject::variant), Some("x"));
+        assert_eq!(stored.any("text"), Some(&Value::from("y")));
     }
 
     #[test]

@@ -7,10 +7,10 @@
 //!
 //! Files are made when they are missing, and never removed here. On Windows nobody else can remove one that is open;
 //! elsewhere they can, and who comes then would lock another file of that name. Therefore a lock counts only if its
-//! file is still in place once it is locked; afterwards [`Hold::is_in_place`] tells.
+//! file is still in place once it is locked; afterwards [`LockGuard::is_in_place`] tells.
 
 use crate::error::Error;
-use crate::lease::storage::retry::patiently;
+use crate::lease::storage::retry::retry_while_in_use;
 use crate::process;
 use crate::status::Status;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -30,7 +30,7 @@ pub(crate) enum Mode {
     /// By as many as like.
     Shared,
     /// By one.
-    Alone,
+    Exclusive,
 }
 
 /// Where a lock is.
@@ -46,12 +46,12 @@ pub(crate) enum Lock {
 #[derive(Debug, Default)]
 pub(crate) struct Holders {
     shared: usize,
-    alone: bool,
+    exclusive: bool,
 }
 
 /// A lock that is held; given up when dropped.
 #[derive(Debug)]
-pub(crate) enum Hold {
+pub(crate) enum LockGuard {
     /// See [`Lock::File`].
     File(LockFile),
     /// See [`Lock::Memory`].
@@ -65,23 +65,23 @@ impl Lock {
     }
 
     /// Takes it; `None` if whoever holds it stands against that.
-    pub(crate) fn try_hold(&self, mode: Mode) -> Result<Option<Hold>, Error> {
+    pub(crate) fn try_lock(&self, mode: Mode) -> Result<Option<LockGuard>, Error> {
         Ok(match self {
-            Lock::File(path) => LockFile::try_hold(path, mode, &open)?.map(Hold::File),
-            Lock::Memory(holders) => InMemory::try_hold(holders, mode).map(Hold::Memory),
+            Lock::File(path) => LockFile::open_locked(path, mode, &open)?.map(LockGuard::File),
+            Lock::Memory(holders) => InMemory::try_lock(holders, mode).map(LockGuard::Memory),
         })
     }
 }
 
-impl Hold {
+impl LockGuard {
     /// Gives it up, and tells whether nobody else held it: in a file that was removed, nobody else of before then.
-    pub(crate) fn give_up(self) -> Result<bool, Error> {
+    pub(crate) fn unlock(self) -> Result<bool, Error> {
         match self {
-            Hold::File(file) => file.unlock().and_then(|()| file.try_lock(Mode::Alone)),
-            Hold::Memory(hold) => {
+            LockGuard::File(file) => file.unlock().and_then(|()| file.try_lock(Mode::Exclusive)),
+            LockGuard::Memory(hold) => {
                 let holders = Arc::clone(&hold.holders);
                 drop(hold);
-                Ok(InMemory::try_hold(&holders, Mode::Alone).is_some())
+                Ok(InMemory::try_lock(&holders, Mode::Exclusive).is_some())
             }
         }
     }
@@ -89,15 +89,15 @@ impl Hold {
     /// The open file of the lock, which can be locked again when its path leads nowhere any more. `None` for a lock in
     /// memory, and where no more files can be opened.
     pub(crate) fn keep_open(&self) -> Option<OpenLock> {
-        let Hold::File(held) = self else { return None };
+        let LockGuard::File(held) = self else { return None };
         Some(OpenLock { path: held.path.clone(), file: held.file.try_clone().ok()? })
     }
 
     /// Whether those who come now meet it.
     pub(crate) fn is_in_place(&self) -> Result<bool, Error> {
         match self {
-            Hold::File(file) => file.is_in_place(),
-            Hold::Memory(_) => Ok(true),
+            LockGuard::File(file) => file.is_in_place(),
+            LockGuard::Memory(_) => Ok(true),
         }
     }
 }
@@ -112,10 +112,10 @@ pub(crate) struct OpenLock {
 
 impl OpenLock {
     /// Locks the file that is open, whatever became of its path; `None` if another holder stands against that.
-    pub(crate) fn try_hold(&self, mode: Mode) -> Result<Option<Hold>, Error> {
+    pub(crate) fn try_lock(&self, mode: Mode) -> Result<Option<LockGuard>, Error> {
         let file = self.file.try_clone().map_err(|error| not_opened(&self.path, &error))?;
         let opened = LockFile { path: self.path.clone(), file, owner: process::cookie() };
-        Ok(opened.try_lock(mode)?.then_some(Hold::File(opened)))
+        Ok(opened.try_lock(mode)?.then_some(LockGuard::File(opened)))
     }
 }
 
@@ -132,7 +132,7 @@ pub(crate) struct LockFile {
 }
 
 impl LockFile {
-    fn try_hold(path: &Path, mode: Mode, open: &Open<'_>) -> Result<Option<LockFile>, Error> {
+    fn open_locked(path: &Path, mode: Mode, open: &Open<'_>) -> Result<Option<LockFile>, Error> {
         for _ in 0..MOST_TRIES {
             let file = open(path).map_err(|error| not_opened(path, &error))?;
             let opened = LockFile { path: path.to_owned(), file, owner: process::cookie() };
@@ -147,7 +147,7 @@ impl LockFile {
     fn try_lock(&self, mode: Mode) -> Result<bool, Error> {
         let mut attempt = || match mode {
             Mode::Shared => self.file.try_lock_shared(),
-            Mode::Alone => self.file.try_lock(),
+            Mode::Exclusive => self.file.try_lock(),
         };
         granted(&mut attempt).map_err(|error| not_locked(&self.path, &error))
     }
@@ -198,7 +198,7 @@ fn open(path: &Path) -> io::Result<File> {
     // FILE_SHARE_READ and FILE_SHARE_WRITE, but not FILE_SHARE_DELETE: what is open can't be removed.
     #[cfg(windows)]
     std::os::windows::fs::OpenOptionsExt::share_mode(&mut options, 1 | 2);
-    patiently(|| options.open(path))
+    retry_while_in_use(|| options.open(path))
 }
 
 /// Whether the system does as it is asked; a signal is no answer.
@@ -235,13 +235,13 @@ pub(crate) struct InMemory {
 }
 
 impl InMemory {
-    fn try_hold(holders: &Arc<Mutex<Holders>>, mode: Mode) -> Option<InMemory> {
+    fn try_lock(holders: &Arc<Mutex<Holders>>, mode: Mode) -> Option<InMemory> {
         let mut held = holders.lock().unwrap_or_else(PoisonError::into_inner);
         match mode {
-            _ if held.alone => return None,
+            _ if held.exclusive => return None,
             Mode::Shared => held.shared += 1,
-            Mode::Alone if held.shared > 0 => return None,
-            Mode::Alone => held.alone = true,
+            Mode::Exclusive if held.shared > 0 => return None,
+            Mode::Exclusive => held.exclusive = true,
         }
         Some(InMemory { holders: Arc::clone(holders), mode })
     }
@@ -252,7 +252,7 @@ impl Drop for InMemory {
         let mut held = self.holders.lock().unwrap_or_else(PoisonError::into_inner);
         match self.mode {
             Mode::Shared => held.shared -= 1,
-            Mode::Alone => held.alone = false,
+            Mode::Exclusive => held.exclusive = false,
         }
     }
 }

@@ -8,12 +8,12 @@ use std::time::Duration;
 /// indexers there look into whatever has just been written. Elsewhere nothing is in the way.
 ///
 /// The longer waits end with the call that this thread works for, at its deadline or by a cancel.
-pub(crate) fn patiently<T>(attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
-    PATIENCE.spend_on(attempt, &mut pause_call_of_thread)
+pub(crate) fn retry_while_in_use<T>(attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    POLICY.run(attempt, &mut pause_call_of_thread)
 }
 
 /// Which errors are waited for, and how long.
-struct Patience {
+struct RetryPolicy {
     in_use: &'static [i32],
     /// Waited for whatever became of the call, because a record that is not written costs more than a deadline that is
     /// missed by this. No longer in all than a cancel may go unnoticed elsewhere.
@@ -25,17 +25,18 @@ struct Patience {
 /// ERROR_ACCESS_DENIED, which is also said of a name that is being replaced, and ERROR_SHARING_VIOLATION. Half a second in
 /// all: longer than a scanner's look takes, and short enough for a user who really may not open the file.
 #[cfg(any(windows, test))]
-const OF_WINDOWS: Patience = Patience { in_use: &[5, 32], short_ms: &[1, 2, 5, 10], long_ms: &[20, 40, 80, 160, 160] };
+const OF_WINDOWS: RetryPolicy =
+    RetryPolicy { in_use: &[5, 32], short_ms: &[1, 2, 5, 10], long_ms: &[20, 40, 80, 160, 160] };
 
 #[cfg(windows)]
-const PATIENCE: Patience = OF_WINDOWS;
+const POLICY: RetryPolicy = OF_WINDOWS;
 #[cfg(not(windows))]
-const PATIENCE: Patience = Patience { in_use: &[], short_ms: &[], long_ms: &[] };
+const POLICY: RetryPolicy = RetryPolicy { in_use: &[], short_ms: &[], long_ms: &[] };
 
-impl Patience {
+impl RetryPolicy {
     /// Makes attempts until one ends otherwise than by a file in use, `pause` says that the call is over, or no wait is
     /// left.
-    fn spend_on<T>(
+    fn run<T>(
         &self,
         mut attempt: impl FnMut() -> io::Result<T>,
         pause: &mut dyn FnMut(Duration) -> bool,
@@ -73,7 +74,7 @@ mod tests {
     fn open_busy_file() -> Vec<bool> {
         let in_use = || io::Result::<()>::Err(io::Error::from_raw_os_error(SHARING_VIOLATION));
         let mut waits = Vec::new();
-        let answer = OF_WINDOWS.spend_on(in_use, &mut |wait| {
+        let answer = OF_WINDOWS.run(in_use, &mut |wait| {
             waits.push(pause_call_of_thread(wait));
             waits.last() == Some(&true)
         });
@@ -84,7 +85,7 @@ mod tests {
     /// The waits that `pause` was asked for, in milliseconds, if the file is free at the attempt of this number.
     fn pauses_until_free_at(attempt: usize, is_over_after: usize) -> (Vec<u128>, bool) {
         let (mut attempts, mut pauses_ms) = (0, Vec::new());
-        let answer = OF_WINDOWS.spend_on(
+        let answer = OF_WINDOWS.run(
             || {
                 attempts += 1;
                 if attempts < attempt { Err(io::Error::from_raw_os_error(SHARING_VIOLATION)) } else { Ok(()) }
@@ -114,7 +115,7 @@ mod tests {
     #[test]
     fn other_error_is_not_waited_for() {
         let mut attempts = 0;
-        let answer: io::Result<()> = OF_WINDOWS.spend_on(
+        let answer: io::Result<()> = OF_WINDOWS.run(
             || {
                 attempts += 1;
                 Err(io::Error::from_raw_os_error(2))

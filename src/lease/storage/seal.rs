@@ -46,24 +46,26 @@ impl Seal {
         }
     }
 
-    /// Seals `content`, and `known` with it, which is kept beside it for all to see.
-    pub(crate) fn close(&self, known: &[u8], content: &[u8]) -> Result<Vec<u8>, Error> {
+    /// Seals `content`, and `associated_data` with it, which is kept beside it for all to see.
+    pub(crate) fn close(&self, associated_data: &[u8], content: &[u8]) -> Result<Vec<u8>, Error> {
         let failed = |_| Error::because(Status::Internal, "A file can't be sealed.");
         let mut nonce = [0; NONCE_LEN];
         SystemRandom::new().fill(&mut nonce).map_err(failed)?;
         let mut sealed = content.to_vec();
-        let known = Aad::from([known, &nonce].concat());
-        self.key.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), known, &mut sealed).map_err(failed)?;
+        let associated_data = Aad::from([associated_data, &nonce].concat());
+        self.key
+            .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), associated_data, &mut sealed)
+            .map_err(failed)?;
         Ok([&nonce[..], &sealed].concat())
     }
 
     /// What was sealed, if nothing of it was changed.
-    pub(crate) fn open(&self, known: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
+    pub(crate) fn open(&self, associated_data: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
         let (nonce, sealed) = sealed.split_at_checked(NONCE_LEN)?;
-        let known = Aad::from([known, nonce].concat());
+        let associated_data = Aad::from([associated_data, nonce].concat());
         let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
         let mut sealed = sealed.to_vec();
-        let length = self.key.open_in_place(nonce, known, &mut sealed).ok()?.len();
+        let length = self.key.open_in_place(nonce, associated_data, &mut sealed).ok()?.len();
         sealed.truncate(length);
         Some(sealed)
     }

@@ -6,7 +6,7 @@
 
 use crate::error::Error;
 use crate::lease::storage::disk::flush;
-use crate::lease::storage::retry::patiently;
+use crate::lease::storage::retry::retry_while_in_use;
 use crate::lease::storage::seal::{MARK_LEN, Seal, damaged};
 use crate::status::Status;
 use std::fmt;
@@ -41,7 +41,7 @@ impl SealedFile {
     /// [`Status::Storage`], [`Status::StorageDamaged`], [`Status::StorageForeign`].
     pub fn read(&self) -> Result<Option<Vec<u8>>, Error> {
         let mut bytes = Vec::new();
-        let opened = patiently(|| File::open(&self.path));
+        let opened = retry_while_in_use(|| File::open(&self.path));
         let read = opened.and_then(|file| file.take(LONGEST_BYTES + 1).read_to_end(&mut bytes));
         match read {
             Ok(_) => self.open(&bytes).map(Some),
@@ -92,7 +92,7 @@ pub(crate) fn beside(path: &Path, ending: &str) -> PathBuf {
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let draft = beside(path, "new");
     let written = write_through(&draft, bytes).and_then(|file| {
-        patiently(|| fs::rename(&draft, path))?;
+        retry_while_in_use(|| fs::rename(&draft, path))?;
         Ok(file)
     });
     if written.is_err() {
@@ -113,7 +113,7 @@ fn write_through(path: &Path, bytes: &[u8]) -> io::Result<File> {
     options.write(true).create(true).truncate(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = patiently(|| options.open(path))?;
+    let mut file = retry_while_in_use(|| options.open(path))?;
     file.write_all(bytes)?;
     flush(&file)?;
     Ok(file)

@@ -16,24 +16,24 @@ fn model(run: impl Fn() + Send + Sync + 'static) {
     model.check(run);
 }
 
-fn errands(idle: Duration) -> Errands {
-    Errands::with(Arc::new(Events::new()), caught, crate::lease::thread::start, idle)
+fn errands(idle: Duration) -> BackgroundCalls {
+    BackgroundCalls::with(Arc::new(Events::new()), caught, crate::lease::thread::start, idle)
 }
 
 /// Says whether it saw a cancel.
-fn errand() -> Errand {
+fn call() -> BackgroundCall {
     Box::new(|ticket| Ok(format!("{}", ticket.is_cancelled())))
 }
 
 /// Waits for so many completions and sees that there are no more.
-fn read(errands: &Errands, many: usize) -> Vec<String> {
+fn read(errands: &BackgroundCalls, many: usize) -> Vec<String> {
     let mut read: Vec<String> = (0..many).map(|_| errands.0.events.next(STAYS).unwrap().unwrap()).collect();
     assert_eq!(errands.0.events.next(Duration::ZERO).unwrap(), None);
     read.sort();
     read
 }
 
-fn told(ticket: u64, reply: &str) -> String {
+fn notices(ticket: u64, reply: &str) -> String {
     completion(ticket, Ok(reply.to_owned()))
 }
 
@@ -41,9 +41,9 @@ fn told(ticket: u64, reply: &str) -> String {
 fn no_errand_is_lost_to_a_thread_that_is_about_to_end() {
     model(|| {
         let errands = errands(LEAVES);
-        errands.submit(errand()).unwrap();
-        errands.submit(errand()).unwrap();
-        assert_eq!(read(&errands, 2), [told(1, "false"), told(2, "false")]);
+        errands.submit(call()).unwrap();
+        errands.submit(call()).unwrap();
+        assert_eq!(read(&errands, 2), [notices(1, "false"), notices(2, "false")]);
     });
 }
 
@@ -51,10 +51,10 @@ fn no_errand_is_lost_to_a_thread_that_is_about_to_end() {
 fn an_idle_thread_is_woken_by_the_next_errand() {
     model(|| {
         let errands = errands(STAYS);
-        errands.submit(errand()).unwrap();
-        assert_eq!(read(&errands, 1), [told(1, "false")]);
-        errands.submit(errand()).unwrap();
-        assert_eq!(read(&errands, 1), [told(2, "false")]);
+        errands.submit(call()).unwrap();
+        assert_eq!(read(&errands, 1), [notices(1, "false")]);
+        errands.submit(call()).unwrap();
+        assert_eq!(read(&errands, 1), [notices(2, "false")]);
         assert_eq!(errands.0.state().threads, 1);
         errands.close();
     });
@@ -81,13 +81,13 @@ fn a_cancel_wakes_the_errand_whenever_it_comes() {
 fn what_is_done_cannot_be_cancelled_and_what_is_not_can() {
     model(|| {
         let errands = errands(LEAVES);
-        let ticket = errands.submit(errand()).unwrap();
+        let ticket = errands.submit(call()).unwrap();
         let cancelled = errands.cancel(ticket);
         // It is under way until its completion is there to be read, and not a moment longer.
         assert!(cancelled.is_ok() || errands.0.events.completions() == 1);
         let told_of_it = read(&errands, 1).remove(0);
-        let cancel_was_heard = told_of_it == told(1, "true") || told_of_it.contains("CANCELLED");
-        assert!(told_of_it == told(1, "false") || (cancelled.is_ok() && cancel_was_heard));
+        let cancel_was_heard = told_of_it == notices(1, "true") || told_of_it.contains("CANCELLED");
+        assert!(told_of_it == notices(1, "false") || (cancelled.is_ok() && cancel_was_heard));
         assert_eq!(errands.cancel(ticket).unwrap_err().status, Status::Ticket);
     });
 }
@@ -96,8 +96,8 @@ fn what_is_done_cannot_be_cancelled_and_what_is_not_can() {
 fn a_close_ends_every_thread_and_keeps_every_completion() {
     model(|| {
         let errands = errands(STAYS);
-        errands.submit(errand()).unwrap();
-        errands.submit(errand()).unwrap();
+        errands.submit(call()).unwrap();
+        errands.submit(call()).unwrap();
         errands.close();
         assert_eq!(read(&errands, 2).len(), 2);
     });
@@ -108,9 +108,9 @@ fn two_submitters_get_tickets_of_their_own() {
     model(|| {
         let errands = Arc::new(errands(LEAVES));
         let other = Arc::clone(&errands);
-        let other = loom::thread::spawn(move || other.submit(errand()).unwrap());
-        let own = errands.submit(errand()).unwrap();
+        let other = loom::thread::spawn(move || other.submit(call()).unwrap());
+        let own = errands.submit(call()).unwrap();
         assert_eq!(own + other.join().unwrap(), 3);
-        assert_eq!(read(&errands, 2), [told(1, "false"), told(2, "false")]);
+        assert_eq!(read(&errands, 2), [notices(1, "false"), notices(2, "false")]);
     });
 }

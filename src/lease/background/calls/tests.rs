@@ -19,15 +19,15 @@ fn start_or_refuse(body: Box<dyn FnOnce() + Send>) -> io::Result<()> {
     if REFUSED.get() { Err(io::Error::other("the test refuses")) } else { super::thread::start(body) }
 }
 
-fn errands_idle_for(idle: Duration) -> Errands {
-    Errands::with(Arc::new(Events::new()), caught, start_or_refuse, idle)
+fn errands_idle_for(idle: Duration) -> BackgroundCalls {
+    BackgroundCalls::with(Arc::new(Events::new()), caught, start_or_refuse, idle)
 }
 
-fn errands() -> Errands {
+fn errands() -> BackgroundCalls {
     errands_idle_for(LONG)
 }
 
-impl Errands {
+impl BackgroundCalls {
     /// The next completion, as it was told.
     fn read(&self) -> String {
         self.0.events.next(LONG).unwrap().unwrap()
@@ -48,17 +48,17 @@ impl Errands {
     }
 }
 
-fn nothing() -> Errand {
+fn nothing() -> BackgroundCall {
     Box::new(|_| Ok("{}".to_owned()))
 }
 
 /// Submits so many that last until they are cancelled, and returns when those that can have begun. Who hears of each
 /// that begins later is the result.
-fn submit_lasting(errands: &Errands, many: usize) -> Receiver<u64> {
+fn submit_lasting(errands: &BackgroundCalls, many: usize) -> Receiver<u64> {
     let (begun, beginning) = channel();
     for _ in 0..many {
         let begun = begun.clone();
-        let errand = move |ticket: &Ticket| {
+        let call = move |ticket: &Ticket| {
             let (end, ended) = channel();
             // Not every test listens for so long.
             let _ = begun.send(ticket.number);
@@ -66,7 +66,7 @@ fn submit_lasting(errands: &Errands, many: usize) -> Receiver<u64> {
             ended.recv().unwrap();
             Err(Error::new(Status::Cancelled))
         };
-        errands.submit(Box::new(errand)).unwrap();
+        errands.submit(Box::new(call)).unwrap();
     }
     (0..many.min(MOST_THREADS)).for_each(|_| _ = beginning.recv_timeout(LONG).unwrap());
     beginning
@@ -111,7 +111,7 @@ fn threads_bear_our_name() {
 fn at_most_four_run_and_the_others_wait_in_their_order() {
     let errands = errands();
     let beginning = submit_lasting(&errands, MOST_THREADS + 3);
-    assert_eq!((errands.threads(), errands.0.state().line.len()), (MOST_THREADS, 3));
+    assert_eq!((errands.threads(), errands.0.state().queue.len()), (MOST_THREADS, 3));
     for (ended, begun) in [(2, 5), (5, 6), (1, 7)] {
         errands.cancel(ended).unwrap();
         assert_eq!(beginning.recv_timeout(LONG).unwrap(), begun);
@@ -129,7 +129,7 @@ fn a_thread_without_an_errand_ends_and_the_next_errand_starts_another() {
         errands.wait_until(|state| state.threads == 0);
     }
     assert!(Arc::strong_count(&errands.0) <= 2);
-    assert_eq!(Errands::new(Arc::new(Events::new()), caught).0.idle, Duration::from_secs(10));
+    assert_eq!(BackgroundCalls::new(Arc::new(Events::new()), caught).0.idle, Duration::from_secs(10));
 }
 
 #[test]
@@ -149,7 +149,7 @@ fn without_any_thread_a_submit_fails_and_leaves_nothing_behind() {
     let error = errands.submit(nothing()).unwrap_err();
     assert_eq!(error.status, Status::Internal);
     assert!(error.message().contains("can't be started: the test refuses."), "{}", error.message());
-    assert!(errands.0.state().under_way.is_empty() && errands.0.state().line.is_empty());
+    assert!(errands.0.state().under_way.is_empty() && errands.0.state().queue.is_empty());
     REFUSED.set(false);
     let ticket = errands.submit(nothing()).unwrap();
     assert_eq!(errands.read_value()["ticket"], ticket);
@@ -161,7 +161,7 @@ fn where_one_thread_is_the_errand_waits_for_it_if_another_cannot_be_started() {
     submit_lasting(&errands, 1);
     REFUSED.set(true);
     let ticket = errands.submit(nothing()).unwrap();
-    assert_eq!((errands.threads(), errands.0.state().line.len()), (1, 1));
+    assert_eq!((errands.threads(), errands.0.state().queue.len()), (1, 1));
     errands.cancel(1).unwrap();
     assert_eq!(
         (errands.read_value()["ticket"].clone(), errands.read_value()["ticket"].clone()),
@@ -238,13 +238,13 @@ fn a_call_that_is_done_or_never_was_cannot_be_cancelled() {
 #[test]
 fn a_panic_is_the_completion_of_its_ticket_and_the_thread_goes_on() {
     let errands = errands();
-    let panics: [(Errand, &str); 3] = [
+    let panics: [(BackgroundCall, &str); 3] = [
         (Box::new(|_| panic!("as a text")), "as a text"),
         (Box::new(|ticket| panic!("of ticket {}", ticket.number)), "of ticket 2"),
         (Box::new(|_| panic::panic_any(7)), ""),
     ];
-    for (errand, said) in panics {
-        let ticket = errands.submit(errand).unwrap();
+    for (call, said) in panics {
+        let ticket = errands.submit(call).unwrap();
         let completion = errands.read_value();
         assert_eq!((&completion["ticket"], &completion["status"]), (&ticket.into(), &Status::Internal.number().into()));
         assert!(completion["error"]["message"].as_str().unwrap().ends_with(said));
@@ -261,7 +261,7 @@ fn every_errand_runs_in_the_guard_it_was_given() {
     fn marking(body: &mut dyn FnMut()) -> Result<(), String> {
         caught(body).map_err(|said| format!("guarded: {said}"))
     }
-    let errands = Errands::new(Arc::new(Events::new()), marking);
+    let errands = BackgroundCalls::new(Arc::new(Events::new()), marking);
     errands.submit(Box::new(|_| panic!("told"))).unwrap();
     let message = errands.read_value()["error"]["message"].clone();
     assert!(message.as_str().unwrap().ends_with("guarded: told"), "{message}");
@@ -270,7 +270,7 @@ fn every_errand_runs_in_the_guard_it_was_given() {
 #[test]
 fn a_thousand_may_be_under_way_or_unread_and_reading_makes_room() {
     let errands = errands();
-    let too_many = |errands: &Errands| errands.submit(nothing()).unwrap_err().status == Status::TooManyCalls;
+    let too_many = |errands: &BackgroundCalls| errands.submit(nothing()).unwrap_err().status == Status::TooManyCalls;
     for _ in 0..MOST_TICKETS - 1 {
         errands.submit(nothing()).unwrap();
     }
@@ -279,7 +279,7 @@ fn a_thousand_may_be_under_way_or_unread_and_reading_makes_room() {
     assert_eq!((errands.0.state().under_way.len(), errands.0.events.completions()), (1, MOST_TICKETS - 1));
     assert!(too_many(&errands));
     // What a lease tells takes no room.
-    errands.0.events.tell("{}".to_owned());
+    errands.0.events.push("{}".to_owned());
     errands.read();
     let last = errands.submit(nothing()).unwrap();
     assert_eq!(last, MOST_TICKETS as u64 + 1);
@@ -324,5 +324,5 @@ fn dropped_in_any_state_it_waits_for_nothing_and_touches_no_lock() {
     drop(errands);
     drop(state);
     // Those at work are not lost.
-    Errands(inner).cancel(1).unwrap();
+    BackgroundCalls(inner).cancel(1).unwrap();
 }

@@ -35,8 +35,8 @@ fn two_writers_and_two_readers_lose_nothing_and_read_nothing_twice() {
         let events = Arc::new(Events::new());
         let readers = [reader(&events), reader(&events)];
         let writer = Arc::clone(&events);
-        let writer = thread::spawn(move || writer.complete("{1}".to_owned()));
-        events.tell("{2}".to_owned());
+        let writer = thread::spawn(move || writer.push_completion("{1}".to_owned()));
+        events.push("{2}".to_owned());
         let mut both = readers.map(|reader| reader.join().unwrap().unwrap().unwrap());
         both.sort();
         assert_eq!(both, ["{1}", "{2}"]);
@@ -51,8 +51,8 @@ fn one_writers_order_is_kept_for_one_who_waits_and_one_who_only_looks() {
         let events = Arc::new(Events::new());
         let writer = Arc::clone(&events);
         let writer = thread::spawn(move || {
-            writer.complete("{1}".to_owned());
-            writer.tell("{2}".to_owned());
+            writer.push_completion("{1}".to_owned());
+            writer.push("{2}".to_owned());
         });
         let looked = events.next(NOW).unwrap();
         let waited = events.next(LONG).unwrap();
@@ -68,10 +68,10 @@ fn one_writers_order_is_kept_for_one_who_waits_and_one_who_only_looks() {
 fn who_only_looks_while_another_reads_hides_nothing_that_is_left() {
     loom::model(|| {
         let events = Arc::new(Events::new());
-        events.tell("{1}".to_owned());
+        events.push("{1}".to_owned());
         let other = Arc::clone(&events);
         let other = thread::spawn(move || other.next(NOW).unwrap());
-        events.tell("{2}".to_owned());
+        events.push("{2}".to_owned());
         let mut together = vec![other.join().unwrap()];
         together.extend([events.next(NOW).unwrap(), events.next(NOW).unwrap()]);
         let together: Vec<String> = together.into_iter().flatten().collect();
@@ -95,7 +95,7 @@ fn what_is_told_while_it_closes_is_not_kept() {
     loom::model(|| {
         let events = Arc::new(Events::new());
         let writer = Arc::clone(&events);
-        let writer = thread::spawn(move || writer.complete("{1}".to_owned()));
+        let writer = thread::spawn(move || writer.push_completion("{1}".to_owned()));
         events.close();
         assert_eq!(events.next(NOW).unwrap_err().status, Status::Handle);
         writer.join().unwrap();
@@ -124,7 +124,7 @@ fn a_cancel_right_after_an_event_may_be_heard_before_it_and_the_event_stays() {
     let seen = outcomes(|| {
         let events = Arc::new(Events::new());
         let reader = reader(&events);
-        events.tell("{1}".to_owned());
+        events.push("{1}".to_owned());
         events.cancel();
         let first = reader.join().unwrap();
         let left = events.next(NOW).unwrap();
@@ -142,10 +142,10 @@ fn what_one_who_is_cancelled_leaves_is_read_by_the_next() {
     loom::model(|| {
         let events = Arc::new(Events::new());
         let first = reader(&events);
-        events.tell("{1}".to_owned());
+        events.push("{1}".to_owned());
         events.cancel();
         let next = reader(&events);
-        events.tell("{2}".to_owned());
+        events.push("{2}".to_owned());
         let mut together = vec![first.join().unwrap().unwrap_or_default(), next.join().unwrap().unwrap()];
         together.push(events.next(NOW).unwrap());
         let mut together: Vec<String> = together.into_iter().flatten().collect();

@@ -28,7 +28,7 @@ fn events_and_completions_come_out_in_the_order_in_which_they_went_in() {
     let events = Events::new();
     let kinds = [false, true, true, false, true, false, false];
     for (number, completion) in kinds.into_iter().enumerate() {
-        if completion { events.complete(event(number)) } else { events.tell(event(number)) }
+        if completion { events.push_completion(event(number)) } else { events.push(event(number)) }
     }
     assert_eq!(events.completions(), 3);
     assert_eq!(all(&events), (0..kinds.len()).map(event).collect::<Vec<_>>());
@@ -38,46 +38,46 @@ fn events_and_completions_come_out_in_the_order_in_which_they_went_in() {
 #[test]
 fn of_what_is_told_the_newest_thousand_are_kept_and_the_loss_is_said_once() {
     let events = Events::new();
-    (0..MOST_TOLD + 3).for_each(|number| events.tell(event(number)));
+    (0..MOST_NOTICES + 3).for_each(|number| events.push(event(number)));
     let read = all(&events);
     assert_eq!(read[0], r#"{"event":3,"missed":3}"#);
-    assert_eq!(read[1..], (4..MOST_TOLD + 3).map(event).collect::<Vec<_>>());
+    assert_eq!(read[1..], (4..MOST_NOTICES + 3).map(event).collect::<Vec<_>>());
     // The next loss is counted anew.
-    (0..MOST_TOLD + 1).for_each(|number| events.tell(event(number)));
+    (0..MOST_NOTICES + 1).for_each(|number| events.push(event(number)));
     assert_eq!(events.next(NOW).unwrap().unwrap(), r#"{"event":1,"missed":1}"#);
     // A full queue that is read by one has room for one.
-    events.tell(event(7));
+    events.push(event(7));
     assert_eq!(events.next(NOW).unwrap().unwrap(), r#"{"event":2}"#);
 }
 
 #[test]
 fn exactly_a_thousand_are_no_loss() {
     let events = Events::new();
-    (0..MOST_TOLD).for_each(|number| events.tell(event(number)));
-    assert_eq!(all(&events), (0..MOST_TOLD).map(event).collect::<Vec<_>>());
+    (0..MOST_NOTICES).for_each(|number| events.push(event(number)));
+    assert_eq!(all(&events), (0..MOST_NOTICES).map(event).collect::<Vec<_>>());
 }
 
 #[test]
 fn completions_are_never_dropped_and_one_may_bear_the_news_of_a_loss() {
     let events = Events::new();
-    events.complete(event(9));
-    (0..MOST_TOLD + 5).for_each(|number| events.tell(event(number)));
-    (0..MOST_TOLD + 5).for_each(|_| events.complete("{}".to_owned()));
+    events.push_completion(event(9));
+    (0..MOST_NOTICES + 5).for_each(|number| events.push(event(number)));
+    (0..MOST_NOTICES + 5).for_each(|_| events.push_completion("{}".to_owned()));
     let read = all(&events);
-    assert_eq!(read.len(), 1 + MOST_TOLD + MOST_TOLD + 5);
+    assert_eq!(read.len(), 1 + MOST_NOTICES + MOST_NOTICES + 5);
     assert_eq!(read[..2], [r#"{"event":9,"missed":5}"#.to_owned(), event(5)]);
 }
 
 #[test]
 fn the_news_of_a_loss_is_the_last_member_of_any_object() {
-    for (json, told) in [
+    for (json, notices) in [
         ("{}", r#"{"missed":2}"#),
         (r#"{"a":{}}"#, r#"{"a":{},"missed":2}"#),
         (r#"{"a":"}{"}"#, r#"{"a":"}{","missed":2}"#),
     ] {
-        assert_eq!(with_missed(json.to_owned(), 2), told);
+        assert_eq!(with_missed(json.to_owned(), 2), notices);
         assert_eq!(with_missed(json.to_owned(), 0), json);
-        serde_json::from_str::<serde_json::Value>(told).unwrap();
+        serde_json::from_str::<serde_json::Value>(notices).unwrap();
     }
 }
 
@@ -96,7 +96,7 @@ fn an_empty_queue_tells_so_while_a_writer_is_busy_with_it() {
         assert_eq!(events.next(NOW).unwrap(), None);
         drop(busy);
         // Also one that has held something.
-        events.tell(event(1));
+        events.push(event(1));
         assert_eq!(all(&events), [event(1)]);
     }
 }
@@ -104,9 +104,9 @@ fn an_empty_queue_tells_so_while_a_writer_is_busy_with_it() {
 #[test]
 fn a_reader_that_waits_is_woken_by_either_kind() {
     let events = Arc::new(Events::new());
-    for tell in [Events::tell, Events::complete] {
+    for push in [Events::push, Events::push_completion] {
         let reader = waiting(&events);
-        tell(&events, event(1));
+        push(&events, event(1));
         assert_eq!(reader.join().unwrap(), Ok(Some(event(1))));
     }
 }
@@ -123,7 +123,7 @@ fn a_cancel_sends_away_who_waits_and_nobody_later_and_drops_nothing() {
     for wait in [NOW, Duration::from_millis(20)] {
         assert_eq!(events.next(wait).unwrap(), None);
     }
-    events.tell(event(1));
+    events.push(event(1));
     events.cancel();
     assert_eq!(events.next(LONG).unwrap(), Some(event(1)));
 }
@@ -136,16 +136,16 @@ fn after_a_close_nothing_is_given_out_taken_or_kept() {
     for reader in readers {
         assert_eq!(reader.join().unwrap(), Err(Status::Handle));
     }
-    events.tell(event(1));
-    events.complete(event(2));
+    events.push(event(1));
+    events.push_completion(event(2));
     for wait in [NOW, LONG] {
         assert_eq!(events.next(wait).unwrap_err().status, Status::Handle);
     }
     assert!(events.queue().is_empty());
 
     let full = Events::new();
-    full.tell(event(1));
-    full.complete(event(2));
+    full.push(event(1));
+    full.push_completion(event(2));
     full.close();
     assert_eq!(full.next(NOW).unwrap_err().status, Status::Handle);
     assert!(full.queue().is_empty());
@@ -158,7 +158,7 @@ fn many_writers_and_readers_lose_nothing_and_see_each_writers_order() {
     thread::scope(|scope| {
         for writer in 0..writers {
             let events = &events;
-            scope.spawn(move || (0..each).for_each(|number| events.tell(event(writer * 1_000 + number))));
+            scope.spawn(move || (0..each).for_each(|number| events.push(event(writer * 1_000 + number))));
         }
         let readers = [NOW, LONG].map(|wait| {
             let events = &events;
@@ -174,7 +174,7 @@ fn many_writers_and_readers_lose_nothing_and_see_each_writers_order() {
             thread::yield_now();
         }
         // The last word, for each reader.
-        (0..readers.len()).for_each(|_| events.tell("{}".to_owned()));
+        (0..readers.len()).for_each(|_| events.push("{}".to_owned()));
         let mut together = Vec::new();
         for reader in readers {
             let mut read = reader.join().unwrap();

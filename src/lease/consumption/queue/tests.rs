@@ -13,8 +13,8 @@ impl Folder {
         Folder(path)
     }
 
-    fn journal(&self) -> Journal {
-        Journal::new(&self.0, &who(&client("http://127.0.0.1:1"))).unwrap()
+    fn queue(&self) -> ConsumptionQueue {
+        ConsumptionQueue::new(&self.0, &license_ref(&client("http://127.0.0.1:1"))).unwrap()
     }
 }
 
@@ -32,46 +32,46 @@ fn client(base_url: &str) -> Client {
     Client::open(&config.to_string()).unwrap()
 }
 
-fn who(client: &Client) -> Who {
-    Who::new(client, Object::new()).unwrap()
+fn license_ref(client: &Client) -> LicenseRef {
+    LicenseRef::new(client, Object::new()).unwrap()
 }
 
-fn entry(key: &str, amount: i64) -> Entry {
+fn entry(key: &str, amount: i64) -> QueuedConsumption {
     let parameters = json!({ "feature": "COUNT", "consumptions": amount });
-    Entry {
+    QueuedConsumption {
         key: key.to_owned(),
         operation: "add_feature_consumption".to_owned(),
         parameters: parameters.as_object().unwrap().clone(),
         at_ms: 1,
-        standing: Standing::Waiting,
+        state: EntryState::Waiting,
     }
 }
 
-fn keys(journal: &mut Journal) -> Vec<String> {
-    journal.entries().unwrap().iter().map(|entry| entry.key.clone()).collect()
+fn keys(queue: &mut ConsumptionQueue) -> Vec<String> {
+    queue.entries().unwrap().iter().map(|entry| entry.key.clone()).collect()
 }
 
 #[test]
 fn entries_keep_their_order_and_how_they_stand_for_everybody() {
     let folder = Folder::new("order");
-    let (mut one, mut other) = (folder.journal(), folder.journal());
-    for (number, journal) in [&mut one, &mut other].into_iter().enumerate() {
-        journal.add(entry(&format!("key-{number}"), 3)).unwrap();
+    let (mut one, mut other) = (folder.queue(), folder.queue());
+    for (number, queue) in [&mut one, &mut other].into_iter().enumerate() {
+        queue.add(entry(&format!("key-{number}"), 3)).unwrap();
     }
     one.add(entry("key-2", 4)).unwrap();
     assert_eq!(keys(&mut other), ["key-0", "key-1", "key-2"]);
-    let verdict = Verdict { status: 151, server_code: Some("code".to_owned()), reason: "reason".to_owned() };
+    let rejection = Rejection { status: 151, server_code: Some("code".to_owned()), reason: "reason".to_owned() };
     let standings = [
-        Standing::InDoubt { total_before: Some(7), at_ms: 5, life_ms: 30_000 },
-        Standing::Refused(verdict.clone()),
-        Standing::Unknown(verdict),
+        EntryState::InDoubt { total_before: Some(7), at_ms: 5, life_ms: 30_000 },
+        EntryState::Refused(rejection.clone()),
+        EntryState::Unknown(rejection),
     ];
-    for (number, standing) in standings.into_iter().enumerate() {
-        one.stands(&Entry { standing, ..entry(&format!("key-{number}"), 3) }).unwrap();
+    for (number, state) in standings.into_iter().enumerate() {
+        one.stands(&QueuedConsumption { state, ..entry(&format!("key-{number}"), 3) }).unwrap();
     }
     assert_eq!(keys(&mut other), ["key-0", "key-1", "key-2"]);
     assert_eq!(other.entries().unwrap(), one.entries().unwrap());
-    assert_eq!(folder.journal().first_open().unwrap().unwrap().key, "key-0");
+    assert_eq!(folder.queue().first_open().unwrap().unwrap().key, "key-0");
     other.done(vec!["key-0".to_owned()]).unwrap();
     assert_eq!((keys(&mut one), one.first_open().unwrap()), (vec!["key-1".to_owned(), "key-2".to_owned()], None));
 }
@@ -79,74 +79,75 @@ fn entries_keep_their_order_and_how_they_stand_for_everybody() {
 #[test]
 fn doubt_of_an_older_journal_lasts_as_long_as_any_request_may_live() {
     let kept = json!({ "InDoubt": { "total_before": 7, "at_ms": 5 } });
-    let in_doubt = Standing::InDoubt { total_before: Some(7), at_ms: 5, life_ms: 3_600_000 };
-    assert_eq!(Standing::kept(&kept), Some(in_doubt));
+    let in_doubt = EntryState::InDoubt { total_before: Some(7), at_ms: 5, life_ms: 3_600_000 };
+    assert_eq!(EntryState::from_stored(&kept), Some(in_doubt));
 }
 
 #[test]
 fn a_key_names_one_wish_until_the_host_has_heard_of_it() {
     let folder = Folder::new("key");
-    let mut journal = folder.journal();
-    let verdict = Verdict { status: 151, server_code: None, reason: "reason".to_owned() };
+    let mut queue = folder.queue();
+    let rejection = Rejection { status: 151, server_code: None, reason: "reason".to_owned() };
     let standings = [
-        Standing::Waiting,
-        Standing::InDoubt { total_before: None, at_ms: 5, life_ms: 30_000 },
-        Standing::Unknown(verdict.clone()),
-        Standing::Refused(verdict),
+        EntryState::Waiting,
+        EntryState::InDoubt { total_before: None, at_ms: 5, life_ms: 30_000 },
+        EntryState::Unknown(rejection.clone()),
+        EntryState::Refused(rejection),
     ];
-    journal.add(entry("key", 3)).unwrap();
-    journal.add(entry("last", 3)).unwrap();
-    for standing in standings {
-        let known = Entry { standing, ..entry("key", 3) };
-        journal.stands(&known).unwrap();
-        let error = journal.add(entry("key", 9)).unwrap_err();
+    queue.add(entry("key", 3)).unwrap();
+    queue.add(entry("last", 3)).unwrap();
+    for state in standings {
+        let known = QueuedConsumption { state, ..entry("key", 3) };
+        queue.stands(&known).unwrap();
+        let error = queue.add(entry("key", 9)).unwrap_err();
         assert_eq!(error.status, Status::BadValue);
         assert!(error.message().contains("names other consumptions"), "{error}");
-        assert_eq!(journal.entries().unwrap()[0], known, "what is known of it is not forgotten");
-        journal.add(entry("key", 3)).unwrap();
-        let is_refused = matches!(known.standing, Standing::Refused(_));
-        assert_eq!(keys(&mut journal), if is_refused { ["last", "key"] } else { ["key", "last"] });
+        assert_eq!(queue.entries().unwrap()[0], known, "what is known of it is not forgotten");
+        queue.add(entry("key", 3)).unwrap();
+        let is_refused = matches!(known.state, EntryState::Refused(_));
+        assert_eq!(keys(&mut queue), if is_refused { ["last", "key"] } else { ["key", "last"] });
         let at = usize::from(is_refused);
-        assert_eq!(journal.entries().unwrap()[at], if is_refused { entry("key", 3) } else { known });
+        assert_eq!(queue.entries().unwrap()[at], if is_refused { entry("key", 3) } else { known });
     }
-    journal.done(vec!["key".to_owned()]).unwrap();
-    journal.add(entry("key", 9)).unwrap();
-    assert_eq!(folder.journal().entries().unwrap()[1].amount(), 9);
+    queue.done(vec!["key".to_owned()]).unwrap();
+    queue.add(entry("key", 9)).unwrap();
+    assert_eq!(folder.queue().entries().unwrap()[1].amount(), 9);
 }
 
 #[test]
 fn what_nobody_needs_to_know_any_more_leaves_the_file() {
     let folder = Folder::new("tidy");
-    let mut journal = folder.journal();
-    let length = || fs::metadata(Journal::path(&folder.0, &who(&client("http://127.0.0.1:1")))).unwrap().len();
+    let mut queue = folder.queue();
+    let length =
+        || fs::metadata(ConsumptionQueue::path(&folder.0, &license_ref(&client("http://127.0.0.1:1")))).unwrap().len();
     let client = client("http://127.0.0.1:1");
-    client.set_honours_keys(true);
-    journal.share_with(&client).unwrap();
+    client.set_supports_idempotency(true);
+    queue.share_with(&client).unwrap();
     let bare = length();
-    let mut other = folder.journal();
+    let mut other = folder.queue();
     for number in 0..3 {
-        journal.add(entry(&format!("key-{number}"), 3)).unwrap();
+        queue.add(entry(&format!("key-{number}"), 3)).unwrap();
     }
     assert!(length() > bare);
     assert_eq!(keys(&mut other).len(), 3);
     for number in 0..3 {
-        journal.done(vec![format!("key-{number}")]).unwrap();
+        queue.done(vec![format!("key-{number}")]).unwrap();
     }
-    assert_eq!((length(), keys(&mut journal), keys(&mut other)), (bare, Vec::new(), Vec::new()));
+    assert_eq!((length(), keys(&mut queue), keys(&mut other)), (bare, Vec::new(), Vec::new()));
 
     // Who is offline for long tries again and again.
-    journal.add(entry("stays", 3)).unwrap();
+    queue.add(entry("stays", 3)).unwrap();
     for _ in 0..3 * MOST_IDLE_LINES {
-        journal.stands(&entry("stays", 3)).unwrap();
+        queue.stands(&entry("stays", 3)).unwrap();
     }
-    assert!(journal.ledger.lines() as usize <= MOST_IDLE_LINES + 1);
-    assert_eq!(keys(&mut folder.journal()), ["stays"]);
+    assert!(queue.log.lines() as usize <= MOST_IDLE_LINES + 1);
+    assert_eq!(keys(&mut folder.queue()), ["stays"]);
 }
 
 #[test]
 fn a_full_list_takes_no_more_but_what_becomes_of_those_on_it_is_noted() {
     let folder = Folder::new("full-file");
-    let mut journal = folder.journal();
+    let mut queue = folder.queue();
     let long = |key: &str| {
         let mut entry = entry(key, 1);
         entry.parameters.insert("extra".to_owned(), json!({ "note": "x".repeat(1 << 20) }));
@@ -154,27 +155,28 @@ fn a_full_list_takes_no_more_but_what_becomes_of_those_on_it_is_noted() {
     };
     let mut count = 0;
     let error = loop {
-        match journal.add(long(&format!("key-{count}"))) {
+        match queue.add(long(&format!("key-{count}"))) {
             Ok(()) => count += 1,
             Err(error) => break error,
         }
     };
     assert_eq!((error.status, count), (Status::QueueFull, 7));
-    journal.add(entry("short", 1)).unwrap();
-    let verdict = Verdict { status: 151, server_code: None, reason: "x".repeat(1 << 20) };
-    let mut settled = journal.entries().unwrap().to_vec();
+    queue.add(entry("short", 1)).unwrap();
+    let rejection = Rejection { status: 151, server_code: None, reason: "x".repeat(1 << 20) };
+    let mut settled = queue.entries().unwrap().to_vec();
     for entry in &mut settled {
-        for standing in
-            [Standing::InDoubt { total_before: None, at_ms: 1, life_ms: 30_000 }, Standing::Unknown(verdict.clone())]
-        {
-            entry.standing = standing;
-            journal.stands(entry).unwrap();
+        for state in [
+            EntryState::InDoubt { total_before: None, at_ms: 1, life_ms: 30_000 },
+            EntryState::Unknown(rejection.clone()),
+        ] {
+            entry.state = state;
+            queue.stands(entry).unwrap();
         }
     }
-    assert!(folder.journal().entries().unwrap() == settled);
-    assert_eq!(journal.add(entry("another", 1)).unwrap_err().status, Status::QueueFull);
-    journal.done(keys(&mut folder.journal())).unwrap();
-    journal.add(long("one-more")).unwrap();
+    assert!(folder.queue().entries().unwrap() == settled);
+    assert_eq!(queue.add(entry("another", 1)).unwrap_err().status, Status::QueueFull);
+    queue.done(keys(&mut folder.queue())).unwrap();
+    queue.add(long("one-more")).unwrap();
 }
 
 #[test]
@@ -192,17 +194,17 @@ fn what_a_server_has_shown_is_remembered_by_its_address() {
     let url = "http://127.0.0.1:1";
     let heard = |url: &str| {
         let client = client(url);
-        folder.journal().share_with(&client).unwrap();
-        client.honours_keys()
+        folder.queue().share_with(&client).unwrap();
+        client.supports_idempotency()
     };
     assert_eq!(heard(url), None);
     for honours in [true, false] {
         let client = client(url);
-        client.set_honours_keys(honours);
-        folder.journal().share_with(&client).unwrap();
+        client.set_supports_idempotency(honours);
+        folder.queue().share_with(&client).unwrap();
         assert_eq!((heard(url), heard("http://127.0.0.1:2")), (Some(honours), None));
     }
-    let path = Journal::path(&folder.0, &who(&client(url)));
+    let path = ConsumptionQueue::path(&folder.0, &license_ref(&client(url)));
     let length = fs::metadata(&path).unwrap().len();
     heard(url);
     assert_eq!(fs::metadata(&path).unwrap().len(), length, "nothing new, nothing written");
@@ -211,29 +213,29 @@ fn what_a_server_has_shown_is_remembered_by_its_address() {
 #[test]
 fn it_takes_so_many_and_no_more_and_forgets_none() {
     let folder = Folder::new("full");
-    let mut journal = folder.journal();
-    let lines = (0..MOST_ENTRIES).map(|number| text(&Line::Entry(entry(&format!("key-{number}"), 1))).unwrap());
-    journal.ledger.replace(&lines.collect::<Vec<_>>()).unwrap();
-    let mut journal = folder.journal();
-    let error = journal.add(entry("one-more", 1)).unwrap_err();
+    let mut queue = folder.queue();
+    let lines = (0..MOST_ENTRIES).map(|number| text(&LogLine::Queued(entry(&format!("key-{number}"), 1))).unwrap());
+    queue.log.replace(&lines.collect::<Vec<_>>()).unwrap();
+    let mut queue = folder.queue();
+    let error = queue.add(entry("one-more", 1)).unwrap_err();
     assert_eq!(error.status, Status::QueueFull);
     assert!(error.message().contains("10000"), "{error}");
-    journal.add(entry("key-7", 1)).unwrap();
-    assert_eq!(journal.entries().unwrap().len(), MOST_ENTRIES);
-    journal.done(vec!["key-0".to_owned()]).unwrap();
-    journal.add(entry("one-more", 1)).unwrap();
+    queue.add(entry("key-7", 1)).unwrap();
+    assert_eq!(queue.entries().unwrap().len(), MOST_ENTRIES);
+    queue.done(vec!["key-0".to_owned()]).unwrap();
+    queue.add(entry("one-more", 1)).unwrap();
 }
 
 #[test]
 fn lines_of_another_version_are_refused_and_stay() {
     let folder = Folder::new("version");
-    let mut journal = folder.journal();
-    journal.ledger.replace(&[br#"{"Later":{}}"#.to_vec()]).unwrap();
-    let path = Journal::path(&folder.0, &who(&client("http://127.0.0.1:1")));
+    let mut queue = folder.queue();
+    queue.log.replace(&[br#"{"Later":{}}"#.to_vec()]).unwrap();
+    let path = ConsumptionQueue::path(&folder.0, &license_ref(&client("http://127.0.0.1:1")));
     let bytes = fs::read(&path).unwrap();
-    let mut journal = folder.journal();
+    let mut queue = folder.queue();
     for _ in 0..2 {
-        let error = journal.add(entry("key", 1)).unwrap_err();
+        let error = queue.add(entry("key", 1)).unwrap_err();
         assert_eq!(error.status, Status::StorageDamaged);
         assert!(error.message().contains("another version"), "{error}");
     }
@@ -243,11 +245,11 @@ fn lines_of_another_version_are_refused_and_stay() {
 #[test]
 fn who_stands_in_the_gate_too_long_is_told() {
     let folder = Folder::new("gate");
-    let (mut one, mut other) = (folder.journal(), folder.journal());
-    let gate = one.enter().unwrap();
+    let (mut one, mut other) = (folder.queue(), folder.queue());
+    let guard = one.lock().unwrap();
     let error = other.add(entry("key", 1)).unwrap_err();
     assert_eq!(error.status, Status::Storage);
     assert!(error.message().contains("locked"), "{error}");
-    drop(gate);
+    drop(guard);
     other.add(entry("key", 1)).unwrap();
 }

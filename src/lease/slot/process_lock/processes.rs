@@ -3,7 +3,7 @@
 //! The children are this test program itself, told by its environment to run [`child`] alone. What the server counts
 //! is played by a file that is only touched inside the gate: `1` is taken, `0` is given back.
 
-use super::tests::patiently;
+use super::tests::retry_while_in_use;
 use super::*;
 use crate::lease::storage::lock::tests::Folder;
 #[cfg(unix)]
@@ -57,18 +57,22 @@ impl Byte {
 /// The folder in which the processes meet, and the slot as the server would count it.
 struct Meeting {
     folder: PathBuf,
-    share: Share,
+    process_lock: ProcessLock,
     slot: Byte,
 }
 
 impl Meeting {
     fn at(folder: &Path) -> Meeting {
-        Meeting { folder: folder.to_owned(), share: Share::on_disk(folder, "lock"), slot: Byte(folder.join("slot")) }
+        Meeting {
+            folder: folder.to_owned(),
+            process_lock: ProcessLock::on_disk(folder, "lock"),
+            slot: Byte(folder.join("slot")),
+        }
     }
 
     /// What a newcomer does first; whether the dead had left the slot taken.
-    fn settle(&self, gate: &Gate) -> bool {
-        let left = gate.is_empty().unwrap() && self.slot.get() == b'1';
+    fn settle(&self, guard: &ProcessLockGuard) -> bool {
+        let left = guard.has_no_holder().unwrap() && self.slot.get() == b'1';
         if left {
             OpenOptions::new().append(true).create(true).open(self.settled()).unwrap().write_all(b"x").unwrap();
             self.slot.set(b'0');
@@ -83,7 +87,10 @@ impl Meeting {
 
     fn spawn(&self, role: &str) -> Living {
         let mut command = Command::new(env::current_exe().unwrap());
-        command.args(["--exact", "lease::share::processes::child"]).env(ROLE, role).env(FOLDER, &self.folder);
+        command
+            .args(["--exact", "lease::slot::process_lock::processes::child"])
+            .env(ROLE, role)
+            .env(FOLDER, &self.folder);
         Living(command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap())
     }
 }
@@ -118,13 +125,13 @@ fn answer(text: &str) {
 }
 
 fn told(meeting: &Meeting) {
-    let mut seat = None;
+    let mut holder = None;
     loop {
         assert_eq!(order(), "enter");
-        match meeting.share.enter(&mut |_| Err(Error::new(Status::Timeout))) {
-            Ok(gate) => {
-                seat = told_inside(meeting, &gate, seat);
-                drop(gate);
+        match meeting.process_lock.lock(&mut |_| Err(Error::new(Status::Timeout))) {
+            Ok(guard) => {
+                holder = told_inside(meeting, &guard, holder);
+                drop(guard);
                 answer("out");
             }
             Err(error) => answer(error.status.row().name),
@@ -132,28 +139,28 @@ fn told(meeting: &Meeting) {
     }
 }
 
-fn told_inside(meeting: &Meeting, gate: &Gate, mut seat: Option<Seat>) -> Option<Seat> {
-    answer(if meeting.settle(gate) { "settled" } else { "in" });
+fn told_inside(meeting: &Meeting, guard: &ProcessLockGuard, mut holder: Option<HolderLock>) -> Option<HolderLock> {
+    answer(if meeting.settle(guard) { "settled" } else { "in" });
     loop {
         match order().as_str() {
             "sit" => {
-                seat = Some(gate.sit().unwrap());
+                holder = Some(guard.add_holder().unwrap());
                 meeting.slot.set(b'1');
                 answer("seated");
             }
-            "leave" => match gate.leave(seat.take().unwrap()).unwrap() {
+            "leave" => match guard.remove_holder(holder.take().unwrap()).unwrap() {
                 None => answer("left"),
                 Some(last) => {
                     answer("last");
                     if order() == "stay" {
-                        seat = Some(last.stay().unwrap());
+                        holder = Some(last.keep().unwrap());
                     } else {
                         meeting.slot.set(b'0');
                     }
                     answer("done");
                 }
             },
-            _ => return seat,
+            _ => return holder,
         }
     }
 }
@@ -171,7 +178,7 @@ struct Told {
 enum Place {
     Outside,
     Inside,
-    LastOut,
+    LastHolder,
 }
 
 impl Told {
@@ -224,10 +231,10 @@ fn lives_as_told(rounds: u32) {
             }
             (Place::Inside, _) => {
                 assert_eq!(child.ask("leave"), if nobody_else_sits { "last" } else { "left" });
-                child.place = if nobody_else_sits { Place::LastOut } else { Place::Inside };
+                child.place = if nobody_else_sits { Place::LastHolder } else { Place::Inside };
                 child.seated = false;
             }
-            (Place::LastOut, choice) => {
+            (Place::LastHolder, choice) => {
                 let stays = choice < 4;
                 assert_eq!(child.ask(if stays { "stay" } else { "release" }), "done");
                 (child.seated, taken, child.place) = (stays, stays, Place::Inside);
@@ -246,33 +253,33 @@ fn free(meeting: &Meeting, name: &str) {
     let mark = Byte(meeting.folder.join(name));
     let mut chance = Jitter::new();
     let come_in = |chance: &mut Jitter| {
-        let gate = meeting.share.enter(&mut patiently()).unwrap();
+        let guard = meeting.process_lock.lock(&mut retry_while_in_use()).unwrap();
         mark.set(b'g');
         chance.rest();
-        meeting.settle(&gate);
-        assert!(gate.is_empty().unwrap() || meeting.slot.get() == b'1', "given back while somebody sits");
-        gate
+        meeting.settle(&guard);
+        assert!(guard.has_no_holder().unwrap() || meeting.slot.get() == b'1', "given back while somebody sits");
+        guard
     };
     loop {
-        let gate = come_in(&mut chance);
-        let mut seat = gate.sit().unwrap();
+        let guard = come_in(&mut chance);
+        let mut holder = guard.add_holder().unwrap();
         chance.rest();
         meeting.slot.set(b'1');
         mark.set(b's');
-        drop(gate);
+        drop(guard);
         chance.rest();
-        let gate = come_in(&mut chance);
-        while let Some(last) = gate.leave(seat).unwrap() {
+        let guard = come_in(&mut chance);
+        while let Some(last) = guard.remove_holder(holder).unwrap() {
             assert_eq!(meeting.slot.get(), b'1', "given back twice");
             chance.rest();
             if chance.below(4) > 0 {
                 meeting.slot.set(b'0');
                 break;
             }
-            seat = last.stay().unwrap();
+            holder = last.keep().unwrap();
         }
         mark.set(b'-');
-        drop(gate);
+        drop(guard);
         chance.rest();
     }
 }
@@ -300,21 +307,21 @@ fn lives_freely(rounds: u32) {
             mark.set(b'-');
             *child = meeting.spawn(&names[number]);
         }
-        let gate = meeting.share.enter(&mut patiently()).unwrap();
+        let guard = meeting.process_lock.lock(&mut retry_while_in_use()).unwrap();
         let marks: Vec<u8> = names.iter().map(|name| mark(name).get()).collect();
         let seated = marks.contains(&b's');
         assert!(!marks.contains(&b'g'), "two in the gate");
-        assert_eq!(gate.is_empty().unwrap(), !seated, "{marks:?}");
-        meeting.settle(&gate);
+        assert_eq!(guard.has_no_holder().unwrap(), !seated, "{marks:?}");
+        meeting.settle(&guard);
         assert_eq!(meeting.slot.get() == b'1', seated);
-        drop(gate);
+        drop(guard);
         let settled = fs::metadata(meeting.settled()).unwrap().len();
         assert!(settled <= killed_inside + killed_outside, "{settled} were left, {killed_inside}, {killed_outside}");
         assert!(children.iter_mut().all(|child| child.0.try_wait().unwrap().is_none()), "a child complains");
     }
     assert!(killed_inside > 0 && killed_outside > 0, "{killed_inside} inside, {killed_outside} outside");
     drop(children);
-    assert!(meeting.share.enter(&mut patiently()).unwrap().is_empty().unwrap());
+    assert!(meeting.process_lock.lock(&mut retry_while_in_use()).unwrap().has_no_holder().unwrap());
 }
 
 // ---- the tests
@@ -341,17 +348,17 @@ fn the_same_for_a_long_time() {
 #[test]
 fn a_child_with_the_open_files_of_its_parent_holds_nothing_up() {
     let folder = Folder::new("inherited");
-    let share = Meeting::at(&folder.0).share;
+    let process_lock = Meeting::at(&folder.0).process_lock;
     let keep = |file: fs::File| Living(Command::new("sleep").arg("600").stdin(file).spawn().unwrap());
-    let enter = || share.enter(&mut |_| Err(Error::new(Status::Timeout))).unwrap();
-    let gate = enter();
-    let (dropped, seat) = (gate.sit().unwrap(), gate.sit().unwrap());
-    let _keepers = [&gate.hold, &dropped.0, &seat.0].map(|hold| keep(inherited(hold)));
-    drop(gate);
-    let gate = enter();
+    let enter = || process_lock.lock(&mut |_| Err(Error::new(Status::Timeout))).unwrap();
+    let guard = enter();
+    let (dropped, holder) = (guard.add_holder().unwrap(), guard.add_holder().unwrap());
+    let _keepers = [&guard.lock_guard, &dropped.0, &holder.0].map(|hold| keep(inherited(hold)));
+    drop(guard);
+    let guard = enter();
     drop(dropped);
-    let last = gate.leave(seat).unwrap().expect("nobody else sits");
-    let _keeper = keep(inherited(&last.hold));
+    let last = guard.remove_holder(holder).unwrap().expect("nobody else sits");
+    let _keeper = keep(inherited(&last.lock_guard));
     drop(last);
-    assert!(gate.is_empty().unwrap());
+    assert!(guard.has_no_holder().unwrap());
 }

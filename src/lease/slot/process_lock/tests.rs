@@ -8,15 +8,15 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 /// Runs it with what makes the same share again and again: in memory, and on disk.
-fn everywhere(name: &str, test: fn(&(dyn Fn() -> Share + Sync))) {
-    let in_memory = Share::in_memory();
+fn everywhere(name: &str, test: fn(&(dyn Fn() -> ProcessLock + Sync))) {
+    let in_memory = ProcessLock::in_memory();
     test(&|| in_memory.clone());
     let folder = Folder::new(name);
-    test(&|| Share::on_disk(&folder.0, "slot"));
+    test(&|| ProcessLock::on_disk(&folder.0, "slot"));
 }
 
 /// Waits longer than anybody has to.
-pub(crate) fn patiently() -> impl FnMut(Duration) -> Result<(), Error> {
+pub(crate) fn retry_while_in_use() -> impl FnMut(Duration) -> Result<(), Error> {
     let mut patience = Duration::from_secs(60);
     move |pause| {
         thread::sleep(pause);
@@ -29,83 +29,83 @@ fn at_once(_: Duration) -> Result<(), Error> {
     Err(Error::new(Status::Timeout))
 }
 
-fn enter(share: &Share) -> Gate {
-    share.enter(&mut at_once).unwrap()
+fn lock(process_lock: &ProcessLock) -> ProcessLockGuard {
+    process_lock.lock(&mut at_once).unwrap()
 }
 
-fn is_locked(share: &Share) -> bool {
-    share.enter(&mut at_once).is_err_and(|error| error.status == Status::Timeout)
+fn is_locked(process_lock: &ProcessLock) -> bool {
+    process_lock.lock(&mut at_once).is_err_and(|error| error.status == Status::Timeout)
 }
 
 #[test]
 fn the_last_one_out_learns_it_and_nobody_before() {
-    everywhere("last", |share| {
-        let gate = enter(&share());
-        assert!(gate.is_empty().unwrap());
-        let seats: Vec<Seat> = (0..3).map(|_| gate.sit().unwrap()).collect();
-        drop(gate);
-        let gate = enter(&share());
+    everywhere("last", |process_lock| {
+        let guard = lock(&process_lock());
+        assert!(guard.has_no_holder().unwrap());
+        let seats: Vec<HolderLock> = (0..3).map(|_| guard.add_holder().unwrap()).collect();
+        drop(guard);
+        let guard = lock(&process_lock());
         let last = seats.len() - 1;
-        for (place, seat) in seats.into_iter().enumerate() {
-            assert!(!gate.is_empty().unwrap());
-            assert_eq!(gate.leave(seat).unwrap().is_some(), place == last);
+        for (place, holder) in seats.into_iter().enumerate() {
+            assert!(!guard.has_no_holder().unwrap());
+            assert_eq!(guard.remove_holder(holder).unwrap().is_some(), place == last);
         }
-        assert!(gate.is_empty().unwrap());
-        let seat = gate.sit().unwrap();
-        assert!(gate.leave(seat).unwrap().is_some(), "and again");
+        assert!(guard.has_no_holder().unwrap());
+        let holder = guard.add_holder().unwrap();
+        assert!(guard.remove_holder(holder).unwrap().is_some(), "and again");
     });
 }
 
 #[test]
 fn who_is_killed_leaves_no_seat_behind() {
-    everywhere("killed", |share| {
-        let gate = enter(&share());
-        let (killed, polite) = (gate.sit().unwrap(), gate.sit().unwrap());
+    everywhere("killed", |process_lock| {
+        let guard = lock(&process_lock());
+        let (killed, polite) = (guard.add_holder().unwrap(), guard.add_holder().unwrap());
         drop(killed);
-        assert!(!gate.is_empty().unwrap());
-        assert!(gate.leave(polite).unwrap().is_some());
-        drop(gate.sit());
-        assert!(gate.is_empty().unwrap());
+        assert!(!guard.has_no_holder().unwrap());
+        assert!(guard.remove_holder(polite).unwrap().is_some());
+        drop(guard.add_holder());
+        assert!(guard.has_no_holder().unwrap());
     });
 }
 
 #[test]
 fn only_one_stands_in_the_gate_until_it_opens() {
-    everywhere("gate", |share| {
-        let gate = enter(&share());
-        assert!(is_locked(&share()));
-        let waits = RefCell::new((Some(gate), 0));
-        let entered = share().enter(&mut |_| {
-            let (gate, count) = &mut *waits.borrow_mut();
+    everywhere("gate", |process_lock| {
+        let guard = lock(&process_lock());
+        assert!(is_locked(&process_lock()));
+        let waits = RefCell::new((Some(guard), 0));
+        let entered = process_lock().lock(&mut |_| {
+            let (guard, count) = &mut *waits.borrow_mut();
             *count += 1;
             if *count == 5 {
-                gate.take();
+                guard.take();
             }
             if *count < 100 { Ok(()) } else { Err(Error::new(Status::Timeout)) }
         });
         assert_eq!(waits.borrow().1, 5);
-        assert!(is_locked(&share()));
+        assert!(is_locked(&process_lock()));
         drop(entered);
-        assert!(!is_locked(&share()), "also after a waiting that was ended");
+        assert!(!is_locked(&process_lock()), "also after a waiting that was ended");
     });
 }
 
 #[test]
 fn who_waits_ends_it_with_an_error_of_their_own() {
-    everywhere("ended", |share| {
-        let _gate = enter(&share());
+    everywhere("ended", |process_lock| {
+        let _guard = lock(&process_lock());
         for status in [Status::Timeout, Status::Cancelled] {
-            assert_eq!(share().enter(&mut |_| Err(Error::new(status))).unwrap_err().status, status);
+            assert_eq!(process_lock().lock(&mut |_| Err(Error::new(status))).unwrap_err().status, status);
         }
     });
 }
 
 #[test]
 fn the_pauses_are_short_and_of_many_lengths() {
-    everywhere("pauses", |share| {
-        let _gate = enter(&share());
+    everywhere("pauses", |process_lock| {
+        let _guard = lock(&process_lock());
         let mut pauses = Vec::new();
-        let waited = share().enter(&mut |pause| {
+        let waited = process_lock().lock(&mut |pause| {
             pauses.push(pause);
             if pauses.len() < 100 { Ok(()) } else { Err(Error::new(Status::Timeout)) }
         });
@@ -120,53 +120,53 @@ fn the_pauses_are_short_and_of_many_lengths() {
 
 #[test]
 fn a_last_one_out_who_stays_sits_again() {
-    everywhere("stays", |share| {
-        let gate = enter(&share());
-        let seat = gate.sit().unwrap();
-        let seat = gate.leave(seat).unwrap().unwrap().stay().unwrap();
-        assert!(seat.is_in_place().unwrap());
-        assert!(!gate.is_empty().unwrap());
-        let other = gate.sit().unwrap();
-        assert!(gate.leave(other).unwrap().is_none());
-        assert!(gate.leave(seat).unwrap().is_some());
+    everywhere("stays", |process_lock| {
+        let guard = lock(&process_lock());
+        let holder = guard.add_holder().unwrap();
+        let holder = guard.remove_holder(holder).unwrap().unwrap().keep().unwrap();
+        assert!(holder.is_in_place().unwrap());
+        assert!(!guard.has_no_holder().unwrap());
+        let other = guard.add_holder().unwrap();
+        assert!(guard.remove_holder(other).unwrap().is_none());
+        assert!(guard.remove_holder(holder).unwrap().is_some());
     });
 }
 
 #[test]
 fn as_long_as_a_last_one_out_is_there_nobody_sits() {
-    everywhere("belt", |share| {
-        let gate = enter(&share());
-        let seat = gate.sit().unwrap();
-        let last = gate.leave(seat).unwrap().unwrap();
-        assert_eq!(gate.sit().unwrap_err().status, Status::Storage);
-        assert!(!gate.is_empty().unwrap(), "somebody still has to do with the slot");
+    everywhere("belt", |process_lock| {
+        let guard = lock(&process_lock());
+        let holder = guard.add_holder().unwrap();
+        let last = guard.remove_holder(holder).unwrap().unwrap();
+        assert_eq!(guard.add_holder().unwrap_err().status, Status::Storage);
+        assert!(!guard.has_no_holder().unwrap(), "somebody still has to do with the slot");
         drop(last);
-        assert!(gate.sit().is_ok());
+        assert!(guard.add_holder().is_ok());
     });
 }
 
 #[test]
 fn slots_of_other_names_are_other_slots() {
     let folder = Folder::new("names");
-    let share = |name| Share::on_disk(&folder.0, name);
-    let gate = enter(&share("slot"));
-    let _seat = gate.sit().unwrap();
+    let process_lock = |name| ProcessLock::on_disk(&folder.0, name);
+    let guard = lock(&process_lock("slot"));
+    let _seat = guard.add_holder().unwrap();
     for other in ["slot2", "slot.1"] {
-        assert!(enter(&share(other)).is_empty().unwrap());
+        assert!(lock(&process_lock(other)).has_no_holder().unwrap());
     }
     let mut files: Vec<_> = folder.0.read_dir().unwrap().map(|entry| entry.unwrap().file_name()).collect();
     files.sort();
-    assert_eq!(files, ["slot.1.gate", "slot.1.seat", "slot.gate", "slot.seat", "slot2.gate", "slot2.seat"]);
+    assert_eq!(files, ["slot.1.holders", "slot.1.lock", "slot.holders", "slot.lock", "slot2.holders", "slot2.lock"]);
 }
 
 #[test]
 fn a_share_touches_nothing_until_it_is_entered() {
     let folder = Folder::new("untouched");
-    let share = Share::on_disk(&folder.0, "slot");
+    let process_lock = ProcessLock::on_disk(&folder.0, "slot");
     assert_eq!(folder.0.read_dir().unwrap().count(), 0);
-    let error = Share::on_disk(&folder.0.join("missing"), "slot").enter(&mut at_once).unwrap_err();
+    let error = ProcessLock::on_disk(&folder.0.join("missing"), "slot").lock(&mut at_once).unwrap_err();
     assert_eq!(error.status, Status::Storage, "and not that of whoever waits");
-    drop(enter(&share));
+    drop(lock(&process_lock));
     assert_eq!(folder.0.read_dir().unwrap().count(), 2);
 }
 
@@ -178,12 +178,12 @@ mod removed {
     struct Slot(Folder);
 
     impl Slot {
-        fn enter(&self) -> Gate {
-            enter(&self.share())
+        fn lock(&self) -> ProcessLockGuard {
+            lock(&self.process_lock())
         }
 
-        fn share(&self) -> Share {
-            Share::on_disk(&self.0.0, "slot")
+        fn process_lock(&self) -> ProcessLock {
+            ProcessLock::on_disk(&self.0.0, "slot")
         }
 
         fn remove(&self, ending: &str) {
@@ -194,96 +194,96 @@ mod removed {
     #[test]
     fn who_sits_on_a_removed_file_is_not_the_last_one_out_while_others_sit_on_it_or_on_the_new_one() {
         let slot = Slot(Folder::new("removed-seats"));
-        let gate = slot.enter();
-        let mut old = vec![gate.sit().unwrap(), gate.sit().unwrap()];
-        slot.remove("seat");
-        let new = gate.sit().unwrap();
+        let guard = slot.lock();
+        let mut old = vec![guard.add_holder().unwrap(), guard.add_holder().unwrap()];
+        slot.remove("holders");
+        let new = guard.add_holder().unwrap();
         assert!(new.is_in_place().unwrap());
-        assert!(old.iter().all(|seat| !seat.is_in_place().unwrap()));
-        assert!(gate.leave(old.pop().unwrap()).unwrap().is_none(), "one sits on each");
-        assert!(gate.leave(old.pop().unwrap()).unwrap().is_none(), "one sits on the new one");
-        assert!(gate.leave(new).unwrap().is_some());
+        assert!(old.iter().all(|holder| !holder.is_in_place().unwrap()));
+        assert!(guard.remove_holder(old.pop().unwrap()).unwrap().is_none(), "one sits on each");
+        assert!(guard.remove_holder(old.pop().unwrap()).unwrap().is_none(), "one sits on the new one");
+        assert!(guard.remove_holder(new).unwrap().is_some());
     }
 
     #[test]
     fn who_sits_on_a_removed_file_is_the_last_one_out_if_nobody_came_since() {
         let slot = Slot(Folder::new("removed-last"));
-        let gate = slot.enter();
-        let (first, second) = (gate.sit().unwrap(), gate.sit().unwrap());
-        slot.remove("seat");
-        assert!(gate.leave(first).unwrap().is_none());
-        let last = gate.leave(second).unwrap().unwrap();
-        assert!(gate.sit().is_err(), "nor may anybody sit on the new file then");
+        let guard = slot.lock();
+        let (first, second) = (guard.add_holder().unwrap(), guard.add_holder().unwrap());
+        slot.remove("holders");
+        assert!(guard.remove_holder(first).unwrap().is_none());
+        let last = guard.remove_holder(second).unwrap().unwrap();
+        assert!(guard.add_holder().is_err(), "nor may anybody sit on the new file then");
         drop(last);
-        assert!(gate.sit().is_ok());
+        assert!(guard.add_holder().is_ok());
     }
 
     #[test]
     fn a_new_seat_mends_it() {
         let slot = Slot(Folder::new("removed-mended"));
-        let gate = slot.enter();
-        let mut seat = gate.sit().unwrap();
-        slot.remove("seat");
-        assert!(gate.is_empty().unwrap(), "as far as can be seen");
-        assert!(!seat.is_in_place().unwrap());
-        seat = gate.sit().unwrap();
-        assert!(!gate.is_empty().unwrap());
-        assert!(gate.leave(seat).unwrap().is_some());
+        let guard = slot.lock();
+        let mut holder = guard.add_holder().unwrap();
+        slot.remove("holders");
+        assert!(guard.has_no_holder().unwrap(), "as far as can be seen");
+        assert!(!holder.is_in_place().unwrap());
+        holder = guard.add_holder().unwrap();
+        assert!(!guard.has_no_holder().unwrap());
+        assert!(guard.remove_holder(holder).unwrap().is_some());
     }
 
     #[test]
     fn through_another_gate_nobody_comes_while_the_last_one_gives_the_slot_back() {
         let slot = Slot(Folder::new("removed-gate"));
-        let gate = slot.enter();
-        let seat = gate.sit().unwrap();
-        slot.remove("gate");
-        drop(slot.enter());
-        let last = gate.leave(seat).unwrap().unwrap();
-        slot.remove("gate");
-        assert!(is_locked(&slot.share()));
+        let guard = slot.lock();
+        let holder = guard.add_holder().unwrap();
+        slot.remove("lock");
+        drop(slot.lock());
+        let last = guard.remove_holder(holder).unwrap().unwrap();
+        slot.remove("lock");
+        assert!(is_locked(&slot.process_lock()));
         drop(last);
-        assert!(!is_locked(&slot.share()));
+        assert!(!is_locked(&slot.process_lock()));
     }
 }
 
 /// Many threads come and go. `slot` is what the server counts, `seated` the truth; both change inside the gate alone.
 #[test]
 fn in_a_crowd_the_slot_is_taken_once_and_given_back_once_and_everybody_has_their_turn() {
-    everywhere("crowd", |share| {
+    everywhere("crowd", |process_lock| {
         let (slot, seated, inside) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicBool::new(false));
         let come_in = || {
-            let gate = share().enter(&mut patiently()).unwrap();
+            let guard = process_lock().lock(&mut retry_while_in_use()).unwrap();
             assert!(!inside.swap(true, Ordering::SeqCst), "two in the gate");
-            assert_eq!(gate.is_empty().unwrap(), seated.load(Ordering::SeqCst) == 0);
+            assert_eq!(guard.has_no_holder().unwrap(), seated.load(Ordering::SeqCst) == 0);
             assert_eq!(slot.load(Ordering::SeqCst), seated.load(Ordering::SeqCst) > 0);
-            gate
+            guard
         };
-        let go_on = |gate: Gate| {
+        let go_on = |guard: ProcessLockGuard| {
             inside.store(false, Ordering::SeqCst);
-            drop(gate);
+            drop(guard);
             thread::yield_now();
         };
         let live = || {
             for _ in 0..25 {
-                let gate = come_in();
-                let seat = gate.sit().unwrap();
+                let guard = come_in();
+                let holder = guard.add_holder().unwrap();
                 seated.fetch_add(1, Ordering::SeqCst);
                 slot.store(true, Ordering::SeqCst);
-                go_on(gate);
-                let gate = come_in();
+                go_on(guard);
+                let guard = come_in();
                 let others = seated.fetch_sub(1, Ordering::SeqCst) - 1;
-                let last = gate.leave(seat).unwrap();
+                let last = guard.remove_holder(holder).unwrap();
                 assert_eq!(last.is_some(), others == 0);
                 if last.is_some() {
                     assert!(slot.swap(false, Ordering::SeqCst), "given back twice");
                     drop(last);
                 }
-                go_on(gate);
+                go_on(guard);
             }
         };
         thread::scope(|scope| {
             (0..6).for_each(|_| drop(scope.spawn(live)));
         });
-        assert!(come_in().is_empty().unwrap());
+        assert!(come_in().has_no_holder().unwrap());
     });
 }

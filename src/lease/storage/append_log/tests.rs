@@ -16,8 +16,8 @@ impl Folder {
         self.0.join("ledger")
     }
 
-    fn ledger(&self) -> Ledger {
-        Ledger::new(self.file(), "XY", "hw-1").unwrap()
+    fn ledger(&self) -> AppendLog {
+        AppendLog::new(self.file(), "XY", "hw-1").unwrap()
     }
 
     /// What a process reads that has just begun.
@@ -62,10 +62,10 @@ fn lines_are_read_in_order_by_the_next_process_and_once_by_this_one() {
         ledger.append(line.as_bytes()).unwrap();
     }
     let unread = other.read().unwrap();
-    assert_eq!((unread.anew, texts(&unread)), (true, vec![LINES[0].to_owned(), LINES[1].to_owned()]));
+    assert_eq!((unread.was_replaced, texts(&unread)), (true, vec![LINES[0].to_owned(), LINES[1].to_owned()]));
     other.append(LINES[2].as_bytes()).unwrap();
     let unread = ledger.read().unwrap();
-    assert_eq!((unread.anew, texts(&unread)), (false, vec![LINES[2].to_owned()]), "its own are not unread");
+    assert_eq!((unread.was_replaced, texts(&unread)), (false, vec![LINES[2].to_owned()]), "its own are not unread");
     ledger.append(LINES[3].as_bytes()).unwrap();
     assert_eq!(folder.all().unwrap(), LINES);
     assert_eq!(other.read().unwrap().lines.len(), 1);
@@ -83,10 +83,10 @@ fn whoever_reads_on_is_told_that_it_was_replaced() {
     ledger.replace(&[b"left".to_vec()]).unwrap();
     ledger.append(b"new").unwrap();
     let unread = other.read().unwrap();
-    assert_eq!((unread.anew, texts(&unread)), (true, vec!["left".to_owned(), "new".to_owned()]));
+    assert_eq!((unread.was_replaced, texts(&unread)), (true, vec!["left".to_owned(), "new".to_owned()]));
     fs::remove_file(folder.file()).unwrap();
     let unread = other.read().unwrap();
-    assert!(unread.anew && unread.lines.is_empty());
+    assert!(unread.was_replaced && unread.lines.is_empty());
     other.append(b"after").unwrap();
     assert_eq!(folder.all().unwrap(), ["after"]);
 }
@@ -248,7 +248,7 @@ fn lines_that_were_moved_or_taken_from_another_file_are_not_believed() {
 fn a_file_of_another_device_or_product_is_told_from_a_damaged_one() {
     let (folder, _) = Folder::with("foreign", &LINES);
     for (product, hardware_id) in [("XY", "hw-2"), ("XZ", "hw-1")] {
-        let mut ledger = Ledger::new(folder.file(), product, hardware_id).unwrap();
+        let mut ledger = AppendLog::new(folder.file(), product, hardware_id).unwrap();
         let error = ledger.read().err().unwrap();
         assert_eq!(error.status, Status::StorageForeign);
         assert!(error.message().contains("ledger"), "{error}");
@@ -258,7 +258,7 @@ fn a_file_of_another_device_or_product_is_told_from_a_damaged_one() {
 #[test]
 fn what_can_not_be_written_is_told_and_is_not_there() {
     let folder = Folder::new("none");
-    let mut nowhere = Ledger::new(folder.0.join("missing/ledger"), "XY", "hw-1").unwrap();
+    let mut nowhere = AppendLog::new(folder.0.join("missing/ledger"), "XY", "hw-1").unwrap();
     nowhere.read().unwrap();
     assert_eq!(nowhere.append(b"line").unwrap_err().status, Status::Storage);
     fs::create_dir(folder.file()).unwrap();

@@ -1,6 +1,6 @@
 //! Locks of both kinds, and what can happen to a file.
 
-use super::Mode::{Alone, Shared};
+use super::Mode::{Exclusive, Shared};
 use super::*;
 use std::fs;
 
@@ -23,8 +23,8 @@ impl Folder {
         Lock::File(self.path())
     }
 
-    fn hold(&self, mode: Mode) -> Option<Hold> {
-        self.lock().try_hold(mode).unwrap()
+    fn hold(&self, mode: Mode) -> Option<LockGuard> {
+        self.lock().try_lock(mode).unwrap()
     }
 }
 
@@ -35,8 +35,8 @@ impl Drop for Folder {
 }
 
 /// The open file of a lock, as a forked child would have it: a lock belongs to what both of them stand for.
-pub(in crate::lease) fn inherited(hold: &Hold) -> File {
-    let Hold::File(opened) = hold else { panic!("a lock in memory has no file") };
+pub(in crate::lease) fn inherited(hold: &LockGuard) -> File {
+    let LockGuard::File(opened) = hold else { panic!("a lock in memory has no file") };
     opened.file.try_clone().unwrap()
 }
 
@@ -44,18 +44,18 @@ pub(in crate::lease) fn inherited(hold: &Hold) -> File {
 fn one_alone_excludes_all_and_several_exclude_one_alone() {
     let folder = Folder::new("kinds");
     for lock in [folder.lock(), Lock::in_memory()] {
-        let hold = |mode| lock.clone().try_hold(mode).unwrap();
-        let alone = hold(Alone).unwrap();
-        assert!(alone.is_in_place().unwrap());
-        assert!(hold(Alone).is_none() && hold(Shared).is_none());
-        drop(alone);
+        let hold = |mode| lock.clone().try_lock(mode).unwrap();
+        let exclusive = hold(Exclusive).unwrap();
+        assert!(exclusive.is_in_place().unwrap());
+        assert!(hold(Exclusive).is_none() && hold(Shared).is_none());
+        drop(exclusive);
         let (first, second) = (hold(Shared).unwrap(), hold(Shared).unwrap());
-        assert!(hold(Alone).is_none());
+        assert!(hold(Exclusive).is_none());
         drop(first);
-        assert!(hold(Alone).is_none());
+        assert!(hold(Exclusive).is_none());
         drop(second);
-        assert!(hold(Alone).is_some());
-        assert!(hold(Alone).is_some(), "dropped, and so given up");
+        assert!(hold(Exclusive).is_some());
+        assert!(hold(Exclusive).is_some(), "dropped, and so given up");
     }
 }
 
@@ -63,13 +63,13 @@ fn one_alone_excludes_all_and_several_exclude_one_alone() {
 fn who_gives_it_up_learns_whether_others_hold_it() {
     let folder = Folder::new("give-up");
     for lock in [folder.lock(), Lock::in_memory()] {
-        let hold = |mode| lock.try_hold(mode).unwrap();
+        let hold = |mode| lock.try_lock(mode).unwrap();
         let (first, second) = (hold(Shared).unwrap(), hold(Shared).unwrap());
-        assert!(!first.give_up().unwrap());
-        assert!(hold(Alone).is_none(), "the second is not disturbed by it");
-        assert!(second.give_up().unwrap());
-        assert!(hold(Alone).is_some());
-        assert!(hold(Alone).unwrap().give_up().unwrap());
+        assert!(!first.unlock().unwrap());
+        assert!(hold(Exclusive).is_none(), "the second is not disturbed by it");
+        assert!(second.unlock().unwrap());
+        assert!(hold(Exclusive).is_some());
+        assert!(hold(Exclusive).unwrap().unlock().unwrap());
         assert!(hold(Shared).is_some());
     }
 }
@@ -77,9 +77,9 @@ fn who_gives_it_up_learns_whether_others_hold_it() {
 #[test]
 fn locks_of_other_names_and_other_memory_have_nothing_to_do_with_it() {
     let folder = Folder::new("others");
-    let _held = (folder.hold(Alone).unwrap(), Lock::in_memory().try_hold(Alone).unwrap().unwrap());
-    assert!(Lock::File(folder.0.join("lock2")).try_hold(Alone).unwrap().is_some());
-    assert!(Lock::in_memory().try_hold(Alone).unwrap().is_some());
+    let _held = (folder.hold(Exclusive).unwrap(), Lock::in_memory().try_lock(Exclusive).unwrap().unwrap());
+    assert!(Lock::File(folder.0.join("lock2")).try_lock(Exclusive).unwrap().is_some());
+    assert!(Lock::in_memory().try_lock(Exclusive).unwrap().is_some());
 }
 
 #[test]
@@ -87,33 +87,33 @@ fn a_file_is_there_from_the_first_attempt_on_and_stays_and_keeps_what_is_in_it()
     let folder = Folder::new("stays");
     let lock = folder.lock();
     assert!(!folder.path().exists());
-    let held = lock.try_hold(Shared).unwrap().unwrap();
+    let held = lock.try_lock(Shared).unwrap().unwrap();
     fs::write(folder.path(), "somebody's").unwrap();
-    assert!(held.give_up().unwrap());
-    drop(lock.try_hold(Alone).unwrap());
+    assert!(held.unlock().unwrap());
+    drop(lock.try_lock(Exclusive).unwrap());
     assert_eq!(fs::read(folder.path()).unwrap(), b"somebody's");
 }
 
 #[test]
 fn a_forked_child_neither_keeps_a_lock_that_was_given_up_nor_gives_up_its_parents() {
     let folder = Folder::new("forked");
-    for mode in [Shared, Alone] {
+    for mode in [Shared, Exclusive] {
         let held = folder.hold(mode).unwrap();
         let of_child = inherited(&held);
-        assert!(held.give_up().unwrap(), "politely");
-        assert!(folder.hold(Alone).is_some());
+        assert!(held.unlock().unwrap(), "politely");
+        assert!(folder.hold(Exclusive).is_some());
         let held = folder.hold(mode).unwrap();
         let of_another = inherited(&held);
         drop(held);
-        assert!(folder.hold(Alone).is_some(), "by dropping it");
+        assert!(folder.hold(Exclusive).is_some(), "by dropping it");
 
         let held = folder.hold(mode).unwrap();
         let mut of_third = LockFile { path: folder.path(), file: inherited(&held), owner: process::cookie() };
         of_third.owner += 1;
-        drop(Hold::File(of_third));
-        assert!(folder.hold(Alone).is_none(), "the parent still holds it");
+        drop(LockGuard::File(of_third));
+        assert!(folder.hold(Exclusive).is_none(), "the parent still holds it");
         drop((of_child, of_another));
-        assert!(folder.hold(Alone).is_none());
+        assert!(folder.hold(Exclusive).is_none());
     }
 }
 
@@ -129,9 +129,9 @@ fn who_comes_after_a_removal_locks_the_new_file_and_who_came_before_can_tell() {
             fs::write(folder.path(), "").unwrap();
         }
         assert!(!before.is_in_place().unwrap());
-        let after = folder.hold(Alone).unwrap();
+        let after = folder.hold(Exclusive).unwrap();
         assert!(after.is_in_place().unwrap() && !before.is_in_place().unwrap());
-        assert!(before.give_up().unwrap(), "nobody else of before holds it");
+        assert!(before.unlock().unwrap(), "nobody else of before holds it");
         assert!(folder.hold(Shared).is_none(), "and the one who came after was not disturbed");
     }
 }
@@ -157,13 +157,13 @@ fn removed_once_open(times: u32, replaced: bool) -> impl Fn(&Path) -> io::Result
 #[test]
 fn a_file_removed_before_it_is_locked_is_not_the_one_that_is_locked() {
     let folder = Folder::new("just-removed");
-    for (mode, replaced) in [(Shared, false), (Shared, true), (Alone, false), (Alone, true)] {
-        let held = LockFile::try_hold(&folder.path(), mode, &removed_once_open(3, replaced)).unwrap().unwrap();
+    for (mode, replaced) in [(Shared, false), (Shared, true), (Exclusive, false), (Exclusive, true)] {
+        let held = LockFile::open_locked(&folder.path(), mode, &removed_once_open(3, replaced)).unwrap().unwrap();
         assert!(held.is_in_place().unwrap());
-        assert!(folder.hold(Alone).is_none());
+        assert!(folder.hold(Exclusive).is_none());
     }
-    let before = folder.hold(Alone).unwrap();
-    let after = LockFile::try_hold(&folder.path(), Shared, &removed_once_open(1, true)).unwrap();
+    let before = folder.hold(Exclusive).unwrap();
+    let after = LockFile::open_locked(&folder.path(), Shared, &removed_once_open(1, true)).unwrap();
     assert!(after.is_some(), "whoever holds the removed one is not in the way");
     assert!(!before.is_in_place().unwrap());
 }
@@ -172,7 +172,7 @@ fn a_file_removed_before_it_is_locked_is_not_the_one_that_is_locked() {
 #[test]
 fn a_file_that_is_removed_again_and_again_is_given_up() {
     let folder = Folder::new("always-removed");
-    let error = LockFile::try_hold(&folder.path(), Shared, &removed_once_open(u32::MAX, false)).unwrap_err();
+    let error = LockFile::open_locked(&folder.path(), Shared, &removed_once_open(u32::MAX, false)).unwrap_err();
     assert_eq!(error.status, Status::Storage);
     let message = error.message();
     assert!(message.contains("again and again") && message.contains(folder.path().to_str().unwrap()), "{message}");
@@ -183,11 +183,11 @@ fn a_file_that_is_removed_again_and_again_is_given_up() {
 fn nobody_else_may_open_a_file_that_was_made_here() {
     use std::os::unix::fs::PermissionsExt;
     let folder = Folder::new("private");
-    drop(folder.hold(Alone));
+    drop(folder.hold(Exclusive));
     let mode = || fs::metadata(folder.path()).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(), 0o600);
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o666)).unwrap();
-    drop(folder.hold(Alone));
+    drop(folder.hold(Exclusive));
     assert_eq!(mode(), 0o666, "who lets others share it is not overruled");
 }
 
@@ -195,14 +195,14 @@ fn nobody_else_may_open_a_file_that_was_made_here() {
 fn a_file_that_cannot_be_opened_is_named_with_the_reason() {
     let folder = Folder::new("unopened");
     let inside = folder.0.join("missing").join("lock");
-    let error = Lock::File(inside.clone()).try_hold(Shared).unwrap_err();
+    let error = Lock::File(inside.clone()).try_lock(Shared).unwrap_err();
     assert_eq!(error.status, Status::Storage);
     assert!(error.message().contains(inside.to_str().unwrap()), "{error}");
     assert!(error.message().contains("Make its folder"), "{error}");
     assert!(!folder.0.join("missing").exists(), "nor is the folder made here");
 
     fs::create_dir(folder.path()).unwrap();
-    let error = folder.lock().try_hold(Shared).unwrap_err();
+    let error = folder.lock().try_lock(Shared).unwrap_err();
     assert_eq!(error.status, Status::Storage);
     assert!(error.message().contains(folder.path().to_str().unwrap()), "{error}");
 
