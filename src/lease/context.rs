@@ -2,18 +2,21 @@
 
 use crate::client::{Answer, Client};
 use crate::error::{Error, Outcome};
-use crate::http::{Call, Stop};
-use crate::lease::acquire_request::LicenseRef;
+use crate::http::{Call, InFlight, Stop, Waiter};
 use crate::lease::background::calls::Guard;
 use crate::lease::background::events::Events;
+use crate::lease::background::ticket::Ticket;
 use crate::lease::clock::Clock;
+use crate::lease::license_ref::LicenseRef;
 use crate::lease::state_machine::Millis;
+use crate::lease::storage::process_lock::ProcessLock;
 use crate::lease::unanswered::{Late, Subject, Unanswered};
 use crate::status::Status;
 use crate::strict::Object;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// What the leases and calls of one client share.
@@ -24,9 +27,48 @@ pub(crate) struct Shared {
     /// Contains panics on the library's own threads.
     pub(crate) guard: Guard,
     pub(crate) unanswered: Unanswered,
+    /// Locks of slots that only this client can hold, because it has no folder to share with other processes.
+    process_locks: Mutex<Vec<(String, ProcessLock)>>,
 }
 
 impl Shared {
+    pub(crate) fn new(client: Client, events: Arc<Events>, guard: Guard) -> Shared {
+        let (clock, unanswered) = (Clock::default(), Unanswered::default());
+        Shared { client, clock, events, guard, unanswered, process_locks: Mutex::default() }
+    }
+
+    /// The folder for what outlives the process, if the config names one.
+    pub(crate) fn folder(&self) -> Option<&Path> {
+        self.client.config().storage_dir.as_deref()
+    }
+
+    /// The lock that all holders of this slot share: in the folder, else in this process.
+    pub(crate) fn process_lock(&self, name: &str) -> ProcessLock {
+        if let Some(folder) = self.folder() {
+            return ProcessLock::on_disk(folder, name);
+        }
+        let mut locks = self.process_locks.lock().unwrap_or_else(PoisonError::into_inner);
+        match locks.iter().find(|(known, _)| known == name) {
+            Some((_, lock)) => lock.clone(),
+            None => {
+                let lock = ProcessLock::in_memory();
+                locks.push((name.to_owned(), lock.clone()));
+                lock
+            }
+        }
+    }
+
+    /// Begins a call of the host. It ends after `timeout`, by a cancel of the client, or by a cancel of its ticket, if the
+    /// call was submitted.
+    pub(crate) fn begin_host_call(&self, timeout: Duration, ticket: Option<&Ticket>) -> InFlight {
+        let in_flight = self.client.begin(Waiter::Host, timeout);
+        if let Some(ticket) = ticket {
+            let call = Arc::clone(&in_flight.call);
+            ticket.on_cancel(Box::new(move || call.cancel()));
+        }
+        in_flight
+    }
+
     /// The context of requests about this license, made within `call`; each request has `timeout`.
     pub(crate) fn context<'a>(
         &'a self,
@@ -34,20 +76,17 @@ impl Shared {
         call: &'a Call,
         timeout: Duration,
     ) -> RequestContext<'a> {
-        let (client, clock, unanswered) = (&self.client, &self.clock, &self.unanswered);
-        RequestContext { client, license_ref, call, clock, timeout, unanswered }
+        RequestContext { shared: self, license_ref, call, timeout }
     }
 }
 
 /// A visit to the server, for somebody's slots.
 pub(crate) struct RequestContext<'a> {
-    pub(crate) client: &'a Client,
+    pub(crate) shared: &'a Shared,
     pub(crate) license_ref: &'a LicenseRef,
     pub(crate) call: &'a Call,
-    pub(crate) clock: &'a Clock,
-    /// The deadline of each request.
+    /// Time limit for each request.
     pub(crate) timeout: Duration,
-    pub(crate) unanswered: &'a Unanswered,
 }
 
 /// So long a request may live at least after it was sent, whatever its deadline: in the queue of a slow server, or of
@@ -68,12 +107,12 @@ impl RequestContext<'_> {
     /// Until when a server that knows no order numbers may carry out a request of this client about the slot of this
     /// feature, if one got no answer.
     pub(crate) fn unanswered_until(&self, feature: Option<&str>) -> Option<Millis> {
-        self.unanswered.until(&self.subject(feature), self.clock.now())
+        self.shared.unanswered.until(&self.subject(feature), self.shared.clock.now())
     }
 
     /// The same for a request that gives the slot back.
     pub(crate) fn given_back_until(&self, feature: Option<&str>) -> Option<Millis> {
-        self.unanswered.given_back_until(&self.subject(feature), self.clock.now())
+        self.shared.unanswered.given_back_until(&self.subject(feature), self.shared.clock.now())
     }
 
     /// Remembers for all leases of the client whether this request about a slot may still be carried out although nobody
@@ -84,7 +123,7 @@ impl RequestContext<'_> {
             Err(error) => (error.in_order, error.outcome == Outcome::Unknown),
         };
         if in_order {
-            self.unanswered.settle(&self.subject(feature));
+            self.shared.unanswered.settle(&self.subject(feature));
         } else if is_unanswered {
             self.note_unanswered(feature, Late::of(operation));
         }
@@ -92,8 +131,8 @@ impl RequestContext<'_> {
 
     /// Remembers for all leases of the client that a request about a slot is on its way, and will get no answer.
     pub(crate) fn note_unanswered(&self, feature: Option<&str>, late: Late) {
-        let now = self.clock.now();
-        self.unanswered.add(self.subject(feature), late, now.saturating_add(self.life_ms()), now);
+        let now = self.shared.clock.now();
+        self.shared.unanswered.add(self.subject(feature), late, now.saturating_add(self.life_ms()), now);
     }
 
     /// Asks about a slot, in the place that `draw` gives the request among all about that slot.
@@ -103,14 +142,14 @@ impl RequestContext<'_> {
         own: &[(&str, Value)],
         draw: &mut dyn FnMut() -> Result<u64, Error>,
     ) -> Result<Answer, Error> {
-        let mut request = self.license_ref.request(self.client, operation, own, self.timeout)?;
-        self.client.ask_in_order(self.call, &mut request, draw)
+        let mut request = self.license_ref.request(&self.shared.client, operation, own, self.timeout)?;
+        self.shared.client.ask_in_order(self.call, &mut request, draw)
     }
 
     /// Asks what no late request can undo.
     pub(crate) fn ask(&self, operation: &'static str, own: &[(&str, Value)]) -> Result<Answer, Error> {
-        let request = self.license_ref.request(self.client, operation, own, self.timeout)?;
-        self.client.ask(self.call, &request)
+        let request = self.license_ref.request(&self.shared.client, operation, own, self.timeout)?;
+        self.shared.client.ask(self.call, &request)
     }
 
     /// Waits, unless the visit is over or the wait would not end before it.
@@ -124,7 +163,7 @@ impl RequestContext<'_> {
 
     /// The date by the server's clock, if the answer told it, else by ours.
     pub(crate) fn wall_of(&self, answer: &Answer) -> DateTime<Utc> {
-        let wall = self.clock.wall();
+        let wall = self.shared.clock.wall();
         answer.skew.and_then(|skew| wall.checked_add_signed(skew)).unwrap_or(wall)
     }
 }

@@ -1,41 +1,20 @@
-//! The lease: a slot that lives through the day.
-//!
-//! | module | what |
-//! |---|---|
-//! | [`machine`] | how a lease stands, from what happened and when; pure |
-//! | `life`, [`face`] | a lease as its host sees it, with a lock and without |
-//! | `inner` | what is done about a lease: take, renew, borrow, give back |
-//! | `slot`, `lend`, `leave` | the same for one slot at the server, each step on disk before its request |
-//! | `record`, [`store`] | what is kept of a slot, and the sealed file it is kept in |
-//! | `kept` | reading again what was kept as JSON |
-//! | `process_lock` | where the holders of one slot meet, over all processes of the machine |
-//! | `manager` | the threads that renew in time and give back in the background |
-//! | `renewals` | which lease is renewed next |
-//! | `farewells` | what is to be given back without its host, and when |
-//! | `calls`, `events` | submitted calls, and the queue that everything is told by |
-//! | `queued` | consumptions while offline, as a host asks for them and hears of them |
-//! | `consumption` | the same: booked once, in order |
-//! | `journal`, `ledger` | the same: what waits, and the file that only grows |
-//! | `seal` | what makes a file this device's own |
-//! | `thread` | a thread of ours in somebody else's process |
-//! | `clock` | a clock that counts sleep |
-//! | `request` | what a host may ask of a lease |
-//! | `verbs` | what the verbs of a client do to its leases |
+//! A client with its leases, as its host uses them: verbs, leases, submitted calls and events.
 
 use crate::client::{Client, unknown_operation};
 use crate::config::checked_millis;
 use crate::error::Error;
-use crate::http::{Call, Waiter};
 use crate::lease::acquire_request::{AcquireRequest, KeepAlive};
 use crate::lease::background::calls::{BackgroundCalls, Guard};
 use crate::lease::background::events::Events;
 use crate::lease::background::ticket::Ticket;
+use crate::lease::clock;
+use crate::lease::consumption;
 use crate::lease::context::Shared;
 use crate::lease::lease_inner::{LeaseInner, MOST_REQUESTS, timeout_of_all};
+use crate::lease::license_calls;
 use crate::lease::manager::LeaseManager;
 use crate::lease::state_cell::StateWriter;
-use crate::lease::state_machine::State;
-use crate::lease::unanswered::Unanswered;
+use crate::lease::state_machine::{Millis, State};
 use crate::operations::{Kind, Operation};
 use crate::status::Status;
 use crate::strict::{self, Object};
@@ -43,155 +22,143 @@ use serde_json::Value;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// What may be submitted besides the verbs and [`crate::lease::consumption::SYNC`].
+/// The calls that may be submitted besides the verbs and [`consumption::SYNC`].
 const LEASE_OPERATIONS: [&str; 4] = ["lease_acquire", "lease_renew", "lease_borrow", "lease_release"];
 
-/// So often a host that keeps leases alive himself is told, while he waits for events, what time has done.
-const HOST_NAP: Duration = Duration::from_millis(500);
+/// How often time is applied to leases that their host keeps alive, while the host waits for events.
+const HOST_TICK: Duration = Duration::from_millis(500);
 
-/// A client, its leases, and the queue in which they tell how they are. Any method from any thread at any time.
+/// A client, its leases, and the queue of their events. Any method from any thread at any time.
 pub struct Session {
     manager: Arc<LeaseManager>,
     calls: BackgroundCalls,
-    /// Leases that were acquired by a submitted call, until the host takes them.
+    /// Leases that a submitted call has acquired, by ticket, until the host accepts them.
     acquired: Arc<Mutex<Vec<(u64, Lease)>>>,
 }
 
 impl Session {
-    /// Opens a client; see [`Client::open`]. `guard` is what runs on threads of ours; [`caught`] is one.
+    /// Opens a client; see [`Client::open`]. `guard` contains panics on the library's own threads;
+    /// [`caught`](crate::lease::caught) is one.
     ///
     /// # Errors
-    /// What is wrong with the config.
+    /// The config is invalid.
     pub fn open(config_json: &str, guard: Guard) -> Result<Session, Error> {
         let events = Arc::new(Events::new());
         let calls = BackgroundCalls::new(Arc::clone(&events), guard);
-        let shared = Shared {
-            client: Client::open(config_json)?,
-            clock: crate::lease::clock::Clock::default(),
-            events,
-            guard,
-            unanswered: Unanswered::default(),
-        };
+        let shared = Shared::new(Client::open(config_json)?, events, guard);
         Ok(Session { manager: Arc::new(LeaseManager::new(shared)), calls, acquired: Arc::default() })
     }
 
-    /// The client, for the verbs.
+    /// The client without its leases.
     pub fn client(&self) -> &Client {
         &self.manager.shared.client
     }
 
-    /// Performs a verb by name, or `sync_consumptions`; see `floatlease_call` in the header.
+    /// Calls a verb by name, or `sync_consumptions`; see `floatlease_call` in the header.
     ///
     /// # Errors
-    /// As those of [`Client::call`], and what is wrong with what is kept on disk.
+    /// Those of [`Client::call`], and errors of the files in `storage_dir`.
     pub fn call(&self, operation: &str, request_json: &str) -> Result<String, Error> {
-        crate::lease::license_calls::call(&self.manager, operation, request_json, &mut |_| {})
+        license_calls::call(&self.manager, operation, request_json, None)
     }
 
-    /// Takes a slot, or several, and keeps them: see `floatlease_lease_acquire` in the header for the request. Returns
-    /// the lease and what [`Lease::info`] tells of it.
+    /// Takes one slot or several and keeps them; see `floatlease_lease_acquire` in the header for the request. Returns the
+    /// lease and its [`Lease::info`].
     ///
     /// # Errors
-    /// The caller's mistakes; the server's refusal; what went wrong on the way.
+    /// The request is invalid, the server has refused, or the server can't be reached.
     pub fn acquire(&self, request_json: &str) -> Result<(Lease, String), Error> {
-        acquire(&self.manager, request_json, &mut |_| {})
+        acquire(&self.manager, request_json, None)
     }
 
-    /// Does a call in the background: a verb, or one of `lease_acquire`, `lease_renew`, `lease_borrow` and
-    /// `lease_release`, the last three with the number of the lease as `"lease"`. Its completion is an event.
+    /// Makes a call in the background: a verb, or one of `lease_acquire`, `lease_renew`, `lease_borrow` and
+    /// `lease_release`, the last three with the number of the lease as `"lease"`. Its completion is an event. Returns the
+    /// number of its ticket.
     ///
     /// # Errors
-    /// [`Status::UnknownOperation`], and those of having too many under way. Anything else is told by the completion.
+    /// [`Status::UnknownOperation`], or [`Status::TooManyCalls`]. Any other error is part of the completion.
     pub fn submit(&self, operation: &str, request_json: &str) -> Result<u64, Error> {
         let (manager, request) = (Arc::clone(&self.manager), request_json.to_owned());
         let verb = Operation::named(operation).map(|verb| verb.name);
-        if let Some(verb) =
-            verb.or((operation == crate::lease::consumption::SYNC).then_some(crate::lease::consumption::SYNC))
-        {
-            let call = move |ticket: &Ticket| {
-                crate::lease::license_calls::call(&manager, verb, &request, &mut |call| on_cancel(ticket, call))
-            };
+        if let Some(verb) = verb.or((operation == consumption::SYNC).then_some(consumption::SYNC)) {
+            let call = move |ticket: &Ticket| license_calls::call(&manager, verb, &request, Some(ticket));
             return self.calls.submit(Box::new(call));
         }
         let Some(operation) = LEASE_OPERATIONS.into_iter().find(|known| *known == operation) else {
-            return Err(unknown_operation(
-                operation,
-                &[&LEASE_OPERATIONS[..], &[crate::lease::consumption::SYNC]].concat(),
-            ));
+            return Err(unknown_operation(operation, &[&LEASE_OPERATIONS[..], &[consumption::SYNC]].concat()));
         };
         let acquired = Arc::clone(&self.acquired);
-        let call = move |ticket: &Ticket| {
+        self.calls.submit(Box::new(move |ticket| {
             if operation == "lease_acquire" {
-                let (lease, info) = acquire(&manager, &request, &mut |call| on_cancel(ticket, call))?;
+                let (lease, info) = acquire(&manager, &request, Some(ticket))?;
                 acquired.lock().unwrap_or_else(PoisonError::into_inner).push((ticket.number, lease));
                 return Ok(info);
             }
             let mut given = strict::parse_object("the request", &request)?;
             let id = given.remove("lease").as_ref().and_then(Value::as_u64);
-            let inner = id.and_then(|id| manager.find(id)).ok_or_else(|| {
+            let lease = id.and_then(|id| manager.find(id)).ok_or_else(|| {
                 let message = format!("\"lease\" of {operation} must be the number of a lease that is held.");
                 Error::because(Status::BadValue, message)
             })?;
-            run(&manager, &inner, operation, given, &mut |call| on_cancel(ticket, call))
-        };
-        self.calls.submit(Box::new(call))
+            run(&manager, &lease, operation, given, Some(ticket))
+        }))
     }
 
-    /// Ends a submitted call as soon as it can be; its completion still comes.
+    /// Cancels a submitted call. Its completion still comes.
     ///
     /// # Errors
-    /// [`Status::Ticket`] if it is done already.
+    /// [`Status::Ticket`] if the call is done already.
     pub fn cancel_submitted(&self, ticket: u64) -> Result<(), Error> {
         self.calls.cancel(ticket)
     }
 
-    /// The lease that a submitted `lease_acquire` has taken, once.
+    /// Returns the lease that a submitted `lease_acquire` has taken, once.
     ///
     /// # Errors
-    /// [`Status::Ticket`] if that call has taken none, or it was handed out already.
+    /// [`Status::Ticket`] if that call has taken no lease, or the lease was returned already.
     pub fn accept(&self, ticket: u64) -> Result<Lease, Error> {
         let mut acquired = self.acquired();
         let at = acquired.iter().position(|(number, _)| *number == ticket);
         at.map(|at| acquired.swap_remove(at).1).ok_or_else(|| Error::new(Status::Ticket))
     }
 
-    /// The oldest event that was not read yet; waits for one at most `wait`.
+    /// Returns the oldest event that was not read yet. Waits for one, at most as long as `wait`.
     ///
     /// # Errors
-    /// [`Status::Cancelled`], [`Status::Handle`] once the session is closed.
+    /// [`Status::Cancelled`] after [`Session::cancel`], [`Status::Handle`] once the session is closed.
     pub fn next_event(&self, wait: Duration) -> Result<Option<String>, Error> {
         let (started, events) = (Instant::now(), &self.manager.shared.events);
-        // A cancel between two naps counts too. Without waiting there is none, and no lock is taken to ask.
+        // A cancel between two waits counts too. Without waiting there is none, and no lock is taken to ask.
         let cancels = if wait.is_zero() { None } else { Some(events.cancels()) };
         loop {
-            let some_are_the_hosts = self.manager.tick_host_leases();
+            let must_tick = self.manager.tick_host_leases();
             let left = wait.saturating_sub(started.elapsed());
-            let nap = if some_are_the_hosts { left.min(HOST_NAP) } else { left };
+            let part = if must_tick { left.min(HOST_TICK) } else { left };
             let event = match cancels {
-                Some(cancels) => events.next_since(cancels, nap)?,
-                None => events.next(nap)?,
+                Some(cancels) => events.next_since(cancels, part)?,
+                None => events.next(part)?,
             };
-            if event.is_some() || !some_are_the_hosts || left <= HOST_NAP {
+            if event.is_some() || !must_tick || left <= HOST_TICK {
                 return Ok(event);
             }
         }
     }
 
-    /// Ends every call in flight with [`Status::Cancelled`]; calls made later are not touched, nor are leases.
+    /// Ends every call under way with [`Status::Cancelled`]. Later calls are not affected, nor are leases.
     pub fn cancel(&self) {
         self.client().cancel();
         self.manager.shared.events.cancel();
     }
 
-    /// Puts the clock of this session's leases ahead, as a sleep of the machine would. For tests: it can only bring
-    /// ends nearer.
+    /// Advances the clock of this session's leases, as a sleep of the machine would. For tests: it only brings ends
+    /// nearer.
     pub fn advance_clock(&self, by_ms: u32) {
         self.manager.shared.clock.advance(by_ms);
         self.manager.wake();
     }
 
-    /// Ends it: no call, no thread, no lease goes on. Waits for nothing; slots are given back in the background, each
-    /// within its `release_on_close_ms`.
+    /// Ends all calls, threads and leases without waiting. The slots are released in the background, each within its
+    /// `release_on_close_ms`.
     pub fn close(&self) {
         self.client().shut();
         self.calls.close();
@@ -211,15 +178,14 @@ impl Drop for Session {
     }
 }
 
-/// A held slot, or several. Dropping it lets go of them: they are given back in the background, unless they are
-/// borrowed.
+/// One slot or several, held together. Dropping the lease releases them in the background, unless they are borrowed.
 pub struct Lease {
     manager: Arc<LeaseManager>,
     inner: Arc<LeaseInner>,
 }
 
 impl Lease {
-    /// How it stands.
+    /// The state of the lease.
     pub fn state(&self) -> State {
         self.inner.status().state()
     }
@@ -229,47 +195,47 @@ impl Lease {
         self.inner.status().state_machine().remaining_ms(self.manager.shared.clock.now())
     }
 
-    /// All that is known of it, as JSON; asks nobody.
+    /// Everything that is known of the lease, as JSON. Sends no request.
     pub fn info(&self) -> String {
         if self.inner.keep_alive == KeepAlive::Host {
-            self.inner.tick(&self.manager.shared);
+            self.inner.tick();
             self.manager.save_clock_mark();
         }
-        self.inner.info(&self.manager.shared)
+        self.inner.info()
     }
 
-    /// Renews it now.
+    /// Renews the lease now.
     ///
     /// # Errors
-    /// Why it could not be; its state says what that means.
+    /// The server has refused or can't be reached. The state of the lease says what that means.
     pub fn renew(&self, request_json: &str) -> Result<String, Error> {
         self.run("lease_renew", request_json)
     }
 
-    /// Borrows it: ours until a date, with or without a network. Needs `storage_dir`.
+    /// Borrows the lease until a date, with or without a network. Needs `storage_dir`.
     ///
     /// # Errors
-    /// Why it could not be; the lease goes on as it was.
+    /// The server has refused or can't be reached. The lease goes on as it was.
     pub fn borrow(&self, request_json: &str) -> Result<String, Error> {
         self.run("lease_borrow", request_json)
     }
 
-    /// Gives it back, a borrow too; the server hears of it only from the last holder of this machine.
+    /// Releases the lease, and ends its borrow. The last holder on this machine tells the server.
     ///
     /// # Errors
-    /// Why it could not be; what could not be given back is still held.
+    /// The server can't be reached, or a file can't be written. What could not be released is still held.
     pub fn release(&self, request_json: &str) -> Result<String, Error> {
         self.run("lease_release", request_json)
     }
 
-    /// Where it is to be shown from now on.
+    /// Publishes the state into this cell from now on.
     pub fn publish_to(&self, writer: StateWriter) {
         self.inner.status().publish_to(writer, &self.manager.shared.clock);
     }
 
     fn run(&self, operation: &'static str, request_json: &str) -> Result<String, Error> {
         let given = strict::parse_object("the request", request_json)?;
-        run(&self.manager, &self.inner, operation, given, &mut |_| {})
+        run(&self.manager, &self.inner, operation, given, None)
     }
 }
 
@@ -280,111 +246,100 @@ impl Drop for Lease {
     }
 }
 
-fn acquire(
-    manager: &Arc<LeaseManager>,
-    request_json: &str,
-    begun: &mut dyn FnMut(&Arc<Call>),
-) -> Result<(Lease, String), Error> {
+fn acquire(manager: &Arc<LeaseManager>, request_json: &str, ticket: Option<&Ticket>) -> Result<(Lease, String), Error> {
     let shared = &manager.shared;
     let request = AcquireRequest::parse(&shared.client, request_json)?;
-    // A thread that can't be started is known before anything is asked.
+    // A thread that can't be started is known before the server is asked.
     let _reserved = manager.reserve(request.keep_alive)?;
-    let in_flight = shared
-        .client
-        .begin(Waiter::Host, timeout_of_all(request.timeout, request.features.len() * MOST_REQUESTS) + request.wait);
-    begun(&in_flight.call);
-    let process_lock = |name: &str| manager.process_lock(name);
-    let in_doubt = manager.reclaim(&request.slot_names());
-    match LeaseInner::acquire(shared, manager.next_id(), request, &process_lock, in_doubt, &in_flight.call) {
-        Ok(inner) => {
-            let lease = Lease { manager: Arc::clone(manager), inner: Arc::new(inner) };
-            // The client was closed meanwhile: the lease that is dropped here gives its slots back.
-            if !manager.keep(&lease.inner) {
-                return Err(Error::new(Status::Cancelled).with_unknown_outcome());
-            }
-            if !manager.release_orphans(&lease.inner, &in_flight.call) {
-                manager.release_orphans_later(&lease.inner);
-            }
-            manager.sync_consumptions(&lease.inner);
-            let info = lease.info();
-            Ok((lease, info))
+    let timeout = timeout_of_all(request.timeout, request.features.len() * MOST_REQUESTS);
+    let (names, wait) = (request.slot_names(), request.wait);
+    let in_flight = shared.begin_host_call(timeout + wait, ticket);
+    let inner = Arc::new(LeaseInner::new(shared, manager.next_id(), request)?);
+    let in_doubt = manager.reclaim(&names);
+    let acquired = inner.acquire(&in_flight.call, wait, in_doubt);
+    if let Err(error) = acquired {
+        // If the server may count a slot, dropping the lease releases it, and repeats the release if need be.
+        if !inner.may_be_held_at_server() {
+            manager.repeat_release_later(&inner);
         }
-        Err(unfinished) => {
-            let inner = Arc::new(unfinished.held);
-            // Whoever sees off what is in doubt goes on with what is not settled.
-            if !inner.may_be_held_at_server() {
-                manager.repeat_release_later(&inner);
-            }
-            manager.release_orphaned_license_slot(&inner);
-            manager.drop_lease(&inner);
-            Err(unfinished.error)
-        }
+        manager.release_orphaned_license_slot(&inner);
+        manager.drop_lease(&inner);
+        return Err(error);
     }
+    let lease = Lease { manager: Arc::clone(manager), inner };
+    // If the client was closed meanwhile, dropping the lease here releases its slots.
+    if !manager.add_lease(&lease.inner) {
+        return Err(Error::new(Status::Cancelled).with_unknown_outcome());
+    }
+    if !lease.inner.release_orphans(&in_flight.call) {
+        manager.release_orphans_later(&lease.inner);
+    }
+    manager.sync_consumptions(&lease.inner);
+    let info = lease.info();
+    Ok((lease, info))
 }
 
-/// An operation on a lease: `given` is its request.
+/// Runs an operation on a lease. `given` is its request.
 fn run(
     manager: &Arc<LeaseManager>,
-    inner: &Arc<LeaseInner>,
+    lease: &Arc<LeaseInner>,
     operation: &'static str,
     mut given: Object,
-    begun: &mut dyn FnMut(&Arc<Call>),
+    ticket: Option<&Ticket>,
 ) -> Result<String, Error> {
-    let shared = &manager.shared;
     let own: &[(&str, Kind)] = if operation == "lease_borrow" { &[("borrowed_until", Kind::TimeOrNull)] } else { &[] };
     strict::check(operation, &mut given, &[&[("timeout_ms", Kind::Integer)], own].concat())?;
-    // The host's own limit is one for the whole call.
-    let (timeout, timeout_of_call) = match given.remove("timeout_ms") {
-        Some(value) => {
-            let timeout = checked_millis("timeout_ms", value.as_u64())?;
-            (timeout, timeout)
-        }
-        None => {
-            let requests = if operation == "lease_release" { 1 } else { MOST_REQUESTS };
-            (inner.timeout, timeout_of_all(inner.timeout, inner.slot_names.len() * requests))
-        }
-    };
-    let in_flight = shared.client.begin(Waiter::Host, timeout_of_call);
-    begun(&in_flight.call);
+    let (timeout, timeout_of_call) = timeouts(lease, operation, &mut given)?;
+    let in_flight = manager.shared.begin_host_call(timeout_of_call, ticket);
+    let call = &in_flight.call;
     let done = match operation {
         "lease_renew" => {
-            let renewed = inner.ask(&in_flight.call, &mut || inner.renew(shared, &in_flight.call, timeout));
-            inner.tick(shared);
+            let renewed = lease.cancellable(call, || lease.renew(call, timeout));
+            lease.tick();
             if renewed.is_err() {
-                // A lease that is lost may have given slots back.
-                manager.repeat_release_later(inner);
+                // A lease that is lost may have released slots.
+                manager.repeat_release_later(lease);
             }
-            manager.release_orphaned_license_slot(inner);
+            manager.release_orphaned_license_slot(lease);
             renewed
         }
         "lease_borrow" => {
             let until = given.remove("borrowed_until").unwrap_or(Value::Null);
-            if shared.client.config().storage_dir.is_none() {
+            if manager.shared.folder().is_none() {
                 let message = "A borrow outlives the process, so \"storage_dir\" must be in the config.";
                 return Err(Error::because(Status::MissingKey, message));
             }
-            let borrowed = inner.ask(&in_flight.call, &mut || inner.borrow(shared, &in_flight.call, timeout, &until));
-            manager.release_orphaned_license_slot(inner);
+            let borrowed = lease.cancellable(call, || lease.borrow(call, timeout, &until));
+            manager.release_orphaned_license_slot(lease);
             borrowed
         }
         _ => {
-            let released = inner.release(shared, &in_flight.call, timeout);
-            manager.repeat_release_later(inner);
+            let released = lease.release(call, timeout);
+            manager.repeat_release_later(lease);
             released
         }
     };
-    // Also when it failed, there may be something to do for it sooner.
+    // Even a failure may have changed when the lease needs a thread next.
     manager.wake();
-    done.map(|()| inner.info(shared))
+    done.map(|()| lease.info())
 }
 
-/// Milliseconds until this moment of the system's clock, as a [`face::StateCell`] shows it; 0 when it is past.
-pub fn remaining_ms(until: crate::lease::state_machine::Millis) -> i64 {
-    until.saturating_sub(crate::lease::clock::now()).max(0)
+/// The time limit of each request, and of the whole call. A limit of the host's own is one for the whole call.
+fn timeouts(lease: &LeaseInner, operation: &str, given: &mut Object) -> Result<(Duration, Duration), Error> {
+    match given.remove("timeout_ms") {
+        Some(value) => {
+            let timeout = checked_millis("timeout_ms", value.as_u64())?;
+            Ok((timeout, timeout))
+        }
+        None => {
+            let requests = if operation == "lease_release" { 1 } else { MOST_REQUESTS };
+            Ok((lease.timeout, timeout_of_all(lease.timeout, lease.slot_names.len() * requests)))
+        }
+    }
 }
 
-/// Has the cancel of a ticket end the call.
-fn on_cancel(ticket: &Ticket, call: &Arc<Call>) {
-    let call = Arc::clone(call);
-    ticket.on_cancel(Box::new(move || call.cancel()));
+/// Milliseconds until this moment of the system's clock, as a
+/// [`StateCell`](crate::lease::state_cell::StateCell) holds it; 0 when it is past.
+pub fn remaining_ms(until: Millis) -> i64 {
+    until.saturating_sub(clock::now()).max(0)
 }

@@ -70,6 +70,11 @@ impl LeaseStatus {
         self.error = Some((error.status, error.message()));
     }
 
+    /// Takes one of the first steps, which the host does not hear of by an event.
+    pub(crate) fn start(&mut self, input: Input, clock: &Clock) {
+        self.state_machine = self.state_machine.step(input, clock.now(), chance()).0;
+    }
+
     /// Takes one step, shows it, and tells the host what it should know.
     pub(crate) fn step(&mut self, input: Input, clock: &Clock, events: &Events) {
         let now = clock.now();

@@ -15,6 +15,10 @@ pub(crate) struct Subject {
 }
 
 impl Subject {
+    pub(crate) fn feature(&self) -> Option<&str> {
+        self.feature.as_deref()
+    }
+
     /// Whether a request about this can change the slot that `other` is about.
     fn concerns(&self, other: &Subject) -> bool {
         let lower = |subject: &Subject| subject.feature.as_deref().map(str::to_ascii_lowercase);

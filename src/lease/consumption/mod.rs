@@ -1,16 +1,19 @@
 //! What a host may ask about consumptions that wait, and what he is told.
 
-pub(crate) mod queue;
-pub(crate) mod sync;
+mod queue;
+mod sync;
+
+pub(crate) use sync::is_for_another_license;
 
 use crate::config::checked_millis;
 use crate::error::Error;
-use crate::http::{Call, Waiter};
+use crate::http::Waiter;
 use crate::json;
-use crate::lease::acquire_request::{LicenseRef, take_license_keys};
+use crate::lease::background::ticket::Ticket;
 use crate::lease::consumption::queue::{ConsumptionQueue, EntryState, QueuedConsumption};
 use crate::lease::consumption::sync::{ConsumptionSync, SyncResult};
 use crate::lease::context::Shared;
+use crate::lease::license_ref::{LicenseRef, take_license_keys};
 use crate::lease::slot::make;
 use crate::model;
 use crate::operations::{Kind, Operation};
@@ -21,7 +24,6 @@ use chrono::DateTime;
 use serde::Serialize;
 use serde_json::Value;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 use zeroize::Zeroizing;
 
@@ -32,7 +34,7 @@ pub(crate) const SYNC: &str = "sync_consumptions";
 const BACKGROUND: Duration = Duration::from_secs(10 * 60);
 
 /// The request of consumptions that may be booked later, without the key that says so.
-pub(crate) fn may_wait(operation: &str, request_json: &str) -> Option<Object> {
+pub(crate) fn may_be_queued(operation: &str, request_json: &str) -> Option<Object> {
     Operation::named(operation).filter(|operation| operation.is_consumption())?;
     let mut given: Object = serde_json::from_str(request_json).ok()?;
     let queue = given.get("offline").and_then(Value::as_str) == Some("queue");
@@ -49,7 +51,7 @@ pub(crate) fn add(
     operation: &str,
     mut given: Object,
     license_id: Option<u64>,
-    begun: &mut dyn FnMut(&Arc<Call>),
+    ticket: Option<&Ticket>,
 ) -> Result<String, Error> {
     let folder = folder(shared, operation)?;
     given.retain(|key, value| !value.is_null() || OF_ONE_LICENSE.contains(&key.as_str()));
@@ -65,8 +67,7 @@ pub(crate) fn add(
     given.extend(license_id.map(|id| ("license_id".to_owned(), id.into())));
     given.extend(extra.map(|extra| ("extra".to_owned(), extra)));
 
-    let in_flight = shared.client.begin(Waiter::Host, request.timeout);
-    begun(&in_flight.call);
+    let in_flight = shared.begin_host_call(request.timeout, ticket);
     let mut booking = ConsumptionSync::new(shared.context(&license_ref, &in_flight.call, request.timeout), folder)?;
     let mut booked = booking.book(Some(QueuedConsumption {
         key: key.clone(),
@@ -93,7 +94,7 @@ pub(crate) fn add(
 }
 
 /// Books what waits of a license. Tells all that was refused, once.
-pub(crate) fn sync(shared: &Shared, request_json: &str, begun: &mut dyn FnMut(&Arc<Call>)) -> Result<String, Error> {
+pub(crate) fn sync(shared: &Shared, request_json: &str, ticket: Option<&Ticket>) -> Result<String, Error> {
     let folder = folder(shared, SYNC)?;
     let mut given = strict::parse_object("the request", request_json)?;
     let timeout = match given.remove("timeout_ms").filter(|value| !value.is_null()) {
@@ -103,8 +104,7 @@ pub(crate) fn sync(shared: &Shared, request_json: &str, begun: &mut dyn FnMut(&A
     let owner = take_license_keys(&mut given);
     strict::check(SYNC, &mut given, &[("timeout_ms", Kind::Integer)])?;
     let license_ref = LicenseRef::new(&shared.client, owner)?;
-    let in_flight = shared.client.begin(Waiter::Host, timeout);
-    begun(&in_flight.call);
+    let in_flight = shared.begin_host_call(timeout, ticket);
     let mut booking = ConsumptionSync::new(shared.context(&license_ref, &in_flight.call, timeout), folder)?;
     let booked = booking.book(None)?;
     // What is of the way to the server is told with the rest; all else is the caller's, or this machine's, to mend.
@@ -124,7 +124,7 @@ pub(crate) fn sync(shared: &Shared, request_json: &str, begun: &mut dyn FnMut(&A
 
 /// Books what waits after somebody has reached the server, and tells what came of it by an event.
 pub(crate) fn sync_in_background(shared: &Shared, license_ref: &LicenseRef, timeout: Duration) {
-    let Some(folder) = shared.client.config().storage_dir.as_deref() else { return };
+    let Some(folder) = shared.folder() else { return };
     let in_flight = shared.client.begin(Waiter::Keeper, BACKGROUND);
     let Ok(mut booking) = ConsumptionSync::new(shared.context(license_ref, &in_flight.call, timeout), folder) else {
         return;
@@ -143,12 +143,12 @@ pub(crate) fn sync_in_background(shared: &Shared, license_ref: &LicenseRef, time
 
 /// Whether anything of this license may wait. Asks for the file alone.
 pub(crate) fn may_have_any(shared: &Shared, license_ref: &LicenseRef) -> bool {
-    let folder = shared.client.config().storage_dir.as_deref();
+    let folder = shared.folder();
     folder.is_some_and(|folder| ConsumptionQueue::path(folder, license_ref).exists())
 }
 
 fn folder<'a>(shared: &'a Shared, operation: &str) -> Result<&'a Path, Error> {
-    let folder = shared.client.config().storage_dir.as_deref().ok_or_else(|| {
+    let folder = shared.folder().ok_or_else(|| {
         let message = format!("What {operation} keeps outlives the process, so \"storage_dir\" must be in the config.");
         Error::because(Status::MissingKey, message)
     })?;

@@ -4,11 +4,11 @@
 
 use crate::client::Client;
 use crate::error::Error;
-use crate::lease::acquire_request::LicenseRef;
-use crate::lease::slot::process_lock::{ProcessLock, ProcessLockGuard};
-use crate::lease::slot::record::LONGEST_LIFE_MS;
+use crate::lease::license_ref::LicenseRef;
+use crate::lease::slot::LONGEST_LIFE_MS;
 use crate::lease::storage::append_log::AppendLog;
 use crate::lease::storage::json::{self, StoredObject};
+use crate::lease::storage::process_lock::{ProcessLock, ProcessLockGuard};
 use crate::status::Status;
 use crate::strict::Object;
 use serde::Serialize;

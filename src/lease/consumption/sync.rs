@@ -11,12 +11,12 @@ use crate::error::{Error, Outcome};
 use crate::lease::consumption::queue::{ConsumptionQueue, EntryState, QueuedConsumption, Rejection};
 use crate::lease::context::RequestContext;
 use crate::lease::slot::Slot;
-use crate::lease::slot::process_lock::{ProcessLock, ProcessLockGuard};
+use crate::lease::storage::process_lock::{ProcessLock, ProcessLockGuard};
 use crate::operations::Operation;
 use crate::status::{Category, Status};
 use crate::strict::Object;
 use serde_json::Value;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 /// The activity that a later booking is in the server's log.
@@ -33,7 +33,6 @@ const SURELY_REMEMBERED_MS: std::ops::Range<i64> = -DAY_MS..6 * DAY_MS;
 /// Who books what waits of one license, and with whom he takes turns.
 pub(crate) struct ConsumptionSync<'a> {
     context: RequestContext<'a>,
-    folder: PathBuf,
     queue: ConsumptionQueue,
     /// One at a time, in all processes.
     turn: ProcessLock,
@@ -70,7 +69,7 @@ impl<'a> ConsumptionSync<'a> {
     pub(crate) fn new(context: RequestContext<'a>, folder: &Path) -> Result<ConsumptionSync<'a>, Error> {
         let queue = ConsumptionQueue::new(folder, context.license_ref)?;
         let turn = ProcessLock::on_disk(folder, &format!("{}sync", context.license_ref.file_prefix()));
-        Ok(ConsumptionSync { context, folder: folder.to_owned(), queue, turn, total: None, settles_in: None })
+        Ok(ConsumptionSync { context, queue, turn, total: None, settles_in: None })
     }
 
     /// What waits, and what the host must still hear of.
@@ -123,7 +122,7 @@ impl<'a> ConsumptionSync<'a> {
     }
 
     fn try_book(&mut self, own: Option<&str>, booked: &mut SyncResult) -> Result<(), Error> {
-        self.queue.share_with(self.context.client)?;
+        self.queue.share_with(&self.context.shared.client)?;
         while let Some(mut entry) = self.queue.first_open()? {
             let is_own = own == Some(entry.key.as_str());
             let fate = self.settle(&mut entry, is_own)?;
@@ -150,7 +149,7 @@ impl<'a> ConsumptionSync<'a> {
                 SendResult::Unknown(error) => self.tell(entry, EntryState::Unknown(rejection(&error)), booked)?,
                 SendResult::Waits(error) => return Err(error),
             }
-            self.queue.share_with(self.context.client)?;
+            self.queue.share_with(&self.context.shared.client)?;
         }
         Ok(())
     }
@@ -169,7 +168,7 @@ impl<'a> ConsumptionSync<'a> {
             if let EntryState::InDoubt { total_before, at_ms, life_ms } = entry.state
                 && !self.is_remembered(entry, at_ms)
             {
-                let supports_idempotency = self.context.client.supports_idempotency() == Some(true);
+                let supports_idempotency = self.context.shared.client.supports_idempotency() == Some(true);
                 if at_ms > self.now_ms() && !supports_idempotency {
                     // The clock was set back, so how long ago the request was sent is not known: it is as if sent now.
                     self.stands(entry, EntryState::InDoubt { total_before, at_ms: self.now_ms(), life_ms })?;
@@ -232,7 +231,7 @@ impl<'a> ConsumptionSync<'a> {
     /// be asked for again then, and need not be left to a total.
     fn supports_idempotency(&self, entry: &QueuedConsumption) -> bool {
         if let (None, Some(operation)) =
-            (self.context.client.supports_idempotency(), Operation::named(&entry.operation))
+            (self.context.shared.client.supports_idempotency(), Operation::named(&entry.operation))
         {
             let names = entry.parameters.iter().filter(|(key, _)| ["feature", "license_id"].contains(&key.as_str()));
             let mut own: Vec<_> = names.map(|(key, value)| (key.as_str(), value.clone())).collect();
@@ -240,7 +239,7 @@ impl<'a> ConsumptionSync<'a> {
             // Whatever the server answers, the client notes whether it repeats the key that it was given.
             let _ = self.context.ask(operation.name, &own);
         }
-        self.context.client.supports_idempotency() == Some(true)
+        self.context.shared.client.supports_idempotency() == Some(true)
     }
 
     fn ask(&self, entry: &QueuedConsumption, is_own: bool) -> Result<Answer, Error> {
@@ -262,7 +261,7 @@ impl<'a> ConsumptionSync<'a> {
     /// The total before an entry is sent: what tells afterwards whether it was booked. A server that honours keys needs
     /// none, and one that does not tell it is not forced to.
     fn total_before(&mut self, entry: &QueuedConsumption) -> Result<Option<i64>, Error> {
-        if self.context.client.supports_idempotency() == Some(true) {
+        if self.context.shared.client.supports_idempotency() == Some(true) {
             return Ok(None);
         }
         match &self.total {
@@ -321,7 +320,7 @@ impl<'a> ConsumptionSync<'a> {
 
     /// The license or the feature as it stands; `None` if the server refuses to say so.
     fn peek(&self, entry: &QueuedConsumption) -> Result<Option<Object>, Error> {
-        match Slot::peek(&self.context, entry.feature(), entry.license_id(), &self.folder) {
+        match Slot::peek(&self.context, entry.feature(), entry.license_id()) {
             Ok(answer) => Ok(serde_json::from_str(&answer.text).ok()),
             Err(error) if error.is_refusal() && error.status != Status::FloatingNotAvailable => Ok(None),
             Err(error) => Err(error),
@@ -345,7 +344,7 @@ impl<'a> ConsumptionSync<'a> {
     }
 
     fn now_ms(&self) -> i64 {
-        self.context.clock.wall().timestamp_millis()
+        self.context.shared.clock.wall().timestamp_millis()
     }
 }
 

@@ -1,28 +1,27 @@
-//! What is kept of a slot on disk: whether the server may count it for this device, and what proves a borrow.
+//! What is stored about a slot: whether the server may count it for this device, and what proves a borrow.
 //!
-//! Written before a request leaves and again when its answer is known, always by whoever stands in the slot's gate. So
-//! whatever instant a process dies at, the next one knows what this device may hold, and asks.
+//! The record is written before a request leaves and again when its answer is known, always under the slot's process lock.
+//! So at whatever instant a process dies, the next one knows what this device may hold, and asks the server.
+//!
+//! The names of the members are part of the file's format; a recorded file in `tests/data` holds them.
 
-use crate::client::{Answer, Client};
+use crate::client::Answer;
 use crate::error::Error;
-use crate::lease::acquire_request::LicenseRef;
 use crate::lease::clock::Clock;
 use crate::lease::context::RequestContext;
+use crate::lease::license_ref::LicenseRef;
+use crate::lease::slot::proof::{Proof, no_proof};
 use crate::lease::state_machine::Millis;
 use crate::lease::storage::json::{self, StoredObject};
 use crate::lease::storage::sealed_file::SealedFile;
 use crate::model;
-use crate::reply::judge_kept;
 use crate::status::Status;
-use crate::strict::Object;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
-use serde_json::Value;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-/// So much a clock may be put back by whoever keeps it right.
-const TOLERANCE: TimeDelta = TimeDelta::minutes(5);
+/// How far a correct clock may be set back, as by a time service.
+const CLOCK_TOLERANCE: TimeDelta = TimeDelta::minutes(5);
 
 /// No request lives longer than the longest `timeout_ms`.
 pub(crate) const LONGEST_LIFE_MS: i64 = 60 * 60 * 1000;
@@ -30,92 +29,61 @@ pub(crate) const LONGEST_LIFE_MS: i64 = 60 * 60 * 1000;
 /// The record of one slot.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Record {
-    /// Of this feature, or of the license itself.
-    pub(crate) feature: Option<String>,
-    /// The server may count the slot for this device.
-    pub(crate) may_hold: bool,
-    /// It has lent it.
-    pub(crate) proof: Option<Proof>,
-    /// It was asked to change that, and nobody has heard its answer yet: the proof proves nothing until it is asked.
-    pub(crate) in_doubt: bool,
-    /// The host has given the borrow back, and the last one out will tell the server.
-    pub(crate) return_pending: bool,
-    /// The license whose slot it is, as the server named it: a user may have several.
-    pub(crate) license_id: Option<u64>,
+    /// The feature of the slot; `None`: the license's own slot.
+    pub(super) feature: Option<String>,
+    /// Whether the server may count the slot for this device.
+    pub(super) may_hold: bool,
+    /// Proves that the slot is borrowed.
+    pub(super) proof: Option<Proof>,
+    /// The server was asked to end or to change the borrow, and its answer is not known. The proof is not believed until
+    /// the server has been asked again.
+    pub(super) in_doubt: bool,
+    /// The host has returned the borrow, and the last process that holds the slot is to tell the server.
+    pub(super) return_pending: bool,
+    /// The license of the slot, as the server named it. A user may have several licenses.
+    pub(super) license_id: Option<u64>,
     /// The order number of the last request about the slot.
-    pub(crate) order: u64,
-    /// A request about the slot has no answer yet. A server that knows no order numbers may carry it out until this time,
-    /// in milliseconds since 1970.
+    pub(super) order: u64,
+    /// A request about the slot has no answer yet. A server without order numbers may carry it out until this time, in
+    /// milliseconds since 1970.
     unanswered_until_ms: i64,
-    /// A verb has borrowed the slot until this time, in milliseconds since 1970. Nothing proves it without the server,
-    /// but who leaves the slot must not give it back.
+    /// A verb has borrowed the slot until this time, in milliseconds since 1970. No proof is stored, but a process that
+    /// closes its lease must not end the borrow.
     borrowed_by_verb_until_ms: i64,
-    /// The latest date this machine's clock has shown, in milliseconds since 1970.
+    /// The latest time that this machine's clock has shown, in milliseconds since 1970.
     latest_local_ms: i64,
-    /// And the latest that the server has told.
+    /// The latest time that the server has told, in milliseconds since 1970.
     latest_server_ms: i64,
-    /// The server has just told it, so what this machine's clock shows does not count.
+    /// Whether the server has told its time since the record was read. This machine's clock does not count then.
     #[serde(skip)]
     server_time_fresh: bool,
 }
 
-/// The server's replies that together prove a borrow.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct Proof {
-    /// check_license, asked after the borrow: its signatures bind license, device, hardware id and what is borrowed.
-    pub(crate) license: Signed,
-    /// The borrow's reply binds license, device and date; missing only if it was lost and the license tells the date.
-    pub(crate) borrow: Option<Signed>,
-}
-
-/// A reply as it came.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct Signed {
-    pub(crate) body: String,
-    signature: Option<String>,
-}
-
-impl Signed {
-    fn from_stored(stored: StoredObject) -> Option<Signed> {
-        Some(Signed { body: stored.text("body")?, signature: stored.optional("signature", StoredObject::text)? })
-    }
-}
-
-impl From<&Answer> for Signed {
-    fn from(answer: &Answer) -> Self {
-        Signed { body: answer.text.clone(), signature: answer.signature.clone() }
-    }
-}
-
 impl Record {
-    /// Nothing is held, and nothing was ever seen.
-    pub(crate) fn of(feature: Option<&str>) -> Record {
+    /// The record of a slot that was never held.
+    pub(super) fn of(feature: Option<&str>) -> Record {
         Record { feature: feature.map(str::to_owned), ..Record::default() }
     }
 
-    /// What was kept in `file`; a new record if nothing was.
-    pub(crate) fn read(file: &SealedFile, feature: Option<&str>) -> Result<Record, Error> {
+    /// Reads the record of this slot; a new record if there is no file.
+    pub(super) fn read(file: &SealedFile, feature: Option<&str>) -> Result<Record, Error> {
         let Some(record) = Record::read_any(file)? else { return Ok(Record::of(feature)) };
-        // Its name is anybody's to change, so what is inside tells whose it is.
-        let of = |feature: Option<&str>| feature.map(str::to_ascii_lowercase);
-        if of(record.feature.as_deref()) == of(feature) {
+        // Anybody can rename a file, so the content must say which slot it is about.
+        let lower = |feature: Option<&str>| feature.map(str::to_ascii_lowercase);
+        if lower(record.feature.as_deref()) == lower(feature) {
             Ok(record)
         } else {
             Err(Error::because(Status::StorageDamaged, "It was written for another slot and renamed."))
         }
     }
 
-    /// What was kept in `file`, if anything was.
     fn read_any(file: &SealedFile) -> Result<Option<Record>, Error> {
         let Some(content) = file.read()? else { return Ok(None) };
-        json::parse(&content).and_then(|stored| Record::from_stored(StoredObject::new(&stored))).map(Some).ok_or_else(
-            || {
-                Error::because(
-                    Status::StorageDamaged,
-                    "It was written by another version of floatlease, or is incomplete.",
-                )
-            },
-        )
+        let record = json::parse(&content).and_then(|stored| Record::from_stored(StoredObject::new(&stored)));
+        record.map(Some).ok_or_else(|| {
+            let detail = "It was written by another version of floatlease, or is incomplete.";
+            Error::because(Status::StorageDamaged, detail)
+        })
     }
 
     fn from_stored(stored: StoredObject) -> Option<Record> {
@@ -137,7 +105,7 @@ impl Record {
         })
     }
 
-    /// The features (`None`: the license) whose slots this device may hold, as far as `folder` knows.
+    /// The features (`None`: the license) whose slots this device may hold, as far as the records in `folder` say.
     pub(crate) fn stored_features(folder: &Path, license_ref: &LicenseRef) -> Vec<Option<String>> {
         let prefix = license_ref.file_prefix();
         let entries = std::fs::read_dir(folder).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
@@ -152,26 +120,79 @@ impl Record {
         entries.filter(is_ours).filter_map(record).map(|record| record.feature).collect()
     }
 
-    /// Keeps it, and the date as of now.
-    pub(crate) fn write(&mut self, file: &SealedFile, clock: &Clock) -> Result<(), Error> {
+    /// Writes the record, and the time that the clock shows.
+    pub(super) fn write(&mut self, file: &SealedFile, clock: &Clock) -> Result<(), Error> {
         if !self.server_time_fresh {
             self.latest_local_ms = self.latest_local_ms.max(clock.wall().timestamp_millis());
         }
-        let content =
-            serde_json::to_vec(self).map_err(|_| Error::because(Status::Internal, "A record has no text."))?;
+        let content = serde_json::to_vec(self)
+            .map_err(|_| Error::because(Status::Internal, "A record can't be written as JSON."))?;
         file.write(&content)
     }
 
+    /// Takes back that the server may count the slot, because an acquire was refused or not sent: unless an earlier
+    /// request may come late. A refusal also ends a stored borrow.
+    pub(super) fn mark_not_acquired(&mut self, may_come_late: bool, is_refused: bool) {
+        self.may_hold = may_come_late;
+        if is_refused {
+            self.proof = None;
+        }
+        self.in_doubt &= self.proof.is_some();
+    }
+
+    /// The slot was borrowed, as `proof` proves.
+    pub(super) fn mark_borrowed(&mut self, proof: Proof) {
+        (self.proof, self.in_doubt, self.return_pending) = (Some(proof), false, false);
+    }
+
+    /// Restores an earlier borrow, or that there was none.
+    pub(super) fn restore_borrow(&mut self, proof: Option<Proof>, is_in_doubt: bool, return_pending: bool) {
+        (self.in_doubt, self.return_pending) = (is_in_doubt && proof.is_some(), return_pending);
+        self.proof = proof;
+    }
+
+    /// A stored borrow is not believed until the server has been asked. Returns whether it was believed before.
+    pub(super) fn mark_borrow_in_doubt(&mut self) -> bool {
+        let was_believed = self.proof.is_some() && !self.in_doubt;
+        self.in_doubt |= was_believed;
+        was_believed
+    }
+
+    /// The host has returned the borrow, and another process still holds the slot.
+    pub(super) fn mark_return_pending(&mut self) {
+        (self.proof, self.return_pending) = (None, true);
+        self.set_borrowed_by_verb(None);
+    }
+
+    /// The borrow was returned to the server.
+    pub(super) fn mark_returned(&mut self) {
+        self.forget_proof();
+        self.return_pending = false;
+    }
+
+    /// The server was told to free the slot. It `may_hold` it all the same if a request may come late, or if the server
+    /// does not speak to this device for now.
+    pub(super) fn mark_released(&mut self, may_hold: bool) {
+        self.may_hold = may_hold;
+        self.mark_returned();
+        self.set_borrowed_by_verb(None);
+    }
+
+    /// No borrow is proven any more.
+    pub(super) fn forget_proof(&mut self) {
+        (self.proof, self.in_doubt) = (None, false);
+    }
+
     /// Notes that a request about the slot is going to be sent, which may be carried out within `life_ms`. Returns the
-    /// mark by which [`Record::forget_unanswered`] knows it.
-    pub(crate) fn expect_answer(&mut self, clock: &Clock, life_ms: i64) -> i64 {
+    /// mark by which [`Record::forget_unanswered`] recognises it.
+    pub(super) fn expect_answer(&mut self, clock: &Clock, life_ms: i64) -> i64 {
         let until_ms = clock.wall().timestamp_millis().saturating_add(life_ms);
         self.unanswered_until_ms = self.unanswered_until_ms.max(until_ms);
         self.unanswered_until_ms
     }
 
-    /// The request of this mark was answered. False if another one is outstanding by now.
-    pub(crate) fn forget_unanswered(&mut self, mark: i64) -> bool {
+    /// Notes that the request of this mark was answered. False if another one is outstanding by now.
+    pub(super) fn forget_unanswered(&mut self, mark: i64) -> bool {
         let is_last = self.unanswered_until_ms == mark;
         if is_last {
             self.unanswered_until_ms = 0;
@@ -179,40 +200,35 @@ impl Record {
         is_last
     }
 
-    /// Until when a request without an answer may be carried out, if one is outstanding. A clock that was set back must
-    /// not make it outstanding for longer than any request lives.
-    pub(crate) fn unanswered_until(&self, clock: &Clock) -> Option<Millis> {
+    /// The moment until which an unanswered request may be carried out, if one is outstanding. Limited to the longest
+    /// life of a request, because the clock may have been set back since.
+    pub(super) fn unanswered_until(&self, clock: &Clock) -> Option<Millis> {
         let left_ms = self.unanswered_until_ms.saturating_sub(clock.wall().timestamp_millis()).min(LONGEST_LIFE_MS);
         (left_ms > 0).then(|| clock.now().saturating_add(left_ms))
     }
 
-    /// The answer has come: what was outstanding before it was sent is so still. `None`: a server that knows order numbers
-    /// has answered, so nothing is.
-    pub(crate) fn answered(&mut self, before: Option<&Record>) {
+    /// Notes that the answer has come. Requests that were outstanding `before` it was sent are so still. `None`: a server
+    /// with order numbers has answered, so none is.
+    pub(super) fn answered(&mut self, before: Option<&Record>) {
         self.unanswered_until_ms = before.map_or(0, |before| before.unanswered_until_ms);
     }
 
-    /// Notes that a verb has borrowed the slot until then, or that it is not borrowed.
-    pub(crate) fn set_borrowed_by_verb(&mut self, until: Option<DateTime<Utc>>) {
+    /// Notes that a verb has borrowed the slot until this date, or that the slot is not borrowed by a verb.
+    pub(super) fn set_borrowed_by_verb(&mut self, until: Option<DateTime<Utc>>) {
         self.borrowed_by_verb_until_ms = until.map_or(0, |until| until.timestamp_millis());
     }
 
-    /// Until when a verb has borrowed the slot, if one has.
-    pub(crate) fn borrowed_by_verb_until(&self) -> Option<DateTime<Utc>> {
+    /// The end of a borrow by a verb, if there is one.
+    pub(super) fn borrowed_by_verb_until(&self) -> Option<DateTime<Utc>> {
         DateTime::from_timestamp_millis(self.borrowed_by_verb_until_ms).filter(|_| self.borrowed_by_verb_until_ms != 0)
     }
 
-    /// Whether a verb has borrowed the slot, and for longer than now.
-    pub(crate) fn is_borrowed_by_verb(&self, clock: &Clock) -> bool {
-        self.borrowed_by_verb_until_ms > clock.wall().timestamp_millis()
-    }
-
-    /// Remembers the date that an answer carried, if it carried one.
+    /// Notes the time that an answer carried, if it carried one.
     ///
     /// Over an unencrypted connection to another machine anybody can forge it, so it only raises the latest known server
     /// time. Otherwise it replaces what this machine's clock has shown, which may have been wrong.
-    pub(crate) fn note_server_time(&mut self, context: &RequestContext, answer: &Answer) {
-        let config = context.client.config();
+    pub(super) fn note_server_time(&mut self, context: &RequestContext, answer: &Answer) {
+        let config = context.shared.client.config();
         if answer.skew.is_some() {
             let is_authentic = config.base_url.starts_with("https:") || config.is_local_server();
             self.set_server_time(context.wall_of(answer), is_authentic);
@@ -228,131 +244,65 @@ impl Record {
         }
     }
 
-    /// The end of the borrow that is proven to run now; `None` if nothing says that there is one.
+    /// The end of the borrow that is proven to run now; `None` if no borrow is stored.
     ///
     /// # Errors
-    /// [`Status::NoProof`] and [`Status::ClockMovedBack`]: there is one, and it does not hold.
-    pub(crate) fn proven_until(
-        &self,
-        client: &Client,
-        license_ref: &LicenseRef,
-        clock: &Clock,
-    ) -> Result<Option<DateTime<Utc>>, Error> {
+    /// [`Status::NoProof`] or [`Status::ClockMovedBack`] if a stored borrow is not believed.
+    pub(super) fn proven_until(&self, context: &RequestContext) -> Result<Option<DateTime<Utc>>, Error> {
         let Some(proof) = &self.proof else { return Ok(None) };
         if self.in_doubt {
-            return Err(no_proof("The borrow was being given back or changed when it was last heard of."));
+            return Err(no_proof("The borrow was being returned or changed when the server was last reached."));
         }
-        self.check_clock(clock.wall())?;
-        let until = proof.until(client, license_ref, self.feature.as_deref())?;
-        if until <= clock.wall() {
+        let now = context.shared.clock.wall();
+        self.check_clock(now)?;
+        let until = proof.until(context, self.feature.as_deref())?;
+        if until <= now {
             return Err(no_proof(format!("The borrow ended at {}.", model::format_time(until))));
         }
         Ok(Some(until))
     }
 
-    /// A clock that shows less than it has shown, or than the server has said, proves nothing.
+    /// Whether a borrow runs, proven or made by a verb. While the clock can't be believed, a borrow that may run counts.
+    pub(super) fn is_borrowed(&self, context: &RequestContext) -> bool {
+        if self.borrowed_by_verb_until_ms > context.shared.clock.wall().timestamp_millis() {
+            return true;
+        }
+        match self.proven_until(context) {
+            Ok(until) => until.is_some(),
+            Err(error) => error.status == Status::ClockMovedBack,
+        }
+    }
+
+    /// Refuses a clock that shows less than it has shown before, or than the server has told.
     fn check_clock(&self, wall: DateTime<Utc>) -> Result<(), Error> {
-        let latest = self.latest_local_ms.max(self.latest_server_ms);
-        let back = |ms| DateTime::from_timestamp_millis(ms).is_some_and(|date| wall + TOLERANCE < date);
-        if !back(latest) {
+        let latest_ms = self.latest_local_ms.max(self.latest_server_ms);
+        let is_back = DateTime::from_timestamp_millis(latest_ms).is_some_and(|latest| wall + CLOCK_TOLERANCE < latest);
+        if !is_back {
             return Ok(());
         }
-        let shown = |ms| match DateTime::from_timestamp_millis(ms) {
+        let text = |ms| match DateTime::from_timestamp_millis(ms) {
             Some(date) if ms > 0 => model::format_time(date),
             _ => "nothing".to_owned(),
         };
-        let (by_clock, by_server) = (shown(self.latest_local_ms), shown(self.latest_server_ms));
         let message = format!(
-            "It shows {}, but it has shown {by_clock} before; the server's clock has said {by_server}.",
-            model::format_time(wall)
+            "It shows {}, but it has shown {} before; the server's clock has shown {}.",
+            model::format_time(wall),
+            text(self.latest_local_ms),
+            text(self.latest_server_ms)
         );
         Err(Error::because(Status::ClockMovedBack, message))
     }
 }
 
-impl Proof {
-    fn from_stored(stored: StoredObject) -> Option<Proof> {
-        Some(Proof {
-            license: Signed::from_stored(stored.object("license")?)?,
-            borrow: stored.optional("borrow", |stored, key| Signed::from_stored(stored.object(key)?))?,
-        })
-    }
-
-    /// Until when it proves the slot to be borrowed, whatever time it is.
-    pub(crate) fn until(
-        &self,
-        client: &Client,
-        license_ref: &LicenseRef,
-        feature: Option<&str>,
-    ) -> Result<DateTime<Utc>, Error> {
-        // No request of these is sent: they say what the replies must answer.
-        let judge = |operation, own: &[(&str, Value)], signed: &Signed| {
-            let request = license_ref.request(client, operation, own, Duration::from_secs(1))?;
-            judge_kept(&request, &signed.body, signed.signature.as_deref(), client.config()).map_err(does_not_hold)
-        };
-        let license = judge("check_license", &[], &self.license)?;
-        let dated = match (&self.borrow, feature) {
-            (None, _) => return borrowed_until(&license, feature).ok_or_else(|| no_proof("It tells no date.")),
-            (Some(borrow), None) => judge("borrow_license", &[], borrow)?,
-            (Some(borrow), Some(feature)) => judge("borrow_feature", &[("feature", feature.into())], borrow)?,
-        };
-        if dated.get("license_id") != license.get("id") || dated.get("device_id") != license.get("device_id") {
-            return Err(no_proof("The replies are about different devices or licenses."));
-        }
-        // The API asks nobody to name the feature in a borrow's reply; the license then tells what is borrowed. Of itself it
-        // always does, and a reply that names a feature is about no license.
-        let told = entry(&license, feature);
-        let named = feature.is_some() && dated.contains_key("feature");
-        if !named && !told.is_some_and(is_borrowed) {
-            return Err(no_proof("The replies do not say that this is borrowed."));
-        }
-        let ends = date(&dated).ok_or_else(|| no_proof("The borrow tells no date."))?;
-        // A reply to another borrow of this license would tell another date.
-        Ok(told.and_then(date).map_or(ends, |told| told.min(ends)))
-    }
-}
-
-/// A number that is not negative.
+/// Reads a number that is not negative.
 fn natural(stored: StoredObject, key: &str) -> Option<u64> {
     stored.number(key).and_then(|number| u64::try_from(number).ok())
-}
-
-/// Until when a check_license reply says that the license's own slot is borrowed, or a feature's. The API asks nobody to
-/// tell a feature's date there.
-pub(crate) fn borrowed_until(license: &Object, feature: Option<&str>) -> Option<DateTime<Utc>> {
-    let entry = entry(license, feature)?;
-    date(entry).filter(|_| is_borrowed(entry))
-}
-
-/// What a check_license reply says of the license itself, or of a feature.
-fn entry<'a>(license: &'a Object, feature: Option<&str>) -> Option<&'a Object> {
-    let Some(feature) = feature else { return Some(license) };
-    let entries = license.get("product_features").and_then(Value::as_array)?.iter().filter_map(Value::as_object);
-    let code = |entry: &&Object| entry.get("code").and_then(Value::as_str).map(str::to_owned);
-    entries.into_iter().find(|entry| code(entry).is_some_and(|code| code.eq_ignore_ascii_case(feature)))
-}
-
-fn is_borrowed(entry: &Object) -> bool {
-    entry.get("is_borrowed") == Some(&Value::Bool(true))
-}
-
-/// The member `borrowed_until`.
-fn date(reply: &Object) -> Option<DateTime<Utc>> {
-    reply.get("borrowed_until").and_then(Value::as_str).and_then(model::parse_time)
-}
-
-fn no_proof(why: impl Into<String>) -> Error {
-    Error::because(Status::NoProof, why)
-}
-
-/// What was kept is judged like a reply; what is wrong with it is not this call's outcome.
-fn does_not_hold(error: Error) -> Error {
-    no_proof(format!("What is stored is not believed: {}", error.message()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lease::slot::proof::Signed;
 
     fn read(text: &str) -> Option<Record> {
         json::parse(text.as_bytes()).and_then(|stored| Record::from_stored(StoredObject::new(&stored)))

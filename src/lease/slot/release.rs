@@ -1,145 +1,172 @@
-//! Leaving a slot: who gives it back to the server, and what the server's answer settles.
+//! Releasing a slot. The last process of this machine that holds it tells the server.
 
 use crate::client::jittered;
 use crate::error::{Error, Outcome};
 use crate::lease::context::RequestContext;
-use crate::lease::slot::process_lock::ProcessLockGuard;
 use crate::lease::slot::record::Record;
-use crate::lease::slot::{RecordWrite, Slot, is_stored_as_borrowed};
-use crate::lease::state_machine::Millis;
+use crate::lease::slot::request::RecordWrite;
+use crate::lease::slot::state::Slot;
+use crate::lease::storage::process_lock::{LastHolder, ProcessLockGuard};
 use crate::status::{Category, Status};
 use std::time::{Duration, Instant};
 
-/// Why a slot is left.
+/// The pause before a release that got no answer is repeated within its call.
+const REPEAT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What a release does to a borrow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ReleaseMode {
-    /// The host gives it back, a borrow too.
+    /// The host releases the lease, which ends a borrow too.
     ReturnBorrow,
-    /// The host ends; what is borrowed stays borrowed.
+    /// The host closes the lease, or ends; a borrow goes on.
     KeepBorrow,
 }
 
-/// A slot that was left: with the server's refusal, where it did not know of what to let go.
+/// The server's refusal of a release, if it knew nothing to release; the slot is released all the same.
 pub(crate) type ReleaseRefusal = Option<Error>;
 
-/// The server's word on a slot that was given back.
+/// The server's answer to a release.
 struct ReleaseAnswer {
-    left: ReleaseRefusal,
-    /// It carries out nothing that was sent before.
+    refusal: ReleaseRefusal,
+    /// Whether the server carries out nothing that was sent before.
     in_order: bool,
 }
 
 impl Slot {
-    /// Leaves the slot. The last process of this machine to leave gives it back to the server, before another can come
-    /// in. If that fails the slot is kept.
+    /// Releases the slot. The last process of this machine that holds it releases it at the server, before another
+    /// process can take it. If that fails, the slot is still held.
     pub(crate) fn release(&mut self, context: &RequestContext, mode: ReleaseMode) -> Result<ReleaseRefusal, Error> {
-        if self.holder.is_none() && !self.in_doubt {
+        if !self.may_be_held_at_server() {
             return Ok(None);
         }
         let guard = self.lock(context)?;
         let holder = match self.holder.take() {
             Some(holder) => holder,
-            // To sit down and leave again finds out whether anybody else is there.
+            // Adding a holder and removing it again finds out whether another process holds the slot.
             None => guard.add_holder()?,
         };
-        let kept = self.read();
-        // A borrow that only another process, or another client, knows of is not this lease's to give back.
-        let is_borrowed_here = self.borrowed || self.is_borrowed(context.clock);
-        let is_anothers = !is_borrowed_here && kept.as_ref().is_ok_and(|record| is_stored_as_borrowed(record, context));
-        let mode = if is_anothers { ReleaseMode::KeepBorrow } else { mode };
-        if let (Err(error), ReleaseMode::ReturnBorrow) = (&kept, mode)
+        let stored = self.read();
+        let mode = self.mode_for_borrow(context, &stored, mode);
+        if let (Err(error), ReleaseMode::ReturnBorrow) = (&stored, mode)
             && error.status == Status::Storage
             && self.borrowed
         {
-            // The proof of the borrow would go on being believed by a start without a network.
+            // A later start without a network would go on believing the proof, which can't be removed now.
             self.holder = Some(holder);
             return Err(error.clone());
         }
-        let has_running_borrow = self.has_running_borrow(&kept, context);
-        let mut left = None;
-        match guard.remove_holder(holder).inspect_err(|_| self.in_doubt = true)? {
-            None => {
-                if let (Ok(mut record), true) = (kept, has_running_borrow) {
-                    // Others go on; what the host gives back is given back when the last of them leaves.
-                    if mode == ReleaseMode::ReturnBorrow {
-                        (record.proof, record.return_pending) = (None, true);
-                        record.set_borrowed_by_verb(None);
-                    }
-                    if let Err(error) = self.write(&mut record, context) {
-                        self.holder = Some(guard.add_holder()?);
-                        return Err(error);
-                    }
-                }
+        let is_borrowed = self.has_running_borrow(&stored, context);
+        let refusal = match guard.remove_holder(holder).inspect_err(|_| self.in_doubt = true)? {
+            None if is_borrowed => self.leave_borrow_to_others(context, &guard, stored, mode).map(|()| None)?,
+            None => None,
+            Some(_) if is_borrowed && mode == ReleaseMode::KeepBorrow => {
+                self.keep_borrow(context, stored)?;
+                None
             }
-            Some(_) if has_running_borrow && mode == ReleaseMode::KeepBorrow => {
-                if let Ok(mut record) = kept {
-                    if !is_stored_as_borrowed(&record, context) {
-                        // Only this process knows of it, and the next start would give it back.
-                        record.set_borrowed_by_verb(self.borrowed_until);
-                    }
-                    self.write(&mut record, context)?;
-                }
-            }
-            Some(last_holder) => match self.release_at_server(context, &guard, kept) {
-                Ok(refusal) => left = refusal,
-                Err(error) => {
-                    self.holder = Some(last_holder.keep()?);
-                    return Err(error);
-                }
-            },
-        }
+            Some(last_holder) => self.release_as_last_holder(context, &guard, stored, last_holder)?,
+        };
         (self.in_doubt, self.borrowed, self.borrowed_until) = (false, false, None);
         self.close_lock_files();
-        Ok(left)
+        Ok(refusal)
+    }
+
+    /// A borrow that only another process or another client knows of is not this lease's to return.
+    fn mode_for_borrow(
+        &self,
+        context: &RequestContext,
+        stored: &Result<Record, Error>,
+        mode: ReleaseMode,
+    ) -> ReleaseMode {
+        let is_known_here = self.borrowed || self.is_borrowed(&context.shared.clock);
+        let is_others = !is_known_here && stored.as_ref().is_ok_and(|record| record.is_borrowed(context));
+        if is_others { ReleaseMode::KeepBorrow } else { mode }
+    }
+
+    /// Other processes hold the slot. A borrow that the host returns is returned when the last of them releases the slot.
+    fn leave_borrow_to_others(
+        &mut self,
+        context: &RequestContext,
+        guard: &ProcessLockGuard,
+        stored: Result<Record, Error>,
+        mode: ReleaseMode,
+    ) -> Result<(), Error> {
+        let Ok(mut record) = stored else { return Ok(()) };
+        if mode == ReleaseMode::ReturnBorrow {
+            record.mark_return_pending();
+        }
+        if let Err(error) = self.write(&mut record, context) {
+            self.holder = Some(guard.add_holder()?);
+            return Err(error);
+        }
+        Ok(())
+    }
+
+    /// No other process holds the slot, and its borrow goes on.
+    fn keep_borrow(&self, context: &RequestContext, stored: Result<Record, Error>) -> Result<(), Error> {
+        let Ok(mut record) = stored else { return Ok(()) };
+        if !record.is_borrowed(context) {
+            // Only this process knows of the borrow, and the next start would end it.
+            record.set_borrowed_by_verb(self.borrowed_until);
+        }
+        self.write(&mut record, context)
+    }
+
+    fn release_as_last_holder(
+        &mut self,
+        context: &RequestContext,
+        guard: &ProcessLockGuard,
+        stored: Result<Record, Error>,
+        last_holder: LastHolder,
+    ) -> Result<ReleaseRefusal, Error> {
+        let released = self.release_at_server(context, guard, stored);
+        if released.is_err() {
+            self.holder = Some(last_holder.keep()?);
+        }
+        released
     }
 
     /// Whether a borrow runs that only a release may end.
-    fn has_running_borrow(&self, kept: &Result<Record, Error>, context: &RequestContext) -> bool {
-        match kept {
-            // Another process may have given the borrow back, which the last one out tells the server.
+    fn has_running_borrow(&self, stored: &Result<Record, Error>, context: &RequestContext) -> bool {
+        match stored {
+            // Another process has returned the borrow, which the last holder tells the server.
             Ok(record) if record.return_pending => false,
-            Ok(record) => is_stored_as_borrowed(record, context) || self.is_borrowed(context.clock),
+            Ok(record) => record.is_borrowed(context) || self.is_borrowed(&context.shared.clock),
             // The folder is closed to this process, which knows by itself what it has borrowed.
-            Err(error) if error.status == Status::Storage => self.is_borrowed(context.clock),
-            // What is damaged may prove a borrow; to lose one is worse than to leave a slot to its timeout.
+            Err(error) if error.status == Status::Storage => self.is_borrowed(&context.shared.clock),
+            // A damaged record may prove a borrow. Losing a borrow is worse than leaving a slot to its timeout.
             Err(_) => true,
         }
     }
 
-    /// Whether leaving the slot with [`ReleaseMode::KeepBorrow`] lets nobody else have it.
+    /// Whether a release with [`ReleaseMode::KeepBorrow`] would leave the slot borrowed.
     pub(crate) fn stays_borrowed(&self, context: &RequestContext) -> bool {
         self.has_running_borrow(&self.read(), context)
     }
 
-    /// Gives back what a process that is no more has left, if nobody is seated there and it is not borrowed. False if a
-    /// late request may take it again, or if somebody is at it.
+    /// Releases a slot that a dead process has left, if no process holds it and it is not borrowed. False if a late
+    /// request may take it again, or if another process has the lock.
     pub(crate) fn release_orphan(&mut self, context: &RequestContext) -> Result<bool, Error> {
-        // Whoever stands there settles it himself, if he lives and the server answers him.
-        let Some(guard) = self.try_lock_process() else { return Ok(false) };
+        // A process that has the lock finds the orphan itself.
+        let Some(guard) = self.try_lock() else { return Ok(false) };
         let record = self.read()?;
-        if record.may_hold && !is_stored_as_borrowed(&record, context) && guard.has_no_holder()? {
+        if record.may_hold && !record.is_borrowed(context) && guard.has_no_holder()? {
             self.license_id = record.license_id;
             self.release_at_server(context, &guard, Ok(record))?;
         }
         Ok(self.repeat_release_until.is_none())
     }
 
-    /// When it is settled that the slot is given back: until then it is to be given back again, if that is not settled.
-    pub(crate) fn repeat_release_until(&self) -> Option<Millis> {
-        self.repeat_release_until
-    }
-
-    /// Gives the slot back once more, because a server that knows no order numbers may have carried out a late request
-    /// since. Does nothing if another holder has taken the slot meanwhile, or has borrowed it.
+    /// Releases the slot once more, because a server without order numbers may have carried out a late request since.
+    /// Does nothing if another holder has taken or borrowed the slot meanwhile.
     pub(crate) fn repeat_release(&mut self, context: &RequestContext) -> Result<(), Error> {
         if self.repeat_release_until.is_none() {
             return Ok(());
         }
         let guard = self.lock(context)?;
-        let kept = self.read();
-        // A holder who has come and gone since may have left a borrow.
-        if guard.has_no_holder()? && !self.has_running_borrow(&kept, context) {
-            self.release_at_server(context, &guard, kept)?;
+        let stored = self.read();
+        // A holder that has come and gone since may have left a borrow.
+        if guard.has_no_holder()? && !self.has_running_borrow(&stored, context) {
+            self.release_at_server(context, &guard, stored)?;
         } else {
             self.repeat_release_until = None;
         }
@@ -148,53 +175,50 @@ impl Slot {
         Ok(())
     }
 
-    /// Has the server let go of the slot, whose record says this. The caller is the last one out, or knows that there is
-    /// nobody. Returns the server's refusal if it knows of no such slot: then there is nothing left to be given back.
-    pub(crate) fn release_at_server(
+    /// Has the server free the slot, and stores that it did. The caller is the last holder, or knows that there is none.
+    /// Returns the server's refusal if it knows no such slot: then nothing is left to be released.
+    pub(super) fn release_at_server(
         &mut self,
         context: &RequestContext,
         _guard: &ProcessLockGuard,
-        kept: Result<Record, Error>,
+        stored: Result<Record, Error>,
     ) -> Result<ReleaseRefusal, Error> {
-        let is_damaged = kept.as_ref().is_err_and(|error| error.status != Status::Storage);
-        let mut record = kept.unwrap_or_else(|_| self.empty_record());
-        // A borrow that may have been given back proves nothing to the process that comes next.
-        let was_proof = record.proof.is_some() && !record.in_doubt;
-        record.in_doubt |= was_proof;
-        let record_write = match (was_proof, is_damaged) {
-            (true, _) => RecordWrite::Must,
-            (false, true) => RecordWrite::Not,
-            (false, false) => RecordWrite::IfPossible,
+        let is_damaged = stored.as_ref().is_err_and(|error| error.status != Status::Storage);
+        let mut record = stored.unwrap_or_else(|_| self.empty_record());
+        // A borrow that may have been returned proves nothing to the process that comes next.
+        let was_believed = record.mark_borrow_in_doubt();
+        let record_write = match (was_believed, is_damaged) {
+            (true, _) => RecordWrite::Required,
+            (false, true) => RecordWrite::Forbidden,
+            (false, false) => RecordWrite::BestEffort,
         };
-        // Until when, as it stands now: the answer may be heard when that is over, and tells of the time before.
-        let outstanding = self.unanswered_until(context, &record);
-        let ReleaseAnswer { left: refusal, in_order } = match self.request_release(context, &mut record, record_write) {
-            Ok(released) => released,
+        // Read before and after the request: the answer may arrive when this time is over, but tells of the time before.
+        let outstanding_until = self.unanswered_until(context, &record);
+        let ReleaseAnswer { refusal, in_order } = match self.request_release(context, &mut record, record_write) {
+            Ok(answer) => answer,
             Err(error) => {
-                record.in_doubt &= !(was_proof && error.outcome != Outcome::Unknown);
-                if record_write == RecordWrite::Must {
+                record.in_doubt &= !(was_believed && error.outcome != Outcome::Unknown);
+                if record_write == RecordWrite::Required {
                     self.write(&mut record, context)?;
                 }
                 return Err(error);
             }
         };
-        let outstanding = outstanding.max(self.unanswered_until(context, &record));
-        self.repeat_release_until = outstanding.filter(|_| self.is_floating && !in_order);
-        // A record that still says "may hold" makes the next start ask once more. It must if a request may still be on its
-        // way, or if the server will not speak to this device for now.
-        record.may_hold =
-            self.repeat_release_until.is_some() || refusal.as_ref().is_some_and(|error| !is_unknown_slot(error));
-        (record.in_doubt, record.return_pending, record.proof, record.license_id) =
-            (false, false, None, self.license_id);
-        record.set_borrowed_by_verb(None);
+        let outstanding_until = outstanding_until.max(self.unanswered_until(context, &record));
+        self.repeat_release_until = outstanding_until.filter(|_| self.is_floating && !in_order);
+        // A record that says "may hold" makes the next start ask once more. That is needed if a late request may still be
+        // carried out, or if the server does not speak to this device for now.
+        let is_withheld = refusal.as_ref().is_some_and(|error| !is_unknown_slot(error));
+        record.mark_released(self.repeat_release_until.is_some() || is_withheld);
+        record.license_id = self.license_id;
         if !is_damaged || self.set_aside().is_ok() {
             let _ = self.write(&mut record, context);
         }
         Ok(refusal)
     }
 
-    /// Asks until the server has surely let go, or refuses for good, or a request's time is over. Nobody else of this machine
-    /// can take the slot meanwhile, so to repeat a release is to ask whether it was done.
+    /// Repeats the request until the server has surely freed the slot, or refuses, or the time of one request is over. No
+    /// other process can take the slot meanwhile, so repeating a release is safe.
     fn request_release(
         &mut self,
         context: &RequestContext,
@@ -202,40 +226,40 @@ impl Slot {
         record_write: RecordWrite,
     ) -> Result<ReleaseAnswer, Error> {
         if !self.is_floating {
-            return Ok(ReleaseAnswer { left: None, in_order: false });
+            return Ok(ReleaseAnswer { refusal: None, in_order: false });
         }
         let (operation, own) = self.operation(context, "release_license", "release_feature");
-        let (mut unheard, started) = (false, Instant::now());
+        let (mut is_uncertain, started) = (false, Instant::now());
         loop {
             let error = match self.ask(context, record, record_write, operation, &own) {
-                Ok(answer) => return Ok(ReleaseAnswer { left: None, in_order: answer.in_order }),
+                Ok(answer) => return Ok(ReleaseAnswer { refusal: None, in_order: answer.in_order }),
                 Err(error) if error.is_refusal() => {
                     let in_order = error.in_order;
-                    let left = (!is_not_held(error.status)).then_some(error);
-                    return Ok(ReleaseAnswer { left, in_order });
+                    let refusal = (!is_not_held(error.status)).then_some(error);
+                    return Ok(ReleaseAnswer { refusal, in_order });
                 }
                 Err(error) => error,
             };
-            unheard |= error.outcome == Outcome::Unknown;
-            if !unheard {
+            is_uncertain |= error.outcome == Outcome::Unknown;
+            if !is_uncertain {
                 return Err(error);
             }
-            // The call may have time for requests about other slots.
+            // The call may have time for requests about other slots, which this one must not use up.
             let is_over = error.status == Status::Cancelled || started.elapsed() >= context.timeout;
-            if is_over || context.pause(jittered(Duration::from_millis(100))).is_err() {
+            if is_over || context.pause(jittered(REPEAT_PAUSE)).is_err() {
                 return Err(error.with_unknown_outcome());
             }
         }
     }
 }
 
-/// What the server says when there was nothing to give back.
+/// Whether the server's code says that the slot was free already.
 fn is_not_held(status: Status) -> bool {
     matches!(status, Status::FloatingNotAvailable | Status::FloatingFeatureDeviceNotInUse)
 }
 
-/// Whether a refusal says that the server knows nothing of the slot, so that it can't count one. Otherwise it knows the
-/// license and will not serve it, and its slot is free when its time is up.
+/// Whether a refusal says that the server does not know the slot, so that it can't count one. Otherwise the server knows
+/// the license but does not serve it now, and its slot becomes free with its timeout.
 fn is_unknown_slot(refusal: &Error) -> bool {
     let withheld = [Status::LicenseNotActive, Status::LicenseNotEnabled, Status::Blacklisted];
     let of_product = [Status::ArchivedProduct, Status::DisabledProduct];

@@ -17,7 +17,7 @@ fn model(run: impl Fn() + Send + Sync + 'static) {
 }
 
 fn errands(idle: Duration) -> BackgroundCalls {
-    BackgroundCalls::with(Arc::new(Events::new()), caught, crate::lease::thread::start, idle)
+    BackgroundCalls::with(Arc::new(Events::new()), caught, crate::lease::background::thread::start, idle)
 }
 
 /// Says whether it saw a cancel.

@@ -88,7 +88,7 @@ impl Meeting {
     fn spawn(&self, role: &str) -> Living {
         let mut command = Command::new(env::current_exe().unwrap());
         command
-            .args(["--exact", "lease::slot::process_lock::processes::child"])
+            .args(["--exact", "lease::storage::process_lock::processes::child"])
             .env(ROLE, role)
             .env(FOLDER, &self.folder);
         Living(command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap())
