@@ -325,7 +325,7 @@ fn a_host_is_told_what_became_of_his_wish_whoever_else_is_booking() {
         barrier.wait_for_a_request();
         let reply = add(&client, &with(&count(2), json!({ "timeout_ms": 100 })));
         assert_eq!((&reply["queued"], &reply["name"]), (&json!(true), &json!("TIMEOUT")), "{reply}");
-        assert!(reply["reason"].as_str().unwrap().contains("is booking what waits"), "{reply}");
+        assert!(reply["reason"].as_str().unwrap().contains("is sending queued consumptions"), "{reply}");
         drop(closed);
         assert_eq!(syncing.join().unwrap()["booked"], 2);
     });

@@ -1,4 +1,4 @@
-//! What a host may ask of a lease, as strictly checked as the requests of the verbs.
+//! The request of an acquire, checked as strictly as the requests of verbs.
 
 use crate::client::Client;
 use crate::config::CREDENTIALS;
@@ -12,7 +12,7 @@ use crate::strict::{self, Object};
 use serde_json::Value;
 use std::time::Duration;
 
-/// Keys of an acquire that are its own.
+/// Keys of an acquire besides those that name license and device.
 const OWN_KEYS: &[(&str, Kind)] = &[
     ("feature", Kind::Text),
     ("features", Kind::Texts),
@@ -26,13 +26,13 @@ const OWN_KEYS: &[(&str, Kind)] = &[
 
 const HOUR_MS: u64 = 60 * 60 * 1000;
 const DAY_MS: u64 = 24 * HOUR_MS;
-/// More at once is a mistake.
+/// The most features of one lease. More are probably a mistake.
 const MOST_FEATURES: usize = 64;
 
 /// Who renews a lease in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum KeepAlive {
-    /// A thread of ours.
+    /// A thread of the library.
     Thread,
     /// The host, who asks for each renewal.
     Host,
@@ -48,23 +48,23 @@ impl KeepAlive {
     }
 }
 
-/// What an acquire wants.
+/// The request of an acquire.
 pub(crate) struct AcquireRequest {
     pub(crate) license_ref: LicenseRef,
-    /// The slots: of these features, or the license's own.
+    /// The features whose slots are taken; `None`: the license's own slot.
     pub(crate) features: Vec<Option<String>>,
     pub(crate) options: LeaseOptions,
     pub(crate) keep_alive: KeepAlive,
-    /// How long a slot is still given back after its lease was freed.
+    /// How long slots may still be released after the lease was closed.
     pub(crate) release_on_close: Duration,
-    /// The deadline of each request.
+    /// The time limit of each request.
     pub(crate) timeout: Duration,
-    /// How long to queue for a slot when all are taken.
+    /// How long to wait for a slot when all are taken.
     pub(crate) wait: Duration,
 }
 
 impl AcquireRequest {
-    /// Checks `json` and completes it from the client's config.
+    /// Parses and checks `json`, and completes it from the client's config.
     pub(crate) fn parse(client: &Client, json: &str) -> Result<AcquireRequest, Error> {
         let what = "lease_acquire";
         let mut given = strict::parse_object("the request", json)?;
@@ -112,13 +112,13 @@ impl AcquireRequest {
 }
 
 impl AcquireRequest {
-    /// The names of its slots, on this device and for this license.
+    /// The names of the slots, unique for license, device and feature.
     pub(crate) fn slot_names(&self) -> Vec<String> {
         self.features.iter().map(|feature| self.license_ref.file_stem(feature.as_deref())).collect()
     }
 }
 
-/// The features that are named, each once; the license's own slot if none is.
+/// Removes the features from a request and checks them. `None` stands for the license's own slot.
 fn features(what: &str, given: &mut Object) -> Result<Vec<Option<String>>, Error> {
     let texts = |value: &Value| value.as_str().map(str::to_owned);
     let named: Vec<String> = match (given.remove("feature"), given.remove("features")) {

@@ -1,4 +1,4 @@
-//! A visit to the server: who asks for whose slots, on whose time.
+//! What the calls and leases of a client share, and the context of one request about a slot.
 
 use crate::client::{Answer, Client};
 use crate::error::{Error, Outcome};
@@ -80,7 +80,7 @@ impl Shared {
     }
 }
 
-/// A visit to the server, for somebody's slots.
+/// The license, the call and the time limit of requests about slots.
 pub(crate) struct RequestContext<'a> {
     pub(crate) shared: &'a Shared,
     pub(crate) license_ref: &'a LicenseRef,
@@ -89,12 +89,11 @@ pub(crate) struct RequestContext<'a> {
     pub(crate) timeout: Duration,
 }
 
-/// So long a request may live at least after it was sent, whatever its deadline: in the queue of a slow server, or of
-/// something on the way.
+/// The shortest life of a request after it was sent, whatever its time limit: a slow server or a proxy may queue it.
 const LEAST_LIFE: Duration = Duration::from_secs(30);
 
 impl RequestContext<'_> {
-    /// How long a server that knows no order numbers may still carry out a request after it was sent.
+    /// How long a server without order numbers may still carry out a request after it was sent.
     pub(crate) fn life_ms(&self) -> i64 {
         life_ms(self.timeout)
     }
@@ -104,19 +103,19 @@ impl RequestContext<'_> {
         Subject { owner: self.license_ref.owner.clone(), feature: feature.map(str::to_owned), is_whole_device: false }
     }
 
-    /// Until when a server that knows no order numbers may carry out a request of this client about the slot of this
-    /// feature, if one got no answer.
+    /// The moment until which a server without order numbers may carry out a request of this client about the slot of this
+    /// feature that got no answer, if there is one.
     pub(crate) fn unanswered_until(&self, feature: Option<&str>) -> Option<Millis> {
         self.shared.unanswered.until(&self.subject(feature), self.shared.clock.now())
     }
 
-    /// The same for a request that gives the slot back.
+    /// The moment until which such a request may still release the slot, if there is one.
     pub(crate) fn given_back_until(&self, feature: Option<&str>) -> Option<Millis> {
         self.shared.unanswered.given_back_until(&self.subject(feature), self.shared.clock.now())
     }
 
-    /// Remembers for all leases of the client whether this request about a slot may still be carried out although nobody
-    /// waits for it any more. A server that repeats the order number refuses all that was sent before.
+    /// Notes, for all leases of the client, whether this request about a slot may still be carried out after the client has
+    /// stopped waiting for it. A server that repeats the order number refuses every earlier request.
     pub(crate) fn note_answer(&self, feature: Option<&str>, operation: &str, answer: &Result<Answer, Error>) {
         let (in_order, is_unanswered) = match answer {
             Ok(answer) => (answer.in_order, answer.unanswered_attempt),
@@ -129,13 +128,13 @@ impl RequestContext<'_> {
         }
     }
 
-    /// Remembers for all leases of the client that a request about a slot is on its way, and will get no answer.
+    /// Notes, for all leases of the client, that a request about a slot is on its way and will get no answer.
     pub(crate) fn note_unanswered(&self, feature: Option<&str>, late: Late) {
         let now = self.shared.clock.now();
         self.shared.unanswered.add(self.subject(feature), late, now.saturating_add(self.life_ms()), now);
     }
 
-    /// Asks about a slot, in the place that `draw` gives the request among all about that slot.
+    /// Sends a request about a slot. `draw` gives it its order number among all requests about that slot.
     pub(crate) fn ask_in_order(
         &self,
         operation: &'static str,
@@ -146,13 +145,13 @@ impl RequestContext<'_> {
         self.shared.client.ask_in_order(self.call, &mut request, draw)
     }
 
-    /// Asks what no late request can undo.
+    /// Sends a request that no late request can undo, and that needs no order number.
     pub(crate) fn ask(&self, operation: &'static str, own: &[(&str, Value)]) -> Result<Answer, Error> {
         let request = self.license_ref.request(&self.shared.client, operation, own, self.timeout)?;
         self.shared.client.ask(self.call, &request)
     }
 
-    /// Waits, unless the visit is over or the wait would not end before it.
+    /// Waits, but fails when the call is over.
     pub(crate) fn pause(&self, duration: Duration) -> Result<(), Error> {
         let stopped = |stop| match stop {
             Stop::Timeout => Error::new(Status::Timeout),
@@ -161,24 +160,24 @@ impl RequestContext<'_> {
         self.call.pause(duration).map_err(stopped)
     }
 
-    /// The date by the server's clock, if the answer told it, else by ours.
+    /// The date by the server's clock, if the answer told it, else by this machine's.
     pub(crate) fn wall_of(&self, answer: &Answer) -> DateTime<Utc> {
         let wall = self.shared.clock.wall();
         answer.skew.and_then(|skew| wall.checked_add_signed(skew)).unwrap_or(wall)
     }
 }
 
-/// How long a request with this deadline may live after it was sent.
+/// How long a request with this time limit may live after it was sent.
 pub(crate) fn life_ms(timeout: Duration) -> i64 {
     i64::try_from(timeout.max(LEAST_LIFE).as_millis()).unwrap_or(i64::MAX)
 }
 
-/// Whether this member of a reply is true.
+/// Returns whether this member of a reply is true.
 pub(crate) fn says(reply: &Object, member: &str) -> bool {
     reply.get(member) == Some(&Value::Bool(true))
 }
 
-/// The object of a reply that was judged to be one.
+/// Parses a reply that was checked to be a JSON object.
 pub(crate) fn object(answer: &Answer) -> Object {
     serde_json::from_str(&answer.text).unwrap_or_default()
 }

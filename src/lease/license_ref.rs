@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use std::time::Duration;
 use zeroize::Zeroizing;
 
-/// Keys that say whose license it is, the same in every request about it.
+/// Keys that name license and device, the same in every request about them. Credentials are not repeated here.
 pub(crate) const LICENSE_KEYS: &[(&str, Kind)] = &[
     ("product", Kind::Text),
     ("hardware_id", Kind::Text),
@@ -24,22 +24,22 @@ pub(crate) const LICENSE_KEYS: &[(&str, Kind)] = &[
 
 const HOUR_MS: u64 = 60 * 60 * 1000;
 
-/// Whose slots: what names license and device, in every request about them.
+/// Names the license and the device in every request about them, and the files that are stored about them.
 pub(crate) struct LicenseRef {
     given: Object,
-    /// Names files and the key that seals them.
+    /// Part of the key that seals stored files.
     pub(crate) product: String,
     pub(crate) hardware_id: String,
-    /// The license that the caller, or the config, names.
+    /// The license id in the request or in the config.
     pub(crate) license_id: Option<Value>,
-    /// Stands for product, user or key, and device, whichever license of theirs it is.
+    /// A hash of product, user or key, and device. It is the same for all licenses of one user on one device.
     pub(crate) owner: String,
-    /// Stands for license and device in names of files, which tell nobody what they are.
+    /// Part of the names of stored files. A hash, so that the names reveal nothing about license and device.
     license_hash: String,
     device_hash: String,
 }
 
-/// Takes out of a request what says whose license it is about.
+/// Removes the keys that name license and device from a request, and returns them.
 pub(crate) fn take_license_keys(request: &mut Object) -> Object {
     let keys = CREDENTIALS.iter().copied().chain(LICENSE_KEYS.iter().map(|(key, _)| *key));
     let mut license_keys = Object::new();
@@ -68,13 +68,13 @@ impl LicenseRef {
         })
     }
 
-    /// Stands for the product, the user or key, and the device that a request names.
+    /// The [`owner`](LicenseRef::owner) that a request names.
     pub(crate) fn owner_of(request: &Request) -> String {
         let product = request.said("short_code").and_then(Value::as_str).unwrap_or_default();
         short_hash(&[product, request.auth.as_ref().map_or("", Secret::expose), &request.hardware_id])
     }
 
-    /// A request of this operation, with its own keys beside those that say whose license it is.
+    /// Prepares a request of this operation, with its own keys and those that name license and device.
     pub(crate) fn request(
         &self,
         client: &Client,
@@ -87,22 +87,22 @@ impl LicenseRef {
         client.prepare(operation, &request_json(operation, &self.given, &own)?)
     }
 
-    /// The name of what is kept of a slot, without the ending that says what it is.
+    /// The name of the files about a slot, without their ending.
     pub(crate) fn file_stem(&self, feature: Option<&str>) -> String {
         format!("{}{}", self.file_prefix(), self.file_suffix(feature))
     }
 
-    /// How the names begin of what is kept of this license on this device.
+    /// The beginning of the names of all files about this license on this device.
     pub(crate) fn file_prefix(&self) -> String {
         format!("{}-{}-", self.license_hash, self.device_hash)
     }
 
-    /// How they begin whatever the device.
+    /// The beginning of the names of all files about this license on any device.
     pub(crate) fn license_prefix(&self) -> String {
         format!("{}-", self.license_hash)
     }
 
-    /// How they end for this feature.
+    /// The end of the names of the files about the slot of this feature, without their ending.
     pub(crate) fn file_suffix(&self, feature: Option<&str>) -> String {
         feature.map_or("license".to_owned(), |feature| short_hash(&[&feature.to_ascii_lowercase()]))
     }
@@ -114,7 +114,7 @@ impl Drop for LicenseRef {
     }
 }
 
-/// The JSON of a request: of the given keys those that the operation knows, and its own.
+/// Writes a request as JSON: those of the given keys that the operation knows, and the request's own keys.
 fn request_json(operation: &str, given: &Object, own: &[(&str, Value)]) -> Result<Zeroizing<String>, Error> {
     let operation = Operation::named(operation).ok_or_else(|| Error::new(Status::UnknownOperation))?;
     let known = given.iter().filter(|(key, _)| key.as_str() == "extra" || operation.parameter(key).is_some());
@@ -128,7 +128,7 @@ fn request_json(operation: &str, given: &Object, own: &[(&str, Value)]) -> Resul
     Ok(Zeroizing::new(text))
 }
 
-/// Sixteen hexadecimal digits that stand for `parts` and tell nothing of them.
+/// Hashes `parts` to sixteen hexadecimal digits.
 fn short_hash(parts: &[&str]) -> String {
     let digest = Sha256::digest(parts.join("\0"));
     digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
@@ -144,14 +144,14 @@ mod tests {
     }
 
     #[test]
-    fn what_says_whose_license_it_is_is_taken_out_of_a_request() {
+    fn license_keys_are_taken_out_of_request() {
         let mut request = object(r#"{"consumptions":3,"license_key":"AAAA","product":"XY","feature":"COUNT"}"#);
         assert_eq!(take_license_keys(&mut request), object(r#"{"license_key":"AAAA","product":"XY"}"#));
         assert_eq!(request, object(r#"{"consumptions":3,"feature":"COUNT"}"#));
     }
 
     #[test]
-    fn an_operation_is_asked_with_what_it_knows_and_its_own_goes_first() {
+    fn own_keys_of_operation_replace_given_ones() {
         let given = object(r#"{"license_key":"AAAA","code":"c","hardware_id":"hw","extra":{"x":1},"feature":"A"}"#);
         let own = [("feature", Value::from("B")), ("timeout_ms", 5.into())];
         let asked = object(&request_json("check_feature", &given, &own).unwrap());

@@ -1,4 +1,22 @@
-//! The lease.
+//! A lease holds slots of a floating license while its host runs: renewed in time, shared by the processes of the machine,
+//! carried offline, and released at the end.
+//!
+//! | module | its job |
+//! |---|---|
+//! | `session` | a client with its leases, as a host uses them |
+//! | `license_calls` | verbs that are called directly, and their effect on leases |
+//! | `manager` | the leases of a client, and the threads that renew and release them |
+//! | `lease_inner` | one lease: all of its slots, or none |
+//! | `slot` | one slot at the server, and its record on disk |
+//! | `consumption` | consumptions that are queued while the server can't be reached |
+//! | `status`, [`state_cell`] | the state of a lease as its host reads it, with a lock and without |
+//! | [`state_machine`] | the state of a lease as a pure function of inputs and times |
+//! | `context` | what the calls of a client share, and the context of one request |
+//! | `acquire_request`, `license_ref` | the request of an acquire; the license and device of a request |
+//! | `unanswered` | requests that a server may still carry out after their caller has given up |
+//! | `background` | submitted calls, the queue of events, threads |
+//! | [`storage`] | files that outlive the process, and locks among processes |
+//! | `clock`, `sync` | a clock that counts sleep; atomics and locks that loom can replace |
 
 mod acquire_request;
 mod background;

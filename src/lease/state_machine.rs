@@ -1,32 +1,32 @@
-//! The life of a lease, as a pure function of what happened and when: no I/O, no clock, no randomness. So every state
-//! meets every event in a test, and a day passes in microseconds.
+//! The state of a lease, as a pure function of inputs and their times: no I/O, no clock, no randomness. A test can
+//! therefore combine every state with every input, and simulate a day in microseconds.
 //!
-//! Times are milliseconds on a clock that counts sleep. Two of them rule a lease: `held_until`, when the server frees a
+//! Times are milliseconds on a clock that counts sleep. Two of them decide over a lease: `held_until`, when the server frees a
 //! slot that was not renewed, and `runs_until`, later by the host's own `grace_ms`, when licensed work must stop.
 
 /// Milliseconds on a clock that counts sleep.
 pub type Millis = i64;
 
-/// How a lease stands. The numbers are those of the C ABI; 0 is no lease.
+/// The state of a lease. The numbers are those of the C ABI; 0 stands for no lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(i32)]
 pub enum State {
     /// Confirmed by the server within its timeout.
     Active = 1,
-    /// The last renewal failed; the slot is still ours.
+    /// The last renewal failed; the server still counts the slot for this device.
     Degraded = 2,
-    /// The slot is no longer surely ours; the host's own grace counts down.
+    /// The server may have freed the slot; the grace that the host has allowed itself is running.
     Grace = 3,
-    /// Ours until a date, network or not.
+    /// Borrowed until a date, with or without a network.
     Borrowed = 4,
-    /// Over, unless the server gives it back.
+    /// Licensed work must stop, until a renewal succeeds.
     Lost = 5,
-    /// Given back.
+    /// Released by the host.
     Released = 6,
 }
 
 impl State {
-    /// As events and the documentation spell it.
+    /// The name in events and in the documentation.
     pub const fn name(self) -> &'static str {
         match self {
             State::Active => "ACTIVE",
@@ -39,62 +39,62 @@ impl State {
     }
 }
 
-/// Something that happened to a lease.
+/// What has happened to a lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Input {
-    /// The server has renewed the slot.
+    /// The server has confirmed the slot.
     Confirmed {
-        /// When it was asked: its timeout counts from then at the earliest.
+        /// When the server was asked. Its timeout begins at this moment at the earliest.
         asked_at: Millis,
-        /// It frees a slot that is not renewed for so long.
+        /// After this time without a renewal, the server frees the slot.
         timeout_ms: i64,
         /// When the license, or the feature, expires, on this clock; [`NEVER`] if it does not.
         expires_at: Millis,
     },
-    /// The server was asked, and no answer came that decides anything.
+    /// The server was asked, and gave no answer that decides.
     Failed {
-        /// It wants to be left alone for so long.
+        /// The value of `Retry-After`, if the server has sent one.
         retry_after_ms: Option<i64>,
     },
-    /// The server said no, and meant it.
+    /// The server has refused the slot.
     Refused,
-    /// The server has lent the slot.
+    /// The slot is borrowed.
     Borrowed {
-        /// When it was asked.
+        /// When the server was asked.
         asked_at: Millis,
-        /// The end, on this clock.
+        /// The end of the borrow, on this clock.
         until: Millis,
     },
-    /// A request that gave the slot back before this lease took or renewed it got no reply. A server that knows no order
-    /// numbers may still carry it out.
+    /// A request that released the slot, before this lease took or renewed it, got no reply. A server without order numbers
+    /// may still carry it out.
     Doubted {
-        /// No request lives longer than this.
+        /// The server can't carry out the request after this moment.
         until: Millis,
     },
-    /// The slot was given back.
+    /// The host has released the slot.
     Released,
-    /// Some of its slots were given back, and others could not be.
+    /// Some slots of the lease were released, and others could not be.
     PartlyReleased,
-    /// The server was to be asked, and something else came first.
+    /// The server was to be asked, and the request was not made or was cancelled.
     Deferred,
-    /// The host gave the slot back, and the server's answer was lost: it may count the slot or not.
+    /// The host has released the slot, and the answer was lost. The server may still count the slot, or not.
     ReleaseUnanswered,
-    /// Nothing but time has passed.
+    /// Time has passed, and nothing else has happened.
     Tick,
 }
 
-/// What the host is told.
+/// An event that the host gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum LeaseEvent {
-    /// A renewal failed; the slot is still ours.
+    /// A renewal failed; the slot is still held.
     Degraded,
     /// The slot was renewed.
     Renewed,
-    /// The slot is no longer surely ours: save what is to be saved.
+    /// The server may have freed the slot: the host should save its work.
     GraceStarted,
     /// Licensed work must stop.
     Lost,
-    /// After grace or loss, the slot is ours again.
+    /// After grace or loss, the slot is held again.
     Regained,
     /// A borrow ends soon.
     BorrowEnding,
@@ -103,7 +103,7 @@ pub enum LeaseEvent {
 }
 
 impl LeaseEvent {
-    /// As events and the documentation spell it.
+    /// The name in events and in the documentation.
     pub const fn name(self) -> &'static str {
         match self {
             LeaseEvent::Degraded => "DEGRADED",
@@ -117,31 +117,31 @@ impl LeaseEvent {
     }
 }
 
-/// What an event means at its moment.
+/// What an input means at its time; the second column of [`TRANSITIONS`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Trigger {
-    /// The slot is ours for another timeout.
+    /// The slot is held for another timeout.
     Confirmed,
-    /// It could not be renewed.
+    /// The slot could not be renewed.
     Failed,
-    /// It is ours until a date.
+    /// The slot is borrowed until a date.
     Borrowed,
-    /// That date is near.
+    /// The end of the borrow is near.
     BorrowEnding,
-    /// The date is near at which the license, or the feature, expires.
+    /// The license, or the feature, expires soon.
     Expiring,
-    /// `held_until` has passed, or the server said no.
+    /// `held_until` has passed, or the server has refused the slot.
     SlotExpired,
     /// `runs_until` has passed.
     GraceExpired,
-    /// It was given back.
+    /// The host has released the slot.
     Released,
 }
 
-/// A row: in these states, this makes that of the lease, and the host is told so.
+/// A row of the table: in these states, this trigger leads to that state, and the host gets this event.
 type Transition = (&'static [State], Trigger, State, Option<LeaseEvent>);
 
-/// Every turn a lease can take. What is not listed leaves its state as it is, and tells nobody.
+/// All transitions of a lease. A trigger that is not listed for a state changes nothing, and causes no event.
 pub const TRANSITIONS: &[Transition] = {
     use State::*;
     &[
@@ -159,57 +159,57 @@ pub const TRANSITIONS: &[Transition] = {
     ]
 };
 
-/// What the host wants of a lease.
+/// What the host has asked for in the acquire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LeaseOptions {
-    /// So long it may go on when the slot is no longer surely ours.
+    /// How long licensed work may go on after the server may have freed the slot.
     pub grace_ms: i64,
-    /// So long before its end a borrow is announced to end, and a license or a feature to expire.
+    /// How long before its end a borrow, a license or a feature is announced to end.
     pub borrow_ending_ms: i64,
 }
 
-/// A lease.
+/// The state machine of one lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StateMachine {
     options: LeaseOptions,
     state: State,
-    /// When the confirmation that counts was asked for.
+    /// When the current confirmation was asked for.
     asked_at: Millis,
     held_until: Millis,
     runs_until: Millis,
     renew_at: Millis,
-    /// When the license, or the feature, expires, as the server's last yes said.
+    /// When the license, or the feature, expires, as the last confirmation said.
     expires_at: Millis,
-    /// Until then a late request may take the slot away, borrowed or not, so the server is asked more often.
+    /// Until this moment a late request may release the slot, borrowed or not, so the server is asked more often.
     doubted_until: Millis,
-    /// The host gave the slot back, and nobody knows whether the server has done it: a borrow is not promised any more.
+    /// A release by the host got no answer, so that a borrow is not promised any more.
     return_pending: bool,
-    /// In a row.
+    /// The number of failures since the last confirmation.
     failures: u32,
-    /// The end that is near, of the borrow or of the license, was announced.
+    /// Whether the end of the borrow, or of the license, was announced.
     announced: bool,
 }
 
-/// Later than any moment.
+/// Later than any other time.
 pub const NEVER: Millis = Millis::MAX;
-/// The pause after the first failure; it doubles from there.
+/// The pause after the first failure; it doubles with each further one.
 const FIRST_PAUSE_MS: i64 = 1_000;
-/// Up to this.
+/// The longest of these pauses.
 const LONGEST_PAUSE_MS: i64 = 60_000;
 
-/// After an acquire in doubt, the first time to ask whether the slot is still ours; the second is when no late request
-/// can live any more.
+/// When the server is asked for the first time whether it still counts a slot that a late request may release. It is
+/// asked again when no late request can live any more.
 const FIRST_CONFIRMATION_MS: i64 = 5_000;
 
-/// Nobody keeps a lost lease from asking for longer: whoever answers may say what he likes.
+/// Upper bound for `Retry-After` while the lease is lost. The header is unauthenticated, so a bogus value must not block
+/// recovery for long.
 const LONGEST_RETRY_AFTER_MS: i64 = 60 * 60 * 1000;
 
-/// A number from 0 to 999 that decides the scatter of a pause, so that clients that failed together do not come back
-/// together.
+/// A random number from 0 to 999 that varies a pause, so that clients that failed together do not retry together.
 pub type Jitter = u16;
 
 impl StateMachine {
-    /// A lease that nobody has confirmed yet: lost, unless its first step says otherwise.
+    /// A lease that the server has not confirmed yet. Its state is [`State::Lost`].
     pub const fn unconfirmed(options: LeaseOptions) -> StateMachine {
         StateMachine {
             options,
@@ -226,17 +226,17 @@ impl StateMachine {
         }
     }
 
-    /// How it stands, as of the last step.
+    /// The state after the last step.
     pub fn state(&self) -> State {
         self.state
     }
 
-    /// Milliseconds until licensed work must stop; 0 when it must. In [`State::Grace`], the last `grace_ms` of them.
+    /// Milliseconds until licensed work must stop; 0 if it must stop now.
     pub fn remaining_ms(&self, now: Millis) -> i64 {
         self.runs_until().saturating_sub(now).max(0)
     }
 
-    /// When licensed work must stop; long past if it must have.
+    /// When licensed work must stop; [`Millis::MIN`] if it must stop now.
     pub fn runs_until(&self) -> Millis {
         match self.state {
             State::Lost | State::Released => Millis::MIN,
@@ -244,12 +244,12 @@ impl StateMachine {
         }
     }
 
-    /// When the server is to be asked next, if ever.
+    /// When the server is to be asked next, if at all.
     pub fn renew_at(&self) -> Option<Millis> {
         Some(self.renew_at).filter(|at| *at != NEVER)
     }
 
-    /// When time alone will turn the state next, if ever.
+    /// When the passing of time changes the state or causes an event next, if at all.
     pub fn next_transition_at(&self) -> Option<Millis> {
         let next_transition_at = match self.state {
             State::Active | State::Degraded if self.announced => self.held_until,
@@ -262,42 +262,44 @@ impl StateMachine {
         Some(next_transition_at).filter(|at| *at != NEVER)
     }
 
-    /// Whether it may be asked along with others that are due: when three quarters of the time until its own turn are over.
+    /// Whether the lease may be renewed together with others that are due: after three quarters of the time until its own
+    /// renewal.
     pub fn renewal_window_open(&self, now: Millis) -> bool {
         let early = self.renew_at.saturating_sub(self.asked_at) / 4;
         let well = self.failures == 0 && self.state == State::Active;
         now >= if well { self.renew_at.saturating_sub(early) } else { self.renew_at }
     }
 
-    /// Whether it is time to ask the server. After a sleep, ask first, and tell the host of what time has done second.
+    /// Whether the lease must be renewed now. After a sleep, the renewal comes first and [`Input::Tick`] second, so that the
+    /// host does not hear of a loss that a renewal can prevent.
     pub fn renewal_due(&self, now: Millis) -> bool {
         now >= self.renew_at
     }
 
-    /// How often in a row the server could not be asked, or refused.
+    /// The number of failures since the last confirmation.
     pub fn failures(&self) -> u32 {
         self.failures
     }
 
-    /// When something is to be done next, if anything ever is: to renew, or to let [`Input::Tick`] tell what time did.
+    /// When the lease needs a renewal or an [`Input::Tick`] next, if at all.
     pub fn wake_at(&self) -> Option<Millis> {
         [self.renew_at(), self.next_transition_at()].into_iter().flatten().min()
     }
 
-    /// The lease after `input` at `now`, and what the host is told of it.
+    /// The lease after `input` at `now`, and the event that the host gets.
     #[must_use]
     pub fn step(mut self, input: Input, now: Millis, jitter: Jitter) -> (StateMachine, Option<LeaseEvent>) {
         if self.state == State::Released {
             return (self, None);
         }
         let trigger = self.trigger(input, now, jitter);
-        let transition = TRANSITIONS.iter().find(|(from, why, ..)| Some(*why) == trigger && from.contains(&self.state));
-        let Some((_, _, state, report)) = transition else { return (self, None) };
+        let transition = TRANSITIONS.iter().find(|(from, on, ..)| Some(*on) == trigger && from.contains(&self.state));
+        let Some((_, _, state, event)) = transition else { return (self, None) };
         self.state = *state;
-        (self, *report)
+        (self, *event)
     }
 
-    /// What the event means; the times are set accordingly.
+    /// What the input means. Sets the times accordingly.
     fn trigger(&mut self, input: Input, now: Millis, jitter: Jitter) -> Option<Trigger> {
         match input {
             Input::Released => {
@@ -314,12 +316,12 @@ impl StateMachine {
             }
             Input::Borrowed { asked_at, until } => {
                 if self.is_newer(asked_at, until, now) {
-                    // Its end is no surprise, so it has no grace; but the server may well go on with it.
+                    // The end of a borrow is known in advance, so there is no grace after it. The server may prolong it.
                     let announced = self.announced && self.state == State::Borrowed;
                     let renew_at = if asked_at < self.doubted_until { self.doubted_until.min(until) } else { until };
                     self.set_times(until, until, renew_at);
                     (self.asked_at, self.expires_at) = (asked_at, NEVER);
-                    // Once is enough, unless the end is far away again.
+                    // The end is announced once, unless it is far away again.
                     self.announced = announced && now >= until.saturating_sub(self.options.borrow_ending_ms);
                     return Some(Trigger::Borrowed);
                 }
@@ -327,7 +329,7 @@ impl StateMachine {
             }
             Input::Failed { retry_after_ms } => self.schedule_retry(retry_after_ms, now, jitter),
             Input::Refused => {
-                // What is lent was promised until its date, unless the host has given it back.
+                // A borrow is promised until its date, unless the host has returned it.
                 if self.state != State::Borrowed {
                     self.held_until = self.held_until.min(now);
                     self.runs_until = self.runs_until.min(now.saturating_add(self.options.grace_ms));
@@ -353,14 +355,14 @@ impl StateMachine {
         }
         let expired = self.expired(now);
         match input {
-            // The announcement, if one is due, is the next step's.
+            // If an announcement is due too, it follows with the next step.
             Input::Failed { .. } if self.state == State::Active => expired.or(Some(Trigger::Failed)),
             _ => expired.or_else(|| self.announce(now)),
         }
     }
 
-    /// The server's yes: ours for its timeout, but no longer than the license runs. To be renewed at half of that time,
-    /// give or take a tenth, and when the license expires: it may have been prolonged.
+    /// Applies a confirmation: the slot is held for its timeout, but not beyond the expiry. The renewal is due after half of
+    /// the timeout, give or take a tenth, and at the expiry, because the license may have been prolonged.
     fn confirm(&mut self, asked_at: Millis, timeout_ms: i64, expires_at: Millis, now: Millis, jitter: Jitter) {
         let announced = self.announced && self.state != State::Borrowed;
         let held_until = asked_at.saturating_add(timeout_ms);
@@ -369,19 +371,19 @@ impl StateMachine {
         if asked_at < self.doubted_until {
             renew_at = renew_at.min(self.doubted_until);
         }
-        // That a license expires is no surprise, so it has no grace.
+        // The expiry is known in advance, so there is no grace after it.
         let runs_until = held_until.saturating_add(self.options.grace_ms).min(expires_at);
         self.set_times(held_until.min(expires_at), runs_until, renew_at);
         (self.asked_at, self.expires_at) = (asked_at, expires_at);
         self.announced = announced && now >= self.expiry_announced_at();
     }
 
-    /// The slot is not ours any more, or not all of it.
+    /// Ends the time of the slot and the grace now.
     fn end_now(&mut self, now: Millis) {
         (self.held_until, self.runs_until) = (self.held_until.min(now), self.runs_until.min(now));
     }
 
-    /// What time has done.
+    /// The trigger of an end that has passed.
     fn expired(&mut self, now: Millis) -> Option<Trigger> {
         if now >= self.runs_until {
             return Some(Trigger::GraceExpired);
@@ -392,7 +394,7 @@ impl StateMachine {
         None
     }
 
-    /// The announcement that is due, once.
+    /// The trigger of an announcement that is due, once.
     fn announce(&mut self, now: Millis) -> Option<Trigger> {
         if self.announced || now < self.ending_at() {
             return None;
@@ -418,7 +420,7 @@ impl StateMachine {
         if self.expires_at == NEVER { NEVER } else { self.expires_at.saturating_sub(self.options.borrow_ending_ms) }
     }
 
-    /// Answers may overtake each other, and one may have slept on the way for longer than it is good for.
+    /// Whether an answer is to be applied. Answers may overtake each other, and one may arrive when its time is over.
     fn is_newer(&self, asked_at: Millis, good_until: Millis, now: Millis) -> bool {
         asked_at >= self.asked_at && good_until > now
     }
@@ -428,10 +430,10 @@ impl StateMachine {
         (self.failures, self.announced, self.return_pending) = (0, false, false);
     }
 
-    /// After a pause that doubles with each failure, and is as long as the server asked for; but of what is left before the
-    /// next turn half is kept, so that it is not lost unasked.
+    /// Schedules the next request after a pause that doubles with each failure, or that the server asked for. Half of the
+    /// time before the next end is kept, so that the slot is not lost without another attempt.
     fn schedule_retry(&mut self, retry_after_ms: Option<i64>, now: Millis, jitter: Jitter) {
-        // On a trip nobody needs an answer before its end, or before it is known that no late request has ended it.
+        // During a borrow no answer is needed before its end, or before a late request can't end it any more.
         if self.state == State::Borrowed && !self.return_pending && now < self.held_until {
             let doubted = Some(self.doubted_until).filter(|until| *until > now);
             self.renew_at = doubted.map_or(self.held_until, |until| until.min(self.held_until));
@@ -447,7 +449,7 @@ impl StateMachine {
     }
 }
 
-/// A part of `range`.
+/// The share of `range` that `jitter` stands for.
 fn part_of(range: i64, jitter: Jitter) -> i64 {
     range / 1000 * i64::from(jitter.min(999)) + range % 1000 * i64::from(jitter.min(999)) / 1000
 }

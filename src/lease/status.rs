@@ -1,4 +1,4 @@
-//! A lease as its host sees it: how it stands, why, and what it is told.
+//! The status of a lease as its host sees it: state, reason and events.
 
 use crate::client::chance;
 use crate::error::Error;
@@ -13,18 +13,18 @@ use crate::strict::Object;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-/// What changes in a lease while it lives. Whoever changes it holds its lock, and only for that long.
+/// The part of a lease that changes. A thread holds its lock for the time of one change only.
 pub(crate) struct LeaseStatus {
-    /// Names the lease in events.
+    /// The number of the lease in events.
     id: u64,
     state_machine: StateMachine,
-    /// Why it stands as it does, unless the server has just said yes.
+    /// The last failure, unless the server has said yes since.
     error: Option<(Status, String)>,
-    /// The end of the borrow, as the server says it.
+    /// The end of the borrow, as the server has told it.
     borrowed_until: Option<DateTime<Utc>>,
     /// The server's last reply about each slot.
     replies: Vec<Reply>,
-    /// Where a handle shows it.
+    /// Publishes the state to the handle of the lease.
     writer: Option<StateWriter>,
 }
 
@@ -48,7 +48,7 @@ impl LeaseStatus {
         &self.state_machine
     }
 
-    /// The server's yes: until a date if it is one to a borrow, and what it replied about each slot.
+    /// Stores the server's yes: its reply about each slot, and the end of the borrow if all slots are borrowed.
     pub(crate) fn confirmed(&mut self, borrowed_until: Option<DateTime<Utc>>, replies: Vec<Reply>) {
         self.error = None;
         self.borrowed_until = borrowed_until;
@@ -60,12 +60,12 @@ impl LeaseStatus {
         }
     }
 
-    /// A verb has borrowed it until a date.
+    /// Stores that the lease is borrowed until this date, of which no reply is at hand.
     pub(crate) fn borrowed(&mut self, until: DateTime<Utc>) {
         (self.error, self.borrowed_until) = (None, Some(until));
     }
 
-    /// Anything but a yes.
+    /// Stores why the lease is not confirmed.
     pub(crate) fn set_error(&mut self, error: &Error) {
         self.error = Some((error.status, error.message()));
     }
@@ -75,7 +75,7 @@ impl LeaseStatus {
         self.state_machine = self.state_machine.step(input, clock.now(), chance()).0;
     }
 
-    /// Takes one step, shows it, and tells the host what it should know.
+    /// Steps the state machine, publishes the state, and queues the event that follows, if one does.
     pub(crate) fn step(&mut self, input: Input, clock: &Clock, events: &Events) {
         let now = clock.now();
         let (state_machine, event) = self.state_machine.step(input, now, chance());
@@ -86,18 +86,18 @@ impl LeaseStatus {
         }
     }
 
-    /// From now on it is shown there.
+    /// Publishes the state by this writer from now on.
     pub(crate) fn publish_to(&mut self, writer: StateWriter, clock: &Clock) {
         self.writer = Some(writer);
         self.publish(clock);
     }
 
-    /// From now on it is shown nowhere.
+    /// Stops publishing the state.
     pub(crate) fn stop_publishing(&mut self) {
         self.writer = None;
     }
 
-    /// Shows it as it stands, by the system's clock.
+    /// Publishes the state and the deadline, by the system's clock.
     pub(crate) fn publish(&mut self, clock: &Clock) {
         if let Some(writer) = &mut self.writer {
             writer
@@ -120,7 +120,7 @@ impl LeaseStatus {
         ])
     }
 
-    /// The lease as `lease_info` tells it.
+    /// The JSON object of `lease_info`.
     pub(crate) fn info(&self, clock: &Clock, keep_alive: &'static str) -> String {
         let (status, reason) = self.reason();
         let now = clock.now();
@@ -153,7 +153,7 @@ impl LeaseStatus {
     }
 }
 
-/// A slot in what [`LeaseStatus::info`] tells.
+/// A slot in the JSON object of [`LeaseStatus::info`].
 fn slot(reply: &Reply) -> Value {
     let object = reply.text.as_deref().and_then(|text| serde_json::from_str(text).ok());
     let mut slot = Object::new();

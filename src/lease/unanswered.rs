@@ -1,16 +1,16 @@
-//! Requests about slots that got no answer: until when a server that knows no order numbers may still carry them out.
+//! Requests about slots that got no answer, and how long a server without order numbers may still carry them out.
 
 use crate::lease::state_machine::Millis;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// What a request was about.
+/// The slot, or the device, that a request was about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Subject {
-    /// Stands for product, user or key, and device.
+    /// A hash of product, user or key, and device; see [`LicenseRef`](crate::lease::license_ref::LicenseRef).
     pub(crate) owner: String,
-    /// The feature whose slot it was about; `None`: the license's own.
+    /// `None`: the license's own slot.
     pub(crate) feature: Option<String>,
-    /// It was about the device, and so about each of its slots.
+    /// The request was about the device, and so about each of its slots.
     pub(crate) is_whole_device: bool,
 }
 
@@ -26,46 +26,47 @@ impl Subject {
     }
 }
 
-/// What a late request does to a slot.
+/// The effect of a late request on a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Late {
-    /// It takes the slot, renews it or borrows it.
+    /// The request takes, renews or borrows the slot.
     Takes,
-    /// It gives the slot back, which also a lease that has been renewed since must know.
+    /// The request releases the slot. A lease that was renewed since must know of it too.
     GivesBack,
 }
 
 impl Late {
-    /// What the operation of this name does.
+    /// The effect of the operation of this name.
     pub(crate) fn of(operation: &str) -> Late {
         let gives_back = matches!(operation, "release_license" | "release_feature" | "deactivate_license");
         if gives_back { Late::GivesBack } else { Late::Takes }
     }
 }
 
-/// The requests of one client that got no answer, by its leases and by its verbs.
+/// The requests of one client that got no answer, made by its leases and its verbs.
 #[derive(Debug, Default)]
 pub(crate) struct Unanswered(Mutex<Vec<(Subject, Late, Millis)>>);
 
 impl Unanswered {
-    /// A request got no answer: it may be carried out until then.
+    /// Adds a request that got no answer. The server may carry it out until this moment.
     pub(crate) fn add(&self, subject: Subject, late: Late, until: Millis, now: Millis) {
         let mut requests = self.lock();
         requests.retain(|(other, kind, until)| *until > now && (*other != subject || *kind != late));
         requests.push((subject, late, until));
     }
 
-    /// A server that knows order numbers has answered a later request, so it carries out nothing that was sent before.
+    /// Forgets the requests about the same slot, because a server with order numbers has answered a later one and refuses
+    /// those that were sent before.
     pub(crate) fn settle(&self, subject: &Subject) {
         self.lock().retain(|(other, ..)| !other.concerns(subject) && !subject.concerns(other));
     }
 
-    /// Until when a request about the same slot may be carried out, if one is outstanding.
+    /// The moment until which a request about the same slot may be carried out, if one is outstanding.
     pub(crate) fn until(&self, subject: &Subject, now: Millis) -> Option<Millis> {
         self.latest(subject, now, |_| true)
     }
 
-    /// The same for one that gives the slot back.
+    /// The moment until which such a request may release the slot, if one is outstanding.
     pub(crate) fn given_back_until(&self, subject: &Subject, now: Millis) -> Option<Millis> {
         self.latest(subject, now, |late| late == Late::GivesBack)
     }

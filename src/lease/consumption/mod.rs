@@ -1,4 +1,9 @@
-//! What a host may ask about consumptions that wait, and what he is told.
+//! Consumptions that are queued while the server can't be reached: the host's requests, replies and events.
+//!
+//! | module | its job |
+//! |---|---|
+//! | `sync` | sends queued consumptions, each once and in order |
+//! | `queue` | stores them, and how each stands |
 
 mod queue;
 mod sync;
@@ -27,13 +32,13 @@ use std::path::Path;
 use std::time::Duration;
 use zeroize::Zeroizing;
 
-/// Books what waits, and tells what was refused.
+/// The name of the call that sends queued consumptions and tells of those that were refused.
 pub(crate) const SYNC: &str = "sync_consumptions";
 
-/// Nobody waits for what is booked in the background.
+/// Time limit for sending queued consumptions in the background, where no caller waits.
 const BACKGROUND: Duration = Duration::from_secs(10 * 60);
 
-/// The request of consumptions that may be booked later, without the key that says so.
+/// Returns the request of consumptions that may be queued, without the key `offline` that says so.
 pub(crate) fn may_be_queued(operation: &str, request_json: &str) -> Option<Object> {
     Operation::named(operation).filter(|operation| operation.is_consumption())?;
     let mut given: Object = serde_json::from_str(request_json).ok()?;
@@ -45,7 +50,7 @@ pub(crate) fn may_be_queued(operation: &str, request_json: &str) -> Option<Objec
     Some(given)
 }
 
-/// Books consumptions, or keeps them until they can be. `license_id` is the license of a lease of the same user.
+/// Books consumptions, or queues them until they can be booked. `license_id` is the license of a lease of the same user.
 pub(crate) fn add(
     shared: &Shared,
     operation: &str,
@@ -56,7 +61,7 @@ pub(crate) fn add(
     let folder = folder(shared, operation)?;
     given.retain(|key, value| !value.is_null() || OF_ONE_LICENSE.contains(&key.as_str()));
     let text = Zeroizing::new(serde_json::to_string(&given).unwrap_or_default());
-    // Whatever is wrong with it is said before it is kept.
+    // An invalid request is refused before anything is queued.
     let request = shared.client.prepare(operation, &text)?;
     let key = request.idempotency_key.clone().unwrap_or_default();
     let extra = given.remove("extra");
@@ -68,17 +73,17 @@ pub(crate) fn add(
     given.extend(extra.map(|extra| ("extra".to_owned(), extra)));
 
     let in_flight = shared.begin_host_call(request.timeout, ticket);
-    let mut booking = ConsumptionSync::new(shared.context(&license_ref, &in_flight.call, request.timeout), folder)?;
-    let mut booked = booking.book(Some(QueuedConsumption {
+    let mut sync = ConsumptionSync::new(shared.context(&license_ref, &in_flight.call, request.timeout), folder)?;
+    let mut result = sync.run(Some(QueuedConsumption {
         key: key.clone(),
         operation: operation.to_owned(),
         parameters: given,
         at_ms: shared.clock.wall().timestamp_millis(),
         state: EntryState::Waiting,
     }))?;
-    let own = booked.own.take();
-    let report = Report::new(&booked, &booked.settled, &mut booking);
-    if booked.count > 0 || !booked.settled.is_empty() {
+    let own = result.own.take();
+    let report = Report::new(&result, &result.results, &mut sync);
+    if result.count > 0 || !result.results.is_empty() {
         shared.events.push(report.text());
     }
     own.unwrap_or_else(|| {
@@ -93,7 +98,7 @@ pub(crate) fn add(
     })
 }
 
-/// Books what waits of a license. Tells all that was refused, once.
+/// Sends the queued consumptions of a license. Tells of all that were refused, once.
 pub(crate) fn sync(shared: &Shared, request_json: &str, ticket: Option<&Ticket>) -> Result<String, Error> {
     let folder = folder(shared, SYNC)?;
     let mut given = strict::parse_object("the request", request_json)?;
@@ -105,43 +110,43 @@ pub(crate) fn sync(shared: &Shared, request_json: &str, ticket: Option<&Ticket>)
     strict::check(SYNC, &mut given, &[("timeout_ms", Kind::Integer)])?;
     let license_ref = LicenseRef::new(&shared.client, owner)?;
     let in_flight = shared.begin_host_call(timeout, ticket);
-    let mut booking = ConsumptionSync::new(shared.context(&license_ref, &in_flight.call, timeout), folder)?;
-    let booked = booking.book(None)?;
-    // What is of the way to the server is told with the rest; all else is the caller's, or this machine's, to mend.
+    let mut sync = ConsumptionSync::new(shared.context(&license_ref, &in_flight.call, timeout), folder)?;
+    let result = sync.run(None)?;
+    // A network failure is part of the reply. The caller, or this machine's administrator, must mend any other.
     let is_for_the_caller = |error: &&Error| {
         let category = error.status.row().category;
         matches!(category, Category::Usage | Category::Local | Category::Internal) || error.status == Status::Cancelled
     };
-    if let Some(error) = booked.trouble.as_ref().filter(is_for_the_caller) {
+    if let Some(error) = result.failure.as_ref().filter(is_for_the_caller) {
         return Err(error.clone());
     }
-    let settled: Vec<_> = booking.queue().entries()?.iter().filter(|entry| !entry.is_open()).cloned().collect();
-    let report = Report::new(&booked, &settled, &mut booking).text();
-    let keys: Vec<_> = settled.into_iter().map(|entry| entry.key).collect();
-    booking.queue().done(keys)?;
+    let results: Vec<_> = sync.queue().entries()?.iter().filter(|entry| !entry.is_open()).cloned().collect();
+    let report = Report::new(&result, &results, &mut sync).text();
+    let keys: Vec<_> = results.into_iter().map(|entry| entry.key).collect();
+    sync.queue().done(keys)?;
     Ok(report)
 }
 
-/// Books what waits after somebody has reached the server, and tells what came of it by an event.
+/// Sends queued consumptions after a lease has reached the server, and queues an event with the result.
 pub(crate) fn sync_in_background(shared: &Shared, license_ref: &LicenseRef, timeout: Duration) {
     let Some(folder) = shared.folder() else { return };
     let in_flight = shared.client.begin(Waiter::Keeper, BACKGROUND);
-    let Ok(mut booking) = ConsumptionSync::new(shared.context(license_ref, &in_flight.call, timeout), folder) else {
+    let Ok(mut sync) = ConsumptionSync::new(shared.context(license_ref, &in_flight.call, timeout), folder) else {
         return;
     };
-    let something_waits = booking.queue().first_open().map(|first| first.is_some());
-    let booked = match something_waits.and_then(|some| some.then(|| booking.book(None)).transpose()) {
+    let something_waits = sync.queue().first_open().map(|first| first.is_some());
+    let result = match something_waits.and_then(|some| some.then(|| sync.run(None)).transpose()) {
         Ok(None) => return,
-        Ok(Some(booked)) => booked,
-        Err(error) => SyncResult { trouble: Some(error), ..SyncResult::default() },
+        Ok(Some(result)) => result,
+        Err(error) => SyncResult { failure: Some(error), ..SyncResult::default() },
     };
-    let is_local = booked.trouble.as_ref().is_some_and(|error| error.status.row().category == Category::Local);
-    if booked.count > 0 || !booked.settled.is_empty() || is_local {
-        shared.events.push(Report::new(&booked, &booked.settled, &mut booking).text());
+    let is_local = result.failure.as_ref().is_some_and(|error| error.status.row().category == Category::Local);
+    if result.count > 0 || !result.results.is_empty() || is_local {
+        shared.events.push(Report::new(&result, &result.results, &mut sync).text());
     }
 }
 
-/// Whether anything of this license may wait. Asks for the file alone.
+/// Whether consumptions of this license may be queued: whether there is a file for them.
 pub(crate) fn may_have_any(shared: &Shared, license_ref: &LicenseRef) -> bool {
     let folder = shared.folder();
     folder.is_some_and(|folder| ConsumptionQueue::path(folder, license_ref).exists())
@@ -156,7 +161,7 @@ fn folder<'a>(shared: &'a Shared, operation: &str) -> Result<&'a Path, Error> {
     Ok(folder)
 }
 
-/// What was booked and what was not: an event, and the reply of [`SYNC`].
+/// The event CONSUMPTIONS_SYNCED, and the reply of [`SYNC`].
 #[derive(Serialize)]
 struct Report<'a> {
     event: &'static str,
@@ -169,7 +174,7 @@ struct Report<'a> {
     reason: Option<String>,
 }
 
-/// Consumptions that were not booked, or not surely.
+/// Consumptions that were not booked, or perhaps not.
 #[derive(Serialize)]
 struct Told<'a> {
     operation: &'a str,
@@ -184,21 +189,21 @@ struct Told<'a> {
 }
 
 impl<'a> Report<'a> {
-    fn new(booked: &SyncResult, settled: &'a [QueuedConsumption], booking: &mut ConsumptionSync) -> Report<'a> {
+    fn new(result: &SyncResult, results: &'a [QueuedConsumption], sync: &mut ConsumptionSync) -> Report<'a> {
         let open = |entries: &[QueuedConsumption]| entries.iter().filter(|entry| entry.is_open()).count();
-        let status = booked.trouble.as_ref().map_or(Status::Ok, |error| error.status);
+        let status = result.failure.as_ref().map_or(Status::Ok, |error| error.status);
         let is_refused = |entry: &&QueuedConsumption| matches!(entry.state, EntryState::Refused(_));
-        let (refused, unknown): (Vec<_>, Vec<_>) = settled.iter().partition(is_refused);
+        let (refused, unknown): (Vec<_>, Vec<_>) = results.iter().partition(is_refused);
         Report {
             event: "CONSUMPTIONS_SYNCED",
-            booked: booked.count,
+            booked: result.count,
             refused: refused.into_iter().filter_map(Told::new).collect(),
             unknown: unknown.into_iter().filter_map(Told::new).collect(),
-            // What can't be read now was told as the reason.
-            waiting: booking.queue().entries().map_or(0, open),
+            // If the queue can't be read, the reason says so.
+            waiting: sync.queue().entries().map_or(0, open),
             status: status.number(),
             name: status.row().name,
-            reason: booked.trouble.as_ref().map(Error::message),
+            reason: result.failure.as_ref().map(Error::message),
         }
     }
 

@@ -1,6 +1,6 @@
-//! The consumptions of one license on one device that wait to be booked, and those of which the host must still hear.
+//! The queued consumptions of one license on one device, and those whose result the host has not heard yet.
 //!
-//! Any process may add one; whoever changes others has the turn to book them, see [`crate::lease::consumption::sync`].
+//! Any process may add one. Only the process that sends them changes the others; see [`crate::lease::consumption::sync`].
 
 use crate::client::Client;
 use crate::error::Error;
@@ -16,46 +16,46 @@ use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// So many are kept.
+/// The most consumptions in the queue.
 const MOST_ENTRIES: usize = 10_000;
-/// Lines that say nothing any more, before the file is written anew.
+/// The most outdated lines in the file before it is compacted.
 const MOST_IDLE_LINES: usize = 1_000;
-/// Who stands in the gate writes a line, no more; longer than this and he was stopped there.
+/// A writer holds the lock for one write only. After this long it is probably suspended, so the call gives up.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Consumptions as they were asked for, and how they stand.
+/// One request for consumptions, and its state.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct QueuedConsumption {
-    /// Their `Idempotency-Key`, which also names them here.
+    /// The `Idempotency-Key` of the request, which identifies it in the queue too.
     pub(crate) key: String,
     pub(crate) operation: String,
-    /// Of the request, what does not say whose license it is.
+    /// The members of the request that do not name license or device.
     pub(crate) parameters: Object,
-    /// When they were asked for, in milliseconds since 1970.
+    /// When the host asked for them, in milliseconds since 1970.
     pub(crate) at_ms: i64,
     pub(crate) state: EntryState,
 }
 
-/// How they stand.
+/// The state of queued consumptions.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) enum EntryState {
-    /// The server has surely not booked them.
+    /// The server has not booked them.
     Waiting,
-    /// It was asked to, and may have done so.
+    /// The server was asked to book them, and its answer is not known.
     InDoubt {
-        /// What was consumed before, if that was asked.
+        /// The server's total before that request, if it was asked for.
         total_before: Option<i64>,
         at_ms: i64,
-        /// How long after that it may still do so, if it knows no keys.
+        /// How long after `at_ms` a server without idempotency keys may still book them.
         life_ms: i64,
     },
-    /// It has refused.
+    /// The server has refused them.
     Refused(Rejection),
-    /// Nobody will ever know.
+    /// It can't be found out whether the server has booked them.
     Unknown(Rejection),
 }
 
-/// Why they are not booked, or not surely.
+/// Why consumptions are not booked, or perhaps not.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Rejection {
     pub(crate) status: i32,
@@ -64,7 +64,7 @@ pub(crate) struct Rejection {
 }
 
 impl EntryState {
-    /// A variant without members is kept as its name.
+    /// A variant without members is stored as its name.
     fn from_stored(stored: &Value) -> Option<EntryState> {
         if stored == "Waiting" {
             return Some(EntryState::Waiting);
@@ -76,7 +76,7 @@ impl EntryState {
             "InDoubt" => Some(EntryState::InDoubt {
                 total_before: stored.optional("total_before", StoredObject::number)?,
                 at_ms: stored.number("at_ms")?,
-                // Journals from before this was kept do not have it.
+                // Missing in files of earlier versions.
                 life_ms: stored.optional("life_ms", StoredObject::number)?.unwrap_or(LONGEST_LIFE_MS),
             }),
             "Refused" => Rejection::from_stored(stored).map(EntryState::Refused),
@@ -108,7 +108,7 @@ impl QueuedConsumption {
     }
 
     pub(crate) fn amount(&self) -> i64 {
-        // No server books more than fits, so what doesn't is told as the most that does.
+        // No server books more than this type holds.
         self.parameters.get("consumptions").map_or(1, |amount| amount.as_i64().unwrap_or(i64::MAX))
     }
 
@@ -116,17 +116,17 @@ impl QueuedConsumption {
         self.parameters.get("feature").and_then(Value::as_str)
     }
 
-    /// The license they are of, if it is known: a user may have several.
+    /// The license of the consumptions, if it is known. A user may have several licenses.
     pub(crate) fn license_id(&self) -> Option<u64> {
         self.parameters.get("license_id").and_then(Value::as_u64)
     }
 
-    /// Whether there is anything left to be done for them.
+    /// Whether the consumptions are still to be sent or to be asked about.
     pub(crate) fn is_open(&self) -> bool {
         matches!(self.state, EntryState::Waiting | EntryState::InDoubt { .. })
     }
 
-    /// Which license it is may have been found out between the two.
+    /// Whether two requests are the same. The license may have become known between them.
     fn is_same_request(&self, other: &QueuedConsumption) -> bool {
         let wanted = |entry: &QueuedConsumption| {
             let mut parameters = entry.parameters.clone();
@@ -137,19 +137,19 @@ impl QueuedConsumption {
     }
 }
 
-/// What the file says, line by line.
+/// A line of the file.
 #[derive(Serialize)]
 enum LogLine {
-    /// A new entry, behind the others.
+    /// Consumptions that were queued behind the others.
     Queued(QueuedConsumption),
-    /// How the entry of this key stands now.
+    /// The new state of the consumptions of this key.
     State(String, EntryState),
-    /// The entries of these keys are booked, or the host has heard of them.
+    /// The consumptions of these keys are booked, or the host has heard of their result.
     Done(Vec<String>),
     Server(Server),
 }
 
-/// What is known of the server.
+/// What is known about the server of this address.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 struct Server {
     base_url: String,
@@ -181,7 +181,7 @@ impl Server {
     }
 }
 
-/// The entries, as of the last look into the file.
+/// The queue, as it was when the file was read last.
 pub(crate) struct ConsumptionQueue {
     log: AppendLog,
     process_lock: ProcessLock,
@@ -191,7 +191,7 @@ pub(crate) struct ConsumptionQueue {
 }
 
 impl ConsumptionQueue {
-    /// That of this license on this device; touches nothing yet.
+    /// The queue of this license on this device. Does not open the file yet.
     pub(crate) fn new(folder: &Path, license_ref: &LicenseRef) -> Result<ConsumptionQueue, Error> {
         let path = ConsumptionQueue::path(folder, license_ref);
         let log = AppendLog::new(path.clone(), &license_ref.product, &license_ref.hardware_id)?;
@@ -199,12 +199,13 @@ impl ConsumptionQueue {
         Ok(ConsumptionQueue { log, process_lock, path, entries: Vec::new(), server: None })
     }
 
-    /// Where it is.
+    /// The path of the file.
     pub(crate) fn path(folder: &Path, license_ref: &LicenseRef) -> PathBuf {
         folder.join(format!("{}license.consumption", license_ref.file_prefix()))
     }
 
-    /// Adds one, on disk. The same wish again is the same entry, unless the server has refused it: then it is a new one.
+    /// Adds consumptions, on disk. The same request again changes nothing, unless the server has refused it before: then it
+    /// is queued again.
     pub(crate) fn add(&mut self, entry: QueuedConsumption) -> Result<(), Error> {
         let _guard = self.lock()?;
         match self.entries.iter().find(|known| known.key == entry.key) {
@@ -227,30 +228,30 @@ impl ConsumptionQueue {
         self.note(line)
     }
 
-    /// All entries, in the order in which they were asked for.
+    /// All queued consumptions, oldest first.
     pub(crate) fn entries(&mut self) -> Result<&[QueuedConsumption], Error> {
         self.lock()?;
         Ok(&self.entries)
     }
 
-    /// The next for which something is to be done.
+    /// The oldest consumptions that are still to be sent or to be asked about.
     pub(crate) fn first_open(&mut self) -> Result<Option<QueuedConsumption>, Error> {
         Ok(self.entries()?.iter().find(|entry| entry.is_open()).cloned())
     }
 
-    /// Notes how an entry stands now.
-    pub(crate) fn stands(&mut self, entry: &QueuedConsumption) -> Result<(), Error> {
+    /// Stores the state of queued consumptions.
+    pub(crate) fn set_state(&mut self, entry: &QueuedConsumption) -> Result<(), Error> {
         let _guard = self.lock()?;
         self.note(LogLine::State(entry.key.clone(), entry.state.clone()))
     }
 
-    /// Nobody needs to know any more of the entries of these keys.
+    /// Removes the consumptions of these keys.
     pub(crate) fn done(&mut self, keys: Vec<String>) -> Result<(), Error> {
         let _guard = self.lock()?;
         if keys.is_empty() { Ok(()) } else { self.note(LogLine::Done(keys)) }
     }
 
-    /// Exchanges with the client what is known of the server.
+    /// Exchanges with the client whether the server supports idempotency keys.
     pub(crate) fn share_with(&mut self, client: &Client) -> Result<(), Error> {
         let _guard = self.lock()?;
         let base_url = &client.config().base_url;
@@ -264,7 +265,7 @@ impl ConsumptionQueue {
         Ok(())
     }
 
-    /// Keeps other writers away, and reads what they have written.
+    /// Locks other writers out, and reads what they have written.
     fn lock(&mut self) -> Result<ProcessLockGuard, Error> {
         let begun = Instant::now();
         let guard = self.process_lock.lock(&mut |pause| {
@@ -294,13 +295,13 @@ impl ConsumptionQueue {
         self.apply(line);
         let idle = (self.log.lines() as usize).saturating_sub(self.entries.len());
         if idle > MOST_IDLE_LINES || self.entries.is_empty() && idle > 1 {
-            // It is all there already; what can't be written shorter now can be another time.
+            // Everything is stored already. A failure to compact is made up for by a later write.
             let _ = self.compact();
         }
         Ok(())
     }
 
-    /// Writes down anew what still says something.
+    /// Replaces the file by one without outdated lines.
     fn compact(&mut self) -> Result<(), Error> {
         let server = self.server.iter().cloned().map(LogLine::Server);
         let lines = server.chain(self.entries.iter().cloned().map(LogLine::Queued)).map(|line| text(&line));

@@ -1,10 +1,12 @@
-//! Consumptions that are booked later if the server can't be reached now: each once, in order, or told to the host.
+//! Sends queued consumptions, each once and in order, or tells the host that one was refused or is uncertain.
 //!
-//! A wish is on disk before it is sent, and stays there until what came of it is known. After a lost reply a server that
-//! honours `Idempotency-Key` is asked again under the same key. Any other is asked for its total: if that is as it was, and
-//! can't have sunk meanwhile, nothing was booked, and the wish is sent again. A total that has risen proves nothing, even
-//! by the right amount: it may be another device's, and no reply tells whose. Then the outcome is unknown, and the host is
-//! told so. A license for a single device would not prove more: other programs of that device may consume as well.
+//! Consumptions are on disk before they are sent, and stay there until their result is known. After a lost reply, a server
+//! that supports `Idempotency-Key` is asked again under the same key. Any other server is asked for its total. If the total
+//! is unchanged and can't have sunk, nothing was booked, and the consumptions are sent again.
+//!
+//! A total that has risen proves nothing, even by the right amount: another device may have consumed, and no reply tells
+//! which one has. The outcome is then unknown, and the host is told so. A license for one device would not prove more,
+//! because other programs of that device may consume as well.
 
 use crate::client::{Answer, jittered};
 use crate::error::{Error, Outcome};
@@ -19,89 +21,91 @@ use serde_json::Value;
 use std::path::Path;
 use std::time::Duration;
 
-/// The activity that a later booking is in the server's log.
+/// The name of the activity in the server's log for consumptions that are sent later.
 const LATER: &str = "offline_floating_consumptions_sync";
-/// How often one is tried before the others wait with it for a better time.
+/// How often consumptions are sent before the queue waits for a better time.
 const MOST_TRIES: u32 = 4;
-/// The pause after the first try; it doubles from there.
+/// The pause after the first try; it doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
-/// A server that books a key once remembers it for a week. Another request under the same key could be booked again after
-/// this long, as after a long trip. The day between them is for clocks that differ.
+/// The age of a request within which the server surely remembers its key. A server keeps keys for a week; a day is
+/// subtracted because clocks differ. After that, as after a long trip, the same key could be booked a second time.
 const SURELY_REMEMBERED_MS: std::ops::Range<i64> = -DAY_MS..6 * DAY_MS;
 
-/// Who books what waits of one license, and with whom he takes turns.
+/// Sends the queued consumptions of one license.
 pub(crate) struct ConsumptionSync<'a> {
     context: RequestContext<'a>,
     queue: ConsumptionQueue,
-    /// One at a time, in all processes.
-    turn: ProcessLock,
-    /// What the last reply said is consumed, and of what.
+    /// Held by the one process that sends, among all processes of the machine.
+    sync_lock: ProcessLock,
+    /// The total in the last reply, and the feature that it is about.
     total: Option<(Option<String>, i64)>,
-    /// So soon the request that the rest waits for can't be carried out any more, if that is before the deadline.
-    settles_in: Option<Duration>,
+    /// The time until a late request can't be carried out any more, if the queue waits for that and the call lasts as long.
+    retry_after_life: Option<Duration>,
 }
 
-/// What was done.
+/// The result of sending queued consumptions.
 #[derive(Default)]
 pub(crate) struct SyncResult {
     pub(crate) count: u64,
-    /// Those that were refused, or of which nobody knows.
-    pub(crate) settled: Vec<QueuedConsumption>,
-    /// How it went with the one that the host waits for, if it was its turn.
+    /// Consumptions that were refused, or whose outcome is unknown.
+    pub(crate) results: Vec<QueuedConsumption>,
+    /// The result of the consumptions that the host waits for, if they were sent.
     pub(crate) own: Option<Result<String, Error>>,
-    /// Why the others wait on.
-    pub(crate) trouble: Option<Error>,
+    /// Why the remaining consumptions stay queued.
+    pub(crate) failure: Option<Error>,
 }
 
-/// What became of an entry.
+/// The result of sending one request.
 enum SendResult {
-    /// With the server's reply.
+    /// Contains the server's reply.
     Booked(String),
     Refused(Error),
     Unknown(Error),
-    /// It was refused for what may be mended, and surely not booked.
+    /// The server has not booked the consumptions, for a reason that may be mended.
     Waits(Error),
 }
 
 impl<'a> ConsumptionSync<'a> {
-    /// Touches nothing yet.
+    /// Does not open any file yet.
     pub(crate) fn new(context: RequestContext<'a>, folder: &Path) -> Result<ConsumptionSync<'a>, Error> {
         let queue = ConsumptionQueue::new(folder, context.license_ref)?;
-        let turn = ProcessLock::on_disk(folder, &format!("{}sync", context.license_ref.file_prefix()));
-        Ok(ConsumptionSync { context, queue, turn, total: None, settles_in: None })
+        let sync_lock = ProcessLock::on_disk(folder, &format!("{}sync", context.license_ref.file_prefix()));
+        Ok(ConsumptionSync { context, queue, sync_lock, total: None, retry_after_life: None })
     }
 
-    /// What waits, and what the host must still hear of.
+    /// The queue, including the results that the host has not heard yet.
     pub(crate) fn queue(&mut self) -> &mut ConsumptionQueue {
         &mut self.queue
     }
 
-    /// Books what waits, in order, until something stands against it; `own` last, for which a host waits.
+    /// Sends queued consumptions in order until one can't be sent. `own`, which the host waits for, is the last of them.
     ///
     /// # Errors
-    /// If `own` can't be kept.
-    pub(crate) fn book(&mut self, own: Option<QueuedConsumption>) -> Result<SyncResult, Error> {
+    /// `own` can't be queued.
+    pub(crate) fn run(&mut self, own: Option<QueuedConsumption>) -> Result<SyncResult, Error> {
         let mut booked = SyncResult::default();
         let key = own.as_ref().map(|own| own.key.clone());
-        // Whoever has the turn books all that is kept; so a wish is kept when its host has the turn, or can't get it.
-        let turn = self.turn();
+        // The process that has the lock sends everything in the queue. `own` is therefore queued once this process has the
+        // lock, so that no other process hears of its result; or when the lock can't be had in time.
+        let guard = self.lock();
         if let Some(own) = own {
-            booked.own = self.record_write(own)?;
+            booked.own = self.enqueue(own)?;
         }
-        let mut result = turn.and_then(|_turn| self.try_book(key.as_deref(), &mut booked));
-        // A host that waits for its own is told at once that it is queued.
-        while let Some(left) = self.settles_in.take().filter(|_| key.is_none()) {
-            // Meanwhile the turn is others': they would wait too.
-            let again = self.context.pause(left).and_then(|()| self.turn());
-            result = again.and_then(|_turn| self.try_book(None, &mut booked));
+        let mut result = guard.and_then(|_guard| self.send_all(key.as_deref(), &mut booked));
+        // A host that waits for its own consumptions hears at once that they are queued.
+        while let Some(left) = self.retry_after_life.take().filter(|_| key.is_none()) {
+            // The lock is free meanwhile, so that other processes can queue consumptions.
+            let again = self.context.pause(left).and_then(|()| self.lock());
+            result = again.and_then(|_guard| self.send_all(None, &mut booked));
         }
-        booked.trouble = result.err();
+        booked.failure = result.err();
         Ok(booked)
     }
 
-    /// Keeps a wish. What nobody knows of the same wish from before is not found out by asking again: that is told.
-    fn record_write(&mut self, own: QueuedConsumption) -> Result<Option<Result<String, Error>>, Error> {
+    /// Queues consumptions. If the outcome of the same request is unknown from before, returns that instead: sending it
+    /// again would not find out more.
+    fn enqueue(&mut self, own: QueuedConsumption) -> Result<Option<Result<String, Error>>, Error> {
         let key = own.key.clone();
         self.queue.add(own)?;
         let known = self.queue.entries()?.iter().find(|entry| entry.key == key);
@@ -110,10 +114,10 @@ impl<'a> ConsumptionSync<'a> {
         Ok(Some(Err(unknown(&rejection))))
     }
 
-    fn turn(&self) -> Result<ProcessLockGuard, Error> {
-        let busy = "Somebody else on this machine is booking what waits.";
-        self.turn.lock(&mut |pause| {
-            // Who books one after the other hardly leaves, so who waits must look often to come in between.
+    fn lock(&self) -> Result<ProcessLockGuard, Error> {
+        let busy = "Another process of this machine is sending queued consumptions.";
+        self.sync_lock.lock(&mut |pause| {
+            // A process that sends many requests releases the lock only briefly, so this one looks often.
             self.context.pause(pause / 8).map_err(|error| match error.status {
                 Status::Timeout => error.with_detail(busy),
                 _ => error,
@@ -121,13 +125,13 @@ impl<'a> ConsumptionSync<'a> {
         })
     }
 
-    fn try_book(&mut self, own: Option<&str>, booked: &mut SyncResult) -> Result<(), Error> {
+    fn send_all(&mut self, own: Option<&str>, booked: &mut SyncResult) -> Result<(), Error> {
         self.queue.share_with(&self.context.shared.client)?;
         while let Some(mut entry) = self.queue.first_open()? {
             let is_own = own == Some(entry.key.as_str());
-            let fate = self.settle(&mut entry, is_own)?;
+            let sent = self.send(&mut entry, is_own)?;
             let key = vec![entry.key.clone()];
-            match fate {
+            match sent {
                 SendResult::Booked(reply) if is_own => {
                     booked.own = Some(Ok(reply));
                     self.queue.done(key)?;
@@ -145,8 +149,8 @@ impl<'a> ConsumptionSync<'a> {
                     self.queue.done(key)?;
                     return Err(error);
                 }
-                SendResult::Refused(error) => self.tell(entry, EntryState::Refused(rejection(&error)), booked)?,
-                SendResult::Unknown(error) => self.tell(entry, EntryState::Unknown(rejection(&error)), booked)?,
+                SendResult::Refused(error) => self.add_result(entry, EntryState::Refused(rejection(&error)), booked)?,
+                SendResult::Unknown(error) => self.add_result(entry, EntryState::Unknown(rejection(&error)), booked)?,
                 SendResult::Waits(error) => return Err(error),
             }
             self.queue.share_with(&self.context.shared.client)?;
@@ -154,43 +158,28 @@ impl<'a> ConsumptionSync<'a> {
         Ok(())
     }
 
-    fn tell(&mut self, entry: QueuedConsumption, state: EntryState, booked: &mut SyncResult) -> Result<(), Error> {
+    fn add_result(
+        &mut self,
+        entry: QueuedConsumption,
+        state: EntryState,
+        booked: &mut SyncResult,
+    ) -> Result<(), Error> {
         let entry = QueuedConsumption { state, ..entry };
-        self.queue.stands(&entry)?;
-        booked.settled.push(entry);
+        self.queue.set_state(&entry)?;
+        booked.results.push(entry);
         Ok(())
     }
 
-    /// Has an entry booked, whatever it takes.
-    fn settle(&mut self, entry: &mut QueuedConsumption, is_own: bool) -> Result<SendResult, Error> {
+    /// Sends one request until its result is known, or can't be known.
+    fn send(&mut self, entry: &mut QueuedConsumption, is_own: bool) -> Result<SendResult, Error> {
         let mut tries = 0;
         loop {
-            if let EntryState::InDoubt { total_before, at_ms, life_ms } = entry.state
-                && !self.is_remembered(entry, at_ms)
-            {
-                let supports_idempotency = self.context.shared.client.supports_idempotency() == Some(true);
-                if at_ms > self.now_ms() && !supports_idempotency {
-                    // The clock was set back, so how long ago the request was sent is not known: it is as if sent now.
-                    self.stands(entry, EntryState::InDoubt { total_before, at_ms: self.now_ms(), life_ms })?;
-                    continue;
-                }
-                if !supports_idempotency {
-                    self.check_end_of(at_ms, life_ms)?;
-                }
-                match self.inspect(entry, total_before, at_ms)? {
-                    TotalCheck::NotBooked => self.stands(entry, EntryState::Waiting)?,
-                    TotalCheck::Unclear(why) => return Ok(SendResult::Unknown(unclear(why))),
-                }
+            if let Some(why) = self.resolve_doubt(entry)? {
+                return Ok(SendResult::Unknown(unclear(why)));
             }
             let in_doubt = entry.state != EntryState::Waiting;
-            if !in_doubt {
-                let total_before = match self.total_before(entry) {
-                    Ok(total) => total,
-                    Err(error) if is_definite(&error) => return Ok(SendResult::Waits(error)),
-                    Err(error) => return Err(error),
-                };
-                let (at_ms, life_ms) = (self.now_ms(), self.context.life_ms());
-                self.stands(entry, EntryState::InDoubt { total_before, at_ms, life_ms })?;
+            if !in_doubt && let Err(error) = self.mark_in_doubt(entry) {
+                return if is_definite(&error) { Ok(SendResult::Waits(error)) } else { Err(error) };
             }
             let known = self.total.take();
             let error = match self.ask(entry, is_own) {
@@ -201,7 +190,7 @@ impl<'a> ConsumptionSync<'a> {
                 Err(error) => error,
             };
             match error.outcome {
-                // What was booked already may be refused for another reason than having too few left.
+                // Consumptions that are booked already may be refused for any reason but too few being left.
                 Outcome::Rejected if in_doubt && is_final(&error) && !is_too_few(error.status) => {
                     return Ok(SendResult::Unknown(error.with_unknown_outcome()));
                 }
@@ -211,7 +200,7 @@ impl<'a> ConsumptionSync<'a> {
                 }
                 Outcome::Rejected | Outcome::NotSent if in_doubt => return Err(error),
                 Outcome::Rejected | Outcome::NotSent => {
-                    self.stands(entry, EntryState::Waiting)?;
+                    self.set_state(entry, EntryState::Waiting)?;
                     return if is_definite(&error) { Ok(SendResult::Waits(error)) } else { Err(error) };
                 }
                 Outcome::Unknown => {
@@ -222,13 +211,41 @@ impl<'a> ConsumptionSync<'a> {
         }
     }
 
-    /// Whether the server books the key of this entry, which it was sent at `at_ms`, surely no second time.
+    /// Finds out whether a request in doubt was booked, if it can't be repeated under its key. Returns why that can't be
+    /// found out, if it can't.
+    fn resolve_doubt(&mut self, entry: &mut QueuedConsumption) -> Result<Option<String>, Error> {
+        let EntryState::InDoubt { total_before, mut at_ms, life_ms } = entry.state else { return Ok(None) };
+        if self.is_remembered(entry, at_ms) {
+            return Ok(None);
+        }
+        if self.context.shared.client.supports_idempotency() != Some(true) {
+            if at_ms > self.now_ms() {
+                // The clock was set back, so the age of the request is not known. It is treated as if it were sent now.
+                at_ms = self.now_ms();
+                self.set_state(entry, EntryState::InDoubt { total_before, at_ms, life_ms })?;
+            }
+            self.check_end_of(at_ms, life_ms)?;
+        }
+        match self.check_total(entry, total_before, at_ms)? {
+            TotalCheck::NotBooked => self.set_state(entry, EntryState::Waiting).map(|()| None),
+            TotalCheck::Unclear(why) => Ok(Some(why)),
+        }
+    }
+
+    /// Stores that a request is about to be sent, with the total before it.
+    fn mark_in_doubt(&mut self, entry: &mut QueuedConsumption) -> Result<(), Error> {
+        let total_before = self.total_before(entry)?;
+        let (at_ms, life_ms) = (self.now_ms(), self.context.life_ms());
+        self.set_state(entry, EntryState::InDoubt { total_before, at_ms, life_ms })
+    }
+
+    /// Whether the server surely does not book this key, which was sent at `at_ms`, a second time.
     fn is_remembered(&self, entry: &QueuedConsumption, at_ms: i64) -> bool {
         self.supports_idempotency(entry) && SURELY_REMEMBERED_MS.contains(&self.now_ms().saturating_sub(at_ms))
     }
 
-    /// Whether the server books a key once. If it has not shown that yet, it is asked to book nothing: what is in doubt can
-    /// be asked for again then, and need not be left to a total.
+    /// Whether the server books a key once. If it has not shown that yet, it is asked to book a consumption of 0, whose reply
+    /// shows it. A request in doubt can then be repeated instead of being judged by a total.
     fn supports_idempotency(&self, entry: &QueuedConsumption) -> bool {
         if let (None, Some(operation)) =
             (self.context.shared.client.supports_idempotency(), Operation::named(&entry.operation))
@@ -236,7 +253,7 @@ impl<'a> ConsumptionSync<'a> {
             let names = entry.parameters.iter().filter(|(key, _)| ["feature", "license_id"].contains(&key.as_str()));
             let mut own: Vec<_> = names.map(|(key, value)| (key.as_str(), value.clone())).collect();
             own.push(("consumptions", 0.into()));
-            // Whatever the server answers, the client notes whether it repeats the key that it was given.
+            // The client notes whether the answer repeats the key, whatever else it says.
             let _ = self.context.ask(operation.name, &own);
         }
         self.context.shared.client.supports_idempotency() == Some(true)
@@ -258,8 +275,8 @@ impl<'a> ConsumptionSync<'a> {
         }
     }
 
-    /// The total before an entry is sent: what tells afterwards whether it was booked. A server that honours keys needs
-    /// none, and one that does not tell it is not forced to.
+    /// The total before consumptions are sent, which tells afterwards whether they were booked. Not needed from a server that
+    /// supports keys; `None` if the server does not tell it.
     fn total_before(&mut self, entry: &QueuedConsumption) -> Result<Option<i64>, Error> {
         if self.context.shared.client.supports_idempotency() == Some(true) {
             return Ok(None);
@@ -274,9 +291,8 @@ impl<'a> ConsumptionSync<'a> {
         }
     }
 
-    /// The total tells whether a request was booked only when it can't be booked later any more: a server that is slow may
-    /// get to it after it was asked for the total. So as long as a request that was sent at `at_ms` may live, which is for
-    /// `life_ms`, its consumptions stay queued.
+    /// Fails as long as a request that was sent at `at_ms` and lives for `life_ms` may still be carried out. A slow server may
+    /// book it after it was asked for the total, so the total proves something only later.
     fn check_end_of(&mut self, at_ms: i64, life_ms: i64) -> Result<(), Error> {
         let age_ms = self.now_ms().saturating_sub(at_ms);
         let left_ms = life_ms.saturating_sub(age_ms);
@@ -285,7 +301,7 @@ impl<'a> ConsumptionSync<'a> {
         }
         let left = Duration::from_millis(left_ms.unsigned_abs());
         let in_time = self.context.call.left().is_ok_and(|until_deadline| left < until_deadline);
-        self.settles_in = in_time.then_some(left);
+        self.retry_after_life = in_time.then_some(left);
         let seconds = left_ms / 1000 + 1;
         let message = format!(
             "The server may still book consumptions that it was asked for. In {seconds} s its total tells whether it has."
@@ -293,8 +309,8 @@ impl<'a> ConsumptionSync<'a> {
         Err(Error::because(Status::ConnectionLost, message).with_unknown_outcome())
     }
 
-    /// Whether the server has booked what it was asked to.
-    fn inspect(
+    /// Compares the total with the one before, to find out whether the server has booked the consumptions.
+    fn check_total(
         &mut self,
         entry: &QueuedConsumption,
         total_before: Option<i64>,
@@ -308,17 +324,17 @@ impl<'a> ConsumptionSync<'a> {
         };
         let now = consumed(&license);
         self.total = now.map(|total| (entry.feature().map(str::to_owned), total));
-        // Totals begin again at midnight, if they do at all.
+        // Totals that are reset are reset at midnight.
         let is_reset = license.get("reset_consumption") == Some(&Value::Bool(true));
         let may_sink = license.get("allow_negative_consumptions") != Some(&Value::Bool(false));
         Ok(if is_reset && at_ms.div_euclid(DAY_MS) != self.now_ms().div_euclid(DAY_MS) {
             TotalCheck::Unclear("The total has begun again since.".to_owned())
         } else {
-            found(before, entry.amount(), now, may_sink)
+            total_check(before, entry.amount(), now, may_sink)
         })
     }
 
-    /// The license or the feature as it stands; `None` if the server refuses to say so.
+    /// Asks for the license or the feature; `None` if the server refuses.
     fn peek(&self, entry: &QueuedConsumption) -> Result<Option<Object>, Error> {
         match Slot::peek(&self.context, entry.feature(), entry.license_id()) {
             Ok(answer) => Ok(serde_json::from_str(&answer.text).ok()),
@@ -327,12 +343,12 @@ impl<'a> ConsumptionSync<'a> {
         }
     }
 
-    fn stands(&mut self, entry: &mut QueuedConsumption, state: EntryState) -> Result<(), Error> {
+    fn set_state(&mut self, entry: &mut QueuedConsumption, state: EntryState) -> Result<(), Error> {
         entry.state = state;
-        self.queue.stands(entry)
+        self.queue.set_state(entry)
     }
 
-    /// Waits before the next try, unless it would not come in time.
+    /// Waits before the next try, unless the call would be over by then.
     fn pause_after(&self, error: Error, tries: u32) -> Result<(), Error> {
         let pause =
             jittered(FIRST_PAUSE * 2_u32.pow(tries.min(MOST_TRIES) - 1)).max(error.retry_after.unwrap_or_default());
@@ -348,15 +364,15 @@ impl<'a> ConsumptionSync<'a> {
     }
 }
 
-/// What the total says of consumptions whose reply was lost.
+/// What the total says about consumptions whose reply was lost.
 #[derive(Debug, PartialEq)]
 enum TotalCheck {
-    /// They were not booked, or are none: they can be sent again.
+    /// They were not booked, or their amount is 0, so they can be sent again.
     NotBooked,
     Unclear(String),
 }
 
-fn found(before: i64, amount: i64, now: Option<i64>, may_sink: bool) -> TotalCheck {
+fn total_check(before: i64, amount: i64, now: Option<i64>, may_sink: bool) -> TotalCheck {
     match now {
         _ if amount == 0 => TotalCheck::NotBooked,
         Some(now) if now == before && !may_sink => TotalCheck::NotBooked,
@@ -375,16 +391,16 @@ fn consumed(reply: &Object) -> Option<i64> {
     reply.get("total_consumptions").and_then(Value::as_i64)
 }
 
-/// Whether the server would refuse the same consumptions for ever: a word about them or their license, and not about the
-/// way to it. What stands before a server has codes that nobody knows too, but other statuses.
+/// Whether the server would refuse the same consumptions again: the refusal is about them or their license, and not about
+/// the connection. A proxy may answer with unknown codes too, but with other HTTP statuses.
 fn is_final(error: &Error) -> bool {
     let about_the_request = matches!(error.status, Status::ValidationError | Status::MissingParameters);
     let unheard_of = error.status == Status::UnknownCode && error.http_status == Some(400);
     error.is_refusal() || error.outcome == Outcome::Rejected && (about_the_request || unheard_of)
 }
 
-/// Whether a request that was about the license of a lease was meant for another license of the same user: that of the
-/// lease has no such feature, or counts nothing. The server has done nothing.
+/// Whether a request about the license of a lease was meant for another license of the same user, because the lease's
+/// license has no such feature, or has no consumptions. The server has done nothing then.
 pub(crate) fn is_for_another_license(error: &Error) -> bool {
     let of_others =
         [Status::LicenseNotConsumption, Status::UnsupportedProductFeature, Status::InvalidLicenseFeatureCode];
@@ -395,7 +411,7 @@ fn is_too_few(status: Status) -> bool {
     matches!(status, Status::FeatureNotEnoughConsumptions | Status::LicenseNotEnoughConsumptions)
 }
 
-/// Whether the server has refused, and did not merely put it off.
+/// Whether the server has refused, and not only asked to come back later.
 fn is_definite(error: &Error) -> bool {
     error.outcome == Outcome::Rejected && error.status.row().category != Category::Network
 }
@@ -404,7 +420,7 @@ fn unclear(why: String) -> Error {
     Error::because(Status::ConnectionLost, why).with_unknown_outcome()
 }
 
-/// The same as an error.
+/// The stored rejection as an error.
 fn unknown(rejection: &Rejection) -> Error {
     let status = Status::of_number(rejection.status).unwrap_or(Status::ConnectionLost);
     let reason = rejection.reason.strip_prefix(status.row().message).unwrap_or(&rejection.reason).trim_start();
@@ -438,7 +454,7 @@ mod tests {
             (10, 0, Some(10), true, true),
             (10, 0, Some(15), true, true),
         ] {
-            let nothing = found(before, amount, now, may_sink) == TotalCheck::NotBooked;
+            let nothing = total_check(before, amount, now, may_sink) == TotalCheck::NotBooked;
             assert_eq!(nothing, expected, "{before} {amount} {now:?} {may_sink}");
         }
     }

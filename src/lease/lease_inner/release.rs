@@ -55,7 +55,7 @@ impl LeaseInner {
         self.step(Input::ReleaseUnanswered);
     }
 
-    /// Releases the slots after the host has closed the lease. Nobody hears of the result.
+    /// Releases the slots after the host has closed the lease. The host does not hear of the result.
     pub(crate) fn release_after_close(&self, call: &Call) {
         let context = self.context(call, self.timeout);
         if let Ok(mut slots) = self.slots_even_if_over(call) {

@@ -255,7 +255,7 @@ impl LeaseInner {
         self.borrows_by_verbs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether a check of the license may have taken a slot of it that nobody wants. Says so once.
+    /// Whether a check may have taken a slot of the license that is not needed. Says so once.
     pub(crate) fn take_orphaned_license_slot(&self) -> bool {
         let Some(mut slots) = self.try_slots() else { return false };
         // Each slot is asked: one release covers what all of them have left.

@@ -13,16 +13,17 @@ use serde::Serialize;
 use serde_json::Value;
 use std::time::Duration;
 
-/// The server's replies that together prove a borrow.
+/// Replies of the server that together prove a borrow.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Proof {
-    /// check_license, asked after the borrow: its signatures bind license, device, hardware id and what is borrowed.
+    /// The reply of check_license after the borrow. Its signatures bind license, device, hardware id and what is borrowed.
     pub(crate) license: Signed,
-    /// The borrow's reply binds license, device and date; missing only if it was lost and the license tells the date.
+    /// The reply of the borrow, which binds license, device and date. Missing only if it was lost and the license tells the
+    /// date.
     pub(crate) borrow: Option<Signed>,
 }
 
-/// A reply as it came.
+/// A reply as the server sent it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Signed {
     pub(crate) body: String,
@@ -49,10 +50,13 @@ impl Proof {
         })
     }
 
-    /// Until when it proves the slot to be borrowed, whatever time it is.
+    /// The end of the borrow that the replies prove. Does not compare it with the clock.
+    ///
+    /// # Errors
+    /// [`Status::NoProof`]: the replies are not about this license, device and feature, or are not signed.
     pub(crate) fn until(&self, context: &RequestContext, feature: Option<&str>) -> Result<DateTime<Utc>, Error> {
         let client = &context.shared.client;
-        // No request of these is sent: they say what the replies must answer.
+        // These requests are not sent. They say what the stored replies must answer.
         let judge = |operation, own: &[(&str, Value)], signed: &Signed| {
             let request = context.license_ref.request(client, operation, own, Duration::from_secs(1))?;
             judge_kept(&request, &signed.body, signed.signature.as_deref(), client.config()).map_err(does_not_hold)
@@ -66,27 +70,27 @@ impl Proof {
         if dated.get("license_id") != license.get("id") || dated.get("device_id") != license.get("device_id") {
             return Err(no_proof("The replies are about different devices or licenses."));
         }
-        // The API asks nobody to name the feature in a borrow's reply; the license then tells what is borrowed. Of itself it
-        // always does, and a reply that names a feature is about no license.
+        // The API does not require a borrow's reply to name the feature. If it does not, the license must tell that the feature
+        // is borrowed. The license always tells of its own slot, and a reply that names a feature is not about that slot.
         let told = entry(&license, feature);
         let named = feature.is_some() && dated.contains_key("feature");
         if !named && !told.is_some_and(is_borrowed) {
             return Err(no_proof("The replies do not say that this is borrowed."));
         }
         let ends = date(&dated).ok_or_else(|| no_proof("The borrow tells no date."))?;
-        // A reply to another borrow of this license would tell another date.
+        // If the license tells an earlier date, the reply is one to another borrow.
         Ok(told.and_then(date).map_or(ends, |told| told.min(ends)))
     }
 }
 
-/// Until when a check_license reply says that the license's own slot is borrowed, or a feature's. The API asks nobody to
-/// tell a feature's date there.
+/// The end of the borrow of the license's own slot, or of a feature's slot, in a reply of check_license. The API does not
+/// require the date of a feature there.
 pub(crate) fn borrowed_until(license: &Object, feature: Option<&str>) -> Option<DateTime<Utc>> {
     let entry = entry(license, feature)?;
     date(entry).filter(|_| is_borrowed(entry))
 }
 
-/// What a check_license reply says of the license itself, or of a feature.
+/// The part of a check_license reply that is about the license itself, or about a feature.
 fn entry<'a>(license: &'a Object, feature: Option<&str>) -> Option<&'a Object> {
     let Some(feature) = feature else { return Some(license) };
     let entries = license.get("product_features").and_then(Value::as_array)?.iter().filter_map(Value::as_object);
@@ -107,7 +111,7 @@ pub(super) fn no_proof(why: impl Into<String>) -> Error {
     Error::because(Status::NoProof, why)
 }
 
-/// What was kept is judged like a reply; what is wrong with it is not this call's outcome.
+/// Turns the error of a stored reply, which is checked like a fresh one, into one of the stored proof.
 fn does_not_hold(error: Error) -> Error {
     no_proof(format!("What is stored is not believed: {}", error.message()))
 }

@@ -22,11 +22,11 @@ pub(crate) struct Slot {
     /// The record on disk; `None` without a folder.
     pub(super) file: Option<SealedFile>,
     path: Option<PathBuf>,
-    /// Counts this process among the slot's holders while the slot is ours.
+    /// Counts this process among the slot's holders while it holds the slot.
     pub(super) holder: Option<HolderLock>,
     /// The lock files, kept open until the slot is surely released: a release must work after the folder is gone.
     pub(super) open_lock_files: Option<OpenLockFiles>,
-    /// The server was asked for the slot, and nobody knows what it did, or is going to do.
+    /// The server was asked about the slot, and it is not known what it did, or is going to do.
     pub(crate) in_doubt: bool,
     /// The slot was released while an earlier request about it had no answer. A server without order numbers may carry
     /// that request out until this moment, so the release is repeated until then.
@@ -44,7 +44,7 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
-    /// A slot that nobody has asked for yet. Without a folder in the config, nothing of it outlives the process.
+    /// A slot that was not asked for yet. Without a folder in the config, nothing of it outlives the process.
     pub(crate) fn new(shared: &Shared, license_ref: &LicenseRef, feature: Option<&str>) -> Result<Slot, Error> {
         let stem = license_ref.file_stem(feature);
         let path = shared.folder().map(|folder| folder.join(format!("{stem}.lease")));
@@ -76,7 +76,7 @@ impl Slot {
         self.feature.as_deref().map(str::to_ascii_lowercase) == feature.map(str::to_ascii_lowercase)
     }
 
-    /// Whether the slot is ours, as far as this process knows.
+    /// Whether this process holds the slot.
     pub(crate) fn is_held(&self) -> bool {
         self.holder.is_some()
     }
@@ -105,7 +105,7 @@ impl Slot {
         };
     }
 
-    /// Whether a slot of the license may have been taken that nobody wants. Says so once.
+    /// Whether a check may have taken a slot of the license that is not needed. Says so once.
     pub(crate) fn take_orphaned_license_slot(&mut self) -> bool {
         std::mem::take(&mut self.orphaned_license_slot)
     }

@@ -11,7 +11,7 @@ use crate::strict::Object;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 
-/// How long a slot is ours, as the server says.
+/// How long the server counts a slot for this device.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum SlotStatus {
     /// For `timeout_ms` after it was asked for, but not beyond the expiry of the license or the feature.

@@ -67,7 +67,7 @@ fn entries_keep_their_order_and_how_they_stand_for_everybody() {
         EntryState::Unknown(rejection),
     ];
     for (number, state) in standings.into_iter().enumerate() {
-        one.stands(&QueuedConsumption { state, ..entry(&format!("key-{number}"), 3) }).unwrap();
+        one.set_state(&QueuedConsumption { state, ..entry(&format!("key-{number}"), 3) }).unwrap();
     }
     assert_eq!(keys(&mut other), ["key-0", "key-1", "key-2"]);
     assert_eq!(other.entries().unwrap(), one.entries().unwrap());
@@ -98,7 +98,7 @@ fn a_key_names_one_wish_until_the_host_has_heard_of_it() {
     queue.add(entry("last", 3)).unwrap();
     for state in standings {
         let known = QueuedConsumption { state, ..entry("key", 3) };
-        queue.stands(&known).unwrap();
+        queue.set_state(&known).unwrap();
         let error = queue.add(entry("key", 9)).unwrap_err();
         assert_eq!(error.status, Status::BadValue);
         assert!(error.message().contains("names other consumptions"), "{error}");
@@ -138,7 +138,7 @@ fn what_nobody_needs_to_know_any_more_leaves_the_file() {
     // Who is offline for long tries again and again.
     queue.add(entry("stays", 3)).unwrap();
     for _ in 0..3 * MOST_IDLE_LINES {
-        queue.stands(&entry("stays", 3)).unwrap();
+        queue.set_state(&entry("stays", 3)).unwrap();
     }
     assert!(queue.log.lines() as usize <= MOST_IDLE_LINES + 1);
     assert_eq!(keys(&mut folder.queue()), ["stays"]);
@@ -170,7 +170,7 @@ fn a_full_list_takes_no_more_but_what_becomes_of_those_on_it_is_noted() {
             EntryState::Unknown(rejection.clone()),
         ] {
             entry.state = state;
-            queue.stands(entry).unwrap();
+            queue.set_state(entry).unwrap();
         }
     }
     assert!(folder.queue().entries().unwrap() == settled);
