@@ -99,3 +99,23 @@ fn only_the_sandboxs_library_knows_the_c_abi_and_nothing_else_of_the_server() {
     assert_eq!(used("floatlease_server"), allowed("floatlease_server", "sandbox::"));
     assert_eq!(used("floatlease"), allowed("floatlease", "ffi::") + allowed("floatlease", "{Error, Outcome, Status}"));
 }
+
+/// The numbered steps of the document name functions, and the file of each in brackets; without one, the file of before.
+#[test]
+fn steps_of_document_name_functions_of_code() {
+    let text = std::fs::read_to_string(root().join("docs/architecture.md")).unwrap();
+    let steps: Vec<&str> = text.lines().filter(|line| line.starts_with(|c: char| c.is_ascii_digit())).collect();
+    let mut code = String::new();
+    for step in &steps {
+        // What stands between backticks is every second part.
+        let quoted: Vec<&str> = step.split('`').skip(1).step_by(2).collect();
+        for (at, name) in quoted.iter().enumerate().filter(|(_, name)| name.contains("::") || name.starts_with("apply_")) {
+            if let Some(file) = quoted[at..].iter().find(|quoted| quoted.ends_with(".rs")) {
+                code = std::fs::read_to_string(root().join("src").join(file)).unwrap();
+            }
+            let function = name.rsplit("::").next().unwrap();
+            assert!(code.contains(&format!("fn {function}")), "{function} is not there: {step}");
+        }
+    }
+    assert!(steps.len() > 12, "{} steps", steps.len());
+}
