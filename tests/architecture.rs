@@ -109,8 +109,8 @@ fn steps_of_document_name_functions_of_code() {
     for step in &steps {
         // What stands between backticks is every second part.
         let quoted: Vec<&str> = step.split('`').skip(1).step_by(2).collect();
-        for (at, name) in quoted.iter().enumerate().filter(|(_, name)| name.contains("::") || name.starts_with("apply_")) {
-            if let Some(file) = quoted[at..].iter().find(|quoted| quoted.ends_with(".rs")) {
+        for (at, name) in quoted.iter().enumerate().filter(|(_, name)| name.contains("::")) {
+            if let Some(file) = quoted.get(at + 1).filter(|quoted| quoted.ends_with(".rs")) {
                 code = std::fs::read_to_string(root().join("src").join(file)).unwrap();
             }
             let function = name.rsplit("::").next().unwrap();
