@@ -13,8 +13,8 @@ pub trait Clock: Send + Sync {
     /// What time it is.
     fn now(&self) -> DateTime<Utc>;
 
-    /// Whether a leap of it means that the machine stood still or its clock was set: time in which nobody could renew.
-    fn leaps_are_downtime(&self) -> bool {
+    /// Whether a jump of it means that the machine stood still or its clock was set: time in which nobody could renew.
+    fn jumps_are_downtime(&self) -> bool {
         false
     }
 }
@@ -29,7 +29,7 @@ impl Clock for SystemClock {
         SystemTime::now().into()
     }
 
-    fn leaps_are_downtime(&self) -> bool {
+    fn jumps_are_downtime(&self) -> bool {
         true
     }
 }

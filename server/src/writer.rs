@@ -15,14 +15,14 @@ use crate::domain::{Change, State};
 use crate::store::{Store, StoreError};
 
 /// So often it is written that the server runs, while nothing else is: what a crash may add to everybody's slots.
-const ALIVE_EVERY: Duration = Duration::from_secs(5);
-/// The loop looks at the clock at least every [`ALIVE_EVERY`]; a step longer than this is none of its own.
+const HEARTBEAT_EVERY: Duration = Duration::from_secs(5);
+/// The loop looks at the clock at least every [`HEARTBEAT_EVERY`]; a step longer than this is none of its own.
 const LONGEST_STEP: TimeDelta = TimeDelta::seconds(30);
 /// Bounds the memory of a transaction and the first client's wait.
 const LARGEST_BATCH: usize = 4096;
 
 /// What a job works on.
-pub(crate) struct Moment<'w> {
+pub(crate) struct Transaction<'w> {
     /// Everything up to now, of this batch too.
     pub(crate) state: &'w mut State,
     /// Licence time. A job may only move it forward, and answers for what is due by then.
@@ -31,10 +31,10 @@ pub(crate) struct Moment<'w> {
     pub(crate) changes: &'w mut Vec<Change>,
 }
 
-impl Moment<'_> {
-    /// Licence time after the clock has leapt. A machine that was suspended, moved or set to another time is to its
+impl Transaction<'_> {
+    /// Licence time after the clock has jumped. A machine that was suspended, moved or set to another time is to its
     /// clients a server that did not run: slots keep what they had left.
-    pub(crate) fn leap_to(&mut self, to: DateTime<Utc>) {
+    pub(crate) fn jump_to(&mut self, to: DateTime<Utc>) {
         if (to - *self.now).abs() > LONGEST_STEP {
             self.changes.push(self.state.alive(*self.now));
             *self.now = to;
@@ -45,7 +45,7 @@ impl Moment<'_> {
 
 /// Tells the client. Dropped instead of called, it tells him that the outcome is unknown.
 type Answer = Box<dyn FnOnce() + Send>;
-type Job = Box<dyn FnOnce(&mut Moment<'_>) -> Answer + Send>;
+type Job = Box<dyn FnOnce(&mut Transaction<'_>) -> Answer + Send>;
 
 /// Hands jobs to the writer's thread, which ends when the last clone of this is dropped.
 #[derive(Debug, Clone)]
@@ -78,7 +78,7 @@ impl Writer {
         let (jobs, waiting) = mpsc::channel();
         let work = move || {
             let _ended = ended;
-            Loop { state, store, clock, now }.run(&waiting)
+            WriterLoop { state, store, clock, now }.run(&waiting)
         };
         let thread = thread::Builder::new().name("writer".to_owned()).spawn(work);
         Ok((Writer { jobs }, thread.map_err(|error| StoreError(format!("can't start the writer's thread: {error}")))?))
@@ -87,11 +87,11 @@ impl Writer {
     /// What the work answers, once what it changed is on disk; `None` if that could not be kept.
     pub(crate) async fn work<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut Moment<'_>) -> T + Send + 'static,
+        work: impl FnOnce(&mut Transaction<'_>) -> T + Send + 'static,
     ) -> Option<T> {
         let (answer, answered) = oneshot::channel();
-        let job = |moment: &mut Moment<'_>| -> Answer {
-            let result = work(moment);
+        let job = |transaction: &mut Transaction<'_>| -> Answer {
+            let result = work(transaction);
             Box::new(move || {
                 // A client that has gone needs no answer.
                 let _ = answer.send(result);
@@ -102,23 +102,23 @@ impl Writer {
     }
 }
 
-struct Loop {
+struct WriterLoop {
     state: State,
     store: Box<dyn Store>,
     clock: Arc<dyn Clock>,
-    /// Licence time never goes backwards in small steps; a leap is made up for.
+    /// Licence time never goes backwards in small steps; a jump is made up for.
     now: DateTime<Utc>,
 }
 
-impl Loop {
+impl WriterLoop {
     fn run(mut self, jobs: &Receiver<Job>) -> Result<(), StoreError> {
         loop {
-            let waited = jobs.recv_timeout(ALIVE_EVERY);
+            let waited = jobs.recv_timeout(HEARTBEAT_EVERY);
             let ended = matches!(waited, Err(RecvTimeoutError::Disconnected));
             let batch: Vec<Job> = waited.into_iter().chain(jobs.try_iter()).take(LARGEST_BATCH).collect();
             self.read_clock()?;
             if batch.is_empty() {
-                self.keep(Vec::new())?
+                self.commit(Vec::new())?
             } else {
                 self.batch(batch)?
             }
@@ -132,11 +132,11 @@ impl Loop {
         let mut changes = Vec::new();
         let mut answers = Vec::new();
         for job in jobs {
-            answers.push(job(&mut Moment { state: &mut self.state, now: &mut self.now, changes: &mut changes }));
+            answers.push(job(&mut Transaction { state: &mut self.state, now: &mut self.now, changes: &mut changes }));
         }
-        let recently = |at| self.now - at < TimeDelta::from_std(ALIVE_EVERY).unwrap_or_default();
+        let recently = |at| self.now - at < TimeDelta::from_std(HEARTBEAT_EVERY).unwrap_or_default();
         if !changes.is_empty() || !self.state.alive_at().is_some_and(recently) {
-            self.keep(changes)?;
+            self.commit(changes)?;
         }
         for answer in answers {
             answer();
@@ -144,22 +144,22 @@ impl Loop {
         Ok(())
     }
 
-    /// Moves licence time to the clock's and makes up for a leap. This is the only reading of the clock for the batch: a
-    /// second one could be on the other side of a leap, which would expire slots instead of being made up for. The jobs
+    /// Moves licence time to the clock's and makes up for a jump. This is the only reading of the clock for the batch: a
+    /// second one could be on the other side of a jump, which would expire slots instead of being made up for. The jobs
     /// were received before it, so none of them is dated before it was sent.
     fn read_clock(&mut self) -> Result<(), StoreError> {
         let to = whole_millis(self.clock.now());
-        if !self.clock.leaps_are_downtime() || (to - self.now).abs() <= LONGEST_STEP {
+        if !self.clock.jumps_are_downtime() || (to - self.now).abs() <= LONGEST_STEP {
             self.now = self.now.max(to);
             return Ok(());
         }
-        tracing::warn!("the clock has leapt by {} s; slots keep what they had left", (to - self.now).num_seconds());
+        tracing::warn!("the clock has jumped by {} s; slots keep what they had left", (to - self.now).num_seconds());
         let mut changes = Vec::new();
-        Moment { state: &mut self.state, now: &mut self.now, changes: &mut changes }.leap_to(to);
+        Transaction { state: &mut self.state, now: &mut self.now, changes: &mut changes }.jump_to(to);
         self.store.commit(&changes)
     }
 
-    fn keep(&mut self, mut changes: Vec<Change>) -> Result<(), StoreError> {
+    fn commit(&mut self, mut changes: Vec<Change>) -> Result<(), StoreError> {
         changes.push(self.state.alive(self.now));
         self.store.commit(&changes)
     }

@@ -130,7 +130,7 @@ impl Ordered {
     fn move_by(&mut self, off: TimeDelta, now: DateTime<Utc>) {
         self.forget(now);
         self.latest.iter_mut().for_each(|latest| latest.at += off);
-        self.model.leap(off, now);
+        self.model.jump(off, now);
     }
 }
 

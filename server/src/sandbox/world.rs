@@ -24,7 +24,7 @@ use crate::clock::{Clock, ControlledClock, whole_millis};
 use crate::domain::{Due, DueKind, Holding};
 use crate::http::{Line, Parts, Received, Running, Service, Step, echo};
 use crate::store::SqliteStore;
-use crate::writer::Moment;
+use crate::writer::Transaction;
 
 /// A world that nobody uses ends after so long.
 const IDLE: Duration = Duration::from_secs(600);
@@ -302,13 +302,13 @@ impl World {
     pub(crate) async fn advance(&self, target: Target) -> Result<Vec<Due>, Mistake> {
         let clock = Arc::clone(&self.clock);
         let journal = Arc::clone(&self.journal);
-        self.work(move |moment| {
-            let due = pass(moment, &clock, target)?;
+        self.work(move |transaction| {
+            let due = pass(transaction, &clock, target)?;
             // The store keeps the events of slots; the rest goes into the journal with them.
             let untraced = due.iter().filter(|due| !matches!(due.kind, DueKind::SlotExpires | DueKind::BorrowEnds));
             untraced.for_each(|due| journal.add_due(due));
             // Not every advance changes anything else, and the journal is written by a commit.
-            moment.changes.push(moment.state.alive(*moment.now));
+            transaction.changes.push(transaction.state.alive(*transaction.now));
             Ok(due)
         })
         .await?
@@ -317,10 +317,10 @@ impl World {
     /// Sets the clock as an administrator does whose machine's clock was wrong: no time has passed for anybody.
     pub(crate) async fn jump(&self, by: TimeDelta) -> Result<(), Mistake> {
         let clock = Arc::clone(&self.clock);
-        self.work(move |moment| {
+        self.work(move |transaction| {
             let to = of_world(clock.now().checked_add_signed(by))?;
             clock.set(to);
-            moment.leap_to(whole_millis(to));
+            transaction.jump_to(whole_millis(to));
             Ok(())
         })
         .await?
@@ -328,17 +328,17 @@ impl World {
 
     /// What comes next if nobody does anything.
     pub(crate) async fn next_due(&self) -> Result<Vec<Due>, Mistake> {
-        self.work(|moment| moment.state.next_due(*moment.now)).await
+        self.work(|transaction| transaction.state.next_due(*transaction.now)).await
     }
 
     /// Who holds what, and what is wrong.
     pub(crate) async fn audit(&self) -> Result<(Vec<Holding>, Vec<String>), Mistake> {
-        self.work(|moment| (moment.state.holdings(*moment.now), moment.state.violations(*moment.now))).await
+        self.work(|transaction| (transaction.state.holdings(*transaction.now), transaction.state.violations(*transaction.now))).await
     }
 
     async fn work<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut Moment<'_>) -> T + Send + 'static,
+        work: impl FnOnce(&mut Transaction<'_>) -> T + Send + 'static,
     ) -> Result<T, Mistake> {
         let broken = || Mistake::internal("this world's data could not be kept, so it has stopped; make another one");
         self.service.writer.work(work).await.ok_or_else(broken)
@@ -357,8 +357,8 @@ fn closes(request: &Received) -> bool {
 }
 
 /// Lets time pass up to the target, from one instant at which something is due to the next.
-fn pass(moment: &mut Moment<'_>, clock: &ControlledClock, target: Target) -> Result<Vec<Due>, Mistake> {
-    let Moment { state, now, changes } = moment;
+fn pass(transaction: &mut Transaction<'_>, clock: &ControlledClock, target: Target) -> Result<Vec<Due>, Mistake> {
+    let Transaction { state, now, changes } = transaction;
     state.settle(**now, changes);
     let target = match target {
         Target::By(by) => now.checked_add_signed(by),

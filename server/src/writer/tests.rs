@@ -1,4 +1,4 @@
-//! Leaps of the clock at random moments: between batches, between the jobs of one, and between a stop and a start.
+//! Jumps of the clock at random moments: between batches, between the jobs of one, and between a stop and a start.
 
 #![allow(clippy::unwrap_used)]
 use super::*;
@@ -31,7 +31,7 @@ impl Clock for TestClock {
         time(self.0.load(Ordering::SeqCst))
     }
 
-    fn leaps_are_downtime(&self) -> bool {
+    fn jumps_are_downtime(&self) -> bool {
         true
     }
 }
@@ -94,7 +94,7 @@ struct Model {
     now: i64,
     /// Device, until when, and whether it is borrowed.
     held: Option<(usize, i64, bool)>,
-    leaps: u32,
+    jumps: u32,
 }
 
 impl Model {
@@ -103,17 +103,17 @@ impl Model {
     }
 
     /// No time has passed for anybody; but the end of a borrow is a date.
-    fn leap(&mut self, to: i64) {
+    fn jump(&mut self, to: i64) {
         self.forget();
         if let Some((_, until, false)) = &mut self.held {
             *until += to - self.now;
         }
-        self.leaps += u32::from((to - self.now).abs() > LONGEST_STEP_MS);
+        self.jumps += u32::from((to - self.now).abs() > LONGEST_STEP_MS);
         self.now = to;
     }
 
     fn read(&mut self, clock: i64) {
-        if (clock - self.now).abs() > LONGEST_STEP_MS { self.leap(clock) } else { self.now = self.now.max(clock) }
+        if (clock - self.now).abs() > LONGEST_STEP_MS { self.jump(clock) } else { self.now = self.now.max(clock) }
     }
 
     fn check(&mut self, device: usize) -> Result<(), &'static str> {
@@ -176,7 +176,7 @@ fn action(asked: Asked) -> Action {
 }
 
 /// A job of the test's own.
-fn job(work: impl FnOnce(&mut Moment<'_>) -> Answer + Send + 'static) -> Job {
+fn job(work: impl FnOnce(&mut Transaction<'_>) -> Answer + Send + 'static) -> Job {
     Box::new(work)
 }
 
@@ -217,8 +217,8 @@ impl Running {
         }));
         for (device, action, clock_ms) in asked.iter().cloned() {
             let (answers, clock) = (answers.clone(), Arc::clone(&self.clock));
-            send(job(move |moment| {
-                let outcome = moment.state.apply(&command(device, action), *moment.now, moment.changes);
+            send(job(move |transaction| {
+                let outcome = transaction.state.apply(&command(device, action), *transaction.now, transaction.changes);
                 clock.0.store(clock_ms, Ordering::SeqCst);
                 Box::new(move || answers.send(outcome.map(|_| ()).map_err(|refusal| refusal.code())).unwrap())
             }));
@@ -228,7 +228,7 @@ impl Running {
     }
 }
 
-fn leap_at_random_moments(seed: u64, rounds: u32) -> u32 {
+fn jump_at_random_moments(seed: u64, rounds: u32) -> u32 {
     let mut random = Random(seed);
     let start = 1_800_000_000_000;
     let clock = Arc::new(TestClock(AtomicI64::new(start)));
@@ -236,7 +236,7 @@ fn leap_at_random_moments(seed: u64, rounds: u32) -> u32 {
     let mut server = Running::start(Arc::new(catalogue::parse(CATALOGUE).unwrap()), clock, store);
     let activations = (0..DEVICES.len()).map(|device| (device, Action::Activate { variables: Vec::new() }, start));
     assert!(server.batch(&activations.collect::<Vec<_>>()).iter().all(Result::is_ok));
-    let mut model = Model { now: start, held: None, leaps: 0 };
+    let mut model = Model { now: start, held: None, jumps: 0 };
     let mut clock_ms = start;
     for round in 0..rounds {
         let mut asked = Vec::new();
@@ -264,14 +264,14 @@ fn leap_at_random_moments(seed: u64, rounds: u32) -> u32 {
             model.read(clock_ms);
             clock_ms = random.moved(clock_ms, start);
             server = server.restart(clock_ms);
-            model.leap(clock_ms);
+            model.jump(clock_ms);
         }
     }
-    model.leaps
+    model.jumps
 }
 
 #[test]
-fn leaps_at_random_moments_cost_nobody_a_slot_and_return_none() {
-    let leaps: u32 = (1..=20).map(|seed| leap_at_random_moments(seed, 800)).sum();
-    assert!(leaps >= 10_000, "only {leaps} leaps");
+fn jumps_at_random_moments_cost_nobody_a_slot_and_return_none() {
+    let jumps: u32 = (1..=20).map(|seed| jump_at_random_moments(seed, 800)).sum();
+    assert!(jumps >= 10_000, "only {jumps} jumps");
 }
