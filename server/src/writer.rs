@@ -15,8 +15,8 @@ use crate::domain::{Change, State};
 use crate::store::{Store, StoreError};
 
 /// So often it is written that the server runs, while nothing else is: what a crash may add to everybody's slots.
-const HEARTBEAT_EVERY: Duration = Duration::from_secs(5);
-/// The loop looks at the clock at least every [`HEARTBEAT_EVERY`]; a step longer than this is none of its own.
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(5);
+/// The loop looks at the clock at least every [`HEARTBEAT_INTERVAL`]; a step longer than this is none of its own.
 const LONGEST_STEP: TimeDelta = TimeDelta::seconds(30);
 /// Bounds the memory of a transaction and the first client's wait.
 const LARGEST_BATCH: usize = 4096;
@@ -36,7 +36,7 @@ impl Transaction<'_> {
     /// clients a server that did not run: slots keep what they had left.
     pub(crate) fn jump_to(&mut self, to: DateTime<Utc>) {
         if (to - *self.now).abs() > LONGEST_STEP {
-            self.changes.push(self.state.alive(*self.now));
+            self.changes.push(self.state.heartbeat(*self.now));
             *self.now = to;
             self.changes.extend(self.state.resume(to));
         }
@@ -113,7 +113,7 @@ struct WriterLoop {
 impl WriterLoop {
     fn run(mut self, jobs: &Receiver<Job>) -> Result<(), StoreError> {
         loop {
-            let waited = jobs.recv_timeout(HEARTBEAT_EVERY);
+            let waited = jobs.recv_timeout(HEARTBEAT_INTERVAL);
             let ended = matches!(waited, Err(RecvTimeoutError::Disconnected));
             let batch: Vec<Job> = waited.into_iter().chain(jobs.try_iter()).take(LARGEST_BATCH).collect();
             self.read_clock()?;
@@ -134,8 +134,8 @@ impl WriterLoop {
         for job in jobs {
             answers.push(job(&mut Transaction { state: &mut self.state, now: &mut self.now, changes: &mut changes }));
         }
-        let recently = |at| self.now - at < TimeDelta::from_std(HEARTBEAT_EVERY).unwrap_or_default();
-        if !changes.is_empty() || !self.state.alive_at().is_some_and(recently) {
+        let recently = |at| self.now - at < TimeDelta::from_std(HEARTBEAT_INTERVAL).unwrap_or_default();
+        if !changes.is_empty() || !self.state.last_heartbeat().is_some_and(recently) {
             self.commit(changes)?;
         }
         for answer in answers {
@@ -160,7 +160,7 @@ impl WriterLoop {
     }
 
     fn commit(&mut self, mut changes: Vec<Change>) -> Result<(), StoreError> {
-        changes.push(self.state.alive(self.now));
+        changes.push(self.state.heartbeat(self.now));
         self.store.commit(&changes)
     }
 }

@@ -59,8 +59,8 @@ fn history(seed: u64, steps: u64) {
         let stops = random.below(40) == 0;
         let jumps = random.below(3) == 0;
         if stops || jumps {
-            let alive = world.state.alive(world.now);
-            world.changes.push(alive);
+            let heartbeat = world.state.heartbeat(world.now);
+            world.changes.push(heartbeat);
         }
         store.commit(&world.changes[kept..]).unwrap();
         kept = world.changes.len();

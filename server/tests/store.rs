@@ -67,7 +67,7 @@ fn gives_back_what_was_said_last(store: &mut dyn Store) {
         ordered("hw", OrderScope::Slot(None), 2, OrderedAction::Borrow, Some(Refusal::DeviceNotFound)),
         ordered("hw", OrderScope::Slot(Some(2)), 3, OrderedAction::Check, None),
         Change::Downtime { total: TimeDelta::milliseconds(-86_400_001) },
-        Change::Alive { at: time("2026-01-01") },
+        Change::Heartbeat { at: time("2026-01-01") },
     ];
     store.commit(&first).unwrap();
     assert_eq!(store.load().unwrap(), first);
@@ -84,7 +84,7 @@ fn gives_back_what_was_said_last(store: &mut dyn Store) {
         ordered("hw", OrderScope::Slot(None), 4, OrderedAction::Release, None),
         ordered("hw", OrderScope::Slot(Some(2)), 5, OrderedAction::Borrow, Some(unknown_feature)),
         Change::Downtime { total: TimeDelta::milliseconds(1) },
-        Change::Alive { at: time("2026-01-02") },
+        Change::Heartbeat { at: time("2026-01-02") },
     ];
     let freed = Change::SlotFreed { pool: FEATURE, device_id: 5 };
     let forgotten = Change::Forgotten { wish: Wish { device_id: 5, key: "z-older".to_owned() } };

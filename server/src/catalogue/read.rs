@@ -416,10 +416,10 @@ fn check_license(entry: &Entry<'_>, license: &License) {
     if (license.license_type == LicenseType::Consumption) != license.consumption.is_some() {
         entry.note("a license has a `consumption` table if, and only if, its `license_type` is \"consumption\"");
     }
-    let seats = license.floating.as_ref().map_or(0, |floating| u64::from(floating.users));
-    if seats > license.max_activations && !license.allow_unlimited_activations {
+    let slots = license.floating.as_ref().map_or(0, |floating| u64::from(floating.users));
+    if slots > license.max_activations && !license.allow_unlimited_activations {
         entry.note(format!(
-            "`floating` has {seats} users, but only {} devices may be activated: raise `max_activations`, or set \
+            "`floating` has {slots} users, but only {} devices may be activated: raise `max_activations`, or set \
              `allow_unlimited_activations = true`",
             license.max_activations
         ));

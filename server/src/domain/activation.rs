@@ -78,7 +78,7 @@ impl Transition<'_> {
 
     /// Makes the device one of the license's; an active one stays as it is and counts nothing. One that a user activated
     /// whom the license has lost counts for nobody, so the user who activates it now takes it over.
-    pub(super) fn admit(&mut self, subject: &Subject, hardware_id: &str) -> Result<u64, Refusal> {
+    pub(super) fn activate_device(&mut self, subject: &Subject, hardware_id: &str) -> Result<u64, Refusal> {
         let known = self.state.licenses.get(&subject.license.id).and_then(|record| record.devices.get(hardware_id));
         if let Some(device) = known.filter(|device| device.status == DeviceStatus::Active)
             && self.state.catalogue.is_reachable(subject.license.id, device.user_id)
@@ -116,7 +116,7 @@ impl Transition<'_> {
     }
 
     /// Takes the device off the license; its slots are free, borrowed ones too.
-    pub(super) fn deactivate(&mut self, license: &License, hardware_id: &str, variables: &[(String, String)]) {
+    pub(super) fn deactivate_device(&mut self, license: &License, hardware_id: &str, variables: &[(String, String)]) {
         let record = self.state.licenses.get(&license.id);
         let Some(device) = record.and_then(|record| record.devices.get(hardware_id)).cloned() else { return };
         let device_id = device.id;

@@ -51,13 +51,15 @@ impl State {
                 found.push(format!("{what}: {} devices hold {slots} slots", held.len()));
             }
             for (device_id, slot) in held {
-                found.extend(self.misheld(license, floating, device_id, slot, now).map(|why| format!("{what}: {why}")));
+                found.extend(
+                    self.slot_violation(license, floating, device_id, slot, now).map(|why| format!("{what}: {why}")),
+                );
             }
         }
         found
     }
 
-    fn misheld(
+    fn slot_violation(
         &self,
         license: &License,
         floating: Option<&Floating>,

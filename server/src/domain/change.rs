@@ -102,7 +102,7 @@ pub enum Change {
         hardware_id: Arc<str>,
     },
     /// The server runs.
-    Alive {
+    Heartbeat {
         /// At least until then.
         at: DateTime<Utc>,
     },
@@ -176,7 +176,7 @@ impl EventKind {
 
 impl State {
     /// The only place where the state changes.
-    pub(super) fn adopt(&mut self, change: &Change) {
+    pub(super) fn apply_change(&mut self, change: &Change) {
         match change {
             Change::Device { license_id, hardware_id, device } => {
                 self.last_device_id = self.last_device_id.max(device.id);
@@ -211,7 +211,7 @@ impl State {
                 self.orders.put(*license_id, hardware_id, *scope, request);
             }
             Change::OrderForgotten { license_id, hardware_id } => self.orders.remove(*license_id, hardware_id),
-            Change::Alive { at } => self.alive_at = Some(*at),
+            Change::Heartbeat { at } => self.last_heartbeat = Some(*at),
             Change::Downtime { total } => self.downtime = *total,
             Change::Happened(_) => {}
         }

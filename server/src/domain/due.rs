@@ -64,13 +64,13 @@ impl State {
 
     /// Frees every slot whose time has come by `now`, as the next claim would; also those of licenses and features that
     /// the catalogue no longer has, and that nobody can claim.
-    pub fn settle(&mut self, now: DateTime<Utc>, changes: &mut Vec<Change>) {
+    pub fn free_expired(&mut self, now: DateTime<Utc>, changes: &mut Vec<Change>) {
         let catalogue = Arc::clone(&self.catalogue);
         let mut transition = Transition { state: self, now, changes };
         for (license, feature) in catalogue.entitlements() {
-            transition.free_expired(license, feature);
+            transition.free_expired_slots(license, feature);
         }
-        transition.free_expired_of_lost_pools();
+        transition.free_slots_of_lost_pools();
     }
 
     fn all_due(&self, now: DateTime<Utc>) -> Vec<Due> {

@@ -281,18 +281,18 @@ impl Transition<'_> {
 
     /// How many slots are taken.
     pub(super) fn in_use(&mut self, license: &License, feature: Option<&Feature>) -> u64 {
-        self.free_expired(license, feature);
+        self.free_expired_slots(license, feature);
         let pool = self.state.pools.get(&EntitlementId::of(license, feature));
         pool.map_or(0, Pool::len) as u64
     }
 
     /// The slot that the device holds.
     pub(super) fn slot(&mut self, license: &License, feature: Option<&Feature>, device_id: u64) -> Option<Slot> {
-        self.free_expired(license, feature);
+        self.free_expired_slots(license, feature);
         self.state.pools.get(&EntitlementId::of(license, feature))?.slot(device_id)
     }
 
-    pub(super) fn free_expired(&mut self, license: &License, feature: Option<&Feature>) {
+    pub(super) fn free_expired_slots(&mut self, license: &License, feature: Option<&Feature>) {
         let pool = EntitlementId::of(license, feature);
         while let Some((device_id, slot)) = self.state.pools.get(&pool).and_then(|pool| pool.expired(self.now)) {
             self.free(license, feature, device_id, slot, EventKind::SlotExpired);
@@ -301,7 +301,7 @@ impl Transition<'_> {
 
     /// Frees the expired slots that are left when those of the whole catalogue are freed. No event is noted: an event
     /// names its feature by a code that is not known any longer.
-    pub(super) fn free_expired_of_lost_pools(&mut self) {
+    pub(super) fn free_slots_of_lost_pools(&mut self) {
         let pools = self.state.pools.iter();
         let expired = pools.flat_map(|(pool, slots)| slots.iter().map(|(device_id, slot)| (*pool, device_id, slot)));
         let expired: Vec<_> = expired.filter(|(.., slot)| slot.until <= self.now).collect();

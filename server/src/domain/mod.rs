@@ -37,7 +37,7 @@ use activation::LicenseRecord;
 use consumption::Booking;
 use floating::Pool;
 use idempotency::Fulfilled;
-use order::{Order, OrderBook};
+use order::{LatestRequests, Order};
 use subject::Subject;
 
 /// What a slot or a consumption total belongs to: a license or one of its features.
@@ -171,9 +171,9 @@ pub struct State {
     counters: HashMap<EntitlementId, Counter>,
     activations_of_users: HashMap<u64, u64>,
     fulfilled: HashMap<u64, Fulfilled>,
-    orders: OrderBook,
+    orders: LatestRequests,
     last_device_id: u64,
-    alive_at: Option<DateTime<Utc>>,
+    last_heartbeat: Option<DateTime<Utc>>,
     /// How much of licence time the server did not run.
     downtime: TimeDelta,
 }
@@ -195,13 +195,13 @@ impl State {
             counters: HashMap::new(),
             activations_of_users: HashMap::new(),
             fulfilled: HashMap::new(),
-            orders: OrderBook::default(),
+            orders: LatestRequests::default(),
             last_device_id: activation::DEVICE_IDS_FROM,
-            alive_at: None,
+            last_heartbeat: None,
             downtime: TimeDelta::zero(),
         };
         for change in &changes {
-            state.adopt(change);
+            state.apply_change(change);
         }
         state
     }
@@ -217,14 +217,14 @@ impl State {
     }
 
     /// The last moment at which the server is known to have run.
-    pub fn alive_at(&self) -> Option<DateTime<Utc>> {
-        self.alive_at
+    pub fn last_heartbeat(&self) -> Option<DateTime<Utc>> {
+        self.last_heartbeat
     }
 
     /// Notes that the server ran at `now`, and answers the change to keep.
-    pub fn alive(&mut self, now: DateTime<Utc>) -> Change {
-        let change = Change::Alive { at: now };
-        self.adopt(&change);
+    pub fn heartbeat(&mut self, now: DateTime<Utc>) -> Change {
+        let change = Change::Heartbeat { at: now };
+        self.apply_change(&change);
         change
     }
 
@@ -243,10 +243,10 @@ impl State {
     /// clock that was set back, they would be held again.
     pub fn resume(&mut self, now: DateTime<Utc>) -> Vec<Change> {
         let mut changes = Vec::new();
-        if let Some(alive_at) = self.alive_at {
-            self.settle(alive_at, &mut changes);
+        if let Some(last_heartbeat) = self.last_heartbeat {
+            self.free_expired(last_heartbeat, &mut changes);
             let settled = changes.len();
-            let downtime = now - alive_at;
+            let downtime = now - last_heartbeat;
             for (pool, slots) in &self.pools {
                 let to_be_renewed = slots.iter().filter(|(_, slot)| !slot.borrowed);
                 changes.extend(to_be_renewed.map(|(device_id, slot)| Change::SlotHeld {
@@ -258,7 +258,7 @@ impl State {
             changes.extend(self.orders.moved(downtime));
             changes.push(Change::Downtime { total: self.downtime + downtime });
             for change in changes.iter().skip(settled) {
-                self.adopt(change);
+                self.apply_change(change);
             }
         }
         // A period that was counted under a clock gone wrong must not last until that date comes.
@@ -268,10 +268,10 @@ impl State {
             counter: Counter { at: now, ..*counter },
         });
         for change in early.collect::<Vec<_>>() {
-            self.adopt(&change);
+            self.apply_change(&change);
             changes.push(change);
         }
-        changes.push(self.alive(now));
+        changes.push(self.heartbeat(now));
         changes
     }
 }
@@ -297,7 +297,7 @@ impl Transition<'_> {
         let license = &subject.license;
         // Activation makes the device that everything else needs.
         let device_id = match command.action {
-            Action::Activate { .. } => self.admit(subject, &command.hardware_id)?,
+            Action::Activate { .. } => self.activate_device(subject, &command.hardware_id)?,
             _ => self.active_device(license.id, &command.hardware_id).ok_or(Refusal::DeviceNotFound)?,
         };
         match &command.action {
@@ -312,7 +312,7 @@ impl Transition<'_> {
                 Ok(self.license_reply(subject, command, device_id, *include_expired_features))
             }
             Action::Deactivate { variables } => {
-                self.deactivate(license, &command.hardware_id, variables);
+                self.deactivate_device(license, &command.hardware_id, variables);
                 Ok(Reply::DEACTIVATED)
             }
             Action::BorrowLicense(until) => self.borrow_license(license, device_id, *until),
@@ -354,7 +354,7 @@ impl Transition<'_> {
 
     /// Changes the state, and remembers it for the store: the only way to do either.
     fn record(&mut self, change: Change) {
-        self.state.adopt(&change);
+        self.state.apply_change(&change);
         self.changes.push(change);
     }
 

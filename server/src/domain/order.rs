@@ -54,7 +54,7 @@ pub struct LatestRequest {
 
 /// The latest requests of one device on one license.
 #[derive(Debug, Default)]
-struct DeviceOrders {
+struct DeviceRequests {
     /// At least one, at most one for each scope.
     latest: Vec<(OrderScope, LatestRequest)>,
 }
@@ -63,8 +63,8 @@ struct DeviceOrders {
 ///
 /// Ordered by time as well, so that forgetting costs the number of those forgotten, not of those remembered.
 #[derive(Debug, Default)]
-pub(super) struct OrderBook {
-    devices: HashMap<u64, HashMap<Arc<str>, DeviceOrders>>,
+pub(super) struct LatestRequests {
+    devices: HashMap<u64, HashMap<Arc<str>, DeviceRequests>>,
     by_time: BTreeSet<(DateTime<Utc>, u64, Arc<str>)>,
 }
 
@@ -103,7 +103,7 @@ impl Order {
     }
 }
 
-impl DeviceOrders {
+impl DeviceRequests {
     fn of(&self, scope: OrderScope) -> Option<&LatestRequest> {
         self.latest.iter().find(|row| row.0 == scope).map(|row| &row.1)
     }
@@ -134,7 +134,7 @@ impl DeviceOrders {
     }
 }
 
-impl OrderBook {
+impl LatestRequests {
     pub(super) fn put(&mut self, license_id: u64, hardware_id: &Arc<str>, scope: OrderScope, request: &LatestRequest) {
         let devices = self.devices.entry(license_id).or_default();
         let device = devices.entry(Arc::clone(hardware_id)).or_default();
@@ -158,7 +158,7 @@ impl OrderBook {
     }
 
     /// What is remembered of a device, and its name as it is kept here.
-    fn device(&self, license_id: u64, hardware_id: &str) -> Option<(&Arc<str>, &DeviceOrders)> {
+    fn device(&self, license_id: u64, hardware_id: &str) -> Option<(&Arc<str>, &DeviceRequests)> {
         self.devices.get(&license_id)?.get_key_value(hardware_id)
     }
 
@@ -212,7 +212,7 @@ impl Transition<'_> {
         let highest = self.state.highest_order(license_id, &command.hardware_id, scope, self.now).unwrap_or_default();
         match number.cmp(&highest) {
             Ordering::Less => Err(Refusal::OrderOutdated { highest }),
-            Ordering::Equal => self.repeated(order, subject, command),
+            Ordering::Equal => self.answer_repetition(order, subject, command),
             Ordering::Greater => {
                 let outcome = self.carry_out(catalogue, subject, command);
                 let hardware_id = self.forget_overdue(license_id, &command.hardware_id);
@@ -227,20 +227,20 @@ impl Transition<'_> {
     /// Answers a request whose number is the highest already, and changes nothing. If it is the same request, its first
     /// reply was lost, and it is answered as it was then. If what it achieved is gone since, or if another request has
     /// the same number, it is outdated: a client that still waits draws a higher number.
-    fn repeated(&mut self, order: Order, subject: &Subject, command: &Command) -> Outcome {
+    fn answer_repetition(&mut self, order: Order, subject: &Subject, command: &Command) -> Outcome {
         let Order { number, scope, action } = order;
         let outdated = Refusal::OrderOutdated { highest: number };
         let device = self.state.orders.device(subject.license.id, &command.hardware_id).map(|found| found.1);
         let same = |first: &&LatestRequest| first.number == number && first.action == action;
         match device.and_then(|device| device.of(scope)).filter(same) {
             Some(LatestRequest { refusal: Some(refusal), .. }) => Err(refusal.clone()),
-            Some(_) => self.achieved(subject, command).ok_or(outdated),
+            Some(_) => self.reply_if_still_so(subject, command).ok_or(outdated),
             None => Err(outdated),
         }
     }
 
     /// The reply to a command that was carried out before, if what it achieved is still so.
-    fn achieved(&mut self, subject: &Subject, command: &Command) -> Option<Reply> {
+    fn reply_if_still_so(&mut self, subject: &Subject, command: &Command) -> Option<Reply> {
         let license = &subject.license;
         let device_id = match command.action {
             Action::ReleaseLicense | Action::ReleaseFeature { .. } => return Some(Reply::Empty),

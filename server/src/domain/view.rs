@@ -17,7 +17,7 @@ pub struct LicenseView {
     pub(super) auth: String,
     pub(super) hardware_id: String,
     pub(super) device_id: u64,
-    pub(super) seat: Seat,
+    pub(super) pool: PoolView,
     pub(super) is_expired: bool,
     pub(super) times_activated: u64,
     pub(super) transfer_count: u64,
@@ -38,14 +38,14 @@ pub(super) struct UserView {
 #[derive(Debug, Clone)]
 pub struct FeatureView {
     pub(super) feature: Arc<Feature>,
-    pub(super) seat: Seat,
+    pub(super) pool: PoolView,
     pub(super) is_expired: bool,
     pub(super) total_consumptions: i64,
 }
 
 /// How a pool stands, and the device in it.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Seat {
+pub(super) struct PoolView {
     pub(super) in_use: u64,
     pub(super) borrowed_until: Option<DateTime<Utc>>,
 }
@@ -87,7 +87,7 @@ impl Transition<'_> {
         let shown = license.features.iter().filter(|feature| include_expired_features || !feature.is_expired(self.now));
         let shown: Vec<_> = shown.collect();
         let features = shown.into_iter().map(|feature| self.feature_view(license, feature, device_id)).collect();
-        let seat = self.seat(license, None, device_id);
+        let pool = self.pool(license, None, device_id);
         let record = self.state.licenses.get(&license.id);
         let variables = record.and_then(|record| record.variables.get(&command.hardware_id));
         LicenseView {
@@ -96,7 +96,7 @@ impl Transition<'_> {
             auth: auth(subject, &command.credential),
             hardware_id: command.hardware_id.clone(),
             device_id,
-            seat,
+            pool,
             is_expired: license.is_expired(self.now),
             times_activated: record.map_or(0, |record| record.times_activated),
             transfer_count: record.map_or(0, |record| record.transfer_count),
@@ -110,7 +110,7 @@ impl Transition<'_> {
     fn feature_view(&mut self, license: &License, feature: &Arc<Feature>, device_id: u64) -> FeatureView {
         FeatureView {
             feature: Arc::clone(feature),
-            seat: self.seat(license, Some(feature), device_id),
+            pool: self.pool(license, Some(feature), device_id),
             is_expired: feature.is_expired(self.now),
             total_consumptions: self.total(license, Some(feature), feature.consumption.as_ref()),
         }
@@ -121,9 +121,9 @@ impl Transition<'_> {
         UserView { user: Arc::clone(user), total_activations }
     }
 
-    fn seat(&mut self, license: &License, feature: Option<&Feature>, device_id: u64) -> Seat {
+    fn pool(&mut self, license: &License, feature: Option<&Feature>, device_id: u64) -> PoolView {
         let slot = self.slot(license, feature, device_id).filter(|slot| slot.borrowed);
-        Seat { in_use: self.in_use(license, feature), borrowed_until: slot.map(|slot| slot.until) }
+        PoolView { in_use: self.in_use(license, feature), borrowed_until: slot.map(|slot| slot.until) }
     }
 
     fn total(&self, license: &License, feature: Option<&Feature>, consumption: Option<&Consumption>) -> i64 {

@@ -197,7 +197,9 @@ impl Service {
                 let idempotency_key = parameters::idempotency_key(&request.head.headers)?;
                 let order = parameters::order(operation, &request.head.headers)?;
                 let command = Command { idempotency_key, order, ..parameters.command(operation)? };
-                self.writer.work(move |transaction| transaction.state.apply(&command, *transaction.now, transaction.changes)).await
+                self.writer
+                    .work(move |transaction| transaction.state.apply(&command, *transaction.now, transaction.changes))
+                    .await
             }
         };
         self.outcome(outcome.ok_or(Refusal::InternalError)?)

@@ -308,7 +308,7 @@ impl World {
             let untraced = due.iter().filter(|due| !matches!(due.kind, DueKind::SlotExpires | DueKind::BorrowEnds));
             untraced.for_each(|due| journal.add_due(due));
             // Not every advance changes anything else, and the journal is written by a commit.
-            transaction.changes.push(transaction.state.alive(*transaction.now));
+            transaction.changes.push(transaction.state.heartbeat(*transaction.now));
             Ok(due)
         })
         .await?
@@ -333,7 +333,10 @@ impl World {
 
     /// Who holds what, and what is wrong.
     pub(crate) async fn audit(&self) -> Result<(Vec<Holding>, Vec<String>), Mistake> {
-        self.work(|transaction| (transaction.state.holdings(*transaction.now), transaction.state.violations(*transaction.now))).await
+        self.work(|transaction| {
+            (transaction.state.holdings(*transaction.now), transaction.state.violations(*transaction.now))
+        })
+        .await
     }
 
     async fn work<T: Send + 'static>(
@@ -359,7 +362,7 @@ fn closes(request: &Received) -> bool {
 /// Lets time pass up to the target, from one instant at which something is due to the next.
 fn pass(transaction: &mut Transaction<'_>, clock: &ControlledClock, target: Target) -> Result<Vec<Due>, Mistake> {
     let Transaction { state, now, changes } = transaction;
-    state.settle(**now, changes);
+    state.free_expired(**now, changes);
     let target = match target {
         Target::By(by) => now.checked_add_signed(by),
         Target::To(to) => Some(whole_millis(to)),
@@ -379,7 +382,7 @@ fn pass(transaction: &mut Transaction<'_>, clock: &ControlledClock, target: Targ
         let next = state.next_due(**now);
         let Some(at) = next.first().map(|due| due.at).filter(|at| *at <= target) else { break };
         **now = at;
-        state.settle(at, changes);
+        state.free_expired(at, changes);
         all.extend(next);
     }
     **now = target;

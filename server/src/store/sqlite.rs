@@ -206,7 +206,7 @@ const TABLES: &[(&str, ReadRow)] = &[
     ("SELECT value FROM meta WHERE name = 'downtime_ms'", |row| {
         Ok(Change::Downtime { total: TimeDelta::try_milliseconds(row.get(0)?).unwrap_or_default() })
     }),
-    ("SELECT value FROM meta WHERE name = 'alive_at_ms'", |row| Ok(Change::Alive { at: time(row, 0)? })),
+    ("SELECT value FROM meta WHERE name = 'heartbeat_at_ms'", |row| Ok(Change::Heartbeat { at: time(row, 0)? })),
 ];
 
 fn write(connection: &Connection, change: &Change) -> rusqlite::Result<()> {
@@ -275,8 +275,8 @@ fn write(connection: &Connection, change: &Change) -> rusqlite::Result<()> {
             "INSERT OR REPLACE INTO meta (name, value) VALUES ('downtime_ms', ?)",
             params![total.num_milliseconds()],
         ),
-        Change::Alive { at } => execute(
-            "INSERT OR REPLACE INTO meta (name, value) VALUES ('alive_at_ms', ?)",
+        Change::Heartbeat { at } => execute(
+            "INSERT OR REPLACE INTO meta (name, value) VALUES ('heartbeat_at_ms', ?)",
             params![at.timestamp_millis()],
         ),
         Change::Happened(event) => {

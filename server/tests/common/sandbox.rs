@@ -124,7 +124,7 @@ impl World<'_> {
     }
 
     /// The device is active and holds a slot of the license.
-    pub fn seat(&mut self, hardware_id: &str) {
+    pub fn take_slot(&mut self, hardware_id: &str) {
         self.done("activate_license", hardware_id, Value::Null);
         self.done("check_license", hardware_id, Value::Null);
     }

@@ -17,7 +17,7 @@ fn entries(world: &World<'_>) -> Vec<Value> {
 fn it_tells_what_was_asked_and_what_happened_in_order() {
     let demo = Demo::start();
     let mut world = demo.still();
-    world.seat("hw");
+    world.take_slot("hw");
     world.control("POST /clock/advance", &json!({ "by": "1h" }));
     world.done("borrow_license", "hw", json!({ "borrowed_until": "2026-01-01T10:00:00Z" }));
     world.fault(json!({ "operation": "check_feature" }), json!({}), json!({ "after_commit": "close" }));
@@ -89,7 +89,7 @@ fn it_tells_what_was_asked_and_what_happened_in_order() {
 fn events_of_an_advance_are_in_order_of_time() {
     let demo = Demo::start();
     let mut world = demo.world(&json!({ "now": "2026-01-31T21:00:00Z", "rate": 0 }));
-    world.seat("hw");
+    world.take_slot("hw");
     let monthly = json!({ "license_key": "CADP-CONS-UMPT-0003" });
     world.done("activate_license", "hw", monthly.clone());
     world.done("add_consumption", "hw", monthly);
@@ -149,7 +149,7 @@ fn it_holds_no_secret_and_nothing_endless() {
 fn entries_are_counted_and_expected() {
     let demo = Demo::start();
     let mut world = demo.still();
-    world.seat("hw");
+    world.take_slot("hw");
     world.ask("check_license", "other", Value::Null);
     for (filter, count) in [
         (json!({}), 5),

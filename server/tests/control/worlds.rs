@@ -106,7 +106,7 @@ fn worlds_do_not_see_each_other_and_end_one_by_one() {
     assert_ne!(first.said["api_key"], second.said["api_key"]);
     assert_eq!(demo.call(&format!("GET /worlds/{}", first.id), &Value::Null).1, first.said);
 
-    first.seat("hw");
+    first.take_slot("hw");
     first.fault(
         Value::Null.as_object().cloned().unwrap_or_default().into(),
         json!({}),
@@ -127,7 +127,7 @@ fn worlds_do_not_see_each_other_and_end_one_by_one() {
         let said = demo.refused(404, &path.replace("{}", &first.id), &Value::Null);
         assert!(said.contains(&first.id), "{path}: {said}");
     }
-    second.seat("hw");
+    second.take_slot("hw");
     demo.refused(409, "DELETE /worlds/main", &Value::Null);
     assert_eq!(demo.worlds(), ["main", second.id.as_str()]);
 }
@@ -153,7 +153,7 @@ fn invariants_tell_how_a_world_was_left() {
         world.get("/invariants"),
         json!({ "ok": true, "violations": [], "slots": [], "faults_without_effect": [] })
     );
-    world.seat("hw");
+    world.take_slot("hw");
     let happens = world.fault(json!({}), json!({ "times": 1 }), json!({ "before": "html_page" }));
     let never = world.fault(json!({ "hardware_id": "nobody" }), json!({}), json!({ "before": "hang" }));
     world.ask("check_license", "hw", Value::Null);
