@@ -5,7 +5,8 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
-    Counter, Device, DeviceStatus, EntitlementId, Fulfilment, LatestRequest, OrderScope, Slot, State, Variable, Wish,
+    BookedConsumption, Counter, Device, DeviceStatus, EntitlementId, LatestRequest, OrderScope, RequestKey, Slot,
+    State, Variable,
 };
 use crate::catalogue::Overages;
 
@@ -69,19 +70,19 @@ pub enum Change {
         /// How many times.
         count: u64,
     },
-    /// A wish that must not be fulfilled twice was fulfilled.
-    Fulfilled {
+    /// A key that must not be fulfilled twice was fulfilled.
+    KeyUsed {
         /// Which.
-        wish: Wish,
+        key: RequestKey,
         /// How.
-        fulfilment: Fulfilment,
+        booked: BookedConsumption,
         /// When, in running time: licence time without the downtime.
         at: DateTime<Utc>,
     },
     /// It need not be remembered any longer.
-    Forgotten {
+    KeyForgotten {
         /// Which.
-        wish: Wish,
+        key: RequestKey,
     },
     /// A request has arrived whose number is the highest of its scope.
     Ordered {
@@ -203,10 +204,10 @@ impl State {
             Change::Transfers { license_id, count } => {
                 self.licenses.entry(*license_id).or_default().transfer_count = *count;
             }
-            Change::Fulfilled { wish, fulfilment, at } => {
-                self.fulfilled.entry(wish.device_id).or_default().put(&wish.key, *fulfilment, *at);
+            Change::KeyUsed { key, booked, at } => {
+                self.used_keys.entry(key.device_id).or_default().put(&key.value, *booked, *at);
             }
-            Change::Forgotten { wish } => self.fulfilled.entry(wish.device_id).or_default().remove(&wish.key),
+            Change::KeyForgotten { key } => self.used_keys.entry(key.device_id).or_default().remove(&key.value),
             Change::Ordered { license_id, hardware_id, scope, request } => {
                 self.orders.put(*license_id, hardware_id, *scope, request);
             }

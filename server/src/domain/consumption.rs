@@ -6,7 +6,8 @@ use chrono::{DateTime, Datelike, Days, Months, NaiveDate, NaiveTime, Utc};
 
 use super::subject::Subject;
 use super::{
-    Action, Change, Command, EntitlementId, EventKind, Fulfilment, Outcome, Refusal, Reply, State, Transition, Wish,
+    Action, BookedConsumption, Change, Command, EntitlementId, EventKind, Outcome, Refusal, Reply, RequestKey, State,
+    Transition,
 };
 use crate::catalogue::{Consumption, Feature, License, MAX_SAFE_INTEGER, Overages, Period};
 
@@ -24,21 +25,21 @@ pub(super) struct Booking {
     device_id: u64,
     amount: i64,
     /// What the client calls it, if he does.
-    wish: Option<Wish>,
+    key: Option<RequestKey>,
     /// The client says what is allowed beyond the limit from now on.
     sets_overages: bool,
 }
 
 impl Booking {
     pub(super) fn of(command: &Command, device_id: u64, amount: i64) -> Booking {
-        let wish = command.idempotency_key.clone().map(|key| Wish { device_id, key });
+        let key = command.idempotency_key.clone().map(|key| RequestKey { device_id, value: key });
         let sets_overages = match command.action {
             Action::AddConsumption { allow_overages, max_overages, .. } => {
                 allow_overages.is_some() || max_overages.is_some()
             }
             _ => false,
         };
-        Booking { device_id, amount, wish, sets_overages }
+        Booking { device_id, amount, key, sets_overages }
     }
 }
 
@@ -114,7 +115,7 @@ impl Transition<'_> {
         let Some(device_id) = self.active_device(license.id, &command.hardware_id) else { return Ok(None) };
         let Some(key) = command.idempotency_key.clone() else { return Ok(None) };
         let entitlement = EntitlementId::of(license, plain);
-        if !self.is_fulfilled(&Wish { device_id, key }, Fulfilment { entitlement, amount })? {
+        if !self.is_used(&RequestKey { device_id, value: key }, BookedConsumption { entitlement, amount })? {
             return Ok(None);
         }
         let total = self.state.total(entitlement, consumption, self.now);
@@ -158,7 +159,7 @@ impl Transition<'_> {
         feature: Option<&Feature>,
         consumption: &Consumption,
         limit: Option<i64>,
-        &Booking { device_id, amount, ref wish, sets_overages }: &Booking,
+        &Booking { device_id, amount, ref key, sets_overages }: &Booking,
     ) -> Result<Option<i64>, Refusal> {
         if amount < 0 && !consumption.allow_negative {
             return Err(Refusal::NegativeConsumptionsNotAllowed);
@@ -176,8 +177,8 @@ impl Transition<'_> {
         self.note(EventKind::Consumed { amount }, license, feature, device_id);
         // To book nothing twice does no harm, but late overages would replace newer ones, also those that are the same as
         // before.
-        if let Some(wish) = wish.as_ref().filter(|_| amount != 0 || sets_overages) {
-            self.fulfilled(wish, Fulfilment { entitlement, amount });
+        if let Some(key) = key.as_ref().filter(|_| amount != 0 || sets_overages) {
+            self.mark_used(key, BookedConsumption { entitlement, amount });
         }
         Ok(Some(total))
     }

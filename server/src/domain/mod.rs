@@ -27,7 +27,7 @@ pub use change::{Change, Event, EventKind};
 pub use consumption::Counter;
 pub use due::{Due, DueKind};
 pub use floating::{Slot, Until};
-pub use idempotency::{Fulfilment, Wish};
+pub use idempotency::{BookedConsumption, RequestKey};
 pub use order::{LatestRequest, OrderScope, OrderedAction};
 pub use refusal::Refusal;
 pub use reply::Reply;
@@ -36,7 +36,7 @@ use crate::catalogue::{Catalogue, Feature, License, Overages};
 use activation::LicenseRecord;
 use consumption::Booking;
 use floating::Pool;
-use idempotency::Fulfilled;
+use idempotency::UsedKeys;
 use order::{LatestRequests, Order};
 use subject::Subject;
 
@@ -64,7 +64,7 @@ pub struct Command {
     pub is_vm: bool,
     /// What it wants.
     pub action: Action,
-    /// The client's name for this wish, so that a consumption is not booked twice however often it arrives.
+    /// The client's name for this key, so that a consumption is not booked twice however often it arrives.
     pub idempotency_key: Option<String>,
     /// The client's number of this request: it is not carried out after one with a higher number.
     pub order: Option<u64>,
@@ -170,7 +170,7 @@ pub struct State {
     pools: HashMap<EntitlementId, Pool>,
     counters: HashMap<EntitlementId, Counter>,
     activations_of_users: HashMap<u64, u64>,
-    fulfilled: HashMap<u64, Fulfilled>,
+    used_keys: HashMap<u64, UsedKeys>,
     orders: LatestRequests,
     last_device_id: u64,
     last_heartbeat: Option<DateTime<Utc>>,
@@ -194,7 +194,7 @@ impl State {
             pools: HashMap::new(),
             counters: HashMap::new(),
             activations_of_users: HashMap::new(),
-            fulfilled: HashMap::new(),
+            used_keys: HashMap::new(),
             orders: LatestRequests::default(),
             last_device_id: activation::DEVICE_IDS_FROM,
             last_heartbeat: None,

@@ -13,8 +13,8 @@ use super::{Store, StoreError};
 use crate::catalogue::Overages;
 use crate::clock::from_millis;
 use crate::domain::{
-    Change, Counter, Device, DeviceStatus, EntitlementId, Event, EventKind, Fulfilment, LatestRequest, OrderScope,
-    OrderedAction, Refusal, Slot, Variable, Wish,
+    BookedConsumption, Change, Counter, Device, DeviceStatus, EntitlementId, Event, EventKind, LatestRequest,
+    OrderScope, OrderedAction, Refusal, RequestKey, Slot, Variable,
 };
 
 /// Each brings the schema from the version before it to its own; their number is the file's `user_version`.
@@ -181,10 +181,10 @@ const TABLES: &[(&str, ReadRow)] = &[
     ("SELECT license_id, count FROM transfers", |row| {
         Ok(Change::Transfers { license_id: row.get(0)?, count: row.get(1)? })
     }),
-    ("SELECT license_id, feature_id, device_id, key, amount, at_ms FROM fulfilled ORDER BY id", |row| {
-        Ok(Change::Fulfilled {
-            wish: Wish { device_id: row.get(2)?, key: row.get(3)? },
-            fulfilment: Fulfilment { entitlement: entitlement(row)?, amount: row.get(4)? },
+    ("SELECT license_id, feature_id, device_id, key, amount, at_ms FROM used_key ORDER BY id", |row| {
+        Ok(Change::KeyUsed {
+            key: RequestKey { device_id: row.get(2)?, value: row.get(3)? },
+            booked: BookedConsumption { entitlement: entitlement(row)?, amount: row.get(4)? },
             at: time(row, 5)?,
         })
     }),
@@ -242,20 +242,20 @@ fn write(connection: &Connection, change: &Change) -> rusqlite::Result<()> {
         Change::Transfers { license_id, count } => {
             execute("INSERT OR REPLACE INTO transfers (license_id, count) VALUES (?, ?)", params![license_id, count])
         }
-        Change::Fulfilled { wish, fulfilment: Fulfilment { entitlement, amount }, at } => execute(
-            "INSERT OR REPLACE INTO fulfilled (device_id, key, license_id, feature_id, amount, at_ms) \
+        Change::KeyUsed { key, booked: BookedConsumption { entitlement, amount }, at } => execute(
+            "INSERT OR REPLACE INTO used_key (device_id, key, license_id, feature_id, amount, at_ms) \
              VALUES (?, ?, ?, ?, ?, ?)",
             params![
-                wish.device_id,
-                wish.key,
+                key.device_id,
+                key.value,
                 entitlement.license_id,
                 feature_id(entitlement),
                 amount,
                 at.timestamp_millis()
             ],
         ),
-        Change::Forgotten { wish } => {
-            execute("DELETE FROM fulfilled WHERE device_id = ? AND key = ?", params![wish.device_id, wish.key])
+        Change::KeyForgotten { key } => {
+            execute("DELETE FROM used_key WHERE device_id = ? AND key = ?", params![key.device_id, key.value])
         }
         Change::Ordered { license_id, hardware_id, scope, request } => {
             let refusal = request.refusal.as_ref().map(serde_json::to_string).transpose();
