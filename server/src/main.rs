@@ -252,8 +252,7 @@ fn catalogue_text(file: &Path) -> Result<String, Exit> {
 }
 
 fn read_catalogue(file: &Path) -> Result<Catalogue, Exit> {
-    catalogue::parse(&catalogue_text(file)?)
-        .map_err(|mistakes| Exit(USAGE, format!("in {}:\n{mistakes}", file.display())))
+    catalogue::parse(&catalogue_text(file)?).map_err(|errors| Exit(USAGE, format!("in {}:\n{errors}", file.display())))
 }
 
 /// Two servers on the same data would hand out the same slots. The lock ends with the process, however that ends.

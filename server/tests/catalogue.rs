@@ -1,9 +1,9 @@
-//! The catalogue file: what is read, and what every mistake is told.
+//! The catalogue file: what is read, and the message of each error.
 #![allow(clippy::unwrap_used)]
 
 use floatlease_server::{catalogue, sandbox};
 
-fn mistakes(toml: &str) -> Vec<String> {
+fn errors(toml: &str) -> Vec<String> {
     catalogue::parse(toml).map(|_| ()).unwrap_err().0
 }
 
@@ -28,7 +28,7 @@ fn ids_are_stable_and_of_16_digits() {
 }
 
 #[test]
-fn every_mistake_names_the_entry_the_key_and_what_was_expected() {
+fn every_error_names_the_entry_the_key_and_what_was_expected() {
     let product = "[[product]]\ncode = \"P\"\n";
     let license = "[[license]]\nproduct = \"P\"\nlicense_key = \"K\"\n";
     for (toml, expected) in [
@@ -114,14 +114,14 @@ fn every_mistake_names_the_entry_the_key_and_what_was_expected() {
             "api_key \"k\": `products` names \"P\", which no [[product]] has",
         ),
     ] {
-        let found = mistakes(&toml);
-        assert!(found.iter().any(|mistake| mistake.starts_with(expected)), "{toml}\n{found:#?}");
+        let found = errors(&toml);
+        assert!(found.iter().any(|error| error.starts_with(expected)), "{toml}\n{found:#?}");
     }
 }
 
 /// What a request can't say, or a reply can't.
 #[test]
-fn what_can_not_work_is_a_mistake() {
+fn what_can_not_work_is_an_error() {
     let product = "[[product]]\ncode = \"P\"\n";
     let license = "[[license]]\nproduct = \"P\"\nlicense_key = \"K\"\n";
     let account = "[[customer_account]]\ncode = \"ACME\"\n";
@@ -160,9 +160,9 @@ fn what_can_not_work_is_a_mistake() {
             "license \"K\": `validity_period` must be a date in UTC",
         ),
     ] {
-        let found = mistakes(&toml);
-        assert!(found.iter().any(|mistake| mistake.contains(expected)), "{expected}\n{found:#?}");
-        assert!(found.iter().all(|mistake| !mistake.contains("secret")), "{found:#?}");
+        let found = errors(&toml);
+        assert!(found.iter().any(|error| error.contains(expected)), "{expected}\n{found:#?}");
+        assert!(found.iter().all(|error| !error.contains("secret")), "{found:#?}");
     }
     let longest = "k".repeat(1024);
     catalogue::parse(&format!("{product}{}", license.replace("\"K\"", &format!("\"{longest}\"")))).unwrap();
@@ -170,9 +170,9 @@ fn what_can_not_work_is_a_mistake() {
 }
 
 #[test]
-fn no_mistake_shows_a_value() {
+fn no_error_shows_a_value() {
     for toml in ["[[api_key]]\nkey = \"k\"\nshared_key = 987654321", "[[api_key]]\nshared_key = \"987654321"] {
-        assert!(mistakes(toml).iter().all(|mistake| !mistake.contains("987654321")), "{toml}");
+        assert!(errors(toml).iter().all(|error| !error.contains("987654321")), "{toml}");
     }
 }
 
@@ -188,7 +188,7 @@ fn a_feature_stays_the_same_when_its_license_gets_another_key() {
 }
 
 #[test]
-fn all_mistakes_are_told_at_once() {
-    let found = mistakes("[[product]]\ncode = 5\nnme = \"x\"\n[[user]]\nusername = \"u\"\n");
+fn all_errors_are_told_at_once() {
+    let found = errors("[[product]]\ncode = 5\nnme = \"x\"\n[[user]]\nusername = \"u\"\n");
     assert_eq!(found.len(), 3, "{found:#?}");
 }

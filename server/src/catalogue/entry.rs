@@ -1,4 +1,4 @@
-//! Reads one entry of the catalogue file key by key and remembers every mistake, so that a user sees all of them at
+//! Reads one entry of the catalogue file key by key and remembers every error, so that a user sees all of them at
 //! once, each naming the entry, the key, what was expected and, for an unknown key, the nearest known one.
 
 use std::borrow::Cow;
@@ -16,7 +16,7 @@ use super::metadata;
 use super::{AuthorizationMethod, LONGEST_TEXT_BYTES, LicenseType, Period, ProductStatus};
 
 /// What is wrong with the file so far.
-pub(super) type Notes = RefCell<Vec<String>>;
+pub(super) type ErrorList = RefCell<Vec<String>>;
 
 /// One table of the file.
 pub(super) struct Entry<'n> {
@@ -24,7 +24,7 @@ pub(super) struct Entry<'n> {
     pub(super) title: String,
     table: Table,
     known: Vec<&'static str>,
-    notes: &'n Notes,
+    errors: &'n ErrorList,
 }
 
 /// A type that a value of the file can have.
@@ -36,8 +36,8 @@ pub(super) trait Read: Sized {
 }
 
 impl<'n> Entry<'n> {
-    pub(super) fn new(title: impl Into<String>, table: Table, notes: &'n Notes) -> Entry<'n> {
-        Entry { title: title.into(), table, known: Vec::new(), notes }
+    pub(super) fn new(title: impl Into<String>, table: Table, errors: &'n ErrorList) -> Entry<'n> {
+        Entry { title: title.into(), table, known: Vec::new(), errors }
     }
 
     /// The value of `key`, if it is there and of the right type.
@@ -47,7 +47,7 @@ impl<'n> Entry<'n> {
         let read = T::read(&value);
         if read.is_none() {
             // Its type, not the value: that may be a secret.
-            self.note(format!("`{key}` must be {}, but is of type {}", T::EXPECTED, value.type_str()));
+            self.report(format!("`{key}` must be {}, but is of type {}", T::EXPECTED, value.type_str()));
         }
         read
     }
@@ -60,8 +60,8 @@ impl<'n> Entry<'n> {
     /// The value of `key`, which must be there.
     pub(super) fn required<T: Read + Default>(&mut self, key: &'static str) -> T {
         match self.table.get(key) {
-            None => self.note(format!("`{key}` is missing: give it {}", T::EXPECTED)),
-            Some(Value::String(text)) if text.is_empty() => self.note(format!("`{key}` is empty: give it a text")),
+            None => self.report(format!("`{key}` is missing: give it {}", T::EXPECTED)),
+            Some(Value::String(text)) if text.is_empty() => self.report(format!("`{key}` is empty: give it a text")),
             Some(_) => {}
         }
         self.or(key, T::default())
@@ -74,10 +74,10 @@ impl<'n> Entry<'n> {
         text
     }
 
-    /// Notes a text that is longer than a request may say it.
+    /// ErrorList a text that is longer than a request may say it.
     pub(super) fn check_length(&self, key: &str, text: &str, longest: usize) {
         if text.len() > longest {
-            self.note(format!(
+            self.report(format!(
                 "`{key}` is {} bytes long, but a request may hold no more than {longest}: shorten it",
                 text.len()
             ));
@@ -92,7 +92,7 @@ impl<'n> Entry<'n> {
     /// The table `key`, if it is there.
     pub(super) fn table(&mut self, key: &'static str) -> Option<Entry<'n>> {
         let table = self.optional::<Table>(key)?;
-        Some(Entry::new(format!("{}, `{key}`", self.title), table, self.notes))
+        Some(Entry::new(format!("{}, `{key}`", self.title), table, self.errors))
     }
 
     /// The tables `[[key]]`, each called by what stands under `name` in it.
@@ -103,21 +103,21 @@ impl<'n> Entry<'n> {
             None => format!("{key} number {}", number + 1),
         };
         let titles: Vec<String> = tables.iter().enumerate().map(title).collect();
-        titles.into_iter().zip(tables).map(|(title, table)| Entry::new(title, table, self.notes)).collect()
+        titles.into_iter().zip(tables).map(|(title, table)| Entry::new(title, table, self.errors)).collect()
     }
 
-    /// Calls every key that nobody asked for a mistake.
+    /// Calls every key that nobody asked for a error.
     pub(super) fn finish(self) {
         for key in self.table.keys() {
             let nearest = self.known.iter().min_by_key(|known| distance(key, known));
             let advice = nearest.map(|known| format!("; did you mean `{known}`?")).unwrap_or_default();
-            self.note(format!("`{key}` is not a known key{advice}"));
+            self.report(format!("`{key}` is not a known key{advice}"));
         }
     }
 
-    /// Remembers a mistake of this entry.
-    pub(super) fn note(&self, mistake: impl AsRef<str>) {
-        self.notes.borrow_mut().push(format!("{}: {}", self.title, mistake.as_ref()));
+    /// Remembers a error of this entry.
+    pub(super) fn report(&self, error: impl AsRef<str>) {
+        self.errors.borrow_mut().push(format!("{}: {}", self.title, error.as_ref()));
     }
 }
 
@@ -226,7 +226,7 @@ impl Read for Map<String, serde_json::Value> {
 }
 
 /// A type whose values are words.
-macro_rules! words {
+macro_rules! string_enum {
     ($type:ident: $($word:literal => $variant:ident),+ $(,)?) => {
         impl $type {
             /// The word for it, in the file and on the wire.
@@ -259,10 +259,10 @@ macro_rules! words {
     };
 }
 
-words!(AuthorizationMethod: "license-key" => LicenseKey, "user" => User);
-words!(ProductStatus: "enabled" => Enabled, "disabled" => Disabled, "archived" => Archived);
-words!(LicenseType: "perpetual" => Perpetual, "time-limited" => TimeLimited, "subscription" => Subscription, "consumption" => Consumption);
-words!(Period: "daily" => Daily, "weekly" => Weekly, "monthly" => Monthly, "annually" => Annually);
+string_enum!(AuthorizationMethod: "license-key" => LicenseKey, "user" => User);
+string_enum!(ProductStatus: "enabled" => Enabled, "disabled" => Disabled, "archived" => Archived);
+string_enum!(LicenseType: "perpetual" => Perpetual, "time-limited" => TimeLimited, "subscription" => Subscription, "consumption" => Consumption);
+string_enum!(Period: "daily" => Daily, "weekly" => Weekly, "monthly" => Monthly, "annually" => Annually);
 
 #[cfg(test)]
 mod tests {

@@ -15,7 +15,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 pub(crate) use metadata::MAX_SAFE_INTEGER;
-pub use read::{Mistakes, parse};
+pub use read::{CatalogueErrors, parse};
 pub(crate) use read::{read, table};
 
 /// The longest text that a request may name anything by: names and keys are short, and what is stored must not be made to
@@ -29,7 +29,7 @@ pub(crate) const LONGEST_TOKEN_BYTES: usize = 16 * 1024;
 pub struct Catalogue {
     /// The `company.id` of every reply.
     pub company_id: u64,
-    products: HashMap<String, Shelf>,
+    products: HashMap<String, ProductLicenses>,
     api_keys: HashMap<String, ApiKey>,
     customer_accounts: HashMap<String, CustomerAccount>,
     blacklisted_hardware_ids: HashSet<String>,
@@ -44,7 +44,7 @@ pub struct Catalogue {
 
 /// A product and its licenses.
 #[derive(Debug)]
-struct Shelf {
+struct ProductLicenses {
     product: Arc<Product>,
     by_key: HashMap<String, Arc<License>>,
     /// In the order of the file: the last one is the newest.
@@ -341,7 +341,7 @@ pub struct CustomerAccount {
 impl Catalogue {
     /// The product with this short code.
     pub fn product(&self, code: &str) -> Option<&Arc<Product>> {
-        self.products.get(code).map(|shelf| &shelf.product)
+        self.products.get(code).map(|product| &product.product)
     }
 
     /// The license of `product` with this key.
@@ -351,7 +351,7 @@ impl Catalogue {
 
     /// The licenses of `product` that `username` may use, newest first.
     pub fn licenses_of_user(&self, product: &str, username: &str) -> impl Iterator<Item = &Arc<License>> {
-        let licenses = self.products.get(product).and_then(|shelf| shelf.by_username.get(username));
+        let licenses = self.products.get(product).and_then(|product| product.by_username.get(username));
         licenses.into_iter().flatten().rev()
     }
 
@@ -429,9 +429,9 @@ impl Catalogue {
     }
 }
 
-impl Shelf {
-    fn new(product: Arc<Product>) -> Shelf {
-        Shelf { product, by_key: HashMap::new(), by_username: HashMap::new() }
+impl ProductLicenses {
+    fn new(product: Arc<Product>) -> ProductLicenses {
+        ProductLicenses { product, by_key: HashMap::new(), by_username: HashMap::new() }
     }
 }
 

@@ -92,7 +92,7 @@ impl WorldOptions {
 
     /// What the world licenses.
     pub(super) fn catalogue(&self, now: DateTime<Utc>, presets: Option<&Presets>) -> Result<Catalogue, Mistake> {
-        let wrong = |mistakes: catalogue::Mistakes| Mistake::invalid(format!("`catalogue`: {mistakes}"));
+        let wrong = |mistakes: catalogue::CatalogueErrors| Mistake::invalid(format!("`catalogue`: {mistakes}"));
         let mut table = match &self.catalogue {
             None => catalogue::table(SAMPLE).map_err(wrong)?,
             Some(CatalogueSource::Text(text)) if text.trim_start().starts_with('{') => {

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use toml::Table;
 
 use super::fault::{Before, Do, Fault};
-use crate::catalogue::{self, ApiKey, Mistakes};
+use crate::catalogue::{self, ApiKey, CatalogueErrors};
 
 const CATALOGUE: &str = include_str!("presets.toml");
 
@@ -110,7 +110,7 @@ impl Presets {
     }
 
     /// Adds to a catalogue what they need.
-    pub(super) fn add_to(&self, table: &mut Table) -> Result<(), Mistakes> {
+    pub(super) fn add_to(&self, table: &mut Table) -> Result<(), CatalogueErrors> {
         for (key, value) in catalogue::table(CATALOGUE)? {
             match (table.get_mut(&key), value) {
                 (Some(toml::Value::Array(theirs)), toml::Value::Array(ours)) => theirs.extend(ours),

@@ -43,7 +43,7 @@ fn a_catalogue_is_an_object_or_a_text_and_its_times_may_be_relative() {
 fn all_that_is_wrong_with_a_world_is_said_and_none_is_made() {
     let demo = Demo::start();
     let before = demo.worlds();
-    let mistakes = json!({
+    let wrong = json!({
         "product": [{ "code": "P", "authorisation": "license-key" }],
         "license": [{ "product": "P", "licence_key": "K" }, { "product": "Q", "license_key": "L" }],
     });
@@ -53,7 +53,7 @@ fn all_that_is_wrong_with_a_world_is_said_and_none_is_made() {
         json!({ "catalogue": catalogue })
     };
     for (options, words) in [
-        (json!({ "catalogue": mistakes }), vec!["authorisation", "\"Q\"", "licence_key"]),
+        (json!({ "catalogue": wrong }), vec!["authorisation", "\"Q\"", "licence_key"]),
         (json!({ "catalogue": "{\"product\": 1" }), vec!["`catalogue` is not JSON"]),
         (json!({ "catalogue": "[[product]" }), vec!["`catalogue`"]),
         (json!({ "catalogue": { "product": [{ "code": null }] } }), vec!["leave out what is null"]),
