@@ -12,7 +12,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::catalogue::Catalogue;
 use crate::clock::Clock;
-use crate::http::{self, BASE_PATH, Parts, Port, Running, Service};
+use crate::http::{self, BASE_PATH, ServiceParts, Listener, ServiceThread, Service};
 use crate::keys::SigningKey;
 use crate::store::{Store, StoreError};
 
@@ -38,8 +38,8 @@ pub struct Setup {
 /// A server that is listening.
 pub struct Server {
     runtime: Runtime,
-    port: Port,
-    running: Running,
+    listener: Listener,
+    service_thread: ServiceThread,
     base_url: String,
     public_key: String,
 }
@@ -55,13 +55,13 @@ impl Server {
     /// The address is taken or the store unusable.
     pub fn start(setup: Setup) -> Result<Server, Failure> {
         let Setup { catalogue, store, clock, key, unsigned, listen } = setup;
-        let (listener, base_url) = listener(listen)?;
-        let parts = Parts { catalogue, store, clock, key, unsigned, base_url: base_url.clone() };
-        let (service, running) = Service::start(parts)?;
+        let (socket, base_url) = bind_api(listen)?;
+        let parts = ServiceParts { catalogue, store, clock, key, unsigned, base_url: base_url.clone() };
+        let (service, service_thread) = Service::start(parts)?;
         let public_key = service.public_key().to_owned();
         let runtime = Builder::new_multi_thread().enable_all().build()?;
-        let port = Port::open(runtime.handle(), listener, Arc::new(service))?;
-        Ok(Server { runtime, port, running, base_url, public_key })
+        let listener = Listener::open(runtime.handle(), socket, Arc::new(service))?;
+        Ok(Server { runtime, listener, service_thread, base_url, public_key })
     }
 
     /// Where clients find the API.
@@ -79,21 +79,21 @@ impl Server {
     /// # Errors
     /// The store failed; what was answered before is safe.
     pub fn run_until<T>(self, end: impl Future<Output = T>) -> Result<Option<T>, Failure> {
-        let Server { runtime, port, running, .. } = self;
+        let Server { runtime, listener, service_thread, .. } = self;
         let ended = runtime.block_on(async {
             let ended = tokio::select! {
                 ended = end => Some(ended),
-                _ = running.ended => None,
+                _ = service_thread.ended => None,
             };
             // Clients that send nothing more must not hold the server back.
-            port.close(STOP_WITHIN).await;
+            listener.close(STOP_WITHIN).await;
             ended
         });
         // Another program may hold the data for ever, and what waits for it was not written yet.
-        running.stopping.store(true, Ordering::Relaxed);
+        service_thread.stopping.store(true, Ordering::Relaxed);
         // Drops the last senders of jobs, so the writer ends too.
         runtime.shutdown_timeout(STOP_WITHIN);
-        match running.thread.join() {
+        match service_thread.thread.join() {
             Ok(Ok(())) => Ok(ended),
             Ok(Err(error)) => Err(Failure(format!(
                 "stopped, because the result of a request could not be kept: {error}; repair that and start again"
@@ -112,19 +112,19 @@ impl Server {
 }
 
 /// Takes an address, or says that it can't be had.
-pub(crate) fn bound(address: SocketAddr) -> Result<TcpListener, Failure> {
+pub(crate) fn bind_address(address: SocketAddr) -> Result<TcpListener, Failure> {
     http::bind(address).map_err(|error| Failure(format!("can't listen on {address}: {error}; choose another port")))
 }
 
 /// Takes the address for the API, and says what it is called there.
-pub(crate) fn listener(listen: SocketAddr) -> Result<(TcpListener, String), Failure> {
+pub(crate) fn bind_api(listen: SocketAddr) -> Result<(TcpListener, String), Failure> {
     // HTTP's dates have no such times, and hyper panics at them.
     if SystemTime::now() < SystemTime::UNIX_EPOCH {
         return Err(Failure(
             "the clock of this machine shows a time before 1970: set it right and start again".to_owned(),
         ));
     }
-    let listener = bound(listen)?;
+    let listener = bind_address(listen)?;
     let base_url = format!("http://{}{BASE_PATH}", listener.local_addr()?);
     Ok((listener, base_url))
 }

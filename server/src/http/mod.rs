@@ -4,11 +4,11 @@
 
 mod authorise;
 mod error;
-mod line;
+mod raw_connection;
 pub(crate) mod parameters;
-mod port;
+mod listener;
 mod sign;
-pub(crate) mod well_known;
+pub(crate) mod public_routes;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -29,9 +29,9 @@ use crate::domain::{Command, Outcome, Refusal, State, reply};
 use crate::keys::SigningKey;
 use crate::store::{Store, StoreError};
 use crate::writer::{Writer, WriterThread};
-pub(crate) use line::{Line, Step};
+pub(crate) use raw_connection::{RawConnection, WireAction};
 use parameters::Parameters;
-pub(crate) use port::{Handler, Port, bind};
+pub(crate) use listener::{Handler, Listener, bind};
 use sign::Signer;
 
 /// Where the API lives on a host.
@@ -49,21 +49,21 @@ const BODY_WITHIN: Duration = Duration::from_secs(30);
 
 /// A request that was read to its end.
 #[derive(Debug)]
-pub(crate) struct Received {
+pub(crate) struct ReceivedRequest {
     pub(crate) head: request::Parts,
     /// Or why it can't be had.
     pub(crate) body: Result<Vec<u8>, Refusal>,
 }
 
-impl Received {
+impl ReceivedRequest {
     /// Reads it to its end, or a client still sending would lose the connection instead of reading why it is refused.
-    async fn read(request: Request<Incoming>) -> Received {
+    async fn read(request: Request<Incoming>) -> ReceivedRequest {
         let (head, body) = request.into_parts();
         let body = match tokio::time::timeout(BODY_WITHIN, read(body)).await {
             Ok(body) => body,
             Err(_) => Err(Refusal::ValidationError("The body came too slowly; send it at once.".to_owned())),
         };
-        Received { head, body }
+        ReceivedRequest { head, body }
     }
 
     /// Its path below [`BASE_PATH`].
@@ -115,7 +115,7 @@ pub(crate) struct Service {
 }
 
 /// What a service is made of.
-pub(crate) struct Parts {
+pub(crate) struct ServiceParts {
     pub(crate) catalogue: Catalogue,
     pub(crate) store: Box<dyn Store>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -126,7 +126,7 @@ pub(crate) struct Parts {
 }
 
 /// The thread behind a service, which ends after the service is dropped.
-pub(crate) struct Running {
+pub(crate) struct ServiceThread {
     pub(crate) thread: WriterThread,
     /// Over when the thread is.
     pub(crate) ended: oneshot::Receiver<()>,
@@ -136,8 +136,8 @@ pub(crate) struct Running {
 
 impl Service {
     /// Recovers what the store has kept, and starts the writer.
-    pub(crate) fn start(parts: Parts) -> Result<(Service, Running), StoreError> {
-        let Parts { catalogue, mut store, clock, key, unsigned, base_url } = parts;
+    pub(crate) fn start(parts: ServiceParts) -> Result<(Service, ServiceThread), StoreError> {
+        let ServiceParts { catalogue, mut store, clock, key, unsigned, base_url } = parts;
         let stopping = Arc::new(AtomicBool::new(false));
         store.give_up_when(Arc::clone(&stopping));
         let catalogue = Arc::new(catalogue);
@@ -146,7 +146,7 @@ impl Service {
         let (writer, thread) = Writer::start(store, |changes| State::recover(licensed, changes), clock, ending)?;
         let public_key = key.public_pem().map_err(|error| StoreError(format!("can't read the key: {error}")))?;
         let signer = Signer::new(Some(key).filter(|_| !unsigned));
-        Ok((Service { catalogue, writer, signer, base_url, public_key }, Running { thread, ended, stopping }))
+        Ok((Service { catalogue, writer, signer, base_url, public_key }, ServiceThread { thread, ended, stopping }))
     }
 
     /// What clients verify replies with, PEM.
@@ -160,14 +160,14 @@ impl Service {
     }
 
     /// The reply to anything that may arrive; `now` is transport time, which the `Date` of a request is held against.
-    pub(crate) async fn reply(&self, request: &Received, now: DateTime<Utc>) -> Response<Vec<u8>> {
+    pub(crate) async fn reply(&self, request: &ReceivedRequest, now: DateTime<Utc>) -> Response<Vec<u8>> {
         let get = request.head.method == hyper::http::Method::GET;
         let probe = get || request.head.method == hyper::http::Method::HEAD;
         if request.path().is_empty() && probe {
             return response(b"floatlease-server\n".to_vec(), "text/plain; charset=utf-8");
         }
         let open = request.below().filter(|_| get);
-        if let Some(answer) = open.and_then(|path| well_known::answer(self, path, request.query(), now)) {
+        if let Some(answer) = open.and_then(|path| public_routes::answer(self, path, request.query(), now)) {
             return answer.unwrap_or_else(|refusal| error::response(&refusal, ""));
         }
         match request.operation() {
@@ -184,7 +184,7 @@ impl Service {
     async fn answer(
         &self,
         operation: &Operation,
-        request: &Received,
+        request: &ReceivedRequest,
         now: DateTime<Utc>,
     ) -> Result<Response<Vec<u8>>, Refusal> {
         let api_key = authorise::authorise(&self.catalogue, operation, &request.head.headers, now)?;
@@ -238,14 +238,14 @@ impl Service {
 }
 
 impl Handler for Service {
-    async fn handle(&self, request: Received, _: Line) -> Response<Vec<u8>> {
+    async fn handle(&self, request: ReceivedRequest, _: RawConnection) -> Response<Vec<u8>> {
         self.reply(&request, Utc::now()).await
     }
 }
 
 /// Repeats the key and the number of a request, so that the client knows that this server heeds them: consumptions of the
 /// same key are booked once, and no request is carried out after one with a higher number.
-pub(crate) fn echo(request: &Received, answer: &mut Response<Vec<u8>>) {
+pub(crate) fn echo(request: &ReceivedRequest, answer: &mut Response<Vec<u8>>) {
     let Ok(operation) = request.operation() else { return };
     let given = &request.head.headers;
     let key = parameters::idempotency_key(given).ok().flatten().filter(|_| operation.is_consumption());

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::{Document, Endpoint, json_body, json_reply, parameter};
 use crate::domain::{Refusal, reply};
 use crate::http::parameters;
-use crate::http::well_known::{OPEN_ROUTES, OpenRoute};
+use crate::http::public_routes::{PUBLIC_ROUTES, PublicRoute};
 
 const DESCRIPTION: &str = "The LicenseSpring License API v4, as floatlease-server speaks it. Every refusal has a body of \
     status, code and message; clients go by the code. Times are UTC. A license is named by \
@@ -59,7 +59,7 @@ pub fn v4(base_url: &str) -> Value {
         let reply = reply_to(operation, &mut document);
         document.add(endpoint(operation, reply));
     }
-    for route in OPEN_ROUTES {
+    for route in PUBLIC_ROUTES {
         let reply = open_reply(route, &mut document);
         document.add(open_endpoint(route, reply));
     }
@@ -193,13 +193,13 @@ fn signature() -> Value {
     } })
 }
 
-fn open_reply(route: &OpenRoute, document: &mut Document) -> Value {
+fn open_reply(route: &PublicRoute, document: &mut Document) -> Value {
     let headers = if route.signed { signature() } else { json!({}) };
     let schema = (route.reply)(document.generator());
     json_reply("Done.", headers, schema.into())
 }
 
-fn open_endpoint(route: &'static OpenRoute, reply: Value) -> Endpoint<'static> {
+fn open_endpoint(route: &'static PublicRoute, reply: Value) -> Endpoint<'static> {
     let given = |(name, value): &(&str, &str)| parameter("query", name, true, json!({ "const": value }));
     Endpoint {
         path: route.path,

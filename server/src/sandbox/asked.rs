@@ -3,7 +3,7 @@
 use hyper::HeaderMap;
 use serde_json::{Map, Value};
 
-use crate::http::Received;
+use crate::http::ReceivedRequest;
 
 /// What a request says.
 #[derive(Debug)]
@@ -15,7 +15,7 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
-    pub(crate) fn of(request: &Received) -> Asked {
+    pub(crate) fn of(request: &ReceivedRequest) -> Asked {
         let query = request.head.uri.query().unwrap_or_default();
         let mut parameters: Map<String, Value> = form_urlencoded::parse(query.as_bytes())
             .map(|(name, value)| (name.into_owned(), Value::String(value.into_owned())))

@@ -32,9 +32,9 @@ pub use options::SAMPLE;
 
 use crate::Failure;
 use crate::catalogue::ApiKey;
-use crate::http::Port;
-use crate::server::{bound, listener};
-use control::{BASE_PATH, Control, ControlPort};
+use crate::http::Listener;
+use crate::server::{bind_address, bind_api};
+use control::{BASE_PATH, Control, ControlHandler};
 use mistake::{Mistake, read};
 use options::WorldOptions;
 use worlds::Worlds;
@@ -52,7 +52,7 @@ pub struct Sandbox {
 struct Running {
     runtime: Runtime,
     control: Arc<Control>,
-    control_port: Option<Port>,
+    control_port: Option<Listener>,
 }
 
 /// Where a sandbox listens. Both ports are on the loopback interface; 0 is a free one.
@@ -115,8 +115,8 @@ impl Sandbox {
     fn with(ports: &Ports, options: Value, api_keys: Vec<ApiKey>) -> Result<Sandbox, SandboxError> {
         let options: WorldOptions = read(options)?;
         let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let (api, base_url) = listener(local(ports.api))?;
-        let control = ports.control.map(|port| bound(local(port))).transpose()?;
+        let (api, base_url) = bind_api(local(ports.api))?;
+        let control = ports.control.map(|port| bind_address(local(port))).transpose()?;
         let control_url = control.as_ref().map(|control| control.local_addr().map_err(Failure::from)).transpose()?;
         let control_url = control_url.map(|address| format!("http://{address}{BASE_PATH}"));
         let worlds = Arc::new(Worlds::start(&options, base_url, control_url, api_keys)?);
@@ -125,12 +125,12 @@ impl Sandbox {
         let runtime = Builder::new_multi_thread().worker_threads(2).thread_name("floatlease").enable_all().build();
         let runtime = runtime.map_err(Failure::from)?;
         let handle = runtime.handle().clone();
-        let api = Port::open(&handle, api, Arc::clone(&worlds)).map_err(Failure::from)?;
+        let api = Listener::open(&handle, api, Arc::clone(&worlds)).map_err(Failure::from)?;
         runtime.spawn(Arc::clone(&worlds).sweep());
         let api_address = api.address();
         let state = Control { worlds, api: Mutex::new(Some(api)), api_address, runtime: handle.clone() };
         let state = Arc::new(state);
-        let open = |control| Port::open(&handle, control, Arc::new(ControlPort(Arc::clone(&state))));
+        let open = |control| Listener::open(&handle, control, Arc::new(ControlHandler(Arc::clone(&state))));
         let control_port = control.map(open).transpose().map_err(Failure::from)?;
         let running = Running { runtime, control: state, control_port };
         Ok(Sandbox { running: RwLock::new(Some(running)), access })
@@ -179,7 +179,7 @@ impl Sandbox {
         let Some(Running { runtime, control, control_port }) = running else { return Ok(()) };
         runtime.block_on(async {
             let api = control.api.lock().await.take();
-            let close = |port: Option<Port>| async {
+            let close = |port: Option<Listener>| async {
                 if let Some(port) = port {
                     port.close(STOP_WITHIN).await
                 }

@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::journal::noted;
-use crate::http::Received;
+use crate::http::ReceivedRequest;
 
 /// What was expected of a refused signature, beside what came.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -33,7 +33,7 @@ pub(crate) struct NearMiss {
 
 impl NearMiss {
     /// Of a request that was refused with `code`; nothing for other refusals.
-    pub(super) fn of(code: &str, request: &Received, shared_key: &str, now: DateTime<Utc>) -> Option<NearMiss> {
+    pub(super) fn of(code: &str, request: &ReceivedRequest, shared_key: &str, now: DateTime<Utc>) -> Option<NearMiss> {
         if !["signature_mismatch", "date_header_diff"].contains(&code) {
             return None;
         }

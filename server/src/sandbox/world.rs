@@ -22,7 +22,7 @@ use super::presets::Presets;
 use crate::catalogue::{ApiKey, Catalogue};
 use crate::clock::{Clock, ControlledClock, whole_millis};
 use crate::domain::{Due, DueKind, Holding};
-use crate::http::{Line, Parts, Received, Running, Service, Step, echo};
+use crate::http::{RawConnection, ServiceParts, ReceivedRequest, ServiceThread, Service, WireAction, echo};
 use crate::store::SqliteStore;
 use crate::writer::Transaction;
 
@@ -61,7 +61,7 @@ pub(crate) enum Target {
 enum Ending {
     Reply(Response<Vec<u8>>),
     Late(Duration, Response<Vec<u8>>),
-    Taken(Vec<Step>),
+    Taken(Vec<WireAction>),
 }
 
 impl World {
@@ -72,7 +72,7 @@ impl World {
         base_url: &str,
         control_url: Option<String>,
         more_keys: Vec<ApiKey>,
-    ) -> Result<(World, Running), Mistake> {
+    ) -> Result<(World, ServiceThread), Mistake> {
         let internal = |error: std::io::Error| Mistake::internal(error.to_string());
         let rate = check_rate(options.rate.unwrap_or(1.0))?;
         let start = options.start()?;
@@ -94,7 +94,7 @@ impl World {
         let journal = Journal::new(&catalogue);
         let clock = Arc::new(ControlledClock::new(whole_millis(start), rate));
         let store = SqliteStore::in_memory().map_err(|error| Mistake::internal(error.to_string()))?;
-        let parts = Parts {
+        let parts = ServiceParts {
             catalogue,
             store: Box::new(Journaled { store, journal: Arc::clone(&journal) }),
             clock: Arc::<ControlledClock>::clone(&clock),
@@ -102,7 +102,7 @@ impl World {
             unsigned: false,
             base_url: base_url.to_owned(),
         };
-        let (service, running) = Service::start(parts).map_err(|error| Mistake::internal(error.to_string()))?;
+        let (service, thread) = Service::start(parts).map_err(|error| Mistake::internal(error.to_string()))?;
         let mut facts = vec![
             ("base_url", base_url.to_owned()),
             ("api_key", api_key),
@@ -131,7 +131,7 @@ impl World {
         for fault in &options.faults {
             world.faults().add(fault.clone(), start)?;
         }
-        Ok((world, running))
+        Ok((world, thread))
     }
 
     pub(crate) fn catalogue(&self) -> &Catalogue {
@@ -167,20 +167,20 @@ impl World {
 
     /// Answers a request, or does to its line what a fault says. What is begun is ended even if the client has gone
     /// meanwhile: a server that is slow takes the slot all the same.
-    pub(crate) async fn reply(self: Arc<Self>, request: Received, line: Line) -> Response<Vec<u8>> {
+    pub(crate) async fn reply(self: Arc<Self>, request: ReceivedRequest, connection: RawConnection) -> Response<Vec<u8>> {
         match tokio::spawn(async move { self.answer(request).await }).await {
             Ok(Ending::Reply(reply)) => reply,
             Ok(Ending::Late(delay, reply)) => {
                 tokio::time::sleep(delay).await;
                 reply
             }
-            Ok(Ending::Taken(steps)) => match line.take_over(steps).await {},
+            Ok(Ending::Taken(actions)) => match connection.hijack(actions).await {},
             // A defect, or the end of the server.
-            Err(_) => match line.take_over(vec![Step::Close]).await {},
+            Err(_) => match connection.hijack(vec![WireAction::Close]).await {},
         }
     }
 
-    async fn answer(&self, mut request: Received) -> Ending {
+    async fn answer(&self, mut request: ReceivedRequest) -> Ending {
         self.touch();
         let started = Instant::now();
         let asked = Asked::of(&request);
@@ -219,7 +219,7 @@ impl World {
     }
 
     /// As a server without faults answers.
-    async fn genuine(&self, request: &Received) -> Response<Vec<u8>> {
+    async fn genuine(&self, request: &ReceivedRequest) -> Response<Vec<u8>> {
         let of_world = *self.date_check() == DateCheck::World;
         let now = if of_world { self.now() } else { Utc::now() };
         let reply = self.dated(self.service.reply(request, now).await);
@@ -239,7 +239,7 @@ impl World {
         reply
     }
 
-    async fn faulted(&self, picked: &Picked, request: &Received, asked: &Asked) -> (Ending, RequestNote) {
+    async fn faulted(&self, picked: &Picked, request: &ReceivedRequest, asked: &Asked) -> (Ending, RequestNote) {
         match &picked.what {
             Do::Before(Before::Delay(_)) => tokio::time::sleep(picked.delay).await,
             Do::Before(fault) => {
@@ -265,13 +265,13 @@ impl World {
                 if closes {
                     reply.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
                 }
-                let steps = fault::steps(fault, &reply).map(|mut steps| {
-                    if closes && !matches!(steps.last(), Some(Step::Close | Step::Reset | Step::Hold)) {
-                        steps.push(Step::Close);
+                let actions = fault::actions(fault, &reply).map(|mut actions| {
+                    if closes && !matches!(actions.last(), Some(WireAction::Close | WireAction::Reset | WireAction::Hold)) {
+                        actions.push(WireAction::Close);
                     }
-                    steps
+                    actions
                 });
-                steps.map_or(Ending::Reply(reply), Ending::Taken)
+                actions.map_or(Ending::Reply(reply), Ending::Taken)
             }
             Do::Reply(fault) => {
                 let altered = fault::alter(fault, &reply, asked, previous, |body| self.service.sign(body));
@@ -284,7 +284,7 @@ impl World {
     }
 
     /// What the journal says of a refusal.
-    fn refusal(&self, reply: &Response<Vec<u8>>, request: &Received) -> RequestNote {
+    fn refusal(&self, reply: &Response<Vec<u8>>, request: &ReceivedRequest) -> RequestNote {
         if reply.status().is_success() {
             return RequestNote::default();
         }
@@ -349,7 +349,7 @@ impl World {
 }
 
 /// Whether the connection is to end with the reply to this request. HTTP sees to it, except where a fault writes the reply.
-fn closes(request: &Received) -> bool {
+fn closes(request: &ReceivedRequest) -> bool {
     let named = |name: &str| {
         let values = request.head.headers.get_all(header::CONNECTION);
         let mut options = values.iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));

@@ -11,7 +11,7 @@ use super::mistake::Mistake;
 use super::options::WorldOptions;
 use super::world::World;
 use crate::catalogue::ApiKey;
-use crate::http::{Handler, Line, Received};
+use crate::http::{Handler, RawConnection, ReceivedRequest};
 use crate::writer::WriterThread;
 
 /// So often it is looked for worlds that nobody uses.
@@ -44,8 +44,8 @@ impl Worlds {
         control_url: Option<String>,
         api_keys: Vec<ApiKey>,
     ) -> Result<Worlds, Mistake> {
-        let (main, running) = World::start("main".to_owned(), options, &base_url, control_url.clone(), api_keys)?;
-        let threads = Mutex::new(vec![running.thread]);
+        let (main, thread) = World::start("main".to_owned(), options, &base_url, control_url.clone(), api_keys)?;
+        let threads = Mutex::new(vec![thread.thread]);
         Ok(Worlds { base_url, control_url, main: Arc::new(main), others: RwLock::default(), threads })
     }
 
@@ -65,13 +65,13 @@ impl Worlds {
         }
         let id = random_text(12);
         let control_url = self.control_url.as_ref().map(|url| format!("{url}/worlds/{id}"));
-        let (world, running) = World::start(id.clone(), options, &self.base_url, control_url, Vec::new())?;
+        let (world, thread) = World::start(id.clone(), options, &self.base_url, control_url, Vec::new())?;
         let world = Arc::new(world);
         {
             // Before anything can go wrong, or nobody would wait for it at the end.
             let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
             threads.retain(|thread| !thread.is_finished());
-            threads.push(running.thread);
+            threads.push(thread.thread);
         }
         self.with(|others| {
             let taken = |key: &&String| others.by_api_key.contains_key(*key) || self.main.api_keys.contains(key);
@@ -139,7 +139,7 @@ impl Worlds {
     }
 
     /// By API key, whatever else is wrong with the request.
-    fn of(&self, request: &Received) -> Arc<World> {
+    fn of(&self, request: &ReceivedRequest) -> Arc<World> {
         let key = request.authorization("apikey");
         let others = self.others.read().unwrap_or_else(PoisonError::into_inner);
         let world = key.and_then(|key| others.by_api_key.get(&key));
@@ -155,7 +155,7 @@ impl Others {
 }
 
 impl Handler for Worlds {
-    async fn handle(&self, request: Received, line: Line) -> Response<Vec<u8>> {
-        self.of(&request).reply(request, line).await
+    async fn handle(&self, request: ReceivedRequest, connection: RawConnection) -> Response<Vec<u8>> {
+        self.of(&request).reply(request, connection).await
     }
 }

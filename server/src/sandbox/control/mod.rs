@@ -19,7 +19,7 @@ use super::mistake::Mistake;
 use super::strict::with_integers;
 use super::world::World;
 use super::worlds::Worlds;
-use crate::http::{self, Handler, Line, Port, Received, response};
+use crate::http::{self, Handler, RawConnection, Listener, ReceivedRequest, response};
 pub(crate) use route::Route;
 
 /// Where the control interface lives on its port.
@@ -29,7 +29,7 @@ pub(crate) const BASE_PATH: &str = "/control";
 pub(crate) struct Control {
     pub(crate) worlds: Arc<Worlds>,
     /// The port of the API, unless it is closed at present.
-    pub(crate) api: Mutex<Option<Port>>,
+    pub(crate) api: Mutex<Option<Listener>>,
     pub(crate) api_address: std::net::SocketAddr,
     pub(crate) runtime: tokio::runtime::Handle,
 }
@@ -102,10 +102,10 @@ fn of_body(body: &[u8]) -> Result<Map<String, Value>, Mistake> {
 }
 
 /// The control interface on a port of its own.
-pub(crate) struct ControlPort(pub(crate) Arc<Control>);
+pub(crate) struct ControlHandler(pub(crate) Arc<Control>);
 
-impl Handler for ControlPort {
-    async fn handle(&self, request: Received, _: Line) -> Response<Vec<u8>> {
+impl Handler for ControlHandler {
+    async fn handle(&self, request: ReceivedRequest, _: RawConnection) -> Response<Vec<u8>> {
         let path = request.path().strip_prefix(BASE_PATH).map(|path| match request.head.uri.query() {
             Some(query) => format!("{path}?{query}"),
             None => path.to_owned(),
@@ -137,7 +137,7 @@ impl Control {
             (true, None) => {
                 let failed = |error: std::io::Error| Mistake::conflict(format!("can't open the port again: {error}"));
                 let listener = http::bind(self.api_address).map_err(failed)?;
-                *api = Some(Port::open(&self.runtime, listener, Arc::clone(&self.worlds)).map_err(failed)?);
+                *api = Some(Listener::open(&self.runtime, listener, Arc::clone(&self.worlds)).map_err(failed)?);
             }
             (false, Some(port)) => port.close(std::time::Duration::ZERO).await,
             (_, same) => *api = same,

@@ -19,7 +19,7 @@ pub(super) use before::before;
 pub(super) use delay::Delay;
 pub(super) use list::{Armed, FaultList, Picked};
 pub(super) use profile::Profile;
-pub(super) use wire::steps;
+pub(super) use wire::actions;
 
 use super::asked::Asked;
 use super::mistake::Mistake;

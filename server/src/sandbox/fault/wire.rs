@@ -7,32 +7,32 @@ use floatlease::model::format_http_date;
 use hyper::Response;
 
 use super::{AfterCommit, Dribble};
-use crate::http::Step;
+use crate::http::WireAction;
 
 /// The reply as the fault lets it through; `None` for a delay, which HTTP can do.
-pub(crate) fn steps(fault: &AfterCommit, reply: &Response<Vec<u8>>) -> Option<Vec<Step>> {
+pub(crate) fn actions(fault: &AfterCommit, reply: &Response<Vec<u8>>) -> Option<Vec<WireAction>> {
     let length = reply.body().len();
     Some(match fault {
-        AfterCommit::Close => vec![Step::Close],
-        AfterCommit::Reset => vec![Step::Reset],
+        AfterCommit::Close => vec![WireAction::Close],
+        AfterCommit::Reset => vec![WireAction::Reset],
         AfterCommit::Truncate => {
             let mut bytes = bytes(reply, length);
             // Of a reply without a body, half of the head.
             let cut = if length == 0 { bytes.len() / 2 } else { length.div_ceil(2) };
             bytes.truncate(bytes.len() - cut);
-            vec![Step::Write(bytes), Step::Close]
+            vec![WireAction::Write(bytes), WireAction::Close]
         }
         AfterCommit::Dribble(Dribble { bytes: at_a_time, every_ms }) => {
             let pause = Duration::from_millis((*every_ms).into());
             let pieces = bytes(reply, length);
             let pieces = pieces.chunks((*at_a_time).max(1) as usize);
-            pieces.flat_map(|piece| [Step::Write(piece.to_vec()), Step::Pause(pause)]).collect()
+            pieces.flat_map(|piece| [WireAction::Write(piece.to_vec()), WireAction::Pause(pause)]).collect()
         }
         AfterCommit::WrongLength(by) => {
             let claimed = length.saturating_add_signed(isize::try_from(*by).unwrap_or_default());
-            let written = Step::Write(bytes(reply, claimed));
+            let written = WireAction::Write(bytes(reply, claimed));
             // Who waits for more gets nothing more; who got too much goes on asking.
-            if claimed > length { vec![written, Step::Hold] } else { vec![written] }
+            if claimed > length { vec![written, WireAction::Hold] } else { vec![written] }
         }
         AfterCommit::Delay(_) => return None,
     })

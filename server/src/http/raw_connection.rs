@@ -14,7 +14,7 @@ const LINGER: Duration = Duration::from_millis(200);
 
 /// One thing done to a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Step {
+pub(crate) enum WireAction {
     /// Bytes leave as they are.
     Write(Vec<u8>),
     /// Nothing happens for so long.
@@ -29,41 +29,41 @@ pub(crate) enum Step {
 
 /// A way to take the line over from HTTP.
 #[derive(Debug, Clone)]
-pub(crate) struct Line(UnboundedSender<Vec<Step>>);
+pub(crate) struct RawConnection(UnboundedSender<Vec<WireAction>>);
 
-impl Line {
-    /// A line, and where its connection learns what was ordered.
-    pub(super) fn new() -> (Line, UnboundedReceiver<Vec<Step>>) {
-        let (order, orders) = unbounded_channel();
-        (Line(order), orders)
+impl RawConnection {
+    /// A line, and where its connection learns what was hijacked.
+    pub(super) fn new() -> (RawConnection, UnboundedReceiver<Vec<WireAction>>) {
+        let (hijack, hijacks) = unbounded_channel();
+        (RawConnection(hijack), hijacks)
     }
 
-    /// Has the steps done instead of an answer. If the last one leaves the connection open, HTTP goes on there; what the
+    /// Has the actions done instead of an answer. If the last one leaves the connection open, HTTP goes on there; what the
     /// client has sent ahead of this answer is lost. Never returns: the request ends with this.
-    pub(crate) async fn take_over(&self, steps: Vec<Step>) -> Infallible {
+    pub(crate) async fn hijack(&self, actions: Vec<WireAction>) -> Infallible {
         // A connection that is gone needs nothing more.
-        let _ = self.0.send(steps);
+        let _ = self.0.send(actions);
         pending().await
     }
 }
 
-/// Does the steps; what is left of the connection.
-pub(super) async fn perform(steps: Vec<Step>, mut stream: TcpStream) -> Option<TcpStream> {
-    for step in steps {
-        match step {
-            Step::Write(bytes) => stream.write_all(&bytes).await.ok()?,
-            Step::Pause(duration) => tokio::time::sleep(duration).await,
-            Step::Hold => {
+/// Does the actions; what is left of the connection.
+pub(super) async fn perform(actions: Vec<WireAction>, mut stream: TcpStream) -> Option<TcpStream> {
+    for action in actions {
+        match action {
+            WireAction::Write(bytes) => stream.write_all(&bytes).await.ok()?,
+            WireAction::Pause(duration) => tokio::time::sleep(duration).await,
+            WireAction::Hold => {
                 drain(&mut stream).await;
                 return None;
             }
-            Step::Close => {
+            WireAction::Close => {
                 let _ = stream.shutdown().await;
                 // What the client still sends is read for a while, or the system would answer it by an RST.
                 let _ = tokio::time::timeout(LINGER, drain(&mut stream)).await;
                 return None;
             }
-            Step::Reset => {
+            WireAction::Reset => {
                 let _ = stream.set_zero_linger();
                 return None;
             }

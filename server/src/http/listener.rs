@@ -16,8 +16,8 @@ use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::Received;
-use super::line::{Line, perform};
+use super::ReceivedRequest;
+use super::raw_connection::{RawConnection, perform};
 
 /// So many clients are served at once; more wait. Below what systems allow a process to have open by default.
 const MOST_CONNECTIONS: usize = 900;
@@ -30,12 +30,12 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// What answers requests.
 pub(crate) trait Handler: Send + Sync + 'static {
     /// The reply to a request that has been read; or nothing ever, if the line was taken over.
-    fn handle(&self, request: Received, line: Line) -> impl Future<Output = Response<Vec<u8>>> + Send;
+    fn handle(&self, request: ReceivedRequest, connection: RawConnection) -> impl Future<Output = Response<Vec<u8>>> + Send;
 }
 
 /// A port that is being served.
 #[derive(Debug)]
-pub(crate) struct Port {
+pub(crate) struct Listener {
     address: SocketAddr,
     stop: watch::Sender<Stop>,
     serving: JoinHandle<()>,
@@ -49,26 +49,26 @@ enum Stop {
     AtOnce,
 }
 
-/// Takes an address; connections wait from here on, and are served by [`Port::open`].
+/// Takes an address; connections wait from here on, and are served by [`Listener::open`].
 pub(crate) fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     let listener = std::net::TcpListener::bind(address)?;
     listener.set_nonblocking(true)?;
     Ok(listener)
 }
 
-impl Port {
+impl Listener {
     /// Serves it until it is closed.
     pub(crate) fn open(
         runtime: &Handle,
         listener: std::net::TcpListener,
         handler: Arc<impl Handler>,
-    ) -> io::Result<Port> {
+    ) -> io::Result<Listener> {
         let address = listener.local_addr()?;
         let _inside = runtime.enter();
         let listener = TcpListener::from_std(listener)?;
         let (stop, stopping) = watch::channel(Stop::No);
         let serving = runtime.spawn(serve(listener, handler, stopping));
-        Ok(Port { address, stop, serving })
+        Ok(Listener { address, stop, serving })
     }
 
     /// Where it is.
@@ -137,33 +137,33 @@ async fn connection(mut stream: TcpStream, handler: Arc<impl Handler>, stopping:
     // One buffer for head and body: a plain write tells of a client that has gone by an error, a vectored one by SIGPIPE,
     // which would end a process that the server is a guest in.
     protocol.writev(false);
-    let (line, mut orders) = Line::new();
+    let (raw, mut hijacks) = RawConnection::new();
     loop {
         let service = service_fn(|request: Request<Incoming>| {
-            let (handler, line) = (Arc::clone(&handler), line.clone());
+            let (handler, raw) = (Arc::clone(&handler), raw.clone());
             async move {
-                let request = Received::read(request).await;
+                let request = ReceivedRequest::read(request).await;
                 Ok::<_, std::convert::Infallible>(
-                    handler.handle(request, line).await.map(|body| Full::new(Bytes::from(body))),
+                    handler.handle(request, raw).await.map(|body| Full::new(Bytes::from(body))),
                 )
             }
         });
         let mut http = protocol.serve_connection(TokioIo::new(stream), service);
-        let ordered = tokio::select! {
+        let hijacked = tokio::select! {
             biased;
-            Some(steps) = orders.recv() => Some(steps),
+            Some(actions) = hijacks.recv() => Some(actions),
             // An error is the client's: it has gone, or sent what is not HTTP.
             _ = &mut http => return,
             () = stopped(stopping.clone(), Stop::WhenAnswered) => None,
         };
-        let Some(steps) = ordered else {
+        let Some(actions) = hijacked else {
             std::pin::Pin::new(&mut http).graceful_shutdown();
             let _ = http.await;
             return;
         };
-        let line = http.into_parts().io.into_inner();
+        let stream = http.into_parts().io.into_inner();
         let left = tokio::select! {
-            left = perform(steps, line) => left,
+            left = perform(actions, stream) => left,
             () = stopped(stopping.clone(), Stop::WhenAnswered) => return,
         };
         let Some(left) = left else { return };

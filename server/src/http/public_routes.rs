@@ -13,7 +13,7 @@ use crate::domain::reply::{Describe, Iso};
 use crate::openapi;
 
 /// A GET that anybody may ask, and what the description of the API says of it.
-pub(crate) struct OpenRoute {
+pub(crate) struct PublicRoute {
     pub(crate) path: &'static str,
     pub(crate) name: &'static str,
     pub(crate) summary: &'static str,
@@ -27,8 +27,8 @@ pub(crate) struct OpenRoute {
 const CLIENT_CREDENTIALS: &str = "client_credentials";
 
 /// All of them.
-pub(crate) const OPEN_ROUTES: &[OpenRoute] = &[
-    OpenRoute {
+pub(crate) const PUBLIC_ROUTES: &[PublicRoute] = &[
+    PublicRoute {
         path: "/.well-known",
         name: "well_known",
         summary: "Tells the server's version, its public key and its endpoints.",
@@ -37,7 +37,7 @@ pub(crate) const OPEN_ROUTES: &[OpenRoute] = &[
         reply: SchemaGenerator::subschema_for::<Metadata>,
         answer: |service, _, now| Ok(json!(metadata(service, now))),
     },
-    OpenRoute {
+    PublicRoute {
         path: "/oauth_url",
         name: "oauth_url",
         summary: "Tells where OAuth tokens will be issued; none are yet.",
@@ -46,7 +46,7 @@ pub(crate) const OPEN_ROUTES: &[OpenRoute] = &[
         reply: SchemaGenerator::subschema_for::<OauthUrl>,
         answer: |service, query, _| oauth_url(service, query).map(|url| json!(url)),
     },
-    OpenRoute {
+    PublicRoute {
         path: "/openapi.json",
         name: "openapi",
         summary: "Describes the API, in this document.",
@@ -64,7 +64,7 @@ pub(super) fn answer(
     query: &str,
     now: DateTime<Utc>,
 ) -> Option<Result<Response<Vec<u8>>, Refusal>> {
-    let route = OPEN_ROUTES.iter().find(|route| route.path == path)?;
+    let route = PUBLIC_ROUTES.iter().find(|route| route.path == path)?;
     Some((route.answer)(service, query, now).and_then(|body| {
         let json = body.to_string().into_bytes();
         if route.signed { service.signed(json) } else { Ok(super::response(json, "application/json")) }
