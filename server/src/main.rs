@@ -16,7 +16,7 @@ use floatlease_server::catalogue::{self, Catalogue};
 use floatlease_server::clock::SystemClock;
 use floatlease_server::keys::SigningKey;
 use floatlease_server::private;
-use floatlease_server::sandbox::{Access, Ports, Sandbox, SandboxError};
+use floatlease_server::sandbox::{ConnectionInfo, Ports, Sandbox, SandboxError};
 use floatlease_server::store::SqliteStore;
 use floatlease_server::{Failure, Server, Setup};
 use serde_json::{Value, json};
@@ -135,7 +135,7 @@ fn main() -> ExitCode {
 
 fn run_demo(seed: &Seed, ports: &Ports) -> Result<u8, Exit> {
     let sandbox = seed.sandbox(ports)?;
-    let mut line = sandbox.access().to_json();
+    let mut line = sandbox.connection_info().to_json();
     line.insert("pid".to_owned(), std::process::id().into());
     print_line(&Value::Object(line))?;
     let (closed, stdin_closed) = oneshot::channel::<()>();
@@ -157,17 +157,17 @@ fn exec(seed: &Seed, command: &[String]) -> Result<u8, Exit> {
     let sandbox = seed.sandbox(&Ports { api: 0, control: Some(0) })?;
     let (program, arguments) =
         command.split_first().ok_or_else(|| Exit(USAGE, "name a command after --".to_owned()))?;
-    let access = sandbox.access();
+    let info = sandbox.connection_info();
     let variable = |name: &str| format!("FLOATLEASE_{}", name.to_uppercase());
     let mut child = tokio::process::Command::new(program);
     child.args(arguments);
     // What the caller has set for the real server must not be mixed with this one's.
-    for name in Access::NAMES {
+    for name in ConnectionInfo::NAMES {
         child.env_remove(variable(name));
     }
     child
-        .envs(access.facts().map(|(name, value)| (variable(name), value)))
-        .env("FLOATLEASE_CONFIG", Value::Object(access.client_config()).to_string());
+        .envs(info.facts().map(|(name, value)| (variable(name), value)))
+        .env("FLOATLEASE_CONFIG", Value::Object(info.client_config()).to_string());
     child.kill_on_drop(true);
     let ended = sandbox.run_until(async {
         let signals = signals::PassedOn::new()?;

@@ -12,7 +12,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::catalogue::Catalogue;
 use crate::clock::Clock;
-use crate::http::{self, BASE_PATH, ServiceParts, Listener, ServiceThread, Service};
+use crate::http::{self, BASE_PATH, Listener, Service, ServiceParts, ServiceThread};
 use crate::keys::SigningKey;
 use crate::store::{Store, StoreError};
 

@@ -26,7 +26,7 @@ fn it_says_where_the_interface_is_and_names_each_operation_once() {
     let demo = Demo::start();
     let document = document(&demo);
     assert_eq!(document["openapi"], "3.1.0");
-    assert_eq!(document["servers"][0]["url"], demo.sandbox.access().get("control_url").unwrap());
+    assert_eq!(document["servers"][0]["url"], demo.sandbox.connection_info().get("control_url").unwrap());
     let operations =
         || document["paths"].as_object().unwrap().values().flat_map(|item| item.as_object().unwrap().values());
     let names: BTreeSet<&str> = operations().map(|operation| operation["operationId"].as_str().unwrap()).collect();

@@ -30,7 +30,11 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// What answers requests.
 pub(crate) trait Handler: Send + Sync + 'static {
     /// The reply to a request that has been read; or nothing ever, if the line was taken over.
-    fn handle(&self, request: ReceivedRequest, connection: RawConnection) -> impl Future<Output = Response<Vec<u8>>> + Send;
+    fn handle(
+        &self,
+        request: ReceivedRequest,
+        connection: RawConnection,
+    ) -> impl Future<Output = Response<Vec<u8>>> + Send;
 }
 
 /// A port that is being served.

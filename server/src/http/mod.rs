@@ -4,11 +4,11 @@
 
 mod authorise;
 mod error;
-mod raw_connection;
-pub(crate) mod parameters;
 mod listener;
-mod sign;
+pub(crate) mod parameters;
 pub(crate) mod public_routes;
+mod raw_connection;
+mod sign;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -29,9 +29,9 @@ use crate::domain::{Command, Outcome, Refusal, State, reply};
 use crate::keys::SigningKey;
 use crate::store::{Store, StoreError};
 use crate::writer::{Writer, WriterThread};
-pub(crate) use raw_connection::{RawConnection, WireAction};
-use parameters::Parameters;
 pub(crate) use listener::{Handler, Listener, bind};
+use parameters::Parameters;
+pub(crate) use raw_connection::{RawConnection, WireAction};
 use sign::Signer;
 
 /// Where the API lives on a host.

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::mistake::Mistake;
+use super::control_error::ControlError;
 use super::near_miss::NearMiss;
 use crate::catalogue::Catalogue;
 use crate::domain::{Change, Due, Event, EventKind};
@@ -21,15 +21,15 @@ const MOST_ENTRIES: usize = 10_000;
 /// What is kept of a world's past, in memory.
 #[derive(Debug)]
 pub(crate) struct Journal {
-    pages: Mutex<Pages>,
+    entries: Mutex<Entries>,
     names: Mutex<Names>,
     /// What leaves no trace in the store, until the next commit.
-    due: Mutex<Vec<(DateTime<Utc>, EventNote)>>,
+    due: Mutex<Vec<(DateTime<Utc>, EventRecord)>>,
 }
 
 #[derive(Debug, Default)]
-struct Pages {
-    entries: VecDeque<Entry>,
+struct Entries {
+    kept: VecDeque<Entry>,
     last_seq: u64,
     forgotten: u64,
 }
@@ -52,22 +52,22 @@ pub(crate) struct Entry {
     pub(crate) time: String,
     /// What it is about.
     #[serde(flatten)]
-    pub(crate) what: What,
+    pub(crate) body: EntryBody,
 }
 
 /// What a line is about.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-pub(crate) enum What {
+pub(crate) enum EntryBody {
     /// A request, and what became of it.
-    Request(Box<RequestNote>),
+    Request(Box<RequestRecord>),
     /// Something that happened to a license, kept by the server.
-    Event(EventNote),
+    Event(EventRecord),
 }
 
 /// A request, and what became of it. Holds no password and no token.
 #[derive(Debug, Clone, Default, Serialize, JsonSchema)]
-pub(crate) struct RequestNote {
+pub(crate) struct RequestRecord {
     /// HTTP method.
     pub(crate) method: String,
     /// Path, without the query.
@@ -100,7 +100,7 @@ pub(crate) struct RequestNote {
 
 /// Something that happened to a license.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
-pub(crate) struct EventNote {
+pub(crate) struct EventRecord {
     /// `slot_taken`, `slot_released`, `slot_expired`, `borrowed`, `borrow_ended`, `activated`, `deactivated`,
     /// `consumed`, or, from advances, `consumption_period_began`, `license_started`, `license_expired`,
     /// `feature_expired`.
@@ -121,7 +121,7 @@ pub(crate) struct EventNote {
 
 /// What a request says, as far as it is kept: nothing that is right is longer, and the journal must not grow without
 /// end.
-pub(crate) fn noted(text: &str) -> String {
+pub(crate) fn shortened(text: &str) -> String {
     const LONGEST: usize = 1024;
     match text.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
@@ -129,7 +129,7 @@ pub(crate) fn noted(text: &str) -> String {
     }
 }
 
-/// Members that entries are picked by.
+/// Members that entries are matched by.
 pub(crate) const FILTERS: [&str; 15] = [
     "kind",
     "method",
@@ -153,12 +153,12 @@ pub(crate) const FILTERS: [&str; 15] = [
 pub(crate) struct Filter(Map<String, Value>);
 
 impl Filter {
-    pub(crate) fn new(members: Map<String, Value>) -> Result<Filter, Mistake> {
+    pub(crate) fn new(members: Map<String, Value>) -> Result<Filter, ControlError> {
         match members.keys().find(|key| !FILTERS.contains(&key.as_str())) {
             None => Ok(Filter(members)),
             Some(unknown) => {
                 let message = format!("`filter`: {unknown:?} is none of {}", FILTERS.join(", "));
-                Err(Mistake::invalid(message))
+                Err(ControlError::invalid(message))
             }
         }
     }
@@ -182,15 +182,15 @@ impl Journal {
     pub(crate) fn new(catalogue: &Catalogue) -> Arc<Journal> {
         let licenses = catalogue.licenses().iter().map(|license| (license.id, license.name().to_owned()));
         let names = Names { licenses: licenses.collect(), devices: HashMap::new() };
-        Arc::new(Journal { pages: Mutex::default(), names: Mutex::new(names), due: Mutex::default() })
+        Arc::new(Journal { entries: Mutex::default(), names: Mutex::new(names), due: Mutex::default() })
     }
 
-    pub(crate) fn add_request(&self, time: DateTime<Utc>, note: RequestNote) {
-        self.add(time, What::Request(Box::new(note)));
+    pub(crate) fn add_request(&self, time: DateTime<Utc>, note: RequestRecord) {
+        self.add(time, EntryBody::Request(Box::new(note)));
     }
 
     /// What time alone has done, as the journal calls it.
-    pub(crate) fn note_of(&self, due: &Due) -> EventNote {
+    pub(crate) fn note_of(&self, due: &Due) -> EventRecord {
         let names = self.names();
         let hardware_id = due.device_id.and_then(|id| names.devices.get(&id).cloned());
         names.note(due.kind.name(), due.license_id, due.feature.as_deref(), hardware_id)
@@ -209,23 +209,23 @@ impl Journal {
         events.extend(changes.iter().filter_map(|change| self.keep(change)));
         events.sort_by_key(|(time, _)| *time);
         for (time, note) in events {
-            self.add(time, What::Event(note));
+            self.add(time, EntryBody::Event(note));
         }
     }
 
-    fn add(&self, time: DateTime<Utc>, what: What) {
-        let mut pages = self.pages();
-        pages.last_seq += 1;
-        let entry = Entry { seq: pages.last_seq, real_time: format_time(Utc::now()), time: format_time(time), what };
-        pages.entries.push_back(entry);
-        if pages.entries.len() > MOST_ENTRIES {
-            pages.entries.pop_front();
-            pages.forgotten += 1;
+    fn add(&self, time: DateTime<Utc>, body: EntryBody) {
+        let mut entries = self.entries();
+        entries.last_seq += 1;
+        let entry = Entry { seq: entries.last_seq, real_time: format_time(Utc::now()), time: format_time(time), body };
+        entries.kept.push_back(entry);
+        if entries.kept.len() > MOST_ENTRIES {
+            entries.kept.pop_front();
+            entries.forgotten += 1;
         }
     }
 
     /// Learns the names of devices, and how an event is called.
-    fn keep(&self, change: &Change) -> Option<(DateTime<Utc>, EventNote)> {
+    fn keep(&self, change: &Change) -> Option<(DateTime<Utc>, EventRecord)> {
         match change {
             Change::Device { hardware_id, device, .. } => {
                 self.names().devices.insert(device.id, hardware_id.clone());
@@ -238,29 +238,29 @@ impl Journal {
 
     /// Entries after number `after`, `limit` at most, and how many were forgotten altogether.
     pub(crate) fn after(&self, after: u64, limit: usize) -> (Vec<Entry>, u64) {
-        let pages = self.pages();
-        let entries = pages.entries.iter().filter(|entry| entry.seq > after).take(limit).cloned().collect();
-        (entries, pages.forgotten)
+        let entries = self.entries();
+        let found = entries.kept.iter().filter(|entry| entry.seq > after).take(limit).cloned().collect();
+        (found, entries.forgotten)
     }
 
     /// Forgets all entries, on purpose.
     pub(crate) fn clear(&self) {
-        let mut pages = self.pages();
-        pages.entries.clear();
-        pages.forgotten = 0;
+        let mut entries = self.entries();
+        entries.kept.clear();
+        entries.forgotten = 0;
     }
 
     /// How many entries fit, and how many were forgotten altogether.
     pub(crate) fn count(&self, filter: &Filter) -> (u64, u64) {
-        let pages = self.pages();
-        let fitting = pages.entries.iter().filter(|entry| filter.differences(entry).is_empty());
-        (fitting.count() as u64, pages.forgotten)
+        let entries = self.entries();
+        let fitting = entries.kept.iter().filter(|entry| filter.differences(entry).is_empty());
+        (fitting.count() as u64, entries.forgotten)
     }
 
     /// The entries that nearly fit, newest first, a sentence each.
     pub(crate) fn nearly(&self, filter: &Filter) -> Vec<String> {
-        let pages = self.pages();
-        let of_kind = pages.entries.iter().rev().filter(|entry| filter.is_about(entry));
+        let entries = self.entries();
+        let of_kind = entries.kept.iter().rev().filter(|entry| filter.is_about(entry));
         let nearly = of_kind.filter_map(|entry| match filter.differences(entry).as_slice() {
             [difference] => Some(format!("entry {}: {difference}", entry.seq)),
             _ => None,
@@ -268,11 +268,11 @@ impl Journal {
         nearly.take(3).collect()
     }
 
-    fn pages(&self) -> MutexGuard<'_, Pages> {
-        self.pages.lock().unwrap_or_else(PoisonError::into_inner)
+    fn entries(&self) -> MutexGuard<'_, Entries> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn due(&self) -> MutexGuard<'_, Vec<(DateTime<Utc>, EventNote)>> {
+    fn due(&self) -> MutexGuard<'_, Vec<(DateTime<Utc>, EventRecord)>> {
         self.due.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -282,29 +282,29 @@ impl Journal {
 }
 
 impl Names {
-    fn event(&self, event: &Event) -> EventNote {
+    fn event(&self, event: &Event) -> EventRecord {
         let hardware_id = self.devices.get(&event.device_id).cloned();
         let note = self.note(event.kind.name(), event.license_id, event.feature.as_deref(), hardware_id);
         match event.kind {
-            EventKind::Consumed { amount } => EventNote { amount: Some(amount), ..note },
-            EventKind::Borrowed { until } => EventNote { until: Some(format_time(until)), ..note },
+            EventKind::Consumed { amount } => EventRecord { amount: Some(amount), ..note },
+            EventKind::Borrowed { until } => EventRecord { until: Some(format_time(until)), ..note },
             _ => note,
         }
     }
 
-    fn note(&self, event: &'static str, id: u64, feature: Option<&str>, hardware_id: Option<String>) -> EventNote {
+    fn note(&self, event: &'static str, id: u64, feature: Option<&str>, hardware_id: Option<String>) -> EventRecord {
         let license = self.licenses.get(&id).cloned().unwrap_or_default();
-        EventNote { event, license, feature: feature.map(str::to_owned), hardware_id, amount: None, until: None }
+        EventRecord { event, license, feature: feature.map(str::to_owned), hardware_id, amount: None, until: None }
     }
 }
 
 /// A store that tells the journal what it has kept.
-pub(crate) struct Journaled<S> {
+pub(crate) struct JournalingStore<S> {
     pub(crate) store: S,
     pub(crate) journal: Arc<Journal>,
 }
 
-impl<S: Store> Store for Journaled<S> {
+impl<S: Store> Store for JournalingStore<S> {
     fn load(&mut self) -> Result<Vec<Change>, StoreError> {
         self.store.load()
     }

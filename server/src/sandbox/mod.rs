@@ -3,18 +3,18 @@
 //! [`Sandbox`] is `demo`, `exec` and `libfloatlease_sandbox`. It holds [worlds](worlds) behind one port; the
 //! [control interface](control) moves their clocks, makes their requests go wrong, and tells what happened.
 
-mod access;
-mod asked;
+mod connection_info;
 mod control;
+mod control_error;
 mod fault;
 mod journal;
 mod keys;
-mod mistake;
-mod moment;
 mod near_miss;
 mod options;
 mod presets;
-mod strict;
+mod request_info;
+mod strict_json;
+mod time_spec;
 mod world;
 mod worlds;
 
@@ -27,7 +27,7 @@ use serde_json::{Map, Value};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Mutex;
 
-pub use access::Access;
+pub use connection_info::ConnectionInfo;
 pub use options::SAMPLE;
 
 use crate::Failure;
@@ -35,7 +35,7 @@ use crate::catalogue::ApiKey;
 use crate::http::Listener;
 use crate::server::{bind_address, bind_api};
 use control::{BASE_PATH, Control, ControlHandler};
-use mistake::{Mistake, read};
+use control_error::{ControlError, read};
 use options::WorldOptions;
 use worlds::Worlds;
 
@@ -46,7 +46,7 @@ const STOP_WITHIN: Duration = Duration::from_millis(200);
 pub struct Sandbox {
     /// `None` when it was stopped.
     running: RwLock<Option<Running>>,
-    access: Access,
+    info: ConnectionInfo,
 }
 
 struct Running {
@@ -120,7 +120,7 @@ impl Sandbox {
         let control_url = control.as_ref().map(|control| control.local_addr().map_err(Failure::from)).transpose()?;
         let control_url = control_url.map(|address| format!("http://{address}{BASE_PATH}"));
         let worlds = Arc::new(Worlds::start(&options, base_url, control_url, api_keys)?);
-        let access = worlds.main().access.clone();
+        let info = worlds.main().info.clone();
 
         let runtime = Builder::new_multi_thread().worker_threads(2).thread_name("floatlease").enable_all().build();
         let runtime = runtime.map_err(Failure::from)?;
@@ -133,12 +133,12 @@ impl Sandbox {
         let open = |control| Listener::open(&handle, control, Arc::new(ControlHandler(Arc::clone(&state))));
         let control_port = control.map(open).transpose().map_err(Failure::from)?;
         let running = Running { runtime, control: state, control_port };
-        Ok(Sandbox { running: RwLock::new(Some(running)), access })
+        Ok(Sandbox { running: RwLock::new(Some(running)), info })
     }
 
     /// What a client needs.
-    pub fn access(&self) -> &Access {
-        &self.access
+    pub fn connection_info(&self) -> &ConnectionInfo {
+        &self.info
     }
 
     /// Calls the control interface: `POST /clock/advance`, or the same below `/worlds/{world}`, with the text of a JSON
@@ -234,13 +234,9 @@ impl fmt::Display for SandboxError {
 
 impl std::error::Error for SandboxError {}
 
-impl From<Mistake> for SandboxError {
-    fn from(mistake: Mistake) -> SandboxError {
-        if mistake.status < 500 {
-            SandboxError::Refused(mistake.message)
-        } else {
-            SandboxError::Internal(mistake.message)
-        }
+impl From<ControlError> for SandboxError {
+    fn from(error: ControlError) -> SandboxError {
+        if error.status < 500 { SandboxError::Refused(error.message) } else { SandboxError::Internal(error.message) }
     }
 }
 

@@ -9,7 +9,7 @@ use floatlease::sign::signing_text;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::journal::noted;
+use super::journal::shortened;
 use crate::http::ReceivedRequest;
 
 /// What was expected of a refused signature, beside what came.
@@ -43,15 +43,15 @@ impl NearMiss {
         let (explanation, signed) = if code == "date_header_diff" {
             ("The Date is more than 15 minutes from the server's, or is no HTTP date.".to_owned(), None)
         } else {
-            slip(shared_key, date, &received)
+            explain(shared_key, date, &received)
         };
         Some(NearMiss {
             explanation,
             signature_expected: STANDARD.encode(mac(shared_key, &expected)),
             signing_text_expected: expected,
             signing_text_received: signed,
-            signature_received: noted(&received),
-            date_received: noted(date),
+            signature_received: shortened(&received),
+            date_received: shortened(date),
             server_date: format_http_date(now),
         })
     }
@@ -61,7 +61,7 @@ impl NearMiss {
 type Encoding = (fn(&[u8]) -> String, &'static str);
 
 /// What people write instead of the text, and instead of the encoding.
-fn slip(shared_key: &str, date: &str, received: &str) -> (String, Option<String>) {
+fn explain(shared_key: &str, date: &str, received: &str) -> (String, Option<String>) {
     let date = date.trim();
     let expected = signing_text(date);
     let texts = [

@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use toml::Table;
 
+use super::control_error::ControlError;
 use super::fault::Fault;
-use super::mistake::Mistake;
-use super::moment::{BEYOND, instant, is_of_world, schema_of_optional_instant};
 use super::presets::Presets;
-use super::strict::objects;
+use super::strict_json::objects;
+use super::time_spec::{BEYOND, instant, is_of_world, schema_of_optional_instant};
 use crate::catalogue::{self, Catalogue};
 
 /// The catalogue of a world that was given none: what `demo` serves.
@@ -30,7 +30,7 @@ pub(crate) struct WorldOptions {
     #[schemars(schema_with = "schema_of_optional_instant")]
     pub(super) now: Option<String>,
     /// How the world's time passes: 1, the default, is real time, 60 lets a minute pass in a second, 0 stands still.
-    #[schemars(range(min = 0, max = FASTEST))]
+    #[schemars(range(min = 0, max = MAX_RATE))]
     pub(super) rate: Option<f64>,
     /// What the `Date` of requests is held against.
     pub(super) date_check: DateCheck,
@@ -68,12 +68,12 @@ pub(crate) enum CatalogueSource {
 }
 
 /// Faster than this, a second lasts longer than any test.
-pub(super) const FASTEST: f64 = 1_000_000.0;
+pub(super) const MAX_RATE: f64 = 1_000_000.0;
 
 /// A rate that a clock can run at.
-pub(super) fn check_rate(rate: f64) -> Result<f64, Mistake> {
-    let mistake = || Mistake::invalid(format!("`rate` must be from 0, which stands still, to {FASTEST}"));
-    Some(rate).filter(|rate| (0.0..=FASTEST).contains(rate)).ok_or_else(mistake)
+pub(super) fn check_rate(rate: f64) -> Result<f64, ControlError> {
+    let mistake = || ControlError::invalid(format!("`rate` must be from 0, which stands still, to {MAX_RATE}"));
+    Some(rate).filter(|rate| (0.0..=MAX_RATE).contains(rate)).ok_or_else(error)
 }
 
 impl WorldOptions {
@@ -84,20 +84,20 @@ impl WorldOptions {
     }
 
     /// When the world begins.
-    pub(super) fn start(&self) -> Result<DateTime<Utc>, Mistake> {
+    pub(super) fn start(&self) -> Result<DateTime<Utc>, ControlError> {
         let real = Utc::now();
         let start = self.now.as_deref().map_or(Ok(real), |text| instant(text, real))?;
-        if is_of_world(&start) { Ok(start) } else { Err(Mistake::invalid(BEYOND)) }
+        if is_of_world(&start) { Ok(start) } else { Err(ControlError::invalid(BEYOND)) }
     }
 
     /// What the world licenses.
-    pub(super) fn catalogue(&self, now: DateTime<Utc>, presets: Option<&Presets>) -> Result<Catalogue, Mistake> {
-        let wrong = |mistakes: catalogue::CatalogueErrors| Mistake::invalid(format!("`catalogue`: {mistakes}"));
+    pub(super) fn catalogue(&self, now: DateTime<Utc>, presets: Option<&Presets>) -> Result<Catalogue, ControlError> {
+        let wrong = |mistakes: catalogue::CatalogueErrors| ControlError::invalid(format!("`catalogue`: {mistakes}"));
         let mut table = match &self.catalogue {
             None => catalogue::table(SAMPLE).map_err(wrong)?,
             Some(CatalogueSource::Text(text)) if text.trim_start().starts_with('{') => {
                 let object = serde_json::from_str(text);
-                from_json(object.map_err(|error| Mistake::invalid(format!("`catalogue` is not JSON: {error}")))?)?
+                from_json(object.map_err(|error| ControlError::invalid(format!("`catalogue` is not JSON: {error}")))?)?
             }
             Some(CatalogueSource::Text(text)) => catalogue::table(text).map_err(wrong)?,
             Some(CatalogueSource::Object(object)) => from_json(object.clone())?,
@@ -110,20 +110,21 @@ impl WorldOptions {
     }
 }
 
-fn from_json(object: Map<String, Value>) -> Result<Table, Mistake> {
-    Table::try_from(object).map_err(|error| Mistake::invalid(format!("`catalogue`: {error}; leave out what is null")))
+fn from_json(object: Map<String, Value>) -> Result<Table, ControlError> {
+    Table::try_from(object)
+        .map_err(|error| ControlError::invalid(format!("`catalogue`: {error}; leave out what is null")))
 }
 
 /// The members of a catalogue that are times.
 const TIMES: [&str; 4] = ["start_date", "validity_period", "maintenance_period", "expiry_date"];
 
 /// Makes relative times absolute.
-fn resolve(table: &mut Table, now: DateTime<Utc>) -> Result<(), Mistake> {
+fn resolve(table: &mut Table, now: DateTime<Utc>) -> Result<(), ControlError> {
     for (key, value) in table.iter_mut() {
         match value {
             toml::Value::String(text) if TIMES.contains(&key.as_str()) && text.trim_start().starts_with("now") => {
                 let time =
-                    instant(text, now).map_err(|mistake| Mistake::invalid(format!("`{key}`: {}", mistake.message)))?;
+                    instant(text, now).map_err(|error| ControlError::invalid(format!("`{key}`: {}", error.message)))?;
                 *text = floatlease::model::format_time(time);
             }
             // Passed through to the host program, whatever its members are called.

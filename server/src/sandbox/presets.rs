@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use toml::Table;
 
-use super::fault::{Before, Do, Fault};
+use super::fault::{Before, Fault, FaultAction};
 use crate::catalogue::{self, ApiKey, CatalogueErrors};
 
 const CATALOGUE: &str = include_str!("presets.toml");
@@ -124,7 +124,7 @@ impl Presets {
     pub(super) fn faults(&self) -> impl Iterator<Item = Fault> {
         let by_fault = self.rows.iter().filter(|preset| !ROWS.iter().any(|row| row.0 == preset.code));
         by_fault.map(|preset| {
-            let mut fault = Fault::always(Do::Before(Before::Code(preset.code.to_owned())));
+            let mut fault = Fault::always(FaultAction::Before(Before::Code(preset.code.to_owned())));
             fault.matching.hardware_id = Some(device_of(preset.code));
             fault
         })

@@ -9,20 +9,20 @@ use hyper::header::{self, HeaderValue};
 use hyper::{Response, Version};
 use serde_json::Value;
 
-use super::access::Access;
-use super::asked::Asked;
-use super::fault::{self, AfterCommit, Before, Do, FaultList, Picked};
-use super::journal::{Journal, Journaled, RequestNote, noted};
+use super::connection_info::ConnectionInfo;
+use super::control_error::ControlError;
+use super::fault::{self, AfterCommit, Before, FaultAction, FaultList, MatchedFault};
+use super::journal::{Journal, JournalingStore, RequestRecord, shortened};
 use super::keys::{random_text, signing_key};
-use super::mistake::Mistake;
-use super::moment::{BEYOND, is_of_world};
 use super::near_miss::NearMiss;
 use super::options::{DateCheck, WorldOptions, check_rate};
 use super::presets::Presets;
+use super::request_info::RequestInfo;
+use super::time_spec::{BEYOND, is_of_world};
 use crate::catalogue::{ApiKey, Catalogue};
 use crate::clock::{Clock, ControlledClock, whole_millis};
 use crate::domain::{Due, DueKind, Holding};
-use crate::http::{RawConnection, ServiceParts, ReceivedRequest, ServiceThread, Service, WireAction, echo};
+use crate::http::{RawConnection, ReceivedRequest, Service, ServiceParts, ServiceThread, WireAction, echo};
 use crate::store::SqliteStore;
 use crate::writer::Transaction;
 
@@ -32,7 +32,7 @@ const IDLE: Duration = Duration::from_secs(600);
 /// A world.
 pub(crate) struct World {
     pub(crate) id: String,
-    pub(crate) access: Access,
+    pub(crate) info: ConnectionInfo,
     pub(crate) journal: Arc<Journal>,
     pub(crate) presets: Option<Presets>,
     /// API keys that lead here.
@@ -51,17 +51,17 @@ pub(crate) struct World {
 
 /// Where to move a clock.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Target {
+pub(crate) enum AdvanceTarget {
     By(TimeDelta),
     To(DateTime<Utc>),
     ToNext,
 }
 
 /// What comes of a request.
-enum Ending {
+enum Delivery {
     Reply(Response<Vec<u8>>),
     Late(Duration, Response<Vec<u8>>),
-    Taken(Vec<WireAction>),
+    RequestSchema(Vec<WireAction>),
 }
 
 impl World {
@@ -72,8 +72,8 @@ impl World {
         base_url: &str,
         control_url: Option<String>,
         more_keys: Vec<ApiKey>,
-    ) -> Result<(World, ServiceThread), Mistake> {
-        let internal = |error: std::io::Error| Mistake::internal(error.to_string());
+    ) -> Result<(World, ServiceThread), ControlError> {
+        let internal = |error: std::io::Error| ControlError::internal(error.to_string());
         let rate = check_rate(options.rate.unwrap_or(1.0))?;
         let start = options.start()?;
         let presets = options.presets.then(|| Presets::new(&id));
@@ -93,16 +93,16 @@ impl World {
         let api_keys = catalogue.api_keys().map(|key| key.key.clone()).collect();
         let journal = Journal::new(&catalogue);
         let clock = Arc::new(ControlledClock::new(whole_millis(start), rate));
-        let store = SqliteStore::in_memory().map_err(|error| Mistake::internal(error.to_string()))?;
+        let store = SqliteStore::in_memory().map_err(|error| ControlError::internal(error.to_string()))?;
         let parts = ServiceParts {
             catalogue,
-            store: Box::new(Journaled { store, journal: Arc::clone(&journal) }),
+            store: Box::new(JournalingStore { store, journal: Arc::clone(&journal) }),
             clock: Arc::<ControlledClock>::clone(&clock),
             key: signing_key().map_err(internal)?,
             unsigned: false,
             base_url: base_url.to_owned(),
         };
-        let (service, thread) = Service::start(parts).map_err(|error| Mistake::internal(error.to_string()))?;
+        let (service, thread) = Service::start(parts).map_err(|error| ControlError::internal(error.to_string()))?;
         let mut facts = vec![
             ("base_url", base_url.to_owned()),
             ("api_key", api_key),
@@ -112,7 +112,7 @@ impl World {
         facts.extend(control_url.map(|url| ("control_url", url)));
         let world = World {
             id,
-            access: Access::new(facts, &service.catalogue),
+            info: ConnectionInfo::new(facts, &service.catalogue),
             journal,
             presets,
             api_keys,
@@ -167,59 +167,63 @@ impl World {
 
     /// Answers a request, or does to its line what a fault says. What is begun is ended even if the client has gone
     /// meanwhile: a server that is slow takes the slot all the same.
-    pub(crate) async fn reply(self: Arc<Self>, request: ReceivedRequest, connection: RawConnection) -> Response<Vec<u8>> {
+    pub(crate) async fn reply(
+        self: Arc<Self>,
+        request: ReceivedRequest,
+        connection: RawConnection,
+    ) -> Response<Vec<u8>> {
         match tokio::spawn(async move { self.answer(request).await }).await {
-            Ok(Ending::Reply(reply)) => reply,
-            Ok(Ending::Late(delay, reply)) => {
+            Ok(Delivery::Send(reply)) => reply,
+            Ok(Delivery::SendLater(delay, reply)) => {
                 tokio::time::sleep(delay).await;
                 reply
             }
-            Ok(Ending::Taken(actions)) => match connection.hijack(actions).await {},
+            Ok(Delivery::Hijack(actions)) => match connection.hijack(actions).await {},
             // A defect, or the end of the server.
             Err(_) => match connection.hijack(vec![WireAction::Close]).await {},
         }
     }
 
-    async fn answer(&self, mut request: ReceivedRequest) -> Ending {
+    async fn answer(&self, mut request: ReceivedRequest) -> Delivery {
         self.touch();
         let started = Instant::now();
-        let asked = Asked::of(&request);
+        let info = RequestInfo::new(&request);
         for name in &self.ignored_headers {
             request.head.headers.remove(*name);
         }
-        let picked = self.faults().pick(&asked, self.now());
-        let (ending, outcome) = match &picked {
+        let matched = self.faults().find(&info, self.now());
+        let (delivery, outcome) = match &matched {
             None => {
-                let reply = self.genuine(&request).await;
+                let reply = self.normal_reply(&request).await;
                 let refusal = self.refusal(&reply, &request);
-                (Ending::Reply(reply), refusal)
+                (Delivery::Send(reply), refusal)
             }
-            Some(picked) => self.faulted(picked, &request, &asked).await,
+            Some(matched) => self.faulty_reply(matched, &request, &info).await,
         };
-        let note = RequestNote {
+        let note = RequestRecord {
             method: request.head.method.to_string(),
-            path: noted(request.path()),
-            operation: asked.operation,
-            license_key: asked.text("license_key").map(noted),
-            username: asked.text("username").map(noted),
-            hardware_id: asked.text("hardware_id").map(noted),
-            feature: asked.text("feature").map(noted),
-            order: asked.header(ORDER).and_then(parse_order),
-            fault_id: picked.as_ref().map(|picked| picked.id),
-            fault: picked.as_ref().map(|picked| picked.what.name()),
+            path: shortened(request.path()),
+            operation: info.operation,
+            license_key: info.text("license_key").map(shortened),
+            username: info.text("username").map(shortened),
+            hardware_id: info.text("hardware_id").map(shortened),
+            feature: info.text("feature").map(shortened),
+            order: info.header(ORDER).and_then(parse_order),
+            fault_id: matched.as_ref().map(|matched| matched.id),
+            fault: matched.as_ref().map(|matched| matched.action.name()),
             elapsed_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
-            status: match &ending {
-                Ending::Reply(reply) | Ending::Late(_, reply) => Some(reply.status().as_u16()),
-                Ending::Taken(_) => None,
+            status: match &delivery {
+                Delivery::Send(reply) | Delivery::SendLater(_, reply) => Some(reply.status().as_u16()),
+                Delivery::Hijack(_) => None,
             },
             ..outcome
         };
         self.journal.add_request(self.now(), note);
-        ending
+        delivery
     }
 
     /// As a server without faults answers.
-    async fn genuine(&self, request: &ReceivedRequest) -> Response<Vec<u8>> {
+    async fn normal_reply(&self, request: &ReceivedRequest) -> Response<Vec<u8>> {
         let of_world = *self.date_check() == DateCheck::World;
         let now = if of_world { self.now() } else { Utc::now() };
         let reply = self.dated(self.service.reply(request, now).await);
@@ -239,54 +243,63 @@ impl World {
         reply
     }
 
-    async fn faulted(&self, picked: &Picked, request: &ReceivedRequest, asked: &Asked) -> (Ending, RequestNote) {
-        match &picked.what {
-            Do::Before(Before::Delay(_)) => tokio::time::sleep(picked.delay).await,
-            Do::Before(fault) => {
+    async fn faulty_reply(
+        &self,
+        matched: &MatchedFault,
+        request: &ReceivedRequest,
+        info: &RequestInfo,
+    ) -> (Delivery, RequestRecord) {
+        match &matched.action {
+            FaultAction::Before(Before::Delay(_)) => tokio::time::sleep(matched.delay).await,
+            FaultAction::Before(fault) => {
                 let reply = |mut reply| {
                     // The server's own refusal, unlike a page of a proxy's, repeats what the request was named by.
                     if let Before::Code(_) | Before::UndocumentedCode(_) = fault {
                         echo(request, &mut reply);
                     }
-                    Ending::Reply(marked(self.dated(reply), picked, true))
+                    Delivery::Send(marked(self.dated(reply), matched, true))
                 };
-                return (fault::before(fault).map_or_else(Ending::Taken, reply), RequestNote::default());
+                return (fault::before(fault).map_or_else(Delivery::Hijack, reply), RequestRecord::default());
             }
-            Do::AfterCommit(_) | Do::Reply(_) => {}
+            FaultAction::AfterCommit(_) | FaultAction::Reply(_) => {}
         }
         let previous = lock(&self.previous).clone();
-        let reply = self.genuine(request).await;
+        let reply = self.normal_reply(request).await;
         let refusal = self.refusal(&reply, request);
-        let ending = match &picked.what {
-            Do::AfterCommit(AfterCommit::Delay(_)) => Ending::Late(picked.delay, marked(reply, picked, true)),
-            Do::AfterCommit(fault) => {
-                let mut reply = marked(reply, picked, true);
+        let delivery = match &matched.action {
+            FaultAction::AfterCommit(AfterCommit::Delay(_)) => {
+                Delivery::SendLater(matched.delay, marked(reply, matched, true))
+            }
+            FaultAction::AfterCommit(fault) => {
+                let mut reply = marked(reply, matched, true);
                 let closes = closes(request);
                 if closes {
                     reply.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
                 }
                 let actions = fault::actions(fault, &reply).map(|mut actions| {
-                    if closes && !matches!(actions.last(), Some(WireAction::Close | WireAction::Reset | WireAction::Hold)) {
+                    if closes
+                        && !matches!(actions.last(), Some(WireAction::Close | WireAction::Reset | WireAction::Hold))
+                    {
                         actions.push(WireAction::Close);
                     }
                     actions
                 });
-                actions.map_or(Ending::Reply(reply), Ending::Taken)
+                actions.map_or(Delivery::Send(reply), Delivery::Hijack)
             }
-            Do::Reply(fault) => {
-                let altered = fault::alter(fault, &reply, asked, previous, |body| self.service.sign(body));
+            FaultAction::Reply(fault) => {
+                let altered = fault::alter(fault, &reply, info, previous, |body| self.service.sign(body));
                 let applied = altered.is_some();
-                Ending::Reply(marked(altered.unwrap_or(reply), picked, applied))
+                Delivery::Send(marked(altered.unwrap_or(reply), matched, applied))
             }
-            Do::Before(_) => Ending::Reply(marked(reply, picked, true)),
+            FaultAction::Before(_) => Delivery::Send(marked(reply, matched, true)),
         };
-        (ending, refusal)
+        (delivery, refusal)
     }
 
     /// What the journal says of a refusal.
-    fn refusal(&self, reply: &Response<Vec<u8>>, request: &ReceivedRequest) -> RequestNote {
+    fn refusal(&self, reply: &Response<Vec<u8>>, request: &ReceivedRequest) -> RequestRecord {
         if reply.status().is_success() {
-            return RequestNote::default();
+            return RequestRecord::default();
         }
         let body: Value = serde_json::from_slice(reply.body()).unwrap_or_default();
         let code = body.get("code").and_then(Value::as_str).map(str::to_owned);
@@ -295,15 +308,15 @@ impl World {
             let key = self.catalogue().api_key(&request.authorization("apikey")?)?;
             NearMiss::of(code, request, &key.shared_key, date.unwrap_or_else(Utc::now))
         });
-        RequestNote { code, near_miss, ..RequestNote::default() }
+        RequestRecord { code, near_miss, ..RequestRecord::default() }
     }
 
     /// Moves the clock forward. Everything due on the way happens at its time, and has happened when this returns.
-    pub(crate) async fn advance(&self, target: Target) -> Result<Vec<Due>, Mistake> {
+    pub(crate) async fn advance(&self, target: AdvanceTarget) -> Result<Vec<Due>, ControlError> {
         let clock = Arc::clone(&self.clock);
         let journal = Arc::clone(&self.journal);
         self.work(move |transaction| {
-            let due = pass(transaction, &clock, target)?;
+            let due = advance_time(transaction, &clock, target)?;
             // The store keeps the events of slots; the rest goes into the journal with them.
             let untraced = due.iter().filter(|due| !matches!(due.kind, DueKind::SlotExpires | DueKind::BorrowEnds));
             untraced.for_each(|due| journal.add_due(due));
@@ -315,7 +328,7 @@ impl World {
     }
 
     /// Sets the clock as an administrator does whose machine's clock was wrong: no time has passed for anybody.
-    pub(crate) async fn jump(&self, by: TimeDelta) -> Result<(), Mistake> {
+    pub(crate) async fn jump(&self, by: TimeDelta) -> Result<(), ControlError> {
         let clock = Arc::clone(&self.clock);
         self.work(move |transaction| {
             let to = of_world(clock.now().checked_add_signed(by))?;
@@ -327,12 +340,12 @@ impl World {
     }
 
     /// What comes next if nobody does anything.
-    pub(crate) async fn next_due(&self) -> Result<Vec<Due>, Mistake> {
+    pub(crate) async fn next_due(&self) -> Result<Vec<Due>, ControlError> {
         self.work(|transaction| transaction.state.next_due(*transaction.now)).await
     }
 
     /// Who holds what, and what is wrong.
-    pub(crate) async fn audit(&self) -> Result<(Vec<Holding>, Vec<String>), Mistake> {
+    pub(crate) async fn audit(&self) -> Result<(Vec<Holding>, Vec<String>), ControlError> {
         self.work(|transaction| {
             (transaction.state.holdings(*transaction.now), transaction.state.violations(*transaction.now))
         })
@@ -342,8 +355,9 @@ impl World {
     async fn work<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Transaction<'_>) -> T + Send + 'static,
-    ) -> Result<T, Mistake> {
-        let broken = || Mistake::internal("this world's data could not be kept, so it has stopped; make another one");
+    ) -> Result<T, ControlError> {
+        let broken =
+            || ControlError::internal("this world's data could not be kept, so it has stopped; make another one");
         self.service.writer.work(work).await.ok_or_else(broken)
     }
 }
@@ -360,22 +374,28 @@ fn closes(request: &ReceivedRequest) -> bool {
 }
 
 /// Lets time pass up to the target, from one instant at which something is due to the next.
-fn pass(transaction: &mut Transaction<'_>, clock: &ControlledClock, target: Target) -> Result<Vec<Due>, Mistake> {
+fn advance_time(
+    transaction: &mut Transaction<'_>,
+    clock: &ControlledClock,
+    target: AdvanceTarget,
+) -> Result<Vec<Due>, ControlError> {
     let Transaction { state, now, changes } = transaction;
     state.free_expired(**now, changes);
     let target = match target {
-        Target::By(by) => now.checked_add_signed(by),
-        Target::To(to) => Some(whole_millis(to)),
-        Target::ToNext => match state.next_due(**now).first() {
+        AdvanceTarget::By(by) => now.checked_add_signed(by),
+        AdvanceTarget::To(to) => Some(whole_millis(to)),
+        AdvanceTarget::ToNext => match state.next_due(**now).first() {
             Some(due) => Some(due.at),
             None => {
-                return Err(Mistake::conflict("nothing is due, however long you wait; advance `by` or `to` instead"));
+                return Err(ControlError::conflict(
+                    "nothing is due, however long you wait; advance `by` or `to` instead",
+                ));
             }
         },
     };
     let target = of_world(target)?;
     if target < **now {
-        return Err(Mistake::conflict("a clock advances forward only; use /clock/jump to set it back"));
+        return Err(ControlError::conflict("a clock advances forward only; use /clock/jump to set it back"));
     }
     let mut all = Vec::new();
     loop {
@@ -391,14 +411,14 @@ fn pass(transaction: &mut Transaction<'_>, clock: &ControlledClock, target: Targ
 }
 
 /// A time that the clock may be moved to.
-fn of_world(time: Option<DateTime<Utc>>) -> Result<DateTime<Utc>, Mistake> {
-    time.filter(is_of_world).ok_or_else(|| Mistake::conflict(BEYOND))
+fn of_world(time: Option<DateTime<Utc>>) -> Result<DateTime<Utc>, ControlError> {
+    time.filter(is_of_world).ok_or_else(|| ControlError::conflict(BEYOND))
 }
 
 /// Says in the reply that a fault was at work, or would have been if it could.
-fn marked(mut reply: Response<Vec<u8>>, picked: &Picked, applied: bool) -> Response<Vec<u8>> {
+fn marked(mut reply: Response<Vec<u8>>, matched: &MatchedFault, applied: bool) -> Response<Vec<u8>> {
     let applied = if applied { "" } else { " not-applicable" };
-    let text = format!("{} {}{applied}", picked.id, picked.what.name());
+    let text = format!("{} {}{applied}", matched.id, matched.action.name());
     reply.headers_mut().extend(HeaderValue::try_from(text).ok().map(|text| (HEADER.clone(), text)));
     reply
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use hyper::Response;
 
+use super::control_error::ControlError;
 use super::keys::random_text;
-use super::mistake::Mistake;
 use super::options::WorldOptions;
 use super::world::World;
 use crate::catalogue::ApiKey;
@@ -43,7 +43,7 @@ impl Worlds {
         base_url: String,
         control_url: Option<String>,
         api_keys: Vec<ApiKey>,
-    ) -> Result<Worlds, Mistake> {
+    ) -> Result<Worlds, ControlError> {
         let (main, thread) = World::start("main".to_owned(), options, &base_url, control_url.clone(), api_keys)?;
         let threads = Mutex::new(vec![thread.thread]);
         Ok(Worlds { base_url, control_url, main: Arc::new(main), others: RwLock::default(), threads })
@@ -59,9 +59,9 @@ impl Worlds {
     }
 
     /// Makes another world.
-    pub(crate) fn create(&self, options: &WorldOptions) -> Result<Arc<World>, Mistake> {
+    pub(crate) fn create(&self, options: &WorldOptions) -> Result<Arc<World>, ControlError> {
         if self.all().len() >= MOST_WORLDS {
-            return Err(Mistake::conflict(format!("there are {MOST_WORLDS} worlds already: end some by DELETE")));
+            return Err(ControlError::conflict(format!("there are {MOST_WORLDS} worlds already: end some by DELETE")));
         }
         let id = random_text(12);
         let control_url = self.control_url.as_ref().map(|url| format!("{url}/worlds/{id}"));
@@ -78,7 +78,7 @@ impl Worlds {
             if let Some(key) = world.api_keys.iter().find(taken) {
                 let message =
                     format!("another world has the API key {key:?}: leave it out, every world gets one of its own");
-                return Err(Mistake::conflict(message));
+                return Err(ControlError::conflict(message));
             }
             others.by_api_key.extend(world.api_keys.iter().map(|key| (key.clone(), Arc::clone(&world))));
             others.by_id.insert(id, Arc::clone(&world));
@@ -88,21 +88,22 @@ impl Worlds {
     }
 
     /// The world of this id, the one from the beginning too. Who asks for it uses it.
-    pub(crate) fn get(&self, id: &str) -> Result<Arc<World>, Mistake> {
+    pub(crate) fn get(&self, id: &str) -> Result<Arc<World>, ControlError> {
         if id == self.main.id {
             return Ok(Arc::clone(&self.main));
         }
         let others = self.others.read().unwrap_or_else(PoisonError::into_inner);
-        let over = || Mistake::not_found(format!("there is no world {id:?}; it may have ended because nobody used it"));
+        let over =
+            || ControlError::not_found(format!("there is no world {id:?}; it may have ended because nobody used it"));
         let world = others.by_id.get(id).cloned().ok_or_else(over)?;
         world.touch();
         Ok(world)
     }
 
     /// Ends a world. Its requests in flight are answered.
-    pub(crate) fn end(&self, id: &str) -> Result<(), Mistake> {
+    pub(crate) fn end(&self, id: &str) -> Result<(), ControlError> {
         if id == self.main.id {
-            return Err(Mistake::conflict("this world ends with the server"));
+            return Err(ControlError::conflict("this world ends with the server"));
         }
         self.get(id)?;
         self.with(|others| others.remove(id));

@@ -16,7 +16,7 @@ pub struct Demo {
 impl Demo {
     pub fn start() -> Demo {
         let sandbox = Sandbox::demo(&Ports { api: 0, control: Some(0) }, None).unwrap();
-        let control = Mutex::new(Client::new(sandbox.access().get("control_url").unwrap(), "", ""));
+        let control = Mutex::new(Client::new(sandbox.connection_info().get("control_url").unwrap(), "", ""));
         Demo { sandbox, control }
     }
 

@@ -8,22 +8,22 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::domain::Holding;
-use crate::sandbox::fault::{Armed, Fault, Match, Profile};
-use crate::sandbox::journal::{Entry, EventNote, FILTERS};
-use crate::sandbox::moment::{schema_of_advance, schema_of_instant, schema_of_jump, schema_of_optional_instant};
-use crate::sandbox::options::{DateCheck, FASTEST};
+use crate::sandbox::fault::{Fault, FaultEntry, Match, Profile};
+use crate::sandbox::journal::{Entry, EventRecord, FILTERS};
+use crate::sandbox::options::{DateCheck, MAX_RATE};
 use crate::sandbox::presets::Preset;
-use crate::sandbox::strict::{object, objects};
+use crate::sandbox::strict_json::{object, objects};
+use crate::sandbox::time_spec::{schema_of_advance, schema_of_instant, schema_of_jump, schema_of_optional_instant};
 use crate::sandbox::world::World;
 
 /// No members.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Nothing {}
+pub(super) struct EmptyRequest {}
 
 /// Done.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct Done {}
+pub(super) struct EmptyReply {}
 
 /// A world, as its testers need it.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -75,9 +75,9 @@ pub(super) struct ClockReply {
 pub(super) struct DueReply {
     /// When, by the world's clock.
     pub(super) at: String,
-    /// What, to whom.
+    /// EntryBody, to whom.
     #[serde(flatten)]
-    pub(super) event: EventNote,
+    pub(super) event: EventRecord,
 }
 
 /// How the clock is to run. What is left out stays as it is.
@@ -85,7 +85,7 @@ pub(super) struct DueReply {
 #[serde(deny_unknown_fields)]
 pub(super) struct ClockRequest {
     /// 1 is real time, 60 lets a minute pass in a second, 0 stands still.
-    #[schemars(range(min = 0, max = FASTEST))]
+    #[schemars(range(min = 0, max = MAX_RATE))]
     pub(super) rate: Option<f64>,
     /// What the `Date` of requests is held against, and what replies say in theirs.
     pub(super) date_check: Option<DateCheck>,
@@ -132,7 +132,7 @@ pub(super) struct JumpRequest {
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct FaultsReply {
     /// The list.
-    pub(super) faults: Vec<Armed>,
+    pub(super) faults: Vec<FaultEntry>,
 }
 
 /// All faults of a world.
@@ -175,7 +175,7 @@ pub(super) struct ProfileReply {
     /// Give it again to see the same happen again.
     pub(super) seed: u64,
     /// What was added.
-    pub(super) faults: Vec<Armed>,
+    pub(super) faults: Vec<FaultEntry>,
 }
 
 /// Which part of the journal.

@@ -4,7 +4,7 @@
 //! the same path without it, for the world that is there from the beginning, are the same route.
 
 mod bodies;
-mod described;
+mod description;
 mod route;
 mod routes;
 
@@ -15,11 +15,11 @@ use hyper::{Response, StatusCode};
 use serde_json::{Map, Value};
 use tokio::sync::Mutex;
 
-use super::mistake::Mistake;
-use super::strict::with_integers;
+use super::control_error::ControlError;
+use super::strict_json::with_integers;
 use super::world::World;
 use super::worlds::Worlds;
-use crate::http::{self, Handler, RawConnection, Listener, ReceivedRequest, response};
+use crate::http::{self, Handler, Listener, RawConnection, ReceivedRequest, response};
 pub(crate) use route::Route;
 
 /// Where the control interface lives on its port.
@@ -39,7 +39,7 @@ pub(crate) static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(routes::all);
 
 impl Control {
     /// The reply to a call; `path` is below [`BASE_PATH`], with or without a query.
-    pub(crate) async fn call(self: &Arc<Self>, method: &str, path: &str, body: &[u8]) -> Result<Value, Mistake> {
+    pub(crate) async fn call(self: &Arc<Self>, method: &str, path: &str, body: &[u8]) -> Result<Value, ControlError> {
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
         let path = path.trim_end_matches('/');
         let matching = ROUTES.iter().filter_map(|route| Some((route, route.matches(path)?)));
@@ -60,11 +60,11 @@ impl Control {
         } else {
             format!("use {}", right.join(" or "))
         };
-        Err(Mistake::not_found(format!("there is no {method} {path}; {advice}")))
+        Err(ControlError::not_found(format!("there is no {method} {path}; {advice}")))
     }
 
     /// The world that a path of a world names, or the one from the beginning.
-    fn world(&self, members: &mut Map<String, Value>, route: &Route) -> Result<Arc<World>, Mistake> {
+    fn world(&self, members: &mut Map<String, Value>, route: &Route) -> Result<Arc<World>, ControlError> {
         let named = if route.of_world { members.remove("world") } else { None };
         match named.as_ref().and_then(Value::as_str) {
             Some(id) => self.worlds.get(id),
@@ -74,10 +74,10 @@ impl Control {
 }
 
 /// Adds members; what says a thing twice could mean either.
-fn add(members: &mut Map<String, Value>, more: impl IntoIterator<Item = (String, Value)>) -> Result<(), Mistake> {
+fn add(members: &mut Map<String, Value>, more: impl IntoIterator<Item = (String, Value)>) -> Result<(), ControlError> {
     for (name, value) in more {
         if members.contains_key(&name) {
-            return Err(Mistake::invalid(format!("`{name}` is given twice: in the path, the body or the query")));
+            return Err(ControlError::invalid(format!("`{name}` is given twice: in the path, the body or the query")));
         }
         members.insert(name, value);
     }
@@ -90,11 +90,11 @@ fn of_query(query: &str) -> impl Iterator<Item = (String, Value)> {
     form_urlencoded::parse(query.as_bytes()).map(move |(name, text)| (name.into_owned(), value(&text)))
 }
 
-fn of_body(body: &[u8]) -> Result<Map<String, Value>, Mistake> {
+fn of_body(body: &[u8]) -> Result<Map<String, Value>, ControlError> {
     if body.trim_ascii().is_empty() {
         return Ok(Map::new());
     }
-    let wrong = |why: String| Mistake::invalid(format!("the body must be a JSON object: {why}"));
+    let wrong = |why: String| ControlError::invalid(format!("the body must be a JSON object: {why}"));
     match with_integers(serde_json::from_slice(body).map_err(|error| wrong(error.to_string()))?) {
         Value::Object(members) => Ok(members),
         _ => Err(wrong("it is JSON of another type".to_owned())),
@@ -112,15 +112,15 @@ impl Handler for ControlHandler {
         });
         let answer = match (path, &request.body) {
             _ if request.head.headers.contains_key(header::ORIGIN) => {
-                Err(Mistake::invalid("the control interface is for programs; a page in a browser may not call it"))
+                Err(ControlError::invalid("the control interface is for programs; a page in a browser may not call it"))
             }
-            (None, _) => Err(Mistake::not_found(format!("the control interface is below {BASE_PATH}"))),
-            (_, Err(refusal)) => Err(Mistake::invalid(refusal.message(""))),
+            (None, _) => Err(ControlError::not_found(format!("the control interface is below {BASE_PATH}"))),
+            (_, Err(refusal)) => Err(ControlError::invalid(refusal.message(""))),
             (Some(path), Ok(body)) => self.0.call(request.head.method.as_str(), &path, body).await,
         };
         let (status, body) = match answer {
             Ok(value) => (200, value),
-            Err(mistake) => (mistake.status, serde_json::to_value(&mistake).unwrap_or_default()),
+            Err(error) => (error.status, serde_json::to_value(&error).unwrap_or_default()),
         };
         let mut reply = response(body.to_string().into_bytes(), "application/json");
         *reply.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -131,11 +131,12 @@ impl Handler for ControlHandler {
 
 impl Control {
     /// Closes the API's port, as if the server were not running, or opens it again.
-    async fn listen(&self, open: bool) -> Result<(), Mistake> {
+    async fn listen(&self, open: bool) -> Result<(), ControlError> {
         let mut api = self.api.lock().await;
         match (open, api.take()) {
             (true, None) => {
-                let failed = |error: std::io::Error| Mistake::conflict(format!("can't open the port again: {error}"));
+                let failed =
+                    |error: std::io::Error| ControlError::conflict(format!("can't open the port again: {error}"));
                 let listener = http::bind(self.api_address).map_err(failed)?;
                 *api = Some(Listener::open(&self.runtime, listener, Arc::clone(&self.worlds)).map_err(failed)?);
             }

@@ -9,10 +9,10 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::Control;
-use crate::sandbox::mistake::{Mistake, read};
+use crate::sandbox::control_error::{ControlError, read};
 use crate::sandbox::world::World;
 
-type Answer = Pin<Box<dyn Future<Output = Result<Value, Mistake>> + Send>>;
+type Answer = Pin<Box<dyn Future<Output = Result<Value, ControlError>> + Send>>;
 type Run = Box<dyn Fn(Arc<Control>, Arc<World>, Value) -> Answer + Send + Sync>;
 type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
 
@@ -43,7 +43,7 @@ impl Route {
     where
         Q: DeserializeOwned + JsonSchema + 'static,
         R: Serialize + JsonSchema + 'static,
-        F: Future<Output = Result<R, Mistake>> + Send + 'static,
+        F: Future<Output = Result<R, ControlError>> + Send + 'static,
     {
         Route::new(method, path, about, true, move |_, world, request| run(world, request))
     }
@@ -58,7 +58,7 @@ impl Route {
     where
         Q: DeserializeOwned + JsonSchema + 'static,
         R: Serialize + JsonSchema + 'static,
-        F: Future<Output = Result<R, Mistake>> + Send + 'static,
+        F: Future<Output = Result<R, ControlError>> + Send + 'static,
     {
         Route::new(method, path, about, false, move |control, _, request| run(control, request))
     }
@@ -73,14 +73,14 @@ impl Route {
     where
         Q: DeserializeOwned + JsonSchema + 'static,
         R: Serialize + JsonSchema + 'static,
-        F: Future<Output = Result<R, Mistake>> + Send + 'static,
+        F: Future<Output = Result<R, ControlError>> + Send + 'static,
     {
         let run: Run = Box::new(move |control, world, request| match read::<Q>(request) {
-            Err(mistake) => Box::pin(std::future::ready(Err(mistake))),
+            Err(error) => Box::pin(std::future::ready(Err(error))),
             Ok(request) => {
                 let answer = run(control, world, request);
                 Box::pin(async move {
-                    serde_json::to_value(answer.await?).map_err(|error| Mistake::internal(error.to_string()))
+                    serde_json::to_value(answer.await?).map_err(|error| ControlError::internal(error.to_string()))
                 })
             }
         });

@@ -11,14 +11,14 @@ use super::bodies::*;
 use super::described;
 use super::route::Route;
 use crate::domain::Due;
-use crate::sandbox::fault::{Armed, Fault};
+use crate::sandbox::control_error::ControlError;
+use crate::sandbox::fault::{Fault, FaultEntry};
 use crate::sandbox::journal::Filter;
-use crate::sandbox::mistake::Mistake;
-use crate::sandbox::moment::{duration, instant};
 use crate::sandbox::options::{WorldOptions, check_rate};
-use crate::sandbox::world::{Target, World};
+use crate::sandbox::time_spec::{duration, instant};
+use crate::sandbox::world::{AdvanceTarget, World};
 
-type Result<T> = std::result::Result<T, Mistake>;
+type Result<T> = std::result::Result<T, ControlError>;
 
 #[rustfmt::skip]
 pub(super) fn all() -> Vec<Route> {
@@ -49,7 +49,7 @@ pub(super) fn all() -> Vec<Route> {
     ]
 }
 
-async fn clock(world: Arc<World>, _: Nothing) -> Result<ClockReply> {
+async fn clock(world: Arc<World>, _: EmptyRequest) -> Result<ClockReply> {
     let next = world.next_due().await?;
     Ok(ClockReply {
         now: format_time(world.now()),
@@ -66,15 +66,15 @@ async fn set_clock(world: Arc<World>, request: ClockRequest) -> Result<ClockRepl
     if let Some(date_check) = request.date_check {
         *world.date_check() = date_check;
     }
-    clock(world, Nothing {}).await
+    clock(world, EmptyRequest {}).await
 }
 
 async fn advance(world: Arc<World>, request: AdvanceRequest) -> Result<AdvanceReply> {
     let target = match (request.by, request.to, request.to_next) {
-        (Some(by), None, None) => Target::By(duration(&by)?),
-        (None, Some(to), None) => Target::To(instant(&to, world.now())?),
-        (None, None, Some(true)) => Target::ToNext,
-        _ => return Err(Mistake::invalid("give one of `by`, `to` and `to_next`: true")),
+        (Some(by), None, None) => AdvanceTarget::By(duration(&by)?),
+        (None, Some(to), None) => AdvanceTarget::To(instant(&to, world.now())?),
+        (None, None, Some(true)) => AdvanceTarget::ToNext,
+        _ => return Err(ControlError::invalid("give one of `by`, `to` and `to_next`: true")),
     };
     let happened = world.advance(target).await?;
     Ok(AdvanceReply { now: format_time(world.now()), happened: dues(&world, &happened) })
@@ -86,18 +86,18 @@ async fn jump(world: Arc<World>, request: JumpRequest) -> Result<ClockReply> {
         None => duration(request.by.trim().trim_start_matches('+'))?,
     };
     world.jump(by).await?;
-    clock(world, Nothing {}).await
+    clock(world, EmptyRequest {}).await
 }
 
 fn dues(world: &World, dues: &[Due]) -> Vec<DueReply> {
     dues.iter().map(|due| DueReply { at: format_time(due.at), event: world.journal.note_of(due) }).collect()
 }
 
-async fn faults(world: Arc<World>, _: Nothing) -> Result<FaultsReply> {
+async fn faults(world: Arc<World>, _: EmptyRequest) -> Result<FaultsReply> {
     Ok(FaultsReply { faults: world.faults().all() })
 }
 
-async fn add_fault(world: Arc<World>, fault: Fault) -> Result<Armed> {
+async fn add_fault(world: Arc<World>, fault: Fault) -> Result<FaultEntry> {
     let now = world.now();
     world.faults().add(fault, now)
 }
@@ -105,18 +105,18 @@ async fn add_fault(world: Arc<World>, fault: Fault) -> Result<Armed> {
 async fn put_faults(world: Arc<World>, request: FaultsRequest) -> Result<FaultsReply> {
     let now = world.now();
     world.faults().replace(request.faults, now)?;
-    faults(world, Nothing {}).await
+    faults(world, EmptyRequest {}).await
 }
 
-async fn clear_faults(world: Arc<World>, _: Nothing) -> Result<Done> {
+async fn clear_faults(world: Arc<World>, _: EmptyRequest) -> Result<EmptyReply> {
     world.faults().clear();
-    Ok(Done {})
+    Ok(EmptyReply {})
 }
 
-async fn remove_fault(world: Arc<World>, fault: NumberedFault) -> Result<Done> {
+async fn remove_fault(world: Arc<World>, fault: NumberedFault) -> Result<EmptyReply> {
     let removed = world.faults().remove(fault.id);
-    let unknown = || Mistake::not_found(format!("there is no fault {}; GET /faults lists them", fault.id));
-    if removed { Ok(Done {}) } else { Err(unknown()) }
+    let unknown = || ControlError::not_found(format!("there is no fault {}; GET /faults lists them", fault.id));
+    if removed { Ok(EmptyReply {}) } else { Err(unknown()) }
 }
 
 async fn add_profile(world: Arc<World>, request: ProfileRequest) -> Result<ProfileReply> {
@@ -133,9 +133,9 @@ async fn journal(world: Arc<World>, request: JournalRequest) -> Result<JournalRe
     Ok(JournalReply { entries, forgotten })
 }
 
-async fn clear_journal(world: Arc<World>, _: Nothing) -> Result<Done> {
+async fn clear_journal(world: Arc<World>, _: EmptyRequest) -> Result<EmptyReply> {
     world.journal.clear();
-    Ok(Done {})
+    Ok(EmptyReply {})
 }
 
 async fn count(world: Arc<World>, request: CountRequest) -> Result<CountReply> {
@@ -148,7 +148,7 @@ fn counted(world: &World, filter: &Filter) -> Result<u64> {
         (count, 0) => Ok(count),
         (_, forgotten) => {
             let message = format!("the journal has forgotten its first {forgotten} entries; clear it before you count");
-            Err(Mistake::conflict(message))
+            Err(ControlError::conflict(message))
         }
     }
 }
@@ -172,31 +172,31 @@ async fn expect(world: Arc<World>, request: ExpectRequest) -> Result<CountReply>
         most if most == least => format!("{least}"),
         most => format!("{least} to {most}"),
     };
-    Err(Mistake::not_met(format!("{count} entries fit {what}, not {wanted}; {nearly}")))
+    Err(ControlError::not_met(format!("{count} entries fit {what}, not {wanted}; {nearly}")))
 }
 
-async fn slots(world: Arc<World>, _: Nothing) -> Result<SlotsReply> {
+async fn slots(world: Arc<World>, _: EmptyRequest) -> Result<SlotsReply> {
     let (holdings, _) = world.audit().await?;
     Ok(SlotsReply { slots: holdings.iter().map(|holding| SlotReply::new(&world, holding)).collect() })
 }
 
-async fn invariants(world: Arc<World>, _: Nothing) -> Result<InvariantsReply> {
+async fn invariants(world: Arc<World>, _: EmptyRequest) -> Result<InvariantsReply> {
     let (holdings, violations) = world.audit().await?;
-    let without_effect = world.faults().all().into_iter().filter(|armed| armed.happened == 0);
+    let without_effect = world.faults().all().into_iter().filter(|entry| entry.happened == 0);
     Ok(InvariantsReply {
         ok: violations.is_empty(),
         violations,
         slots: holdings.iter().map(|holding| SlotReply::new(&world, holding)).collect(),
-        faults_without_effect: without_effect.map(|armed| armed.id).collect(),
+        faults_without_effect: without_effect.map(|entry| entry.id).collect(),
     })
 }
 
 async fn client_config(world: Arc<World>, request: ClientConfigRequest) -> Result<Map<String, Value>> {
-    let mut config = world.access.client_config();
+    let mut config = world.info.client_config();
     match request.hardware_id {
         None => {}
         Some(Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_)) => {
-            return Err(Mistake::invalid("`hardware_id` must be a text"));
+            return Err(ControlError::invalid("`hardware_id` must be a text"));
         }
         Some(id) => {
             config.insert("hardware_id".to_owned(), text(&id).into());
@@ -205,36 +205,36 @@ async fn client_config(world: Arc<World>, request: ClientConfigRequest) -> Resul
     Ok(config)
 }
 
-async fn worlds(control: Arc<Control>, _: Nothing) -> Result<WorldsReply> {
+async fn worlds(control: Arc<Control>, _: EmptyRequest) -> Result<WorldsReply> {
     Ok(WorldsReply { worlds: control.worlds.all().iter().map(|world| world.id.clone()).collect() })
 }
 
 async fn create_world(control: Arc<Control>, options: WorldOptions) -> Result<WorldReply> {
-    control.worlds.create(&options).map(|world| shown(&world))
+    control.worlds.create(&options).map(|world| world_reply(&world))
 }
 
 async fn world(control: Arc<Control>, named: NamedWorld) -> Result<WorldReply> {
-    control.worlds.get(&named.name()).map(|world| shown(&world))
+    control.worlds.get(&named.name()).map(|world| world_reply(&world))
 }
 
-async fn end_world(control: Arc<Control>, named: NamedWorld) -> Result<Done> {
-    control.worlds.end(&named.name()).map(|()| Done {})
+async fn end_world(control: Arc<Control>, named: NamedWorld) -> Result<EmptyReply> {
+    control.worlds.end(&named.name()).map(|()| EmptyReply {})
 }
 
-async fn listener(control: Arc<Control>, request: ListenerRequest) -> Result<Done> {
-    control.listen(request.open).await.map(|()| Done {})
+async fn listener(control: Arc<Control>, request: ListenerRequest) -> Result<EmptyReply> {
+    control.listen(request.open).await.map(|()| EmptyReply {})
 }
 
-async fn openapi(control: Arc<Control>, _: Nothing) -> Result<Map<String, Value>> {
-    let document = described::document(control.worlds.control_url().unwrap_or(super::BASE_PATH));
-    document.as_object().cloned().ok_or_else(|| Mistake::internal("the description is no object"))
+async fn openapi(control: Arc<Control>, _: EmptyRequest) -> Result<Map<String, Value>> {
+    let document = description::document(control.worlds.control_url().unwrap_or(super::BASE_PATH));
+    document.as_object().cloned().ok_or_else(|| ControlError::internal("the description is no object"))
 }
 
-pub(super) fn shown(world: &World) -> WorldReply {
+pub(super) fn world_reply(world: &World) -> WorldReply {
     WorldReply {
         world: world.id.clone(),
-        facts: world.access.to_json(),
-        client_config: world.access.client_config(),
+        facts: world.info.to_json(),
+        client_config: world.info.client_config(),
         presets: world.presets.as_ref().map(|presets| presets.all().to_vec()).unwrap_or_default(),
     }
 }

@@ -9,8 +9,8 @@ use serde_json::{Map, Value, json};
 
 use super::Alter;
 use crate::keys::SigningKey;
-use crate::sandbox::asked::Asked;
 use crate::sandbox::keys::signing_key;
+use crate::sandbox::request_info::RequestInfo;
 
 type Reply = Response<Vec<u8>>;
 
@@ -23,7 +23,7 @@ const HUGE_BYTES: usize = 2 << 20;
 pub(crate) fn alter(
     fault: &Alter,
     reply: &Reply,
-    asked: &Asked,
+    info: &RequestInfo,
     previous: Option<Reply>,
     sign: impl Fn(&[u8]) -> Option<String>,
 ) -> Option<Reply> {
@@ -47,7 +47,7 @@ pub(crate) fn alter(
         Alter::SignatureOfAnotherBody => with_signature(reply, &sign(br#"{"another":"body"}"#)?),
         Alter::SignatureOfAnotherKey => {
             reply.headers().get(&SIGNATURE)?;
-            signed_by(&signing_key().ok()?, reply, object()?, asked).ok()
+            signed_by(&signing_key().ok()?, reply, object()?, info).ok()
         }
         Alter::FlippedByte => {
             let mut body = reply.body().clone();
@@ -100,10 +100,10 @@ fn signed(reply: Reply, sign: impl Fn(&[u8]) -> Option<String>) -> Reply {
 }
 
 /// Everything that is signed in it, signed by `key`.
-fn signed_by(key: &SigningKey, reply: &Reply, mut object: Map<String, Value>, asked: &Asked) -> io::Result<Reply> {
+fn signed_by(key: &SigningKey, reply: &Reply, mut object: Map<String, Value>, info: &RequestInfo) -> io::Result<Reply> {
     let validity = object.get("validity_period").and_then(Value::as_str);
-    let auth = asked.text("license_key").or_else(|| asked.text("username")).unwrap_or_default();
-    let text = v1_text(asked.text("hardware_id").unwrap_or_default(), auth, validity);
+    let auth = info.text("license_key").or_else(|| info.text("username")).unwrap_or_default();
+    let text = v1_text(info.text("hardware_id").unwrap_or_default(), auth, validity);
     if let Some(inner) = object.get_mut("license_signature") {
         *inner = key.sign(text.as_bytes())?.into();
     }

@@ -7,7 +7,7 @@ use rand_distr::{Distribution, LogNormal};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::sandbox::mistake::Mistake;
+use crate::sandbox::control_error::ControlError;
 
 /// So long.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -31,13 +31,13 @@ pub(crate) enum Delay {
 const LONGEST: Duration = Duration::from_secs(3600);
 
 impl Delay {
-    pub(super) fn check(&self) -> Result<(), Mistake> {
+    pub(super) fn check(&self) -> Result<(), ControlError> {
         match self {
             Delay::UniformMs(from, to) if from > to => {
-                Err(Mistake::invalid("`delay.uniform_ms` must be two numbers, the smaller one first"))
+                Err(ControlError::invalid("`delay.uniform_ms` must be two numbers, the smaller one first"))
             }
             Delay::LogNormal { sigma, .. } if !(0.0..=5.0).contains(sigma) => {
-                Err(Mistake::invalid("`delay.log_normal.sigma` must be from 0 to 5"))
+                Err(ControlError::invalid("`delay.log_normal.sigma` must be from 0 to 5"))
             }
             _ => Ok(()),
         }

@@ -8,10 +8,10 @@ use rand_chacha::ChaCha8Rng;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{AfterCommit, Before, Do, Fault};
-use crate::sandbox::asked::Asked;
-use crate::sandbox::mistake::Mistake;
-use crate::sandbox::moment::instant;
+use super::{AfterCommit, Before, Fault, FaultAction};
+use crate::sandbox::control_error::ControlError;
+use crate::sandbox::request_info::RequestInfo;
+use crate::sandbox::time_spec::instant;
 
 /// More are no test but a leak.
 const MOST_FAULTS: usize = 1000;
@@ -21,21 +21,21 @@ const MOST_FAULTS: usize = 1000;
 pub(crate) struct FaultList {
     /// Those of the world's presets, which belong to the world as its licenses do: they are not listed, and stay when the
     /// list is emptied or replaced. Each is for a device of its preset's name only.
-    of_presets: Vec<Listed>,
-    faults: Vec<Listed>,
+    of_presets: Vec<FaultState>,
+    faults: Vec<FaultState>,
     last_id: u64,
 }
 
 #[derive(Debug)]
-struct Listed {
-    armed: Armed,
+struct FaultState {
+    entry: FaultEntry,
     until: Option<DateTime<Utc>>,
     random: ChaCha8Rng,
 }
 
 /// A fault of the list, and what has come of it.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
-pub(crate) struct Armed {
+pub(crate) struct FaultEntry {
     /// Its number in this world.
     pub(crate) id: u64,
     /// As it was given; with the seed that was chosen for it.
@@ -49,50 +49,52 @@ pub(crate) struct Armed {
 
 /// What happens to a request.
 #[derive(Debug)]
-pub(crate) struct Picked {
+pub(crate) struct MatchedFault {
     pub(crate) id: u64,
-    pub(crate) what: Do,
+    pub(crate) action: FaultAction,
     /// How long the delay is, if it is one.
     pub(crate) delay: Duration,
 }
 
 impl FaultList {
     /// Adds one at the end; `now` is the world's time.
-    pub(crate) fn add(&mut self, fault: Fault, now: DateTime<Utc>) -> Result<Armed, Mistake> {
+    pub(crate) fn add(&mut self, fault: Fault, now: DateTime<Utc>) -> Result<FaultEntry, ControlError> {
         fault.check()?;
         if self.faults.len() >= MOST_FAULTS {
-            return Err(Mistake::conflict(format!("there are {MOST_FAULTS} faults already: remove some by DELETE")));
+            return Err(ControlError::conflict(format!(
+                "there are {MOST_FAULTS} faults already: remove some by DELETE"
+            )));
         }
-        let listed = self.numbered(fault, now)?;
-        let armed = listed.armed.clone();
-        self.faults.push(listed);
-        Ok(armed)
+        let state = self.numbered(fault, now)?;
+        let entry = state.entry.clone();
+        self.faults.push(state);
+        Ok(entry)
     }
 
     /// Adds one of a preset.
-    pub(crate) fn add_preset(&mut self, fault: Fault, now: DateTime<Utc>) -> Result<(), Mistake> {
-        let listed = self.numbered(fault, now)?;
-        self.of_presets.push(listed);
+    pub(crate) fn add_preset(&mut self, fault: Fault, now: DateTime<Utc>) -> Result<(), ControlError> {
+        let state = self.numbered(fault, now)?;
+        self.of_presets.push(state);
         Ok(())
     }
 
-    fn numbered(&mut self, mut fault: Fault, now: DateTime<Utc>) -> Result<Listed, Mistake> {
+    fn numbered(&mut self, mut fault: Fault, now: DateTime<Utc>) -> Result<FaultState, ControlError> {
         let until = fault.when.until.as_deref().map(|until| instant(until, now)).transpose()?;
         let seed = fault.when.seed.unwrap_or_else(|| rand::rng().random_range(0..1 << 32));
         if fault.is_random() {
             fault.when.seed = Some(seed);
         }
         self.last_id += 1;
-        let armed = Armed { id: self.last_id, fault, matched: 0, happened: 0 };
-        Ok(Listed { armed, until, random: ChaCha8Rng::seed_from_u64(seed) })
+        let entry = FaultEntry { id: self.last_id, fault, matched: 0, happened: 0 };
+        Ok(FaultState { entry, until, random: ChaCha8Rng::seed_from_u64(seed) })
     }
 
-    pub(crate) fn all(&self) -> Vec<Armed> {
-        self.faults.iter().map(|listed| listed.armed.clone()).collect()
+    pub(crate) fn all(&self) -> Vec<FaultEntry> {
+        self.faults.iter().map(|state| state.entry.clone()).collect()
     }
 
     /// Puts these in the place of all; if one is wrong, all stay.
-    pub(crate) fn replace(&mut self, faults: Vec<Fault>, now: DateTime<Utc>) -> Result<(), Mistake> {
+    pub(crate) fn replace(&mut self, faults: Vec<Fault>, now: DateTime<Utc>) -> Result<(), ControlError> {
         let mut fresh = FaultList { last_id: self.last_id, ..FaultList::default() };
         for fault in faults {
             fresh.add(fault, now)?;
@@ -108,20 +110,20 @@ impl FaultList {
     /// Whether there was one of this number.
     pub(crate) fn remove(&mut self, id: u64) -> bool {
         let before = self.faults.len();
-        self.faults.retain(|listed| listed.armed.id != id);
+        self.faults.retain(|state| state.entry.id != id);
         self.faults.len() < before
     }
 
     /// What happens to this request: the first fault that matches and whose time it is.
-    pub(crate) fn pick(&mut self, asked: &Asked, now: DateTime<Utc>) -> Option<Picked> {
-        self.of_presets.iter_mut().chain(&mut self.faults).find_map(|listed| listed.pick(asked, now))
+    pub(crate) fn find(&mut self, info: &RequestInfo, now: DateTime<Utc>) -> Option<MatchedFault> {
+        self.of_presets.iter_mut().chain(&mut self.faults).find_map(|state| state.find(info, now))
     }
 }
 
-impl Listed {
-    fn pick(&mut self, asked: &Asked, now: DateTime<Utc>) -> Option<Picked> {
-        let Armed { id, fault, matched, happened } = &mut self.armed;
-        if !fault.matching.fits(asked) {
+impl FaultState {
+    fn find(&mut self, info: &RequestInfo, now: DateTime<Utc>) -> Option<MatchedFault> {
+        let FaultEntry { id, fault, matched, happened } = &mut self.entry;
+        if !fault.matching.fits(info) {
             return None;
         }
         *matched += 1;
@@ -137,14 +139,16 @@ impl Listed {
         }
         *happened += 1;
         let delay = fault.delay().map(|delay| delay.draw(&mut self.random)).unwrap_or_default();
-        Some(Picked { id: *id, what: fault.what.clone(), delay })
+        Some(MatchedFault { id: *id, action: fault.action.clone(), delay })
     }
 }
 
 impl Fault {
     fn delay(&self) -> Option<&super::Delay> {
-        match &self.what {
-            Do::Before(Before::Delay(delay)) | Do::AfterCommit(AfterCommit::Delay(delay)) => Some(delay),
+        match &self.action {
+            FaultAction::Before(Before::Delay(delay)) | FaultAction::AfterCommit(AfterCommit::Delay(delay)) => {
+                Some(delay)
+            }
             _ => None,
         }
     }

@@ -17,14 +17,14 @@ use serde::{Deserialize, Serialize};
 pub(super) use alter::alter;
 pub(super) use before::before;
 pub(super) use delay::Delay;
-pub(super) use list::{Armed, FaultList, Picked};
+pub(super) use list::{FaultEntry, FaultList, MatchedFault};
 pub(super) use profile::Profile;
 pub(super) use wire::actions;
 
-use super::asked::Asked;
-use super::mistake::Mistake;
-use super::moment::schema_of_optional_instant;
-use super::strict::object;
+use super::control_error::ControlError;
+use super::request_info::RequestInfo;
+use super::strict_json::object;
+use super::time_spec::schema_of_optional_instant;
 
 /// What goes wrong, when, and for whom.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -38,7 +38,7 @@ pub(crate) struct Fault {
     pub(super) when: When,
     /// What goes wrong.
     #[serde(rename = "do")]
-    pub(super) what: Do,
+    pub(super) action: FaultAction,
 }
 
 /// Whose requests; all members must fit.
@@ -97,7 +97,7 @@ pub(crate) struct When {
 /// What goes wrong, and in which phase.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Do {
+pub(crate) enum FaultAction {
     /// Instead of the operation, which is not carried out; after a delay it is.
     Before(Before),
     /// After the operation was carried out and kept: the reply is lost, late or maimed on the wire.
@@ -207,14 +207,14 @@ impl Match {
         *self == Match::default()
     }
 
-    fn fits(&self, asked: &Asked) -> bool {
+    fn fits(&self, info: &RequestInfo) -> bool {
         let same = |wanted: &Option<String>, given: Option<&str>| wanted.is_none() || wanted.as_deref() == given;
-        same(&self.operation, asked.operation)
-            && same(&self.license_key, asked.text("license_key"))
-            && same(&self.username, asked.text("username"))
-            && same(&self.hardware_id, asked.text("hardware_id"))
-            && same(&self.feature, asked.text("feature"))
-            && self.header.iter().all(|(name, value)| asked.header(name) == Some(value))
+        same(&self.operation, info.operation)
+            && same(&self.license_key, info.text("license_key"))
+            && same(&self.username, info.text("username"))
+            && same(&self.hardware_id, info.text("hardware_id"))
+            && same(&self.feature, info.text("feature"))
+            && self.header.iter().all(|(name, value)| info.header(name) == Some(value))
     }
 }
 
@@ -226,46 +226,53 @@ impl When {
 
 impl Fault {
     /// A fault for every request.
-    pub(super) fn always(what: Do) -> Fault {
-        Fault { matching: Match::default(), when: When::default(), what }
+    pub(super) fn always(action: FaultAction) -> Fault {
+        Fault { matching: Match::default(), when: When::default(), action }
     }
 
     /// What the types can't tell.
-    fn check(&self) -> Result<(), Mistake> {
+    fn check(&self) -> Result<(), ControlError> {
         let operation = self.matching.operation.as_deref();
         if let Some(unknown) = operation.filter(|name| !operations().contains(&Some(name))) {
             let names: Vec<&str> = operations().into_iter().flatten().collect();
-            return Err(Mistake::invalid(format!("`match.operation`: {unknown:?} is none of {}", names.join(", "))));
+            return Err(ControlError::invalid(format!(
+                "`match.operation`: {unknown:?} is none of {}",
+                names.join(", ")
+            )));
         }
         let when = &self.when;
         if when.probability.is_some_and(|probability| !(0.0..=1.0).contains(&probability)) {
-            return Err(Mistake::invalid("`when.probability` must be from 0 to 1"));
+            return Err(ControlError::invalid("`when.probability` must be from 0 to 1"));
         }
         if when.every == Some(0) {
-            return Err(Mistake::invalid("`when.every` must be at least 1"));
+            return Err(ControlError::invalid("`when.every` must be at least 1"));
         }
-        match &self.what {
-            Do::Before(Before::Code(code)) if Status::of_server_code(code) == Status::UnknownCode => {
+        match &self.action {
+            FaultAction::Before(Before::Code(code)) if Status::of_server_code(code) == Status::UnknownCode => {
                 let message = format!(
                     "`do.before.code`: {code:?} is not documented; use `undocumented_code`, or one of {}",
                     documented_codes().join(", ")
                 );
-                Err(Mistake::invalid(message))
+                Err(ControlError::invalid(message))
             }
-            Do::Before(Before::Http(http)) if !HTTP_STATUSES.contains(&http.status) => {
+            FaultAction::Before(Before::Http(http)) if !HTTP_STATUSES.contains(&http.status) => {
                 let list = HTTP_STATUSES.map(|status| status.to_string()).join(", ");
-                Err(Mistake::invalid(format!("`do.before.http.status` must be one of {list}")))
+                Err(ControlError::invalid(format!("`do.before.http.status` must be one of {list}")))
             }
-            Do::Before(Before::Redirect(url)) if url.is_empty() || !url.bytes().all(|byte| byte.is_ascii_graphic()) => {
-                Err(Mistake::invalid("`do.before.redirect` must be a URL"))
+            FaultAction::Before(Before::Redirect(url))
+                if url.is_empty() || !url.bytes().all(|byte| byte.is_ascii_graphic()) =>
+            {
+                Err(ControlError::invalid("`do.before.redirect` must be a URL"))
             }
-            Do::AfterCommit(AfterCommit::Dribble(dribble)) if dribble.bytes == 0 => {
-                Err(Mistake::invalid("`do.after_commit.dribble.bytes` must be at least 1"))
+            FaultAction::AfterCommit(AfterCommit::Dribble(dribble)) if dribble.bytes == 0 => {
+                Err(ControlError::invalid("`do.after_commit.dribble.bytes` must be at least 1"))
             }
-            Do::AfterCommit(AfterCommit::WrongLength(0)) => {
-                Err(Mistake::invalid("`do.after_commit.wrong_length` must not be 0, which is right"))
+            FaultAction::AfterCommit(AfterCommit::WrongLength(0)) => {
+                Err(ControlError::invalid("`do.after_commit.wrong_length` must not be 0, which is right"))
             }
-            Do::Before(Before::Delay(delay)) | Do::AfterCommit(AfterCommit::Delay(delay)) => delay.check(),
+            FaultAction::Before(Before::Delay(delay)) | FaultAction::AfterCommit(AfterCommit::Delay(delay)) => {
+                delay.check()
+            }
             _ => Ok(()),
         }
     }
@@ -283,7 +290,7 @@ fn documented_codes() -> Vec<&'static str> {
 /// What stands between a client and a server, or in place of one, answers these.
 const HTTP_STATUSES: [u16; 6] = [407, 429, 500, 502, 503, 504];
 
-impl Do {
+impl FaultAction {
     /// In one word for the `X-Sandbox-Fault` header: `after_commit.truncate`.
     pub(super) fn name(&self) -> String {
         let json = serde_json::to_value(self).unwrap_or_default();

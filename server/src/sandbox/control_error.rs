@@ -7,7 +7,7 @@ use serde_json::Value;
 
 /// A refusal of the control interface.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
-pub(crate) struct Mistake {
+pub(crate) struct ControlError {
     /// The HTTP status.
     pub(crate) status: u16,
     /// `invalid`, `not_found`, `conflict`, `not_met` or `internal`.
@@ -16,35 +16,35 @@ pub(crate) struct Mistake {
     pub(crate) message: String,
 }
 
-impl Mistake {
+impl ControlError {
     /// The request can't be understood.
-    pub(crate) fn invalid(message: impl Into<String>) -> Mistake {
-        Mistake { status: 400, code: "invalid", message: message.into() }
+    pub(crate) fn invalid(message: impl Into<String>) -> ControlError {
+        ControlError { status: 400, code: "invalid", message: message.into() }
     }
 
     /// There is no such thing.
-    pub(crate) fn not_found(message: impl Into<String>) -> Mistake {
-        Mistake { status: 404, code: "not_found", message: message.into() }
+    pub(crate) fn not_found(message: impl Into<String>) -> ControlError {
+        ControlError { status: 404, code: "not_found", message: message.into() }
     }
 
     /// It can't be done as things are.
-    pub(crate) fn conflict(message: impl Into<String>) -> Mistake {
-        Mistake { status: 409, code: "conflict", message: message.into() }
+    pub(crate) fn conflict(message: impl Into<String>) -> ControlError {
+        ControlError { status: 409, code: "conflict", message: message.into() }
     }
 
     /// What a test expected is not so.
-    pub(crate) fn not_met(message: impl Into<String>) -> Mistake {
-        Mistake { status: 417, code: "not_met", message: message.into() }
+    pub(crate) fn not_met(message: impl Into<String>) -> ControlError {
+        ControlError { status: 417, code: "not_met", message: message.into() }
     }
 
     /// A defect of ours.
-    pub(crate) fn internal(message: impl Into<String>) -> Mistake {
-        Mistake { status: 500, code: "internal", message: message.into() }
+    pub(crate) fn internal(message: impl Into<String>) -> ControlError {
+        ControlError { status: 500, code: "internal", message: message.into() }
     }
 }
 
 /// The value as a `T`, or a sentence that names the member.
-pub(crate) fn read<T: DeserializeOwned>(value: Value) -> Result<T, Mistake> {
+pub(crate) fn read<T: DeserializeOwned>(value: Value) -> Result<T, ControlError> {
     serde_path_to_error::deserialize(value).map_err(|error| {
         let path = error.path().to_string();
         let place = if path == "." { String::new() } else { format!("`{path}`: ") };
@@ -52,7 +52,7 @@ pub(crate) fn read<T: DeserializeOwned>(value: Value) -> Result<T, Mistake> {
         for (type_of_ours, words) in TYPES {
             why = why.replace(&format!("expected {type_of_ours}"), &format!("expected {words}"));
         }
-        Mistake::invalid(format!("{place}{why}"))
+        ControlError::invalid(format!("{place}{why}"))
     })
 }
 

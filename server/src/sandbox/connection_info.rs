@@ -6,7 +6,7 @@ use crate::catalogue::{Catalogue, Holder, License};
 
 /// How to reach a world, and what there is to try in it.
 #[derive(Debug, Clone)]
-pub struct Access {
+pub struct ConnectionInfo {
     facts: Vec<(&'static str, String)>,
 }
 
@@ -14,7 +14,7 @@ pub struct Access {
 const CONFIG: [&str; 8] =
     ["product", "license_key", "username", "password", "api_key", "shared_key", "base_url", "public_key"];
 
-impl Access {
+impl ConnectionInfo {
     /// Every fact there can be, by its name.
     pub const NAMES: [&str; 13] = [
         "base_url",
@@ -32,8 +32,8 @@ impl Access {
         "user_product",
     ];
 
-    pub(super) fn new(facts: Vec<(&'static str, String)>, catalogue: &Catalogue) -> Access {
-        Access { facts: facts.into_iter().chain(examples(catalogue)).collect() }
+    pub(super) fn new(facts: Vec<(&'static str, String)>, catalogue: &Catalogue) -> ConnectionInfo {
+        ConnectionInfo { facts: facts.into_iter().chain(examples(catalogue)).collect() }
     }
 
     /// A fact by its name.

@@ -20,7 +20,7 @@ const REFUSALS: [(u16, &str, &str); 4] = [
 /// The document; the interface is at `url`.
 pub(super) fn document(url: &str) -> Value {
     let about = "Moves the clocks of a floatlease sandbox, makes requests go wrong, and tells what happened. Everything \
-                 about a world can be asked below /worlds/{world} too; without that it is about the world that is there \
+                 about a world can be info below /worlds/{world} too; without that it is about the world that is there \
                  from the beginning.";
     let mut document = Document::new("floatlease sandbox control", about, url, Map::new());
     for (status, code, description) in REFUSALS {
@@ -36,7 +36,7 @@ pub(super) fn document(url: &str) -> Value {
 }
 
 fn add(document: &mut Document, route: &Route, path: &str, suffix: &str) {
-    let takes = Taken::by(route);
+    let takes = RequestSchema::by(route);
     let gives = Value::from((route.gives)(document.generator()));
     let of_path = |name: &str| path.contains(&format!("{{{name}}}"));
     let world = of_path("world").then(|| parameter("path", "world", true, json!({ "type": "string", "minLength": 1 })));
@@ -77,17 +77,17 @@ fn bounded(schema: &mut Schema) {
 
 /// The schema of what a route takes, whole: what is taken and what is given may differ in their `required`, so they
 /// share no components.
-struct Taken(Value);
+struct RequestSchema(Value);
 
-impl Taken {
-    fn by(route: &Route) -> Taken {
+impl RequestSchema {
+    fn by(route: &Route) -> RequestSchema {
         let settings = SchemaSettings::draft2020_12().with(|settings| {
             settings.inline_subschemas = true;
             settings.meta_schema = None;
         });
         let mut schema = (route.takes)(&mut SchemaGenerator::new(settings));
         RecursiveTransform(bounded).transform(&mut schema);
-        Taken(schema.into())
+        RequestSchema(schema.into())
     }
 
     fn members(&self) -> impl Iterator<Item = (&str, &Value)> {

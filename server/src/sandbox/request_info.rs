@@ -7,15 +7,15 @@ use crate::http::ReceivedRequest;
 
 /// What a request says.
 #[derive(Debug)]
-pub(crate) struct Asked {
+pub(crate) struct RequestInfo {
     /// The operation's name, if it asks for one.
     pub(crate) operation: Option<&'static str>,
     parameters: Map<String, Value>,
     headers: HeaderMap,
 }
 
-impl Asked {
-    pub(crate) fn of(request: &ReceivedRequest) -> Asked {
+impl RequestInfo {
+    pub(crate) fn new(request: &ReceivedRequest) -> RequestInfo {
         let query = request.head.uri.query().unwrap_or_default();
         let mut parameters: Map<String, Value> = form_urlencoded::parse(query.as_bytes())
             .map(|(name, value)| (name.into_owned(), Value::String(value.into_owned())))
@@ -24,7 +24,7 @@ impl Asked {
             parameters.extend(body);
         }
         let operation = request.operation().ok().map(|operation| operation.name);
-        Asked { operation, parameters, headers: request.head.headers.clone() }
+        RequestInfo { operation, parameters, headers: request.head.headers.clone() }
     }
 
     /// The text of a parameter.

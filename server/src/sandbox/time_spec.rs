@@ -4,14 +4,16 @@ use chrono::{DateTime, TimeDelta, Utc};
 use floatlease::model::parse_time;
 use schemars::{Schema, SchemaGenerator, json_schema};
 
-use super::mistake::Mistake;
+use super::control_error::ControlError;
 use crate::clock::latest;
 
 /// `2h`, `121m`, `30 days`, `1h 30m`; never negative.
-pub(super) fn duration(text: &str) -> Result<TimeDelta, Mistake> {
+pub(super) fn duration(text: &str) -> Result<TimeDelta, ControlError> {
     let duration = humantime::parse_duration(text.trim()).ok().and_then(|duration| TimeDelta::from_std(duration).ok());
     let explain = || {
-        Mistake::invalid(format!("{text:?} is no duration; write it as \"90s\", \"121m\", \"2h 30m\" or \"30days\""))
+        ControlError::invalid(format!(
+            "{text:?} is no duration; write it as \"90s\", \"121m\", \"2h 30m\" or \"30days\""
+        ))
     };
     duration.filter(|duration| *duration < TimeDelta::days(LONGEST_DAYS)).ok_or_else(explain)
 }
@@ -20,9 +22,9 @@ pub(super) fn duration(text: &str) -> Result<TimeDelta, Mistake> {
 const LONGEST_DAYS: i64 = 365 * 1000;
 
 /// A date in the forms of the API, or relative to `now`: `now`, `now+30days`, `now-1h`.
-pub(super) fn instant(text: &str, now: DateTime<Utc>) -> Result<DateTime<Utc>, Mistake> {
+pub(super) fn instant(text: &str, now: DateTime<Utc>) -> Result<DateTime<Utc>, ControlError> {
     let explain = || {
-        Mistake::invalid(format!(
+        ControlError::invalid(format!(
             "{text:?} is no time; write it as \"2028-02-29T12:00:00Z\", \"2028-02-29\" or \"now+30days\""
         ))
     };
