@@ -1,5 +1,6 @@
-//! What a handler may do to the line its request came on, beyond answering as HTTP wants it: the sandbox does to it what
-//! broken networks do.
+//! A connection as raw bytes: lets a handler do to it what no HTTP library would, as broken networks do.
+//!
+//! Only the sandbox uses it: it cuts a reply short, lies about its length, or resets the connection.
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -9,45 +10,47 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-/// A connection that was closed is listened to for so long.
+/// Time for which a closed connection is still read.
 const LINGER: Duration = Duration::from_millis(200);
 
-/// One thing done to a connection.
+/// One action on a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum WireAction {
-    /// Bytes leave as they are.
+    /// Writes these bytes as they are.
     Write(Vec<u8>),
-    /// Nothing happens for so long.
+    /// Does nothing for this time.
     Pause(Duration),
-    /// Nothing happens until the client goes.
+    /// Does nothing until the client closes the connection.
     Hold,
-    /// It ends as TCP connections end.
+    /// Closes the connection in order (FIN).
     Close,
-    /// It ends by an RST, and what is still on its way to the client is lost.
+    /// Resets the connection (RST). Bytes that are still on their way to the client are lost.
     Reset,
 }
 
-/// A way to take the line over from HTTP.
+/// A handle by which a handler takes its connection over from HTTP.
 #[derive(Debug, Clone)]
 pub(crate) struct RawConnection(UnboundedSender<Vec<WireAction>>);
 
 impl RawConnection {
-    /// A line, and where its connection learns what was hijacked.
+    /// Returns a handle, and the channel on which the connection receives the actions.
     pub(super) fn new() -> (RawConnection, UnboundedReceiver<Vec<WireAction>>) {
         let (hijack, hijacks) = unbounded_channel();
         (RawConnection(hijack), hijacks)
     }
 
-    /// Has the actions done instead of an answer. If the last one leaves the connection open, HTTP goes on there; what the
-    /// client has sent ahead of this answer is lost. Never returns: the request ends with this.
+    /// Has the connection perform the actions instead of a reply. Never returns, since the request ends with this.
+    ///
+    /// If the last action leaves the connection open, HTTP goes on there. Bytes that the client has sent ahead of this
+    /// reply are lost.
     pub(crate) async fn hijack(&self, actions: Vec<WireAction>) -> Infallible {
-        // A connection that is gone needs nothing more.
+        // A connection that is closed already needs no actions.
         let _ = self.0.send(actions);
         pending().await
     }
 }
 
-/// Does the actions; what is left of the connection.
+/// Performs the actions, and returns the connection if it is still open.
 pub(super) async fn perform(actions: Vec<WireAction>, mut stream: TcpStream) -> Option<TcpStream> {
     for action in actions {
         match action {
@@ -59,7 +62,7 @@ pub(super) async fn perform(actions: Vec<WireAction>, mut stream: TcpStream) -> 
             }
             WireAction::Close => {
                 let _ = stream.shutdown().await;
-                // What the client still sends is read for a while, or the system would answer it by an RST.
+                // The client may still be sending. Unread bytes would make the system answer with an RST.
                 let _ = tokio::time::timeout(LINGER, drain(&mut stream)).await;
                 return None;
             }
@@ -72,7 +75,7 @@ pub(super) async fn perform(actions: Vec<WireAction>, mut stream: TcpStream) -> 
     Some(stream)
 }
 
-/// Reads until the client has gone.
+/// Reads until the client closes the connection.
 async fn drain(stream: &mut TcpStream) {
     let mut ignored = [0; 1024];
     while stream.read(&mut ignored).await.is_ok_and(|count| count > 0) {}

@@ -23,6 +23,7 @@ use crate::catalogue::{ApiKey, Catalogue};
 use crate::clock::{Clock, ControlledClock, whole_millis};
 use crate::domain::{Due, DueKind, Holding};
 use crate::http::{RawConnection, ReceivedRequest, Service, ServiceParts, ServiceThread, WireAction, echo};
+use crate::openapi;
 use crate::store::SqliteStore;
 use crate::writer::Transaction;
 
@@ -101,6 +102,7 @@ impl World {
             key: signing_key().map_err(internal)?,
             unsigned: false,
             base_url: base_url.to_owned(),
+            describe: openapi::v4,
         };
         let (service, thread) = Service::start(parts).map_err(|error| ControlError::internal(error.to_string()))?;
         let mut facts = vec![
