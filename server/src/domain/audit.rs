@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::{DeviceStatus, EntitlementId, Slot, State};
+use super::device::DeviceStatus;
+use super::entitlement::EntitlementId;
+use super::pool::Slot;
+use super::state::State;
 use crate::catalogue::{Floating, License};
 
 /// A slot that is held.

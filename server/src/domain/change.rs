@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{
-    BookedConsumption, Counter, Device, DeviceStatus, EntitlementId, LatestRequest, OrderScope, RequestKey, Slot,
-    State, Variable,
-};
+use super::counter::Counter;
+use super::device::{Device, Variable};
+use super::entitlement::EntitlementId;
+use super::latest_requests::{LatestRequest, OrderScope};
+use super::pool::Slot;
+use super::used_keys::{BookedConsumption, RequestKey};
 use crate::catalogue::Overages;
 
 /// One thing that is different now. Each says what is, not what was added, so that adopting it twice does no harm.
@@ -171,75 +173,6 @@ impl EventKind {
             EventKind::Activated => "activated",
             EventKind::Deactivated => "deactivated",
             EventKind::Consumed { .. } => "consumed",
-        }
-    }
-}
-
-impl State {
-    /// The only place where the state changes.
-    pub(super) fn apply_change(&mut self, change: &Change) {
-        match change {
-            Change::Device { license_id, hardware_id, device } => {
-                self.last_device_id = self.last_device_id.max(device.id);
-                let record = self.licenses.entry(*license_id).or_default();
-                let before = record.devices.insert(hardware_id.clone(), device.clone());
-                if let Some(before) = before {
-                    self.count(*license_id, hardware_id, &before, false);
-                }
-                self.count(*license_id, hardware_id, device, true);
-            }
-            Change::Variable { license_id, hardware_id, variable, .. } => {
-                let record = self.licenses.entry(*license_id).or_default();
-                let variables = record.variables.entry(hardware_id.clone()).or_default();
-                variables.insert(variable.name.clone(), variable.clone());
-            }
-            Change::SlotHeld { pool, device_id, slot } => self.pools.entry(*pool).or_default().put(*device_id, *slot),
-            Change::SlotFreed { pool, device_id } => self.pools.entry(*pool).or_default().remove(*device_id),
-            Change::Consumed { entitlement, counter } => {
-                self.counters.insert(*entitlement, *counter);
-            }
-            Change::Overages { license_id, overages } => {
-                self.licenses.entry(*license_id).or_default().overages = Some(*overages);
-            }
-            Change::Transfers { license_id, count } => {
-                self.licenses.entry(*license_id).or_default().transfer_count = *count;
-            }
-            Change::KeyUsed { key, booked, at } => {
-                self.used_keys.entry(key.device_id).or_default().put(&key.value, *booked, *at);
-            }
-            Change::KeyForgotten { key } => self.used_keys.entry(key.device_id).or_default().remove(&key.value),
-            Change::Ordered { license_id, hardware_id, scope, request } => {
-                self.orders.put(*license_id, hardware_id, *scope, request);
-            }
-            Change::OrderForgotten { license_id, hardware_id } => self.orders.remove(*license_id, hardware_id),
-            Change::Heartbeat { at } => self.last_heartbeat = Some(*at),
-            Change::Downtime { total } => self.downtime = *total,
-            Change::Happened(_) => {}
-        }
-    }
-
-    /// Keeps the counts that activation goes by in step with the devices.
-    fn count(&mut self, license_id: u64, hardware_id: &str, device: &Device, present: bool) {
-        let step = |count: &mut u64| *count = if present { *count + 1 } else { count.saturating_sub(1) };
-        let reachable = self.catalogue.is_reachable(license_id, device.user_id);
-        let record = self.licenses.entry(license_id).or_default();
-        match device.status {
-            // A device whose license or user the catalogue no longer has can't be deactivated by anybody, so it counts for
-            // nobody. It counts again if they come back.
-            DeviceStatus::Active if reachable => {
-                step(&mut record.times_activated);
-                let user_id = device.user_id.filter(|id| self.catalogue.is_user_of_license(license_id, *id));
-                if let Some(user_id) = user_id {
-                    step(self.activations_of_users.entry(user_id).or_default());
-                }
-            }
-            DeviceStatus::Vacated if present => {
-                record.vacated.insert(device.id, hardware_id.to_owned());
-            }
-            DeviceStatus::Vacated => {
-                record.vacated.remove(&device.id);
-            }
-            DeviceStatus::Active | DeviceStatus::Replaced => {}
         }
     }
 }

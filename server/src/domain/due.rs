@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::{Change, EntitlementId, State, Transition};
+use super::change::Change;
+use super::entitlement::EntitlementId;
+use super::state::{State, Transition};
 use crate::catalogue::{Consumption, Feature, License};
 
 /// Something that happens at an instant without anybody asking.

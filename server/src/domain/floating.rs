@@ -1,84 +1,18 @@
 //! Floating: pools of slots, taking, renewing, borrowing and giving them back.
 
-use std::collections::{BTreeSet, HashMap};
-use std::ops::Bound;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::reply::Borrow;
+use super::change::{Change, EventKind};
+use super::command::Until;
+use super::entitlement::EntitlementId;
+use super::pool::{Pool, Slot};
+use super::refusal::Refusal;
+use super::reply::{Borrow, Outcome, Reply};
+use super::state::Transition;
 use super::subject::Subject;
-use super::{Change, EntitlementId, EventKind, Outcome, Refusal, Reply, Transition};
 use crate::catalogue::{Feature, Floating, License};
-
-/// A slot that a device holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Slot {
-    /// It is free from then on, to the millisecond.
-    pub until: DateTime<Utc>,
-    /// It needs no renewal until then.
-    pub borrowed: bool,
-}
-
-/// Until when a client wants to borrow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Until {
-    /// As long as may be.
-    Longest,
-    /// Until then.
-    At(DateTime<Utc>),
-    /// It said something that is no time.
-    Unreadable,
-}
-
-/// The slots of one license or feature that are taken.
-///
-/// Ordered by expiry as well, so that freeing what expired costs the number of expired slots, not of live ones.
-#[derive(Debug, Default)]
-pub(super) struct Pool {
-    slots: HashMap<u64, Slot>,
-    by_expiry: BTreeSet<(DateTime<Utc>, u64)>,
-}
-
-impl Pool {
-    pub(super) fn len(&self) -> usize {
-        self.slots.len()
-    }
-
-    pub(super) fn slot(&self, device_id: u64) -> Option<Slot> {
-        self.slots.get(&device_id).copied()
-    }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = (u64, Slot)> {
-        self.slots.iter().map(|(device_id, slot)| (*device_id, *slot))
-    }
-
-    pub(super) fn put(&mut self, device_id: u64, slot: Slot) {
-        self.remove(device_id);
-        self.slots.insert(device_id, slot);
-        self.by_expiry.insert((slot.until, device_id));
-    }
-
-    pub(super) fn remove(&mut self, device_id: u64) {
-        if let Some(slot) = self.slots.remove(&device_id) {
-            self.by_expiry.remove(&(slot.until, device_id));
-        }
-    }
-
-    /// The slots that are free at the next instant at which any is; those that are due already are not among them.
-    pub(super) fn next_to_expire(&self, now: DateTime<Utc>) -> impl Iterator<Item = (u64, Slot)> {
-        let mut later = self.by_expiry.range((Bound::Excluded((now, u64::MAX)), Bound::Unbounded)).peekable();
-        let first = later.peek().map(|(until, _)| *until);
-        let next = later.take_while(move |(until, _)| Some(*until) == first);
-        next.filter_map(|(_, device_id)| self.slot(*device_id).map(|slot| (*device_id, slot)))
-    }
-
-    /// A device whose slot's time has come.
-    fn expired(&self, now: DateTime<Utc>) -> Option<(u64, Slot)> {
-        let (until, device_id) = *self.by_expiry.first()?;
-        if until > now { None } else { self.slot(device_id).map(|slot| (device_id, slot)) }
-    }
-}
 
 impl Transition<'_> {
     /// Takes a slot for the device, or renews the one it holds; a borrowed one stays as it is.

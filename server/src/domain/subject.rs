@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::{Action, Command, Credential, Refusal, Token};
+use super::command::{Action, Command, Credential, Token};
+use super::refusal::Refusal;
 use crate::catalogue::{Catalogue, License, ProductStatus, User};
 
 /// The license a command is about, and the user it comes from.

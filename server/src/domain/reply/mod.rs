@@ -15,6 +15,7 @@ use floatlease::model::format_time;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
 
+use super::refusal::Refusal;
 use super::view::{FeatureView, LicenseView};
 use crate::catalogue::{Catalogue, Feature, License, Overages};
 use feature::{CheckFeatureBody, FeatureTotalBody, LicenseTotalBody};
@@ -22,6 +23,9 @@ use license::{ActivationPart, CheckPart, LicenseBody};
 use product::{ActivatedProduct, BriefProduct, ProductReply};
 
 pub use product::product_details;
+
+/// The answer to a command.
+pub type Outcome = Result<Reply, Refusal>;
 
 /// What a command was answered, before it is JSON.
 #[derive(Debug, Clone)]
