@@ -13,7 +13,7 @@ use serde_json::Map;
 use toml::{Table, Value};
 
 use super::metadata;
-use super::{AuthorizationMethod, LONGEST_TEXT_BYTES, LicenseType, Period, ProductStatus};
+use super::types::{AuthorizationMethod, LONGEST_TEXT_BYTES, LicenseType, Period, ProductStatus};
 
 /// What is wrong with the file so far.
 pub(super) type ErrorList = RefCell<Vec<String>>;

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use aws_lc_rs::digest::{SHA256, digest};
 
 use super::entry::{Entry, ErrorList};
-use super::{
-    AccountLabel, ApiKey, AuthorizationMethod, Catalogue, Consumption, CustomField, Customer, CustomerAccount, Feature,
-    Floating, Holder, LONGEST_TOKEN_BYTES, License, LicenseType, Overages, Product, ProductLicenses, ProductStatus,
-    User,
+use super::index::{Catalogue, ProductLicenses};
+use super::types::{
+    AccountLabel, ApiKey, AuthorizationMethod, Consumption, CustomField, Customer, CustomerAccount, Feature, Floating,
+    Holder, LONGEST_TOKEN_BYTES, License, LicenseType, Overages, Product, ProductStatus, User,
 };
 
 const DEFAULT_FLOATING_TIMEOUT_MINUTES: u32 = 120;
