@@ -1,7 +1,7 @@
-//! The testers' side: a server whose time and failures a test decides. Never part of `serve`.
+//! A license server for tests, whose time and failures a test controls. `serve` never uses it.
 //!
-//! [`Sandbox`] is `demo`, `exec` and `libfloatlease_sandbox`. It holds [worlds](worlds) behind one port; the
-//! [control interface](control) moves their clocks, makes their requests go wrong, and tells what happened.
+//! `demo`, `exec` and `libfloatlease_sandbox` run a [`Sandbox`]. It holds [worlds](worlds) behind one port. The
+//! [control interface](control) moves their clocks, makes their requests fail, and reports what happened.
 
 mod connection_info;
 mod control;
@@ -30,21 +30,20 @@ use tokio::sync::Mutex;
 pub use connection_info::ConnectionInfo;
 pub use options::SAMPLE;
 
-use crate::Failure;
 use crate::catalogue::ApiKey;
 use crate::http::Listener;
-use crate::server::{bind_address, bind_api};
+use crate::server::{Failure, bind_address, bind_api};
 use control::{BASE_PATH, Control, ControlHandler};
 use control_error::{ControlError, read};
 use options::WorldOptions;
 use worlds::Worlds;
 
-/// What is in flight when it is stopped has so long to be answered.
+/// Time limit for the replies to requests that are under way when a sandbox is stopped.
 const STOP_WITHIN: Duration = Duration::from_millis(200);
 
-/// A server for tests, running.
+/// A running server for tests.
 pub struct Sandbox {
-    /// `None` when it was stopped.
+    /// `None` after the sandbox was stopped.
     running: RwLock<Option<Running>>,
     info: ConnectionInfo,
 }
@@ -55,31 +54,32 @@ struct Running {
     control_port: Option<Listener>,
 }
 
-/// Where a sandbox listens. Both ports are on the loopback interface; 0 is a free one.
+/// The ports of a sandbox, both on the loopback interface. 0 takes a free port.
 #[derive(Debug, Clone, Default)]
 pub struct Ports {
-    /// Of the API.
+    /// The API's port.
     pub api: u16,
-    /// Of the control interface, which needs none if it is called directly.
+    /// The port of the control interface. It needs none if it is called directly.
     pub control: Option<u16>,
 }
 
-/// Why a sandbox refused.
+/// The reason why a sandbox refused a call.
 #[derive(Debug)]
 pub enum SandboxError {
-    /// What was given is no JSON object; why.
+    /// The text is not a JSON object.
     Json(String),
-    /// It was understood and can't be done, or what was expected is not so; a sentence for people.
+    /// The call is invalid or impossible, or an expectation is not met. A sentence for people.
     Refused(String),
-    /// The system has not what it needs, most likely the port.
+    /// The system lacks something, most likely the port is taken.
     Unavailable(String),
-    /// A defect of ours.
+    /// The server has a defect.
     Internal(String),
 }
 
 impl Sandbox {
-    /// Starts one; it listens when this returns. `options` is the text of a JSON object with the members of
-    /// `POST /worlds`, and `port` and `control_port`. Answers the reply of `POST /worlds` too.
+    /// Starts a sandbox, which listens when this returns. Also returns the reply of `POST /worlds`.
+    ///
+    /// `options` is the text of a JSON object with the members of `POST /worlds`, and `port` and `control_port`.
     ///
     /// # Errors
     /// The options are wrong, or a port is taken.
@@ -92,9 +92,9 @@ impl Sandbox {
         let (api, control) = (port("port").transpose()?, port("control_port").transpose()?);
         let ports = Ports { api: api.unwrap_or_default(), control };
         let sandbox = Sandbox::with(&ports, Value::Object(members), Vec::new()).map_err(|error| match error {
-            // Which lists the members of a world, and these are none.
+            // The error lists the members of a world, and these two are not among them.
             SandboxError::Refused(why) if why.contains("unknown field") => {
-                SandboxError::Refused(format!("{why}; and a sandbox `port` and `control_port`"))
+                SandboxError::Refused(format!("{why}; or, for a sandbox, `port` or `control_port`"))
             }
             error => error,
         })?;
@@ -102,7 +102,7 @@ impl Sandbox {
         Ok((sandbox, said))
     }
 
-    /// The demo: [`SAMPLE`] or another catalogue (its text), with a control port.
+    /// Starts a sandbox with [`SAMPLE`], or with the text of another catalogue.
     ///
     /// # Errors
     /// The catalogue is wrong, or a port is taken.
@@ -136,23 +136,25 @@ impl Sandbox {
         Ok(Sandbox { running: RwLock::new(Some(running)), info })
     }
 
-    /// What a client needs.
+    /// Returns the facts that a client needs.
     pub fn connection_info(&self) -> &ConnectionInfo {
         &self.info
     }
 
-    /// Calls the control interface: `POST /clock/advance`, or the same below `/worlds/{world}`, with the text of a JSON
-    /// object or an empty one as `body`; what a GET takes may stand there too. Answers the JSON of the reply.
+    /// Calls the control interface, and returns the JSON of the reply.
+    ///
+    /// `method_path` is, for example, `POST /clock/advance`, or the same below `/worlds/{world}`. `body` is empty or the
+    /// text of a JSON object, which may also hold the query of a GET.
     ///
     /// # Errors
-    /// The call is wrong or can't be done, what it expected is not so, or the sandbox was stopped.
+    /// The call is invalid or impossible, its expectation is not met, or the sandbox was stopped.
     pub fn control(&self, method_path: &str, body: &str) -> Result<String, SandboxError> {
         let running = self.running.read().unwrap_or_else(PoisonError::into_inner);
-        let stopped = || SandboxError::Refused("the sandbox was stopped".to_owned());
+        let stopped = || SandboxError::Refused("the sandbox was stopped; start another one".to_owned());
         let Running { runtime, control, .. } = running.as_ref().ok_or_else(stopped)?;
         let (method, path) = method_path.trim().split_once(' ').ok_or_else(|| {
             SandboxError::Refused(format!(
-                "{method_path:?} is no call; write a method and a path, as in \"GET /clock\""
+                "invalid call {method_path:?}: write a method and a path, as in \"GET /clock\""
             ))
         })?;
         let path = path.trim();
@@ -164,16 +166,18 @@ impl Sandbox {
         Ok(reply.to_string())
     }
 
-    /// Runs until `end` is over.
+    /// Runs until `end` resolves.
     pub fn run_until<T>(&self, end: impl Future<Output = T>) -> Option<T> {
         let running = self.running.read().unwrap_or_else(PoisonError::into_inner);
         running.as_ref().map(|running| running.runtime.block_on(end))
     }
 
-    /// Stops it within a second, whatever its clients do; nothing of it is left. From any thread, and again.
+    /// Stops the sandbox within a second, whatever its clients do, and frees everything.
+    ///
+    /// Any thread may call this, and more than once.
     ///
     /// # Errors
-    /// None at present: a sandbox keeps nothing that could be lost.
+    /// None at present, since a sandbox keeps nothing that could be lost.
     pub fn stop(&self) -> Result<(), Failure> {
         let running = self.running.write().unwrap_or_else(PoisonError::into_inner).take();
         let Some(Running { runtime, control, control_port }) = running else { return Ok(()) };
@@ -197,19 +201,17 @@ impl Sandbox {
 
 impl Drop for Sandbox {
     fn drop(&mut self) {
-        // It has no errors at present.
+        // `stop` has no errors at present.
         let _ = self.stop();
     }
 }
 
 fn port(name: &str, value: &Value) -> Result<u16, SandboxError> {
     let number = value.as_u64().and_then(|number| u16::try_from(number).ok());
-    number.ok_or_else(|| {
-        SandboxError::Refused(format!("`{name}` must be a port from 0, which is any free one, to 65535"))
-    })
+    number.ok_or_else(|| SandboxError::Refused(format!("`{name}` must be a port from 0 (any free one) to 65535")))
 }
 
-/// API keys for trying refusals; not in the sample, which people copy.
+/// Returns API keys for trying refusals. They are not in the sample catalogue, because people copy that.
 fn sample_keys() -> Vec<ApiKey> {
     let key = |name: &str| ApiKey {
         key: name.to_owned(),

@@ -1,4 +1,4 @@
-//! A world: keys, data, clock, faults and journal of its own, behind the port of all.
+//! One world: a server with keys, data, clock, faults and journal of its own.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,14 +11,14 @@ use serde_json::Value;
 
 use super::connection_info::ConnectionInfo;
 use super::control_error::ControlError;
-use super::fault::{self, AfterCommit, Before, FaultAction, FaultList, MatchedFault};
-use super::journal::{Journal, JournalingStore, RequestRecord, shortened};
+use super::fault::{self, AfterCommit, Before, Fault, FaultAction, FaultList, MatchedFault};
+use super::journal::{Journal, JournalingStore, RequestRecord};
 use super::keys::{random_text, signing_key};
 use super::near_miss::NearMiss;
 use super::options::{DateCheck, WorldOptions, check_rate};
 use super::presets::Presets;
-use super::request_info::RequestInfo;
-use super::time_spec::{BEYOND, is_of_world};
+use super::request_info::{RequestInfo, shortened};
+use super::time_spec::{OUT_OF_RANGE, is_in_range};
 use crate::catalogue::{ApiKey, Catalogue};
 use crate::clock::{Clock, ControlledClock, whole_millis};
 use crate::domain::{Due, DueKind, Holding};
@@ -27,30 +27,30 @@ use crate::openapi;
 use crate::store::SqliteStore;
 use crate::writer::Transaction;
 
-/// A world that nobody uses ends after so long.
-const IDLE: Duration = Duration::from_secs(600);
+/// Default time after which a world ends that nobody has used.
+const DEFAULT_IDLE_TIME: Duration = Duration::from_secs(600);
 
-/// A world.
+/// A world: one server of the sandbox, as its clients see it.
 pub(crate) struct World {
     pub(crate) id: String,
     pub(crate) info: ConnectionInfo,
     pub(crate) journal: Arc<Journal>,
     pub(crate) presets: Option<Presets>,
-    /// API keys that lead here.
+    /// API keys whose requests are for this world.
     pub(crate) api_keys: Vec<String>,
     service: Service,
     clock: Arc<ControlledClock>,
     faults: Mutex<FaultList>,
     date_check: Mutex<DateCheck>,
-    /// Headers of requests that the service is not shown.
+    /// Request headers that are hidden from the service.
     ignored_headers: Vec<&'static str>,
-    /// The last reply that was signed, for replays.
+    /// The last signed reply, for replays.
     previous: Mutex<Option<Response<Vec<u8>>>>,
-    used: Mutex<Instant>,
-    idle: Duration,
+    last_used: Mutex<Instant>,
+    idle_time: Duration,
 }
 
-/// Where to move a clock.
+/// The time that a clock is to be advanced to.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum AdvanceTarget {
     By(TimeDelta),
@@ -58,15 +58,15 @@ pub(crate) enum AdvanceTarget {
     ToNext,
 }
 
-/// What comes of a request.
+/// The way in which a request is answered.
 enum Delivery {
-    Reply(Response<Vec<u8>>),
-    Late(Duration, Response<Vec<u8>>),
-    RequestSchema(Vec<WireAction>),
+    Send(Response<Vec<u8>>),
+    SendLater(Duration, Response<Vec<u8>>),
+    Hijack(Vec<WireAction>),
 }
 
 impl World {
-    /// Starts one. `facts` are what a client needs besides the keys: `base_url` first.
+    /// Starts a world, and returns it with its writer's thread. Besides its own API key, it accepts `more_keys`.
     pub(crate) fn start(
         id: String,
         options: &WorldOptions,
@@ -74,41 +74,23 @@ impl World {
         control_url: Option<String>,
         more_keys: Vec<ApiKey>,
     ) -> Result<(World, ServiceThread), ControlError> {
-        let internal = |error: std::io::Error| ControlError::internal(error.to_string());
         let rate = check_rate(options.rate.unwrap_or(1.0))?;
         let start = options.start()?;
         let presets = options.presets.then(|| Presets::new(&id));
         let mut catalogue = options.catalogue(start, presets.as_ref())?;
-        let (api_key, shared_key) = (random_text(24), random_text(40));
+        let api_key = new_api_key();
         let of_presets = presets.iter().flat_map(|presets| presets.api_keys.iter().cloned());
-        for key in of_presets.chain(more_keys) {
+        for key in of_presets.chain(more_keys).chain([api_key.clone()]) {
             catalogue.add_api_key(key);
         }
-        catalogue.add_api_key(ApiKey {
-            key: api_key.clone(),
-            shared_key: shared_key.clone(),
-            read_only: false,
-            revoked: false,
-            products: None,
-        });
         let api_keys = catalogue.api_keys().map(|key| key.key.clone()).collect();
         let journal = Journal::new(&catalogue);
         let clock = Arc::new(ControlledClock::new(whole_millis(start), rate));
-        let store = SqliteStore::in_memory().map_err(|error| ControlError::internal(error.to_string()))?;
-        let parts = ServiceParts {
-            catalogue,
-            store: Box::new(JournalingStore { store, journal: Arc::clone(&journal) }),
-            clock: Arc::<ControlledClock>::clone(&clock),
-            key: signing_key().map_err(internal)?,
-            unsigned: false,
-            base_url: base_url.to_owned(),
-            describe: openapi::v4,
-        };
-        let (service, thread) = Service::start(parts).map_err(|error| ControlError::internal(error.to_string()))?;
+        let (service, thread) = start_service(catalogue, &journal, &clock, base_url)?;
         let mut facts = vec![
             ("base_url", base_url.to_owned()),
-            ("api_key", api_key),
-            ("shared_key", shared_key),
+            ("api_key", api_key.key),
+            ("shared_key", api_key.shared_key),
             ("public_key", service.public_key().to_owned()),
         ];
         facts.extend(control_url.map(|url| ("control_url", url)));
@@ -124,23 +106,29 @@ impl World {
             date_check: Mutex::new(options.date_check),
             ignored_headers: options.ignored_headers(),
             previous: Mutex::default(),
-            used: Mutex::new(Instant::now()),
-            idle: options.idle_s.map_or(IDLE, |seconds| Duration::from_secs(seconds.into())),
+            last_used: Mutex::new(Instant::now()),
+            idle_time: options.idle_s.map_or(DEFAULT_IDLE_TIME, |seconds| Duration::from_secs(seconds.into())),
         };
-        for fault in world.presets.iter().flat_map(Presets::faults) {
-            world.faults().add_preset(fault, start)?;
-        }
-        for fault in &options.faults {
-            world.faults().add(fault.clone(), start)?;
-        }
+        world.add_faults(&options.faults, start)?;
         Ok((world, thread))
+    }
+
+    /// Adds the faults of the presets and those of the options.
+    fn add_faults(&self, faults: &[Fault], now: DateTime<Utc>) -> Result<(), ControlError> {
+        for fault in self.presets.iter().flat_map(Presets::faults) {
+            self.faults().add_preset(fault, now)?;
+        }
+        for fault in faults {
+            self.faults().add(fault.clone(), now)?;
+        }
+        Ok(())
     }
 
     pub(crate) fn catalogue(&self) -> &Catalogue {
         &self.service.catalogue
     }
 
-    /// The world's time.
+    /// Returns the world's time.
     pub(crate) fn now(&self) -> DateTime<Utc> {
         whole_millis(self.clock.now())
     }
@@ -157,18 +145,20 @@ impl World {
         lock(&self.faults)
     }
 
-    /// Notes that somebody uses it.
+    /// Notes that the world is in use.
     pub(crate) fn touch(&self) {
-        *lock(&self.used) = Instant::now();
+        *lock(&self.last_used) = Instant::now();
     }
 
-    /// Whether nobody has used it for too long.
+    /// Returns whether nobody has used the world for its idle time.
     pub(crate) fn is_idle(&self) -> bool {
-        lock(&self.used).elapsed() > self.idle
+        lock(&self.last_used).elapsed() > self.idle_time
     }
 
-    /// Answers a request, or does to its line what a fault says. What is begun is ended even if the client has gone
-    /// meanwhile: a server that is slow takes the slot all the same.
+    /// Answers a request, or does to its connection what a fault demands.
+    ///
+    /// An operation that has begun is completed even if the client closes the connection meanwhile: a slow server takes
+    /// the slot all the same.
     pub(crate) async fn reply(
         self: Arc<Self>,
         request: ReceivedRequest,
@@ -181,7 +171,7 @@ impl World {
                 reply
             }
             Ok(Delivery::Hijack(actions)) => match connection.hijack(actions).await {},
-            // A defect, or the end of the server.
+            // The task has panicked, or the server is being stopped.
             Err(_) => match connection.hijack(vec![WireAction::Close]).await {},
         }
     }
@@ -194,7 +184,7 @@ impl World {
             request.head.headers.remove(*name);
         }
         let matched = self.faults().find(&info, self.now());
-        let (delivery, outcome) = match &matched {
+        let (delivery, refusal) = match &matched {
             None => {
                 let reply = self.normal_reply(&request).await;
                 let refusal = self.refusal(&reply, &request);
@@ -202,7 +192,7 @@ impl World {
             }
             Some(matched) => self.faulty_reply(matched, &request, &info).await,
         };
-        let note = RequestRecord {
+        let record = RequestRecord {
             method: request.head.method.to_string(),
             path: shortened(request.path()),
             operation: info.operation,
@@ -214,17 +204,14 @@ impl World {
             fault_id: matched.as_ref().map(|matched| matched.id),
             fault: matched.as_ref().map(|matched| matched.action.name()),
             elapsed_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
-            status: match &delivery {
-                Delivery::Send(reply) | Delivery::SendLater(_, reply) => Some(reply.status().as_u16()),
-                Delivery::Hijack(_) => None,
-            },
-            ..outcome
+            status: delivery.status(),
+            ..refusal
         };
-        self.journal.add_request(self.now(), note);
+        self.journal.add_request(self.now(), record);
         delivery
     }
 
-    /// As a server without faults answers.
+    /// Replies as a server without faults does.
     async fn normal_reply(&self, request: &ReceivedRequest) -> Response<Vec<u8>> {
         let of_world = *self.date_check() == DateCheck::World;
         let now = if of_world { self.now() } else { Utc::now() };
@@ -235,7 +222,7 @@ impl World {
         reply
     }
 
-    /// The reply with the world's `Date`, if that of requests is held against the world's clock.
+    /// Gives the reply the world's `Date`, if the `Date` of requests is compared with the world's clock.
     fn dated(&self, mut reply: Response<Vec<u8>>) -> Response<Vec<u8>> {
         if *self.date_check() == DateCheck::World
             && let Ok(date) = HeaderValue::try_from(format_http_date(self.now()))
@@ -245,6 +232,7 @@ impl World {
         reply
     }
 
+    /// Replies as the matched fault demands. The record holds what the journal says of a refusal.
     async fn faulty_reply(
         &self,
         matched: &MatchedFault,
@@ -254,14 +242,7 @@ impl World {
         match &matched.action {
             FaultAction::Before(Before::Delay(_)) => tokio::time::sleep(matched.delay).await,
             FaultAction::Before(fault) => {
-                let reply = |mut reply| {
-                    // The server's own refusal, unlike a page of a proxy's, repeats what the request was named by.
-                    if let Before::Code(_) | Before::UndocumentedCode(_) = fault {
-                        echo(request, &mut reply);
-                    }
-                    Delivery::Send(marked(self.dated(reply), matched, true))
-                };
-                return (fault::before(fault).map_or_else(Delivery::Hijack, reply), RequestRecord::default());
+                return (self.reply_before(fault, matched, request), RequestRecord::default());
             }
             FaultAction::AfterCommit(_) | FaultAction::Reply(_) => {}
         }
@@ -272,22 +253,7 @@ impl World {
             FaultAction::AfterCommit(AfterCommit::Delay(_)) => {
                 Delivery::SendLater(matched.delay, marked(reply, matched, true))
             }
-            FaultAction::AfterCommit(fault) => {
-                let mut reply = marked(reply, matched, true);
-                let closes = closes(request);
-                if closes {
-                    reply.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-                }
-                let actions = fault::actions(fault, &reply).map(|mut actions| {
-                    if closes
-                        && !matches!(actions.last(), Some(WireAction::Close | WireAction::Reset | WireAction::Hold))
-                    {
-                        actions.push(WireAction::Close);
-                    }
-                    actions
-                });
-                actions.map_or(Delivery::Send(reply), Delivery::Hijack)
-            }
+            FaultAction::AfterCommit(fault) => delivery_on_wire(fault, marked(reply, matched, true), closes(request)),
             FaultAction::Reply(fault) => {
                 let altered = fault::alter(fault, &reply, info, previous, |body| self.service.sign(body));
                 let applied = altered.is_some();
@@ -298,7 +264,19 @@ impl World {
         (delivery, refusal)
     }
 
-    /// What the journal says of a refusal.
+    /// Replies in place of the operation.
+    fn reply_before(&self, fault: &Before, matched: &MatchedFault, request: &ReceivedRequest) -> Delivery {
+        let reply = |mut reply| {
+            // The server's own refusal repeats the request's key and number, unlike a proxy's page.
+            if let Before::Code(_) | Before::UndocumentedCode(_) = fault {
+                echo(request, &mut reply);
+            }
+            Delivery::Send(marked(self.dated(reply), matched, true))
+        };
+        fault::before(fault).map_or_else(Delivery::Hijack, reply)
+    }
+
+    /// Returns the part of the journal's record that explains a refusal.
     fn refusal(&self, reply: &Response<Vec<u8>>, request: &ReceivedRequest) -> RequestRecord {
         if reply.status().is_success() {
             return RequestRecord::default();
@@ -308,32 +286,32 @@ impl World {
         let near_miss = code.as_deref().and_then(|code| {
             let date = reply.headers().get(header::DATE).and_then(|date| parse_http_date(date.to_str().ok()?));
             let key = self.catalogue().api_key(&request.authorization("apikey")?)?;
-            NearMiss::of(code, request, &key.shared_key, date.unwrap_or_else(Utc::now))
+            NearMiss::explain(code, request, &key.shared_key, date.unwrap_or_else(Utc::now))
         });
         RequestRecord { code, near_miss, ..RequestRecord::default() }
     }
 
-    /// Moves the clock forward. Everything due on the way happens at its time, and has happened when this returns.
+    /// Moves the clock forward. Everything that is due on the way happens at its time, before this returns.
     pub(crate) async fn advance(&self, target: AdvanceTarget) -> Result<Vec<Due>, ControlError> {
         let clock = Arc::clone(&self.clock);
         let journal = Arc::clone(&self.journal);
         self.work(move |transaction| {
             let due = advance_time(transaction, &clock, target)?;
-            // The store keeps the events of slots; the rest goes into the journal with them.
+            // The store keeps the events of slots. The journal gets the other events together with them.
             let untraced = due.iter().filter(|due| !matches!(due.kind, DueKind::SlotExpires | DueKind::BorrowEnds));
             untraced.for_each(|due| journal.add_due(due));
-            // Not every advance changes anything else, and the journal is written by a commit.
+            // A commit writes the journal, so there must be a change even if nothing else has changed.
             transaction.changes.push(transaction.state.heartbeat(*transaction.now));
             Ok(due)
         })
         .await?
     }
 
-    /// Sets the clock as an administrator does whose machine's clock was wrong: no time has passed for anybody.
+    /// Sets the clock as an administrator corrects a computer's clock: for clients, no time has passed.
     pub(crate) async fn jump(&self, by: TimeDelta) -> Result<(), ControlError> {
         let clock = Arc::clone(&self.clock);
         self.work(move |transaction| {
-            let to = of_world(clock.now().checked_add_signed(by))?;
+            let to = check_time(clock.now().checked_add_signed(by))?;
             clock.set(to);
             transaction.jump_to(whole_millis(to));
             Ok(())
@@ -341,12 +319,12 @@ impl World {
         .await?
     }
 
-    /// What comes next if nobody does anything.
+    /// Returns the next events that time alone causes.
     pub(crate) async fn next_due(&self) -> Result<Vec<Due>, ControlError> {
         self.work(|transaction| transaction.state.next_due(*transaction.now)).await
     }
 
-    /// Who holds what, and what is wrong.
+    /// Returns all slots that are held, and all violations of what must always be true.
     pub(crate) async fn audit(&self) -> Result<(Vec<Holding>, Vec<String>), ControlError> {
         self.work(|transaction| {
             (transaction.state.holdings(*transaction.now), transaction.state.violations(*transaction.now))
@@ -359,12 +337,60 @@ impl World {
         work: impl FnOnce(&mut Transaction<'_>) -> T + Send + 'static,
     ) -> Result<T, ControlError> {
         let broken =
-            || ControlError::internal("this world's data could not be kept, so it has stopped; make another one");
+            || ControlError::internal("this world has stopped, because its data could not be kept; make another world");
         self.service.writer.work(work).await.ok_or_else(broken)
     }
 }
 
-/// Whether the connection is to end with the reply to this request. HTTP sees to it, except where a fault writes the reply.
+impl Delivery {
+    /// Returns the HTTP status that the client gets to see.
+    fn status(&self) -> Option<u16> {
+        match self {
+            Delivery::Send(reply) | Delivery::SendLater(_, reply) => Some(reply.status().as_u16()),
+            Delivery::Hijack(_) => None,
+        }
+    }
+}
+
+/// Makes an API key of its own for a world.
+fn new_api_key() -> ApiKey {
+    ApiKey { key: random_text(24), shared_key: random_text(40), read_only: false, revoked: false, products: None }
+}
+
+/// Starts the service of a world, with a store in memory.
+fn start_service(
+    catalogue: Catalogue,
+    journal: &Arc<Journal>,
+    clock: &Arc<ControlledClock>,
+    base_url: &str,
+) -> Result<(Service, ServiceThread), ControlError> {
+    let store = SqliteStore::in_memory().map_err(|error| ControlError::internal(error.to_string()))?;
+    let parts = ServiceParts {
+        catalogue,
+        store: Box::new(JournalingStore { store, journal: Arc::clone(journal) }),
+        clock: Arc::<ControlledClock>::clone(clock),
+        key: signing_key().map_err(|error| ControlError::internal(error.to_string()))?,
+        unsigned: false,
+        base_url: base_url.to_owned(),
+        describe: openapi::v4,
+    };
+    Service::start(parts).map_err(|error| ControlError::internal(error.to_string()))
+}
+
+/// Returns how a fault lets a finished reply through. `closes` ends the connection after it.
+fn delivery_on_wire(fault: &AfterCommit, mut reply: Response<Vec<u8>>, closes: bool) -> Delivery {
+    if closes {
+        reply.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    let Some(mut actions) = fault::wire_actions(fault, &reply) else { return Delivery::Send(reply) };
+    if closes && !matches!(actions.last(), Some(WireAction::Close | WireAction::Reset | WireAction::Hold)) {
+        actions.push(WireAction::Close);
+    }
+    Delivery::Hijack(actions)
+}
+
+/// Returns whether the connection is to end with the reply to this request. hyper ends it, except where a fault writes
+/// the reply.
 fn closes(request: &ReceivedRequest) -> bool {
     let named = |name: &str| {
         let values = request.head.headers.get_all(header::CONNECTION);
@@ -375,7 +401,7 @@ fn closes(request: &ReceivedRequest) -> bool {
     named("close") || !kept
 }
 
-/// Lets time pass up to the target, from one instant at which something is due to the next.
+/// Advances time to the target, from one instant at which something is due to the next.
 fn advance_time(
     transaction: &mut Transaction<'_>,
     clock: &ControlledClock,
@@ -389,13 +415,11 @@ fn advance_time(
         AdvanceTarget::ToNext => match state.next_due(**now).first() {
             Some(due) => Some(due.at),
             None => {
-                return Err(ControlError::conflict(
-                    "nothing is due, however long you wait; advance `by` or `to` instead",
-                ));
+                return Err(ControlError::conflict("nothing is due, now or later; advance `by` or `to` instead"));
             }
         },
     };
-    let target = of_world(target)?;
+    let target = check_time(target)?;
     if target < **now {
         return Err(ControlError::conflict("a clock advances forward only; use /clock/jump to set it back"));
     }
@@ -412,12 +436,12 @@ fn advance_time(
     Ok(all)
 }
 
-/// A time that the clock may be moved to.
-fn of_world(time: Option<DateTime<Utc>>) -> Result<DateTime<Utc>, ControlError> {
-    time.filter(is_of_world).ok_or_else(|| ControlError::conflict(BEYOND))
+/// Refuses a time that no world's clock may show.
+fn check_time(time: Option<DateTime<Utc>>) -> Result<DateTime<Utc>, ControlError> {
+    time.filter(is_in_range).ok_or_else(|| ControlError::conflict(OUT_OF_RANGE))
 }
 
-/// Says in the reply that a fault was at work, or would have been if it could.
+/// Adds a header to the reply that names the fault, and tells if it could not be applied.
 fn marked(mut reply: Response<Vec<u8>>, matched: &MatchedFault, applied: bool) -> Response<Vec<u8>> {
     let applied = if applied { "" } else { " not-applicable" };
     let text = format!("{} {}{applied}", matched.id, matched.action.name());

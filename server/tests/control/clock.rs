@@ -69,9 +69,9 @@ fn an_advance_is_by_to_or_to_next_and_tells_what_happened() {
         (400, json!({ "by": "-1h" }), "no duration"),
         (400, json!({ "by": "999999 weeks" }), "no duration"),
         (400, json!({ "to": "soon" }), "no time"),
-        (400, json!({ "to_next": false }), "give one of"),
-        (400, json!({ "by": "1h", "to_next": true }), "give one of"),
-        (400, json!({}), "give one of"),
+        (400, json!({ "to_next": false }), "expected exactly one of"),
+        (400, json!({ "by": "1h", "to_next": true }), "expected exactly one of"),
+        (400, json!({}), "expected exactly one of"),
     ] {
         let said = world.refused(status, "POST /clock/advance", &how);
         assert!(said.contains(word), "{how}: {said}");

@@ -165,7 +165,7 @@ fn what_is_wrong_with_a_fault_is_said_and_the_list_stays() {
     let replaced = world.control("PUT /faults", &json!({ "faults": [good, good] }))["faults"].clone();
     assert_eq!((replaced[0]["id"].clone(), replaced[1]["id"].clone()), (2.into(), 3.into()));
     world.control("DELETE /faults/2", &Value::Null);
-    assert!(world.refused(404, "DELETE /faults/2", &Value::Null).contains("no fault 2"));
+    assert!(world.refused(404, "DELETE /faults/2", &Value::Null).contains("unknown fault 2"));
     assert_eq!(world.get("/faults")["faults"][0]["id"], 3);
     world.control("DELETE /faults", &Value::Null);
     assert_eq!(world.get("/faults")["faults"], json!([]));

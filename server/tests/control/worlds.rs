@@ -54,9 +54,9 @@ fn all_that_is_wrong_with_a_world_is_said_and_none_is_made() {
     };
     for (options, words) in [
         (json!({ "catalogue": wrong }), vec!["authorisation", "\"Q\"", "licence_key"]),
-        (json!({ "catalogue": "{\"product\": 1" }), vec!["`catalogue` is not JSON"]),
+        (json!({ "catalogue": "{\"product\": 1" }), vec!["`catalogue` is invalid JSON"]),
         (json!({ "catalogue": "[[product]" }), vec!["`catalogue`"]),
-        (json!({ "catalogue": { "product": [{ "code": null }] } }), vec!["leave out what is null"]),
+        (json!({ "catalogue": { "product": [{ "code": null }] } }), vec!["leave out members that are null"]),
         (at_time("nowhere"), vec!["`validity_period`", "now+30days"]),
         (json!({ "catalog": "" }), vec!["unknown field `catalog`", "`catalogue`", "`rate`"]),
         (json!({ "now": "1969-12-31" }), vec!["1970", "9000"]),

@@ -1,4 +1,4 @@
-//! What a route is: a method, a path, what it takes and what it gives.
+//! A route: a method, a path, and a function from a request to a reply.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,24 +16,24 @@ type Answer = Pin<Box<dyn Future<Output = Result<Value, ControlError>> + Send>>;
 type Run = Box<dyn Fn(Arc<Control>, Arc<World>, Value) -> Answer + Send + Sync>;
 type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
 
-/// A row of the table.
+/// A row of the table of routes.
 pub(crate) struct Route {
     pub(crate) method: &'static str,
-    /// Below the control interface or below a world's `control_url`; `{name}` stands for one part.
+    /// Path below the control interface or below a world's `control_url`. `{name}` stands for one part.
     pub(crate) path: &'static str,
-    /// What it does, for people.
+    /// A description for people.
     pub(crate) about: &'static str,
-    /// Whether it is about one world.
+    /// Whether the route is about one world.
     pub(crate) of_world: bool,
-    /// What it takes: as the body, or as the query of a GET.
+    /// Schema of the request, which is the body, or the query of a GET.
     pub(crate) takes: SchemaOf,
-    /// What it gives.
+    /// Schema of the reply.
     pub(crate) gives: SchemaOf,
     run: Run,
 }
 
 impl Route {
-    /// A route about one world.
+    /// Makes a route about one world.
     pub(super) fn of_world<Q, R, F>(
         method: &'static str,
         path: &'static str,
@@ -48,7 +48,7 @@ impl Route {
         Route::new(method, path, about, true, move |_, world, request| run(world, request))
     }
 
-    /// A route about the server.
+    /// Makes a route about the server.
     pub(super) fn of_server<Q, R, F>(
         method: &'static str,
         path: &'static str,
@@ -89,13 +89,13 @@ impl Route {
         Route { method, path, about, of_world, takes, gives, run }
     }
 
-    /// The parts that stand for `{name}`s, if the path is this route's, by itself or below a world.
+    /// Returns the parts that stand for `{name}`s, if the path is this route's, by itself or below a world.
     pub(super) fn matches(&self, path: &str) -> Option<Map<String, Value>> {
         let below_world = || parts(&format!("/worlds/{{world}}{}", self.path), path);
         parts(self.path, path).or_else(|| below_world().filter(|_| self.of_world))
     }
 
-    /// Whether no part of its path is to be filled in, but for the world.
+    /// Returns whether the path has no placeholder besides the world.
     pub(super) fn is_literal(&self) -> bool {
         !self.path.contains('{')
     }

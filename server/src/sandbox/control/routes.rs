@@ -1,4 +1,4 @@
-//! The table, and what each route does.
+//! The table of routes, and the function of each.
 
 use std::sync::Arc;
 
@@ -23,29 +23,29 @@ type Result<T> = std::result::Result<T, ControlError>;
 #[rustfmt::skip]
 pub(super) fn all() -> Vec<Route> {
     vec![
-        Route::of_world("GET", "/clock", "How the clock stands, and what comes next.", clock),
-        Route::of_world("POST", "/clock", "How the clock is to run: standing, in real time, faster.", set_clock),
-        Route::of_world("POST", "/clock/advance", "Moves the clock forward. Answers after everything due on the way has happened.", advance),
-        Route::of_world("POST", "/clock/jump", "Sets the clock as an administrator corrects a machine's: slots keep what they had left, borrows keep their date.", jump),
-        Route::of_world("GET", "/faults", "The list of faults, and how often each has happened.", faults),
-        Route::of_world("POST", "/faults", "Adds a fault to the end of the list. The first one that matches a request happens to it.", add_fault),
+        Route::of_world("GET", "/clock", "Shows the clock, and the next events that time alone causes.", clock),
+        Route::of_world("POST", "/clock", "Changes the clock's rate: standing still, in real time, faster.", set_clock),
+        Route::of_world("POST", "/clock/advance", "Moves the clock forward. Replies after everything that is due on the way has happened.", advance),
+        Route::of_world("POST", "/clock/jump", "Sets the clock as an administrator corrects a computer's: slots keep the time that they had left, borrows their date.", jump),
+        Route::of_world("GET", "/faults", "Lists the faults, and how often each has happened.", faults),
+        Route::of_world("POST", "/faults", "Adds a fault to the end of the list. The first fault that matches a request happens to it.", add_fault),
         Route::of_world("PUT", "/faults", "Replaces the list.", put_faults),
         Route::of_world("DELETE", "/faults", "Removes all faults.", clear_faults),
         Route::of_world("DELETE", "/faults/{id}", "Removes one fault.", remove_fault),
         Route::of_world("POST", "/faults/profile", "Adds the faults of a well-known kind of trouble.", add_profile),
-        Route::of_world("GET", "/journal", "What was asked and answered, and what happened to the licenses, oldest first.", journal),
-        Route::of_world("DELETE", "/journal", "Forgets it.", clear_journal),
-        Route::of_world("POST", "/journal/count", "How many entries fit.", count),
-        Route::of_world("POST", "/journal/expect", "Nothing, if so many entries fit; else 417 and what nearly did.", expect),
-        Route::of_world("GET", "/slots", "Who holds what.", slots),
-        Route::of_world("GET", "/invariants", "Whether everything is as it must be, for the end of a test.", invariants),
-        Route::of_world("GET", "/client_config", "A complete configuration for a client of this world.", client_config),
-        Route::of_server("GET", "/worlds", "The worlds there are.", worlds),
+        Route::of_world("GET", "/journal", "Lists requests, replies and license events, oldest first.", journal),
+        Route::of_world("DELETE", "/journal", "Removes all entries of the journal.", clear_journal),
+        Route::of_world("POST", "/journal/count", "Counts the entries that match.", count),
+        Route::of_world("POST", "/journal/expect", "Succeeds if the expected number of entries match; else replies 417 and the entries that nearly match.", expect),
+        Route::of_world("GET", "/slots", "Lists the slots that are held.", slots),
+        Route::of_world("GET", "/invariants", "Checks that everything is as it must be, for the end of a test.", invariants),
+        Route::of_world("GET", "/client_config", "Returns a complete configuration for a client of this world.", client_config),
+        Route::of_server("GET", "/worlds", "Lists the worlds.", worlds),
         Route::of_server("POST", "/worlds", "Makes a world: fresh keys, data, clock, faults and journal behind the same port.", create_world),
-        Route::of_server("GET", "/worlds/{id}", "What a client of a world needs.", world),
+        Route::of_server("GET", "/worlds/{id}", "Returns what a client of a world needs.", world),
         Route::of_server("DELETE", "/worlds/{id}", "Ends a world.", end_world),
         Route::of_server("POST", "/listener", "Closes the API's port, as if the server were not running, or opens it again. For all worlds.", listener),
-        Route::of_server("GET", "/openapi.json", "This interface, as OpenAPI 3.1.", openapi),
+        Route::of_server("GET", "/openapi.json", "Describes this interface in OpenAPI 3.1.", openapi),
     ]
 }
 
@@ -74,7 +74,7 @@ async fn advance(world: Arc<World>, request: AdvanceRequest) -> Result<AdvanceRe
         (Some(by), None, None) => AdvanceTarget::By(duration(&by)?),
         (None, Some(to), None) => AdvanceTarget::To(instant(&to, world.now())?),
         (None, None, Some(true)) => AdvanceTarget::ToNext,
-        _ => return Err(ControlError::invalid("give one of `by`, `to` and `to_next`: true")),
+        _ => return Err(ControlError::invalid("expected exactly one of `by`, `to` and `to_next`: true")),
     };
     let happened = world.advance(target).await?;
     Ok(AdvanceReply { now: format_time(world.now()), happened: dues(&world, &happened) })
@@ -90,7 +90,7 @@ async fn jump(world: Arc<World>, request: JumpRequest) -> Result<ClockReply> {
 }
 
 fn dues(world: &World, dues: &[Due]) -> Vec<DueReply> {
-    dues.iter().map(|due| DueReply { at: format_time(due.at), event: world.journal.note_of(due) }).collect()
+    dues.iter().map(|due| DueReply { at: format_time(due.at), event: world.journal.record_of(due) }).collect()
 }
 
 async fn faults(world: Arc<World>, _: EmptyRequest) -> Result<FaultsReply> {
@@ -115,7 +115,7 @@ async fn clear_faults(world: Arc<World>, _: EmptyRequest) -> Result<EmptyReply> 
 
 async fn remove_fault(world: Arc<World>, fault: NumberedFault) -> Result<EmptyReply> {
     let removed = world.faults().remove(fault.id);
-    let unknown = || ControlError::not_found(format!("there is no fault {}; GET /faults lists them", fault.id));
+    let unknown = || ControlError::not_found(format!("unknown fault {}; GET /faults lists them", fault.id));
     if removed { Ok(EmptyReply {}) } else { Err(unknown()) }
 }
 
@@ -142,12 +142,12 @@ async fn count(world: Arc<World>, request: CountRequest) -> Result<CountReply> {
     Ok(CountReply { count: counted(&world, &Filter::new(request.filter)?)? })
 }
 
-/// What was forgotten can't be counted.
+/// Counts the entries that match. Refuses if entries were forgotten, since those can't be counted.
 fn counted(world: &World, filter: &Filter) -> Result<u64> {
     match world.journal.count(filter) {
         (count, 0) => Ok(count),
         (_, forgotten) => {
-            let message = format!("the journal has forgotten its first {forgotten} entries; clear it before you count");
+            let message = format!("the journal has forgotten its first {forgotten} entries; clear it before the test");
             Err(ControlError::conflict(message))
         }
     }
@@ -164,15 +164,15 @@ async fn expect(world: Arc<World>, request: ExpectRequest) -> Result<CountReply>
     if (least..=most).contains(&count) {
         return Ok(CountReply { count });
     }
-    let nearly = world.journal.nearly(&filter);
+    let nearly = world.journal.near_matches(&filter);
     let nearly =
-        if nearly.is_empty() { "nothing came near".to_owned() } else { format!("near: {}", nearly.join("; ")) };
+        if nearly.is_empty() { "no entry comes near".to_owned() } else { format!("near: {}", nearly.join("; ")) };
     let wanted = match most {
         u64::MAX => format!("{least} or more"),
         most if most == least => format!("{least}"),
         most => format!("{least} to {most}"),
     };
-    Err(ControlError::not_met(format!("{count} entries fit {what}, not {wanted}; {nearly}")))
+    Err(ControlError::not_met(format!("{count} entries match {what}, expected {wanted}; {nearly}")))
 }
 
 async fn slots(world: Arc<World>, _: EmptyRequest) -> Result<SlotsReply> {
@@ -196,7 +196,7 @@ async fn client_config(world: Arc<World>, request: ClientConfigRequest) -> Resul
     match request.hardware_id {
         None => {}
         Some(Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_)) => {
-            return Err(ControlError::invalid("`hardware_id` must be a text"));
+            return Err(ControlError::invalid("`hardware_id` must be a string"));
         }
         Some(id) => {
             config.insert("hardware_id".to_owned(), text(&id).into());
@@ -227,7 +227,7 @@ async fn listener(control: Arc<Control>, request: ListenerRequest) -> Result<Emp
 
 async fn openapi(control: Arc<Control>, _: EmptyRequest) -> Result<Map<String, Value>> {
     let document = description::document(control.worlds.control_url().unwrap_or(super::BASE_PATH));
-    document.as_object().cloned().ok_or_else(|| ControlError::internal("the description is no object"))
+    document.as_object().cloned().ok_or_else(|| ControlError::internal("the description is not an object"))
 }
 
 pub(super) fn world_reply(world: &World) -> WorldReply {
@@ -245,7 +245,7 @@ impl NamedWorld {
     }
 }
 
-/// A text of the path or the query, where one of digits was read as a number.
+/// Returns a text from the path or the query. Digits were read as a number.
 fn text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }

@@ -1,4 +1,4 @@
-//! What is done to a reply that arrives whole.
+//! Alters a reply that arrives whole: its body or its signature.
 
 use std::io;
 
@@ -15,11 +15,12 @@ use crate::sandbox::request_info::RequestInfo;
 type Reply = Response<Vec<u8>>;
 
 static SIGNATURE: HeaderName = HeaderName::from_static("licensesignature");
-/// More than any client should read.
+/// Size of a reply that is larger than any client should read.
 const HUGE_BYTES: usize = 2 << 20;
 
-/// The reply as the fault makes it; `None` if it can't be done to this one: there is no such member, no reply before.
-/// `sign` is the world's own signature.
+/// Returns the altered reply; `None` if this reply can't be altered so, because it lacks the member or an earlier reply.
+///
+/// `sign` signs a body with the world's own key.
 pub(crate) fn alter(
     fault: &Alter,
     reply: &Reply,
@@ -73,7 +74,7 @@ pub(crate) fn alter(
     }
 }
 
-/// Another digit there, and what is altered still reads as JSON, its inner signature too.
+/// Returns the place of a digit that can be changed, so that the body is still valid JSON with a readable signature.
 fn last_digit_of_a_number(json: &[u8]) -> Option<usize> {
     let before_run = |end: usize| json.get(..=end)?.iter().rposition(|byte| !byte.is_ascii_digit());
     let is_number = |end: usize| before_run(end).is_some_and(|place| json.get(place) == Some(&b':'));
@@ -86,20 +87,20 @@ fn with_body(reply: &Reply, body: Vec<u8>) -> Reply {
     altered
 }
 
-/// `None` for a reply that was not signed.
+/// Replaces the signature; `None` for a reply that was not signed.
 fn with_signature(reply: &Reply, signature: &str) -> Option<Reply> {
     let mut altered = reply.clone();
     *altered.headers_mut().get_mut(&SIGNATURE)? = HeaderValue::try_from(signature).ok()?;
     Some(altered)
 }
 
-/// Signed as the server would, if it was signed before.
+/// Signs the reply as the server would, if it was signed before.
 fn signed(reply: Reply, sign: impl Fn(&[u8]) -> Option<String>) -> Reply {
     let signature = sign(reply.body());
     signature.and_then(|signature| with_signature(&reply, &signature)).unwrap_or(reply)
 }
 
-/// Everything that is signed in it, signed by `key`.
+/// Signs everything that is signed in the reply with `key`.
 fn signed_by(key: &SigningKey, reply: &Reply, mut object: Map<String, Value>, info: &RequestInfo) -> io::Result<Reply> {
     let validity = object.get("validity_period").and_then(Value::as_str);
     let auth = info.text("license_key").or_else(|| info.text("username")).unwrap_or_default();

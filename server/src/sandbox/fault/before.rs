@@ -1,4 +1,4 @@
-//! What a client meets instead of the operation.
+//! The replies and connection failures that a client gets in place of the operation.
 
 use floatlease::status::Status;
 use hyper::header::{self, HeaderValue};
@@ -8,7 +8,7 @@ use serde_json::json;
 use super::Before;
 use crate::http::{WireAction, response};
 
-/// What stands in the way of the operation.
+/// Returns the reply in place of the operation, or the actions on its connection.
 pub(crate) fn before(fault: &Before) -> Result<Response<Vec<u8>>, Vec<WireAction>> {
     Ok(match fault {
         Before::Code(code) | Before::UndocumentedCode(code) => {
@@ -44,7 +44,7 @@ pub(crate) fn before(fault: &Before) -> Result<Response<Vec<u8>>, Vec<WireAction
         }
         Before::Hang => return Err(vec![WireAction::Hold]),
         Before::Refuse => return Err(vec![WireAction::Reset]),
-        // Is waited for, and then the operation goes on.
+        // The world waits for the delay itself, and then carries the operation out.
         Before::Delay(_) => Response::new(Vec::new()),
     })
 }

@@ -1,4 +1,4 @@
-//! The list of a world's faults, and which of them a request meets.
+//! The list of a world's faults, and the search for the fault that a request matches.
 
 use std::time::Duration;
 
@@ -13,19 +13,20 @@ use crate::sandbox::control_error::ControlError;
 use crate::sandbox::request_info::RequestInfo;
 use crate::sandbox::time_spec::instant;
 
-/// More are no test but a leak.
+/// Upper bound for the faults of a world, so that a test that never removes its faults is noticed.
 const MOST_FAULTS: usize = 1000;
 
-/// The faults of a world, in order.
+/// The faults of a world, in the order in which they are tried.
 #[derive(Debug, Default)]
 pub(crate) struct FaultList {
-    /// Those of the world's presets, which belong to the world as its licenses do: they are not listed, and stay when the
-    /// list is emptied or replaced. Each is for a device of its preset's name only.
+    /// The faults of the world's presets, each for a device of its preset's name. They belong to the world as its licenses
+    /// do: the list does not show them, and they stay when it is emptied or replaced.
     of_presets: Vec<FaultState>,
     faults: Vec<FaultState>,
     last_id: u64,
 }
 
+/// A fault of the list with the state that decides when it happens.
 #[derive(Debug)]
 struct FaultState {
     entry: FaultEntry,
@@ -33,36 +34,36 @@ struct FaultState {
     random: ChaCha8Rng,
 }
 
-/// A fault of the list, and what has come of it.
+/// A fault of the list, and how often it matched and happened.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub(crate) struct FaultEntry {
-    /// Its number in this world.
+    /// The fault's number in this world.
     pub(crate) id: u64,
-    /// As it was given; with the seed that was chosen for it.
+    /// The fault as it was given, with the seed that was chosen for it.
     #[serde(flatten)]
     pub(crate) fault: Fault,
-    /// Requests that matched.
+    /// Number of requests that matched.
     pub(crate) matched: u64,
-    /// Requests that it happened to.
+    /// Number of requests that the fault happened to.
     pub(crate) happened: u64,
 }
 
-/// What happens to a request.
+/// The fault that happens to a request.
 #[derive(Debug)]
 pub(crate) struct MatchedFault {
     pub(crate) id: u64,
     pub(crate) action: FaultAction,
-    /// How long the delay is, if it is one.
+    /// The delay, if the fault is one.
     pub(crate) delay: Duration,
 }
 
 impl FaultList {
-    /// Adds one at the end; `now` is the world's time.
+    /// Adds a fault at the end. `now` is the world's time.
     pub(crate) fn add(&mut self, fault: Fault, now: DateTime<Utc>) -> Result<FaultEntry, ControlError> {
         fault.check()?;
         if self.faults.len() >= MOST_FAULTS {
             return Err(ControlError::conflict(format!(
-                "there are {MOST_FAULTS} faults already: remove some by DELETE"
+                "too many faults: at most {MOST_FAULTS} are allowed; remove some by DELETE"
             )));
         }
         let state = self.numbered(fault, now)?;
@@ -71,7 +72,7 @@ impl FaultList {
         Ok(entry)
     }
 
-    /// Adds one of a preset.
+    /// Adds the fault of a preset.
     pub(crate) fn add_preset(&mut self, fault: Fault, now: DateTime<Utc>) -> Result<(), ControlError> {
         let state = self.numbered(fault, now)?;
         self.of_presets.push(state);
@@ -93,7 +94,7 @@ impl FaultList {
         self.faults.iter().map(|state| state.entry.clone()).collect()
     }
 
-    /// Puts these in the place of all; if one is wrong, all stay.
+    /// Replaces the list. If one of the new faults is invalid, the list stays as it is.
     pub(crate) fn replace(&mut self, faults: Vec<Fault>, now: DateTime<Utc>) -> Result<(), ControlError> {
         let mut fresh = FaultList { last_id: self.last_id, ..FaultList::default() };
         for fault in faults {
@@ -107,14 +108,14 @@ impl FaultList {
         self.faults.clear();
     }
 
-    /// Whether there was one of this number.
+    /// Removes the fault of this number, and returns whether there was one.
     pub(crate) fn remove(&mut self, id: u64) -> bool {
         let before = self.faults.len();
         self.faults.retain(|state| state.entry.id != id);
         self.faults.len() < before
     }
 
-    /// What happens to this request: the first fault that matches and whose time it is.
+    /// Returns the first fault that matches the request and is to happen now.
     pub(crate) fn find(&mut self, info: &RequestInfo, now: DateTime<Utc>) -> Option<MatchedFault> {
         self.of_presets.iter_mut().chain(&mut self.faults).find_map(|state| state.find(info, now))
     }
@@ -131,7 +132,7 @@ impl FaultState {
         let number = matched.checked_sub(when.after.unwrap_or_default()).filter(|number| *number > 0)?;
         let over = self.until.is_some_and(|until| now >= until);
         let skipped = when.every.is_some_and(|every| number % every != 0);
-        // The dice are thrown for every request they may decide, so that a seed decides the same ones again.
+        // The random number is drawn for every request that it may decide, so that a seed decides the same ones again.
         let missed = when.probability.is_some_and(|probability| !self.random.random_bool(probability));
         let spent = when.times.is_some_and(|times| *happened >= times);
         if over || skipped || missed || spent {

@@ -1,26 +1,26 @@
-//! Faults that go together.
+//! Profiles: faults that go together, under a well-known name.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{AfterCommit, Before, Delay, Fault, FaultAction, Http, Match, When};
 
-/// A kind of trouble that users know by name.
+/// A well-known kind of trouble, made of several faults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Profile {
-    /// One request in ten is slow, some are lost, in either direction.
+    /// One request in ten is slow. Some requests and some replies are lost.
     FlakyWifi,
-    /// Now and then a proxy answers instead: its own pages, its own errors, its own patience.
+    /// Now and then a proxy answers instead, with a page or an error. One request in ten is slow.
     CorporateProxy,
-    /// Four requests are refused, two are told to come back in a second, then all is well.
+    /// Four requests are refused, and two get a 503 with `Retry-After` 1. Then all requests succeed.
     ServerRestart,
-    /// Nothing gets through.
+    /// No request gets through.
     Outage,
 }
 
 impl Profile {
-    /// Its faults for these requests. `seed` decides when they happen; `until` ends them.
+    /// Returns the profile's faults for these requests. `seed` decides when they happen, and `until` ends them.
     pub(crate) fn faults(self, seed: u64, matching: &Match, until: Option<&str>) -> Vec<Fault> {
         let http = |status, retry_after_s| FaultAction::Before(Before::Http(Http { status, retry_after_s }));
         let slow = Delay::LogNormal { median_ms: 300, sigma: 0.8 };

@@ -1,4 +1,4 @@
-//! What happens to a finished reply on the wire.
+//! Damages or delays a finished reply on the wire.
 
 use std::time::Duration;
 
@@ -9,15 +9,15 @@ use hyper::Response;
 use super::{AfterCommit, Dribble};
 use crate::http::WireAction;
 
-/// The reply as the fault lets it through; `None` for a delay, which HTTP can do.
-pub(crate) fn actions(fault: &AfterCommit, reply: &Response<Vec<u8>>) -> Option<Vec<WireAction>> {
+/// Returns the actions by which the connection delivers the reply; `None` for a delay, which needs none.
+pub(crate) fn wire_actions(fault: &AfterCommit, reply: &Response<Vec<u8>>) -> Option<Vec<WireAction>> {
     let length = reply.body().len();
     Some(match fault {
         AfterCommit::Close => vec![WireAction::Close],
         AfterCommit::Reset => vec![WireAction::Reset],
         AfterCommit::Truncate => {
             let mut bytes = bytes(reply, length);
-            // Of a reply without a body, half of the head.
+            // If the reply has no body, half of its head is cut off.
             let cut = if length == 0 { bytes.len() / 2 } else { length.div_ceil(2) };
             bytes.truncate(bytes.len() - cut);
             vec![WireAction::Write(bytes), WireAction::Close]
@@ -31,14 +31,14 @@ pub(crate) fn actions(fault: &AfterCommit, reply: &Response<Vec<u8>>) -> Option<
         AfterCommit::WrongLength(by) => {
             let claimed = length.saturating_add_signed(isize::try_from(*by).unwrap_or_default());
             let written = WireAction::Write(bytes(reply, claimed));
-            // Who waits for more gets nothing more; who got too much goes on asking.
+            // If too many bytes are claimed, the client waits for the rest. If too few are, it goes on with the next request.
             if claimed > length { vec![written, WireAction::Hold] } else { vec![written] }
         }
         AfterCommit::Delay(_) => return None,
     })
 }
 
-/// The reply as HTTP has it, claiming this length.
+/// Returns the bytes of the reply, with this `Content-Length`.
 fn bytes(reply: &Response<Vec<u8>>, claimed_length: usize) -> Vec<u8> {
     let mut bytes = format!("HTTP/1.1 {}\r\n", reply.status()).into_bytes();
     for (name, value) in reply.headers() {
