@@ -1,4 +1,4 @@
-//! Activation: which devices a license is active on, and how often it moved from one to another.
+//! Activation and deactivation of a license on devices, and their limits.
 
 use super::change::{Change, EventKind};
 use super::device::{Device, DeviceStatus, Variable};
@@ -8,27 +8,29 @@ use super::subject::Subject;
 use crate::catalogue::License;
 
 impl State {
-    /// What the device of this number calls itself.
+    /// Returns the hardware id of the device with this number.
     pub(super) fn hardware_id(&self, license_id: u64, device_id: u64) -> Option<&str> {
         let devices = &self.licenses.get(&license_id)?.devices;
         devices.iter().find(|(_, device)| device.id == device_id).map(|(hardware_id, _)| hardware_id.as_str())
     }
 
-    /// Whether the device is active, if it is known.
+    /// Returns whether the device is active, if it is known.
     pub(super) fn device_status(&self, license_id: u64, hardware_id: &str) -> Option<DeviceStatus> {
         Some(self.licenses.get(&license_id)?.devices.get(hardware_id)?.status)
     }
 }
 
 impl Transition<'_> {
-    /// The number of the device, if it is active.
+    /// Returns the number of the device, if it is active.
     pub(super) fn active_device(&self, license_id: u64, hardware_id: &str) -> Option<u64> {
         let device = self.state.licenses.get(&license_id)?.devices.get(hardware_id)?;
         (device.status == DeviceStatus::Active).then_some(device.id)
     }
 
-    /// Makes the device one of the license's; an active one stays as it is and counts nothing. One that a user activated
-    /// whom the license has lost counts for nobody, so the user who activates it now takes it over.
+    /// Activates the license on the device, and returns the device's number.
+    ///
+    /// A device that is active already stays as it is and does not count again. If the user who activated it no longer has
+    /// the license, the user who activates it now takes it over.
     pub(super) fn activate_device(&mut self, subject: &Subject, hardware_id: &str) -> Result<u64, Refusal> {
         let known = self.state.licenses.get(&subject.license.id).and_then(|record| record.devices.get(hardware_id));
         if let Some(device) = known.filter(|device| device.status == DeviceStatus::Active)
@@ -66,7 +68,7 @@ impl Transition<'_> {
         Ok(id)
     }
 
-    /// Takes the device off the license; its slots are free, borrowed ones too.
+    /// Deactivates the license on the device, and frees its slots, including borrowed ones.
     pub(super) fn deactivate_device(&mut self, license: &License, hardware_id: &str, variables: &[(String, String)]) {
         let record = self.state.licenses.get(&license.id);
         let Some(device) = record.and_then(|record| record.devices.get(hardware_id)).cloned() else { return };

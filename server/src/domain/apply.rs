@@ -17,8 +17,9 @@ use super::subject::Subject;
 use crate::catalogue::{Catalogue, Feature, License, Overages};
 
 impl State {
-    /// The state after `command` at `now`, which never is earlier than before; adds what changed to `changes`, also
-    /// when the command is refused: slots that expired meanwhile are freed on the way.
+    /// Applies `command` at `now`, which is never earlier than before, and adds what has changed to `changes`.
+    ///
+    /// A refused command may change something too: slots that expired meanwhile are freed on the way.
     pub fn apply(&mut self, command: &Command, now: DateTime<Utc>, changes: &mut Vec<Change>) -> Outcome {
         let catalogue = Arc::clone(&self.catalogue);
         Transition { state: self, now, changes }.run(&catalogue, command)
@@ -26,7 +27,7 @@ impl State {
 }
 
 impl Transition<'_> {
-    /// In the order a user would expect: product → license → order → its state → device → feature → rule.
+    /// Checks in the order that a user would expect: product, license, order, the license's state, device, feature, rule.
     fn run(mut self, catalogue: &Catalogue, command: &Command) -> Outcome {
         let subject = Subject::find(catalogue, command)?;
         match Order::of(command, &subject.license) {
@@ -44,7 +45,7 @@ impl Transition<'_> {
             return Err(Refusal::Blacklisted);
         }
         let license = &subject.license;
-        // Activation makes the device that everything else needs.
+        // Activation creates the device that all other actions need.
         let device_id = match command.action {
             Action::Activate { .. } => self.activate_device(subject, &command.hardware_id)?,
             _ => self.active_device(license.id, &command.hardware_id).ok_or(Refusal::DeviceNotFound)?,
@@ -95,13 +96,13 @@ impl Transition<'_> {
         }
     }
 
-    /// An expired feature counts as not assigned.
+    /// Returns the license's feature with this code. An expired feature counts as not assigned.
     fn assigned_feature<'l>(&self, license: &'l License, code: &str) -> Result<&'l Arc<Feature>, Refusal> {
         let feature = license.feature(code).filter(|feature| !feature.is_expired(self.now));
         feature.ok_or_else(|| Refusal::InvalidLicenseFeatureCode(code.to_owned()))
     }
 
-    /// Carries the command out unless a later one came first, and remembers its number whatever comes of it.
+    /// Carries the command out unless a later one came first. Remembers its number even if it is refused.
     fn run_in_order(&mut self, order: Order, catalogue: &Catalogue, subject: &Subject, command: &Command) -> Outcome {
         let Order { number, scope, action } = order;
         let license_id = subject.license.id;

@@ -1,4 +1,4 @@
-//! What a command changes: recorded in the state and in the store by the same words.
+//! The changes that commands make. State and store record the same changes.
 
 use std::sync::Arc;
 
@@ -12,157 +12,159 @@ use super::pool::Slot;
 use super::used_keys::{BookedConsumption, RequestKey};
 use crate::catalogue::Overages;
 
-/// One thing that is different now. Each says what is, not what was added, so that adopting it twice does no harm.
+/// One change. It holds the new value, not the difference, so that applying it twice does no harm.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Change {
-    /// A device is known to a license.
+    /// A device of a license is new or has changed.
     Device {
         /// The license.
         license_id: u64,
-        /// The device's name.
+        /// The device's hardware id.
         hardware_id: String,
-        /// What is known.
+        /// The device.
         device: Device,
     },
-    /// A fact is kept about a device.
+    /// A variable of a device is new or has changed.
     Variable {
         /// The license.
         license_id: u64,
-        /// The device's name.
+        /// The device's hardware id.
         hardware_id: String,
         /// The device's number.
         device_id: u64,
-        /// The fact.
+        /// The variable.
         variable: Variable,
     },
     /// A device holds a slot.
     SlotHeld {
-        /// Of what.
+        /// The license or feature.
         pool: EntitlementId,
-        /// Which device.
+        /// The device's number.
         device_id: u64,
-        /// Until when.
+        /// The slot.
         slot: Slot,
     },
-    /// It holds it no longer.
+    /// A device no longer holds a slot.
     SlotFreed {
-        /// Of what.
+        /// The license or feature.
         pool: EntitlementId,
-        /// Which device.
+        /// The device's number.
         device_id: u64,
     },
-    /// So much is consumed.
+    /// A consumption total has changed.
     Consumed {
-        /// Of what.
+        /// The license or feature.
         entitlement: EntitlementId,
-        /// How much since when.
+        /// The new total.
         counter: Counter,
     },
-    /// A client changed what a license allows beyond its limit.
+    /// A client has changed a license's overages.
     Overages {
         /// The license.
         license_id: u64,
-        /// What it allows.
+        /// The new overages.
         overages: Overages,
     },
-    /// A license has moved to another device so many times.
+    /// A license has moved to another device.
     Transfers {
         /// The license.
         license_id: u64,
-        /// How many times.
+        /// How often it has moved so far.
         count: u64,
     },
-    /// A key that must not be fulfilled twice was fulfilled.
+    /// A consumption was booked under a key, which must not happen twice.
     KeyUsed {
-        /// Which.
+        /// The key.
         key: RequestKey,
-        /// How.
+        /// The consumption.
         booked: BookedConsumption,
-        /// When, in running time: licence time without the downtime.
+        /// The time of booking, in running time: license time without the downtime.
         at: DateTime<Utc>,
     },
-    /// It need not be remembered any longer.
+    /// A key need not be remembered any longer.
     KeyForgotten {
-        /// Which.
+        /// The key.
         key: RequestKey,
     },
-    /// A request has arrived whose number is the highest of its scope.
+    /// A request has arrived whose order number is the highest of its scope.
     Ordered {
         /// The license.
         license_id: u64,
-        /// The device's name; it need not be known to the license.
+        /// The device's hardware id. The license need not know it.
         hardware_id: Arc<str>,
-        /// What the number counts for.
+        /// The scope of its number.
         scope: OrderScope,
         /// The request.
         request: LatestRequest,
     },
-    /// The requests of a device need not be remembered any longer.
+    /// The order numbers of a device need not be remembered any longer.
     OrderForgotten {
         /// The license.
         license_id: u64,
-        /// The device's name.
+        /// The device's hardware id.
         hardware_id: Arc<str>,
     },
     /// The server runs.
     Heartbeat {
-        /// At least until then.
+        /// The latest time at which it is known to run.
         at: DateTime<Utc>,
     },
-    /// The server did not run for so long, or its clock was set.
+    /// The server did not run for a time, or its clock was set.
     Downtime {
-        /// All of it so far; negative where the clock was set back for longer.
+        /// The whole downtime so far. Negative if the clock was set back for longer.
         total: TimeDelta,
     },
-    /// A line of the journal.
+    /// An event has happened, which the store's journal keeps.
     Happened(Event),
 }
 
-/// A line of the journal, which is never changed again.
+/// An event in the store's journal, which never changes again.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {
-    /// When, in licence time. An expiry is dated by the end of the slot, and written when the server notices it: after
-    /// events that are later.
+    /// The time of the event, in license time.
+    ///
+    /// An expiry has the date at which the slot ended. It is written when the server notices it, so later events may
+    /// precede it.
     pub at: DateTime<Utc>,
-    /// What.
+    /// The kind of event.
     pub kind: EventKind,
-    /// On which license.
+    /// The license's number.
     pub license_id: u64,
-    /// On which of its features, by code; `None` is the license itself.
+    /// The feature's code; `None` for the license itself.
     pub feature: Option<Arc<str>>,
-    /// By which device.
+    /// The device's number.
     pub device_id: u64,
 }
 
-/// What can happen. Renewals are not worth a line.
+/// The kinds of events. A renewal is not one, since there would be too many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EventKind {
     /// A slot was taken.
     SlotTaken,
-    /// It was given back.
+    /// A slot was released.
     SlotReleased,
-    /// It was free because its time had come.
+    /// A slot expired.
     SlotExpired,
-    /// A held slot was pinned.
+    /// A slot was borrowed.
     Borrowed {
-        /// Until then.
+        /// The end of the borrow.
         until: DateTime<Utc>,
     },
-    /// A pinned slot is no longer pinned; its release or expiry follows.
+    /// A borrow ended. The release or expiry of its slot follows.
     BorrowEnded,
-    /// A device became one of the license's.
+    /// A device was activated.
     Activated,
-    /// It is no longer.
+    /// A device was deactivated.
     Deactivated,
-    /// Something was consumed.
+    /// An amount was consumed.
     Consumed {
-        /// How much; negative was given back.
+        /// The amount. A negative amount was given back.
         amount: i64,
     },
 }
 
 impl EventKind {
-    /// Its name in the journal.
+    /// Returns the event's name in the journal.
     pub fn name(self) -> &'static str {
         match self {
             EventKind::SlotTaken => "slot_taken",

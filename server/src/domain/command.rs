@@ -2,37 +2,37 @@
 
 use chrono::{DateTime, Utc};
 
-/// Something a client wants, well-formed and authorised.
+/// A well-formed and authorised request.
 #[derive(Debug, Clone)]
 pub struct Command {
-    /// Short code of the product.
+    /// The product's short code.
     pub product: String,
-    /// What names the license.
+    /// The name of the license, with the proof that the client may use it.
     pub credential: Credential,
-    /// Which of several licenses.
+    /// The license's number, where the credential names several licenses.
     pub license_id: Option<u64>,
     /// The device.
     pub hardware_id: String,
-    /// The device says it is a virtual machine.
+    /// Whether the device says that it is a virtual machine.
     pub is_vm: bool,
-    /// What it wants.
+    /// The action that the client asks for.
     pub action: Action,
-    /// The client's name for this key, so that a consumption is not booked twice however often it arrives.
+    /// The `Idempotency-Key`, by which a consumption is not booked twice however often the request arrives.
     pub idempotency_key: Option<String>,
-    /// The client's number of this request: it is not carried out after one with a higher number.
+    /// The order number. The request is not carried out after one with a higher number.
     pub order: Option<u64>,
 }
 
-/// What names a license, and proves that the client may use it.
+/// The name of a license, with the proof that the client may use it.
 #[derive(Debug, Clone)]
 pub enum Credential {
     /// A license key.
     Key(String),
-    /// A user; not every operation asks for the password.
+    /// A user. Not every operation asks for the password.
     User {
-        /// His name.
+        /// The user's name.
         username: String,
-        /// His password.
+        /// The user's password.
         password: Option<String>,
     },
     /// A token of the customer account's single sign-on.
@@ -44,7 +44,7 @@ pub enum Credential {
     },
 }
 
-/// What single sign-on gave the client.
+/// A token that single sign-on gave to the client.
 #[derive(Debug, Clone)]
 pub enum Token {
     /// An access token (implicit grant).
@@ -53,72 +53,72 @@ pub enum Token {
     Code(String),
 }
 
-/// What is to be done.
+/// The action of a command.
 #[derive(Debug, Clone)]
 pub enum Action {
-    /// Make the device one of the license's.
+    /// Activates the license on the device.
     Activate {
-        /// Facts to keep about it.
+        /// Facts to keep about the device.
         variables: Vec<(String, String)>,
     },
-    /// Read the license; a floating one takes or renews a slot.
+    /// Reads the license. If it floats, takes or renews a slot.
     CheckLicense {
-        /// Show expired features too.
+        /// Whether the reply shows expired features too.
         include_expired_features: bool,
     },
-    /// Take the device off the license.
+    /// Deactivates the license on the device.
     Deactivate {
-        /// Facts to keep about it.
+        /// Facts to keep about the device.
         variables: Vec<(String, String)>,
     },
-    /// Pin a slot of the license.
+    /// Borrows a slot of the license.
     BorrowLicense(Until),
-    /// Give the license's slot back.
+    /// Releases the license's slot.
     ReleaseLicense,
-    /// Read the feature; a floating one takes or renews a slot.
+    /// Reads the feature. If it floats, takes or renews a slot.
     CheckFeature {
-        /// Its code.
+        /// The feature's code.
         feature: String,
-        /// Answer its metadata as a text too.
+        /// Whether the reply holds the metadata as a text too.
         include_metadata_string: bool,
     },
-    /// Pin a slot of the feature.
+    /// Borrows a slot of the feature.
     BorrowFeature {
-        /// Its code.
+        /// The feature's code.
         feature: String,
-        /// Until when.
+        /// The end of the borrow.
         until: Until,
     },
-    /// Give the feature's slot back.
+    /// Releases the feature's slot.
     ReleaseFeature {
-        /// Its code.
+        /// The feature's code.
         feature: String,
     },
-    /// Consume from the license.
+    /// Consumes from the license.
     AddConsumption {
-        /// How much; negative gives back.
+        /// The amount. A negative amount gives back.
         amount: i64,
-        /// From now on, overages are allowed or not.
+        /// Whether overages are allowed from now on; `None` changes nothing.
         allow_overages: Option<bool>,
-        /// From now on, so many.
+        /// Upper bound for overages from now on; `None` changes nothing.
         max_overages: Option<i64>,
     },
-    /// Consume from a feature.
+    /// Consumes from a feature.
     AddFeatureConsumption {
-        /// Its code.
+        /// The feature's code.
         feature: String,
-        /// How much; negative gives back.
+        /// The amount. A negative amount gives back.
         amount: i64,
     },
 }
 
-/// Until when a client wants to borrow.
+/// The end of a borrow that a client asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Until {
-    /// As long as may be.
+    /// The longest time that the license allows.
     Longest,
-    /// Until then.
+    /// This time.
     At(DateTime<Utc>),
-    /// It said something that is no time.
+    /// A text that is not a valid time.
     Unreadable,
 }

@@ -1,4 +1,4 @@
-//! Consumption: limits, overages, and the periods after which a total starts again.
+//! Consumption: books amounts within limits and overages.
 
 use std::sync::Arc;
 
@@ -15,13 +15,13 @@ use super::subject::Subject;
 use super::used_keys::{BookedConsumption, RequestKey};
 use crate::catalogue::{Consumption, Feature, License, MAX_SAFE_INTEGER, Overages};
 
-/// An amount to be booked, once.
+/// An amount that is to be booked once.
 pub(super) struct Booking {
     device_id: u64,
     amount: i64,
-    /// What the client calls it, if he does.
+    /// The request's key, if the client has given one.
     key: Option<RequestKey>,
-    /// The client says what is allowed beyond the limit from now on.
+    /// Whether the request changes the license's overages.
     sets_overages: bool,
 }
 
@@ -39,14 +39,14 @@ impl Booking {
 }
 
 impl State {
-    /// What is consumed as of `now`: nothing when a new period has begun since the last time.
+    /// Returns the total at `now`, which is 0 if a new period has begun since the last consumption.
     pub(super) fn total(&self, entitlement: EntitlementId, consumption: &Consumption, now: DateTime<Utc>) -> i64 {
         let counter = self.counters.get(&entitlement);
         let current = |counter: &&Counter| consumption.period.is_none_or(|period| counter.at >= period.start(now));
         counter.filter(current).map_or(0, |counter| counter.total)
     }
 
-    /// What the license allows beyond its limit: the catalogue's word until a client changed it.
+    /// Returns the license's overages: those of the catalogue, until a client has changed them.
     pub(super) fn overages(&self, license: &License) -> Overages {
         let changed = self.licenses.get(&license.id).and_then(|record| record.overages);
         changed.or_else(|| license.consumption.map(|consumption| consumption.overages)).unwrap_or_default()
@@ -54,10 +54,11 @@ impl State {
 }
 
 impl Transition<'_> {
-    /// The reply to a consumption that was booked under the same key before; it tells the total as it is now.
+    /// Returns the reply to a consumption that was booked under the same key before. It tells the present total.
     ///
-    /// This comes before every rule that may have changed since: the license has expired, its limit was lowered, the device
-    /// was blacklisted. A refusal would tell a client in doubt that nothing was booked, and it would book the amount again.
+    /// This precedes every rule whose result may have changed meanwhile: the license may have expired, its limit may be
+    /// lower, the device may be blacklisted. A refusal would tell a client in doubt that nothing was booked, and the client
+    /// would book the amount again.
     pub(super) fn booked_before(&self, subject: &Subject, command: &Command) -> Result<Option<Reply>, Refusal> {
         let license = &subject.license;
         let (feature, amount) = match &command.action {
@@ -69,7 +70,7 @@ impl Transition<'_> {
             _ => return Ok(None),
         };
         let plain = feature.map(Arc::as_ref);
-        // A reply about what is not of type consumption any longer could not be read.
+        // The reply could not be made for a license or feature that no longer is of type consumption.
         let Some(consumption) = plain.map_or(license.consumption.as_ref(), |feature| feature.consumption.as_ref())
         else {
             return Ok(None);
@@ -92,10 +93,10 @@ impl Transition<'_> {
         Reply::Consumption { license: Arc::clone(license), total_consumptions, overages }
     }
 
-    /// `overages` takes effect with the amount, or not at all.
+    /// Consumes from the license. `overages` takes effect only if the amount is booked.
     pub(super) fn consume_license(&mut self, license: &Arc<License>, booking: &Booking, overages: Overages) -> Outcome {
         let consumption = license.consumption.as_ref().ok_or(Refusal::LicenseNotConsumption)?;
-        // A license that allows overages without saying how many has no limit.
+        // A license that allows overages without an upper bound has no limit.
         let unlimited = overages.allowed && overages.max == 0;
         let limit = if unlimited { None } else { limit(consumption, overages) };
         let total = self.consume(license, None, consumption, limit, booking)?;
@@ -114,7 +115,7 @@ impl Transition<'_> {
         Ok(feature_total(license, feature, total))
     }
 
-    /// Books the amount as a whole and answers the total, or `None` if too few are left.
+    /// Books the whole amount and returns the total; books nothing and returns `None` if too little is left.
     fn consume(
         &mut self,
         license: &License,
@@ -128,7 +129,7 @@ impl Transition<'_> {
         }
         let entitlement = EntitlementId::of(license, feature);
         let total = self.state.total(entitlement, consumption, self.now).checked_add(amount);
-        // Replies must survive JavaScript, which keeps no larger integers.
+        // JavaScript clients can't represent larger integers exactly.
         let total = total.filter(|total| total.unsigned_abs() <= MAX_SAFE_INTEGER).ok_or_else(|| {
             Refusal::ValidationError("consumptions must keep the total below 2^53; send a smaller amount".to_owned())
         })?;
@@ -137,8 +138,8 @@ impl Transition<'_> {
         }
         self.record(Change::Consumed { entitlement, counter: Counter { total, at: self.now } });
         self.note(EventKind::Consumed { amount }, license, feature, device_id);
-        // To book nothing twice does no harm, but late overages would replace newer ones, also those that are the same as
-        // before.
+        // An amount of 0 may be booked twice without harm. But repeated overages would replace newer ones, so a request that
+        // sets them is remembered, even if it sets them to the same values.
         if let Some(key) = key.as_ref().filter(|_| amount != 0 || sets_overages) {
             self.mark_used(key, BookedConsumption { entitlement, amount });
         }
@@ -150,7 +151,7 @@ fn feature_total(license: &License, feature: &Arc<Feature>, total_consumptions: 
     Reply::FeatureConsumption { license_id: license.id, feature: Arc::clone(feature), total_consumptions }
 }
 
-/// What the total may reach; `None` is anything.
+/// Returns the largest allowed total; `None` if there is no limit.
 fn limit(consumption: &Consumption, overages: Overages) -> Option<i64> {
     let extra = if overages.allowed { overages.max } else { 0 };
     (!consumption.unlimited).then(|| consumption.max.saturating_add(extra))

@@ -4,22 +4,22 @@ use chrono::{DateTime, Datelike, Days, Months, NaiveDate, NaiveTime, Utc};
 
 use crate::catalogue::Period;
 
-/// How much is consumed.
+/// A consumption total.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Counter {
-    /// In this period.
+    /// The total of the period.
     pub total: i64,
-    /// When it was last written.
+    /// The time at which the total was last changed.
     pub at: DateTime<Utc>,
 }
 
 impl Period {
-    /// When the period that `now` lies in began, at 00:00 UTC.
+    /// Returns the start of the period that contains `now`, at 00:00 UTC.
     pub(super) fn start(self, now: DateTime<Utc>) -> DateTime<Utc> {
         midnight(self.first_day(now.date_naive()))
     }
 
-    /// When the next one begins; `None` at the end of all dates.
+    /// Returns the start of the next period; `None` if no date is so late.
     pub(super) fn next_start(self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let first = self.first_day(now.date_naive());
         let next = match self {

@@ -6,48 +6,48 @@ use chrono::{DateTime, Utc};
 
 use crate::catalogue::Overages;
 
-/// Devices are numbered from here: 16 digits, as clients expect.
+/// First number of a device. It has 16 digits, as clients expect.
 pub(super) const DEVICE_IDS_FROM: u64 = 1_000_000_000_000_000;
 
 /// A device that is or was active on a license.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Device {
-    /// Its number.
+    /// The device's number.
     pub id: u64,
-    /// Who activated it, on a user-based license.
+    /// The user who activated the device, on a user-based license.
     pub user_id: Option<u64>,
-    /// Whether it is active.
+    /// Whether the device is active.
     pub status: DeviceStatus,
 }
 
 /// Whether a device is active.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeviceStatus {
-    /// It is.
+    /// The device is active.
     Active,
-    /// It was; another device that takes its place is a transfer.
+    /// The device was active. If another device takes its place, that is a transfer.
     Vacated,
-    /// It was, and another one has taken its place.
+    /// The device was active, and another device has taken its place.
     Replaced,
 }
 
 /// A fact that the host program keeps about a device.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Variable {
-    /// Its name.
+    /// The variable's name.
     pub name: String,
-    /// Its value as text.
+    /// The variable's value, as a text.
     pub value: String,
-    /// When it was set.
+    /// The time at which it was set.
     pub created_at: DateTime<Utc>,
 }
 
-/// What has happened on one license, its slots and consumption apart.
+/// What has happened on one license, except for its slots and consumption.
 #[derive(Debug, Default)]
 pub(super) struct LicenseRecord {
     pub(super) devices: HashMap<String, Device>,
     pub(super) variables: HashMap<String, BTreeMap<String, Variable>>,
-    /// Names of the devices of this status, by number.
+    /// Hardware ids of the vacated devices, by the devices' numbers.
     pub(super) vacated: BTreeMap<u64, String>,
     pub(super) times_activated: u64,
     pub(super) transfer_count: u64,

@@ -11,12 +11,13 @@ use super::pool::Slot;
 use super::state::State;
 
 impl State {
-    /// Makes up for a time in which the server did not run: nobody could renew, so nobody loses a slot to it. If the
-    /// clock was moved back meanwhile, slots move back with it: what they had left is what they have. A borrow's end was
-    /// promised to the client and stays. Order numbers are remembered for as long as the server runs, so they move too.
+    /// Makes up for the time since the last heartbeat, in which the server did not run.
     ///
-    /// Slots whose time had come before are freed first. The next request about their pool would have freed them; on a
-    /// clock that was set back, they would be held again.
+    /// Clients could not renew meanwhile, so each slot keeps the time that it had left, also if the clock was set back. A
+    /// borrow's end was promised to the client and stays. Order numbers are remembered by the time that the server runs,
+    /// so they move too.
+    ///
+    /// Slots that had expired before are freed first. Otherwise, if the clock was set back, they would be held again.
     pub fn resume(&mut self, now: DateTime<Utc>) -> Vec<Change> {
         let mut changes = Vec::new();
         if let Some(last_heartbeat) = self.last_heartbeat {
@@ -42,7 +43,7 @@ impl State {
                 self.apply_change(change);
             }
         }
-        // A period that was counted under a clock gone wrong must not last until that date comes.
+        // A total that was counted under a wrong clock must not stay until the wrong date comes.
         let early = self.counters.iter().filter(|(_, counter)| counter.at > now);
         let early = early.map(|(entitlement, counter)| Change::Consumed {
             entitlement: *entitlement,

@@ -2,12 +2,12 @@
 
 use crate::catalogue::{Feature, License};
 
-/// What a slot or a consumption total belongs to: a license or one of its features.
+/// The license, or the feature of a license, that a slot or a consumption total belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EntitlementId {
     /// The license.
     pub license_id: u64,
-    /// The feature; `None` is the license itself.
+    /// The feature; `None` for the license itself.
     pub feature_id: Option<u64>,
 }
 

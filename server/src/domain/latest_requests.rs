@@ -7,9 +7,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::refusal::Refusal;
 
-/// How long the numbers of a device are remembered after its last request. No request is on its way for so long.
+/// How long the numbers of a device are remembered after its last request. No request is on its way for that long.
 const REMEMBERED_FOR: TimeDelta = TimeDelta::hours(1);
-/// What a number counts for.
+/// The scope in which order numbers are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum OrderScope {
     /// The device with all its slots of the license.
@@ -18,7 +18,7 @@ pub enum OrderScope {
     Slot(Option<u64>),
 }
 
-/// What an ordered request does; with its scope, it says which operation it is.
+/// The action of an ordered request. Together with the scope it tells the operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs, reason = "each is named after its operations")]
 pub enum OrderedAction {
@@ -32,26 +32,26 @@ pub enum OrderedAction {
 /// The request with the highest number that has arrived for a scope.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LatestRequest {
-    /// Its number.
+    /// The request's order number.
     pub number: u64,
-    /// What it was to do.
+    /// The action that it asked for.
     pub action: OrderedAction,
-    /// Why it was refused, if it was: the same request again is refused for the same reason.
+    /// The refusal, if the request was refused. The same request again is refused for the same reason.
     pub refusal: Option<Refusal>,
-    /// When it arrived.
+    /// The time of its arrival.
     pub at: DateTime<Utc>,
 }
 
 /// The latest requests of one device on one license.
 #[derive(Debug, Default)]
 pub(super) struct DeviceRequests {
-    /// At least one, at most one for each scope.
+    /// At least one request, and at most one for each scope.
     latest: Vec<(OrderScope, LatestRequest)>,
 }
 
 /// The latest requests of all devices.
 ///
-/// Ordered by time as well, so that forgetting costs the number of those forgotten, not of those remembered.
+/// They are also ordered by time, so that the time to forget old ones depends on their number only.
 #[derive(Debug, Default)]
 pub(super) struct LatestRequests {
     devices: HashMap<u64, HashMap<Arc<str>, DeviceRequests>>,
@@ -70,8 +70,9 @@ impl DeviceRequests {
         }
     }
 
-    /// The highest number that has arrived for the scope. One of the device counts for each of its slots, and one of any
-    /// slot for the device.
+    /// Returns the highest number that has arrived for the scope.
+    ///
+    /// A number of the device counts for each of its slots, and a number of any slot counts for the device.
     pub(super) fn highest(&self, scope: OrderScope) -> Option<u64> {
         let counts = |row: &&(OrderScope, LatestRequest)| {
             scope == OrderScope::Device || row.0 == scope || row.0 == OrderScope::Device
@@ -79,7 +80,7 @@ impl DeviceRequests {
         self.latest.iter().filter(counts).map(|row| row.1.number).max()
     }
 
-    /// When the last of them arrived.
+    /// Returns the time at which the last of the requests arrived.
     fn last_at(&self) -> Option<DateTime<Utc>> {
         self.latest.iter().map(|row| row.1.at).max()
     }
@@ -112,12 +113,12 @@ impl LatestRequests {
         }
     }
 
-    /// What is remembered of a device, and its name as it is kept here.
+    /// Returns the requests of a device, and its hardware id as it is stored here.
     pub(super) fn device(&self, license_id: u64, hardware_id: &str) -> Option<(&Arc<str>, &DeviceRequests)> {
         self.devices.get(&license_id)?.get_key_value(hardware_id)
     }
 
-    /// The devices, by license, whose numbers need not be remembered any longer, those that were silent longest first.
+    /// Returns license and hardware id of the devices that need not be remembered any longer, longest silent first.
     pub(super) fn overdue(&self, now: DateTime<Utc>) -> impl Iterator<Item = (u64, Arc<str>)> {
         let overdue = self.by_time.iter().take_while(move |(at, ..)| now - *at >= REMEMBERED_FOR);
         overdue.map(|(_, license_id, hardware_id)| (*license_id, Arc::clone(hardware_id)))

@@ -1,7 +1,7 @@
-//! The whole of licensing as a pure function: `apply(state, command, now)` answers and says what changed.
+//! All licensing rules as a pure function: `apply(state, command, now)` returns a reply and what has changed.
 //!
-//! No I/O, no clock, no randomness: the same history always ends in the same state, so it is tested against a naive
-//! model of itself and recovered by replaying what was stored.
+//! It has no I/O, no clock and no randomness, so the same history always leads to the same state. That is why tests can
+//! compare it with a simple model, and why a restart recovers the state by replaying the stored changes.
 
 mod activation;
 mod apply;

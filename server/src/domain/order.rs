@@ -1,7 +1,7 @@
-//! The order of requests: a request that is overtaken by a later one about the same slot or device is not carried out.
+//! The order of requests: a request is not carried out if a later one about the same slot or device has overtaken it.
 //!
-//! A client that gives up on a request can't take it back. The request may arrive after the client's next one, and would
-//! undo that. So a client numbers its requests, and the server remembers the highest number of each slot of each device.
+//! A client that gives up on a request can't recall it. The request may arrive after the client's next one, and would undo
+//! its effect. So a client numbers its requests, and the server remembers the highest number of each slot of each device.
 
 use std::sync::Arc;
 
@@ -16,11 +16,12 @@ use super::state::{State, Transition};
 use super::subject::Subject;
 use crate::catalogue::License;
 
-/// Each request forgets the numbers of at most so many other devices: more than one, so that memory shrinks again after
-/// a busy hour, and few, so that no request waits for it.
+/// Upper bound for the other devices whose numbers each request makes the server forget.
+///
+/// It is more than one, so that memory shrinks again after a busy hour, and small, so that no request waits for it.
 const FORGOTTEN_AT_ONCE: usize = 4;
 
-/// The number of a command, and what it counts for.
+/// The order number of a command, with its scope.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Order {
     pub(super) number: u64,
@@ -29,8 +30,9 @@ pub(super) struct Order {
 }
 
 impl Order {
-    /// Nothing if the command has no number, or if there is no slot that it could be about: an unknown feature is
-    /// refused anyway, and to check what does not float changes nothing.
+    /// Returns the order of a command; `None` if it has no number or can't be about a slot.
+    ///
+    /// A command about an unknown feature is refused anyway, and checking a license that does not float changes nothing.
     pub(super) fn of(command: &Command, license: &License) -> Option<Order> {
         let number = command.order?;
         let of_feature = |code: &str| license.feature(code).map(|feature| OrderScope::Slot(Some(feature.id)));
@@ -56,7 +58,7 @@ impl Order {
 }
 
 impl State {
-    /// The number below which a request of the device is not carried out; `None` if every number is.
+    /// Returns the number below which a request of the device is not carried out; `None` if every number is accepted.
     pub fn highest_order(
         &self,
         license_id: u64,
@@ -70,9 +72,10 @@ impl State {
 }
 
 impl Transition<'_> {
-    /// Answers a request whose number is the highest already, and changes nothing. If it is the same request, its first
-    /// reply was lost, and it is answered as it was then. If what it achieved is gone since, or if another request has
-    /// the same number, it is outdated: a client that still waits draws a higher number.
+    /// Replies to a request whose number is the highest already, and changes nothing.
+    ///
+    /// If it is the same request, the first reply was lost, and it gets the same reply again. It is outdated if its effect
+    /// is gone meanwhile, or if another request has the same number: a client that still waits takes a higher number.
     pub(super) fn answer_repetition(&mut self, order: Order, subject: &Subject, command: &Command) -> Outcome {
         let Order { number, scope, action } = order;
         let outdated = Refusal::OrderOutdated { highest: number };
@@ -85,7 +88,7 @@ impl Transition<'_> {
         }
     }
 
-    /// The reply to a command that was carried out before, if what it achieved is still so.
+    /// Returns the reply to a command that was carried out before, if its effect still lasts.
     fn reply_if_still_so(&mut self, subject: &Subject, command: &Command) -> Option<Reply> {
         let license = &subject.license;
         let device_id = match command.action {
@@ -110,8 +113,9 @@ impl Transition<'_> {
         }
     }
 
-    /// Forgets the numbers of this device if their hour is over, and those of some others. Returns the device's name as
-    /// the book keeps it, so that there is one copy of it for all numbers of the device.
+    /// Forgets the numbers of this device if they are old, and those of some other devices.
+    ///
+    /// Returns the stored copy of the hardware id, so that all numbers of the device share it.
     pub(super) fn forget_overdue(&mut self, license_id: u64, hardware_id: &str) -> Arc<str> {
         let known = self.state.orders.device(license_id, hardware_id);
         let is_overdue = known.is_some_and(|(_, device)| device.is_overdue(self.now));

@@ -8,15 +8,15 @@ use chrono::{DateTime, Utc};
 /// A slot that a device holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Slot {
-    /// It is free from then on, to the millisecond.
+    /// The time from which on the slot is free, to the millisecond.
     pub until: DateTime<Utc>,
-    /// It needs no renewal until then.
+    /// Whether the slot is borrowed, and needs no renewal until then.
     pub borrowed: bool,
 }
 
-/// The slots of one license or feature that are taken.
+/// The taken slots of one license or feature.
 ///
-/// Ordered by expiry as well, so that freeing what expired costs the number of expired slots, not of live ones.
+/// They are also ordered by expiry, so that the time to free expired slots depends on their number only.
 #[derive(Debug, Default)]
 pub(super) struct Pool {
     slots: HashMap<u64, Slot>,
@@ -48,7 +48,7 @@ impl Pool {
         }
     }
 
-    /// The slots that are free at the next instant at which any is; those that are due already are not among them.
+    /// Returns the slots that become free next after `now`, all at the same instant.
     pub(super) fn next_to_expire(&self, now: DateTime<Utc>) -> impl Iterator<Item = (u64, Slot)> {
         let mut later = self.by_expiry.range((Bound::Excluded((now, u64::MAX)), Bound::Unbounded)).peekable();
         let first = later.peek().map(|(until, _)| *until);
@@ -56,7 +56,7 @@ impl Pool {
         next.filter_map(|(_, device_id)| self.slot(*device_id).map(|slot| (*device_id, slot)))
     }
 
-    /// A device whose slot's time has come.
+    /// Returns a device whose slot has expired.
     pub(super) fn expired(&self, now: DateTime<Utc>) -> Option<(u64, Slot)> {
         let (until, device_id) = *self.by_expiry.first()?;
         if until > now { None } else { self.slot(device_id).map(|slot| (device_id, slot)) }

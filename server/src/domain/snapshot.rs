@@ -92,7 +92,9 @@ impl Transition<'_> {
     }
 }
 
-/// License key or user name; a client with a token knows neither, but the e-mail address in the answer.
+/// Returns the license's name in a v1 signature: license key or user name.
+///
+/// A client with a token knows neither, so there it is the user's e-mail address, which the reply holds.
 fn auth(subject: &Subject, credential: &Credential) -> String {
     match credential {
         Credential::Key(key) => key.clone(),

@@ -14,7 +14,7 @@ use super::pool::Pool;
 use super::used_keys::UsedKeys;
 use crate::catalogue::{Catalogue, Feature, License};
 
-/// What has happened so far, in memory.
+/// Everything that has happened so far, in memory.
 #[derive(Debug)]
 pub struct State {
     pub(super) catalogue: Arc<Catalogue>,
@@ -26,11 +26,11 @@ pub struct State {
     pub(super) orders: LatestRequests,
     pub(super) last_device_id: u64,
     pub(super) last_heartbeat: Option<DateTime<Utc>>,
-    /// How much of licence time the server did not run.
+    /// The part of license time in which the server did not run.
     pub(super) downtime: TimeDelta,
 }
 
-/// One command being applied.
+/// A command that is being applied.
 pub(super) struct Transition<'s> {
     pub(super) state: &'s mut State,
     pub(super) now: DateTime<Utc>,
@@ -38,7 +38,8 @@ pub(super) struct Transition<'s> {
 }
 
 impl State {
-    /// What those changes lead to; the store gives back the ones it was given, or fewer that say the same.
+    /// Returns the state that these changes lead to. The store returns the changes that it was given, or fewer equivalent
+    /// ones.
     pub fn recover(catalogue: Arc<Catalogue>, changes: Vec<Change>) -> State {
         let mut state = State {
             catalogue,
@@ -58,7 +59,7 @@ impl State {
         state
     }
 
-    /// What is kept about licenses that the catalogue no longer has: their numbers, devices and live slots.
+    /// Returns the licenses that the catalogue no longer has: number, count of devices, count of taken slots.
     pub fn orphans(&self) -> Vec<(u64, usize, usize)> {
         let gone = self.licenses.iter().filter(|(id, _)| !self.catalogue.has_license(**id));
         gone.map(|(id, record)| {
@@ -68,19 +69,19 @@ impl State {
         .collect()
     }
 
-    /// The last moment at which the server is known to have run.
+    /// Returns the latest time at which the server is known to have run.
     pub fn last_heartbeat(&self) -> Option<DateTime<Utc>> {
         self.last_heartbeat
     }
 
-    /// Notes that the server ran at `now`, and answers the change to keep.
+    /// Records that the server ran at `now`, and returns the change to keep.
     pub fn heartbeat(&mut self, now: DateTime<Utc>) -> Change {
         let change = Change::Heartbeat { at: now };
         self.apply_change(&change);
         change
     }
 
-    /// The only place where the state changes.
+    /// Applies a change. Nothing else changes the state.
     pub(super) fn apply_change(&mut self, change: &Change) {
         match change {
             Change::Device { license_id, hardware_id, device } => {
@@ -122,14 +123,14 @@ impl State {
         }
     }
 
-    /// Keeps the counts that activation goes by in step with the devices.
+    /// Keeps the counts that limit activations in step with the devices.
     fn count(&mut self, license_id: u64, hardware_id: &str, device: &Device, present: bool) {
         let step = |count: &mut u64| *count = if present { *count + 1 } else { count.saturating_sub(1) };
         let reachable = self.catalogue.is_reachable(license_id, device.user_id);
         let record = self.licenses.entry(license_id).or_default();
         match device.status {
-            // A device whose license or user the catalogue no longer has can't be deactivated by anybody, so it counts for
-            // nobody. It counts again if they come back.
+            // If the catalogue no longer has the license or the user, nobody can deactivate the device, so it does not
+            // count. It counts again if they come back.
             DeviceStatus::Active if reachable => {
                 step(&mut record.times_activated);
                 let user_id = device.user_id.filter(|id| self.catalogue.is_user_of_license(license_id, *id));
@@ -149,18 +150,18 @@ impl State {
 }
 
 impl Transition<'_> {
-    /// Changes the state, and remembers it for the store: the only way to do either.
+    /// Applies a change, and remembers it for the store. Rules change the state in no other way.
     pub(super) fn record(&mut self, change: Change) {
         self.state.apply_change(&change);
         self.changes.push(change);
     }
 
-    /// Notes what happened in the journal.
+    /// Records an event for the journal, at the present time.
     pub(super) fn note(&mut self, kind: EventKind, license: &License, feature: Option<&Feature>, device_id: u64) {
         self.note_at(self.now, kind, license, feature, device_id);
     }
 
-    /// Notes what has happened before.
+    /// Records an event for the journal, at an earlier time.
     pub(super) fn note_at(
         &mut self,
         at: DateTime<Utc>,

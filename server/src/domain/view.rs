@@ -12,7 +12,7 @@ use crate::catalogue::{Feature, License, Overages, User};
 pub struct LicenseView {
     pub(super) license: Arc<License>,
     pub(super) user: Option<UserView>,
-    /// What names the license in a v1 signature.
+    /// The license's name in a v1 signature.
     pub(super) auth: String,
     pub(super) hardware_id: String,
     pub(super) device_id: u64,
@@ -26,7 +26,7 @@ pub struct LicenseView {
     pub(super) variables: Vec<Variable>,
 }
 
-/// The user it comes from.
+/// The user who sent the command.
 #[derive(Debug, Clone)]
 pub(super) struct UserView {
     pub(super) user: Arc<User>,
@@ -42,7 +42,7 @@ pub struct FeatureView {
     pub(super) total_consumptions: i64,
 }
 
-/// How a pool stands, and the device in it.
+/// The state of a pool, and of the device's slot in it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct PoolView {
     pub(super) in_use: u64,

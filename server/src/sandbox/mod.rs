@@ -226,7 +226,7 @@ fn sample_keys() -> Vec<ApiKey> {
 impl fmt::Display for SandboxError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            SandboxError::Json(why) => write!(f, "this is no JSON object: {why}"),
+            SandboxError::Json(why) => write!(f, "the text is invalid: expected a JSON object: {why}"),
             SandboxError::Refused(why) | SandboxError::Unavailable(why) | SandboxError::Internal(why) => {
                 f.write_str(why)
             }

@@ -1,4 +1,4 @@
-//! Features and consumption.
+//! Features and consumption totals as JSON.
 
 use schemars::JsonSchema;
 use serde::Serialize;

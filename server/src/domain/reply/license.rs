@@ -1,4 +1,4 @@
-//! The license object: the reply of activation and check.
+//! Licenses as JSON: the reply of activation and check.
 
 use std::io;
 
@@ -13,7 +13,7 @@ use super::{Company, Iso};
 use crate::catalogue::{CustomField, Customer, Holder, LicenseType, Period};
 use crate::domain::view::{LicenseView, UserView};
 
-// `Part` and `Product` are what only an activation tells.
+// `Part` and `Product` hold the members that only an activation has.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "License_{Part}")]
 pub(super) struct LicenseBody<'a, Part, Product> {
@@ -74,12 +74,12 @@ pub(super) struct LicenseBody<'a, Part, Product> {
     license_signature: String,
 }
 
-// Nothing: a check tells only what both do.
+// A check's reply has no additional members.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "checked")]
 pub(super) struct CheckPart {}
 
-// What only an activation's reply carries.
+// The additional members of an activation's reply.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "activated")]
 pub(super) struct ActivationPart<'a> {
@@ -90,7 +90,7 @@ pub(super) struct ActivationPart<'a> {
     variables: Vec<VariableBody<'a>>,
 }
 
-// What only a license of type consumption carries. Its overages are among the members that all carry.
+// The members that only a license of type consumption has. All licenses have members for overages.
 #[derive(Serialize, JsonSchema)]
 struct LicenseConsumption {
     max_consumptions: i64,
@@ -101,7 +101,7 @@ struct LicenseConsumption {
     consumption_period: Option<Period>,
 }
 
-// The members of the newest version besides its number: this server hosts no installation files.
+// The members of the newest version besides its number. This server hosts no installation files.
 #[derive(Serialize, JsonSchema)]
 struct Installation {
     installation_file: &'static str,
