@@ -98,7 +98,7 @@ impl Server {
         match service_thread.thread.join() {
             Ok(Ok(())) => Ok(ended),
             Ok(Err(error)) => Err(Failure(format!(
-                "stopped, because the result of a request could not be kept: {error}; repair the data's disk or file and start again"
+                "stopped, because the result of a request could not be kept: {error}; repair that and start again"
             ))),
             Err(_) => Err(Failure("stopped by a defect in the writer; report it and start again".to_owned())),
         }

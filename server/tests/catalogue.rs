@@ -32,24 +32,24 @@ fn every_error_names_the_entry_the_key_and_what_was_expected() {
     let product = "[[product]]\ncode = \"P\"\n";
     let license = "[[license]]\nproduct = \"P\"\nlicense_key = \"K\"\n";
     for (toml, expected) in [
-        ("colour = 1".to_owned(), "top level: `colour` is not a known key; did you mean"),
-        ("= 1".to_owned(), "line 1, column 1: this is not TOML: "),
+        ("colour = 1".to_owned(), "top level: `colour` is an unknown key; did you mean"),
+        ("= 1".to_owned(), "line 1, column 1: invalid TOML: "),
         (format!("{product}code = \"unclosed"), "line 3, column "),
         ("[[product]]\nname = \"x\"".to_owned(), "product number 1: `code` is missing: give it a text in quotes"),
-        (format!("{product}{product}"), "product \"P\": is there twice; remove one"),
+        (format!("{product}{product}"), "product \"P\": is given twice; remove one"),
         (
             format!("{product}status = \"gone\""),
             "product \"P\": `status` must be one of \"enabled\" \"disabled\" \"archived\", but is of type string",
         ),
         (format!("{product}metadata = {{ x = 1e-9 }}"), "product \"P\": `metadata` must be a table of"),
-        (license.to_owned(), "license \"K\": `product` is \"P\", which no [[product]] has"),
+        (license.to_owned(), "license \"K\": `product` names \"P\", which no [[product]] has"),
         (
             format!("{product}{license}{license}"),
-            "license \"K\": this `license_key` is there twice for its product; remove one",
+            "license \"K\": this `license_key` is given twice for its product; remove one",
         ),
         (
             format!("{product}{license}floating_users = 2"),
-            "license \"K\": `floating_users` is not a known key; did you mean `floating`?",
+            "license \"K\": `floating_users` is an unknown key; did you mean `floating`?",
         ),
         (
             format!("{product}{license}floating = {{ users = -1 }}"),
@@ -73,15 +73,15 @@ fn every_error_names_the_entry_the_key_and_what_was_expected() {
         ),
         (
             format!("{product}{license}consumption = {{ max_consumption = 5 }}"),
-            "license \"K\", `consumption`: `max_consumption` is not a known key; did you mean `max_consumptions`?",
+            "license \"K\", `consumption`: `max_consumption` is an unknown key; did you mean `max_consumptions`?",
         ),
         (
             format!("{product}{license}customer = \"c\""),
-            "license \"K\": `customer` is \"c\", which no [[customer]] has",
+            "license \"K\": `customer` names \"c\", which no [[customer]] has",
         ),
         (
             format!("{product}{license}feature = [{{ code = \"F\" }}, {{ code = \"F\" }}]"),
-            "license \"K\", feature \"F\": is there twice; remove one",
+            "license \"K\", feature \"F\": is given twice; remove one",
         ),
         (
             format!("{product}{license}feature = [{{ code = \"F\", id = 7 }}, {{ code = \"G\", id = 7 }}]"),
@@ -100,7 +100,7 @@ fn every_error_names_the_entry_the_key_and_what_was_expected() {
         ("[[api_key]]\nkey = \"k\"\nshared_key = \"\"".to_owned(), "api_key \"k\": `shared_key` is empty"),
         (
             "[[customer]]\nemail = \"c\"\n[[customer]]\nemail = \"c\"".to_owned(),
-            "customer \"c\": is there twice; remove one",
+            "customer \"c\": is given twice; remove one",
         ),
         (
             format!(

@@ -105,8 +105,7 @@ fn is_remembered(world: &mut World, device: &str, name: &str) -> bool {
 
 /// What a server does that is stopped, and started again on a clock that was set.
 fn start_again_at(world: &mut World, now: &str) {
-    let heartbeat = world.state.heartbeat(world.now);
-    world.changes.push(heartbeat);
+    world.heartbeat(world.now);
     world.now = time(now);
     world.restart();
     let changes = world.state.resume(world.now);
@@ -373,8 +372,7 @@ fn what_was_counted_under_a_clock_gone_wrong_is_reset_with_its_period() {
     let mut world = World::new(CATALOGUE, "2036-06-01T12:00:00Z");
     world.activate("K", "a").unwrap();
     world.ask("K", "a", consume_feature("DAILY", 10)).unwrap();
-    let heartbeat = world.state.heartbeat(world.now);
-    world.changes.push(heartbeat);
+    world.heartbeat(world.now);
     // The clock is put right, ten years earlier.
     world.now = time("2026-06-01T12:00:00Z");
     world.restart();

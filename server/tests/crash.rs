@@ -282,7 +282,7 @@ fn a_second_server_on_the_same_data_is_refused() {
     let second = command(&data, &catalogue).output().unwrap();
     let message = String::from_utf8_lossy(&second.stderr).into_owned();
     assert_eq!(second.status.code(), Some(2), "{message}");
-    assert!(message.contains("another server runs on"), "{message}");
+    assert!(message.contains("another server uses"), "{message}");
     server.kill();
     Process::start(&data, &catalogue).kill();
 }

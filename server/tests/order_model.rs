@@ -255,8 +255,7 @@ impl History {
         let off = [TimeDelta::zero(), TimeDelta::minutes(7), TimeDelta::hours(5), -TimeDelta::days(9)];
         let off = off[self.random.below(4) as usize];
         self.ordered.move_by(off, self.world.now);
-        let heartbeat = self.world.state.heartbeat(self.world.now);
-        self.world.changes.push(heartbeat);
+        self.world.heartbeat(self.world.now);
         self.wait(off);
         if self.random.below(50) == 0 {
             let mut store = SqliteStore::in_memory().unwrap();

@@ -41,18 +41,23 @@ fn one_slot() -> String {
     )
 }
 
-#[test]
-fn a_jump_of_the_clock_costs_nobody_a_slot_and_nobody_keeps_one_for_ever() {
-    let clock = Arc::new(MachineClock(ControlledClock::new(time("2026-01-01"), 0.0)));
-    let server = Server::start(Setup {
+/// A server of this clock, with one license of one slot.
+fn start(clock: Arc<dyn Clock>) -> Server {
+    Server::start(Setup {
         catalogue: catalogue::parse(&one_slot()).unwrap(),
         store: Box::new(SqliteStore::in_memory().unwrap()),
-        clock: clock.clone(),
+        clock,
         key: SigningKey::generate().unwrap(),
         unsigned: true,
         listen: "127.0.0.1:0".parse().unwrap(),
     })
-    .unwrap();
+    .unwrap()
+}
+
+#[test]
+fn a_jump_of_the_clock_costs_nobody_a_slot_and_nobody_keeps_one_for_ever() {
+    let clock = Arc::new(MachineClock(ControlledClock::new(time("2026-01-01"), 0.0)));
+    let server = start(clock.clone());
     let mut client = Client::new(server.base_url(), API_KEY, SHARED_KEY);
     let mut code = |operation: &str, device: &str| {
         client.call(operation, &json!({ "product": "P", "license_key": "K", "hardware_id": device })).code()
@@ -75,12 +80,12 @@ fn a_jump_of_the_clock_costs_nobody_a_slot_and_nobody_keeps_one_for_ever() {
 }
 
 /// Stands still, but for a jump of three hours at random readings.
-struct LeapingClock {
+struct JumpingClock {
     hours: AtomicU64,
     readings: AtomicU64,
 }
 
-impl Clock for LeapingClock {
+impl Clock for JumpingClock {
     fn now(&self) -> DateTime<Utc> {
         let reading = self.readings.fetch_add(1, Ordering::SeqCst);
         let jumps = Random::new(reading).below(3) == 0;
@@ -98,16 +103,8 @@ impl Clock for LeapingClock {
 /// may jump; no time passes else, so the holder keeps its slot.
 #[test]
 fn jump_at_any_reading_of_clock_costs_nobody_a_slot() {
-    let clock = Arc::new(LeapingClock { hours: AtomicU64::new(0), readings: AtomicU64::new(0) });
-    let server = Server::start(Setup {
-        catalogue: catalogue::parse(&one_slot()).unwrap(),
-        store: Box::new(SqliteStore::in_memory().unwrap()),
-        clock: clock.clone(),
-        key: SigningKey::generate().unwrap(),
-        unsigned: true,
-        listen: "127.0.0.1:0".parse().unwrap(),
-    })
-    .unwrap();
+    let clock = Arc::new(JumpingClock { hours: AtomicU64::new(0), readings: AtomicU64::new(0) });
+    let server = start(clock.clone());
     let about = |device: &str| json!({ "product": "P", "license_key": "K", "hardware_id": device });
     let client = || Client::new(server.base_url(), API_KEY, SHARED_KEY);
     assert_eq!(client().call("activate_license", &about("holder")).code(), None);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::types::{ApiKey, CustomerAccount, Feature, License, Product};
 
-/// Everything the catalogue file says, checked and indexed.
+/// The checked contents of a catalogue file, with indexes.
 #[derive(Debug)]
 pub struct Catalogue {
     /// The `company.id` of every reply.
@@ -14,12 +14,12 @@ pub struct Catalogue {
     pub(super) api_keys: HashMap<String, ApiKey>,
     pub(super) customer_accounts: HashMap<String, CustomerAccount>,
     pub(super) blacklisted_hardware_ids: HashSet<String>,
-    /// In the order of the file.
+    /// All licenses, in the order of the file.
     pub(super) licenses: Vec<Arc<License>>,
     pub(super) license_ids: HashSet<u64>,
-    /// Who may use which license: numbers of the license and of the user.
+    /// Pairs of a license's and a user's number, for the users of each license.
     pub(super) users_of_licenses: HashSet<(u64, u64)>,
-    /// Licenses that are named by a key.
+    /// Numbers of the licenses that are named by a key.
     pub(super) licenses_with_key: HashSet<u64>,
 }
 
@@ -28,33 +28,33 @@ pub struct Catalogue {
 pub(super) struct ProductLicenses {
     pub(super) product: Arc<Product>,
     pub(super) by_key: HashMap<String, Arc<License>>,
-    /// In the order of the file: the last one is the newest.
+    /// The licenses of each user, in the order of the file. The last one is the newest.
     pub(super) by_username: HashMap<String, Vec<Arc<License>>>,
 }
 
 impl Catalogue {
-    /// The product with this short code.
+    /// Returns the product with this short code.
     pub fn product(&self, code: &str) -> Option<&Arc<Product>> {
         self.products.get(code).map(|product| &product.product)
     }
 
-    /// The license of `product` with this key.
+    /// Returns the license of `product` with this key.
     pub fn license_with_key(&self, product: &str, key: &str) -> Option<&Arc<License>> {
         self.products.get(product)?.by_key.get(key)
     }
 
-    /// The licenses of `product` that `username` may use, newest first.
+    /// Returns the licenses of `product` that `username` may use, newest first.
     pub fn licenses_of_user(&self, product: &str, username: &str) -> impl Iterator<Item = &Arc<License>> {
         let licenses = self.products.get(product).and_then(|product| product.by_username.get(username));
         licenses.into_iter().flatten().rev()
     }
 
-    /// The API key of this name, revoked ones included.
+    /// Returns the API key of this name, even if it is revoked.
     pub fn api_key(&self, key: &str) -> Option<&ApiKey> {
         self.api_keys.get(key)
     }
 
-    /// Every API key.
+    /// Returns every API key.
     pub fn api_keys(&self) -> impl Iterator<Item = &ApiKey> {
         self.api_keys.values()
     }
@@ -64,40 +64,41 @@ impl Catalogue {
         self.api_keys.insert(api_key.key.clone(), api_key);
     }
 
-    /// The customer account with this code.
+    /// Returns the customer account with this code.
     pub fn customer_account(&self, code: &str) -> Option<&CustomerAccount> {
         self.customer_accounts.get(code)
     }
 
-    /// Whether any client can sign in.
+    /// Returns whether there is an API key, without which no client can sign in.
     pub fn has_api_keys(&self) -> bool {
         !self.api_keys.is_empty()
     }
 
-    /// Whether a license has this number.
+    /// Returns whether a license has this number.
     pub fn has_license(&self, license_id: u64) -> bool {
         self.license_ids.contains(&license_id)
     }
 
-    /// Whether the user may use the license.
+    /// Returns whether the user may use the license.
     pub fn is_user_of_license(&self, license_id: u64, user_id: u64) -> bool {
         self.users_of_licenses.contains(&(license_id, user_id))
     }
 
-    /// Whether a license has this number, and a device that this user activated can still ask for it. Anybody who knows
-    /// its key can, whoever that was.
+    /// Returns whether a device that this user activated can still send requests about the license.
+    ///
+    /// A license with a key is reachable for every device, whichever user activated it.
     pub fn is_reachable(&self, license_id: u64, user_id: Option<u64>) -> bool {
         let by_user =
             |user_id| self.is_user_of_license(license_id, user_id) || self.licenses_with_key.contains(&license_id);
         self.has_license(license_id) && user_id.is_none_or(by_user)
     }
 
-    /// Every license, in the order of the file.
+    /// Returns every license, in the order of the file.
     pub fn licenses(&self) -> &[Arc<License>] {
         &self.licenses
     }
 
-    /// Every license, each followed by its features: whatever can have slots and consumption of its own.
+    /// Returns every license, each followed by its features. Each of them can have slots and consumption of its own.
     pub fn entitlements(&self) -> impl Iterator<Item = (&License, Option<&Feature>)> {
         self.licenses.iter().flat_map(|license| {
             let features = license.features.iter().map(|feature| Some(feature.as_ref()));
@@ -105,12 +106,12 @@ impl Catalogue {
         })
     }
 
-    /// Whether this device is shut out.
+    /// Returns whether this device is blacklisted.
     pub fn is_blacklisted(&self, hardware_id: &str) -> bool {
         self.blacklisted_hardware_ids.contains(hardware_id)
     }
 
-    /// One line on how much there is, for people.
+    /// Returns a line for people that counts the entries.
     pub fn summary(&self) -> String {
         format!(
             "products: {}, licenses: {}, API keys: {}, customer accounts: {}, blacklisted devices: {}",

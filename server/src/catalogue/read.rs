@@ -1,4 +1,4 @@
-//! From the text of a catalogue file to a checked [`Catalogue`].
+//! Reads the text of a catalogue file into a checked [`Catalogue`].
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -14,10 +14,10 @@ use super::types::{
 };
 
 const DEFAULT_FLOATING_TIMEOUT_MINUTES: u32 = 120;
-/// A hundred years: beyond any use, and far from where dates end.
+/// Upper bound for a borrow: a hundred years, so that no date overflows.
 const MAX_BORROW_TIME_HOURS: u32 = 876_600;
 
-/// Everything that is wrong with a catalogue file, one sentence each.
+/// All errors in a catalogue file, a sentence each.
 #[derive(Debug)]
 pub struct CatalogueErrors(pub Vec<String>);
 
@@ -29,20 +29,20 @@ impl fmt::Display for CatalogueErrors {
 
 impl std::error::Error for CatalogueErrors {}
 
-/// Reads a catalogue file.
+/// Reads the text of a catalogue file.
 ///
 /// # Errors
-/// Every error in it.
+/// All errors in the file.
 pub fn parse(text: &str) -> Result<Catalogue, CatalogueErrors> {
     read(table(text)?)
 }
 
-/// Takes a catalogue file apart.
+/// Parses the TOML of a catalogue file.
 pub(crate) fn table(text: &str) -> Result<toml::Table, CatalogueErrors> {
     text.parse().map_err(|error| CatalogueErrors(vec![not_toml(text, &error)]))
 }
 
-/// Reads a catalogue that was taken apart.
+/// Reads a catalogue from parsed TOML.
 pub(crate) fn read(table: toml::Table) -> Result<Catalogue, CatalogueErrors> {
     let errors = ErrorList::default();
     let reader = Reader { errors: &errors, ids: HashSet::new(), licenses: Vec::new() };
@@ -53,21 +53,21 @@ pub(crate) fn read(table: toml::Table) -> Result<Catalogue, CatalogueErrors> {
     }
 }
 
-/// Where and why; without the line itself, which may hold a secret.
+/// Describes place and cause of an error, without the line itself, which may hold a secret.
 fn not_toml(text: &str, error: &toml::de::Error) -> String {
     let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
     let (line, column) = (before.matches('\n').count() + 1, before.rsplit('\n').next().map_or(0, str::len) + 1);
-    format!("line {line}, column {column}: this is not TOML: {}", error.message())
+    format!("line {line}, column {column}: invalid TOML: {}", error.message())
 }
 
 struct Reader<'n> {
     errors: &'n ErrorList,
-    /// Those given so far; two entries of the same number would share their slots.
+    /// The numbers of the entries so far. Two entries of the same number would share their slots.
     ids: HashSet<u64>,
     licenses: Vec<Arc<License>>,
 }
 
-/// What licenses refer to by name.
+/// The entries that licenses refer to by name.
 struct References {
     products: HashMap<String, Arc<Product>>,
     users: HashMap<String, Arc<User>>,
@@ -116,7 +116,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Reads entries that are referred to by name; no two may have the same.
+    /// Reads entries that are referred to by name. No two may have the same name.
     fn collect<'n, T>(
         &mut self,
         entries: Vec<Entry<'n>>,
@@ -126,14 +126,14 @@ impl Reader<'_> {
         for mut entry in entries {
             let (name, value) = read(self, &mut entry);
             if named.insert(name, value).is_some() {
-                entry.report("is there twice; remove one");
+                entry.report("is given twice; remove one");
             }
             entry.finish();
         }
         named
     }
 
-    /// The entry's number: its `id`, or one that only depends on what it is called.
+    /// Returns the entry's number: its `id`, or one that is derived from its name.
     fn id(&mut self, entry: &mut Entry<'_>, parts: &[&str]) -> u64 {
         let id = entry.optional("id").unwrap_or_else(|| derived_id(parts));
         if id == 0 {
@@ -147,7 +147,7 @@ impl Reader<'_> {
 
     fn api_key(&mut self, entry: &mut Entry<'_>) -> (String, ApiKey) {
         let key: String = entry.required("key");
-        // It stands in quotes among other parameters, in the Authorization header.
+        // In the Authorization header, the key stands in quotes among other parameters.
         if !key.bytes().all(|byte| byte.is_ascii_graphic() && !b",\"".contains(&byte)) {
             entry.report("`key` must be of visible ASCII characters without `,` and `\"`");
         }
@@ -159,7 +159,7 @@ impl Reader<'_> {
 
     fn check_products(&self, api_key: &ApiKey, products: &HashMap<String, Arc<Product>>) {
         for code in api_key.products.iter().flatten().filter(|code| !products.contains_key(*code)) {
-            let error = format!("api_key {:?}: `products` names {code:?}, which no [[product]] has", api_key.key);
+            let error = format!("api_key {:?}: {}", api_key.key, unknown_name("products", code, "product"));
             self.errors.borrow_mut().push(error);
         }
     }
@@ -172,7 +172,7 @@ impl Reader<'_> {
             let tokens: HashMap<String, String> = entry.or(key, HashMap::new());
             tokens.keys().for_each(|token| entry.check_length(key, token, LONGEST_TOKEN_BYTES));
             if tokens.contains_key("") {
-                entry.report(format!("`{key}` holds an empty text, which counts as absent in requests; remove it"));
+                entry.report(format!("`{key}` holds an empty text, which counts as missing in requests; remove it"));
             }
             tokens
         };
@@ -180,12 +180,12 @@ impl Reader<'_> {
         (code, CustomerAccount { label, id_tokens, codes })
     }
 
-    /// The tokens themselves are secrets, and are not named.
+    /// Reports tokens of unknown users. It does not show the tokens, which are secrets.
     fn check_tokens(&self, account: &CustomerAccount, users: &HashMap<String, Arc<User>>) {
         for (key, tokens) in [("id_tokens", &account.id_tokens), ("codes", &account.codes)] {
             for username in tokens.values().filter(|username| !users.contains_key(*username)) {
                 let code = &account.label.code;
-                let error = format!("customer_account {code:?}: `{key}` names {username:?}, which no [[user]] has");
+                let error = format!("customer_account {code:?}: {}", unknown_name(key, username, "user"));
                 self.errors.borrow_mut().push(error);
             }
         }
@@ -200,7 +200,7 @@ impl Reader<'_> {
         let code: Option<String> = entry.optional("customer_account");
         let account = code.as_ref().and_then(|code| accounts.get(code));
         if let (Some(code), None) = (&code, account) {
-            entry.report(format!("`customer_account` is {code:?}, which no [[customer_account]] has"));
+            entry.report(unknown_name("customer_account", code, "customer_account"));
         }
         let mut text = |key| entry.or(key, String::new());
         let customer = Customer {
@@ -262,11 +262,11 @@ impl Reader<'_> {
     ) {
         let code: String = entry.required("product");
         let Some(product) = references.products.get(&code) else {
-            return entry.report(format!("`product` is {code:?}, which no [[product]] has"));
+            return entry.report(unknown_name("product", &code, "product"));
         };
         let Some((holder, name)) = holder(&mut entry, product, &references.users) else { return };
         if matches!(&holder, Holder::Users(users) if users.len() > 1) && !entry.has("id") {
-            entry.report("`id` is missing: a license of several users needs a number to stay the same whoever leaves");
+            entry.report("`id` is missing: a license of several users needs a number, to stay the same when its first user leaves");
         }
         let id = self.id(&mut entry, &["license", &code, &name]);
         let floating = floating(&mut entry, product);
@@ -313,7 +313,7 @@ impl Reader<'_> {
             entry.title = format!("{title}, {}", entry.title);
             let code = entry.name("code");
             if features.iter().any(|other| *other.code == *code) {
-                entry.report("is there twice; remove one");
+                entry.report("is given twice; remove one");
                 continue;
             }
             features.push(Arc::new(Feature {
@@ -331,7 +331,12 @@ impl Reader<'_> {
     }
 }
 
-/// Who holds the license, and the name that its number is derived from.
+/// Returns the error about a name that no entry of a table has.
+fn unknown_name(key: &str, name: &str, table: &str) -> String {
+    format!("`{key}` names {name:?}, which no [[{table}]] has; add one, or correct the name")
+}
+
+/// Returns the holder of the license, and the name that the license's number is derived from.
 fn holder(entry: &mut Entry<'_>, product: &Product, users: &HashMap<String, Arc<User>>) -> Option<(Holder, String)> {
     match product.authorization_method {
         AuthorizationMethod::LicenseKey => {
@@ -341,7 +346,7 @@ fn holder(entry: &mut Entry<'_>, product: &Product, users: &HashMap<String, Arc<
         AuthorizationMethod::User => {
             let names: Vec<String> = entry.required("users");
             for unknown in names.iter().filter(|name| !users.contains_key(*name)) {
-                entry.report(format!("`users` names {unknown:?}, which no [[user]] has"));
+                entry.report(unknown_name("users", unknown, "user"));
             }
             let Some(first) = names.first().cloned() else {
                 entry.report("`users` is empty: name at least one user");
@@ -392,7 +397,7 @@ fn consumption(entry: &mut Entry<'_>) -> Option<Consumption> {
 fn customer(entry: &mut Entry<'_>, customers: &HashMap<String, Arc<Customer>>) -> Arc<Customer> {
     let Some(email) = entry.optional::<String>("customer") else { return Arc::default() };
     customers.get(&email).cloned().unwrap_or_else(|| {
-        entry.report(format!("`customer` is {email:?}, which no [[customer]] has"));
+        entry.report(unknown_name("customer", &email, "customer"));
         Arc::default()
     })
 }
@@ -410,7 +415,7 @@ fn custom_fields(entry: &mut Entry<'_>) -> Vec<CustomField> {
     entry.tables("custom_field", "name").into_iter().map(read).collect()
 }
 
-/// What no single key can tell.
+/// Checks what depends on several keys.
 fn check_license(entry: &Entry<'_>, license: &License) {
     if (license.license_type == LicenseType::Consumption) != license.consumption.is_some() {
         entry.report("a license has a `consumption` table if, and only if, its `license_type` is \"consumption\"");
@@ -435,7 +440,7 @@ fn add_license(product: &mut ProductLicenses, license: Arc<License>, entry: &Ent
     match &license.holder {
         Holder::Key(key) => {
             if product.by_key.insert(key.clone(), Arc::clone(&license)).is_some() {
-                entry.report("this `license_key` is there twice for its product; remove one");
+                entry.report("this `license_key` is given twice for its product; remove one");
             }
         }
         Holder::Users(users) => {
@@ -450,7 +455,7 @@ fn product_licenses((code, product): (&String, &Arc<Product>)) -> (String, Produ
     (code.clone(), ProductLicenses::new(Arc::clone(product)))
 }
 
-/// 16 digits, below 2^53, the same whenever the same names are given.
+/// Derives a number of 16 digits, below 2^53, from names.
 fn derived_id(parts: &[&str]) -> u64 {
     let digest = digest(&SHA256, parts.join("\u{1f}").as_bytes());
     let number = digest.as_ref().iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte));

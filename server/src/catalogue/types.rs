@@ -9,84 +9,83 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-/// The longest text that a request may name anything by: names and keys are short, and what is stored must not be made to
-/// grow without end.
+/// Longest text in a request, except for tokens. Names and keys are short, and stored texts must not grow without end.
 pub(crate) const LONGEST_TEXT_BYTES: usize = 1024;
-/// The longest token of an identity provider.
+/// Longest token of an identity provider.
 pub(crate) const LONGEST_TOKEN_BYTES: usize = 16 * 1024;
 
-/// What clients authorise themselves with.
+/// An API key, by which a client authorises its requests.
 #[derive(Debug, Clone)]
 pub struct ApiKey {
-    /// Its name in the `Authorization` header.
+    /// The key's name in the `Authorization` header.
     pub key: String,
-    /// The secret under the request's MAC.
+    /// The secret of the request's MAC.
     pub shared_key: String,
-    /// It may only ask.
+    /// Whether it may only read.
     pub read_only: bool,
-    /// It was withdrawn.
+    /// Whether it was revoked.
     pub revoked: bool,
-    /// The products it may activate; `None` is all of them.
+    /// The products that it may activate; `None` for all products.
     pub products: Option<Vec<String>>,
 }
 
-/// How the clients of a product name their license.
+/// The way in which a product's clients name their license.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AuthorizationMethod {
-    /// By license key.
+    /// By a license key.
     LicenseKey,
-    /// By user name.
+    /// By a user name.
     User,
 }
 
-/// Whether a product is on offer.
+/// The status of a product.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProductStatus {
-    /// It is.
+    /// The product can be used.
     Enabled,
-    /// Not at present.
+    /// The product can't be used at present.
     Disabled,
-    /// Not any more.
+    /// The product can't be used any more.
     Archived,
 }
 
 /// A product.
 #[derive(Debug)]
 pub struct Product {
-    /// Stable number.
+    /// The product's number, which never changes.
     pub id: u64,
-    /// The short code that requests name it by.
+    /// The short code, by which requests name the product.
     pub code: String,
-    /// For people.
+    /// The name for people.
     pub name: String,
-    /// How its licenses are named.
+    /// The way in which clients name its licenses.
     pub authorization_method: AuthorizationMethod,
-    /// Whether it is on offer.
+    /// The product's status.
     pub status: ProductStatus,
-    /// For licenses and features that float without saying how long.
+    /// Default timeout of its floating licenses and features.
     pub floating_timeout_minutes: u32,
-    /// Its licenses refuse virtual machines unless they say otherwise.
+    /// Whether its licenses refuse virtual machines, unless a license says otherwise.
     pub prevent_vm: bool,
-    /// Newest version.
+    /// The newest version.
     pub version: String,
-    /// For the host program, passed through.
+    /// Values that are passed through to the host program.
     pub metadata: Map<String, Value>,
 }
 
-/// How a license or a feature floats.
+/// The terms of a floating license or feature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Floating {
-    /// Number of slots.
+    /// The number of slots.
     pub users: u32,
-    /// A slot is free when its device did not check for so long.
+    /// Time after which a slot is free if its device has not checked the license.
     pub timeout_minutes: u32,
-    /// Whether a slot may be taken offline.
+    /// Whether a slot may be borrowed.
     pub can_borrow: bool,
-    /// For how long at most.
+    /// Longest time for which a slot may be borrowed.
     pub max_borrow_time_hours: u32,
 }
 
-/// When a consumption total starts again at 0, always at 00:00 UTC.
+/// The period after which a consumption total starts again at 0, always at 00:00 UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Period {
     /// Every day.
@@ -99,66 +98,66 @@ pub enum Period {
     Annually,
 }
 
-/// What may be consumed beyond `max_consumptions`.
+/// The consumption that is allowed beyond `max_consumptions`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Overages {
-    /// Anything at all.
+    /// Whether overages are allowed.
     pub allowed: bool,
-    /// How much.
+    /// Upper bound for them.
     pub max: i64,
 }
 
-/// How a license or a feature is consumed.
+/// The terms of consumption of a license or feature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Consumption {
     /// The limit.
     pub max: i64,
-    /// There is no limit.
+    /// Whether there is no limit.
     pub unlimited: bool,
-    /// Amounts may be negative.
+    /// Whether amounts may be negative.
     pub allow_negative: bool,
-    /// What is allowed beyond the limit.
+    /// The consumption that is allowed beyond the limit.
     pub overages: Overages,
-    /// When the total starts again; `None` is never.
+    /// The period after which the total starts again; `None` for never.
     pub period: Option<Period>,
 }
 
-/// A feature of a license. Neither floating nor consumption: a plain entitlement.
+/// A feature of a license. If it neither floats nor is consumed, it is a plain entitlement.
 #[derive(Debug)]
 pub struct Feature {
-    /// Stable number.
+    /// The feature's number, which never changes.
     pub id: u64,
-    /// What requests name it by.
+    /// The code, by which requests name the feature.
     pub code: Arc<str>,
-    /// For people.
+    /// The name for people.
     pub name: String,
-    /// From then on it counts as not assigned.
+    /// The time from which on the feature counts as not assigned.
     pub expiry_date: Option<DateTime<Utc>>,
-    /// Its slots, if it floats.
+    /// The terms of its slots, if it floats.
     pub floating: Option<Floating>,
-    /// Its limit, if it is of type consumption.
+    /// Its limits, if it is of type consumption.
     pub consumption: Option<Consumption>,
-    /// For the host program, passed through.
+    /// Values that are passed through to the host program.
     pub metadata: Map<String, Value>,
 }
 
-/// What a license is sold as.
+/// The type of a license.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LicenseType {
-    /// Without end.
+    /// Valid without end.
     Perpetual,
-    /// Until `validity_period`.
+    /// Valid until `validity_period`.
     TimeLimited,
-    /// Until `validity_period` and the grace period after it.
+    /// Valid until `validity_period`, and for the grace period after it.
     Subscription,
-    /// By amount.
+    /// Consumed by amounts.
     Consumption,
 }
 
-/// Whose license it is.
+/// The holder of a license: a key or users.
 #[derive(Debug)]
 pub enum Holder {
-    /// Whoever knows this key.
+    /// Every client that knows this key.
     Key(String),
     /// One of these users.
     Users(Vec<Arc<User>>),
@@ -167,115 +166,115 @@ pub enum Holder {
 /// A license.
 #[derive(Debug)]
 pub struct License {
-    /// Stable number.
+    /// The license's number, which never changes.
     pub id: u64,
-    /// Of what.
+    /// The product that it is for.
     pub product: Arc<Product>,
-    /// Whose.
+    /// The holder.
     pub holder: Holder,
-    /// Sold as what.
+    /// The type.
     pub license_type: LicenseType,
-    /// Switched on.
+    /// Whether it is active.
     pub active: bool,
-    /// Not withdrawn.
+    /// Whether it is enabled.
     pub enabled: bool,
-    /// A trial.
+    /// Whether it is a trial.
     pub is_trial: bool,
-    /// Not before.
+    /// The time before which it is not valid.
     pub start_date: Option<DateTime<Utc>>,
-    /// Not from then on.
+    /// The time from which on it is not valid.
     pub validity_period: Option<DateTime<Utc>>,
-    /// New versions until then.
+    /// The time until which new versions are included.
     pub maintenance_period: Option<DateTime<Utc>>,
-    /// A subscription lasts so much longer.
+    /// Time for which a subscription remains valid after `validity_period`.
     pub grace_period_hours: u32,
-    /// Devices that may be active at a time.
+    /// Largest number of devices that may be active at a time.
     pub max_activations: u64,
-    /// Any number of them.
+    /// Whether any number of devices may be active.
     pub allow_unlimited_activations: bool,
-    /// Times it may move to another device; 0 is any number.
+    /// How often it may move to another device; 0 for any number of times.
     pub max_transfers: u64,
-    /// It refuses virtual machines.
+    /// Whether it refuses virtual machines.
     pub prevent_vm: bool,
-    /// Its order in the shop.
+    /// The number of its order in the vendor's shop.
     pub order_store_id: String,
-    /// Its slots, if it floats.
+    /// The terms of its slots, if it floats.
     pub floating: Option<Floating>,
-    /// Its limit, if it is of type consumption.
+    /// Its limits, if it is of type consumption.
     pub consumption: Option<Consumption>,
-    /// What it grants besides the product.
+    /// The features that it grants.
     pub features: Vec<Arc<Feature>>,
-    /// Who bought it.
+    /// The customer who bought it.
     pub customer: Arc<Customer>,
-    /// For the host program, passed through.
+    /// Values that are passed through to the host program.
     pub custom_fields: Vec<CustomField>,
-    /// For the host program, passed through.
+    /// Values that are passed through to the host program.
     pub metadata: Map<String, Value>,
 }
 
-/// A fact the vendor attached to a license.
+/// A field that the vendor has attached to a license.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct CustomField {
-    /// Its name.
+    /// The field's name.
     pub name: String,
-    /// `number`, `text`, `date/time` or nothing.
+    /// `number`, `text` or `date/time`, if given.
     pub data_type: Option<String>,
-    /// Its value as text.
+    /// The field's value, as a text.
     pub value: String,
 }
 
 /// A user of user-based licenses.
 #[derive(Debug)]
 pub struct User {
-    /// Stable number.
+    /// The user's number, which never changes.
     pub id: u64,
-    /// What requests name him by.
+    /// The name, by which requests name the user.
     pub username: String,
-    /// Where to reach him.
+    /// The e-mail address.
     pub email: String,
-    /// For people.
+    /// The first name.
     pub first_name: String,
-    /// For people.
+    /// The last name.
     pub last_name: String,
-    /// For people.
+    /// The phone number.
     pub phone_number: String,
-    /// He has not chosen his password himself.
+    /// Whether the user has not chosen the password.
     pub is_initial_password: bool,
-    /// Devices he may have active at a time.
+    /// Largest number of devices that the user may have active at a time.
     pub max_activations: u64,
-    /// Any number of them.
+    /// Whether the user may have any number of devices active.
     pub allow_unlimited_activations: bool,
     pub(super) password: String,
 }
 
-/// Who bought a license; serialised as the `customer` of the license object.
+/// The customer who bought a license. Replies hold it as the license's `customer`.
 #[derive(Debug, Default, Serialize, JsonSchema)]
 pub struct Customer {
-    /// What licenses name him by.
+    /// The e-mail address, by which licenses name the customer.
     pub email: String,
-    /// For people.
+    /// The company's name.
     pub company_name: String,
-    /// The vendor's own number of him.
+    /// The vendor's own reference.
     pub reference: String,
-    /// For people.
+    /// The phone number.
     pub phone: String,
-    /// For people.
+    /// The first name.
     pub first_name: String,
-    /// For people.
+    /// The last name.
     pub last_name: String,
-    /// For people.
+    /// The city.
     pub city: String,
-    /// For people.
+    /// The postcode.
     pub postcode: String,
-    /// For people.
+    /// The state.
     pub state: String,
-    /// For people.
+    /// The country.
     pub country: String,
-    /// For people.
+    /// The address.
     pub address: String,
-    /// The organisation whose single sign-on his users come through.
+    /// The organisation whose single sign-on the customer's users sign in with.
     pub customer_account: Option<AccountLabel>,
-    /// For the host program, passed through.
+    /// Values that are passed through to the host program.
     pub metadata: Map<String, Value>,
 }
 
@@ -283,44 +282,44 @@ pub struct Customer {
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 #[schemars(rename = "CustomerAccount")]
 pub struct AccountLabel {
-    /// Stable number.
+    /// The account's number, which never changes.
     pub id: u64,
-    /// For people.
+    /// The name for people.
     pub name: String,
-    /// What requests name it by.
+    /// The code, by which requests name the account.
     pub code: String,
 }
 
-/// An organisation with single sign-on. Its tokens stand in the catalogue in place of an identity provider.
+/// An organisation with single sign-on. The catalogue lists its tokens, in place of an identity provider.
 #[derive(Debug)]
 pub struct CustomerAccount {
-    /// As replies show it.
+    /// The account as replies show it.
     pub label: AccountLabel,
-    /// Access token → user name.
+    /// User names by access token.
     pub id_tokens: HashMap<String, String>,
-    /// Authorization code → user name.
+    /// User names by authorization code.
     pub codes: HashMap<String, String>,
 }
 
 impl Floating {
-    /// A slot is free when its device did not check for so long.
+    /// Returns the time after which a slot is free if its device has not checked the license.
     pub fn timeout(&self) -> TimeDelta {
         TimeDelta::minutes(self.timeout_minutes.into())
     }
 
-    /// For how long a slot may be taken offline.
+    /// Returns the longest time for which a slot may be borrowed.
     pub fn max_borrow_time(&self) -> TimeDelta {
         TimeDelta::hours(self.max_borrow_time_hours.into())
     }
 }
 
 impl License {
-    /// The feature with this code, expired or not.
+    /// Returns the feature with this code, even if it has expired.
     pub fn feature(&self, code: &str) -> Option<&Arc<Feature>> {
         self.features.iter().find(|feature| &*feature.code == code)
     }
 
-    /// What clients name it by: its key, or its first user.
+    /// Returns the license's key, or its first user.
     pub fn name(&self) -> &str {
         match &self.holder {
             Holder::Key(key) => key,
@@ -328,7 +327,7 @@ impl License {
         }
     }
 
-    /// The user of this name, if the license has him.
+    /// Returns the user of this name, if the license has one.
     pub fn user(&self, username: &str) -> Option<&Arc<User>> {
         match &self.holder {
             Holder::Key(_) => None,
@@ -336,8 +335,9 @@ impl License {
         }
     }
 
-    /// When the right to use it ends: a subscription has its grace period on top, and a perpetual license never ends,
-    /// whatever its `validity_period` says.
+    /// Returns the time at which the license expires.
+    ///
+    /// A subscription has its grace period on top. A perpetual license never expires, even if it has a `validity_period`.
     pub fn ends_at(&self) -> Option<DateTime<Utc>> {
         let grace_hours = match self.license_type {
             LicenseType::Perpetual => return None,
@@ -347,26 +347,26 @@ impl License {
         self.validity_period.map(|end| end + TimeDelta::hours(grace_hours.into()))
     }
 
-    /// Whether that moment has come.
+    /// Returns whether the license has expired.
     pub fn is_expired(&self, now: DateTime<Utc>) -> bool {
         self.ends_at().is_some_and(|end| now >= end)
     }
 }
 
 impl Feature {
-    /// Whether its `expiry_date` has come.
+    /// Returns whether the feature has expired.
     pub fn is_expired(&self, now: DateTime<Utc>) -> bool {
         self.expiry_date.is_some_and(|end| now >= end)
     }
 }
 
 impl User {
-    /// His password, for a sandbox that tells it to its testers.
+    /// Returns the password. Only the sandbox uses this, to tell testers.
     pub(crate) fn password(&self) -> &str {
         &self.password
     }
 
-    /// Whether this is his password; takes the same time wherever they differ.
+    /// Returns whether this is the user's password, in a time that does not depend on where the two differ.
     pub fn has_password(&self, password: &str) -> bool {
         verify_slices_are_equal(self.password.as_bytes(), password.as_bytes()).is_ok()
     }

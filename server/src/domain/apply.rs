@@ -36,6 +36,7 @@ impl Transition<'_> {
         }
     }
 
+    /// Carries the command out, if the license and the device allow it.
     fn carry_out(&mut self, catalogue: &Catalogue, subject: &Subject, command: &Command) -> Outcome {
         if let Some(reply) = self.booked_before(subject, command)? {
             return Ok(reply);
@@ -50,6 +51,12 @@ impl Transition<'_> {
             Action::Activate { .. } => self.activate_device(subject, &command.hardware_id)?,
             _ => self.active_device(license.id, &command.hardware_id).ok_or(Refusal::DeviceNotFound)?,
         };
+        self.perform(subject, command, device_id)
+    }
+
+    /// Performs the command's action for an active device.
+    fn perform(&mut self, subject: &Subject, command: &Command, device_id: u64) -> Outcome {
+        let license = &subject.license;
         match &command.action {
             Action::Activate { variables } => {
                 self.keep_variables(license, &command.hardware_id, device_id, variables);

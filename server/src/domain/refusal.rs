@@ -144,9 +144,11 @@ impl Refusal {
             LicenseTransferredMaxTimes => {
                 (400, "license_transferred_max_times", "The license has moved to another device as often as it allows")
             }
-            LicenseUserActivatedMaxTimes => {
-                (400, "licenseUserActivatedMaxTimes", "The license user is active on as many devices as the user may use")
-            }
+            LicenseUserActivatedMaxTimes => (
+                400,
+                "licenseUserActivatedMaxTimes",
+                "The license user is active on as many devices as the user may use",
+            ),
             CustomerAccountNotFound => {
                 (400, "customer_account_not_found", "Customer account with the provided code not found")
             }

@@ -26,7 +26,7 @@ pub(super) fn signing_key() -> io::Result<SigningKey> {
     let pair = pairs.get(number % pairs.len().max(1));
     let prime = |index: usize| primes.get(index).and_then(|hex| BigUint::parse_bytes(hex.as_bytes(), 16));
     match pair.and_then(|(first, second)| prime(*first).zip(prime(*second))) {
-        Some((p, q)) => SigningKey::of_primes(&p, &q),
+        Some((p, q)) => SigningKey::from_primes(&p, &q),
         None => SigningKey::generate(),
     }
 }

@@ -16,6 +16,14 @@ type Answer = Pin<Box<dyn Future<Output = Result<Value, ControlError>> + Send>>;
 type Run = Box<dyn Fn(Arc<Control>, Arc<World>, Value) -> Answer + Send + Sync>;
 type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
 
+/// A type that a request of the control interface is read into.
+pub(super) trait RequestBody: DeserializeOwned + JsonSchema + 'static {}
+impl<T: DeserializeOwned + JsonSchema + 'static> RequestBody for T {}
+
+/// A type that a reply of the control interface is made from.
+pub(super) trait ReplyBody: Serialize + JsonSchema + 'static {}
+impl<T: Serialize + JsonSchema + 'static> ReplyBody for T {}
+
 /// A row of the table of routes.
 pub(crate) struct Route {
     pub(crate) method: &'static str,
@@ -41,8 +49,8 @@ impl Route {
         run: fn(Arc<World>, Q) -> F,
     ) -> Route
     where
-        Q: DeserializeOwned + JsonSchema + 'static,
-        R: Serialize + JsonSchema + 'static,
+        Q: RequestBody,
+        R: ReplyBody,
         F: Future<Output = Result<R, ControlError>> + Send + 'static,
     {
         Route::new(method, path, about, true, move |_, world, request| run(world, request))
@@ -56,8 +64,8 @@ impl Route {
         run: fn(Arc<Control>, Q) -> F,
     ) -> Route
     where
-        Q: DeserializeOwned + JsonSchema + 'static,
-        R: Serialize + JsonSchema + 'static,
+        Q: RequestBody,
+        R: ReplyBody,
         F: Future<Output = Result<R, ControlError>> + Send + 'static,
     {
         Route::new(method, path, about, false, move |control, _, request| run(control, request))
@@ -71,8 +79,8 @@ impl Route {
         run: impl Fn(Arc<Control>, Arc<World>, Q) -> F + Send + Sync + 'static,
     ) -> Route
     where
-        Q: DeserializeOwned + JsonSchema + 'static,
-        R: Serialize + JsonSchema + 'static,
+        Q: RequestBody,
+        R: ReplyBody,
         F: Future<Output = Result<R, ControlError>> + Send + 'static,
     {
         let run: Run = Box::new(move |control, world, request| match read::<Q>(request) {

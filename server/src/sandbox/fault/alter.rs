@@ -30,15 +30,7 @@ pub(crate) fn alter(
 ) -> Option<Reply> {
     let resign = |body: Vec<u8>| signed(with_body(reply, body), &sign);
     let object = || serde_json::from_slice::<Map<String, Value>>(reply.body()).ok();
-    let member = |name: &str, value: Option<Value>| {
-        let mut object = object()?;
-        let member = object.get_mut(name)?;
-        match value {
-            Some(value) => *member = value,
-            None => drop(object.shift_remove(name)),
-        }
-        Some(resign(Value::Object(object).to_string().into_bytes()))
-    };
+    let member = |name: &str, value: Option<Value>| Some(resign(with_member(object()?, name, value)?));
     match fault {
         Alter::SignatureMissing => {
             let mut reply = reply.clone();
@@ -79,6 +71,16 @@ fn last_digit_of_a_number(json: &[u8]) -> Option<usize> {
     let before_run = |end: usize| json.get(..=end)?.iter().rposition(|byte| !byte.is_ascii_digit());
     let is_number = |end: usize| before_run(end).is_some_and(|place| json.get(place) == Some(&b':'));
     (0..json.len()).rev().find(|end| json.get(*end).is_some_and(u8::is_ascii_digit) && is_number(*end))
+}
+
+/// Replaces a member, or removes it if `value` is `None`. Returns `None` if there is no such member.
+fn with_member(mut object: Map<String, Value>, name: &str, value: Option<Value>) -> Option<Vec<u8>> {
+    let member = object.get_mut(name)?;
+    match value {
+        Some(value) => *member = value,
+        None => drop(object.shift_remove(name)),
+    }
+    Some(Value::Object(object).to_string().into_bytes())
 }
 
 fn with_body(reply: &Reply, body: Vec<u8>) -> Reply {
