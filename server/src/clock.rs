@@ -1,6 +1,6 @@
 //! License time: the time by which timeouts, borrows, validity and consumption periods end.
 //!
-//! It is separate from the real time that the `Date` of a request is compared with, so that a test can move license time
+//! It is separate from real time, with which the server compares the `Date` of a request. So a test can move license time
 //! while its clients stay authorised.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

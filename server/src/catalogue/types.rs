@@ -21,9 +21,9 @@ pub struct ApiKey {
     pub key: String,
     /// The secret of the request's MAC.
     pub shared_key: String,
-    /// Whether it may only read.
+    /// True if it may only read.
     pub read_only: bool,
-    /// Whether it was revoked.
+    /// True if it was revoked.
     pub revoked: bool,
     /// The products that it may activate; `None` for all products.
     pub products: Option<Vec<String>>,
@@ -32,9 +32,9 @@ pub struct ApiKey {
 /// The way in which a product's clients name their license.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AuthorizationMethod {
-    /// By a license key.
+    /// Clients name a license by its key.
     LicenseKey,
-    /// By a user name.
+    /// Clients name a license by a user.
     User,
 }
 
@@ -64,7 +64,7 @@ pub struct Product {
     pub status: ProductStatus,
     /// Default timeout of its floating licenses and features.
     pub floating_timeout_minutes: u32,
-    /// Whether its licenses refuse virtual machines, unless a license says otherwise.
+    /// True if its licenses refuse virtual machines, unless a license says otherwise.
     pub prevent_vm: bool,
     /// The newest version.
     pub version: String,
@@ -79,7 +79,7 @@ pub struct Floating {
     pub users: u32,
     /// Time after which a slot is free if its device has not checked the license.
     pub timeout_minutes: u32,
-    /// Whether a slot may be borrowed.
+    /// True if a slot may be borrowed.
     pub can_borrow: bool,
     /// Longest time for which a slot may be borrowed.
     pub max_borrow_time_hours: u32,
@@ -101,7 +101,7 @@ pub enum Period {
 /// The consumption that is allowed beyond `max_consumptions`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Overages {
-    /// Whether overages are allowed.
+    /// True if overages are allowed.
     pub allowed: bool,
     /// Upper bound for them.
     pub max: i64,
@@ -112,9 +112,9 @@ pub struct Overages {
 pub struct Consumption {
     /// The limit.
     pub max: i64,
-    /// Whether there is no limit.
+    /// True if there is no limit.
     pub unlimited: bool,
-    /// Whether amounts may be negative.
+    /// True if amounts may be negative.
     pub allow_negative: bool,
     /// The consumption that is allowed beyond the limit.
     pub overages: Overages,
@@ -174,11 +174,11 @@ pub struct License {
     pub holder: Holder,
     /// The type.
     pub license_type: LicenseType,
-    /// Whether it is active.
+    /// True if it is active.
     pub active: bool,
-    /// Whether it is enabled.
+    /// True if it is enabled.
     pub enabled: bool,
-    /// Whether it is a trial.
+    /// True if it is a trial.
     pub is_trial: bool,
     /// The time before which it is not valid.
     pub start_date: Option<DateTime<Utc>>,
@@ -190,11 +190,11 @@ pub struct License {
     pub grace_period_hours: u32,
     /// Largest number of devices that may be active at a time.
     pub max_activations: u64,
-    /// Whether any number of devices may be active.
+    /// True if any number of devices may be active.
     pub allow_unlimited_activations: bool,
-    /// How often it may move to another device; 0 for any number of times.
+    /// Largest number of moves to another device; 0 for no limit.
     pub max_transfers: u64,
-    /// Whether it refuses virtual machines.
+    /// True if it refuses virtual machines.
     pub prevent_vm: bool,
     /// The number of its order in the vendor's shop.
     pub order_store_id: String,
@@ -238,11 +238,11 @@ pub struct User {
     pub last_name: String,
     /// The phone number.
     pub phone_number: String,
-    /// Whether the user has not chosen the password.
+    /// True if the user has not chosen the password.
     pub is_initial_password: bool,
     /// Largest number of devices that the user may have active at a time.
     pub max_activations: u64,
-    /// Whether the user may have any number of devices active.
+    /// True if the user may have any number of devices active.
     pub allow_unlimited_activations: bool,
     pub(super) password: String,
 }

@@ -69,7 +69,7 @@ pub enum Change {
     Transfers {
         /// The license.
         license_id: u64,
-        /// How often it has moved so far.
+        /// The number of moves so far.
         count: u64,
     },
     /// A consumption was booked under a key, which must not happen twice.

@@ -13,7 +13,7 @@ pub struct Command {
     pub license_id: Option<u64>,
     /// The device.
     pub hardware_id: String,
-    /// Whether the device says that it is a virtual machine.
+    /// True if the device says that it is a virtual machine.
     pub is_vm: bool,
     /// The action that the client asks for.
     pub action: Action,
@@ -63,7 +63,7 @@ pub enum Action {
     },
     /// Reads the license. If it floats, takes or renews a slot.
     CheckLicense {
-        /// Whether the reply shows expired features too.
+        /// True if the reply shows expired features too.
         include_expired_features: bool,
     },
     /// Deactivates the license on the device.
@@ -79,7 +79,7 @@ pub enum Action {
     CheckFeature {
         /// The feature's code.
         feature: String,
-        /// Whether the reply holds the metadata as a text too.
+        /// True if the reply holds the metadata as a text too.
         include_metadata_string: bool,
     },
     /// Borrows a slot of the feature.
@@ -98,7 +98,7 @@ pub enum Action {
     AddConsumption {
         /// The amount. A negative amount gives back.
         amount: i64,
-        /// Whether overages are allowed from now on; `None` changes nothing.
+        /// True if overages are allowed from now on; `None` changes nothing.
         allow_overages: Option<bool>,
         /// Upper bound for overages from now on; `None` changes nothing.
         max_overages: Option<i64>,

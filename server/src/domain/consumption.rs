@@ -21,7 +21,7 @@ pub(super) struct Booking {
     amount: i64,
     /// The request's key, if the client has given one.
     key: Option<RequestKey>,
-    /// Whether the request changes the license's overages.
+    /// True if the request changes the license's overages.
     sets_overages: bool,
 }
 

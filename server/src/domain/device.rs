@@ -16,11 +16,11 @@ pub struct Device {
     pub id: u64,
     /// The user who activated the device, on a user-based license.
     pub user_id: Option<u64>,
-    /// Whether the device is active.
+    /// The status.
     pub status: DeviceStatus,
 }
 
-/// Whether a device is active.
+/// The activation status of a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeviceStatus {
     /// The device is active.
@@ -42,7 +42,7 @@ pub struct Variable {
     pub created_at: DateTime<Utc>,
 }
 
-/// What has happened on one license, except for its slots and consumption.
+/// The history of one license, except for its slots and consumption.
 #[derive(Debug, Default)]
 pub(super) struct LicenseRecord {
     pub(super) devices: HashMap<String, Device>,

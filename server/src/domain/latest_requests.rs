@@ -7,8 +7,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::refusal::Refusal;
 
-/// How long the numbers of a device are remembered after its last request. No request is on its way for that long.
+/// Time for which the numbers of a device are remembered after its last request. No request is on its way for that long.
 const REMEMBERED_FOR: TimeDelta = TimeDelta::hours(1);
+
 /// The scope in which order numbers are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum OrderScope {

@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 pub struct Slot {
     /// The time from which on the slot is free, to the millisecond.
     pub until: DateTime<Utc>,
-    /// Whether the slot is borrowed, and needs no renewal until then.
+    /// True if the slot is borrowed, and needs no renewal until then.
     pub borrowed: bool,
 }
 

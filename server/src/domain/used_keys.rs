@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::entitlement::EntitlementId;
 
-/// How long a key is remembered while the server runs.
+/// Time for which a key is remembered while the server runs.
 ///
 /// A client in doubt asks again as soon as it can. It can't while its computer is off or offline, or while its program is
 /// not started; meanwhile another program on the device may consume. This is longer than a weekend or a short holiday.
@@ -18,6 +18,7 @@ const REMEMBERED_ALWAYS: usize = 1_000;
 ///
 /// The bound is for each device, so that no device can make the server forget another device's keys.
 const REMEMBERED_AT_MOST: usize = 100_000;
+
 /// The `Idempotency-Key` of a request, together with the device that sent it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RequestKey {

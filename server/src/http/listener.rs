@@ -46,7 +46,7 @@ pub(crate) struct Listener {
     serving: JoinHandle<()>,
 }
 
-/// How a listener is to be closed.
+/// The way in which a listener is to be closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Stop {
     No,

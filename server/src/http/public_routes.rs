@@ -24,7 +24,7 @@ pub(crate) struct PublicRoute {
     answer: fn(&ServiceInfo, &str, DateTime<Utc>) -> Result<Value, Refusal>,
 }
 
-/// What a service tells about itself.
+/// The facts that a service tells about itself.
 #[derive(Debug)]
 pub(super) struct ServiceInfo {
     pub(super) base_url: String,

@@ -28,7 +28,7 @@ pub(crate) struct Endpoint<'a> {
     pub(crate) body: Option<Value>,
     /// The response object of a success.
     pub(crate) reply: Value,
-    /// Whether the operation needs no authorisation.
+    /// True if the operation needs no authorisation.
     pub(crate) open: bool,
 }
 

@@ -1,7 +1,7 @@
 //! Signing keys for tests, made of built-in primes, because finding primes takes longer than a sandbox may take to start.
 //!
-//! Everybody can read the primes. Each world of a process gets another pair, and the first pair is random, so a product
-//! that is shipped with such a public key fails at the sandbox's next start.
+//! The primes are public. Each world of a process gets another pair, and the first pair is random. So a product that was
+//! given such a public key by mistake fails at the sandbox's next start.
 
 use std::io;
 use std::sync::OnceLock;

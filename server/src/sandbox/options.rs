@@ -37,10 +37,10 @@ pub(crate) struct WorldOptions {
     /// The faults at the world's start.
     #[serde(deserialize_with = "objects")]
     pub(super) faults: Vec<Fault>,
-    /// Whether the server supports `FloatLease-Order`. If not, it ignores the header and does not repeat it, as the
+    /// True if the server supports `FloatLease-Order`. If not, it ignores the header and does not repeat it, as the
     /// vendor's cloud does. Default: true.
     pub(super) order: Option<bool>,
-    /// Whether the server supports `Idempotency-Key`. If not, it ignores the header and does not repeat it. Default: true.
+    /// True if the server supports `Idempotency-Key`. If not, it ignores the header and does not repeat it. Default: true.
     pub(super) idempotency: Option<bool>,
     /// Time in seconds after which the world ends if nobody uses it. Default: 600.
     pub(super) idle_s: Option<u32>,

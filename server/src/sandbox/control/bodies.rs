@@ -37,7 +37,7 @@ pub(super) struct WorldReply {
     pub(super) facts: Map<String, Value>,
     /// A complete configuration for the client.
     pub(super) client_config: Map<String, Value>,
-    /// How to provoke each refusal, if presets were asked for.
+    /// The way to provoke each refusal, if presets were asked for.
     pub(super) presets: Vec<Preset>,
 }
 
@@ -258,7 +258,7 @@ pub(super) struct SlotReply {
     hardware_id: String,
     /// The time from which on the slot is free.
     until: String,
-    /// Whether it is borrowed.
+    /// True if it is borrowed.
     borrowed: bool,
 }
 
@@ -278,7 +278,7 @@ impl SlotReply {
 /// The state of a world at the end of a test.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct InvariantsReply {
-    /// Whether there are no violations.
+    /// True if there are no violations.
     pub(super) ok: bool,
     /// Violations of what must always be true, a sentence each.
     pub(super) violations: Vec<String>,

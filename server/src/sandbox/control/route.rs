@@ -31,7 +31,7 @@ pub(crate) struct Route {
     pub(crate) path: &'static str,
     /// A description for people.
     pub(crate) about: &'static str,
-    /// Whether the route is about one world.
+    /// True if the route is about one world.
     pub(crate) of_world: bool,
     /// Schema of the request, which is the body, or the query of a GET.
     pub(crate) takes: SchemaOf,

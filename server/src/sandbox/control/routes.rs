@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::Control;
 use super::bodies::*;
-use super::described;
+use super::description;
 use super::route::Route;
 use crate::domain::Due;
 use crate::sandbox::control_error::ControlError;

@@ -98,11 +98,11 @@ pub(crate) struct When {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum FaultAction {
-    /// In place of the operation, which is not carried out. Only after a delay it is.
+    /// A fault in place of the operation. The operation is carried out only if the fault is a delay.
     Before(Before),
-    /// After the operation was carried out and kept: the reply is lost, late or damaged on the wire.
+    /// A fault after the operation was carried out and kept: the reply is lost, late or damaged on the wire.
     AfterCommit(AfterCommit),
-    /// To a reply that arrives whole. JSON that was changed is signed with the server's key.
+    /// A change to a reply that arrives whole. JSON that was changed is signed with the server's key.
     Reply(Alter),
 }
 
@@ -141,7 +141,7 @@ pub(crate) struct Http {
     pub(super) retry_after_s: Option<u32>,
 }
 
-/// What happens to the reply after the operation was carried out.
+/// A failure of the reply after the operation was carried out.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum AfterCommit {
