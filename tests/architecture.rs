@@ -73,6 +73,20 @@ fn arrows_run_one_way() {
 }
 
 #[test]
+fn arrows_of_server_run_one_way() {
+    for (place, folder, path, least) in [
+        ("## The server's modules", "server/src", "crate", 60),
+        ("Inside `http/`", "server/src/http", "crate::http", 10),
+        ("Inside `domain/`", "server/src/domain", "crate::domain", 50),
+        ("Inside `catalogue/`", "server/src/catalogue", "crate::catalogue", 5),
+        ("Inside `sandbox/`", "server/src/sandbox", "crate::sandbox", 30),
+    ] {
+        let uses = uses_along_arrows(place, folder, path);
+        assert!(uses >= least, "only {uses} uses were found in {folder}");
+    }
+}
+
+#[test]
 fn arrows_of_lease_run_one_way() {
     for (place, folder, path, least) in [
         ("Inside `lease/`", "src/lease", "crate::lease", 100),

@@ -1,5 +1,7 @@
-//! Generates the C header from `src/lib.rs`, and names the shared library. As for the client, the header goes to the
-//! build's own folder, `make header` copies it to `include/`, and a test fails while the two differ.
+//! Generates the C header from `src/lib.rs`, and names the shared library.
+//!
+//! As for the client, the header goes to the build's own folder, and `make header` copies it to `include/`. A test fails
+//! while the two differ.
 
 use std::{env, path::PathBuf};
 
@@ -18,7 +20,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rustc-env=FLOATLEASE_SANDBOX_GENERATED_HEADER={}", header.display());
 
     if env::var("CARGO_CFG_TARGET_OS")? == "linux" {
-        // NODELETE: thread-local destructors, std's and those of the cryptography, must not outlive their code.
+        // NODELETE keeps the code loaded, because thread-local destructors of std and of the cryptography may run later.
         for argument in ["-soname,libfloatlease_sandbox.so.1", "-z,nodelete", "-z,relro", "-z,now"] {
             println!("cargo:rustc-cdylib-link-arg=-Wl,{argument}");
         }

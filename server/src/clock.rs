@@ -1,92 +1,93 @@
-//! Licence time: what timeouts, borrows, validity and consumption periods go by.
+//! License time: the time by which timeouts, borrows, validity and consumption periods end.
 //!
-//! It is apart from the real time that the `Date` check of a request uses, so that a test can move the one while its
-//! clients stay authorised.
+//! It is separate from real time, with which the server compares the `Date` of a request. So a test can move license time
+//! while its clients stay authorised.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-/// A source of licence time.
+/// A source of license time.
 pub trait Clock: Send + Sync {
-    /// What time it is.
+    /// Returns the present time.
     fn now(&self) -> DateTime<Utc>;
 
-    /// Whether a leap of it means that the machine stood still or its clock was set: time in which nobody could renew.
-    fn leaps_are_downtime(&self) -> bool {
+    /// Returns whether a jump means that the computer was suspended or its clock was set, so that clients could not renew.
+    fn jumps_are_downtime(&self) -> bool {
         false
     }
 }
 
-/// The machine's clock.
+/// The computer's clock.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> DateTime<Utc> {
-        // Utc::now panics before 1970.
+        // `Utc::now` panics before 1970.
         SystemTime::now().into()
     }
 
-    fn leaps_are_downtime(&self) -> bool {
+    fn jumps_are_downtime(&self) -> bool {
         true
     }
 }
 
-/// A clock that does as it is told: stands, runs at any rate, is moved. Moved by way of the writer, nothing that is due on
-/// the way is skipped.
+/// A clock that a test controls: it stands still, runs at any rate, and can be moved.
+///
+/// The sandbox moves it in a job of the writer, so that nothing that is due on the way is skipped.
 #[derive(Debug)]
 pub struct ControlledClock {
-    hand: Mutex<Hand>,
+    reading: Mutex<Reading>,
 }
 
-/// Where the hand was put, when, and how fast it has moved since.
+/// The time that the clock was set to, the instant of that, and the rate since then.
 #[derive(Debug, Clone, Copy)]
-struct Hand {
+struct Reading {
     at: DateTime<Utc>,
     since: Instant,
     rate: f64,
 }
 
 impl ControlledClock {
-    /// A clock that shows `now` and runs at `rate`: 0 stands still, 1 is real time, 60 lets a minute pass in a second.
+    /// Makes a clock that shows `now` and runs at `rate`: 0 stands still, 1 is real time, 60 is a minute in each second.
     pub fn new(now: DateTime<Utc>, rate: f64) -> ControlledClock {
-        ControlledClock { hand: Mutex::new(Hand { at: now, since: Instant::now(), rate }) }
+        ControlledClock { reading: Mutex::new(Reading { at: now, since: Instant::now(), rate }) }
     }
 
-    /// Puts it to `now`.
+    /// Sets the clock to `now`.
     pub fn set(&self, now: DateTime<Utc>) {
-        self.turn(|hand| hand.at = now);
+        self.update(|reading| reading.at = now);
     }
 
-    /// Moves it on.
+    /// Moves the clock forward.
     pub fn advance(&self, by: TimeDelta) {
-        self.turn(|hand| hand.at = hand.at.checked_add_signed(by).unwrap_or(hand.at));
+        self.update(|reading| reading.at = reading.at.checked_add_signed(by).unwrap_or(reading.at));
     }
 
-    /// How fast it runs.
+    /// Returns the rate.
     pub fn rate(&self) -> f64 {
-        self.hand().rate
+        self.reading().rate
     }
 
-    /// Makes it run at `rate` from now on.
+    /// Lets the clock run at `rate` from now on.
     pub fn set_rate(&self, rate: f64) {
-        self.turn(|hand| hand.rate = rate);
+        self.update(|reading| reading.rate = rate);
     }
 
-    fn turn(&self, turn: impl FnOnce(&mut Hand)) {
-        let mut hand = self.hand();
-        *hand = Hand { at: hand.now(), since: Instant::now(), ..*hand };
-        turn(&mut hand);
+    fn update(&self, update: impl FnOnce(&mut Reading)) {
+        let mut reading = self.reading();
+        *reading = Reading { at: reading.now(), since: Instant::now(), ..*reading };
+        update(&mut reading);
     }
 
-    fn hand(&self) -> MutexGuard<'_, Hand> {
-        self.hand.lock().unwrap_or_else(PoisonError::into_inner)
+    fn reading(&self) -> MutexGuard<'_, Reading> {
+        self.reading.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Hand {
+impl Reading {
     fn now(&self) -> DateTime<Utc> {
         let passed_ms = self.since.elapsed().as_secs_f64() * 1000.0 * self.rate;
         let passed = TimeDelta::try_milliseconds(passed_ms as i64).unwrap_or_default();
@@ -96,21 +97,21 @@ impl Hand {
 
 impl Clock for ControlledClock {
     fn now(&self) -> DateTime<Utc> {
-        self.hand().now()
+        self.reading().now()
     }
 }
 
-/// Where a controlled clock stops, however fast it runs: a slot taken then must have an end that can be written.
+/// Returns the time at which a controlled clock stops. A slot that is taken then still has an end that can be written.
 pub(crate) fn latest() -> DateTime<Utc> {
     from_millis(221_845_392_000_000)
 }
 
-/// The instant that many milliseconds after 1970; the earliest one if there is no such instant.
+/// Returns the time that many milliseconds after 1970, or 1970 if there is no such time.
 pub(crate) fn from_millis(ms: i64) -> DateTime<Utc> {
     DateTime::from_timestamp_millis(ms).unwrap_or(DateTime::UNIX_EPOCH)
 }
 
-/// The time as the store keeps it: whole milliseconds, so that nothing changes by being written and read.
+/// Returns the time in whole milliseconds, so that the store reads back what it has written.
 pub(crate) fn whole_millis(time: DateTime<Utc>) -> DateTime<Utc> {
     from_millis(time.timestamp_millis())
 }

@@ -1,4 +1,4 @@
-//! The server's RSA key: made once, kept in the data directory, shown to clients as a PEM public key.
+//! The server's RSA key, which is generated once and kept in the data directory. Clients get its public part as PEM.
 
 use std::fmt;
 use std::fs;
@@ -22,22 +22,25 @@ pub struct SigningKey {
 }
 
 impl SigningKey {
-    /// A new key of 2048 bits.
+    /// Generates a key of 2048 bits.
     ///
     /// # Errors
-    /// No randomness to be had.
+    /// The system provides no random numbers.
     pub fn generate() -> io::Result<SigningKey> {
         KeyPair::generate(KeySize::Rsa2048).map(|pair| SigningKey { pair }).map_err(unspecified)
     }
 
-    /// The key in this PEM file (PKCS #8), which is made if it is not there, readable by its owner and administrators alone.
+    /// Reads the key in this PEM file (PKCS #8), or generates a key and creates the file if it is missing.
+    ///
+    /// Only its owner and administrators can read a new file.
     ///
     /// # Errors
-    /// The file can't be read or written, or holds no RSA key.
+    /// The file can't be read or written, or does not hold an RSA key.
     pub fn load_or_generate(file: &Path) -> io::Result<SigningKey> {
         match fs::read_to_string(file) {
             Ok(pem) => {
-                let der = pem_body(&pem, PRIVATE_LABEL).ok_or_else(|| invalid("no PEM private key"))?;
+                let der = pem_body(&pem, PRIVATE_LABEL)
+                    .ok_or_else(|| invalid("the key file is invalid: expected a private key in PEM"))?;
                 let pair = KeyPair::from_pkcs8(&der).map_err(|error| invalid(&error.to_string()))?;
                 Ok(SigningKey { pair })
             }
@@ -51,14 +54,16 @@ impl SigningKey {
         }
     }
 
-    /// The key of these two primes.
+    /// Makes the key of these two primes.
     ///
     /// # Errors
-    /// They are none, or do not make a key of at least 2048 bits.
-    pub(crate) fn of_primes(p: &BigUint, q: &BigUint) -> io::Result<SigningKey> {
+    /// The numbers are not prime, or do not make a key of at least 2048 bits.
+    pub(crate) fn from_primes(p: &BigUint, q: &BigUint) -> io::Result<SigningKey> {
         let (e, one) = (BigUint::from(65537_u32), BigUint::from(1_u32));
         let (p_less, q_less) = (p - &one, q - &one);
-        let inverse = |number: &BigUint, modulus: &BigUint| number.modinv(modulus).ok_or_else(|| invalid("no key"));
+        let inverse = |number: &BigUint, modulus: &BigUint| {
+            number.modinv(modulus).ok_or_else(|| invalid("the primes do not make a key"))
+        };
         let d = inverse(&e, &(&p_less * &q_less))?;
         let components = KeyPairComponents {
             public_key: PublicKeyComponents { n: (p * q).to_bytes_be(), e: e.to_bytes_be() },
@@ -73,19 +78,19 @@ impl SigningKey {
         Ok(SigningKey { pair })
     }
 
-    /// What clients verify with: PEM, SubjectPublicKeyInfo.
+    /// Returns the public key that clients verify with: PEM, SubjectPublicKeyInfo.
     ///
     /// # Errors
-    /// None in fact: every key has this form.
+    /// None at present, since every key has this form.
     pub fn public_pem(&self) -> io::Result<String> {
         let der: PublicKeyX509Der<'_> = self.pair.public_key().as_der().map_err(unspecified)?;
         Ok(pem("PUBLIC KEY", der.as_ref()))
     }
 
-    /// The RSA signature (PKCS #1 v1.5 with SHA-256), Base64.
+    /// Returns the RSA signature of a message (PKCS #1 v1.5 with SHA-256), in Base64.
     ///
     /// # Errors
-    /// No memory.
+    /// Memory is exhausted.
     pub fn sign(&self, message: &[u8]) -> io::Result<String> {
         let mut signature = vec![0; self.pair.public_modulus_len()];
         let random = SystemRandom::new();
@@ -100,7 +105,7 @@ impl fmt::Debug for SigningKey {
     }
 }
 
-/// A file appears whole or not at all, and never readable by others in between.
+/// Writes a private file, which appears whole or not at all. Other users can't read it in between.
 fn write_private(file: &Path, text: &str) -> io::Result<()> {
     let draft = file.with_extension("new");
     let mut output = private::file(&draft)?;
@@ -123,7 +128,7 @@ fn pem_body(pem: &str, label: &str) -> Option<Vec<u8>> {
 }
 
 fn unspecified(_: aws_lc_rs::error::Unspecified) -> io::Error {
-    io::Error::other("the cryptographic library refused")
+    io::Error::other("the cryptographic library failed")
 }
 
 fn invalid(message: &str) -> io::Error {

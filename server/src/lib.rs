@@ -1,8 +1,8 @@
 //! floatlease-server: a license server that speaks the LicenseSpring License API v4.
 //!
-//! [`http`](Server) workers parse, authorise and sign; one writer thread applies commands to [`domain`] and answers
-//! after the [`store`] has kept what changed; the [`catalogue`] says what is licensed to whom. The [`sandbox`] is the same
-//! with a clock and failures that a test decides; [`openapi`] describes it all.
+//! [`http`](Server) workers parse, authorise and sign requests. One writer thread applies commands to the [`domain`], and
+//! replies after the [`store`] has kept the changes. The [`catalogue`] holds the licenses. The [`sandbox`] is the same
+//! server with a clock and failures that a test controls. [`openapi`] describes the API.
 #![forbid(unsafe_code)]
 
 pub mod catalogue;

@@ -1,4 +1,4 @@
-//! The command line.
+//! The command line: `demo`, `exec`, `serve` and `check`.
 #![forbid(unsafe_code)]
 
 mod signals;
@@ -16,7 +16,7 @@ use floatlease_server::catalogue::{self, Catalogue};
 use floatlease_server::clock::SystemClock;
 use floatlease_server::keys::SigningKey;
 use floatlease_server::private;
-use floatlease_server::sandbox::{Access, Ports, Sandbox, SandboxError};
+use floatlease_server::sandbox::{ConnectionInfo, Ports, Sandbox, SandboxError};
 use floatlease_server::store::SqliteStore;
 use floatlease_server::{Failure, Server, Setup};
 use serde_json::{Value, json};
@@ -32,10 +32,10 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Serve for trying and testing: fresh keys, nothing on disk, time and failures at your command, until standard
-    /// input closes.
+    /// Serve for trying and testing, until standard input closes: fresh keys, nothing on disk, time and failures at your
+    /// command.
     ///
-    /// Prints one line of JSON when it listens: the URLs, the keys, and what there is to try. GET /openapi.json below its
+    /// Prints one line of JSON when it listens: the URLs, the keys, and names to try. GET /openapi.json below its
     /// control_url describes how to move the clock and make requests fail.
     Demo {
         #[command(flatten)]
@@ -47,7 +47,7 @@ enum Command {
         #[arg(long, default_value_t = 0, value_name = "PORT")]
         control_port: u16,
     },
-    /// Run a command beside such a server, and pass on signals and its exit code.
+    /// Run a command beside such a server, and forward signals and its exit code.
     ///
     /// The command finds the URLs and the keys in FLOATLEASE_BASE_URL, FLOATLEASE_API_KEY and so on, and a whole
     /// client configuration in FLOATLEASE_CONFIG.
@@ -58,21 +58,21 @@ enum Command {
         #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
         command: Vec<String>,
     },
-    /// Serve a catalogue of your own and keep what happens in a directory.
+    /// Serve your own catalogue, and keep the data in a directory.
     ///
     /// Prints one line of JSON when it listens. SIGTERM or Ctrl-C ends it in order; on Windows also Ctrl-Break, closing its
     /// console, and shutting the system down.
     Serve(Serve),
-    /// Read a catalogue and say what is in it, or everything that is wrong with it.
+    /// Read a catalogue, and print a summary or all errors in it.
     Check {
-        /// The catalogue, TOML.
+        /// The catalogue, in TOML.
         file: PathBuf,
     },
 }
 
 #[derive(Args)]
 struct Seed {
-    /// What is licensed to whom, instead of the sample: a catalogue in TOML or JSON. Its times may be relative, as in
+    /// A catalogue in TOML or JSON, instead of the sample. Its times may be relative, as in
     /// validity_period = "now+30days".
     #[arg(long, value_name = "FILE")]
     seed: Option<PathBuf>,
@@ -80,37 +80,37 @@ struct Seed {
 
 #[derive(Args)]
 struct Serve {
-    /// Where data and keys are kept; made if it is not there.
+    /// The directory for data and keys. It is made if it is missing.
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
-    /// What is licensed to whom, TOML; examples/catalogue.toml shows how.
+    /// The catalogue, in TOML; examples/catalogue.toml is an example.
     #[arg(long, value_name = "FILE")]
     catalogue: PathBuf,
-    /// Where to listen; port 0 takes a free one.
+    /// The address to listen on; port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
     listen: SocketAddr,
-    /// Listen on other than loopback addresses without TLS: only behind a proxy that adds it.
+    /// Allow other than loopback addresses, without TLS: only behind a proxy that adds it.
     #[arg(long)]
     allow_http: bool,
     /// Leave out signatures. For benchmarks only: clients that verify replies refuse them.
     #[arg(long)]
     unsigned: bool,
-    /// Only to be refused with a reason.
+    /// Not an option of `serve`. It is parsed to be refused with a reason.
     #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "")]
     control_port: Option<String>,
-    /// Only to be refused with a reason.
+    /// Not an option of `serve`. It is parsed to be refused with a reason.
     #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "")]
     seed: Option<String>,
 }
 
-/// Why the program ends early: what to tell, and the exit code.
+/// An early end of the program: the exit code, and the message.
 struct Exit(u8, String);
 
-/// The exit code for mistakes in the command line or the catalogue.
+/// The exit code for errors in the command line or the catalogue.
 const USAGE: u8 = 2;
-/// For a command that is no program.
+/// The exit code for a command that is not a program.
 const NO_PROGRAM: u8 = 126;
-/// For a command that is not there.
+/// The exit code for a command that does not exist.
 const NO_COMMAND: u8 = 127;
 
 fn main() -> ExitCode {
@@ -126,7 +126,7 @@ fn main() -> ExitCode {
     match result {
         Ok(code) => ExitCode::from(code),
         Err(Exit(code, message)) => {
-            // Nobody is left to tell if this fails.
+            // If this fails, there is nowhere left to print to.
             let _ = writeln!(io::stderr(), "floatlease-server: {message}");
             ExitCode::from(code)
         }
@@ -135,7 +135,7 @@ fn main() -> ExitCode {
 
 fn run_demo(seed: &Seed, ports: &Ports) -> Result<u8, Exit> {
     let sandbox = seed.sandbox(ports)?;
-    let mut line = sandbox.access().to_json();
+    let mut line = sandbox.connection_info().to_json();
     line.insert("pid".to_owned(), std::process::id().into());
     print_line(&Value::Object(line))?;
     let (closed, stdin_closed) = oneshot::channel::<()>();
@@ -156,27 +156,27 @@ fn run_demo(seed: &Seed, ports: &Ports) -> Result<u8, Exit> {
 fn exec(seed: &Seed, command: &[String]) -> Result<u8, Exit> {
     let sandbox = seed.sandbox(&Ports { api: 0, control: Some(0) })?;
     let (program, arguments) =
-        command.split_first().ok_or_else(|| Exit(USAGE, "name a command after --".to_owned()))?;
-    let access = sandbox.access();
+        command.split_first().ok_or_else(|| Exit(USAGE, "the command is missing: name it after --".to_owned()))?;
+    let info = sandbox.connection_info();
     let variable = |name: &str| format!("FLOATLEASE_{}", name.to_uppercase());
     let mut child = tokio::process::Command::new(program);
     child.args(arguments);
-    // What the caller has set for the real server must not be mixed with this one's.
-    for name in Access::NAMES {
+    // The caller's settings for the real server must not be mixed with those of this one.
+    for name in ConnectionInfo::NAMES {
         child.env_remove(variable(name));
     }
     child
-        .envs(access.facts().map(|(name, value)| (variable(name), value)))
-        .env("FLOATLEASE_CONFIG", Value::Object(access.client_config()).to_string());
+        .envs(info.facts().map(|(name, value)| (variable(name), value)))
+        .env("FLOATLEASE_CONFIG", Value::Object(info.client_config()).to_string());
     child.kill_on_drop(true);
     let ended = sandbox.run_until(async {
-        let signals = signals::PassedOn::new()?;
+        let signals = signals::SignalForwarder::new()?;
         let mut child = child.spawn()?;
-        signals.to(child.id());
+        signals.forward_to(child.id());
         child.wait().await.map(exit_code)
     });
     sandbox.stop()?;
-    // As shells, env and timeout have it, to be told from the command's own codes.
+    // Shells, env and timeout use the same codes, which differ from the command's own.
     let code = |error: &io::Error| if error.kind() == io::ErrorKind::NotFound { NO_COMMAND } else { NO_PROGRAM };
     let failed = |error| Exit(code(&error), format!("can't run {program}: {error}; check the command after --"));
     ended.unwrap_or(Ok(1)).map_err(failed)
@@ -195,7 +195,7 @@ impl Seed {
 fn run_serve(serve: Serve) -> Result<u8, Exit> {
     for (flag, given) in [("--control-port", &serve.control_port), ("--seed", &serve.seed)] {
         if given.is_some() {
-            let message = "serve hands out real licenses, and nobody may move its clock or replace its catalogue";
+            let message = "serve hands out real licenses, so its clock and its catalogue must not be changed";
             return Err(Exit(USAGE, format!("{flag} is for demo and exec: {message}")));
         }
     }
@@ -212,7 +212,7 @@ fn run_serve(serve: Serve) -> Result<u8, Exit> {
     let failed = |what: &str, error: io::Error| Exit(1, format!("can't {what} in {}: {error}", data.display()));
     private::directory(data).map_err(|error| failed("keep data", error))?;
     if !catalogue.has_api_keys() {
-        tracing::warn!("the catalogue has no [[api_key]], so no client can sign in; add one and start again");
+        tracing::warn!("the catalogue has no [[api_key]], so no client can sign in; add one, and start again");
     }
     let _lock = lock(data)?;
     let key =
@@ -252,11 +252,10 @@ fn catalogue_text(file: &Path) -> Result<String, Exit> {
 }
 
 fn read_catalogue(file: &Path) -> Result<Catalogue, Exit> {
-    catalogue::parse(&catalogue_text(file)?)
-        .map_err(|mistakes| Exit(USAGE, format!("in {}:\n{mistakes}", file.display())))
+    catalogue::parse(&catalogue_text(file)?).map_err(|errors| Exit(USAGE, format!("in {}:\n{errors}", file.display())))
 }
 
-/// Two servers on the same data would hand out the same slots. The lock ends with the process, however that ends.
+/// Locks the data, since two servers on the same data would give out the same slots. The lock ends with the process.
 fn lock(data: &Path) -> Result<File, Exit> {
     let path = data.join("lock");
     let unusable = |error| Exit(1, format!("can't use {}: {error}", path.display()));
@@ -264,7 +263,7 @@ fn lock(data: &Path) -> Result<File, Exit> {
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(fs::TryLockError::WouldBlock) => {
-            Err(Exit(USAGE, format!("another server runs on {}: stop it, or choose another --data", data.display())))
+            Err(Exit(USAGE, format!("another server uses {}: stop it, or choose another --data", data.display())))
         }
         Err(fs::TryLockError::Error(error)) => Err(unusable(error)),
     }
@@ -280,7 +279,7 @@ fn write_out(text: &str) -> Result<(), Exit> {
     written.map_err(|error| Exit(1, format!("can't write to standard output: {error}")))
 }
 
-/// Waits for Ctrl-C, or for what else ends a server in order on this system.
+/// Resolves after Ctrl-C, or another event that ends a server in order on this system.
 async fn terminated() {
     tokio::select! {
         _ = tokio::signal::ctrl_c() => {}
@@ -288,7 +287,7 @@ async fn terminated() {
     }
 }
 
-/// As a shell has it: 128 and the signal for a command that was killed.
+/// Returns the exit code as a shell does: 128 plus the signal for a command that was killed.
 fn exit_code(status: std::process::ExitStatus) -> u8 {
     #[cfg(unix)]
     if let Some(signal) = std::os::unix::process::ExitStatusExt::signal(&status) {

@@ -1,17 +1,16 @@
-//! Files and directories that no other user of this machine may look into.
+//! Makes files and directories that no other user of this computer can read.
 //!
-//! On Unix a mode says so when they are made. On Windows they inherit what the directory above allows, which below
-//! ProgramData is reading by every user; Windows' own `icacls` restricts them, because the calls for that can't be made in
-//! safe Rust.
+//! On Unix, their mode restricts them from the start. On Windows they inherit the rights of the directory above, and below
+//! ProgramData every user may read. There `icacls` restricts them, because safe Rust can't make the system's calls.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
 use std::path::Path;
 
-/// Makes a directory for its owner and the administrators alone. One that is there is left as it is.
+/// Makes a directory for its owner and the administrators only. An existing directory is left as it is.
 ///
 /// # Errors
-/// It can't be made or, on Windows, not be restricted.
+/// The directory can't be made or, on Windows, can't be restricted.
 pub fn directory(path: &Path) -> io::Result<()> {
     #[cfg(windows)]
     let is_new = !path.exists();
@@ -21,21 +20,22 @@ pub fn directory(path: &Path) -> io::Result<()> {
     builder.recursive(true).create(path)?;
     #[cfg(windows)]
     if is_new && let Err(error) = windows::restrict(path, true) {
-        // The next start would take it for one that was there before.
+        // Otherwise the next start would take the unprotected directory for an existing one.
         let _ = std::fs::remove_dir(path);
         return Err(error);
     }
     Ok(())
 }
 
-/// Opens an empty file for its owner and the administrators alone; what was there is lost. It is restricted before
-/// anything is written into it.
+/// Creates an empty file for its owner and the administrators only, in place of an existing one.
+///
+/// The file is restricted before anything is written into it.
 pub(crate) fn file(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    // One that lies there would keep its own mode and owner, and whoever has opened it.
+    // An existing file would keep its mode and its owner, and other programs may have opened it.
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
@@ -51,32 +51,34 @@ mod windows {
     use std::ffi::OsString;
     use std::path::Path;
 
-    /// OWNER RIGHTS, SYSTEM and Administrators by their numbers, since names are translated.
-    const WHO: [&str; 3] = ["*S-1-3-4", "*S-1-5-18", "*S-1-5-32-544"];
+    /// OWNER RIGHTS, SYSTEM and Administrators by their numbers, since their names are translated.
+    const PRINCIPALS: [&str; 3] = ["*S-1-3-4", "*S-1-5-18", "*S-1-5-32-544"];
 
-    /// What `icacls` must be told: nothing is inherited from above any more, and these three may do everything. In a
-    /// directory, its files and subdirectories inherit that.
+    /// Returns the arguments of `icacls`: no rights are inherited from above, and these three may do everything.
+    ///
+    /// In a directory, files and subdirectories inherit these rights.
     pub(super) fn arguments(path: &Path, is_directory: bool) -> Vec<OsString> {
         let rights = if is_directory { ":(OI)(CI)F" } else { ":F" };
         let mut arguments: Vec<OsString> = vec![path.into(), "/inheritance:r".into(), "/grant:r".into()];
-        arguments.extend(WHO.iter().map(|who| format!("{who}{rights}").into()));
+        arguments.extend(PRINCIPALS.iter().map(|principal| format!("{principal}{rights}").into()));
         arguments
     }
 
     #[cfg(windows)]
     pub(super) fn restrict(path: &Path, is_directory: bool) -> std::io::Result<()> {
         use std::io::{Error, ErrorKind};
-        // By its full path: a program of that name may lie in any directory that is searched before the system's.
-        let root = std::env::var_os("SystemRoot").ok_or_else(|| Error::new(ErrorKind::NotFound, "no SystemRoot"))?;
+        // The full path is needed: another program of that name may be in a directory that is searched earlier.
+        let root = std::env::var_os("SystemRoot")
+            .ok_or_else(|| Error::new(ErrorKind::NotFound, "the environment variable SystemRoot is missing"))?;
         let icacls = Path::new(&root).join("System32").join("icacls.exe");
         let failed = |why: &dyn std::fmt::Display| {
             let advice = "keep the data on NTFS, in a directory that this account may change";
-            Error::other(format!("{} can't be closed to other users by icacls: {why}; {advice}", path.display()))
+            Error::other(format!("{} can't be restricted by icacls: {why}; {advice}", path.display()))
         };
-        let said = std::process::Command::new(icacls).args(arguments(path, is_directory)).output();
-        match said {
-            Ok(said) if said.status.success() => Ok(()),
-            Ok(said) => Err(failed(&String::from_utf8_lossy(&said.stderr).trim())),
+        let output = std::process::Command::new(icacls).args(arguments(path, is_directory)).output();
+        match output {
+            Ok(output) if output.status.success() => Ok(()),
+            Ok(output) => Err(failed(&String::from_utf8_lossy(&output.stderr).trim())),
             Err(error) => Err(failed(&error)),
         }
     }
@@ -89,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn windows_is_told_to_let_nobody_else_in() {
+    fn icacls_removes_rights_of_other_users() {
         let told = |is_directory| {
             let told = windows::arguments(Path::new(r"C:\ProgramData\My licenses"), is_directory);
             told.into_iter().map(|argument| argument.into_string().unwrap()).collect::<Vec<_>>()
@@ -102,7 +104,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn nobody_else_may_look_into_them() {
+    fn files_and_directories_are_private() {
         use std::os::unix::fs::PermissionsExt;
         let folder = std::env::temp_dir().join(format!("floatlease-private-{}", std::process::id()));
         let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;

@@ -1,4 +1,4 @@
-//! The server as a whole: started from its parts, stopped in order.
+//! Starts a server from its parts, and stops it in order.
 
 use std::fmt;
 use std::future::Future;
@@ -12,88 +12,90 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::catalogue::Catalogue;
 use crate::clock::Clock;
-use crate::http::{self, BASE_PATH, Parts, Port, Running, Service};
+use crate::http::{self, BASE_PATH, Listener, Service, ServiceParts, ServiceThread};
 use crate::keys::SigningKey;
+use crate::openapi;
 use crate::store::{Store, StoreError};
 
-/// What is in flight has so long to be answered when the server is stopped.
+/// Time limit for the replies to requests that are under way when the server is stopped.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
 
-/// What a server is made of.
+/// The parts that a server is made from.
 pub struct Setup {
-    /// What is licensed to whom.
+    /// The licenses, and the API keys of clients.
     pub catalogue: Catalogue,
-    /// Where changes are kept.
+    /// Keeps changes.
     pub store: Box<dyn Store>,
-    /// Licence time.
+    /// Shows license time.
     pub clock: Arc<dyn Clock>,
     /// Signs replies.
     pub key: SigningKey,
-    /// Leaves signatures out, which only benchmarks want.
+    /// Leaves signatures out. For benchmarks only.
     pub unsigned: bool,
-    /// Where to listen; port 0 is a free one.
+    /// Address to listen on; port 0 takes a free one.
     pub listen: SocketAddr,
 }
 
 /// A server that is listening.
 pub struct Server {
     runtime: Runtime,
-    port: Port,
-    running: Running,
+    listener: Listener,
+    service_thread: ServiceThread,
     base_url: String,
     public_key: String,
 }
 
-/// Why a server could not start or had to stop, for people.
+/// The reason why a server could not start or had to stop, as a text for people.
 #[derive(Debug)]
 pub struct Failure(pub String);
 
 impl Server {
-    /// Starts it; it listens when this returns.
+    /// Starts a server, which listens when this returns.
     ///
     /// # Errors
-    /// The address is taken or the store unusable.
+    /// The address is taken, or the store can't be used.
     pub fn start(setup: Setup) -> Result<Server, Failure> {
         let Setup { catalogue, store, clock, key, unsigned, listen } = setup;
-        let (listener, base_url) = listener(listen)?;
-        let parts = Parts { catalogue, store, clock, key, unsigned, base_url: base_url.clone() };
-        let (service, running) = Service::start(parts)?;
+        let (socket, base_url) = bind_api(listen)?;
+        let base = base_url.clone();
+        let parts = ServiceParts { catalogue, store, clock, key, unsigned, base_url: base, describe: openapi::v4 };
+        let (service, service_thread) = Service::start(parts)?;
         let public_key = service.public_key().to_owned();
         let runtime = Builder::new_multi_thread().enable_all().build()?;
-        let port = Port::open(runtime.handle(), listener, Arc::new(service))?;
-        Ok(Server { runtime, port, running, base_url, public_key })
+        let listener = Listener::open(runtime.handle(), socket, Arc::new(service))?;
+        Ok(Server { runtime, listener, service_thread, base_url, public_key })
     }
 
-    /// Where clients find the API.
+    /// Returns the URL under which clients find the API.
     pub fn base_url(&self) -> &str {
         &self.base_url
     }
 
-    /// What clients verify replies with, PEM.
+    /// Returns the public key that clients verify replies with, as PEM.
     pub fn public_key(&self) -> &str {
         &self.public_key
     }
 
-    /// Runs until `end` is over or the server fails, then stops it: what is in flight is answered, the store is closed.
+    /// Runs until `end` resolves or the server fails. Then it answers the requests under way, and closes the store.
     ///
     /// # Errors
-    /// The store failed; what was answered before is safe.
+    /// The store failed. Everything that the server has answered is kept.
     pub fn run_until<T>(self, end: impl Future<Output = T>) -> Result<Option<T>, Failure> {
-        let Server { runtime, port, running, .. } = self;
+        let Server { runtime, listener, service_thread, .. } = self;
         let ended = runtime.block_on(async {
             let ended = tokio::select! {
                 ended = end => Some(ended),
-                _ = running.ended => None,
+                _ = service_thread.ended => None,
             };
-            // Clients that send nothing more must not hold the server back.
-            port.close(STOP_WITHIN).await;
+            // An idle client must not delay the stop.
+            listener.close(STOP_WITHIN).await;
             ended
         });
-        // Another program may hold the data for ever, and what waits for it was not written yet.
-        running.stopping.store(true, Ordering::Relaxed);
-        // Drops the last senders of jobs, so the writer ends too.
+        // Another program may hold the data for ever. Nothing is lost by giving up: no write has begun.
+        service_thread.stopping.store(true, Ordering::Relaxed);
+        // This drops the last senders of jobs, so the writer ends too.
         runtime.shutdown_timeout(STOP_WITHIN);
-        match running.thread.join() {
+        match service_thread.thread.join() {
             Ok(Ok(())) => Ok(ended),
             Ok(Err(error)) => Err(Failure(format!(
                 "stopped, because the result of a request could not be kept: {error}; repair that and start again"
@@ -102,29 +104,29 @@ impl Server {
         }
     }
 
-    /// Stops it.
+    /// Stops the server.
     ///
     /// # Errors
-    /// The store failed; what was answered before is safe.
+    /// The store failed. Everything that the server has answered is kept.
     pub fn stop(self) -> Result<(), Failure> {
         self.run_until(std::future::ready(())).map(|_| ())
     }
 }
 
-/// Takes an address, or says that it can't be had.
-pub(crate) fn bound(address: SocketAddr) -> Result<TcpListener, Failure> {
+/// Binds a socket to an address.
+pub(crate) fn bind_address(address: SocketAddr) -> Result<TcpListener, Failure> {
     http::bind(address).map_err(|error| Failure(format!("can't listen on {address}: {error}; choose another port")))
 }
 
-/// Takes the address for the API, and says what it is called there.
-pub(crate) fn listener(listen: SocketAddr) -> Result<(TcpListener, String), Failure> {
-    // HTTP's dates have no such times, and hyper panics at them.
+/// Binds a socket for the API, and returns it with the API's URL.
+pub(crate) fn bind_api(listen: SocketAddr) -> Result<(TcpListener, String), Failure> {
+    // HTTP dates can't express such times, and hyper panics at them.
     if SystemTime::now() < SystemTime::UNIX_EPOCH {
         return Err(Failure(
             "the clock of this machine shows a time before 1970: set it right and start again".to_owned(),
         ));
     }
-    let listener = bound(listen)?;
+    let listener = bind_address(listen)?;
     let base_url = format!("http://{}{BASE_PATH}", listener.local_addr()?);
     Ok((listener, base_url))
 }

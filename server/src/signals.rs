@@ -1,4 +1,4 @@
-//! Signals: which end the server, and which are for the command that runs beside it.
+//! Signals that end the server, and signals that are forwarded to the command of `exec`.
 
 #[cfg(unix)]
 mod system {
@@ -9,13 +9,13 @@ mod system {
     use nix::unistd::{Pid, getpgrp, tcgetpgrp};
     use tokio::signal::unix::{self, SignalKind, signal};
 
-    /// What a supervisor sends to a program that it believes to be the command.
-    const PASSED_ON: [Signal; 6] =
+    /// Signals that a supervisor sends to `exec` and means for the command.
+    const FORWARDED: [Signal; 6] =
         [Signal::SIGTERM, Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGINT, Signal::SIGQUIT];
-    /// A terminal sends these to the command as well.
+    /// Signals that a terminal sends to the command as well.
     const FROM_THE_KEYBOARD: [Signal; 2] = [Signal::SIGINT, Signal::SIGQUIT];
 
-    /// Over after SIGTERM.
+    /// Resolves after SIGTERM.
     pub(crate) async fn terminated() {
         match signal(SignalKind::terminate()) {
             Ok(mut signals) => drop(signals.recv().await),
@@ -24,27 +24,27 @@ mod system {
     }
 
     /// Catches signals for a command that is about to be started.
-    pub(crate) struct PassedOn(Vec<(Signal, unix::Signal)>);
+    pub(crate) struct SignalForwarder(Vec<(Signal, unix::Signal)>);
 
-    impl PassedOn {
-        pub(crate) fn new() -> io::Result<PassedOn> {
+    impl SignalForwarder {
+        pub(crate) fn new() -> io::Result<SignalForwarder> {
             let catch = |caught: Signal| Ok((caught, signal(SignalKind::from_raw(caught as i32))?));
-            // What `nohup` or a shell in the background has said to ignore, the command is to ignore too.
+            // If `nohup` or a shell has made this process ignore a signal, the command is to ignore it too.
             let ignored = ignored();
-            let caught = PASSED_ON.into_iter().filter(|signal| ignored & (1 << (*signal as i32 - 1)) == 0);
-            caught.map(catch).collect::<io::Result<_>>().map(PassedOn)
+            let caught = FORWARDED.into_iter().filter(|signal| ignored & (1 << (*signal as i32 - 1)) == 0);
+            caught.map(catch).collect::<io::Result<_>>().map(SignalForwarder)
         }
 
-        /// Sends what comes on to the command, which decides what it means.
-        pub(crate) fn to(self, id: Option<u32>) {
+        /// Forwards the signals to the command, which decides what they mean.
+        pub(crate) fn forward_to(self, id: Option<u32>) {
             let command = id.and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
-            let keyboard = hears_the_keyboard();
+            let in_foreground = is_in_foreground();
             for (caught, mut signals) in self.0 {
-                let has_it_already = keyboard && FROM_THE_KEYBOARD.contains(&caught);
+                let has_it_already = in_foreground && FROM_THE_KEYBOARD.contains(&caught);
                 tokio::spawn(async move {
                     while signals.recv().await.is_some() {
                         if let Some(command) = command.filter(|_| !has_it_already) {
-                            // It may have ended just now.
+                            // The command may have ended just now.
                             let _ = kill(command, caught);
                         }
                     }
@@ -53,12 +53,12 @@ mod system {
         }
     }
 
-    /// Whether a terminal's Ctrl-C reaches this process's group, and so the command too.
-    fn hears_the_keyboard() -> bool {
+    /// Returns whether a terminal's Ctrl-C reaches this process's group, and so the command too.
+    fn is_in_foreground() -> bool {
         File::open("/dev/tty").is_ok_and(|terminal| tcgetpgrp(&terminal) == Ok(getpgrp()))
     }
 
-    /// The signals that are ignored, one bit each; none where the system does not say.
+    /// Returns the signals that are ignored, one bit each. Returns 0 where the system does not tell.
     fn ignored() -> u64 {
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
         let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
@@ -73,20 +73,20 @@ mod system {
         CtrlBreak, CtrlC, CtrlClose, CtrlShutdown, ctrl_break, ctrl_c, ctrl_close, ctrl_shutdown,
     };
 
-    /// What Windows tells a console program that is to end. After the last two the system ends the process itself, a few
-    /// seconds later; tokio keeps it from doing so at once.
+    /// The events by which Windows tells a console program to end.
     ///
-    /// The end of a session is not among them: it is told to services, of every user's session, and a service is not to
-    /// end because somebody logged off.
-    struct Endings {
+    /// After the last two, Windows ends the process itself a few seconds later; tokio keeps it from doing so at once. The
+    /// end of a session is not among the events: a service gets it for every user's session, and must not end when a user
+    /// logs off.
+    struct EndEvents {
         ctrl_break: CtrlBreak,
         close: CtrlClose,
         shutdown: CtrlShutdown,
     }
 
-    impl Endings {
-        fn catch() -> io::Result<Endings> {
-            Ok(Endings { ctrl_break: ctrl_break()?, close: ctrl_close()?, shutdown: ctrl_shutdown()? })
+    impl EndEvents {
+        fn catch() -> io::Result<EndEvents> {
+            Ok(EndEvents { ctrl_break: ctrl_break()?, close: ctrl_close()?, shutdown: ctrl_shutdown()? })
         }
 
         async fn next(&mut self) {
@@ -98,32 +98,33 @@ mod system {
         }
     }
 
-    /// Over after Ctrl-Break, when the console is closed, and when the system is shut down.
+    /// Resolves after Ctrl-Break, when the console is closed, and when the system is shut down.
     pub(crate) async fn terminated() {
-        match Endings::catch() {
-            Ok(mut endings) => endings.next().await,
+        match EndEvents::catch() {
+            Ok(mut end_events) => end_events.next().await,
             Err(_) => std::future::pending().await,
         }
     }
 
-    /// All of these reach the command by themselves, which decides what they mean; it needs the server until then.
-    pub(crate) struct PassedOn {
+    /// Catches the events while the command runs. They reach the command by themselves, and it needs the server until its
+    /// end.
+    pub(crate) struct SignalForwarder {
         ctrl_c: CtrlC,
-        endings: Endings,
+        end_events: EndEvents,
     }
 
-    impl PassedOn {
-        pub(crate) fn new() -> io::Result<PassedOn> {
-            Ok(PassedOn { ctrl_c: ctrl_c()?, endings: Endings::catch()? })
+    impl SignalForwarder {
+        pub(crate) fn new() -> io::Result<SignalForwarder> {
+            Ok(SignalForwarder { ctrl_c: ctrl_c()?, end_events: EndEvents::catch()? })
         }
 
-        /// Stays deaf to them while the command runs.
-        pub(crate) fn to(mut self, _: Option<u32>) {
+        /// Ignores the events while the command runs.
+        pub(crate) fn forward_to(mut self, _: Option<u32>) {
             tokio::spawn(async move {
                 loop {
                     tokio::select! {
                         _ = self.ctrl_c.recv() => {}
-                        () = self.endings.next() => {}
+                        () = self.end_events.next() => {}
                     }
                 }
             });
@@ -131,4 +132,4 @@ mod system {
     }
 }
 
-pub(crate) use system::{PassedOn, terminated};
+pub(crate) use system::{SignalForwarder, terminated};

@@ -1,9 +1,9 @@
-//! The catalogue file: what is read, and what every mistake is told.
+//! The catalogue file: what is read, and the message of each error.
 #![allow(clippy::unwrap_used)]
 
 use floatlease_server::{catalogue, sandbox};
 
-fn mistakes(toml: &str) -> Vec<String> {
+fn errors(toml: &str) -> Vec<String> {
     catalogue::parse(toml).map(|_| ()).unwrap_err().0
 }
 
@@ -28,28 +28,28 @@ fn ids_are_stable_and_of_16_digits() {
 }
 
 #[test]
-fn every_mistake_names_the_entry_the_key_and_what_was_expected() {
+fn every_error_names_the_entry_the_key_and_what_was_expected() {
     let product = "[[product]]\ncode = \"P\"\n";
     let license = "[[license]]\nproduct = \"P\"\nlicense_key = \"K\"\n";
     for (toml, expected) in [
-        ("colour = 1".to_owned(), "top level: `colour` is not a known key; did you mean"),
-        ("= 1".to_owned(), "line 1, column 1: this is not TOML: "),
+        ("colour = 1".to_owned(), "top level: `colour` is an unknown key; did you mean"),
+        ("= 1".to_owned(), "line 1, column 1: invalid TOML: "),
         (format!("{product}code = \"unclosed"), "line 3, column "),
         ("[[product]]\nname = \"x\"".to_owned(), "product number 1: `code` is missing: give it a text in quotes"),
-        (format!("{product}{product}"), "product \"P\": is there twice; remove one"),
+        (format!("{product}{product}"), "product \"P\": is given twice; remove one"),
         (
             format!("{product}status = \"gone\""),
             "product \"P\": `status` must be one of \"enabled\" \"disabled\" \"archived\", but is of type string",
         ),
         (format!("{product}metadata = {{ x = 1e-9 }}"), "product \"P\": `metadata` must be a table of"),
-        (license.to_owned(), "license \"K\": `product` is \"P\", which no [[product]] has"),
+        (license.to_owned(), "license \"K\": `product` names \"P\", which no [[product]] has"),
         (
             format!("{product}{license}{license}"),
-            "license \"K\": this `license_key` is there twice for its product; remove one",
+            "license \"K\": this `license_key` is given twice for its product; remove one",
         ),
         (
             format!("{product}{license}floating_users = 2"),
-            "license \"K\": `floating_users` is not a known key; did you mean `floating`?",
+            "license \"K\": `floating_users` is an unknown key; did you mean `floating`?",
         ),
         (
             format!("{product}{license}floating = {{ users = -1 }}"),
@@ -73,15 +73,15 @@ fn every_mistake_names_the_entry_the_key_and_what_was_expected() {
         ),
         (
             format!("{product}{license}consumption = {{ max_consumption = 5 }}"),
-            "license \"K\", `consumption`: `max_consumption` is not a known key; did you mean `max_consumptions`?",
+            "license \"K\", `consumption`: `max_consumption` is an unknown key; did you mean `max_consumptions`?",
         ),
         (
             format!("{product}{license}customer = \"c\""),
-            "license \"K\": `customer` is \"c\", which no [[customer]] has",
+            "license \"K\": `customer` names \"c\", which no [[customer]] has",
         ),
         (
             format!("{product}{license}feature = [{{ code = \"F\" }}, {{ code = \"F\" }}]"),
-            "license \"K\", feature \"F\": is there twice; remove one",
+            "license \"K\", feature \"F\": is given twice; remove one",
         ),
         (
             format!("{product}{license}feature = [{{ code = \"F\", id = 7 }}, {{ code = \"G\", id = 7 }}]"),
@@ -100,7 +100,7 @@ fn every_mistake_names_the_entry_the_key_and_what_was_expected() {
         ("[[api_key]]\nkey = \"k\"\nshared_key = \"\"".to_owned(), "api_key \"k\": `shared_key` is empty"),
         (
             "[[customer]]\nemail = \"c\"\n[[customer]]\nemail = \"c\"".to_owned(),
-            "customer \"c\": is there twice; remove one",
+            "customer \"c\": is given twice; remove one",
         ),
         (
             format!(
@@ -114,14 +114,14 @@ fn every_mistake_names_the_entry_the_key_and_what_was_expected() {
             "api_key \"k\": `products` names \"P\", which no [[product]] has",
         ),
     ] {
-        let found = mistakes(&toml);
-        assert!(found.iter().any(|mistake| mistake.starts_with(expected)), "{toml}\n{found:#?}");
+        let found = errors(&toml);
+        assert!(found.iter().any(|error| error.starts_with(expected)), "{toml}\n{found:#?}");
     }
 }
 
 /// What a request can't say, or a reply can't.
 #[test]
-fn what_can_not_work_is_a_mistake() {
+fn what_can_not_work_is_an_error() {
     let product = "[[product]]\ncode = \"P\"\n";
     let license = "[[license]]\nproduct = \"P\"\nlicense_key = \"K\"\n";
     let account = "[[customer_account]]\ncode = \"ACME\"\n";
@@ -160,9 +160,9 @@ fn what_can_not_work_is_a_mistake() {
             "license \"K\": `validity_period` must be a date in UTC",
         ),
     ] {
-        let found = mistakes(&toml);
-        assert!(found.iter().any(|mistake| mistake.contains(expected)), "{expected}\n{found:#?}");
-        assert!(found.iter().all(|mistake| !mistake.contains("secret")), "{found:#?}");
+        let found = errors(&toml);
+        assert!(found.iter().any(|error| error.contains(expected)), "{expected}\n{found:#?}");
+        assert!(found.iter().all(|error| !error.contains("secret")), "{found:#?}");
     }
     let longest = "k".repeat(1024);
     catalogue::parse(&format!("{product}{}", license.replace("\"K\"", &format!("\"{longest}\"")))).unwrap();
@@ -170,9 +170,9 @@ fn what_can_not_work_is_a_mistake() {
 }
 
 #[test]
-fn no_mistake_shows_a_value() {
+fn no_error_shows_a_value() {
     for toml in ["[[api_key]]\nkey = \"k\"\nshared_key = 987654321", "[[api_key]]\nshared_key = \"987654321"] {
-        assert!(mistakes(toml).iter().all(|mistake| !mistake.contains("987654321")), "{toml}");
+        assert!(errors(toml).iter().all(|error| !error.contains("987654321")), "{toml}");
     }
 }
 
@@ -188,7 +188,7 @@ fn a_feature_stays_the_same_when_its_license_gets_another_key() {
 }
 
 #[test]
-fn all_mistakes_are_told_at_once() {
-    let found = mistakes("[[product]]\ncode = 5\nnme = \"x\"\n[[user]]\nusername = \"u\"\n");
+fn all_errors_are_told_at_once() {
+    let found = errors("[[product]]\ncode = 5\nnme = \"x\"\n[[user]]\nusername = \"u\"\n");
     assert_eq!(found.len(), 3, "{found:#?}");
 }

@@ -12,7 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{Client, directory};
-use floatlease_server::sandbox::Access;
+use floatlease_server::sandbox::ConnectionInfo;
 use serde_json::{Value, json};
 
 fn program() -> Command {
@@ -32,7 +32,7 @@ fn the_demo_prints_one_line_and_ends_with_its_standard_input() {
     stdout.read_line(&mut line).unwrap();
     let facts: Value = serde_json::from_str(&line).unwrap();
     let keys: Vec<&str> = facts.as_object().unwrap().keys().map(String::as_str).collect();
-    let expected = format!("{} pid", Access::NAMES.join(" "));
+    let expected = format!("{} pid", ConnectionInfo::NAMES.join(" "));
     assert_eq!(keys.join(" "), expected);
     let text = |name: &str| facts[name].as_str().unwrap();
     let mut client = Client::new(text("base_url"), text("api_key"), text("shared_key"));

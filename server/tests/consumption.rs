@@ -74,16 +74,16 @@ fn what_a_client_has_named_is_booked_once() {
         assert_eq!(total(&mut world, &named("a", "TEN", 3, "first")), Ok(7), "the total as it is now");
     }
     assert_eq!(world.events(), [""; 0], "nothing has happened");
-    assert_eq!(total(&mut world, &named("a", "TEN", 1, "first")), Err("validation_error"), "another wish");
-    assert_eq!(total(&mut world, &named("b", "TEN", 3, "first")), Ok(10), "another device's wish");
+    assert_eq!(total(&mut world, &named("a", "TEN", 1, "first")), Err("validation_error"), "another consumption");
+    assert_eq!(total(&mut world, &named("b", "TEN", 3, "first")), Ok(10), "another device's key");
     assert_eq!(total(&mut world, &named("b", "TEN", 3, "refused")), Err("feature_not_enough_consumptions"));
-    assert_eq!(total(&mut world, &named("b", "BACK", 3, "refused")), Ok(3), "what was refused was not fulfilled");
+    assert_eq!(total(&mut world, &named("b", "BACK", 3, "refused")), Ok(3), "what was refused was not booked");
 
     assert_eq!(total(&mut world, &named("a", "ANY", 3, "first")), Err("validation_error"), "of another feature");
 
     world.restart();
     world.wait(TimeDelta::days(-900));
-    assert_eq!(total(&mut world, &named("a", "TEN", 4, "second")), Ok(10), "no clock makes a wish forgotten");
+    assert_eq!(total(&mut world, &named("a", "TEN", 4, "second")), Ok(10), "no clock makes a key forgotten");
 }
 
 /// A consumption of 1 by the device, of the feature without a limit.
@@ -105,8 +105,7 @@ fn is_remembered(world: &mut World, device: &str, name: &str) -> bool {
 
 /// What a server does that is stopped, and started again on a clock that was set.
 fn start_again_at(world: &mut World, now: &str) {
-    let alive = world.state.alive(world.now);
-    world.changes.push(alive);
+    world.heartbeat(world.now);
     world.now = time(now);
     world.restart();
     let changes = world.state.resume(world.now);
@@ -204,7 +203,7 @@ fn repetition_is_answered_whatever_rule_has_changed() {
         assert_eq!(world.apply(&named(1, "other")), Err(refusal));
         let again = world.apply(&named(3, "first"));
         assert_eq!(again.map(|reply| reply["total_consumptions"].clone()), Ok(3.into()), "{refusal}");
-        assert_eq!(world.apply(&named(2, "first")), Err("validation_error"), "{refusal}: another wish");
+        assert_eq!(world.apply(&named(2, "first")), Err("validation_error"), "{refusal}: another consumption");
     }
     let mut world = World::new(BEFORE, "2026-06-01");
     world.activate("K", "a").unwrap();
@@ -373,8 +372,7 @@ fn what_was_counted_under_a_clock_gone_wrong_is_reset_with_its_period() {
     let mut world = World::new(CATALOGUE, "2036-06-01T12:00:00Z");
     world.activate("K", "a").unwrap();
     world.ask("K", "a", consume_feature("DAILY", 10)).unwrap();
-    let alive = world.state.alive(world.now);
-    world.changes.push(alive);
+    world.heartbeat(world.now);
     // The clock is put right, ten years earlier.
     world.now = time("2026-06-01T12:00:00Z");
     world.restart();

@@ -105,7 +105,7 @@ fn count_journal(file: &std::path::Path) {
         let (event, feature, device, at) = row.unwrap();
         // An expiry is dated by the end of the slot, and noticed later.
         if !["slot_expired", "borrow_ended"].contains(&event.as_str()) {
-            assert!(at >= last, "licence time went backwards");
+            assert!(at >= last, "license time went backwards");
             last = at;
         }
         let slots = if feature.is_some() { FEATURE_SLOTS } else { LICENSE_SLOTS };

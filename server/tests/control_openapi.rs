@@ -26,7 +26,7 @@ fn it_says_where_the_interface_is_and_names_each_operation_once() {
     let demo = Demo::start();
     let document = document(&demo);
     assert_eq!(document["openapi"], "3.1.0");
-    assert_eq!(document["servers"][0]["url"], demo.sandbox.access().get("control_url").unwrap());
+    assert_eq!(document["servers"][0]["url"], demo.sandbox.connection_info().get("control_url").unwrap());
     let operations =
         || document["paths"].as_object().unwrap().values().flat_map(|item| item.as_object().unwrap().values());
     let names: BTreeSet<&str> = operations().map(|operation| operation["operationId"].as_str().unwrap()).collect();
@@ -124,13 +124,13 @@ const CALLS: &[(&str, &str, u16)] = &[
 /// Something of everything in the journal of the world: requests refused and done, a fault, each kind of event.
 fn live(demo: &Demo) -> String {
     let mut world = demo.still();
-    world.seat("hw");
+    world.take_slot("hw");
     world.done("borrow_license", "hw", json!({ "borrowed_until": null }));
     world.done("add_feature_consumption", "hw", json!({ "feature": "AI-RUNS" }));
     world.control("POST /clock/advance", &json!({ "by": "30h" }));
     world.fault(json!({}), json!({ "times": 1 }), json!({ "before": { "code": "license_expired" } }));
     world.ask("check_license", "hw", Value::Null);
-    world.seat("hw");
+    world.take_slot("hw");
     world.api.shared_key = "wrong".to_owned();
     world.ask("check_license", "hw", Value::Null);
     world.id

@@ -262,7 +262,7 @@ fn nobody_loses_a_live_slot_to_the_downtime() {
     };
     let hours_off = 5 * 3_600_000;
     let (slot, pinned) = (until(false), until(true));
-    sql.execute("UPDATE meta SET value = value - ?1 WHERE name = 'alive_at_ms'", [hours_off]).unwrap();
+    sql.execute("UPDATE meta SET value = value - ?1 WHERE name = 'heartbeat_at_ms'", [hours_off]).unwrap();
     sql.execute("UPDATE slot SET until_ms = until_ms - ?1 WHERE borrowed = 0", [hours_off]).unwrap();
     Process::start(&data, &catalogue).kill();
     let server = Process::start(&data, &catalogue);
@@ -282,7 +282,7 @@ fn a_second_server_on_the_same_data_is_refused() {
     let second = command(&data, &catalogue).output().unwrap();
     let message = String::from_utf8_lossy(&second.stderr).into_owned();
     assert_eq!(second.status.code(), Some(2), "{message}");
-    assert!(message.contains("another server runs on"), "{message}");
+    assert!(message.contains("another server uses"), "{message}");
     server.kill();
     Process::start(&data, &catalogue).kill();
 }

@@ -397,8 +397,7 @@ fn what_the_catalogue_lost_is_told() {
 fn a_clock_moved_back_between_two_runs_leaves_slots_what_they_had_left() {
     let mut world = world();
     world.check("K", "a").unwrap();
-    let alive = world.state.alive(world.now + TimeDelta::minutes(4));
-    world.changes.push(alive);
+    world.heartbeat(world.now + TimeDelta::minutes(4));
     // The clock had been a year ahead; a has six minutes left.
     world.now -= TimeDelta::days(365);
     world.restart();
@@ -416,8 +415,7 @@ fn expired_slot_stays_free_when_the_clock_is_set_back() {
     let mut world = world();
     world.check("K", "a").unwrap();
     world.wait(TimeDelta::minutes(11));
-    let alive = world.state.alive(world.now);
-    world.changes.push(alive);
+    world.heartbeat(world.now);
     // Nobody has asked since, so the server has not noticed yet that the slot is free.
     world.wait(-TimeDelta::days(365));
     world.restart();
@@ -446,13 +444,11 @@ fn expired_slots_do_not_return_by_a_start_in_1970() {
     world.check("K", "a").unwrap();
     world.ask("K", "b", at("2026-06-01T13:00:00Z")).unwrap();
     world.wait(TimeDelta::hours(2));
-    let alive = world.state.alive(world.now);
-    world.changes.push(alive);
+    world.heartbeat(world.now);
     start_at(&mut world, "1970-01-01T00:00:10Z");
     assert_eq!(world.state.holdings(world.now), [], "in 1970");
     assert_eq!(world.events().iter().filter(|event| **event == "slot_expired").count(), 2);
-    let alive = world.state.alive(world.now);
-    world.changes.push(alive);
+    world.heartbeat(world.now);
     world.now = time("2026-06-01T14:00:30Z");
     resume(&mut world);
     assert_eq!(world.state.holdings(world.now), [], "after NTP");
@@ -469,8 +465,7 @@ fn expired_slot_of_lost_feature_does_not_return() {
     let without = BEFORE.lines().filter(|line| !line.starts_with("feature")).collect::<Vec<_>>().join("\n");
     world.restart_with(&without);
     world.wait(TimeDelta::hours(25));
-    let alive = world.state.alive(world.now);
-    world.changes.push(alive);
+    world.heartbeat(world.now);
     start_at(&mut world, "1970-01-01");
     world.restart_with(BEFORE);
     assert_eq!(world.state.holdings(world.now), []);
@@ -481,8 +476,7 @@ fn downtime_costs_nobody_a_slot_and_moves_no_borrow() {
     let mut world = world();
     world.check("K", "a").unwrap();
     world.ask("K", "b", at("2026-06-01T13:00:00Z")).unwrap();
-    let alive = world.state.alive(world.now + TimeDelta::minutes(4));
-    world.changes.push(alive);
+    world.heartbeat(world.now + TimeDelta::minutes(4));
     for _ in 0..2 {
         // An hour off; the second start in a row adds nothing.
         world.now = time("2026-06-01T13:04:00Z");

@@ -139,7 +139,7 @@ fn a_check_has_the_members_of_the_reference() {
 }
 
 #[test]
-fn licence_time_moves_apart_from_the_time_of_requests() {
+fn license_time_moves_apart_from_the_time_of_requests() {
     let server = server();
     let mut client = server.client();
     client.call("activate_license", &everything());

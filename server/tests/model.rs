@@ -29,8 +29,8 @@ fn world_probe(device: &str) -> floatlease_server::domain::Command {
     common::world::command("K", device, Action::Activate { variables: Vec::new() })
 }
 
-/// By how many seconds a clock leaps: minutes, hours or weeks, ahead or back.
-fn leap(random: &mut Random) -> i64 {
+/// By how many seconds a clock jumps: minutes, hours or weeks, ahead or back.
+fn jump(random: &mut Random) -> i64 {
     let longest = [600, 3 * 3600, 40 * 24 * 3600][random.below(3) as usize];
     let by = random.below(longest) as i64;
     if random.below(2) == 0 { by } else { -by }
@@ -55,21 +55,20 @@ fn history(seed: u64, steps: u64) {
         if random.below(2) == 0 {
             world.wait(TimeDelta::seconds(random.below(400) as i64));
         }
-        // In each gap between two requests the clock may leap, while the server runs or between a stop and a start.
+        // In each gap between two requests the clock may jump, while the server runs or between a stop and a start.
         let stops = random.below(40) == 0;
-        let leaps = random.below(3) == 0;
-        if stops || leaps {
-            let alive = world.state.alive(world.now);
-            world.changes.push(alive);
+        let jumps = random.below(3) == 0;
+        if stops || jumps {
+            world.heartbeat(world.now);
         }
         store.commit(&world.changes[kept..]).unwrap();
         kept = world.changes.len();
         if stops {
             world.state = State::recover(world.catalogue.clone(), store.load().unwrap());
         }
-        if leaps {
-            let by = TimeDelta::seconds(leap(&mut random));
-            model.leap(by, world.now);
+        if jumps {
+            let by = TimeDelta::seconds(jump(&mut random));
+            model.jump(by, world.now);
             world.wait(by);
             let resumed = world.state.resume(world.now);
             world.changes.extend(resumed);

@@ -130,7 +130,7 @@ impl Ordered {
     fn move_by(&mut self, off: TimeDelta, now: DateTime<Utc>) {
         self.forget(now);
         self.latest.iter_mut().for_each(|latest| latest.at += off);
-        self.model.leap(off, now);
+        self.model.jump(off, now);
     }
 }
 
@@ -255,8 +255,7 @@ impl History {
         let off = [TimeDelta::zero(), TimeDelta::minutes(7), TimeDelta::hours(5), -TimeDelta::days(9)];
         let off = off[self.random.below(4) as usize];
         self.ordered.move_by(off, self.world.now);
-        let alive = self.world.state.alive(self.world.now);
-        self.world.changes.push(alive);
+        self.world.heartbeat(self.world.now);
         self.wait(off);
         if self.random.below(50) == 0 {
             let mut store = SqliteStore::in_memory().unwrap();

@@ -22,7 +22,7 @@ impl Clock for MachineClock {
         self.0.now()
     }
 
-    fn leaps_are_downtime(&self) -> bool {
+    fn jumps_are_downtime(&self) -> bool {
         true
     }
 }
@@ -41,18 +41,23 @@ fn one_slot() -> String {
     )
 }
 
-#[test]
-fn a_leap_of_the_clock_costs_nobody_a_slot_and_nobody_keeps_one_for_ever() {
-    let clock = Arc::new(MachineClock(ControlledClock::new(time("2026-01-01"), 0.0)));
-    let server = Server::start(Setup {
+/// A server of this clock, with one license of one slot.
+fn start(clock: Arc<dyn Clock>) -> Server {
+    Server::start(Setup {
         catalogue: catalogue::parse(&one_slot()).unwrap(),
         store: Box::new(SqliteStore::in_memory().unwrap()),
-        clock: clock.clone(),
+        clock,
         key: SigningKey::generate().unwrap(),
         unsigned: true,
         listen: "127.0.0.1:0".parse().unwrap(),
     })
-    .unwrap();
+    .unwrap()
+}
+
+#[test]
+fn a_jump_of_the_clock_costs_nobody_a_slot_and_nobody_keeps_one_for_ever() {
+    let clock = Arc::new(MachineClock(ControlledClock::new(time("2026-01-01"), 0.0)));
+    let server = start(clock.clone());
     let mut client = Client::new(server.base_url(), API_KEY, SHARED_KEY);
     let mut code = |operation: &str, device: &str| {
         client.call(operation, &json!({ "product": "P", "license_key": "K", "hardware_id": device })).code()
@@ -61,8 +66,8 @@ fn a_leap_of_the_clock_costs_nobody_a_slot_and_nobody_keeps_one_for_ever() {
         assert_eq!(code("activate_license", device), None);
     }
     assert_eq!(code("check_license", "a"), None);
-    for leap in [TimeDelta::days(2), -TimeDelta::days(365)] {
-        clock.0.advance(leap);
+    for jump in [TimeDelta::days(2), -TimeDelta::days(365)] {
+        clock.0.advance(jump);
         assert_eq!(code("check_license", "b").as_deref(), Some("floating_not_available"), "a could not renew");
     }
     for _ in 0..2 {
@@ -74,40 +79,32 @@ fn a_leap_of_the_clock_costs_nobody_a_slot_and_nobody_keeps_one_for_ever() {
     server.stop().unwrap();
 }
 
-/// Stands still, but for a leap of three hours at random readings.
-struct LeapingClock {
+/// Stands still, but for a jump of three hours at random readings.
+struct JumpingClock {
     hours: AtomicU64,
     readings: AtomicU64,
 }
 
-impl Clock for LeapingClock {
+impl Clock for JumpingClock {
     fn now(&self) -> DateTime<Utc> {
         let reading = self.readings.fetch_add(1, Ordering::SeqCst);
-        let leaps = Random::new(reading).below(3) == 0;
+        let jumps = Random::new(reading).below(3) == 0;
         let hours =
-            if leaps { self.hours.fetch_add(3, Ordering::SeqCst) + 3 } else { self.hours.load(Ordering::SeqCst) };
+            if jumps { self.hours.fetch_add(3, Ordering::SeqCst) + 3 } else { self.hours.load(Ordering::SeqCst) };
         time("2026-01-01") + TimeDelta::hours(hours as i64)
     }
 
-    fn leaps_are_downtime(&self) -> bool {
+    fn jumps_are_downtime(&self) -> bool {
         true
     }
 }
 
 /// Many clients at once, so that the server gathers their requests in batches. Between any two readings of the clock it
-/// may leap; no time passes else, so the holder keeps its slot.
+/// may jump; no time passes else, so the holder keeps its slot.
 #[test]
-fn leap_at_any_reading_of_clock_costs_nobody_a_slot() {
-    let clock = Arc::new(LeapingClock { hours: AtomicU64::new(0), readings: AtomicU64::new(0) });
-    let server = Server::start(Setup {
-        catalogue: catalogue::parse(&one_slot()).unwrap(),
-        store: Box::new(SqliteStore::in_memory().unwrap()),
-        clock: clock.clone(),
-        key: SigningKey::generate().unwrap(),
-        unsigned: true,
-        listen: "127.0.0.1:0".parse().unwrap(),
-    })
-    .unwrap();
+fn jump_at_any_reading_of_clock_costs_nobody_a_slot() {
+    let clock = Arc::new(JumpingClock { hours: AtomicU64::new(0), readings: AtomicU64::new(0) });
+    let server = start(clock.clone());
     let about = |device: &str| json!({ "product": "P", "license_key": "K", "hardware_id": device });
     let client = || Client::new(server.base_url(), API_KEY, SHARED_KEY);
     assert_eq!(client().call("activate_license", &about("holder")).code(), None);
@@ -124,6 +121,6 @@ fn leap_at_any_reading_of_clock_costs_nobody_a_slot() {
             });
         }
     });
-    assert!(clock.hours.load(Ordering::SeqCst) > 3 * 1_000, "hardly any leaps");
+    assert!(clock.hours.load(Ordering::SeqCst) > 3 * 1_000, "hardly any jumps");
     server.stop().unwrap();
 }

@@ -25,9 +25,9 @@ fn control(sandbox: &Sandbox, method_path: &str, body: &Value) -> Result<Value, 
 #[test]
 fn what_a_sandbox_can_not_start_with_is_said() {
     for (options, said) in [
-        ("[]", "no JSON object"),
+        ("[]", "expected a JSON object"),
         (r#"{"contol_port":0}"#, "`contol_port`"),
-        (r#"{"contol_port":0}"#, "and a sandbox `port` and `control_port`"),
+        (r#"{"contol_port":0}"#, "or, for a sandbox, `port` or `control_port`"),
         (r#"{"port":"80"}"#, "`port` must be a port from 0"),
         (r#"{"control_port":70000}"#, "`control_port` must be a port from 0"),
         (r#"{"rate":-1}"#, "`rate` must be from 0"),
@@ -60,8 +60,8 @@ fn a_clients_config_can_be_had_whole_and_for_any_device() {
         expected["hardware_id"] = "17".into();
         assert_eq!(config(path, body).unwrap(), expected, "{path}");
     }
-    let mistake = config("/client_config", json!({"hardware_id": {}})).unwrap_err();
-    assert_eq!(mistake, "`hardware_id` must be a text");
+    let error = config("/client_config", json!({"hardware_id": {}})).unwrap_err();
+    assert_eq!(error, "`hardware_id` must be a string");
 }
 
 #[test]
@@ -84,13 +84,13 @@ fn an_event_is_no_near_miss_of_a_request() {
     control(&sandbox, "POST /clock/advance", &json!({"to_next": true})).unwrap();
     let expect = |filter: Value| control(&sandbox, "POST /journal/expect", &json!({"filter": filter})).unwrap_err();
     let of_request = expect(json!({"operation": "borrow_license"}));
-    assert!(of_request.ends_with("; nothing came near"), "{of_request}");
+    assert!(of_request.ends_with("; no entry comes near"), "{of_request}");
     let of_event = expect(json!({"event": "slot_taken"}));
     assert!(of_event.ends_with(r#"; near: entry 1: event is "license_expired", not "slot_taken""#), "{of_event}");
 }
 
 #[test]
-fn a_signature_over_lower_case_is_a_known_slip() {
+fn a_signature_over_lower_case_is_a_known_mistake() {
     let (sandbox, said) = started();
     let fact = |name: &str| said[name].as_str().unwrap();
     let mut client = Client::new(fact("base_url"), fact("api_key"), fact("shared_key"));

@@ -10,8 +10,8 @@ use common::{directory, time};
 use floatlease::model::MAX_ORDER;
 use floatlease_server::catalogue::Overages;
 use floatlease_server::domain::{
-    Change, Counter, Device, DeviceStatus, EntitlementId, Event, EventKind, Fulfilment, LatestRequest, OrderScope,
-    OrderedAction, Refusal, Slot, Variable, Wish,
+    BookedConsumption, Change, Counter, Device, DeviceStatus, EntitlementId, Event, EventKind, LatestRequest,
+    OrderScope, OrderedAction, Refusal, RequestKey, Slot, Variable,
 };
 use floatlease_server::store::{SqliteStore, Store};
 
@@ -31,10 +31,10 @@ fn consumed(entitlement: EntitlementId, total: i64) -> Change {
     Change::Consumed { entitlement, counter: Counter { total, at: time("2026-01-02T03:04:05.006Z") } }
 }
 
-fn fulfilled(key: &str, amount: i64) -> Change {
-    let fulfilment = Fulfilment { entitlement: FEATURE, amount };
+fn used_key(key: &str, amount: i64) -> Change {
+    let booked = BookedConsumption { entitlement: FEATURE, amount };
     let at = time("2026-01-02T03:04:05.006Z");
-    Change::Fulfilled { wish: Wish { device_id: 5, key: key.to_owned() }, fulfilment, at }
+    Change::KeyUsed { key: RequestKey { device_id: 5, value: key.to_owned() }, booked, at }
 }
 
 fn variable(value: &str) -> Change {
@@ -59,15 +59,15 @@ fn gives_back_what_was_said_last(store: &mut dyn Store) {
         consumed(LICENSE, 1),
         overages(1),
         Change::Transfers { license_id: 1, count: 1 },
-        fulfilled("z-older", 3),
-        fulfilled("a-newer", 4),
+        used_key("z-older", 3),
+        used_key("a-newer", 4),
         ordered("gone", OrderScope::Device, 7, OrderedAction::Activate, None),
         ordered("gone", OrderScope::Slot(None), 8, OrderedAction::Check, None),
         ordered("hw", OrderScope::Device, 1, OrderedAction::Activate, None),
         ordered("hw", OrderScope::Slot(None), 2, OrderedAction::Borrow, Some(Refusal::DeviceNotFound)),
         ordered("hw", OrderScope::Slot(Some(2)), 3, OrderedAction::Check, None),
         Change::Downtime { total: TimeDelta::milliseconds(-86_400_001) },
-        Change::Alive { at: time("2026-01-01") },
+        Change::Heartbeat { at: time("2026-01-01") },
     ];
     store.commit(&first).unwrap();
     assert_eq!(store.load().unwrap(), first);
@@ -79,15 +79,15 @@ fn gives_back_what_was_said_last(store: &mut dyn Store) {
         consumed(LICENSE, i64::MIN),
         overages(0),
         Change::Transfers { license_id: 1, count: 2 },
-        fulfilled("a-newer", -4),
+        used_key("a-newer", -4),
         ordered("hw", OrderScope::Device, MAX_ORDER, OrderedAction::Deactivate, Some(Refusal::Blacklisted)),
         ordered("hw", OrderScope::Slot(None), 4, OrderedAction::Release, None),
         ordered("hw", OrderScope::Slot(Some(2)), 5, OrderedAction::Borrow, Some(unknown_feature)),
         Change::Downtime { total: TimeDelta::milliseconds(1) },
-        Change::Alive { at: time("2026-01-02") },
+        Change::Heartbeat { at: time("2026-01-02") },
     ];
     let freed = Change::SlotFreed { pool: FEATURE, device_id: 5 };
-    let forgotten = Change::Forgotten { wish: Wish { device_id: 5, key: "z-older".to_owned() } };
+    let forgotten = Change::KeyForgotten { key: RequestKey { device_id: 5, value: "z-older".to_owned() } };
     let order_forgotten = Change::OrderForgotten { license_id: 1, hardware_id: "gone".into() };
     store.commit(&[&second[..], &[freed, forgotten, order_forgotten]].concat()).unwrap();
     assert_eq!(store.load().unwrap(), second);
@@ -163,8 +163,8 @@ fn a_file_of_the_first_version_is_brought_up_to_date() {
     sql(&file).execute_batch(&format!("{first}; PRAGMA user_version = 1;")).unwrap();
     sql(&file).execute_batch("INSERT INTO transfers (license_id, count) VALUES (1, 7)").unwrap();
     let mut store = SqliteStore::open(&file).unwrap();
-    store.commit(&[fulfilled("a", 1)]).unwrap();
-    assert_eq!(store.load().unwrap(), [Change::Transfers { license_id: 1, count: 7 }, fulfilled("a", 1)]);
+    store.commit(&[used_key("a", 1)]).unwrap();
+    assert_eq!(store.load().unwrap(), [Change::Transfers { license_id: 1, count: 7 }, used_key("a", 1)]);
 }
 
 #[test]
@@ -172,13 +172,13 @@ fn file_of_the_second_version_is_brought_up_to_date() {
     let file = directory("second-version").join("data");
     let [first, second] = [include_str!("../src/store/schema_1.sql"), include_str!("../src/store/schema_2.sql")];
     sql(&file).execute_batch(&format!("{first}; {second}; PRAGMA user_version = 2;")).unwrap();
-    let key = "INSERT INTO fulfilled (device_id, key, license_id, feature_id, amount) VALUES (5, 'a', 1, 2, 1)";
-    sql(&file).execute_batch(key).unwrap();
+    let insert = "INSERT INTO used_key (device_id, key, license_id, feature_id, amount) VALUES (5, 'a', 1, 2, 1)";
+    sql(&file).execute_batch(insert).unwrap();
     let latest = ordered("hw", OrderScope::Slot(None), 4, OrderedAction::Release, None);
     let mut store = SqliteStore::open(&file).unwrap();
     store.commit(std::slice::from_ref(&latest)).unwrap();
-    let Change::Fulfilled { wish, fulfilment, .. } = fulfilled("a", 1) else { panic!() };
-    let old = Change::Fulfilled { wish, fulfilment, at: time("1970-01-01") };
+    let Change::KeyUsed { key, booked, .. } = used_key("a", 1) else { panic!() };
+    let old = Change::KeyUsed { key, booked, at: time("1970-01-01") };
     assert_eq!(store.load().unwrap(), [old, latest]);
     drop(store);
     let mut again = SqliteStore::open(&file).unwrap();

@@ -1,6 +1,7 @@
-//! The sandbox's C ABI. `include/floatlease_sandbox.h` is generated from this file; its conventions stand at the header's
-//! top (`cbindgen.toml`). Guard and handles are the client's, the sandbox is the server's.
-// The conventions of the header say it once for all functions.
+//! The sandbox's C ABI. `include/floatlease_sandbox.h` is generated from this file.
+//!
+//! The header's conventions are in `cbindgen.toml`. The guard and the handles are the client's, the sandbox is the server's.
+// The header's conventions hold for all functions, so no function repeats them.
 #![allow(clippy::missing_safety_doc)]
 #![allow(non_camel_case_types)]
 
@@ -78,7 +79,7 @@ pub unsafe extern "C" fn floatlease_sandbox_control(
 pub unsafe extern "C" fn floatlease_sandbox_stop(sandbox: *mut floatlease_sandbox) {
     quietly(|| {
         if let Ok(sandbox) = SANDBOXES.remove(sandbox.addr()) {
-            // It has stopped either way, and its data was never to be kept.
+            // The sandbox has stopped in any case, and its data need not be kept.
             let _ = sandbox.stop();
         }
     });
@@ -91,7 +92,7 @@ pub unsafe extern "C" fn floatlease_sandbox_string_free(string: *mut c_char) {
     quietly(|| unsafe { call::free(string) });
 }
 
-/// A refusal as the client's statuses tell it.
+/// Converts a sandbox's error to one of the client's statuses.
 fn refused(error: SandboxError) -> Error {
     let (status, why, outcome) = match error {
         SandboxError::Json(why) => (Status::Json, why, Outcome::NotSent),

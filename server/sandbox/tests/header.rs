@@ -1,11 +1,11 @@
-//! The sandbox's C header is fresh. That compilers accept it is held by the client's tests/header.rs.
+//! Checks that the sandbox's C header is up to date. The client's tests/header.rs checks that compilers accept it.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 const GENERATED: &str = env!("FLOATLEASE_SANDBOX_GENERATED_HEADER");
 const COMMITTED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../include/floatlease_sandbox.h");
 
 #[test]
-fn the_committed_header_is_the_generated_one() {
+fn committed_header_is_generated_one() {
     let [committed, generated] = [COMMITTED, GENERATED].map(|path| std::fs::read(path).unwrap_or_default());
     assert!(
         !generated.is_empty() && committed == generated,

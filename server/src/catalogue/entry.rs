@@ -1,5 +1,6 @@
-//! Reads one entry of the catalogue file key by key and remembers every mistake, so that a user sees all of them at
-//! once, each naming the entry, the key, what was expected and, for an unknown key, the nearest known one.
+//! Reads one entry of the catalogue file, key by key, and collects every error, so that a user sees all of them at once.
+//!
+//! Each error names the entry, the key and the expected value, or, for an unknown key, the nearest known key.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -13,89 +14,89 @@ use serde_json::Map;
 use toml::{Table, Value};
 
 use super::metadata;
-use super::{AuthorizationMethod, LONGEST_TEXT_BYTES, LicenseType, Period, ProductStatus};
+use super::types::{AuthorizationMethod, LONGEST_TEXT_BYTES, LicenseType, Period, ProductStatus};
 
-/// What is wrong with the file so far.
-pub(super) type Notes = RefCell<Vec<String>>;
+/// The errors that were found in the file so far.
+pub(super) type ErrorList = RefCell<Vec<String>>;
 
-/// One table of the file.
+/// One table of the file, whose keys are taken out as they are read.
 pub(super) struct Entry<'n> {
-    /// How messages call it: `license "AAAA-BBBB-CCCC-DDDD"`.
+    /// The entry's name in messages: `license "AAAA-BBBB-CCCC-DDDD"`.
     pub(super) title: String,
     table: Table,
     known: Vec<&'static str>,
-    notes: &'n Notes,
+    errors: &'n ErrorList,
 }
 
-/// A type that a value of the file can have.
+/// A type that can be read from a value of the file.
 pub(super) trait Read: Sized {
-    /// How messages call it.
+    /// The type's description in messages.
     const EXPECTED: &'static str;
-    /// The value, if it is of this type.
+    /// Returns the value, if it is of this type.
     fn read(value: &Value) -> Option<Self>;
 }
 
 impl<'n> Entry<'n> {
-    pub(super) fn new(title: impl Into<String>, table: Table, notes: &'n Notes) -> Entry<'n> {
-        Entry { title: title.into(), table, known: Vec::new(), notes }
+    pub(super) fn new(title: impl Into<String>, table: Table, errors: &'n ErrorList) -> Entry<'n> {
+        Entry { title: title.into(), table, known: Vec::new(), errors }
     }
 
-    /// The value of `key`, if it is there and of the right type.
+    /// Returns the value of `key`, if it is given and of the right type.
     pub(super) fn optional<T: Read>(&mut self, key: &'static str) -> Option<T> {
         self.known.push(key);
         let value = self.table.remove(key)?;
         let read = T::read(&value);
         if read.is_none() {
-            // Its type, not the value: that may be a secret.
-            self.note(format!("`{key}` must be {}, but is of type {}", T::EXPECTED, value.type_str()));
+            // The message tells the type, not the value, which may be a secret.
+            self.report(format!("`{key}` must be {}, but is of type {}", T::EXPECTED, value.type_str()));
         }
         read
     }
 
-    /// The value of `key`, or `default`.
+    /// Returns the value of `key`, or `default`.
     pub(super) fn or<T: Read>(&mut self, key: &'static str, default: T) -> T {
         self.optional(key).unwrap_or(default)
     }
 
-    /// The value of `key`, which must be there.
+    /// Returns the value of `key`, which must be given.
     pub(super) fn required<T: Read + Default>(&mut self, key: &'static str) -> T {
         match self.table.get(key) {
-            None => self.note(format!("`{key}` is missing: give it {}", T::EXPECTED)),
-            Some(Value::String(text)) if text.is_empty() => self.note(format!("`{key}` is empty: give it a text")),
+            None => self.report(format!("`{key}` is missing: give it {}", T::EXPECTED)),
+            Some(Value::String(text)) if text.is_empty() => self.report(format!("`{key}` is empty: give it a text")),
             Some(_) => {}
         }
         self.or(key, T::default())
     }
 
-    /// The text of `key`, which must be there, and which requests name the entry by.
+    /// Returns the text of `key`, which must be given. Requests name the entry by it.
     pub(super) fn name(&mut self, key: &'static str) -> String {
         let text: String = self.required(key);
         self.check_length(key, &text, LONGEST_TEXT_BYTES);
         text
     }
 
-    /// Notes a text that is longer than a request may say it.
+    /// ErrorList a text that is longer than a request may say it.
     pub(super) fn check_length(&self, key: &str, text: &str, longest: usize) {
         if text.len() > longest {
-            self.note(format!(
+            self.report(format!(
                 "`{key}` is {} bytes long, but a request may hold no more than {longest}: shorten it",
                 text.len()
             ));
         }
     }
 
-    /// Whether `key` is there and was not read yet.
+    /// Returns whether `key` is given and was not read yet.
     pub(super) fn has(&self, key: &str) -> bool {
         self.table.contains_key(key)
     }
 
-    /// The table `key`, if it is there.
+    /// Returns the table `key`, if it is given.
     pub(super) fn table(&mut self, key: &'static str) -> Option<Entry<'n>> {
         let table = self.optional::<Table>(key)?;
-        Some(Entry::new(format!("{}, `{key}`", self.title), table, self.notes))
+        Some(Entry::new(format!("{}, `{key}`", self.title), table, self.errors))
     }
 
-    /// The tables `[[key]]`, each called by what stands under `name` in it.
+    /// Returns the tables `[[key]]`. Each is called by its value of `name` in messages.
     pub(super) fn tables(&mut self, key: &'static str, name: &str) -> Vec<Entry<'n>> {
         let tables = self.or::<Vec<Table>>(key, Vec::new());
         let title = |(number, table): (usize, &Table)| match table.get(name).and_then(Value::as_str) {
@@ -103,25 +104,25 @@ impl<'n> Entry<'n> {
             None => format!("{key} number {}", number + 1),
         };
         let titles: Vec<String> = tables.iter().enumerate().map(title).collect();
-        titles.into_iter().zip(tables).map(|(title, table)| Entry::new(title, table, self.notes)).collect()
+        titles.into_iter().zip(tables).map(|(title, table)| Entry::new(title, table, self.errors)).collect()
     }
 
-    /// Calls every key that nobody asked for a mistake.
+    /// Reports every key that was not read.
     pub(super) fn finish(self) {
         for key in self.table.keys() {
             let nearest = self.known.iter().min_by_key(|known| distance(key, known));
             let advice = nearest.map(|known| format!("; did you mean `{known}`?")).unwrap_or_default();
-            self.note(format!("`{key}` is not a known key{advice}"));
+            self.report(format!("`{key}` is an unknown key{advice}"));
         }
     }
 
-    /// Remembers a mistake of this entry.
-    pub(super) fn note(&self, mistake: impl AsRef<str>) {
-        self.notes.borrow_mut().push(format!("{}: {}", self.title, mistake.as_ref()));
+    /// Adds an error of this entry.
+    pub(super) fn report(&self, error: impl AsRef<str>) {
+        self.errors.borrow_mut().push(format!("{}: {}", self.title, error.as_ref()));
     }
 }
 
-/// Levenshtein's edit distance.
+/// Returns Levenshtein's edit distance between two texts.
 fn distance(left: &str, right: &str) -> usize {
     let right: Vec<char> = right.chars().collect();
     let mut row: Vec<usize> = (0..=right.len()).collect();
@@ -168,7 +169,7 @@ impl Read for u64 {
     }
 }
 
-/// Counts, minutes and hours; a hundred years of hours is the most that makes sense.
+/// Reads counts, minutes and hours. A hundred years of hours is the largest sensible value.
 impl Read for u32 {
     const EXPECTED: &'static str = "a whole number from 0 to 1000000";
     fn read(value: &Value) -> Option<u32> {
@@ -184,7 +185,7 @@ impl Read for DateTime<Utc> {
             Value::Datetime(date) => parse_time(&date.to_string()),
             _ => None,
         };
-        // 9999-12-31T23:00:00-02:00 is of the year 10000 in UTC, which clients can't read.
+        // In UTC, 9999-12-31T23:00:00-02:00 is in the year 10000, which clients can't read.
         time.filter(|time| (0..=9999).contains(&time.year()))
     }
 }
@@ -225,11 +226,11 @@ impl Read for Map<String, serde_json::Value> {
     }
 }
 
-/// A type whose values are words.
-macro_rules! words {
+/// Implements reading and writing for an enum whose values are words.
+macro_rules! string_enum {
     ($type:ident: $($word:literal => $variant:ident),+ $(,)?) => {
         impl $type {
-            /// The word for it, in the file and on the wire.
+            /// Returns the value's word, in the file and on the wire.
             pub fn as_str(self) -> &'static str {
                 match self { $($type::$variant => $word),+ }
             }
@@ -259,10 +260,10 @@ macro_rules! words {
     };
 }
 
-words!(AuthorizationMethod: "license-key" => LicenseKey, "user" => User);
-words!(ProductStatus: "enabled" => Enabled, "disabled" => Disabled, "archived" => Archived);
-words!(LicenseType: "perpetual" => Perpetual, "time-limited" => TimeLimited, "subscription" => Subscription, "consumption" => Consumption);
-words!(Period: "daily" => Daily, "weekly" => Weekly, "monthly" => Monthly, "annually" => Annually);
+string_enum!(AuthorizationMethod: "license-key" => LicenseKey, "user" => User);
+string_enum!(ProductStatus: "enabled" => Enabled, "disabled" => Disabled, "archived" => Archived);
+string_enum!(LicenseType: "perpetual" => Perpetual, "time-limited" => TimeLimited, "subscription" => Subscription, "consumption" => Consumption);
+string_enum!(Period: "daily" => Daily, "weekly" => Weekly, "monthly" => Monthly, "annually" => Annually);
 
 #[cfg(test)]
 mod tests {

@@ -1,14 +1,14 @@
-//! Free-form values of the catalogue as JSON that survives JavaScript.
+//! Turns free-form values of the catalogue into JSON that JavaScript reads and writes unchanged.
 //!
-//! Some clients verify a reply over `JSON.stringify(JSON.parse(body))`, so whatever the vendor attaches must come
-//! through that unchanged: keys that JavaScript takes for array indices first and ascending, numbers as it prints them.
+//! Some clients verify the signature of `JSON.stringify(JSON.parse(body))`, so the vendor's metadata must survive that.
+//! Keys that JavaScript takes for array indices come first, in ascending order, and numbers are as JavaScript prints them.
 
 use serde_json::{Map, Number, Value};
 
-/// The largest integer that JavaScript keeps exactly.
+/// The largest integer that JavaScript represents exactly.
 pub(crate) const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;
 
-/// The table as JSON, or `None` if a value in it would not survive.
+/// Returns the table as JSON, or `None` if JavaScript would change a value in it.
 pub(super) fn object(table: &toml::Table) -> Option<Map<String, Value>> {
     let mut entries: Vec<(&String, &toml::Value)> = table.iter().collect();
     entries.sort_by_key(|(key, _)| array_index(key).map_or((1, 0), |index| (0, index)));
@@ -31,7 +31,7 @@ fn integer(number: i64) -> Option<Value> {
     (number.unsigned_abs() <= MAX_SAFE_INTEGER).then(|| number.into())
 }
 
-/// An integral number as an integer; others only if JavaScript writes them without exponent too.
+/// Returns a number as JSON: whole numbers as integers, others only if JavaScript writes them without an exponent.
 fn float(number: f64) -> Option<Value> {
     let text = Number::from_f64(number)?.to_string();
     match text.strip_suffix(".0") {
@@ -42,7 +42,7 @@ fn float(number: f64) -> Option<Value> {
     }
 }
 
-/// The key as an array index in JavaScript's sense: a canonical decimal below 2^32 - 1.
+/// Returns the array index that JavaScript takes the key for: a canonical decimal below 2^32 - 1.
 fn array_index(key: &str) -> Option<u32> {
     let index: u32 = key.parse().ok()?;
     (index < u32::MAX && index.to_string() == key).then_some(index)
@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_and_numbers_come_as_javascript_would_write_them() {
+    fn keys_and_numbers_are_as_javascript_writes_them() {
         let toml =
             "b = 1.0\n10 = -0.0\n9 = 2.5\n01 = 1e3\nlist = [0.1, 0.00001, true, \"\\u0001é\"]\nwhen = 2026-01-02";
         let json = r#"{"9":2.5,"10":0,"01":1000,"b":1,"list":[0.1,0.00001,true,"\u0001é"],"when":"2026-01-02"}"#;
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_not_survive_is_refused() {
+    fn values_that_javascript_changes_are_refused() {
         for toml in ["a = 1e-7", "a = 1.5e-7", "a = 1e21", "a = nan", "a = inf", "a = 9007199254740992"] {
             assert_eq!(text(toml), None, "{toml}");
         }

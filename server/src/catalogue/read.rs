@@ -1,4 +1,4 @@
-//! From the text of a catalogue file to a checked [`Catalogue`].
+//! Reads the text of a catalogue file into a checked [`Catalogue`].
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -6,68 +6,69 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
 
-use super::entry::{Entry, Notes};
-use super::{
-    AccountLabel, ApiKey, AuthorizationMethod, Catalogue, Consumption, CustomField, Customer, CustomerAccount, Feature,
-    Floating, Holder, LONGEST_TOKEN_BYTES, License, LicenseType, Overages, Product, ProductStatus, Shelf, User,
+use super::entry::{Entry, ErrorList};
+use super::index::{Catalogue, ProductLicenses};
+use super::types::{
+    AccountLabel, ApiKey, AuthorizationMethod, Consumption, CustomField, Customer, CustomerAccount, Feature, Floating,
+    Holder, LONGEST_TOKEN_BYTES, License, LicenseType, Overages, Product, ProductStatus, User,
 };
 
 const DEFAULT_FLOATING_TIMEOUT_MINUTES: u32 = 120;
-/// A hundred years: beyond any use, and far from where dates end.
+/// Upper bound for a borrow: a hundred years, so that no date overflows.
 const MAX_BORROW_TIME_HOURS: u32 = 876_600;
 
-/// Everything that is wrong with a catalogue file, one sentence each.
+/// All errors in a catalogue file, a sentence each.
 #[derive(Debug)]
-pub struct Mistakes(pub Vec<String>);
+pub struct CatalogueErrors(pub Vec<String>);
 
-impl fmt::Display for Mistakes {
+impl fmt::Display for CatalogueErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.join("\n"))
     }
 }
 
-impl std::error::Error for Mistakes {}
+impl std::error::Error for CatalogueErrors {}
 
-/// Reads a catalogue file.
+/// Reads the text of a catalogue file.
 ///
 /// # Errors
-/// Every mistake in it.
-pub fn parse(text: &str) -> Result<Catalogue, Mistakes> {
+/// All errors in the file.
+pub fn parse(text: &str) -> Result<Catalogue, CatalogueErrors> {
     read(table(text)?)
 }
 
-/// Takes a catalogue file apart.
-pub(crate) fn table(text: &str) -> Result<toml::Table, Mistakes> {
-    text.parse().map_err(|error| Mistakes(vec![not_toml(text, &error)]))
+/// Parses the TOML of a catalogue file.
+pub(crate) fn table(text: &str) -> Result<toml::Table, CatalogueErrors> {
+    text.parse().map_err(|error| CatalogueErrors(vec![not_toml(text, &error)]))
 }
 
-/// Reads a catalogue that was taken apart.
-pub(crate) fn read(table: toml::Table) -> Result<Catalogue, Mistakes> {
-    let notes = Notes::default();
-    let reader = Reader { notes: &notes, ids: HashSet::new(), licenses: Vec::new() };
-    let catalogue = reader.catalogue(Entry::new("top level", table, &notes));
-    match notes.into_inner() {
-        mistakes if mistakes.is_empty() => Ok(catalogue),
-        mistakes => Err(Mistakes(mistakes)),
+/// Reads a catalogue from parsed TOML.
+pub(crate) fn read(table: toml::Table) -> Result<Catalogue, CatalogueErrors> {
+    let errors = ErrorList::default();
+    let reader = Reader { errors: &errors, ids: HashSet::new(), licenses: Vec::new() };
+    let catalogue = reader.catalogue(Entry::new("top level", table, &errors));
+    match errors.into_inner() {
+        errors if errors.is_empty() => Ok(catalogue),
+        errors => Err(CatalogueErrors(errors)),
     }
 }
 
-/// Where and why; without the line itself, which may hold a secret.
+/// Describes place and cause of an error, without the line itself, which may hold a secret.
 fn not_toml(text: &str, error: &toml::de::Error) -> String {
     let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
     let (line, column) = (before.matches('\n').count() + 1, before.rsplit('\n').next().map_or(0, str::len) + 1);
-    format!("line {line}, column {column}: this is not TOML: {}", error.message())
+    format!("line {line}, column {column}: invalid TOML: {}", error.message())
 }
 
 struct Reader<'n> {
-    notes: &'n Notes,
-    /// Those given so far; two entries of the same number would share their slots.
+    errors: &'n ErrorList,
+    /// The numbers of the entries so far. Two entries of the same number would share their slots.
     ids: HashSet<u64>,
     licenses: Vec<Arc<License>>,
 }
 
-/// What licenses refer to by name.
-struct Parties {
+/// The entries that licenses refer to by name.
+struct References {
     products: HashMap<String, Arc<Product>>,
     users: HashMap<String, Arc<User>>,
     customers: HashMap<String, Arc<Customer>>,
@@ -79,30 +80,23 @@ impl Reader<'_> {
         let blacklisted: Vec<String> = top.or("blacklisted_hardware_ids", Vec::new());
         let api_keys = self.collect(top.tables("api_key", "key"), Reader::api_key);
         let customer_accounts = self.collect(top.tables("customer_account", "code"), Reader::customer_account);
-        let customers = top.tables("customer", "email").into_iter();
-        let mut known = HashMap::new();
-        for mut entry in customers {
-            let (email, customer) = self.customer(&mut entry, &customer_accounts);
-            if known.insert(email, customer).is_some() {
-                entry.note("is there twice; remove one");
-            }
-            entry.finish();
-        }
-        let customers = known;
+        let customers = self.collect(top.tables("customer", "email"), |reader: &mut Self, entry: &mut Entry<'_>| {
+            reader.customer(entry, &customer_accounts)
+        });
         let users = self.collect(top.tables("user", "username"), Reader::user);
         let products = self.collect(top.tables("product", "code"), Reader::product);
-        let parties = Parties { products, users, customers };
-        let mut shelves: HashMap<String, Shelf> = parties.products.iter().map(shelf).collect();
+        let references = References { products, users, customers };
+        let mut products: HashMap<String, ProductLicenses> = references.products.iter().map(product_licenses).collect();
         let licenses: Vec<Entry<'_>> = top.tables("license", "license_key");
         top.finish();
         for entry in licenses {
-            self.license(entry, &parties, &mut shelves);
+            self.license(entry, &references, &mut products);
         }
         for api_key in api_keys.values() {
-            self.check_products(api_key, &parties.products);
+            self.check_products(api_key, &references.products);
         }
         for account in customer_accounts.values() {
-            self.check_tokens(account, &parties.users);
+            self.check_tokens(account, &references.users);
         }
         let with_key = self.licenses.iter().filter(|license| matches!(license.holder, Holder::Key(_)));
         let users = self.licenses.iter().flat_map(|license| match &license.holder {
@@ -113,7 +107,7 @@ impl Reader<'_> {
             users_of_licenses: users.collect(),
             licenses_with_key: with_key.map(|license| license.id).collect(),
             company_id,
-            products: shelves,
+            products,
             api_keys,
             customer_accounts,
             blacklisted_hardware_ids: blacklisted.into_iter().collect(),
@@ -122,40 +116,40 @@ impl Reader<'_> {
         }
     }
 
-    /// Reads entries that are referred to by name; no two may have the same.
+    /// Reads entries that are referred to by name. No two may have the same name.
     fn collect<'n, T>(
         &mut self,
         entries: Vec<Entry<'n>>,
-        read: fn(&mut Self, &mut Entry<'n>) -> (String, T),
+        read: impl Fn(&mut Self, &mut Entry<'n>) -> (String, T),
     ) -> HashMap<String, T> {
         let mut named = HashMap::new();
         for mut entry in entries {
             let (name, value) = read(self, &mut entry);
             if named.insert(name, value).is_some() {
-                entry.note("is there twice; remove one");
+                entry.report("is given twice; remove one");
             }
             entry.finish();
         }
         named
     }
 
-    /// The entry's number: its `id`, or one that only depends on what it is called.
+    /// Returns the entry's number: its `id`, or one that is derived from its name.
     fn id(&mut self, entry: &mut Entry<'_>, parts: &[&str]) -> u64 {
         let id = entry.optional("id").unwrap_or_else(|| derived_id(parts));
         if id == 0 {
-            entry.note("`id` must be at least 1");
+            entry.report("`id` must be at least 1");
         }
         if !self.ids.insert(id) {
-            entry.note(format!("`id` {id} is taken by another entry; give it one of its own"));
+            entry.report(format!("`id` {id} is taken by another entry; give it one of its own"));
         }
         id
     }
 
     fn api_key(&mut self, entry: &mut Entry<'_>) -> (String, ApiKey) {
         let key: String = entry.required("key");
-        // It stands in quotes among other parameters, in the Authorization header.
+        // In the Authorization header, the key stands in quotes among other parameters.
         if !key.bytes().all(|byte| byte.is_ascii_graphic() && !b",\"".contains(&byte)) {
-            entry.note("`key` must be of visible ASCII characters without `,` and `\"`");
+            entry.report("`key` must be of visible ASCII characters without `,` and `\"`");
         }
         let shared_key = entry.required("shared_key");
         let (read_only, revoked) = (entry.or("read_only", false), entry.or("revoked", false));
@@ -165,8 +159,8 @@ impl Reader<'_> {
 
     fn check_products(&self, api_key: &ApiKey, products: &HashMap<String, Arc<Product>>) {
         for code in api_key.products.iter().flatten().filter(|code| !products.contains_key(*code)) {
-            let mistake = format!("api_key {:?}: `products` names {code:?}, which no [[product]] has", api_key.key);
-            self.notes.borrow_mut().push(mistake);
+            let error = format!("api_key {:?}: {}", api_key.key, unknown_name("products", code, "product"));
+            self.errors.borrow_mut().push(error);
         }
     }
 
@@ -178,7 +172,7 @@ impl Reader<'_> {
             let tokens: HashMap<String, String> = entry.or(key, HashMap::new());
             tokens.keys().for_each(|token| entry.check_length(key, token, LONGEST_TOKEN_BYTES));
             if tokens.contains_key("") {
-                entry.note(format!("`{key}` holds an empty text, which counts as absent in requests; remove it"));
+                entry.report(format!("`{key}` holds an empty text, which counts as missing in requests; remove it"));
             }
             tokens
         };
@@ -186,13 +180,13 @@ impl Reader<'_> {
         (code, CustomerAccount { label, id_tokens, codes })
     }
 
-    /// The tokens themselves are secrets, and are not named.
+    /// Reports tokens of unknown users. It does not show the tokens, which are secrets.
     fn check_tokens(&self, account: &CustomerAccount, users: &HashMap<String, Arc<User>>) {
         for (key, tokens) in [("id_tokens", &account.id_tokens), ("codes", &account.codes)] {
             for username in tokens.values().filter(|username| !users.contains_key(*username)) {
                 let code = &account.label.code;
-                let mistake = format!("customer_account {code:?}: `{key}` names {username:?}, which no [[user]] has");
-                self.notes.borrow_mut().push(mistake);
+                let error = format!("customer_account {code:?}: {}", unknown_name(key, username, "user"));
+                self.errors.borrow_mut().push(error);
             }
         }
     }
@@ -206,7 +200,7 @@ impl Reader<'_> {
         let code: Option<String> = entry.optional("customer_account");
         let account = code.as_ref().and_then(|code| accounts.get(code));
         if let (Some(code), None) = (&code, account) {
-            entry.note(format!("`customer_account` is {code:?}, which no [[customer_account]] has"));
+            entry.report(unknown_name("customer_account", code, "customer_account"));
         }
         let mut text = |key| entry.or(key, String::new());
         let customer = Customer {
@@ -260,14 +254,19 @@ impl Reader<'_> {
         (code, Arc::new(product))
     }
 
-    fn license(&mut self, mut entry: Entry<'_>, parties: &Parties, shelves: &mut HashMap<String, Shelf>) {
+    fn license(
+        &mut self,
+        mut entry: Entry<'_>,
+        references: &References,
+        products: &mut HashMap<String, ProductLicenses>,
+    ) {
         let code: String = entry.required("product");
-        let Some(product) = parties.products.get(&code) else {
-            return entry.note(format!("`product` is {code:?}, which no [[product]] has"));
+        let Some(product) = references.products.get(&code) else {
+            return entry.report(unknown_name("product", &code, "product"));
         };
-        let Some((holder, name)) = holder(&mut entry, product, &parties.users) else { return };
+        let Some((holder, name)) = holder(&mut entry, product, &references.users) else { return };
         if matches!(&holder, Holder::Users(users) if users.len() > 1) && !entry.has("id") {
-            entry.note("`id` is missing: a license of several users needs a number to stay the same whoever leaves");
+            entry.report("`id` is missing: a license of several users needs a number, to stay the same when its first user leaves");
         }
         let id = self.id(&mut entry, &["license", &code, &name]);
         let floating = floating(&mut entry, product);
@@ -290,7 +289,7 @@ impl Reader<'_> {
             max_transfers: entry.or("max_transfers", 0),
             prevent_vm: entry.or("prevent_vm", product.prevent_vm),
             order_store_id: entry.or("order_store_id", String::new()),
-            customer: customer(&mut entry, &parties.customers),
+            customer: customer(&mut entry, &references.customers),
             custom_fields: custom_fields(&mut entry),
             metadata: entry.optional("metadata").unwrap_or_default(),
             features: self.features(&mut entry, product, id),
@@ -301,8 +300,8 @@ impl Reader<'_> {
         check_license(&entry, &license);
         let license = Arc::new(license);
         self.licenses.push(Arc::clone(&license));
-        if let Some(shelf) = shelves.get_mut(&code) {
-            place(shelf, license, &entry);
+        if let Some(product) = products.get_mut(&code) {
+            add_license(product, license, &entry);
         }
         entry.finish();
     }
@@ -314,7 +313,7 @@ impl Reader<'_> {
             entry.title = format!("{title}, {}", entry.title);
             let code = entry.name("code");
             if features.iter().any(|other| *other.code == *code) {
-                entry.note("is there twice; remove one");
+                entry.report("is given twice; remove one");
                 continue;
             }
             features.push(Arc::new(Feature {
@@ -332,7 +331,12 @@ impl Reader<'_> {
     }
 }
 
-/// Who holds the license, and the name that its number is derived from.
+/// Returns the error about a name that no entry of a table has.
+fn unknown_name(key: &str, name: &str, table: &str) -> String {
+    format!("`{key}` names {name:?}, which no [[{table}]] has; add one, or correct the name")
+}
+
+/// Returns the holder of the license, and the name that the license's number is derived from.
 fn holder(entry: &mut Entry<'_>, product: &Product, users: &HashMap<String, Arc<User>>) -> Option<(Holder, String)> {
     match product.authorization_method {
         AuthorizationMethod::LicenseKey => {
@@ -342,10 +346,10 @@ fn holder(entry: &mut Entry<'_>, product: &Product, users: &HashMap<String, Arc<
         AuthorizationMethod::User => {
             let names: Vec<String> = entry.required("users");
             for unknown in names.iter().filter(|name| !users.contains_key(*name)) {
-                entry.note(format!("`users` names {unknown:?}, which no [[user]] has"));
+                entry.report(unknown_name("users", unknown, "user"));
             }
             let Some(first) = names.first().cloned() else {
-                entry.note("`users` is empty: name at least one user");
+                entry.report("`users` is empty: name at least one user");
                 return None;
             };
             Some((Holder::Users(names.iter().filter_map(|name| users.get(name).cloned()).collect()), first))
@@ -362,10 +366,10 @@ fn floating(entry: &mut Entry<'_>, product: &Product) -> Option<Floating> {
         max_borrow_time_hours: entry.or("max_borrow_time_hours", 0),
     };
     if floating.timeout_minutes == 0 {
-        entry.note("`timeout_minutes` must be at least 1");
+        entry.report("`timeout_minutes` must be at least 1");
     }
     if floating.can_borrow && !(1..=MAX_BORROW_TIME_HOURS).contains(&floating.max_borrow_time_hours) {
-        entry.note(format!(
+        entry.report(format!(
             "`max_borrow_time_hours` must be from 1 to {MAX_BORROW_TIME_HOURS} where `can_borrow` is true"
         ));
     }
@@ -384,7 +388,7 @@ fn consumption(entry: &mut Entry<'_>) -> Option<Consumption> {
         period: entry.optional("consumption_period"),
     };
     if consumption.max < 0 || consumption.overages.max < 0 {
-        entry.note("`max_consumptions` and `max_overages` must not be negative");
+        entry.report("`max_consumptions` and `max_overages` must not be negative");
     }
     entry.finish();
     Some(consumption)
@@ -393,7 +397,7 @@ fn consumption(entry: &mut Entry<'_>) -> Option<Consumption> {
 fn customer(entry: &mut Entry<'_>, customers: &HashMap<String, Arc<Customer>>) -> Arc<Customer> {
     let Some(email) = entry.optional::<String>("customer") else { return Arc::default() };
     customers.get(&email).cloned().unwrap_or_else(|| {
-        entry.note(format!("`customer` is {email:?}, which no [[customer]] has"));
+        entry.report(unknown_name("customer", &email, "customer"));
         Arc::default()
     })
 }
@@ -411,47 +415,47 @@ fn custom_fields(entry: &mut Entry<'_>) -> Vec<CustomField> {
     entry.tables("custom_field", "name").into_iter().map(read).collect()
 }
 
-/// What no single key can tell.
+/// Checks what depends on several keys.
 fn check_license(entry: &Entry<'_>, license: &License) {
     if (license.license_type == LicenseType::Consumption) != license.consumption.is_some() {
-        entry.note("a license has a `consumption` table if, and only if, its `license_type` is \"consumption\"");
+        entry.report("a license has a `consumption` table if, and only if, its `license_type` is \"consumption\"");
     }
-    let seats = license.floating.as_ref().map_or(0, |floating| u64::from(floating.users));
-    if seats > license.max_activations && !license.allow_unlimited_activations {
-        entry.note(format!(
-            "`floating` has {seats} users, but only {} devices may be activated: raise `max_activations`, or set \
+    let slots = license.floating.as_ref().map_or(0, |floating| u64::from(floating.users));
+    if slots > license.max_activations && !license.allow_unlimited_activations {
+        entry.report(format!(
+            "`floating` has {slots} users, but only {} devices may be activated: raise `max_activations`, or set \
              `allow_unlimited_activations = true`",
             license.max_activations
         ));
     }
     if license.license_type == LicenseType::TimeLimited && license.validity_period.is_none() {
-        entry.note("`validity_period` is missing: a time-limited license needs an end");
+        entry.report("`validity_period` is missing: a time-limited license needs an end");
     }
     if license.ends_at().zip(license.start_date).is_some_and(|(end, start)| end <= start) {
-        entry.note("`validity_period` must be later than `start_date`");
+        entry.report("`validity_period` must be later than `start_date`");
     }
 }
 
-fn place(shelf: &mut Shelf, license: Arc<License>, entry: &Entry<'_>) {
+fn add_license(product: &mut ProductLicenses, license: Arc<License>, entry: &Entry<'_>) {
     match &license.holder {
         Holder::Key(key) => {
-            if shelf.by_key.insert(key.clone(), Arc::clone(&license)).is_some() {
-                entry.note("this `license_key` is there twice for its product; remove one");
+            if product.by_key.insert(key.clone(), Arc::clone(&license)).is_some() {
+                entry.report("this `license_key` is given twice for its product; remove one");
             }
         }
         Holder::Users(users) => {
             for user in users {
-                shelf.by_username.entry(user.username.clone()).or_default().push(Arc::clone(&license));
+                product.by_username.entry(user.username.clone()).or_default().push(Arc::clone(&license));
             }
         }
     }
 }
 
-fn shelf((code, product): (&String, &Arc<Product>)) -> (String, Shelf) {
-    (code.clone(), Shelf::new(Arc::clone(product)))
+fn product_licenses((code, product): (&String, &Arc<Product>)) -> (String, ProductLicenses) {
+    (code.clone(), ProductLicenses::new(Arc::clone(product)))
 }
 
-/// 16 digits, below 2^53, the same whenever the same names are given.
+/// Derives a number of 16 digits, below 2^53, from names.
 fn derived_id(parts: &[&str]) -> u64 {
     let digest = digest(&SHA256, parts.join("\u{1f}").as_bytes());
     let number = digest.as_ref().iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte));

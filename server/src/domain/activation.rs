@@ -1,84 +1,37 @@
-//! Activation: which devices a license is active on, and how often it moved from one to another.
+//! Activation and deactivation of a license on devices, and their limits.
 
-use std::collections::{BTreeMap, HashMap};
-
-use chrono::{DateTime, Utc};
-
+use super::change::{Change, EventKind};
+use super::device::{Device, DeviceStatus, Variable};
+use super::refusal::Refusal;
+use super::state::{State, Transition};
 use super::subject::Subject;
-use super::{Change, EventKind, Refusal, State, Transition};
-use crate::catalogue::{License, Overages};
-
-/// Devices are numbered from here: 16 digits, as clients expect.
-pub(super) const DEVICE_IDS_FROM: u64 = 1_000_000_000_000_000;
-
-/// A device that is or was active on a license.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Device {
-    /// Its number.
-    pub id: u64,
-    /// Who activated it, on a user-based license.
-    pub user_id: Option<u64>,
-    /// Whether it is active.
-    pub status: DeviceStatus,
-}
-
-/// Whether a device is active.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DeviceStatus {
-    /// It is.
-    Active,
-    /// It was; another device that takes its place is a transfer.
-    Vacated,
-    /// It was, and another one has taken its place.
-    Replaced,
-}
-
-/// A fact that the host program keeps about a device.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Variable {
-    /// Its name.
-    pub name: String,
-    /// Its value as text.
-    pub value: String,
-    /// When it was set.
-    pub created_at: DateTime<Utc>,
-}
-
-/// What has happened on one license, its slots and consumption apart.
-#[derive(Debug, Default)]
-pub(super) struct LicenseRecord {
-    pub(super) devices: HashMap<String, Device>,
-    pub(super) variables: HashMap<String, BTreeMap<String, Variable>>,
-    /// Names of the devices of this status, by number.
-    pub(super) vacated: BTreeMap<u64, String>,
-    pub(super) times_activated: u64,
-    pub(super) transfer_count: u64,
-    pub(super) overages: Option<Overages>,
-}
+use crate::catalogue::License;
 
 impl State {
-    /// What the device of this number calls itself.
+    /// Returns the hardware id of the device with this number.
     pub(super) fn hardware_id(&self, license_id: u64, device_id: u64) -> Option<&str> {
         let devices = &self.licenses.get(&license_id)?.devices;
         devices.iter().find(|(_, device)| device.id == device_id).map(|(hardware_id, _)| hardware_id.as_str())
     }
 
-    /// Whether the device is active, if it is known.
+    /// Returns whether the device is active, if it is known.
     pub(super) fn device_status(&self, license_id: u64, hardware_id: &str) -> Option<DeviceStatus> {
         Some(self.licenses.get(&license_id)?.devices.get(hardware_id)?.status)
     }
 }
 
 impl Transition<'_> {
-    /// The number of the device, if it is active.
+    /// Returns the number of the device, if it is active.
     pub(super) fn active_device(&self, license_id: u64, hardware_id: &str) -> Option<u64> {
         let device = self.state.licenses.get(&license_id)?.devices.get(hardware_id)?;
         (device.status == DeviceStatus::Active).then_some(device.id)
     }
 
-    /// Makes the device one of the license's; an active one stays as it is and counts nothing. One that a user activated
-    /// whom the license has lost counts for nobody, so the user who activates it now takes it over.
-    pub(super) fn admit(&mut self, subject: &Subject, hardware_id: &str) -> Result<u64, Refusal> {
+    /// Activates the license on the device, and returns the device's number.
+    ///
+    /// A device that is active already stays as it is and does not count again. If the user who activated it no longer has
+    /// the license, the user who activates it now takes it over.
+    pub(super) fn activate_device(&mut self, subject: &Subject, hardware_id: &str) -> Result<u64, Refusal> {
         let known = self.state.licenses.get(&subject.license.id).and_then(|record| record.devices.get(hardware_id));
         if let Some(device) = known.filter(|device| device.status == DeviceStatus::Active)
             && self.state.catalogue.is_reachable(subject.license.id, device.user_id)
@@ -115,8 +68,8 @@ impl Transition<'_> {
         Ok(id)
     }
 
-    /// Takes the device off the license; its slots are free, borrowed ones too.
-    pub(super) fn deactivate(&mut self, license: &License, hardware_id: &str, variables: &[(String, String)]) {
+    /// Deactivates the license on the device, and frees its slots, including borrowed ones.
+    pub(super) fn deactivate_device(&mut self, license: &License, hardware_id: &str, variables: &[(String, String)]) {
         let record = self.state.licenses.get(&license.id);
         let Some(device) = record.and_then(|record| record.devices.get(hardware_id)).cloned() else { return };
         let device_id = device.id;

@@ -1,27 +1,30 @@
-//! How things stand, and whether they may: who holds what, and what must never be.
+//! Lists the slots that are held, and violations of what must always be true.
 
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::{DeviceStatus, EntitlementId, Slot, State};
+use super::device::DeviceStatus;
+use super::entitlement::EntitlementId;
+use super::pool::Slot;
+use super::state::State;
 use crate::catalogue::{Floating, License};
 
 /// A slot that is held.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Holding {
-    /// Of which license.
+    /// The license's number.
     pub license_id: u64,
-    /// Of which of its features; `None` is the license itself.
+    /// The feature's code; `None` for the license itself.
     pub feature: Option<Arc<str>>,
-    /// By which device.
+    /// The device that holds it.
     pub hardware_id: String,
-    /// Until when, and whether it is borrowed.
+    /// The slot.
     pub slot: Slot,
 }
 
 impl State {
-    /// Every slot that is held at `now`.
+    /// Returns every slot that is held at `now`.
     pub fn holdings(&self, now: DateTime<Utc>) -> Vec<Holding> {
         let mut holdings = Vec::new();
         for (license, feature) in self.catalogue.entitlements() {
@@ -37,7 +40,7 @@ impl State {
         holdings
     }
 
-    /// What is so at `now` and must never be, a sentence each.
+    /// Returns a sentence for each violation at `now` of what must always be true.
     pub fn violations(&self, now: DateTime<Utc>) -> Vec<String> {
         let mut found = Vec::new();
         for (license, feature) in self.catalogue.entitlements() {
@@ -51,13 +54,16 @@ impl State {
                 found.push(format!("{what}: {} devices hold {slots} slots", held.len()));
             }
             for (device_id, slot) in held {
-                found.extend(self.misheld(license, floating, device_id, slot, now).map(|why| format!("{what}: {why}")));
+                found.extend(
+                    self.slot_violation(license, floating, device_id, slot, now).map(|why| format!("{what}: {why}")),
+                );
             }
         }
         found
     }
 
-    fn misheld(
+    /// Returns what is wrong with a slot that the device holds.
+    fn slot_violation(
         &self,
         license: &License,
         floating: Option<&Floating>,
@@ -66,13 +72,13 @@ impl State {
         now: DateTime<Utc>,
     ) -> Option<String> {
         let Some(hardware_id) = self.hardware_id(license.id, device_id) else {
-            return Some(format!("device {device_id} holds a slot and is not known"));
+            return Some(format!("device {device_id} holds a slot, but is unknown"));
         };
         let active = self.device_status(license.id, hardware_id) == Some(DeviceStatus::Active);
         if !active {
-            return Some(format!("{hardware_id} holds a slot and is not active"));
+            return Some(format!("{hardware_id} holds a slot, but is not active"));
         }
-        // A borrow's end was promised and stays, also when the clock is set back meanwhile.
+        // A borrow's end was promised to the client, and stays even if the clock is set back meanwhile.
         let longest = floating.filter(|_| !slot.borrowed).map(Floating::timeout);
         longest
             .filter(|longest| slot.until - now > *longest)

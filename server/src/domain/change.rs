@@ -1,165 +1,170 @@
-//! What a command changes: recorded in the state and in the store by the same words.
+//! The changes that commands make. State and store record the same changes.
 
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{
-    Counter, Device, DeviceStatus, EntitlementId, Fulfilment, LatestRequest, OrderScope, Slot, State, Variable, Wish,
-};
+use super::counter::Counter;
+use super::device::{Device, Variable};
+use super::entitlement::EntitlementId;
+use super::latest_requests::{LatestRequest, OrderScope};
+use super::pool::Slot;
+use super::used_keys::{BookedConsumption, RequestKey};
 use crate::catalogue::Overages;
 
-/// One thing that is different now. Each says what is, not what was added, so that adopting it twice does no harm.
+/// One change. It holds the new value, not the difference, so that applying it twice does no harm.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Change {
-    /// A device is known to a license.
+    /// A device of a license is new or has changed.
     Device {
         /// The license.
         license_id: u64,
-        /// The device's name.
+        /// The device's hardware id.
         hardware_id: String,
-        /// What is known.
+        /// The device.
         device: Device,
     },
-    /// A fact is kept about a device.
+    /// A variable of a device is new or has changed.
     Variable {
         /// The license.
         license_id: u64,
-        /// The device's name.
+        /// The device's hardware id.
         hardware_id: String,
         /// The device's number.
         device_id: u64,
-        /// The fact.
+        /// The variable.
         variable: Variable,
     },
     /// A device holds a slot.
     SlotHeld {
-        /// Of what.
+        /// The license or feature.
         pool: EntitlementId,
-        /// Which device.
+        /// The device's number.
         device_id: u64,
-        /// Until when.
+        /// The slot.
         slot: Slot,
     },
-    /// It holds it no longer.
+    /// A device no longer holds a slot.
     SlotFreed {
-        /// Of what.
+        /// The license or feature.
         pool: EntitlementId,
-        /// Which device.
+        /// The device's number.
         device_id: u64,
     },
-    /// So much is consumed.
+    /// A consumption total has changed.
     Consumed {
-        /// Of what.
+        /// The license or feature.
         entitlement: EntitlementId,
-        /// How much since when.
+        /// The new total.
         counter: Counter,
     },
-    /// A client changed what a license allows beyond its limit.
+    /// A client has changed a license's overages.
     Overages {
         /// The license.
         license_id: u64,
-        /// What it allows.
+        /// The new overages.
         overages: Overages,
     },
-    /// A license has moved to another device so many times.
+    /// A license has moved to another device.
     Transfers {
         /// The license.
         license_id: u64,
-        /// How many times.
+        /// The number of moves so far.
         count: u64,
     },
-    /// A wish that must not be fulfilled twice was fulfilled.
-    Fulfilled {
-        /// Which.
-        wish: Wish,
-        /// How.
-        fulfilment: Fulfilment,
-        /// When, in running time: licence time without the downtime.
+    /// A consumption was booked under a key, which must not happen twice.
+    KeyUsed {
+        /// The key.
+        key: RequestKey,
+        /// The consumption.
+        booked: BookedConsumption,
+        /// The time of booking, in running time: license time without the downtime.
         at: DateTime<Utc>,
     },
-    /// It need not be remembered any longer.
-    Forgotten {
-        /// Which.
-        wish: Wish,
+    /// A key need not be remembered any longer.
+    KeyForgotten {
+        /// The key.
+        key: RequestKey,
     },
-    /// A request has arrived whose number is the highest of its scope.
+    /// A request has arrived whose order number is the highest of its scope.
     Ordered {
         /// The license.
         license_id: u64,
-        /// The device's name; it need not be known to the license.
+        /// The device's hardware id. The license need not know it.
         hardware_id: Arc<str>,
-        /// What the number counts for.
+        /// The scope of its number.
         scope: OrderScope,
         /// The request.
         request: LatestRequest,
     },
-    /// The requests of a device need not be remembered any longer.
+    /// The order numbers of a device need not be remembered any longer.
     OrderForgotten {
         /// The license.
         license_id: u64,
-        /// The device's name.
+        /// The device's hardware id.
         hardware_id: Arc<str>,
     },
     /// The server runs.
-    Alive {
-        /// At least until then.
+    Heartbeat {
+        /// The latest time at which it is known to run.
         at: DateTime<Utc>,
     },
-    /// The server did not run for so long, or its clock was set.
+    /// The server did not run for a time, or its clock was set.
     Downtime {
-        /// All of it so far; negative where the clock was set back for longer.
+        /// The whole downtime so far. Negative if the clock was set back for longer.
         total: TimeDelta,
     },
-    /// A line of the journal.
+    /// An event has happened, which the store's journal keeps.
     Happened(Event),
 }
 
-/// A line of the journal, which is never changed again.
+/// An event in the store's journal, which never changes again.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {
-    /// When, in licence time. An expiry is dated by the end of the slot, and written when the server notices it: after
-    /// events that are later.
+    /// The time of the event, in license time.
+    ///
+    /// An expiry has the date at which the slot ended. It is written when the server notices it, so later events may
+    /// precede it.
     pub at: DateTime<Utc>,
-    /// What.
+    /// The kind of event.
     pub kind: EventKind,
-    /// On which license.
+    /// The license's number.
     pub license_id: u64,
-    /// On which of its features, by code; `None` is the license itself.
+    /// The feature's code; `None` for the license itself.
     pub feature: Option<Arc<str>>,
-    /// By which device.
+    /// The device's number.
     pub device_id: u64,
 }
 
-/// What can happen. Renewals are not worth a line.
+/// The kinds of events. A renewal is not one, since there would be too many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EventKind {
     /// A slot was taken.
     SlotTaken,
-    /// It was given back.
+    /// A slot was released.
     SlotReleased,
-    /// It was free because its time had come.
+    /// A slot expired.
     SlotExpired,
-    /// A held slot was pinned.
+    /// A slot was borrowed.
     Borrowed {
-        /// Until then.
+        /// The end of the borrow.
         until: DateTime<Utc>,
     },
-    /// A pinned slot is no longer pinned; its release or expiry follows.
+    /// A borrow ended. The release or expiry of its slot follows.
     BorrowEnded,
-    /// A device became one of the license's.
+    /// A device was activated.
     Activated,
-    /// It is no longer.
+    /// A device was deactivated.
     Deactivated,
-    /// Something was consumed.
+    /// An amount was consumed.
     Consumed {
-        /// How much; negative was given back.
+        /// The amount. A negative amount was given back.
         amount: i64,
     },
 }
 
 impl EventKind {
-    /// Its name in the journal.
+    /// Returns the event's name in the journal.
     pub fn name(self) -> &'static str {
         match self {
             EventKind::SlotTaken => "slot_taken",
@@ -170,75 +175,6 @@ impl EventKind {
             EventKind::Activated => "activated",
             EventKind::Deactivated => "deactivated",
             EventKind::Consumed { .. } => "consumed",
-        }
-    }
-}
-
-impl State {
-    /// The only place where the state changes.
-    pub(super) fn adopt(&mut self, change: &Change) {
-        match change {
-            Change::Device { license_id, hardware_id, device } => {
-                self.last_device_id = self.last_device_id.max(device.id);
-                let record = self.licenses.entry(*license_id).or_default();
-                let before = record.devices.insert(hardware_id.clone(), device.clone());
-                if let Some(before) = before {
-                    self.count(*license_id, hardware_id, &before, false);
-                }
-                self.count(*license_id, hardware_id, device, true);
-            }
-            Change::Variable { license_id, hardware_id, variable, .. } => {
-                let record = self.licenses.entry(*license_id).or_default();
-                let variables = record.variables.entry(hardware_id.clone()).or_default();
-                variables.insert(variable.name.clone(), variable.clone());
-            }
-            Change::SlotHeld { pool, device_id, slot } => self.pools.entry(*pool).or_default().put(*device_id, *slot),
-            Change::SlotFreed { pool, device_id } => self.pools.entry(*pool).or_default().remove(*device_id),
-            Change::Consumed { entitlement, counter } => {
-                self.counters.insert(*entitlement, *counter);
-            }
-            Change::Overages { license_id, overages } => {
-                self.licenses.entry(*license_id).or_default().overages = Some(*overages);
-            }
-            Change::Transfers { license_id, count } => {
-                self.licenses.entry(*license_id).or_default().transfer_count = *count;
-            }
-            Change::Fulfilled { wish, fulfilment, at } => {
-                self.fulfilled.entry(wish.device_id).or_default().put(&wish.key, *fulfilment, *at);
-            }
-            Change::Forgotten { wish } => self.fulfilled.entry(wish.device_id).or_default().remove(&wish.key),
-            Change::Ordered { license_id, hardware_id, scope, request } => {
-                self.orders.put(*license_id, hardware_id, *scope, request);
-            }
-            Change::OrderForgotten { license_id, hardware_id } => self.orders.remove(*license_id, hardware_id),
-            Change::Alive { at } => self.alive_at = Some(*at),
-            Change::Downtime { total } => self.downtime = *total,
-            Change::Happened(_) => {}
-        }
-    }
-
-    /// Keeps the counts that activation goes by in step with the devices.
-    fn count(&mut self, license_id: u64, hardware_id: &str, device: &Device, present: bool) {
-        let step = |count: &mut u64| *count = if present { *count + 1 } else { count.saturating_sub(1) };
-        let reachable = self.catalogue.is_reachable(license_id, device.user_id);
-        let record = self.licenses.entry(license_id).or_default();
-        match device.status {
-            // A device whose license or user the catalogue no longer has can't be deactivated by anybody, so it counts for
-            // nobody. It counts again if they come back.
-            DeviceStatus::Active if reachable => {
-                step(&mut record.times_activated);
-                let user_id = device.user_id.filter(|id| self.catalogue.is_user_of_license(license_id, *id));
-                if let Some(user_id) = user_id {
-                    step(self.activations_of_users.entry(user_id).or_default());
-                }
-            }
-            DeviceStatus::Vacated if present => {
-                record.vacated.insert(device.id, hardware_id.to_owned());
-            }
-            DeviceStatus::Vacated => {
-                record.vacated.remove(&device.id);
-            }
-            DeviceStatus::Active | DeviceStatus::Replaced => {}
         }
     }
 }

@@ -1,89 +1,52 @@
-//! Consumption: limits, overages, and the periods after which a total starts again.
+//! Consumption: books amounts within limits and overages.
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Datelike, Days, Months, NaiveDate, NaiveTime, Utc};
+use chrono::{DateTime, Utc};
 
+use super::change::{Change, EventKind};
+use super::command::{Action, Command};
+use super::counter::Counter;
+use super::entitlement::EntitlementId;
+use super::refusal::Refusal;
+use super::reply::{Outcome, Reply};
+use super::state::{State, Transition};
 use super::subject::Subject;
-use super::{
-    Action, Change, Command, EntitlementId, EventKind, Fulfilment, Outcome, Refusal, Reply, State, Transition, Wish,
-};
-use crate::catalogue::{Consumption, Feature, License, MAX_SAFE_INTEGER, Overages, Period};
+use super::used_keys::{BookedConsumption, RequestKey};
+use crate::catalogue::{Consumption, Feature, License, MAX_SAFE_INTEGER, Overages};
 
-/// How much is consumed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Counter {
-    /// In this period.
-    pub total: i64,
-    /// When it was last written.
-    pub at: DateTime<Utc>,
-}
-
-/// An amount to be booked, once.
+/// An amount that is to be booked once.
 pub(super) struct Booking {
     device_id: u64,
     amount: i64,
-    /// What the client calls it, if he does.
-    wish: Option<Wish>,
-    /// The client says what is allowed beyond the limit from now on.
+    /// The request's key, if the client has given one.
+    key: Option<RequestKey>,
+    /// True if the request changes the license's overages.
     sets_overages: bool,
 }
 
 impl Booking {
     pub(super) fn of(command: &Command, device_id: u64, amount: i64) -> Booking {
-        let wish = command.idempotency_key.clone().map(|key| Wish { device_id, key });
+        let key = command.idempotency_key.clone().map(|key| RequestKey { device_id, value: key });
         let sets_overages = match command.action {
             Action::AddConsumption { allow_overages, max_overages, .. } => {
                 allow_overages.is_some() || max_overages.is_some()
             }
             _ => false,
         };
-        Booking { device_id, amount, wish, sets_overages }
+        Booking { device_id, amount, key, sets_overages }
     }
-}
-
-impl Period {
-    /// When the period that `now` lies in began, at 00:00 UTC.
-    fn start(self, now: DateTime<Utc>) -> DateTime<Utc> {
-        midnight(self.first_day(now.date_naive()))
-    }
-
-    /// When the next one begins; `None` at the end of all dates.
-    pub(super) fn next_start(self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        let first = self.first_day(now.date_naive());
-        let next = match self {
-            Period::Daily => first.checked_add_days(Days::new(1)),
-            Period::Weekly => first.checked_add_days(Days::new(7)),
-            Period::Monthly => first.checked_add_months(Months::new(1)),
-            Period::Annually => first.checked_add_months(Months::new(12)),
-        };
-        next.map(midnight)
-    }
-
-    fn first_day(self, today: NaiveDate) -> NaiveDate {
-        let first = match self {
-            Period::Daily => Some(today),
-            Period::Weekly => today.checked_sub_days(Days::new(today.weekday().num_days_from_monday().into())),
-            Period::Monthly => today.with_day(1),
-            Period::Annually => NaiveDate::from_ymd_opt(today.year(), 1, 1),
-        };
-        first.unwrap_or(today)
-    }
-}
-
-fn midnight(day: NaiveDate) -> DateTime<Utc> {
-    day.and_time(NaiveTime::MIN).and_utc()
 }
 
 impl State {
-    /// What is consumed as of `now`: nothing when a new period has begun since the last time.
+    /// Returns the total at `now`, which is 0 if a new period has begun since the last consumption.
     pub(super) fn total(&self, entitlement: EntitlementId, consumption: &Consumption, now: DateTime<Utc>) -> i64 {
         let counter = self.counters.get(&entitlement);
         let current = |counter: &&Counter| consumption.period.is_none_or(|period| counter.at >= period.start(now));
         counter.filter(current).map_or(0, |counter| counter.total)
     }
 
-    /// What the license allows beyond its limit: the catalogue's word until a client changed it.
+    /// Returns the license's overages: those of the catalogue, until a client has changed them.
     pub(super) fn overages(&self, license: &License) -> Overages {
         let changed = self.licenses.get(&license.id).and_then(|record| record.overages);
         changed.or_else(|| license.consumption.map(|consumption| consumption.overages)).unwrap_or_default()
@@ -91,10 +54,11 @@ impl State {
 }
 
 impl Transition<'_> {
-    /// The reply to a consumption that was booked under the same key before; it tells the total as it is now.
+    /// Returns the reply to a consumption that was booked under the same key before. It tells the present total.
     ///
-    /// This comes before every rule that may have changed since: the license has expired, its limit was lowered, the device
-    /// was blacklisted. A refusal would tell a client in doubt that nothing was booked, and it would book the amount again.
+    /// This precedes every rule whose result may have changed meanwhile: the license may have expired, its limit may be
+    /// lower, the device may be blacklisted. A refusal would tell a client in doubt that nothing was booked, and the client
+    /// would book the amount again.
     pub(super) fn booked_before(&self, subject: &Subject, command: &Command) -> Result<Option<Reply>, Refusal> {
         let license = &subject.license;
         let (feature, amount) = match &command.action {
@@ -106,7 +70,7 @@ impl Transition<'_> {
             _ => return Ok(None),
         };
         let plain = feature.map(Arc::as_ref);
-        // A reply about what is not of type consumption any longer could not be read.
+        // The reply could not be made for a license or feature that no longer is of type consumption.
         let Some(consumption) = plain.map_or(license.consumption.as_ref(), |feature| feature.consumption.as_ref())
         else {
             return Ok(None);
@@ -114,7 +78,7 @@ impl Transition<'_> {
         let Some(device_id) = self.active_device(license.id, &command.hardware_id) else { return Ok(None) };
         let Some(key) = command.idempotency_key.clone() else { return Ok(None) };
         let entitlement = EntitlementId::of(license, plain);
-        if !self.is_fulfilled(&Wish { device_id, key }, Fulfilment { entitlement, amount })? {
+        if !self.is_used(&RequestKey { device_id, value: key }, BookedConsumption { entitlement, amount })? {
             return Ok(None);
         }
         let total = self.state.total(entitlement, consumption, self.now);
@@ -129,10 +93,10 @@ impl Transition<'_> {
         Reply::Consumption { license: Arc::clone(license), total_consumptions, overages }
     }
 
-    /// `overages` takes effect with the amount, or not at all.
+    /// Consumes from the license. `overages` takes effect only if the amount is booked.
     pub(super) fn consume_license(&mut self, license: &Arc<License>, booking: &Booking, overages: Overages) -> Outcome {
         let consumption = license.consumption.as_ref().ok_or(Refusal::LicenseNotConsumption)?;
-        // A license that allows overages without saying how many has no limit.
+        // A license that allows overages without an upper bound has no limit.
         let unlimited = overages.allowed && overages.max == 0;
         let limit = if unlimited { None } else { limit(consumption, overages) };
         let total = self.consume(license, None, consumption, limit, booking)?;
@@ -151,21 +115,21 @@ impl Transition<'_> {
         Ok(feature_total(license, feature, total))
     }
 
-    /// Books the amount as a whole and answers the total, or `None` if too few are left.
+    /// Books the whole amount and returns the total; books nothing and returns `None` if too little is left.
     fn consume(
         &mut self,
         license: &License,
         feature: Option<&Feature>,
         consumption: &Consumption,
         limit: Option<i64>,
-        &Booking { device_id, amount, ref wish, sets_overages }: &Booking,
+        &Booking { device_id, amount, ref key, sets_overages }: &Booking,
     ) -> Result<Option<i64>, Refusal> {
         if amount < 0 && !consumption.allow_negative {
             return Err(Refusal::NegativeConsumptionsNotAllowed);
         }
         let entitlement = EntitlementId::of(license, feature);
         let total = self.state.total(entitlement, consumption, self.now).checked_add(amount);
-        // Replies must survive JavaScript, which keeps no larger integers.
+        // JavaScript clients can't represent larger integers exactly.
         let total = total.filter(|total| total.unsigned_abs() <= MAX_SAFE_INTEGER).ok_or_else(|| {
             Refusal::ValidationError("consumptions must keep the total below 2^53; send a smaller amount".to_owned())
         })?;
@@ -174,10 +138,10 @@ impl Transition<'_> {
         }
         self.record(Change::Consumed { entitlement, counter: Counter { total, at: self.now } });
         self.note(EventKind::Consumed { amount }, license, feature, device_id);
-        // To book nothing twice does no harm, but late overages would replace newer ones, also those that are the same as
-        // before.
-        if let Some(wish) = wish.as_ref().filter(|_| amount != 0 || sets_overages) {
-            self.fulfilled(wish, Fulfilment { entitlement, amount });
+        // An amount of 0 may be booked twice without harm. But repeated overages would replace newer ones, so a request that
+        // sets them is remembered, even if it sets them to the same values.
+        if let Some(key) = key.as_ref().filter(|_| amount != 0 || sets_overages) {
+            self.mark_used(key, BookedConsumption { entitlement, amount });
         }
         Ok(Some(total))
     }
@@ -187,36 +151,8 @@ fn feature_total(license: &License, feature: &Arc<Feature>, total_consumptions: 
     Reply::FeatureConsumption { license_id: license.id, feature: Arc::clone(feature), total_consumptions }
 }
 
-/// What the total may reach; `None` is anything.
+/// Returns the largest allowed total; `None` if there is no limit.
 fn limit(consumption: &Consumption, overages: Overages) -> Option<i64> {
     let extra = if overages.allowed { overages.max } else { 0 };
     (!consumption.unlimited).then(|| consumption.max.saturating_add(extra))
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-    use floatlease::model::{format_time, parse_time};
-
-    #[test]
-    fn periods_begin_at_midnight_utc() {
-        for (period, now, start, next) in [
-            (Period::Daily, "2028-02-29T23:59:59.999Z", "2028-02-29", "2028-03-01"),
-            (Period::Daily, "2028-02-28T12:00:00.000Z", "2028-02-28", "2028-02-29"),
-            (Period::Daily, "2028-03-01T00:00:00.000Z", "2028-03-01", "2028-03-02"),
-            (Period::Weekly, "2026-11-22T23:59:59.999Z", "2026-11-16", "2026-11-23"),
-            (Period::Weekly, "2026-11-23T00:00:00.000Z", "2026-11-23", "2026-11-30"),
-            (Period::Weekly, "2027-01-01T12:00:00.000Z", "2026-12-28", "2027-01-04"),
-            (Period::Monthly, "2028-02-29T12:00:00.000Z", "2028-02-01", "2028-03-01"),
-            (Period::Monthly, "2026-12-31T23:59:59.999Z", "2026-12-01", "2027-01-01"),
-            (Period::Annually, "2026-12-31T23:59:59.999Z", "2026-01-01", "2027-01-01"),
-            (Period::Annually, "2027-01-01T00:00:00.000Z", "2027-01-01", "2028-01-01"),
-        ] {
-            let now = parse_time(now).unwrap();
-            let midnight = |day: &str| format!("{day}T00:00:00.000Z");
-            assert_eq!(format_time(period.start(now)), midnight(start), "{period:?} {now}");
-            assert_eq!(format_time(period.next_start(now).unwrap()), midnight(next), "{period:?} {now}");
-        }
-    }
 }

@@ -1,46 +1,48 @@
-//! What time alone will change: the sandbox moves licence time from one such instant to the next.
+//! The events that time alone causes. The sandbox moves license time from one such instant to the next.
 
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::{Change, EntitlementId, State, Transition};
+use super::change::Change;
+use super::entitlement::EntitlementId;
+use super::state::{State, Transition};
 use crate::catalogue::{Consumption, Feature, License};
 
-/// Something that happens at an instant without anybody asking.
+/// An event that happens at an instant without any request.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Due {
-    /// When, in licence time.
+    /// The time of the event, in license time.
     pub at: DateTime<Utc>,
-    /// What.
+    /// The kind of event.
     pub kind: DueKind,
-    /// On which license.
+    /// The license's number.
     pub license_id: u64,
-    /// On which of its features; `None` is the license itself.
+    /// The feature's code; `None` for the license itself.
     pub feature: Option<Arc<str>>,
-    /// To which device, where it is one's.
+    /// The device's number, if the event is about one.
     pub device_id: Option<u64>,
 }
 
-/// What can be due.
+/// The kinds of events that time alone causes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DueKind {
-    /// A slot that nobody renewed is free.
+    /// A slot that its device did not renew becomes free.
     SlotExpires,
-    /// A borrow is over, and its slot free.
+    /// A borrow ends, and its slot becomes free.
     BorrowEnds,
     /// A consumption total starts again at 0.
     ConsumptionPeriodBegins,
-    /// `start_date` has come.
+    /// The license's `start_date` is reached.
     LicenseStarts,
-    /// `validity_period`, with the grace period of a subscription, is over.
+    /// The license's `validity_period`, and a subscription's grace period, are over.
     LicenseExpires,
-    /// `expiry_date` has come.
+    /// The feature's `expiry_date` is reached.
     FeatureExpires,
 }
 
 impl DueKind {
-    /// Its name for programs.
+    /// Returns the event's name in the journal.
     pub fn name(self) -> &'static str {
         match self {
             DueKind::SlotExpires => "slot_expired",
@@ -54,7 +56,7 @@ impl DueKind {
 }
 
 impl State {
-    /// Everything that is due at the first instant after `now` at which anything is; nothing if nothing ever will be.
+    /// Returns the events at the first instant after `now` at which anything is due. Empty if nothing ever will be.
     pub fn next_due(&self, now: DateTime<Utc>) -> Vec<Due> {
         let mut next = self.all_due(now);
         let first = next.iter().map(|due| due.at).min();
@@ -62,15 +64,16 @@ impl State {
         next
     }
 
-    /// Frees every slot whose time has come by `now`, as the next claim would; also those of licenses and features that
-    /// the catalogue no longer has, and that nobody can claim.
-    pub fn settle(&mut self, now: DateTime<Utc>, changes: &mut Vec<Change>) {
+    /// Frees every slot that has expired by `now`, as the next request about its pool would.
+    ///
+    /// This includes slots of licenses and features that the catalogue no longer has.
+    pub fn free_expired(&mut self, now: DateTime<Utc>, changes: &mut Vec<Change>) {
         let catalogue = Arc::clone(&self.catalogue);
         let mut transition = Transition { state: self, now, changes };
         for (license, feature) in catalogue.entitlements() {
-            transition.free_expired(license, feature);
+            transition.free_expired_slots(license, feature);
         }
-        transition.free_expired_of_lost_pools();
+        transition.free_slots_of_lost_pools();
     }
 
     fn all_due(&self, now: DateTime<Utc>) -> Vec<Due> {
@@ -101,7 +104,7 @@ impl State {
         all
     }
 
-    /// When the total starts again; nothing while it is 0 anyway.
+    /// Returns the time at which the total starts again; `None` while it is 0 anyway.
     fn next_period(
         &self,
         entitlement: EntitlementId,

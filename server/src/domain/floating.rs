@@ -1,87 +1,21 @@
-//! Floating: pools of slots, taking, renewing, borrowing and giving them back.
+//! Floating licenses: takes, renews, borrows and releases slots.
 
-use std::collections::{BTreeSet, HashMap};
-use std::ops::Bound;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::reply::Borrow;
+use super::change::{Change, EventKind};
+use super::command::Until;
+use super::entitlement::EntitlementId;
+use super::pool::{Pool, Slot};
+use super::refusal::Refusal;
+use super::reply::{Borrow, Outcome, Reply};
+use super::state::Transition;
 use super::subject::Subject;
-use super::{Change, EntitlementId, EventKind, Outcome, Refusal, Reply, Transition};
 use crate::catalogue::{Feature, Floating, License};
 
-/// A slot that a device holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Slot {
-    /// It is free from then on, to the millisecond.
-    pub until: DateTime<Utc>,
-    /// It needs no renewal until then.
-    pub borrowed: bool,
-}
-
-/// Until when a client wants to borrow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Until {
-    /// As long as may be.
-    Longest,
-    /// Until then.
-    At(DateTime<Utc>),
-    /// It said something that is no time.
-    Unreadable,
-}
-
-/// The slots of one license or feature that are taken.
-///
-/// Ordered by expiry as well, so that freeing what expired costs the number of expired slots, not of live ones.
-#[derive(Debug, Default)]
-pub(super) struct Pool {
-    slots: HashMap<u64, Slot>,
-    by_expiry: BTreeSet<(DateTime<Utc>, u64)>,
-}
-
-impl Pool {
-    pub(super) fn len(&self) -> usize {
-        self.slots.len()
-    }
-
-    pub(super) fn slot(&self, device_id: u64) -> Option<Slot> {
-        self.slots.get(&device_id).copied()
-    }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = (u64, Slot)> {
-        self.slots.iter().map(|(device_id, slot)| (*device_id, *slot))
-    }
-
-    pub(super) fn put(&mut self, device_id: u64, slot: Slot) {
-        self.remove(device_id);
-        self.slots.insert(device_id, slot);
-        self.by_expiry.insert((slot.until, device_id));
-    }
-
-    pub(super) fn remove(&mut self, device_id: u64) {
-        if let Some(slot) = self.slots.remove(&device_id) {
-            self.by_expiry.remove(&(slot.until, device_id));
-        }
-    }
-
-    /// The slots that are free at the next instant at which any is; those that are due already are not among them.
-    pub(super) fn next_to_expire(&self, now: DateTime<Utc>) -> impl Iterator<Item = (u64, Slot)> {
-        let mut later = self.by_expiry.range((Bound::Excluded((now, u64::MAX)), Bound::Unbounded)).peekable();
-        let first = later.peek().map(|(until, _)| *until);
-        let next = later.take_while(move |(until, _)| Some(*until) == first);
-        next.filter_map(|(_, device_id)| self.slot(*device_id).map(|slot| (*device_id, slot)))
-    }
-
-    /// A device whose slot's time has come.
-    fn expired(&self, now: DateTime<Utc>) -> Option<(u64, Slot)> {
-        let (until, device_id) = *self.by_expiry.first()?;
-        if until > now { None } else { self.slot(device_id).map(|slot| (device_id, slot)) }
-    }
-}
-
 impl Transition<'_> {
-    /// Takes a slot for the device, or renews the one it holds; a borrowed one stays as it is.
+    /// Takes a slot for the device, or renews the one that it holds. A borrowed slot stays as it is.
     pub(super) fn claim(
         &mut self,
         license: &License,
@@ -101,8 +35,9 @@ impl Transition<'_> {
         Ok(())
     }
 
-    /// Whether the device is one too many, because the catalogue has fewer slots than it had: whoever came last then
-    /// keeps his slot until its time comes, and does not get it anew.
+    /// Returns whether the device is one too many, because the catalogue now has fewer slots.
+    ///
+    /// The devices with the highest numbers then keep their slots until they expire, and can't renew them.
     fn is_surplus(
         &mut self,
         license: &License,
@@ -119,7 +54,7 @@ impl Transition<'_> {
         before as u64 >= slots
     }
 
-    /// Takes a slot if one is free.
+    /// Takes a slot for the device, if one is free.
     fn take(
         &mut self,
         license: &License,
@@ -161,7 +96,7 @@ impl Transition<'_> {
         if !floating.can_borrow {
             return Err(Refusal::FeatureBorrowNotAllowed);
         }
-        // One code for both: the endpoint has none for a device that is one too many.
+        // Both have the same code, since the endpoint has none for a device that is one too many.
         if self.slot(license, Some(feature), device_id).is_none()
             || self.is_surplus(license, Some(feature), floating, device_id)
         {
@@ -172,8 +107,9 @@ impl Transition<'_> {
         Ok(self.borrow(license, Some(feature), floating, device_id, slot))
     }
 
-    /// The slot as it will be. What is asked for must lie within `max_borrow_time` and the right to use the license;
-    /// who asks for the longest gets the longest.
+    /// Returns the slot as it will be when it is borrowed.
+    ///
+    /// The requested end must lie within `max_borrow_time` and the validity of the license and feature.
     fn borrowed_slot(
         &self,
         floating: &Floating,
@@ -203,7 +139,7 @@ impl Transition<'_> {
         self.borrow_reply(license, feature, floating, device_id, slot.until)
     }
 
-    /// The reply to a borrow that stands, if the device has borrowed.
+    /// Returns the reply to a borrow that the device has made before, if it still lasts.
     pub(super) fn borrowed(
         &mut self,
         license: &License,
@@ -261,8 +197,9 @@ impl Transition<'_> {
         Ok(self.feature_reply(&subject.license, feature, device_id, include_metadata_string))
     }
 
-    /// Frees every slot of the license and its features that the device holds, borrowed ones too, and also those of
-    /// features that the catalogue no longer has.
+    /// Frees every slot of the license and its features that the device holds, including borrowed ones.
+    ///
+    /// This includes slots of features that the catalogue no longer has.
     pub(super) fn free_all(&mut self, license: &License, device_id: u64) {
         let features = license.features.iter().map(|feature| Some(feature.as_ref()));
         for feature in std::iter::once(None).chain(features) {
@@ -279,29 +216,30 @@ impl Transition<'_> {
         }
     }
 
-    /// How many slots are taken.
+    /// Returns how many slots are taken.
     pub(super) fn in_use(&mut self, license: &License, feature: Option<&Feature>) -> u64 {
-        self.free_expired(license, feature);
+        self.free_expired_slots(license, feature);
         let pool = self.state.pools.get(&EntitlementId::of(license, feature));
         pool.map_or(0, Pool::len) as u64
     }
 
-    /// The slot that the device holds.
+    /// Returns the slot that the device holds.
     pub(super) fn slot(&mut self, license: &License, feature: Option<&Feature>, device_id: u64) -> Option<Slot> {
-        self.free_expired(license, feature);
+        self.free_expired_slots(license, feature);
         self.state.pools.get(&EntitlementId::of(license, feature))?.slot(device_id)
     }
 
-    pub(super) fn free_expired(&mut self, license: &License, feature: Option<&Feature>) {
+    pub(super) fn free_expired_slots(&mut self, license: &License, feature: Option<&Feature>) {
         let pool = EntitlementId::of(license, feature);
         while let Some((device_id, slot)) = self.state.pools.get(&pool).and_then(|pool| pool.expired(self.now)) {
             self.free(license, feature, device_id, slot, EventKind::SlotExpired);
         }
     }
 
-    /// Frees the expired slots that are left when those of the whole catalogue are freed. No event is noted: an event
-    /// names its feature by a code that is not known any longer.
-    pub(super) fn free_expired_of_lost_pools(&mut self) {
+    /// Frees the expired slots of licenses and features that the catalogue no longer has.
+    ///
+    /// No event is recorded, since an event names the feature by its code, which is no longer known.
+    pub(super) fn free_slots_of_lost_pools(&mut self) {
         let pools = self.state.pools.iter();
         let expired = pools.flat_map(|(pool, slots)| slots.iter().map(|(device_id, slot)| (*pool, device_id, slot)));
         let expired: Vec<_> = expired.filter(|(.., slot)| slot.until <= self.now).collect();
@@ -316,7 +254,7 @@ impl Transition<'_> {
 
     fn free(&mut self, license: &License, feature: Option<&Feature>, device_id: u64, slot: Slot, how: EventKind) {
         self.record(Change::SlotFreed { pool: EntitlementId::of(license, feature), device_id });
-        // The server may notice an expiry long after it: reports go by when the slot was free.
+        // The server may notice an expiry long after it. Reports need the time at which the slot became free.
         let at = if how == EventKind::SlotExpired { slot.until } else { self.now };
         if slot.borrowed {
             self.note_at(at, EventKind::BorrowEnded, license, feature, device_id);

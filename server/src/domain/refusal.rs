@@ -1,4 +1,4 @@
-//! Every way of saying no, in one table: code, HTTP status and the message printed in the seed of the endpoint.
+//! Every refusal, in one table: HTTP status, code, and the message that the protocol's documentation gives.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -7,7 +7,7 @@ use floatlease::model::ORDER;
 use serde::{Deserialize, Serialize};
 use strum::{EnumIter, IntoEnumIterator};
 
-/// Why a request is refused. Stores keep it as JSON by the names here.
+/// The reason why a request is refused. The store keeps it as JSON, with the names of these variants.
 #[derive(Debug, Clone, PartialEq, Eq, EnumIter, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "each is named after its code, and the table below says the rest")]
 pub enum Refusal {
@@ -36,9 +36,9 @@ pub enum Refusal {
     // license
     LicenseNotFound,
     LicenseNotActive,
-    /// Shares the code of `LicenseNotActive`: none is documented.
+    /// Has the code of `LicenseNotActive`, since no code is documented.
     LicenseNotStarted,
-    /// Shares the code of `LicenseNotActive`: none is documented.
+    /// Has the code of `LicenseNotActive`, since no code is documented.
     VirtualMachineRefused,
     LicenseNotEnabled,
     LicenseExpired,
@@ -58,9 +58,9 @@ pub enum Refusal {
     Blacklisted,
     // floating
     FloatingNotAvailable,
-    /// Shares the code of `FloatingNotAvailable`: none is documented.
+    /// Has the code of `FloatingNotAvailable`, since no code is documented.
     LicenseNotFloating,
-    /// Shares the code of `FloatingNotAvailable`: the only candidate that the endpoint's page lists.
+    /// Has the code of `FloatingNotAvailable`, the only fitting one that is documented for the endpoint.
     LicenseSlotNotHeld,
     LicenseBorrowNotAllowed,
     FeatureBorrowNotAllowed,
@@ -75,7 +75,7 @@ pub enum Refusal {
     NegativeConsumptionsNotAllowed,
 }
 
-/// Where a seed words a message in its own way: (operation, code, message).
+/// Messages that the documentation of an operation words differently: (operation, code, message).
 const WORDED_OTHERWISE: &[(&str, &str, &str)] = &[
     ("check_feature", "floating_not_available", "No available slots for floating license."),
     ("borrow_feature", "device_not_found", "License feature device not found."),
@@ -84,7 +84,7 @@ const WORDED_OTHERWISE: &[(&str, &str, &str)] = &[
 ];
 
 impl Refusal {
-    /// HTTP status, code and message.
+    /// Returns HTTP status, code and message.
     fn row(&self) -> (u16, &'static str, Cow<'_, str>) {
         use Refusal::*;
         let (status, code, message) = match self {
@@ -94,7 +94,7 @@ impl Refusal {
             AuthorizationInvalidHeaders => (
                 400,
                 "authorization_invalid_headers",
-                "The Authorization header can't be read; send algorithm=\"hmac-sha256\", headers=\"date\", signature=\"…\", apikey=\"…\"",
+                "The Authorization header is invalid; send algorithm=\"hmac-sha256\", headers=\"date\", signature=\"…\", apikey=\"…\"",
             ),
             AuthorizationMissingParams(names) => {
                 let message = format!("Some parameters are missing in the Authorization header: {names}");
@@ -109,7 +109,7 @@ impl Refusal {
             SignatureMismatch => {
                 (400, "signature_mismatch", "The signature does not match; check the shared key and the Date signed")
             }
-            InvalidApiKey => (400, "invalid_api_key", "The API key is not known; check it"),
+            InvalidApiKey => (400, "invalid_api_key", "The API key is unknown; check it"),
             RevokedApiKey => (400, "revoked_api_key", "The API key is revoked; use another one"),
             ReadOnlyApiKey => (400, "read_only_api_key", "The API key may only read; use another one for this call"),
             ApiKeyProductNotAllowed => {
@@ -144,9 +144,11 @@ impl Refusal {
             LicenseTransferredMaxTimes => {
                 (400, "license_transferred_max_times", "The license has moved to another device as often as it allows")
             }
-            LicenseUserActivatedMaxTimes => {
-                (400, "licenseUserActivatedMaxTimes", "The license user is active on as many devices as he may use")
-            }
+            LicenseUserActivatedMaxTimes => (
+                400,
+                "licenseUserActivatedMaxTimes",
+                "The license user is active on as many devices as the user may use",
+            ),
             CustomerAccountNotFound => {
                 (400, "customer_account_not_found", "Customer account with the provided code not found")
             }
@@ -186,29 +188,29 @@ impl Refusal {
         (status, code, message.into())
     }
 
-    /// Every HTTP status and code there is, in order.
+    /// Returns every HTTP status and code, in order.
     pub fn codes() -> BTreeSet<(u16, &'static str)> {
         Refusal::iter().map(|refusal| (refusal.status(), refusal.code())).collect()
     }
 
-    /// The HTTP status.
+    /// Returns the HTTP status.
     pub fn status(&self) -> u16 {
         self.row().0
     }
 
-    /// What clients go by.
+    /// Returns the code, by which clients tell refusals apart.
     pub fn code(&self) -> &'static str {
         self.row().1
     }
 
-    /// What people read, as the seed of the operation words it.
+    /// Returns the message for people, as the operation's documentation words it.
     pub fn message(&self, operation: &str) -> String {
         let (_, code, message) = self.row();
         if let Some((.., worded)) = WORDED_OTHERWISE.iter().find(|row| (row.0, row.1) == (operation, code)) {
             return (*worded).to_owned();
         }
         let message = message.into_owned();
-        // The seed of this one ends every message in a full stop.
+        // The documentation of this operation ends every message with a full stop.
         if operation == "borrow_feature" && !message.ends_with('.') { message + "." } else { message }
     }
 }
@@ -218,7 +220,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn messages_are_those_of_the_seed_of_the_endpoint() {
+    fn messages_are_those_of_the_documented_endpoint() {
         let code = || Refusal::InvalidLicenseFeatureCode("RENDER".to_owned());
         for (operation, refusal, message) in [
             ("borrow_license", Refusal::MissingHeaders, "Some headers are missing"),

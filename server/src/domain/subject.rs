@@ -1,13 +1,14 @@
-//! Who asks: from a product code and a credential to a license, and whether that can be used at all.
+//! Finds the license that a command is about, and checks whether the license can be used.
 
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::{Action, Command, Credential, Refusal, Token};
+use super::command::{Action, Command, Credential, Token};
+use super::refusal::Refusal;
 use crate::catalogue::{Catalogue, License, ProductStatus, User};
 
-/// The license a command is about, and the user it comes from.
+/// The license that a command is about, and the user who sends it.
 #[derive(Debug, Clone)]
 pub(super) struct Subject {
     pub(super) license: Arc<License>,
@@ -15,7 +16,7 @@ pub(super) struct Subject {
 }
 
 impl Subject {
-    /// Product first, then license.
+    /// Finds the product first, then the license.
     pub(super) fn find(catalogue: &Catalogue, command: &Command) -> Result<Subject, Refusal> {
         let product = catalogue.product(&command.product).ok_or(Refusal::UnknownProduct)?;
         match product.status {
@@ -49,7 +50,7 @@ impl Subject {
         }
     }
 
-    /// The newest of the user's licenses that are in the account; a user has licenses of several customers.
+    /// Finds the newest of the user's licenses that are in the account. A user may have licenses of several customers.
     fn of_user(
         catalogue: &Catalogue,
         command: &Command,
@@ -66,7 +67,7 @@ impl Subject {
         Ok(Subject { license: Arc::clone(license), user: license.user(username).cloned() })
     }
 
-    /// Whether the license's state allows the action.
+    /// Refuses a command that the license's state does not allow.
     pub(super) fn require_usable(&self, command: &Command, now: DateTime<Utc>) -> Result<(), Refusal> {
         let license = &self.license;
         if !license.active {
@@ -90,7 +91,7 @@ impl Subject {
         if needs_validity { self.require_unexpired(now) } else { Ok(()) }
     }
 
-    /// Whether the license still runs.
+    /// Refuses a license that has expired.
     pub(super) fn require_unexpired(&self, now: DateTime<Utc>) -> Result<(), Refusal> {
         match (self.license.is_expired(now), self.license.is_trial) {
             (false, _) => Ok(()),

@@ -1,23 +1,22 @@
-//! What the asking device is to see, taken while the state stands still, and made into JSON later.
+//! What one device sees of a license, before it is made into JSON.
 
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::subject::Subject;
-use super::{Command, Credential, EntitlementId, Reply, Transition, Variable};
-use crate::catalogue::{Consumption, Feature, License, Overages, User};
+use super::device::Variable;
+use crate::catalogue::{Feature, License, Overages, User};
 
 /// A license as one device sees it.
 #[derive(Debug, Clone)]
 pub struct LicenseView {
     pub(super) license: Arc<License>,
     pub(super) user: Option<UserView>,
-    /// What names the license in a v1 signature.
+    /// The license's name in a v1 signature.
     pub(super) auth: String,
     pub(super) hardware_id: String,
     pub(super) device_id: u64,
-    pub(super) seat: Seat,
+    pub(super) pool: PoolView,
     pub(super) is_expired: bool,
     pub(super) times_activated: u64,
     pub(super) transfer_count: u64,
@@ -27,7 +26,7 @@ pub struct LicenseView {
     pub(super) variables: Vec<Variable>,
 }
 
-/// The user it comes from.
+/// The user who sent the command.
 #[derive(Debug, Clone)]
 pub(super) struct UserView {
     pub(super) user: Arc<User>,
@@ -38,105 +37,14 @@ pub(super) struct UserView {
 #[derive(Debug, Clone)]
 pub struct FeatureView {
     pub(super) feature: Arc<Feature>,
-    pub(super) seat: Seat,
+    pub(super) pool: PoolView,
     pub(super) is_expired: bool,
     pub(super) total_consumptions: i64,
 }
 
-/// How a pool stands, and the device in it.
+/// The state of a pool, and of the device's slot in it.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Seat {
+pub(super) struct PoolView {
     pub(super) in_use: u64,
     pub(super) borrowed_until: Option<DateTime<Utc>>,
-}
-
-impl Transition<'_> {
-    pub(super) fn activation_reply(&mut self, subject: &Subject, command: &Command, device_id: u64) -> Reply {
-        Reply::Activation(Box::new(self.license_view(subject, command, device_id, false)))
-    }
-
-    pub(super) fn license_reply(
-        &mut self,
-        subject: &Subject,
-        command: &Command,
-        device_id: u64,
-        include_expired_features: bool,
-    ) -> Reply {
-        Reply::License(Box::new(self.license_view(subject, command, device_id, include_expired_features)))
-    }
-
-    pub(super) fn feature_reply(
-        &mut self,
-        license: &License,
-        feature: &Arc<Feature>,
-        device_id: u64,
-        include_metadata_string: bool,
-    ) -> Reply {
-        let feature = self.feature_view(license, feature, device_id);
-        Reply::Feature { license_id: license.id, feature, include_metadata_string }
-    }
-
-    fn license_view(
-        &mut self,
-        subject: &Subject,
-        command: &Command,
-        device_id: u64,
-        include_expired_features: bool,
-    ) -> LicenseView {
-        let license = &subject.license;
-        let shown = license.features.iter().filter(|feature| include_expired_features || !feature.is_expired(self.now));
-        let shown: Vec<_> = shown.collect();
-        let features = shown.into_iter().map(|feature| self.feature_view(license, feature, device_id)).collect();
-        let seat = self.seat(license, None, device_id);
-        let record = self.state.licenses.get(&license.id);
-        let variables = record.and_then(|record| record.variables.get(&command.hardware_id));
-        LicenseView {
-            license: Arc::clone(license),
-            user: subject.user.as_ref().map(|user| self.user_view(user)),
-            auth: auth(subject, &command.credential),
-            hardware_id: command.hardware_id.clone(),
-            device_id,
-            seat,
-            is_expired: license.is_expired(self.now),
-            times_activated: record.map_or(0, |record| record.times_activated),
-            transfer_count: record.map_or(0, |record| record.transfer_count),
-            overages: self.state.overages(license),
-            total_consumptions: self.total(license, None, license.consumption.as_ref()),
-            features,
-            variables: variables.into_iter().flat_map(|variables| variables.values().cloned()).collect(),
-        }
-    }
-
-    fn feature_view(&mut self, license: &License, feature: &Arc<Feature>, device_id: u64) -> FeatureView {
-        FeatureView {
-            feature: Arc::clone(feature),
-            seat: self.seat(license, Some(feature), device_id),
-            is_expired: feature.is_expired(self.now),
-            total_consumptions: self.total(license, Some(feature), feature.consumption.as_ref()),
-        }
-    }
-
-    fn user_view(&self, user: &Arc<User>) -> UserView {
-        let total_activations = self.state.activations_of_users.get(&user.id).copied().unwrap_or_default();
-        UserView { user: Arc::clone(user), total_activations }
-    }
-
-    fn seat(&mut self, license: &License, feature: Option<&Feature>, device_id: u64) -> Seat {
-        let slot = self.slot(license, feature, device_id).filter(|slot| slot.borrowed);
-        Seat { in_use: self.in_use(license, feature), borrowed_until: slot.map(|slot| slot.until) }
-    }
-
-    fn total(&self, license: &License, feature: Option<&Feature>, consumption: Option<&Consumption>) -> i64 {
-        let entitlement = EntitlementId::of(license, feature);
-        consumption.map_or(0, |consumption| self.state.total(entitlement, consumption, self.now))
-    }
-}
-
-/// License key or user name; a client with a token knows neither, but the e-mail address in the answer.
-fn auth(subject: &Subject, credential: &Credential) -> String {
-    match credential {
-        Credential::Key(key) => key.clone(),
-        Credential::User { username, .. } => username.clone(),
-        Credential::Token { .. } => subject.user.as_ref().map(|user| user.email.clone()).unwrap_or_default(),
-    }
 }

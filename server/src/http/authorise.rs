@@ -1,4 +1,4 @@
-//! Authorisation of a request by `Date` and `Authorization`. The MAC covers the date only: that is the protocol.
+//! Authorises a request by its `Date` and `Authorization` headers. By the protocol, the MAC covers the date only.
 
 use std::collections::HashMap;
 
@@ -11,11 +11,11 @@ use hyper::http::{HeaderMap, header};
 use crate::catalogue::{ApiKey, Catalogue};
 use crate::domain::Refusal;
 
-/// How far a request's `Date` may be from now, either way.
+/// Largest difference between a request's `Date` and the server's time, either way.
 const WINDOW: TimeDelta = TimeDelta::minutes(15);
 const PARAMETERS: [&str; 4] = ["algorithm", "headers", "signature", "apikey"];
 
-/// The API key that the request proves to know; `now` is real time, not licence time.
+/// Returns the API key whose shared key signed the request. `now` is real time, not license time.
 pub(super) fn authorise<'c>(
     catalogue: &'c Catalogue,
     operation: &Operation,
@@ -58,24 +58,24 @@ pub(super) fn authorise<'c>(
     Ok(api_key)
 }
 
-/// Whether the key may be used for this product: it matters on activation only.
+/// Refuses an activation of a product that the key may not activate.
 pub(super) fn require_product(api_key: &ApiKey, operation: &Operation, product: &str) -> Result<(), Refusal> {
     let allowed = api_key.products.as_ref().is_none_or(|products| products.iter().any(|code| code == product));
     if allowed || operation.name != "activate_license" { Ok(()) } else { Err(Refusal::ApiKeyProductNotAllowed) }
 }
 
-/// Whether it is an OAuth token, which this server does not issue.
+/// Returns whether the header holds an OAuth token, which this server does not issue.
 fn is_bearer(authorization: &str) -> bool {
     authorization.split_whitespace().next().is_some_and(|scheme| scheme.eq_ignore_ascii_case("bearer"))
 }
 
-/// A parameter of the `Authorization` header, whether or not it proves anything.
+/// Returns a parameter of the `Authorization` header, whether or not the header proves anything.
 pub(super) fn parameter(headers: &HeaderMap, name: &str) -> Option<String> {
     let authorization = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     parameters(authorization)?.get(name).map(|value| (*value).to_owned())
 }
 
-/// `name="value"` with commas between, with or without spaces; names without case.
+/// Parses `name="value"` pairs that are separated by commas, with or without spaces. Names are in any case.
 fn parameters(authorization: &str) -> Option<HashMap<String, &str>> {
     authorization
         .split(',')

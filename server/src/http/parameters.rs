@@ -1,4 +1,4 @@
-//! From a query or a body to a [`Command`], checked against the table of operations that clients are checked against.
+//! Makes a [`Command`] from a query or a body. The table of operations, which the client uses too, says what is valid.
 
 use floatlease::model::{IDEMPOTENCY_KEY, MAX_ORDER, ORDER, is_idempotency_key, parse_order, parse_time};
 use floatlease::operations::{Auth, Kind, Method, Operation, Parameter};
@@ -8,17 +8,17 @@ use serde_json::{Map, Value, json};
 use crate::catalogue::{LONGEST_TEXT_BYTES, LONGEST_TOKEN_BYTES, MAX_SAFE_INTEGER};
 use crate::domain::{Action, Command, Credential, Refusal, Token, Until};
 
-/// The two `event`s of consumption; which one it is only matters to an activity log that this server has not.
+/// The two `event`s of consumption. The difference only matters to an activity log, which this server does not keep.
 const CONSUMPTION_EVENTS: [&str; 2] = ["consumption_add", "offline_floating_consumptions_sync"];
 
-/// What may be as long as tokens of identity providers are.
+/// Parameters that hold tokens of identity providers, which are longer than other texts.
 const TOKENS: [&str; 2] = ["id_token", "code"];
-/// A device has no more of them.
+/// Upper bound for the variables in a request.
 const MOST_VARIABLES: usize = 64;
 
-/// What names a license, one of them in each request.
+/// Parameters that name a license. Each request has exactly one of them.
 const NAMES_OF_LICENSE: [&str; 4] = ["license_key", "username", "id_token", "code"];
-/// What must come along in a set: with the first, the second.
+/// Pairs of parameters of which the first requires the second.
 const TOGETHER: [(&str, &str); 4] = [
     ("username", "password"),
     ("password", "username"),
@@ -26,22 +26,24 @@ const TOGETHER: [(&str, &str); 4] = [
     ("code", "customer_account_code"),
 ];
 
-/// The parameters of a request, each of the type that its operation says.
+/// The parameters of a request, each of the type that its operation demands.
 #[derive(Debug)]
 pub(super) struct Parameters(Map<String, Value>);
 
 impl Parameters {
-    /// Takes them from where the operation has them.
+    /// Reads and checks the parameters: from the query of a GET, or from the body of a POST.
     pub(super) fn read(operation: &Operation, query: &str, body: &[u8]) -> Result<Parameters, Refusal> {
         let given = match operation.method {
-            Method::Get if !is_utf8(query) => return invalid("The query must be UTF-8 after decoding.".to_owned()),
+            Method::Get if !is_utf8(query) => {
+                return invalid("The query is invalid: expected UTF-8 after decoding.".to_owned());
+            }
             Method::Get => form_urlencoded::parse(query.as_bytes())
                 .map(|(name, value)| (name.into_owned(), Value::String(value.into_owned())))
                 .collect(),
             Method::Post if body.trim_ascii().is_empty() => Map::new(),
             Method::Post => match serde_json::from_slice(body).map_err(|_| Refusal::InvalidJson)? {
                 Value::Object(given) => given,
-                _ => return Err(Refusal::ValidationError("The body must be a JSON object.".to_owned())),
+                _ => return Err(Refusal::ValidationError("The body is invalid: expected a JSON object.".to_owned())),
             },
         };
         Parameters(given).checked(operation)
@@ -75,7 +77,7 @@ impl Parameters {
         Ok(Parameters(checked))
     }
 
-    /// Whether `name` must be given because of what else is given.
+    /// Returns whether the other parameters make `name` required.
     fn is_wanted(&self, auth: Auth, name: &str) -> bool {
         let text = |name| self.is_given(name, Kind::Text);
         match (auth, name) {
@@ -87,7 +89,7 @@ impl Parameters {
         }
     }
 
-    /// Null and the empty text are as good as absent, but `borrowed_until` has a meaning for null.
+    /// Returns whether a parameter is given. Null and the empty text count as absent, except for `borrowed_until`.
     fn is_given(&self, name: &str, kind: Kind) -> bool {
         match self.0.get(name) {
             None => false,
@@ -117,17 +119,17 @@ impl Parameters {
         self.0.get(name).and_then(Value::as_i64)
     }
 
-    /// A text that was required.
+    /// Returns a text that [`Parameters::read`] has found to be given.
     pub(super) fn required(&self, name: &str) -> String {
         self.text(name).unwrap_or_default()
     }
 
-    /// What the client wants.
+    /// Makes the command that the client asks for.
     pub(super) fn command(&self, operation: &Operation) -> Result<Command, Refusal> {
         Ok(Command {
             product: self.required("product"),
             credential: self.credential(),
-            // An id that is no id of ours finds no license.
+            // A negative number finds no license, since 0 is not the number of any.
             license_id: self.integer("license_id").map(|id| id.try_into().unwrap_or_default()),
             hardware_id: self.required("hardware_id"),
             is_vm: self.flag("is_vm"),
@@ -170,7 +172,7 @@ impl Parameters {
                 max_overages: self.max_overages()?,
             },
             "add_feature_consumption" => Action::AddFeatureConsumption { feature, amount: self.amount()? },
-            other => return Err(Refusal::NotFound(format!("This server does not know {other}."))),
+            other => return Err(Refusal::NotFound(format!("The operation {other} is unknown to this server."))),
         })
     }
 
@@ -185,14 +187,14 @@ impl Parameters {
         let events = self.0.get("event").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         let known = |event: &Value| event.as_str().is_some_and(|event| CONSUMPTION_EVENTS.contains(&event));
         if events.len() > 1 || !events.iter().all(known) {
-            return invalid(format!("event must hold exactly one of {}", CONSUMPTION_EVENTS.join(", ")));
+            return invalid(format!("event is invalid: expected exactly one of {}", CONSUMPTION_EVENTS.join(", ")));
         }
         Ok(self.integer("consumptions").unwrap_or(1))
     }
 
     fn max_overages(&self) -> Result<Option<i64>, Refusal> {
         match self.integer("max_overages") {
-            // Replies must survive JavaScript, which keeps no larger integers.
+            // JavaScript clients can't represent larger integers exactly.
             Some(max) if !(0..=MAX_SAFE_INTEGER as i64).contains(&max) => {
                 invalid("max_overages must be from 0, below 2^53".to_owned())
             }
@@ -203,7 +205,7 @@ impl Parameters {
     fn variables(&self) -> Result<Vec<(String, String)>, Refusal> {
         let variables = self.0.get("variables").and_then(Value::as_object);
         if variables.is_some_and(|variables| variables.len() > MOST_VARIABLES) {
-            return invalid(format!("variables must not hold more than {MOST_VARIABLES}"));
+            return invalid(format!("variables holds too many entries: at most {MOST_VARIABLES} are allowed"));
         }
         let long = |text: &str| text.len() > LONGEST_TEXT_BYTES;
         variables
@@ -221,8 +223,9 @@ impl Parameters {
     }
 }
 
-/// The JSON Schema of a parameter: what clients should send, held to the limits above. Null and the empty text, as good
-/// as absent, and numbers and booleans written as texts are taken too.
+/// Returns the JSON Schema of a parameter: the form that clients should send, with the limits above.
+///
+/// The server also accepts null and the empty text, which count as absent, and numbers and booleans written as texts.
 pub(crate) fn schema(parameter: &Parameter) -> Value {
     let text = LONGEST_TEXT_BYTES;
     match (parameter.name, parameter.kind) {
@@ -250,7 +253,7 @@ pub(crate) fn schema(parameter: &Parameter) -> Value {
     }
 }
 
-/// The JSON Schema of an operation's body.
+/// Returns the JSON Schema of an operation's body.
 pub(crate) fn body_schema(operation: &Operation) -> Value {
     let properties = operation.parameters().map(|parameter| (parameter.name.to_owned(), schema(parameter)));
     let required = operation.parameters().filter(|parameter| parameter.required).map(|parameter| parameter.name);
@@ -274,7 +277,7 @@ fn longest(name: &str) -> usize {
     if TOKENS.contains(&name) { LONGEST_TOKEN_BYTES } else { LONGEST_TEXT_BYTES }
 }
 
-/// The name that the client has given to the request.
+/// Returns the request's `Idempotency-Key`.
 pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
     let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
     let alone = headers.get_all(IDEMPOTENCY_KEY).iter().count() == 1;
@@ -283,7 +286,7 @@ pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Ref
     key.map_or_else(|| invalid(wrong()), |key| Ok(Some(key.to_owned())))
 }
 
-/// The client's number of the request, if its operation is ordered.
+/// Returns the request's order number, if its operation is ordered.
 pub(super) fn order(operation: &Operation, headers: &HeaderMap) -> Result<Option<u64>, Refusal> {
     let Some(value) = headers.get(ORDER).filter(|_| operation.ordered) else { return Ok(None) };
     let alone = headers.get_all(ORDER).iter().count() == 1;
@@ -292,8 +295,9 @@ pub(super) fn order(operation: &Operation, headers: &HeaderMap) -> Result<Option
     number.map_or_else(|| invalid(wrong()), |number| Ok(Some(number)))
 }
 
-/// Whether the query's percent-encoded bytes are UTF-8. Decoding would put the same U+FFFD in the place of each byte that
-/// is not, so that two devices would be one.
+/// Returns whether the query's percent-encoded bytes are UTF-8.
+///
+/// Decoding would replace each invalid byte by the same U+FFFD, so that two devices could get the same name.
 fn is_utf8(query: &str) -> bool {
     let mut decoded = Vec::with_capacity(query.len());
     let mut rest = query.as_bytes();
@@ -310,7 +314,7 @@ fn invalid<T>(message: String) -> Result<T, Refusal> {
     Err(Refusal::ValidationError(message))
 }
 
-/// The value as the kind has it; a query knows nothing but texts.
+/// Converts the value to the kind's type, if it is valid. In a query, every value is a text.
 fn typed(kind: Kind, value: &Value) -> Option<Value> {
     match (kind, value) {
         (Kind::Text, Value::String(_))
@@ -319,14 +323,14 @@ fn typed(kind: Kind, value: &Value) -> Option<Value> {
         | (Kind::Object, Value::Object(_)) => Some(value.clone()),
         (Kind::Integer, Value::Number(number)) => number.as_i64().or_else(|| whole(number.as_f64()?)).map(Value::from),
         (Kind::Integer, Value::String(text)) => text.trim().parse::<i64>().ok().map(Value::from),
-        // Python writes True.
+        // Python writes `True`.
         (Kind::Boolean, Value::String(text)) => text.to_ascii_lowercase().parse::<bool>().ok().map(Value::from),
         (Kind::Texts, Value::Array(values)) if values.iter().all(Value::is_string) => Some(value.clone()),
         _ => None,
     }
 }
 
-/// 5.0 is a number that many languages write for 5.
+/// Returns the integer that a number stands for: many languages write 5 as 5.0.
 fn whole(number: f64) -> Option<i64> {
     (number.fract() == 0.0 && number.abs() <= MAX_SAFE_INTEGER as f64).then_some(number as i64)
 }

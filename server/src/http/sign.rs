@@ -1,4 +1,4 @@
-//! Signatures of replies. Made on the HTTP workers, after the commit: they are the dearest thing a reply needs.
+//! Signs replies. The HTTP workers do it after the commit, because signing is the most expensive step of a reply.
 
 use std::collections::HashMap;
 use std::io;
@@ -6,18 +6,19 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::keys::SigningKey;
 
-/// Texts of v1 signatures kept in either half of the cache; about 8 MB in all when full.
+/// Number of v1 signatures in either half of the cache. Both halves take about 8 MB when they are full.
 const HALF_OF_CACHE: usize = 8192;
 
-/// Signs, or leaves signatures out.
+/// Signs replies, or leaves signatures out if it has no key.
 #[derive(Debug)]
 pub(super) struct Signer {
     key: Option<SigningKey>,
     v1: Mutex<Cache>,
 }
 
-/// A v1 signature depends only on device, license and validity, so the same one is asked for again and again. What was
-/// asked for lately survives: when the young half is full, it becomes the old one.
+/// A cache of v1 signatures. Each depends only on device, license and validity, so the same one is needed again and again.
+///
+/// Recently used signatures survive: when the young half is full, it becomes the old half.
 #[derive(Debug, Default)]
 struct Cache {
     young: HashMap<String, String>,
@@ -29,12 +30,12 @@ impl Signer {
         Signer { key, v1: Mutex::default() }
     }
 
-    /// The `LicenseSignature` of a body, if this server signs.
+    /// Returns the `LicenseSignature` of a body, or `None` if this server does not sign.
     pub(super) fn v2(&self, body: &[u8]) -> io::Result<Option<String>> {
         self.key.as_ref().map(|key| key.sign(body)).transpose()
     }
 
-    /// The `license_signature` over a text; empty if this server does not sign.
+    /// Returns the `license_signature` over a text, which is empty if this server does not sign.
     pub(super) fn v1(&self, text: &str) -> io::Result<String> {
         let Some(key) = &self.key else { return Ok(String::new()) };
         if let Some(signature) = self.cache(|cache| cache.get(text)) {
@@ -73,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_cache_is_bounded_and_keeps_what_is_asked_for() {
+    fn cache_is_bounded_and_keeps_recent_signatures() {
         let mut cache = Cache::default();
         for number in 0..10 * HALF_OF_CACHE {
             assert!(number == 0 || cache.get("0").is_some(), "{number}");

@@ -1,5 +1,6 @@
-//! What this server speaks, described in OpenAPI 3.1. Made from the tables that it routes by and the types that it
-//! serialises, so that the description can't say anything else.
+//! Makes OpenAPI 3.1 documents from the tables by which the server routes and the types that it serialises.
+//!
+//! So a document can't differ from what the server does.
 
 mod v4;
 
@@ -8,31 +9,31 @@ use serde_json::{Map, Value, json};
 
 pub use v4::v4;
 
-/// A document in the making.
+/// A document that is being built.
 pub(crate) struct Document {
     document: Value,
     generator: SchemaGenerator,
 }
 
-/// What can be asked at a path by a method.
+/// An operation: a path with a method.
 pub(crate) struct Endpoint<'a> {
     pub(crate) path: &'a str,
     pub(crate) method: &'a str,
-    /// Its name, unique in the document.
+    /// The operation's name, which is unique in the document.
     pub(crate) name: &'a str,
     pub(crate) summary: &'a str,
     /// Parameter objects.
     pub(crate) parameters: Vec<Value>,
-    /// The request body object, if it takes one.
+    /// The request body object, if it has one.
     pub(crate) body: Option<Value>,
-    /// The response object of its success.
+    /// The response object of a success.
     pub(crate) reply: Value,
-    /// Whether it needs no authorisation.
+    /// True if the operation needs no authorisation.
     pub(crate) open: bool,
 }
 
 impl Document {
-    /// Empty, but for what it is about. `security` holds schemes by name, all of which are needed at once.
+    /// Makes a document without operations. `security` holds schemes by name. A request needs all of them.
     pub(crate) fn new(title: &str, description: &str, base_url: &str, security: Map<String, Value>) -> Document {
         let settings = SchemaSettings::draft2020_12().for_serialize().with(|settings| {
             settings.definitions_path = "/components/schemas".into();
@@ -55,7 +56,7 @@ impl Document {
         Document { document, generator: settings.into_generator() }
     }
 
-    /// Says that whatever is added later may be answered `status` with an error body of one of these codes.
+    /// Adds an error reply to all operations that are added later: `status`, with one of these codes.
     pub(crate) fn refusal(&mut self, status: u16, description: &str, codes: &[&str], headers: Value) {
         let schema = json!({
             "type": "object",
@@ -74,12 +75,12 @@ impl Document {
         });
     }
 
-    /// For schemas of types.
+    /// Returns the generator of types' schemas.
     pub(crate) fn generator(&mut self) -> &mut SchemaGenerator {
         &mut self.generator
     }
 
-    /// Adds an operation object.
+    /// Adds an operation.
     pub(crate) fn add(&mut self, endpoint: Endpoint<'_>) {
         let mut responses = Map::from_iter([("200".to_owned(), endpoint.reply)]);
         let refusals = self.document["components"]["responses"].as_object().into_iter().flat_map(Map::keys);
@@ -101,24 +102,24 @@ impl Document {
         self.document["paths"][endpoint.path][endpoint.method] = operation;
     }
 
-    /// The document.
+    /// Returns the document.
     pub(crate) fn finish(mut self) -> Value {
         self.document["components"]["schemas"] = self.generator.take_definitions(true).into();
         self.document
     }
 }
 
-/// A parameter object for a `place`: "query", "path" or "header".
+/// Makes a parameter object for a `place`: "query", "path" or "header".
 pub(crate) fn parameter(place: &str, name: &str, required: bool, schema: Value) -> Value {
     json!({ "name": name, "in": place, "required": required, "schema": schema })
 }
 
-/// The request body object of JSON with this media type object.
+/// Makes the request body object of JSON with this media type object.
 pub(crate) fn json_body(required: bool, media_type: Value) -> Value {
     json!({ "required": required, "content": { "application/json": media_type } })
 }
 
-/// The response object of JSON of this schema.
+/// Makes the response object of JSON with this schema.
 pub(crate) fn json_reply(description: &str, headers: Value, schema: Value) -> Value {
     json!({
         "description": description,

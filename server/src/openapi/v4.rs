@@ -1,4 +1,4 @@
-//! The License API v4.
+//! Describes the License API v4.
 
 use floatlease::model::{IDEMPOTENCY_KEY, MAX_ORDER, ORDER};
 use floatlease::operations::{Method, OPERATIONS, Operation, Reply};
@@ -7,21 +7,21 @@ use serde_json::{Map, Value, json};
 use super::{Document, Endpoint, json_body, json_reply, parameter};
 use crate::domain::{Refusal, reply};
 use crate::http::parameters;
-use crate::http::well_known::{OPEN_ROUTES, OpenRoute};
+use crate::http::public_routes::{PUBLIC_ROUTES, PublicRoute};
 
 const DESCRIPTION: &str = "The LicenseSpring License API v4, as floatlease-server speaks it. Every refusal has a body of \
     status, code and message; clients go by the code. Times are UTC. A license is named by \
     license_key or by username, never by both. A final slash in a path and parameters that are not listed here are \
     ignored.";
 
-/// What each status says, whatever the code.
+/// The meaning of each error status, whatever the code.
 const REFUSED: [(u16, &str); 3] = [
     (400, "Refused; the code says why."),
-    (404, "There is nothing at this path, or not by this method."),
+    (404, "The path is unknown, or its method is wrong."),
     (503, "The result could not be kept; ask again in a while."),
 ];
 
-/// (operation, what it does); docs/operations.md says the same.
+/// (operation, summary), as in docs/operations.md.
 const SUMMARIES: [(&str, &str); 11] = [
     ("activate_license", "makes this device known to the license; takes no slot"),
     ("check_license", "takes this device's slot of a floating license, or renews it"),
@@ -36,7 +36,7 @@ const SUMMARIES: [(&str, &str); 11] = [
     ("product_details", "describes the product; by name only"),
 ];
 
-/// (operation, or "" for any; parameter; value): what examples/catalogue.toml, and so the demo, has.
+/// (operation, or "" for any; parameter; value): example values, which exist in examples/catalogue.toml.
 const EXAMPLES: [(&str, &str, Option<&str>); 7] = [
     ("add_consumption", "license_key", Some("CADP-CONS-UMPT-0100")),
     ("add_feature_consumption", "feature", Some("RENDER-MINUTES")),
@@ -47,7 +47,7 @@ const EXAMPLES: [(&str, &str, Option<&str>); 7] = [
     ("", "borrowed_until", None),
 ];
 
-/// The document of the API at `base_url`.
+/// Makes the document of the API at `base_url`.
 pub fn v4(base_url: &str) -> Value {
     let mut document = Document::new("floatlease-server: License API v4", DESCRIPTION, base_url, security());
     let codes = Refusal::codes();
@@ -59,7 +59,7 @@ pub fn v4(base_url: &str) -> Value {
         let reply = reply_to(operation, &mut document);
         document.add(endpoint(operation, reply));
     }
-    for route in OPEN_ROUTES {
+    for route in PUBLIC_ROUTES {
         let reply = open_reply(route, &mut document);
         document.add(open_endpoint(route, reply));
     }
@@ -106,7 +106,7 @@ fn endpoint(operation: &'static Operation, reply: Value) -> Endpoint<'static> {
     Endpoint { path: operation.path, method, name: operation.name, summary, parameters, body, reply, open: false }
 }
 
-/// The headers that a request may have besides those of its authorisation.
+/// Returns the headers that a request may have besides those of its authorisation.
 fn request_headers(operation: &Operation) -> Vec<Value> {
     let mut headers = Vec::new();
     if operation.is_consumption() {
@@ -129,7 +129,7 @@ fn order_schema() -> Value {
     json!({ "type": "integer", "minimum": 1, "maximum": MAX_ORDER })
 }
 
-/// The header that tells a client that its requests are kept in order.
+/// Describes the header that tells a client that its requests are kept in order.
 fn echoed_order() -> Value {
     let description = "Of a request that had one: the same number, or the highest that came, in a refusal as \
         order_outdated.";
@@ -140,7 +140,7 @@ fn key_schema() -> Value {
     json!({ "type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$" })
 }
 
-/// What tells a client that a repetition would not be booked again.
+/// Describes the header that tells a client that a repeated request is not booked again.
 fn echoed_key() -> Value {
     let description = "Of a request for consumptions that had one: the same key, which this server books once.";
     json!({ "required": false, "description": description, "schema": key_schema() })
@@ -193,13 +193,13 @@ fn signature() -> Value {
     } })
 }
 
-fn open_reply(route: &OpenRoute, document: &mut Document) -> Value {
+fn open_reply(route: &PublicRoute, document: &mut Document) -> Value {
     let headers = if route.signed { signature() } else { json!({}) };
     let schema = (route.reply)(document.generator());
     json_reply("Done.", headers, schema.into())
 }
 
-fn open_endpoint(route: &'static OpenRoute, reply: Value) -> Endpoint<'static> {
+fn open_endpoint(route: &'static PublicRoute, reply: Value) -> Endpoint<'static> {
     let given = |(name, value): &(&str, &str)| parameter("query", name, true, json!({ "const": value }));
     Endpoint {
         path: route.path,

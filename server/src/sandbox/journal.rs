@@ -1,4 +1,4 @@
-//! The journal of a world: what was asked and answered, and what happened to the licences, in order.
+//! The journal of a world: requests, replies and license events, in order.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,127 +9,117 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::mistake::Mistake;
+use super::control_error::ControlError;
 use super::near_miss::NearMiss;
 use crate::catalogue::Catalogue;
 use crate::domain::{Change, Due, Event, EventKind};
 use crate::store::{Store, StoreError};
 
-/// Older entries are forgotten.
+/// Upper bound for entries. The oldest are forgotten.
 const MOST_ENTRIES: usize = 10_000;
 
-/// What is kept of a world's past, in memory.
+/// The journal of one world, in memory.
 #[derive(Debug)]
 pub(crate) struct Journal {
-    pages: Mutex<Pages>,
+    entries: Mutex<Entries>,
     names: Mutex<Names>,
-    /// What leaves no trace in the store, until the next commit.
-    due: Mutex<Vec<(DateTime<Utc>, EventNote)>>,
+    /// Events that the store does not keep, until the next commit.
+    due: Mutex<Vec<(DateTime<Utc>, EventRecord)>>,
 }
 
 #[derive(Debug, Default)]
-struct Pages {
-    entries: VecDeque<Entry>,
+struct Entries {
+    kept: VecDeque<Entry>,
     last_seq: u64,
     forgotten: u64,
 }
 
-/// How licenses and devices are called, by their numbers.
+/// The names of licenses and devices, by number.
 #[derive(Debug)]
 struct Names {
     licenses: HashMap<u64, String>,
     devices: HashMap<u64, String>,
 }
 
-/// A line of the journal.
+/// An entry of the journal.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub(crate) struct Entry {
-    /// Its number; they go up without a gap.
+    /// The entry's number. Numbers go up without a gap.
     pub(crate) seq: u64,
-    /// When it was written, by the machine's clock.
+    /// The time of the entry, by the computer's clock.
     pub(crate) real_time: String,
-    /// When it happened, by the world's clock.
+    /// The time of the request or event, by the world's clock.
     pub(crate) time: String,
-    /// What it is about.
+    /// The request or the event.
     #[serde(flatten)]
-    pub(crate) what: What,
+    pub(crate) body: EntryBody,
 }
 
-/// What a line is about.
+/// The request or the event of an entry.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-pub(crate) enum What {
-    /// A request, and what became of it.
-    Request(Box<RequestNote>),
-    /// Something that happened to a license, kept by the server.
-    Event(EventNote),
+pub(crate) enum EntryBody {
+    /// A request and its reply.
+    Request(Box<RequestRecord>),
+    /// An event of a license.
+    Event(EventRecord),
 }
 
-/// A request, and what became of it. Holds no password and no token.
+/// A request and its reply, without passwords and tokens.
 #[derive(Debug, Clone, Default, Serialize, JsonSchema)]
-pub(crate) struct RequestNote {
-    /// HTTP method.
+pub(crate) struct RequestRecord {
+    /// The HTTP method.
     pub(crate) method: String,
-    /// Path, without the query.
+    /// The path, without the query.
     pub(crate) path: String,
-    /// Name of the operation, if it was one.
+    /// The operation's name, if the request asked for one.
     pub(crate) operation: Option<&'static str>,
-    /// The license key in it.
+    /// The license key in the request.
     pub(crate) license_key: Option<String>,
-    /// The user in it.
+    /// The user in the request.
     pub(crate) username: Option<String>,
-    /// The device in it.
+    /// The device in the request.
     pub(crate) hardware_id: Option<String>,
-    /// The feature in it.
+    /// The feature in the request.
     pub(crate) feature: Option<String>,
-    /// The number in its `FloatLease-Order`.
+    /// The number in the request's `FloatLease-Order`.
     pub(crate) order: Option<u64>,
-    /// HTTP status of the reply; null if none was sent.
+    /// The HTTP status of the reply; null if no reply was sent.
     pub(crate) status: Option<u16>,
-    /// The code of the refusal, if it was one.
+    /// The code of the refusal, if the request was refused.
     pub(crate) code: Option<String>,
-    /// Number of the fault that happened to it.
+    /// The number of the fault that happened to the request.
     pub(crate) fault_id: Option<u64>,
-    /// What that fault does, for example `after_commit.truncate`.
+    /// The name of that fault, for example `after_commit.truncate`.
     pub(crate) fault: Option<String>,
-    /// How long it took, in real time.
+    /// The duration of the request, in real time.
     pub(crate) elapsed_ms: u64,
-    /// What was expected of a signature that was refused.
+    /// The explanation of a refused signature.
     pub(crate) near_miss: Option<NearMiss>,
 }
 
-/// Something that happened to a license.
+/// An event of a license.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
-pub(crate) struct EventNote {
-    /// `slot_taken`, `slot_released`, `slot_expired`, `borrowed`, `borrow_ended`, `activated`, `deactivated`,
-    /// `consumed`, or, from advances, `consumption_period_began`, `license_started`, `license_expired`,
+pub(crate) struct EventRecord {
+    /// `slot_taken`, `slot_released`, `slot_expired`, `borrowed`, `borrow_ended`, `activated`, `deactivated` or
+    /// `consumed`. An advance of the clock adds `consumption_period_began`, `license_started`, `license_expired` and
     /// `feature_expired`.
     pub(crate) event: &'static str,
-    /// Which license: its key, or its first user.
+    /// The license's key, or its first user.
     pub(crate) license: String,
-    /// Which of its features; null is the license itself.
+    /// The feature; null for the license itself.
     pub(crate) feature: Option<String>,
-    /// To which device, where it is one's.
+    /// The device, if the event is about one.
     pub(crate) hardware_id: Option<String>,
-    /// How much was consumed.
+    /// The amount that was consumed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) amount: Option<i64>,
-    /// Until when it was borrowed.
+    /// The end of the borrow.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) until: Option<String>,
 }
 
-/// What a request says, as far as it is kept: nothing that is right is longer, and the journal must not grow without
-/// end.
-pub(crate) fn noted(text: &str) -> String {
-    const LONGEST: usize = 1024;
-    match text.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
-        None => text.to_owned(),
-    }
-}
-
-/// Members that entries are picked by.
+/// Members by which entries can be filtered.
 pub(crate) const FILTERS: [&str; 15] = [
     "kind",
     "method",
@@ -148,22 +138,22 @@ pub(crate) const FILTERS: [&str; 15] = [
     "license",
 ];
 
-/// Entries whose members have these values.
+/// A filter for entries whose members have these values.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Filter(Map<String, Value>);
 
 impl Filter {
-    pub(crate) fn new(members: Map<String, Value>) -> Result<Filter, Mistake> {
+    pub(crate) fn new(members: Map<String, Value>) -> Result<Filter, ControlError> {
         match members.keys().find(|key| !FILTERS.contains(&key.as_str())) {
             None => Ok(Filter(members)),
             Some(unknown) => {
-                let message = format!("`filter`: {unknown:?} is none of {}", FILTERS.join(", "));
-                Err(Mistake::invalid(message))
+                let message = format!("`filter`: unknown member {unknown:?}, expected one of {}", FILTERS.join(", "));
+                Err(ControlError::invalid(message))
             }
         }
     }
 
-    /// The members in which the entry differs.
+    /// Returns a description of each member in which the entry differs.
     fn differences(&self, entry: &Entry) -> Vec<String> {
         let json = serde_json::to_value(entry).unwrap_or_default();
         let member = |name: &String| json.get(name).cloned().unwrap_or_default();
@@ -171,8 +161,8 @@ impl Filter {
         different.map(|(name, value)| format!("{name} is {}, not {value}", member(name))).collect()
     }
 
-    /// Whether the entry is of the kind that is asked for: what a request has, an event may lack.
-    fn is_about(&self, entry: &Entry) -> bool {
+    /// Returns whether the entry has all members of the filter. An event may lack members of a request.
+    fn has_all_members(&self, entry: &Entry) -> bool {
         let json = serde_json::to_value(entry).unwrap_or_default();
         self.0.keys().all(|name| json.get(name).is_some())
     }
@@ -182,50 +172,50 @@ impl Journal {
     pub(crate) fn new(catalogue: &Catalogue) -> Arc<Journal> {
         let licenses = catalogue.licenses().iter().map(|license| (license.id, license.name().to_owned()));
         let names = Names { licenses: licenses.collect(), devices: HashMap::new() };
-        Arc::new(Journal { pages: Mutex::default(), names: Mutex::new(names), due: Mutex::default() })
+        Arc::new(Journal { entries: Mutex::default(), names: Mutex::new(names), due: Mutex::default() })
     }
 
-    pub(crate) fn add_request(&self, time: DateTime<Utc>, note: RequestNote) {
-        self.add(time, What::Request(Box::new(note)));
+    pub(crate) fn add_request(&self, time: DateTime<Utc>, record: RequestRecord) {
+        self.add(time, EntryBody::Request(Box::new(record)));
     }
 
-    /// What time alone has done, as the journal calls it.
-    pub(crate) fn note_of(&self, due: &Due) -> EventNote {
+    /// Returns the record of an event that time alone causes.
+    pub(crate) fn record_of(&self, due: &Due) -> EventRecord {
         let names = self.names();
         let hardware_id = due.device_id.and_then(|id| names.devices.get(&id).cloned());
-        names.note(due.kind.name(), due.license_id, due.feature.as_deref(), hardware_id)
+        names.record(due.kind.name(), due.license_id, due.feature.as_deref(), hardware_id)
     }
 
-    /// Writes down what leaves no trace in the store, with the next commit.
+    /// Adds an event that the store does not keep, with the next commit.
     pub(crate) fn add_due(&self, due: &Due) {
-        let note = self.note_of(due);
-        self.due().push((due.at, note));
+        let record = self.record_of(due);
+        self.due().push((due.at, record));
     }
 
-    /// Writes down the events of a commit and what is due, by the time at which they happened: an advance of the clock
-    /// passes both in turns.
-    fn keep_all(&self, changes: &[Change]) {
+    /// Adds the events of a commit and those that time alone caused, sorted by time. An advance of the clock passes both
+    /// in turn.
+    fn add_commit(&self, changes: &[Change]) {
         let mut events = std::mem::take(&mut *self.due());
-        events.extend(changes.iter().filter_map(|change| self.keep(change)));
+        events.extend(changes.iter().filter_map(|change| self.event_of(change)));
         events.sort_by_key(|(time, _)| *time);
-        for (time, note) in events {
-            self.add(time, What::Event(note));
+        for (time, record) in events {
+            self.add(time, EntryBody::Event(record));
         }
     }
 
-    fn add(&self, time: DateTime<Utc>, what: What) {
-        let mut pages = self.pages();
-        pages.last_seq += 1;
-        let entry = Entry { seq: pages.last_seq, real_time: format_time(Utc::now()), time: format_time(time), what };
-        pages.entries.push_back(entry);
-        if pages.entries.len() > MOST_ENTRIES {
-            pages.entries.pop_front();
-            pages.forgotten += 1;
+    fn add(&self, time: DateTime<Utc>, body: EntryBody) {
+        let mut entries = self.entries();
+        entries.last_seq += 1;
+        let entry = Entry { seq: entries.last_seq, real_time: format_time(Utc::now()), time: format_time(time), body };
+        entries.kept.push_back(entry);
+        if entries.kept.len() > MOST_ENTRIES {
+            entries.kept.pop_front();
+            entries.forgotten += 1;
         }
     }
 
-    /// Learns the names of devices, and how an event is called.
-    fn keep(&self, change: &Change) -> Option<(DateTime<Utc>, EventNote)> {
+    /// Remembers the name of a new device, or returns the record of an event.
+    fn event_of(&self, change: &Change) -> Option<(DateTime<Utc>, EventRecord)> {
         match change {
             Change::Device { hardware_id, device, .. } => {
                 self.names().devices.insert(device.id, hardware_id.clone());
@@ -236,31 +226,31 @@ impl Journal {
         }
     }
 
-    /// Entries after number `after`, `limit` at most, and how many were forgotten altogether.
+    /// Returns up to `limit` entries after number `after`, and how many entries were forgotten altogether.
     pub(crate) fn after(&self, after: u64, limit: usize) -> (Vec<Entry>, u64) {
-        let pages = self.pages();
-        let entries = pages.entries.iter().filter(|entry| entry.seq > after).take(limit).cloned().collect();
-        (entries, pages.forgotten)
+        let entries = self.entries();
+        let found = entries.kept.iter().filter(|entry| entry.seq > after).take(limit).cloned().collect();
+        (found, entries.forgotten)
     }
 
-    /// Forgets all entries, on purpose.
+    /// Removes all entries. They do not count as forgotten.
     pub(crate) fn clear(&self) {
-        let mut pages = self.pages();
-        pages.entries.clear();
-        pages.forgotten = 0;
+        let mut entries = self.entries();
+        entries.kept.clear();
+        entries.forgotten = 0;
     }
 
-    /// How many entries fit, and how many were forgotten altogether.
+    /// Returns how many entries match, and how many entries were forgotten altogether.
     pub(crate) fn count(&self, filter: &Filter) -> (u64, u64) {
-        let pages = self.pages();
-        let fitting = pages.entries.iter().filter(|entry| filter.differences(entry).is_empty());
-        (fitting.count() as u64, pages.forgotten)
+        let entries = self.entries();
+        let matching = entries.kept.iter().filter(|entry| filter.differences(entry).is_empty());
+        (matching.count() as u64, entries.forgotten)
     }
 
-    /// The entries that nearly fit, newest first, a sentence each.
-    pub(crate) fn nearly(&self, filter: &Filter) -> Vec<String> {
-        let pages = self.pages();
-        let of_kind = pages.entries.iter().rev().filter(|entry| filter.is_about(entry));
+    /// Returns a sentence for each of the newest entries that differ from the filter in one member only.
+    pub(crate) fn near_matches(&self, filter: &Filter) -> Vec<String> {
+        let entries = self.entries();
+        let of_kind = entries.kept.iter().rev().filter(|entry| filter.has_all_members(entry));
         let nearly = of_kind.filter_map(|entry| match filter.differences(entry).as_slice() {
             [difference] => Some(format!("entry {}: {difference}", entry.seq)),
             _ => None,
@@ -268,11 +258,11 @@ impl Journal {
         nearly.take(3).collect()
     }
 
-    fn pages(&self) -> MutexGuard<'_, Pages> {
-        self.pages.lock().unwrap_or_else(PoisonError::into_inner)
+    fn entries(&self) -> MutexGuard<'_, Entries> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn due(&self) -> MutexGuard<'_, Vec<(DateTime<Utc>, EventNote)>> {
+    fn due(&self) -> MutexGuard<'_, Vec<(DateTime<Utc>, EventRecord)>> {
         self.due.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -282,36 +272,36 @@ impl Journal {
 }
 
 impl Names {
-    fn event(&self, event: &Event) -> EventNote {
+    fn event(&self, event: &Event) -> EventRecord {
         let hardware_id = self.devices.get(&event.device_id).cloned();
-        let note = self.note(event.kind.name(), event.license_id, event.feature.as_deref(), hardware_id);
+        let record = self.record(event.kind.name(), event.license_id, event.feature.as_deref(), hardware_id);
         match event.kind {
-            EventKind::Consumed { amount } => EventNote { amount: Some(amount), ..note },
-            EventKind::Borrowed { until } => EventNote { until: Some(format_time(until)), ..note },
-            _ => note,
+            EventKind::Consumed { amount } => EventRecord { amount: Some(amount), ..record },
+            EventKind::Borrowed { until } => EventRecord { until: Some(format_time(until)), ..record },
+            _ => record,
         }
     }
 
-    fn note(&self, event: &'static str, id: u64, feature: Option<&str>, hardware_id: Option<String>) -> EventNote {
+    fn record(&self, event: &'static str, id: u64, feature: Option<&str>, hardware_id: Option<String>) -> EventRecord {
         let license = self.licenses.get(&id).cloned().unwrap_or_default();
-        EventNote { event, license, feature: feature.map(str::to_owned), hardware_id, amount: None, until: None }
+        EventRecord { event, license, feature: feature.map(str::to_owned), hardware_id, amount: None, until: None }
     }
 }
 
-/// A store that tells the journal what it has kept.
-pub(crate) struct Journaled<S> {
+/// A store that passes each commit on to the journal.
+pub(crate) struct JournalingStore<S> {
     pub(crate) store: S,
     pub(crate) journal: Arc<Journal>,
 }
 
-impl<S: Store> Store for Journaled<S> {
+impl<S: Store> Store for JournalingStore<S> {
     fn load(&mut self) -> Result<Vec<Change>, StoreError> {
         self.store.load()
     }
 
     fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError> {
         self.store.commit(changes)?;
-        self.journal.keep_all(changes);
+        self.journal.add_commit(changes);
         Ok(())
     }
 }

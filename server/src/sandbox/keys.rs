@@ -1,7 +1,7 @@
-//! Signing keys for tests, at once: to find primes takes longer than a sandbox may take to start.
+//! Signing keys for tests, made of built-in primes, because finding primes takes longer than a sandbox may take to start.
 //!
-//! Every key is a pair of built-in primes that everybody can read. Each world of a process has another pair, and which
-//! one it begins with is random, so that a program given such a public key by mistake fails at the next start.
+//! The primes are public. Each world of a process gets another pair, and the first pair is random. So a product that was
+//! given such a public key by mistake fails at the sandbox's next start.
 
 use std::io;
 use std::sync::OnceLock;
@@ -15,7 +15,7 @@ use crate::keys::SigningKey;
 
 const PRIMES: &str = include_str!("primes.txt");
 
-/// The next key of this process.
+/// Returns the next key of this process.
 pub(super) fn signing_key() -> io::Result<SigningKey> {
     static NEXT: OnceLock<AtomicUsize> = OnceLock::new();
     let next = NEXT.get_or_init(|| AtomicUsize::new(rand::rng().random_range(0..1 << 16)));
@@ -26,13 +26,14 @@ pub(super) fn signing_key() -> io::Result<SigningKey> {
     let pair = pairs.get(number % pairs.len().max(1));
     let prime = |index: usize| primes.get(index).and_then(|hex| BigUint::parse_bytes(hex.as_bytes(), 16));
     match pair.and_then(|(first, second)| prime(*first).zip(prime(*second))) {
-        Some((p, q)) => SigningKey::of_primes(&p, &q),
+        Some((p, q)) => SigningKey::from_primes(&p, &q),
         None => SigningKey::generate(),
     }
 }
 
-/// A random text of so many letters and digits, fit for API keys. Not by aws-lc-rs, which collects entropy for tens of
-/// milliseconds before its first random number.
+/// Returns a random text of letters and digits, for API keys.
+///
+/// It does not use aws-lc-rs, which collects entropy for tens of milliseconds before its first random number.
 pub(super) fn random_text(length: usize) -> String {
     Alphanumeric.sample_string(&mut rand::rng(), length)
 }

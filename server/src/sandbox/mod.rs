@@ -1,20 +1,20 @@
-//! The testers' side: a server whose time and failures a test decides. Never part of `serve`.
+//! A license server for tests, whose time and failures a test controls. `serve` never uses it.
 //!
-//! [`Sandbox`] is `demo`, `exec` and `libfloatlease_sandbox`. It holds [worlds](worlds) behind one port; the
-//! [control interface](control) moves their clocks, makes their requests go wrong, and tells what happened.
+//! `demo`, `exec` and `libfloatlease_sandbox` run a [`Sandbox`]. It holds [worlds](worlds) behind one port. The
+//! [control interface](control) moves their clocks, makes their requests fail, and reports what happened.
 
-mod access;
-mod asked;
+mod connection_info;
 mod control;
+mod control_error;
 mod fault;
 mod journal;
 mod keys;
-mod mistake;
-mod moment;
 mod near_miss;
 mod options;
 mod presets;
-mod strict;
+mod request_info;
+mod strict_json;
+mod time_spec;
 mod world;
 mod worlds;
 
@@ -27,59 +27,59 @@ use serde_json::{Map, Value};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Mutex;
 
-pub use access::Access;
+pub use connection_info::ConnectionInfo;
 pub use options::SAMPLE;
 
-use crate::Failure;
 use crate::catalogue::ApiKey;
-use crate::http::Port;
-use crate::server::{bound, listener};
-use control::{BASE_PATH, Control, ControlPort};
-use mistake::{Mistake, read};
+use crate::http::Listener;
+use crate::server::{Failure, bind_address, bind_api};
+use control::{BASE_PATH, Control, ControlHandler};
+use control_error::{ControlError, read};
 use options::WorldOptions;
 use worlds::Worlds;
 
-/// What is in flight when it is stopped has so long to be answered.
+/// Time limit for the replies to requests that are under way when a sandbox is stopped.
 const STOP_WITHIN: Duration = Duration::from_millis(200);
 
-/// A server for tests, running.
+/// A running server for tests.
 pub struct Sandbox {
-    /// `None` when it was stopped.
+    /// `None` after the sandbox was stopped.
     running: RwLock<Option<Running>>,
-    access: Access,
+    info: ConnectionInfo,
 }
 
 struct Running {
     runtime: Runtime,
     control: Arc<Control>,
-    control_port: Option<Port>,
+    control_port: Option<Listener>,
 }
 
-/// Where a sandbox listens. Both ports are on the loopback interface; 0 is a free one.
+/// The ports of a sandbox, both on the loopback interface. 0 takes a free port.
 #[derive(Debug, Clone, Default)]
 pub struct Ports {
-    /// Of the API.
+    /// The API's port.
     pub api: u16,
-    /// Of the control interface, which needs none if it is called directly.
+    /// The port of the control interface. It needs none if it is called directly.
     pub control: Option<u16>,
 }
 
-/// Why a sandbox refused.
+/// The reason why a sandbox refused a call.
 #[derive(Debug)]
 pub enum SandboxError {
-    /// What was given is no JSON object; why.
+    /// The text is not a JSON object.
     Json(String),
-    /// It was understood and can't be done, or what was expected is not so; a sentence for people.
+    /// The call is invalid or impossible, or an expectation is not met. A sentence for people.
     Refused(String),
-    /// The system has not what it needs, most likely the port.
+    /// The system lacks something, most likely the port is taken.
     Unavailable(String),
-    /// A defect of ours.
+    /// The server has a defect.
     Internal(String),
 }
 
 impl Sandbox {
-    /// Starts one; it listens when this returns. `options` is the text of a JSON object with the members of
-    /// `POST /worlds`, and `port` and `control_port`. Answers the reply of `POST /worlds` too.
+    /// Starts a sandbox, which listens when this returns. Also returns the reply of `POST /worlds`.
+    ///
+    /// `options` is the text of a JSON object with the members of `POST /worlds`, and `port` and `control_port`.
     ///
     /// # Errors
     /// The options are wrong, or a port is taken.
@@ -92,9 +92,9 @@ impl Sandbox {
         let (api, control) = (port("port").transpose()?, port("control_port").transpose()?);
         let ports = Ports { api: api.unwrap_or_default(), control };
         let sandbox = Sandbox::with(&ports, Value::Object(members), Vec::new()).map_err(|error| match error {
-            // Which lists the members of a world, and these are none.
+            // The error lists the members of a world, and these two are not among them.
             SandboxError::Refused(why) if why.contains("unknown field") => {
-                SandboxError::Refused(format!("{why}; and a sandbox `port` and `control_port`"))
+                SandboxError::Refused(format!("{why}; or, for a sandbox, `port` or `control_port`"))
             }
             error => error,
         })?;
@@ -102,7 +102,7 @@ impl Sandbox {
         Ok((sandbox, said))
     }
 
-    /// The demo: [`SAMPLE`] or another catalogue (its text), with a control port.
+    /// Starts a sandbox with [`SAMPLE`], or with the text of another catalogue.
     ///
     /// # Errors
     /// The catalogue is wrong, or a port is taken.
@@ -115,44 +115,46 @@ impl Sandbox {
     fn with(ports: &Ports, options: Value, api_keys: Vec<ApiKey>) -> Result<Sandbox, SandboxError> {
         let options: WorldOptions = read(options)?;
         let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let (api, base_url) = listener(local(ports.api))?;
-        let control = ports.control.map(|port| bound(local(port))).transpose()?;
+        let (api, base_url) = bind_api(local(ports.api))?;
+        let control = ports.control.map(|port| bind_address(local(port))).transpose()?;
         let control_url = control.as_ref().map(|control| control.local_addr().map_err(Failure::from)).transpose()?;
         let control_url = control_url.map(|address| format!("http://{address}{BASE_PATH}"));
         let worlds = Arc::new(Worlds::start(&options, base_url, control_url, api_keys)?);
-        let access = worlds.main().access.clone();
+        let info = worlds.main().info.clone();
 
         let runtime = Builder::new_multi_thread().worker_threads(2).thread_name("floatlease").enable_all().build();
         let runtime = runtime.map_err(Failure::from)?;
         let handle = runtime.handle().clone();
-        let api = Port::open(&handle, api, Arc::clone(&worlds)).map_err(Failure::from)?;
+        let api = Listener::open(&handle, api, Arc::clone(&worlds)).map_err(Failure::from)?;
         runtime.spawn(Arc::clone(&worlds).sweep());
         let api_address = api.address();
         let state = Control { worlds, api: Mutex::new(Some(api)), api_address, runtime: handle.clone() };
         let state = Arc::new(state);
-        let open = |control| Port::open(&handle, control, Arc::new(ControlPort(Arc::clone(&state))));
+        let open = |control| Listener::open(&handle, control, Arc::new(ControlHandler(Arc::clone(&state))));
         let control_port = control.map(open).transpose().map_err(Failure::from)?;
         let running = Running { runtime, control: state, control_port };
-        Ok(Sandbox { running: RwLock::new(Some(running)), access })
+        Ok(Sandbox { running: RwLock::new(Some(running)), info })
     }
 
-    /// What a client needs.
-    pub fn access(&self) -> &Access {
-        &self.access
+    /// Returns the facts that a client needs.
+    pub fn connection_info(&self) -> &ConnectionInfo {
+        &self.info
     }
 
-    /// Calls the control interface: `POST /clock/advance`, or the same below `/worlds/{world}`, with the text of a JSON
-    /// object or an empty one as `body`; what a GET takes may stand there too. Answers the JSON of the reply.
+    /// Calls the control interface, and returns the JSON of the reply.
+    ///
+    /// `method_path` is, for example, `POST /clock/advance`, or the same below `/worlds/{world}`. `body` is empty or the
+    /// text of a JSON object, which may also hold the query of a GET.
     ///
     /// # Errors
-    /// The call is wrong or can't be done, what it expected is not so, or the sandbox was stopped.
+    /// The call is invalid or impossible, its expectation is not met, or the sandbox was stopped.
     pub fn control(&self, method_path: &str, body: &str) -> Result<String, SandboxError> {
         let running = self.running.read().unwrap_or_else(PoisonError::into_inner);
-        let stopped = || SandboxError::Refused("the sandbox was stopped".to_owned());
+        let stopped = || SandboxError::Refused("the sandbox was stopped; start another one".to_owned());
         let Running { runtime, control, .. } = running.as_ref().ok_or_else(stopped)?;
         let (method, path) = method_path.trim().split_once(' ').ok_or_else(|| {
             SandboxError::Refused(format!(
-                "{method_path:?} is no call; write a method and a path, as in \"GET /clock\""
+                "invalid call {method_path:?}: write a method and a path, as in \"GET /clock\""
             ))
         })?;
         let path = path.trim();
@@ -164,22 +166,24 @@ impl Sandbox {
         Ok(reply.to_string())
     }
 
-    /// Runs until `end` is over.
+    /// Runs until `end` resolves.
     pub fn run_until<T>(&self, end: impl Future<Output = T>) -> Option<T> {
         let running = self.running.read().unwrap_or_else(PoisonError::into_inner);
         running.as_ref().map(|running| running.runtime.block_on(end))
     }
 
-    /// Stops it within a second, whatever its clients do; nothing of it is left. From any thread, and again.
+    /// Stops the sandbox within a second, whatever its clients do, and frees everything.
+    ///
+    /// Any thread may call this, and more than once.
     ///
     /// # Errors
-    /// None at present: a sandbox keeps nothing that could be lost.
+    /// None at present, since a sandbox keeps nothing that could be lost.
     pub fn stop(&self) -> Result<(), Failure> {
         let running = self.running.write().unwrap_or_else(PoisonError::into_inner).take();
         let Some(Running { runtime, control, control_port }) = running else { return Ok(()) };
         runtime.block_on(async {
             let api = control.api.lock().await.take();
-            let close = |port: Option<Port>| async {
+            let close = |port: Option<Listener>| async {
                 if let Some(port) = port {
                     port.close(STOP_WITHIN).await
                 }
@@ -197,19 +201,17 @@ impl Sandbox {
 
 impl Drop for Sandbox {
     fn drop(&mut self) {
-        // It has no errors at present.
+        // `stop` has no errors at present.
         let _ = self.stop();
     }
 }
 
 fn port(name: &str, value: &Value) -> Result<u16, SandboxError> {
     let number = value.as_u64().and_then(|number| u16::try_from(number).ok());
-    number.ok_or_else(|| {
-        SandboxError::Refused(format!("`{name}` must be a port from 0, which is any free one, to 65535"))
-    })
+    number.ok_or_else(|| SandboxError::Refused(format!("`{name}` must be a port from 0 (any free one) to 65535")))
 }
 
-/// API keys for trying refusals; not in the sample, which people copy.
+/// Returns API keys for trying refusals. They are not in the sample catalogue, because people copy that.
 fn sample_keys() -> Vec<ApiKey> {
     let key = |name: &str| ApiKey {
         key: name.to_owned(),
@@ -224,7 +226,7 @@ fn sample_keys() -> Vec<ApiKey> {
 impl fmt::Display for SandboxError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            SandboxError::Json(why) => write!(f, "this is no JSON object: {why}"),
+            SandboxError::Json(why) => write!(f, "the text is invalid: expected a JSON object: {why}"),
             SandboxError::Refused(why) | SandboxError::Unavailable(why) | SandboxError::Internal(why) => {
                 f.write_str(why)
             }
@@ -234,13 +236,9 @@ impl fmt::Display for SandboxError {
 
 impl std::error::Error for SandboxError {}
 
-impl From<Mistake> for SandboxError {
-    fn from(mistake: Mistake) -> SandboxError {
-        if mistake.status < 500 {
-            SandboxError::Refused(mistake.message)
-        } else {
-            SandboxError::Internal(mistake.message)
-        }
+impl From<ControlError> for SandboxError {
+    fn from(error: ControlError) -> SandboxError {
+        if error.status < 500 { SandboxError::Refused(error.message) } else { SandboxError::Internal(error.message) }
     }
 }
 

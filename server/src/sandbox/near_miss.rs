@@ -1,4 +1,4 @@
-//! Why a request's signature was refused: what was expected beside what came, and the likely slip.
+//! Explains why a request's signature was refused: expected and received values, and the likely mistake.
 
 use aws_lc_rs::hmac;
 use base64::Engine;
@@ -9,31 +9,36 @@ use floatlease::sign::signing_text;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::journal::noted;
-use crate::http::Received;
+use super::request_info::shortened;
+use crate::http::ReceivedRequest;
 
-/// What was expected of a refused signature, beside what came.
+/// The expected and the received values of a signature that was refused.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub(crate) struct NearMiss {
-    /// For people.
+    /// The likely mistake, as a sentence for people.
     pub(crate) explanation: String,
-    /// The text to be signed, for the `Date` that was sent.
+    /// The text that should have been signed, for the `Date` that was sent.
     pub(crate) signing_text_expected: String,
-    /// The text that was signed, if it is a known slip.
+    /// The text that was signed, if the mistake is a known one.
     pub(crate) signing_text_received: Option<String>,
-    /// The signature of the expected text with the world's shared key.
+    /// The signature of the expected text, made with the world's shared key.
     pub(crate) signature_expected: String,
-    /// The signature that came.
+    /// The signature in the request.
     pub(crate) signature_received: String,
-    /// The `Date` that came.
+    /// The `Date` of the request.
     pub(crate) date_received: String,
-    /// What the server held it against.
+    /// The server's time, which it compared the `Date` with.
     pub(crate) server_date: String,
 }
 
 impl NearMiss {
-    /// Of a request that was refused with `code`; nothing for other refusals.
-    pub(super) fn of(code: &str, request: &Received, shared_key: &str, now: DateTime<Utc>) -> Option<NearMiss> {
+    /// Explains the refusal of a request with `code`; `None` if the refusal is not about its signature.
+    pub(super) fn explain(
+        code: &str,
+        request: &ReceivedRequest,
+        shared_key: &str,
+        now: DateTime<Utc>,
+    ) -> Option<NearMiss> {
         if !["signature_mismatch", "date_header_diff"].contains(&code) {
             return None;
         }
@@ -41,27 +46,27 @@ impl NearMiss {
         let (date, received) = (header("date"), request.authorization("signature").unwrap_or_default());
         let expected = signing_text(date.trim());
         let (explanation, signed) = if code == "date_header_diff" {
-            ("The Date is more than 15 minutes from the server's, or is no HTTP date.".to_owned(), None)
+            ("The Date is invalid, or more than 15 minutes from the server's time.".to_owned(), None)
         } else {
-            slip(shared_key, date, &received)
+            likely_mistake(shared_key, date, &received)
         };
         Some(NearMiss {
             explanation,
             signature_expected: STANDARD.encode(mac(shared_key, &expected)),
             signing_text_expected: expected,
             signing_text_received: signed,
-            signature_received: noted(&received),
-            date_received: noted(date),
+            signature_received: shortened(&received),
+            date_received: shortened(date),
             server_date: format_http_date(now),
         })
     }
 }
 
-/// How a MAC becomes text, and what to say of it.
+/// A way to write a MAC as a text, and the words that explain it.
 type Encoding = (fn(&[u8]) -> String, &'static str);
 
-/// What people write instead of the text, and instead of the encoding.
-fn slip(shared_key: &str, date: &str, received: &str) -> (String, Option<String>) {
+/// Returns the explanation, and the signed text if it is known. It tries texts, keys and encodings that people confuse.
+fn likely_mistake(shared_key: &str, date: &str, received: &str) -> (String, Option<String>) {
     let date = date.trim();
     let expected = signing_text(date);
     let texts = [
@@ -70,8 +75,8 @@ fn slip(shared_key: &str, date: &str, received: &str) -> (String, Option<String>
         (expected.to_lowercase(), "The text is all in lower case; it is licenseSpring, and the Date as it was sent"),
         (expected.replace("date:", "Date:"), "It says Date: instead of date:"),
         (expected.replace("date: ", "date:"), "The space after date: is missing"),
-        (expected.replace('\n', "\r\n"), "The lines are parted by CR LF instead of LF"),
-        (expected.replace('\n', "\\n"), "The lines are parted by a backslash and an n instead of a line feed"),
+        (expected.replace('\n', "\r\n"), "The lines are separated by CR LF instead of LF"),
+        (expected.replace('\n', "\\n"), "The lines are separated by a backslash and an n instead of a line feed"),
         (format!("{expected}\n"), "There is a line feed too many at the end"),
         (format!("date: {date}"), "The first line is missing"),
         (date.to_owned(), "The date alone is signed"),
@@ -95,7 +100,7 @@ fn slip(shared_key: &str, date: &str, received: &str) -> (String, Option<String>
         }
     }
     let unknown =
-        "It is no known slip: check that the shared key is this world's, and that the Date signed is the Date sent.";
+        "The mistake is unknown: check that the shared key is this world's, and that the Date signed is the Date sent.";
     (unknown.to_owned(), None)
 }
 

@@ -1,4 +1,4 @@
-//! What a world is made from: a catalogue, a time, faults.
+//! The options that a world starts with: catalogue, time, faults.
 
 use chrono::{DateTime, Utc};
 use floatlease::model::{IDEMPOTENCY_KEY, ORDER};
@@ -7,57 +7,57 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use toml::Table;
 
+use super::control_error::ControlError;
 use super::fault::Fault;
-use super::mistake::Mistake;
-use super::moment::{BEYOND, instant, is_of_world, schema_of_optional_instant};
 use super::presets::Presets;
-use super::strict::objects;
+use super::strict_json::objects;
+use super::time_spec::{OUT_OF_RANGE, instant, is_in_range, schema_of_optional_instant};
 use crate::catalogue::{self, Catalogue};
 
-/// The catalogue of a world that was given none: what `demo` serves.
+/// The default catalogue of a world, which `demo` serves too.
 pub const SAMPLE: &str = include_str!("../../../examples/catalogue.toml");
 
-/// How a world begins. Everything may be left out.
+/// The options of a world. Every member may be left out.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct WorldOptions {
-    /// What is licensed to whom: an object with the members of `examples/catalogue.toml`, or the text of such a file.
-    /// Times in it may be relative to the world's: `now+30days`. Default: the sample that `demo` serves.
+    /// The catalogue: an object with the members of `examples/catalogue.toml`, or the text of such a file. Its times may
+    /// be relative to the world's time: `now+30days`. Default: the sample that `demo` serves.
     pub(super) catalogue: Option<CatalogueSource>,
-    /// Adds an easy way to provoke each documented refusal; the reply lists them.
+    /// Adds an easy way to provoke each documented refusal. The reply lists them.
     pub(super) presets: bool,
-    /// The world's time at its beginning: a date, or `now-1h`. Default: the real time.
+    /// The world's time at its start: a date, or `now-1h`. Default: the real time.
     #[schemars(schema_with = "schema_of_optional_instant")]
     pub(super) now: Option<String>,
-    /// How the world's time passes: 1, the default, is real time, 60 lets a minute pass in a second, 0 stands still.
-    #[schemars(range(min = 0, max = FASTEST))]
+    /// The rate of the world's clock: 1 (the default) is real time, 60 is a minute in each second, 0 stands still.
+    #[schemars(range(min = 0, max = MAX_RATE))]
     pub(super) rate: Option<f64>,
-    /// What the `Date` of requests is held against.
+    /// The clock that the `Date` of requests is compared with.
     pub(super) date_check: DateCheck,
-    /// Faults from the beginning.
+    /// The faults at the world's start.
     #[serde(deserialize_with = "objects")]
     pub(super) faults: Vec<Fault>,
-    /// Whether the server knows `FloatLease-Order`; without it, that header is ignored and not repeated, as by the
-    /// vendor's cloud. Default: true.
+    /// True if the server supports `FloatLease-Order`. If not, it ignores the header and does not repeat it, as the
+    /// vendor's cloud does. Default: true.
     pub(super) order: Option<bool>,
-    /// The same for `Idempotency-Key`. Default: true.
+    /// True if the server supports `Idempotency-Key`. If not, it ignores the header and does not repeat it. Default: true.
     pub(super) idempotency: Option<bool>,
-    /// The world ends when nobody has used it for so long. Default: 600.
+    /// Time in seconds after which the world ends if nobody uses it. Default: 600.
     pub(super) idle_s: Option<u32>,
 }
 
-/// What the `Date` of requests is held against.
+/// The clock that the `Date` of requests is compared with.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum DateCheck {
-    /// The machine's clock, so that clients stay authorised whatever the world's time is.
+    /// The computer's clock, so that clients stay authorised whatever the world's time is.
     #[default]
     Real,
-    /// The world's clock, to see what a client does whose clock is wrong.
+    /// The world's clock, to test a client whose clock is wrong.
     World,
 }
 
-/// A catalogue as JSON, or as the text of a file.
+/// A catalogue, as JSON or as the text of a file.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub(crate) enum CatalogueSource {
@@ -67,37 +67,39 @@ pub(crate) enum CatalogueSource {
     Object(Map<String, Value>),
 }
 
-/// Faster than this, a second lasts longer than any test.
-pub(super) const FASTEST: f64 = 1_000_000.0;
+/// Upper bound for a clock's rate.
+pub(super) const MAX_RATE: f64 = 1_000_000.0;
 
-/// A rate that a clock can run at.
-pub(super) fn check_rate(rate: f64) -> Result<f64, Mistake> {
-    let mistake = || Mistake::invalid(format!("`rate` must be from 0, which stands still, to {FASTEST}"));
-    Some(rate).filter(|rate| (0.0..=FASTEST).contains(rate)).ok_or_else(mistake)
+/// Refuses a rate that a clock can't run at.
+pub(super) fn check_rate(rate: f64) -> Result<f64, ControlError> {
+    let invalid = || ControlError::invalid(format!("`rate` must be from 0 (stands still) to {MAX_RATE}"));
+    Some(rate).filter(|rate| (0.0..=MAX_RATE).contains(rate)).ok_or_else(invalid)
 }
 
 impl WorldOptions {
-    /// The headers that the server ignores as if they were not there.
+    /// Returns the request headers that the server ignores.
     pub(super) fn ignored_headers(&self) -> Vec<&'static str> {
         let known = [(self.order, ORDER), (self.idempotency, IDEMPOTENCY_KEY)];
         known.into_iter().filter(|row| row.0 == Some(false)).map(|row| row.1).collect()
     }
 
-    /// When the world begins.
-    pub(super) fn start(&self) -> Result<DateTime<Utc>, Mistake> {
+    /// Returns the world's time at its start.
+    pub(super) fn start(&self) -> Result<DateTime<Utc>, ControlError> {
         let real = Utc::now();
         let start = self.now.as_deref().map_or(Ok(real), |text| instant(text, real))?;
-        if is_of_world(&start) { Ok(start) } else { Err(Mistake::invalid(BEYOND)) }
+        if is_in_range(&start) { Ok(start) } else { Err(ControlError::invalid(format!("`now`: {OUT_OF_RANGE}"))) }
     }
 
-    /// What the world licenses.
-    pub(super) fn catalogue(&self, now: DateTime<Utc>, presets: Option<&Presets>) -> Result<Catalogue, Mistake> {
-        let wrong = |mistakes: catalogue::Mistakes| Mistake::invalid(format!("`catalogue`: {mistakes}"));
+    /// Returns the world's catalogue, with what the presets need.
+    pub(super) fn catalogue(&self, now: DateTime<Utc>, presets: Option<&Presets>) -> Result<Catalogue, ControlError> {
+        let wrong = |errors: catalogue::CatalogueErrors| ControlError::invalid(format!("`catalogue`: {errors}"));
         let mut table = match &self.catalogue {
             None => catalogue::table(SAMPLE).map_err(wrong)?,
             Some(CatalogueSource::Text(text)) if text.trim_start().starts_with('{') => {
                 let object = serde_json::from_str(text);
-                from_json(object.map_err(|error| Mistake::invalid(format!("`catalogue` is not JSON: {error}")))?)?
+                from_json(
+                    object.map_err(|error| ControlError::invalid(format!("`catalogue` is invalid JSON: {error}")))?,
+                )?
             }
             Some(CatalogueSource::Text(text)) => catalogue::table(text).map_err(wrong)?,
             Some(CatalogueSource::Object(object)) => from_json(object.clone())?,
@@ -110,23 +112,24 @@ impl WorldOptions {
     }
 }
 
-fn from_json(object: Map<String, Value>) -> Result<Table, Mistake> {
-    Table::try_from(object).map_err(|error| Mistake::invalid(format!("`catalogue`: {error}; leave out what is null")))
+fn from_json(object: Map<String, Value>) -> Result<Table, ControlError> {
+    Table::try_from(object)
+        .map_err(|error| ControlError::invalid(format!("`catalogue`: {error}; leave out members that are null")))
 }
 
-/// The members of a catalogue that are times.
+/// Members of a catalogue that hold times.
 const TIMES: [&str; 4] = ["start_date", "validity_period", "maintenance_period", "expiry_date"];
 
-/// Makes relative times absolute.
-fn resolve(table: &mut Table, now: DateTime<Utc>) -> Result<(), Mistake> {
+/// Replaces relative times in the catalogue by absolute ones.
+fn resolve(table: &mut Table, now: DateTime<Utc>) -> Result<(), ControlError> {
     for (key, value) in table.iter_mut() {
         match value {
             toml::Value::String(text) if TIMES.contains(&key.as_str()) && text.trim_start().starts_with("now") => {
                 let time =
-                    instant(text, now).map_err(|mistake| Mistake::invalid(format!("`{key}`: {}", mistake.message)))?;
+                    instant(text, now).map_err(|error| ControlError::invalid(format!("`{key}`: {}", error.message)))?;
                 *text = floatlease::model::format_time(time);
             }
-            // Passed through to the host program, whatever its members are called.
+            // Metadata is passed through to the host program, whatever its members are called.
             _ if key == "metadata" => {}
             toml::Value::Table(table) => resolve(table, now)?,
             toml::Value::Array(values) => {

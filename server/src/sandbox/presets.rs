@@ -1,7 +1,7 @@
-//! An easy way to provoke each documented refusal.
+//! Presets: an easy way to provoke each documented refusal.
 //!
-//! Most come of a real state of affairs: a license that has expired, a pool without slots. What no state leads to, or
-//! only a long history, is a fault that waits for a device of the preset's name.
+//! Most refusals follow from a catalogue entry, such as an expired license or a pool without slots. The other refusals are
+//! faults, each for a device of the preset's name.
 
 use floatlease::status::STATUSES;
 use schemars::JsonSchema;
@@ -9,28 +9,29 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use toml::Table;
 
-use super::fault::{Before, Do, Fault};
-use crate::catalogue::{self, ApiKey, Mistakes};
+use super::fault::{Before, Fault, FaultAction};
+use crate::catalogue::{self, ApiKey, CatalogueErrors};
 
 const CATALOGUE: &str = include_str!("presets.toml");
 
-/// What to do to be refused.
+/// The way to provoke one refusal.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub(crate) struct Preset {
-    /// The code that the server answers.
+    /// The code of the refusal.
     pub(crate) code: &'static str,
-    /// To this operation.
+    /// The operation that is refused.
     pub(crate) operation: &'static str,
-    /// After these, which succeed.
+    /// The operations to call before, which succeed.
     pub(crate) first: Vec<&'static str>,
-    /// Members to put into the client's configuration.
+    /// Members for the client's configuration.
     pub(crate) config: Map<String, Value>,
-    /// Members to put into the request.
+    /// Members for the request.
     pub(crate) request: Map<String, Value>,
 }
 
-/// Code, operation, config, request. A config without a product is for the product `PRESETS`, one without a license for
-/// `PRESET-GOOD`. Where the operation needs an active device, it is activated first.
+/// Code, operation, config, request. The default product is `PRESETS`, the default license `PRESET-GOOD`.
+///
+/// If the operation needs an active device, the preset activates it first.
 type Row = (&'static str, &'static str, &'static str, &'static str);
 
 #[rustfmt::skip]
@@ -65,7 +66,7 @@ const ROWS: &[Row] = &[
     ("api_key_product_not_allowed", "activate_license", "{}", "{}"),
 ];
 
-/// Codes that come before a device matters.
+/// Codes with which the server refuses a request before it looks at the device.
 const WITHOUT_DEVICE: [&str; 13] = [
     "unknown_product",
     "disabled_product",
@@ -85,7 +86,7 @@ const WITHOUT_DEVICE: [&str; 13] = [
 /// The presets of one world.
 #[derive(Debug)]
 pub(crate) struct Presets {
-    /// API keys that are refused for what they are; named after the world, as every world has its own.
+    /// API keys that the server refuses. Their names hold the world's id, since every world has API keys of its own.
     pub(super) api_keys: Vec<ApiKey>,
     rows: Vec<Preset>,
 }
@@ -109,8 +110,8 @@ impl Presets {
         Presets { api_keys, rows }
     }
 
-    /// Adds to a catalogue what they need.
-    pub(super) fn add_to(&self, table: &mut Table) -> Result<(), Mistakes> {
+    /// Adds the entries that the presets need to a catalogue.
+    pub(super) fn add_to(&self, table: &mut Table) -> Result<(), CatalogueErrors> {
         for (key, value) in catalogue::table(CATALOGUE)? {
             match (table.get_mut(&key), value) {
                 (Some(toml::Value::Array(theirs)), toml::Value::Array(ours)) => theirs.extend(ours),
@@ -120,11 +121,11 @@ impl Presets {
         Ok(())
     }
 
-    /// The faults of those that no state of affairs leads to.
+    /// Returns the faults for the refusals that no catalogue entry provokes.
     pub(super) fn faults(&self) -> impl Iterator<Item = Fault> {
         let by_fault = self.rows.iter().filter(|preset| !ROWS.iter().any(|row| row.0 == preset.code));
         by_fault.map(|preset| {
-            let mut fault = Fault::always(Do::Before(Before::Code(preset.code.to_owned())));
+            let mut fault = Fault::always(FaultAction::Before(Before::Code(preset.code.to_owned())));
             fault.matching.hardware_id = Some(device_of(preset.code));
             fault
         })

@@ -1,4 +1,4 @@
-//! All worlds of a server, and which of them a request is for.
+//! All worlds of a sandbox: finds the world that a request is for, makes and ends worlds.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -6,25 +6,25 @@ use std::time::Duration;
 
 use hyper::Response;
 
+use super::control_error::ControlError;
 use super::keys::random_text;
-use super::mistake::Mistake;
 use super::options::WorldOptions;
 use super::world::World;
 use crate::catalogue::ApiKey;
-use crate::http::{Handler, Line, Received};
+use crate::http::{Handler, RawConnection, ReceivedRequest};
 use crate::writer::WriterThread;
 
-/// So often it is looked for worlds that nobody uses.
+/// Time between two searches for idle worlds.
 const SWEEP_EVERY: Duration = Duration::from_millis(250);
-/// More at once are no test but a leak.
+/// Upper bound for worlds at a time, so that a test that never ends its worlds is noticed.
 const MOST_WORLDS: usize = 1000;
 
-/// The worlds of a server.
+/// The worlds of a sandbox.
 pub(crate) struct Worlds {
     base_url: String,
-    /// Where the control interface is, if it has a port.
+    /// URL of the control interface, if it has a port.
     control_url: Option<String>,
-    /// The one that is there from the beginning and does not end.
+    /// The world that exists from the start and never ends.
     main: Arc<World>,
     others: RwLock<Others>,
     threads: Mutex<Vec<WriterThread>>,
@@ -37,15 +37,15 @@ struct Others {
 }
 
 impl Worlds {
-    /// Starts with one world, which has these API keys besides its own.
+    /// Starts with one world, which accepts these API keys besides its own.
     pub(crate) fn start(
         options: &WorldOptions,
         base_url: String,
         control_url: Option<String>,
         api_keys: Vec<ApiKey>,
-    ) -> Result<Worlds, Mistake> {
-        let (main, running) = World::start("main".to_owned(), options, &base_url, control_url.clone(), api_keys)?;
-        let threads = Mutex::new(vec![running.thread]);
+    ) -> Result<Worlds, ControlError> {
+        let (main, thread) = World::start("main".to_owned(), options, &base_url, control_url.clone(), api_keys)?;
+        let threads = Mutex::new(vec![thread.thread]);
         Ok(Worlds { base_url, control_url, main: Arc::new(main), others: RwLock::default(), threads })
     }
 
@@ -53,32 +53,35 @@ impl Worlds {
         &self.main
     }
 
-    /// Where the control interface is, if it has a port.
+    /// Returns the URL of the control interface, if it has a port.
     pub(crate) fn control_url(&self) -> Option<&str> {
         self.control_url.as_deref()
     }
 
     /// Makes another world.
-    pub(crate) fn create(&self, options: &WorldOptions) -> Result<Arc<World>, Mistake> {
+    pub(crate) fn create(&self, options: &WorldOptions) -> Result<Arc<World>, ControlError> {
         if self.all().len() >= MOST_WORLDS {
-            return Err(Mistake::conflict(format!("there are {MOST_WORLDS} worlds already: end some by DELETE")));
+            return Err(ControlError::conflict(format!(
+                "too many worlds: at most {MOST_WORLDS} are allowed; end some by DELETE"
+            )));
         }
         let id = random_text(12);
         let control_url = self.control_url.as_ref().map(|url| format!("{url}/worlds/{id}"));
-        let (world, running) = World::start(id.clone(), options, &self.base_url, control_url, Vec::new())?;
+        let (world, thread) = World::start(id.clone(), options, &self.base_url, control_url, Vec::new())?;
         let world = Arc::new(world);
         {
-            // Before anything can go wrong, or nobody would wait for it at the end.
+            // The thread is remembered before anything can fail, so that `finish` always waits for it.
             let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
             threads.retain(|thread| !thread.is_finished());
-            threads.push(running.thread);
+            threads.push(thread.thread);
         }
         self.with(|others| {
             let taken = |key: &&String| others.by_api_key.contains_key(*key) || self.main.api_keys.contains(key);
             if let Some(key) = world.api_keys.iter().find(taken) {
-                let message =
-                    format!("another world has the API key {key:?}: leave it out, every world gets one of its own");
-                return Err(Mistake::conflict(message));
+                let message = format!(
+                    "the API key {key:?} belongs to another world; leave it out, since every world gets its own key"
+                );
+                return Err(ControlError::conflict(message));
             }
             others.by_api_key.extend(world.api_keys.iter().map(|key| (key.clone(), Arc::clone(&world))));
             others.by_id.insert(id, Arc::clone(&world));
@@ -87,22 +90,23 @@ impl Worlds {
         Ok(world)
     }
 
-    /// The world of this id, the one from the beginning too. Who asks for it uses it.
-    pub(crate) fn get(&self, id: &str) -> Result<Arc<World>, Mistake> {
+    /// Returns the world of this id, and notes that it is in use.
+    pub(crate) fn get(&self, id: &str) -> Result<Arc<World>, ControlError> {
         if id == self.main.id {
             return Ok(Arc::clone(&self.main));
         }
         let others = self.others.read().unwrap_or_else(PoisonError::into_inner);
-        let over = || Mistake::not_found(format!("there is no world {id:?}; it may have ended because nobody used it"));
+        let over =
+            || ControlError::not_found(format!("unknown world {id:?}; it may have ended because nobody used it"));
         let world = others.by_id.get(id).cloned().ok_or_else(over)?;
         world.touch();
         Ok(world)
     }
 
-    /// Ends a world. Its requests in flight are answered.
-    pub(crate) fn end(&self, id: &str) -> Result<(), Mistake> {
+    /// Ends a world. Its requests under way are still answered.
+    pub(crate) fn end(&self, id: &str) -> Result<(), ControlError> {
         if id == self.main.id {
-            return Err(Mistake::conflict("this world ends with the server"));
+            return Err(ControlError::conflict(format!("the world {id:?} can't be ended; it ends with the server")));
         }
         self.get(id)?;
         self.with(|others| others.remove(id));
@@ -114,7 +118,7 @@ impl Worlds {
         std::iter::once(&self.main).chain(others.by_id.values()).cloned().collect()
     }
 
-    /// Ends worlds that nobody uses, for ever.
+    /// Ends idle worlds, again and again. Never returns.
     pub(crate) async fn sweep(self: Arc<Self>) {
         loop {
             tokio::time::sleep(SWEEP_EVERY).await;
@@ -124,12 +128,12 @@ impl Worlds {
         }
     }
 
-    /// Waits for the threads of all worlds; every other reference to this must be gone.
+    /// Drops all worlds and waits for their threads, which end only if no other reference to a world is left.
     pub(crate) fn finish(self) {
         let Worlds { main, others, threads, .. } = self;
         drop((main, others));
         for thread in threads.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            // What a sandbox could not keep is no loss.
+            // An error means that a store in memory has failed, which loses nothing of value.
             let _ = thread.join();
         }
     }
@@ -138,8 +142,8 @@ impl Worlds {
         work(&mut self.others.write().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// By API key, whatever else is wrong with the request.
-    fn of(&self, request: &Received) -> Arc<World> {
+    /// Returns the world of the request's API key, whatever else is wrong with the request.
+    fn world_of(&self, request: &ReceivedRequest) -> Arc<World> {
         let key = request.authorization("apikey");
         let others = self.others.read().unwrap_or_else(PoisonError::into_inner);
         let world = key.and_then(|key| others.by_api_key.get(&key));
@@ -155,7 +159,7 @@ impl Others {
 }
 
 impl Handler for Worlds {
-    async fn handle(&self, request: Received, line: Line) -> Response<Vec<u8>> {
-        self.of(&request).reply(request, line).await
+    async fn handle(&self, request: ReceivedRequest, connection: RawConnection) -> Response<Vec<u8>> {
+        self.world_of(&request).reply(request, connection).await
     }
 }

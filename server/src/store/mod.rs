@@ -1,4 +1,4 @@
-//! Where changes are kept. One trait, so that another database is another file.
+//! Keeps the changes of the state. Another database would be another implementation of [`Store`].
 
 mod sqlite;
 
@@ -10,28 +10,29 @@ pub use sqlite::SqliteStore;
 
 use crate::domain::Change;
 
-/// Keeps changes on disk.
+/// Keeps changes, so that a restart can recover the state.
 pub trait Store: Send {
-    /// Changes that lead to the present state from nothing; the journal is not among them.
+    /// Returns changes that lead from nothing to the present state. The journal is not among them.
     ///
     /// # Errors
     /// The store can't be read.
     fn load(&mut self) -> Result<Vec<Change>, StoreError>;
 
-    /// Keeps all of these, or none: when it returns, they outlast a power cut.
+    /// Keeps all of these changes, or none. When it returns, they outlast a power cut.
     ///
     /// # Errors
-    /// It is not known whether they were kept.
+    /// The commit failed, and it is unknown whether the changes were kept.
     fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError>;
 
-    /// Hands over a flag that is set when the server stops. A store that waits for another program gives up then, and
-    /// the commit fails.
+    /// Hands over a flag that is set when the server stops.
+    ///
+    /// A store that waits for another program then gives up, and the commit fails.
     fn give_up_when(&mut self, stopping: Arc<AtomicBool>) {
         let _ = stopping;
     }
 }
 
-/// Why a store failed, for people.
+/// The reason why a store failed, as a text for people.
 #[derive(Debug)]
 pub struct StoreError(pub String);
 

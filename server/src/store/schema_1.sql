@@ -1,4 +1,4 @@
--- Times are milliseconds since 1970 in licence time. A feature_id of 0 is the license itself.
+-- Times are milliseconds since 1970 in license time. A feature_id of 0 is the license itself.
 CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 
 CREATE TABLE device (

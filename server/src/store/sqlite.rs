@@ -1,4 +1,4 @@
-//! SQLite: one file, one connection, one writer.
+//! Keeps changes in an SQLite file, over one connection.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -7,44 +7,44 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::types::Type;
-use rusqlite::{Connection, ErrorCode, Row, params};
+use rusqlite::{Connection, ErrorCode, Row, ToSql, params};
 
 use super::{Store, StoreError};
 use crate::catalogue::Overages;
 use crate::clock::from_millis;
 use crate::domain::{
-    Change, Counter, Device, DeviceStatus, EntitlementId, Event, EventKind, Fulfilment, LatestRequest, OrderScope,
-    OrderedAction, Refusal, Slot, Variable, Wish,
+    BookedConsumption, Change, Counter, Device, DeviceStatus, EntitlementId, Event, EventKind, LatestRequest,
+    OrderScope, OrderedAction, Refusal, RequestKey, Slot, Variable,
 };
 
-/// Each brings the schema from the version before it to its own; their number is the file's `user_version`.
+/// Each migration brings the schema from the version before to its own. Their count is the file's `user_version`.
 const MIGRATIONS: &[&str] = &[
     include_str!("schema_1.sql"),
     include_str!("schema_2.sql"),
     include_str!("schema_3.sql"),
     include_str!("schema_4.sql"),
 ];
-/// More than there are statements below, so that each is parsed once.
+/// Size of the statement cache: more than there are statements, so that each is parsed once.
 const CACHED_STATEMENTS: usize = 32;
-/// While another program has locked the file, the store looks so often whether the server is to stop.
-const LOOK_UP_EVERY: Duration = Duration::from_millis(500);
+/// Time between two checks for a stop of the server, while another program has locked the file.
+const STOP_CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// A store in an SQLite file.
 #[derive(Debug)]
 pub struct SqliteStore {
     connection: Connection,
-    /// The server stops, so nobody is to be waited for any longer.
+    /// Set when the server stops, so that the store waits for other programs no longer.
     stopping: Arc<AtomicBool>,
 }
 
 impl SqliteStore {
-    /// The store in this file, which is made if it is not there.
+    /// Opens the store in this file, and creates the file if it is missing.
     ///
     /// # Errors
-    /// The file can't be opened, is no store of ours, or is of a newer version.
+    /// The file can't be opened, is not a store, or was written by a newer version.
     pub fn open(file: &Path) -> Result<SqliteStore, StoreError> {
         let connection = Connection::open(file)?;
-        // FULL: NORMAL loses commits that were acknowledged when the power goes.
+        // With NORMAL, a power cut would lose commits that were acknowledged.
         connection.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")?;
         let mode: String = connection.pragma_query_value(None, "journal_mode", |row| row.get(0))?;
         let synchronous: i64 = connection.pragma_query_value(None, "synchronous", |row| row.get(0))?;
@@ -57,10 +57,10 @@ impl SqliteStore {
         SqliteStore::prepare(connection)
     }
 
-    /// A store that is gone with the process.
+    /// Opens a store in memory, which ends with the process.
     ///
     /// # Errors
-    /// No memory.
+    /// Memory is exhausted.
     pub fn in_memory() -> Result<SqliteStore, StoreError> {
         SqliteStore::prepare(Connection::open_in_memory()?)
     }
@@ -71,7 +71,7 @@ impl SqliteStore {
         let Some(missing) = MIGRATIONS.get(version..) else {
             let newest = MIGRATIONS.len();
             return Err(StoreError(format!(
-                "the data is of version {version}, this server knows {newest}: start a newer server on it"
+                "the data's version is too new: expected at most {newest}, found {version}; start a newer server on it"
             )));
         };
         let transaction = connection.transaction()?;
@@ -80,13 +80,13 @@ impl SqliteStore {
         }
         transaction.pragma_update(None, "user_version", MIGRATIONS.len())?;
         transaction.commit()?;
-        connection.busy_timeout(LOOK_UP_EVERY)?;
+        connection.busy_timeout(STOP_CHECK_INTERVAL)?;
         Ok(SqliteStore { connection, stopping: Arc::default() })
     }
 
-    /// Begins to write. While another program writes to the file, nothing is lost by waiting: nothing was written yet.
+    /// Begins a transaction, and waits while another program writes to the file. Nothing was written yet, so nothing is lost.
     fn begin(&self) -> Result<(), StoreError> {
-        let mut is_said = false;
+        let mut has_warned = false;
         loop {
             match self.execute("BEGIN IMMEDIATE") {
                 Err(rusqlite::Error::SqliteFailure(error, _)) if error.code == ErrorCode::DatabaseBusy => {}
@@ -95,14 +95,14 @@ impl SqliteStore {
             if self.stopping.load(Ordering::Relaxed) {
                 return Err(StoreError("another program has locked the data".to_owned()));
             }
-            if !std::mem::replace(&mut is_said, true) {
-                tracing::warn!("another program has locked the data; waiting until it lets go");
+            if !std::mem::replace(&mut has_warned, true) {
+                tracing::warn!("another program has locked the data; waiting until it unlocks it");
             }
         }
     }
 
     fn execute(&self, sql: &str) -> rusqlite::Result<()> {
-        self.connection.prepare_cached(sql)?.execute([]).map(|_| ())
+        execute(&self.connection, sql, &[])
     }
 
     fn rows(
@@ -136,7 +136,7 @@ impl Store for SqliteStore {
         self.begin()?;
         let written = changes.iter().try_for_each(|change| write(&self.connection, change));
         written.and_then(|()| self.execute("COMMIT")).map_err(|error| {
-            // Fails if SQLite has done it already.
+            // This fails if SQLite has rolled back already.
             let _ = self.connection.execute_batch("ROLLBACK");
             error.into()
         })
@@ -145,7 +145,7 @@ impl Store for SqliteStore {
 
 type ReadRow = fn(&Row<'_>) -> rusqlite::Result<Change>;
 
-/// Every table of the state, and what change a row of it stands for.
+/// Every table of the state, with a function that turns a row into a change.
 const TABLES: &[(&str, ReadRow)] = &[
     ("SELECT license_id, hardware_id, id, user_id, status FROM device ORDER BY id", |row| {
         Ok(Change::Device {
@@ -181,10 +181,10 @@ const TABLES: &[(&str, ReadRow)] = &[
     ("SELECT license_id, count FROM transfers", |row| {
         Ok(Change::Transfers { license_id: row.get(0)?, count: row.get(1)? })
     }),
-    ("SELECT license_id, feature_id, device_id, key, amount, at_ms FROM fulfilled ORDER BY id", |row| {
-        Ok(Change::Fulfilled {
-            wish: Wish { device_id: row.get(2)?, key: row.get(3)? },
-            fulfilment: Fulfilment { entitlement: entitlement(row)?, amount: row.get(4)? },
+    ("SELECT license_id, feature_id, device_id, key, amount, at_ms FROM used_key ORDER BY id", |row| {
+        Ok(Change::KeyUsed {
+            key: RequestKey { device_id: row.get(2)?, value: row.get(3)? },
+            booked: BookedConsumption { entitlement: entitlement(row)?, amount: row.get(4)? },
             at: time(row, 5)?,
         })
     }),
@@ -206,13 +206,11 @@ const TABLES: &[(&str, ReadRow)] = &[
     ("SELECT value FROM meta WHERE name = 'downtime_ms'", |row| {
         Ok(Change::Downtime { total: TimeDelta::try_milliseconds(row.get(0)?).unwrap_or_default() })
     }),
-    ("SELECT value FROM meta WHERE name = 'alive_at_ms'", |row| Ok(Change::Alive { at: time(row, 0)? })),
+    ("SELECT value FROM meta WHERE name = 'heartbeat_at_ms'", |row| Ok(Change::Heartbeat { at: time(row, 0)? })),
 ];
 
 fn write(connection: &Connection, change: &Change) -> rusqlite::Result<()> {
-    let execute = |sql: &str, params: &[&dyn rusqlite::ToSql]| -> rusqlite::Result<()> {
-        connection.prepare_cached(sql)?.execute(params).map(|_| ())
-    };
+    let execute = |sql: &str, params: &[&dyn ToSql]| execute(connection, sql, params);
     match change {
         Change::Device { license_id, hardware_id, device } => execute(
             "INSERT INTO device (license_id, hardware_id, id, user_id, status) VALUES (?, ?, ?, ?, ?) \
@@ -242,30 +240,23 @@ fn write(connection: &Connection, change: &Change) -> rusqlite::Result<()> {
         Change::Transfers { license_id, count } => {
             execute("INSERT OR REPLACE INTO transfers (license_id, count) VALUES (?, ?)", params![license_id, count])
         }
-        Change::Fulfilled { wish, fulfilment: Fulfilment { entitlement, amount }, at } => execute(
-            "INSERT OR REPLACE INTO fulfilled (device_id, key, license_id, feature_id, amount, at_ms) \
+        Change::KeyUsed { key, booked: BookedConsumption { entitlement, amount }, at } => execute(
+            "INSERT OR REPLACE INTO used_key (device_id, key, license_id, feature_id, amount, at_ms) \
              VALUES (?, ?, ?, ?, ?, ?)",
             params![
-                wish.device_id,
-                wish.key,
+                key.device_id,
+                key.value,
                 entitlement.license_id,
                 feature_id(entitlement),
                 amount,
                 at.timestamp_millis()
             ],
         ),
-        Change::Forgotten { wish } => {
-            execute("DELETE FROM fulfilled WHERE device_id = ? AND key = ?", params![wish.device_id, wish.key])
+        Change::KeyForgotten { key } => {
+            execute("DELETE FROM used_key WHERE device_id = ? AND key = ?", params![key.device_id, key.value])
         }
         Change::Ordered { license_id, hardware_id, scope, request } => {
-            let refusal = request.refusal.as_ref().map(serde_json::to_string).transpose();
-            let refusal = refusal.map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
-            let (slot, action) = (scope_number(*scope), action_name(request.action));
-            execute(
-                "INSERT OR REPLACE INTO latest_request (license_id, hardware_id, slot, number, action, refusal, at_ms) \
-                 VALUES (?, ?, ?, ?, ?, ?, ?)",
-                params![license_id, hardware_id, slot, request.number, action, refusal, request.at.timestamp_millis()],
-            )
+            write_request(connection, *license_id, hardware_id, *scope, request)
         }
         Change::OrderForgotten { license_id, hardware_id } => execute(
             "DELETE FROM latest_request WHERE license_id = ? AND hardware_id = ?",
@@ -275,29 +266,57 @@ fn write(connection: &Connection, change: &Change) -> rusqlite::Result<()> {
             "INSERT OR REPLACE INTO meta (name, value) VALUES ('downtime_ms', ?)",
             params![total.num_milliseconds()],
         ),
-        Change::Alive { at } => execute(
-            "INSERT OR REPLACE INTO meta (name, value) VALUES ('alive_at_ms', ?)",
+        Change::Heartbeat { at } => execute(
+            "INSERT OR REPLACE INTO meta (name, value) VALUES ('heartbeat_at_ms', ?)",
             params![at.timestamp_millis()],
         ),
-        Change::Happened(event) => {
-            let (amount, until_ms) = detail(event);
-            execute(
-                "INSERT INTO journal (at_ms, event, license_id, feature, device_id, amount, until_ms) \
-                 VALUES (?, ?, ?, ?, ?, ?, ?)",
-                params![
-                    event.at.timestamp_millis(),
-                    event.kind.name(),
-                    event.license_id,
-                    event.feature.as_ref().map(Arc::as_ref),
-                    event.device_id,
-                    amount,
-                    until_ms
-                ],
-            )
-        }
+        Change::Happened(event) => write_event(connection, event),
     }
 }
 
+/// Writes the request with the highest order number of a scope.
+fn write_request(
+    connection: &Connection,
+    license_id: u64,
+    hardware_id: &str,
+    scope: OrderScope,
+    request: &LatestRequest,
+) -> rusqlite::Result<()> {
+    let refusal = request.refusal.as_ref().map(serde_json::to_string).transpose();
+    let refusal = refusal.map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
+    let (slot, action) = (scope_number(scope), action_name(request.action));
+    execute(
+        connection,
+        "INSERT OR REPLACE INTO latest_request (license_id, hardware_id, slot, number, action, refusal, at_ms) \
+         VALUES (?, ?, ?, ?, ?, ?, ?)",
+        params![license_id, hardware_id, slot, request.number, action, refusal, request.at.timestamp_millis()],
+    )
+}
+
+/// Appends an event to the journal.
+fn write_event(connection: &Connection, event: &Event) -> rusqlite::Result<()> {
+    let (amount, until_ms) = detail(event);
+    execute(
+        connection,
+        "INSERT INTO journal (at_ms, event, license_id, feature, device_id, amount, until_ms) \
+         VALUES (?, ?, ?, ?, ?, ?, ?)",
+        params![
+            event.at.timestamp_millis(),
+            event.kind.name(),
+            event.license_id,
+            event.feature.as_ref().map(Arc::as_ref),
+            event.device_id,
+            amount,
+            until_ms
+        ],
+    )
+}
+
+fn execute(connection: &Connection, sql: &str, params: &[&dyn ToSql]) -> rusqlite::Result<()> {
+    connection.prepare_cached(sql)?.execute(params).map(|_| ())
+}
+
+/// Returns the amount and the end of an event that has one.
 fn detail(event: &Event) -> (Option<i64>, Option<i64>) {
     match event.kind {
         EventKind::Consumed { amount } => (Some(amount), None),
@@ -319,7 +338,7 @@ fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<DateTime<Utc>> {
     row.get(column).map(from_millis)
 }
 
-/// How the file calls them; nothing else can be in it.
+/// The names of device statuses in the file.
 const STATUSES: [(DeviceStatus, &str); 3] =
     [(DeviceStatus::Active, "active"), (DeviceStatus::Vacated, "vacated"), (DeviceStatus::Replaced, "replaced")];
 
@@ -331,7 +350,7 @@ fn status(name: &str) -> DeviceStatus {
     STATUSES.iter().find(|row| row.1 == name).map_or(DeviceStatus::Replaced, |row| row.0)
 }
 
-/// How the file calls what a request was to do.
+/// The names of requests' actions in the file.
 const ACTIONS: [(OrderedAction, &str); 5] = [
     (OrderedAction::Activate, "activate"),
     (OrderedAction::Deactivate, "deactivate"),
@@ -349,7 +368,7 @@ fn action(name: &str) -> rusqlite::Result<OrderedAction> {
     ACTIONS.iter().find(|row| row.1 == name).map(|row| row.0).ok_or_else(unknown)
 }
 
-/// The slot of the device as a whole, as the file has it.
+/// The number that stands for the whole device in the file's column `slot`.
 const WHOLE_DEVICE: i64 = -1;
 
 fn scope_number(scope: OrderScope) -> Option<i64> {
@@ -363,8 +382,10 @@ fn scope(number: i64) -> OrderScope {
     u64::try_from(number).map_or(OrderScope::Device, |id| OrderScope::Slot(Some(id).filter(|id| *id != 0)))
 }
 
-/// The refusal of a request. One that another version of the server has written in other words is outdated: the client
-/// that still waits for it draws a higher number.
+/// Returns the refusal of a request.
+///
+/// A refusal that another version of the server has written may be unreadable. It then counts as outdated, and a client
+/// that still waits takes a higher number.
 fn refusal_of(json: &str, number: u64) -> Refusal {
     serde_json::from_str(json).unwrap_or(Refusal::OrderOutdated { highest: number })
 }

@@ -1,4 +1,4 @@
-//! Leaps of the clock at random moments: between batches, between the jobs of one, and between a stop and a start.
+//! Jumps of the clock at random moments: between batches, between the jobs of one, and between a stop and a start.
 
 #![allow(clippy::unwrap_used)]
 use super::*;
@@ -23,7 +23,7 @@ const LONGEST_STEP_MS: i64 = 30_000;
 const DEVICES: [&str; 3] = ["hw-0", "hw-1", "hw-2"];
 const NOT_AVAILABLE: &str = "floating_not_available";
 
-/// Shows what the test says, in milliseconds.
+/// A clock that the test sets, in milliseconds.
 struct TestClock(AtomicI64);
 
 impl Clock for TestClock {
@@ -31,7 +31,7 @@ impl Clock for TestClock {
         time(self.0.load(Ordering::SeqCst))
     }
 
-    fn leaps_are_downtime(&self) -> bool {
+    fn jumps_are_downtime(&self) -> bool {
         true
     }
 }
@@ -42,9 +42,9 @@ fn time(ms: i64) -> DateTime<Utc> {
 
 /// A store that outlives its writer.
 #[derive(Clone)]
-struct Kept(Arc<Mutex<SqliteStore>>);
+struct SharedStore(Arc<Mutex<SqliteStore>>);
 
-impl Store for Kept {
+impl Store for SharedStore {
     fn load(&mut self) -> Result<Vec<Change>, StoreError> {
         self.0.lock().unwrap().load()
     }
@@ -74,7 +74,7 @@ impl Random {
         self.below(one_in) == 0
     }
 
-    /// Where the clock goes from `now`: on, a little back, far ahead, far back, or to 1970.
+    /// Returns where the clock moves from `now`: on, a little back, far ahead, far back, or to 1970.
     fn moved(&mut self, now: i64, start: i64) -> i64 {
         match self.below(12) {
             0..=2 => now + self.from(0, 20_000),
@@ -88,13 +88,13 @@ impl Random {
     }
 }
 
-/// Who has the one slot, as far as anybody can tell who reads the clock once for each batch.
+/// A simple model: the holder of the one slot, if the clock is read once for each batch.
 #[derive(Debug)]
 struct Model {
     now: i64,
-    /// Device, until when, and whether it is borrowed.
+    /// The holder's device, the end of the slot, and whether it is borrowed.
     held: Option<(usize, i64, bool)>,
-    leaps: u32,
+    jumps: u32,
 }
 
 impl Model {
@@ -102,18 +102,18 @@ impl Model {
         self.held = self.held.filter(|(_, until, _)| *until > self.now);
     }
 
-    /// No time has passed for anybody; but the end of a borrow is a date.
-    fn leap(&mut self, to: i64) {
+    /// No time has passed for the clients, but the end of a borrow is a date.
+    fn jump(&mut self, to: i64) {
         self.forget();
         if let Some((_, until, false)) = &mut self.held {
             *until += to - self.now;
         }
-        self.leaps += u32::from((to - self.now).abs() > LONGEST_STEP_MS);
+        self.jumps += u32::from((to - self.now).abs() > LONGEST_STEP_MS);
         self.now = to;
     }
 
     fn read(&mut self, clock: i64) {
-        if (clock - self.now).abs() > LONGEST_STEP_MS { self.leap(clock) } else { self.now = self.now.max(clock) }
+        if (clock - self.now).abs() > LONGEST_STEP_MS { self.jump(clock) } else { self.now = self.now.max(clock) }
     }
 
     fn check(&mut self, device: usize) -> Result<(), &'static str> {
@@ -126,18 +126,18 @@ impl Model {
         Ok(())
     }
 
-    fn ask(&mut self, device: usize, asked: Asked) -> Result<(), &'static str> {
-        match asked {
-            Asked::Check => self.check(device),
-            Asked::Borrow { until } if until <= self.now || until > self.now + 120 * MINUTE_MS => {
+    fn apply(&mut self, device: usize, request: Request) -> Result<(), &'static str> {
+        match request {
+            Request::Check => self.check(device),
+            Request::Borrow { until } if until <= self.now || until > self.now + 120 * MINUTE_MS => {
                 Err("borrow_until_not_valid")
             }
-            Asked::Borrow { until } => {
+            Request::Borrow { until } => {
                 self.check(device)?;
                 self.held = Some((device, until, true));
                 Ok(())
             }
-            Asked::Release => {
+            Request::Release => {
                 self.forget();
                 let is_holder = self.held.is_some_and(|(holder, ..)| holder == device);
                 self.held = self.held.filter(|_| !is_holder);
@@ -148,7 +148,7 @@ impl Model {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Asked {
+enum Request {
     Check,
     Borrow { until: i64 },
     Release,
@@ -167,29 +167,29 @@ fn command(device: usize, action: Action) -> Command {
     }
 }
 
-fn action(asked: Asked) -> Action {
-    match asked {
-        Asked::Check => Action::CheckLicense { include_expired_features: false },
-        Asked::Borrow { until } => Action::BorrowLicense(Until::At(time(until))),
-        Asked::Release => Action::ReleaseLicense,
+fn action(request: Request) -> Action {
+    match request {
+        Request::Check => Action::CheckLicense { include_expired_features: false },
+        Request::Borrow { until } => Action::BorrowLicense(Until::At(time(until))),
+        Request::Release => Action::ReleaseLicense,
     }
 }
 
-/// A job of the test's own.
-fn job(work: impl FnOnce(&mut Moment<'_>) -> Answer + Send + 'static) -> Job {
+/// Boxes a job of the test.
+fn job(work: impl FnOnce(&mut Transaction<'_>) -> Answer + Send + 'static) -> Job {
     Box::new(work)
 }
 
 struct Running {
     catalogue: Arc<Catalogue>,
     clock: Arc<TestClock>,
-    store: Kept,
+    store: SharedStore,
     writer: Writer,
     thread: WriterThread,
 }
 
 impl Running {
-    fn start(catalogue: Arc<Catalogue>, clock: Arc<TestClock>, store: Kept) -> Running {
+    fn start(catalogue: Arc<Catalogue>, clock: Arc<TestClock>, store: SharedStore) -> Running {
         let recovered = Arc::clone(&catalogue);
         let recover = move |changes| State::recover(recovered, changes);
         let (ended, _) = oneshot::channel();
@@ -197,7 +197,7 @@ impl Running {
         Running { catalogue, clock, store, writer, thread }
     }
 
-    /// Stops it, moves the clock, and starts it again on what it had kept.
+    /// Stops the writer, moves the clock, and starts the writer again with the same store.
     fn restart(self, clock_ms: i64) -> Running {
         drop(self.writer);
         self.thread.join().unwrap().unwrap();
@@ -205,20 +205,20 @@ impl Running {
         Running::start(self.catalogue, self.clock, self.store)
     }
 
-    /// Has these asked in one batch; behind each the clock is moved. What was answered, in order.
+    /// Sends these requests in one batch, moves the clock after each, and returns the answers in order.
     fn batch(&self, asked: &[(usize, Action, i64)]) -> Vec<Result<(), &'static str>> {
         let (open, gate) = mpsc::channel::<()>();
         let (answers, answered) = mpsc::channel();
         let send = |job| self.writer.jobs.send(job).unwrap();
-        // While this one is at work, the others gather behind it.
+        // While this job blocks the writer, the other jobs queue behind it.
         send(job(move |_| {
             gate.recv().unwrap();
             Box::new(|| ())
         }));
         for (device, action, clock_ms) in asked.iter().cloned() {
             let (answers, clock) = (answers.clone(), Arc::clone(&self.clock));
-            send(job(move |moment| {
-                let outcome = moment.state.apply(&command(device, action), *moment.now, moment.changes);
+            send(job(move |transaction| {
+                let outcome = transaction.state.apply(&command(device, action), *transaction.now, transaction.changes);
                 clock.0.store(clock_ms, Ordering::SeqCst);
                 Box::new(move || answers.send(outcome.map(|_| ()).map_err(|refusal| refusal.code())).unwrap())
             }));
@@ -228,50 +228,50 @@ impl Running {
     }
 }
 
-fn leap_at_random_moments(seed: u64, rounds: u32) -> u32 {
+fn jump_at_random_moments(seed: u64, rounds: u32) -> u32 {
     let mut random = Random(seed);
     let start = 1_800_000_000_000;
     let clock = Arc::new(TestClock(AtomicI64::new(start)));
-    let store = Kept(Arc::new(Mutex::new(SqliteStore::in_memory().unwrap())));
+    let store = SharedStore(Arc::new(Mutex::new(SqliteStore::in_memory().unwrap())));
     let mut server = Running::start(Arc::new(catalogue::parse(CATALOGUE).unwrap()), clock, store);
     let activations = (0..DEVICES.len()).map(|device| (device, Action::Activate { variables: Vec::new() }, start));
     assert!(server.batch(&activations.collect::<Vec<_>>()).iter().all(Result::is_ok));
-    let mut model = Model { now: start, held: None, leaps: 0 };
+    let mut model = Model { now: start, held: None, jumps: 0 };
     let mut clock_ms = start;
     for round in 0..rounds {
         let mut asked = Vec::new();
         let mut expected = Vec::new();
         let before = format!("seed {seed}, round {round}: {model:?}, clock {clock_ms}");
-        // The clock is moved while a job is at work, or while none can be: so it is known which batch reads what.
+        // The clock moves only while a job is running or none can run, so it is known which batch reads which time.
         model.read(clock_ms);
         for _ in 0..=random.below(5) {
             let device = random.below(DEVICES.len() as u64) as usize;
-            let wish = match random.below(8) {
-                0 => Asked::Release,
-                1 => Asked::Borrow { until: model.now + random.from(-1, 125) * MINUTE_MS },
-                _ => Asked::Check,
+            let request = match random.below(8) {
+                0 => Request::Release,
+                1 => Request::Borrow { until: model.now + random.from(-1, 125) * MINUTE_MS },
+                _ => Request::Check,
             };
-            expected.push(model.ask(device, wish));
+            expected.push(model.apply(device, request));
             if random.chance(2) {
                 clock_ms = random.moved(clock_ms, start);
             }
-            asked.push((device, action(wish), clock_ms));
+            asked.push((device, action(request), clock_ms));
         }
         let answers = server.batch(&asked);
         assert_eq!(answers, expected, "{before}\n{asked:?}");
         if random.chance(10) {
-            // It looks at the clock once more before it ends, and keeps when that was.
+            // The writer reads the clock once more before it ends, and keeps that time.
             model.read(clock_ms);
             clock_ms = random.moved(clock_ms, start);
             server = server.restart(clock_ms);
-            model.leap(clock_ms);
+            model.jump(clock_ms);
         }
     }
-    model.leaps
+    model.jumps
 }
 
 #[test]
-fn leaps_at_random_moments_cost_nobody_a_slot_and_return_none() {
-    let leaps: u32 = (1..=20).map(|seed| leap_at_random_moments(seed, 800)).sum();
-    assert!(leaps >= 10_000, "only {leaps} leaps");
+fn jumps_at_random_moments_cost_nobody_a_slot_and_return_none() {
+    let jumps: u32 = (1..=20).map(|seed| jump_at_random_moments(seed, 800)).sum();
+    assert!(jumps >= 10_000, "only {jumps} jumps");
 }

@@ -138,9 +138,9 @@ impl Model {
         if self.consumed_at.num_days_from_ce() == now.num_days_from_ce() { self.consumed } else { 0 }
     }
 
-    /// The clock leaps from `now`, or the server was off for so long: nobody lost anything by it, and what had ended has
+    /// The clock jumps from `now`, or the server was off for so long: nobody lost anything by it, and what had ended has
     /// ended. The end of a borrow is a date. What was consumed counts at the latest from the present on.
-    pub fn leap(&mut self, by: TimeDelta, now: DateTime<Utc>) {
+    pub fn jump(&mut self, by: TimeDelta, now: DateTime<Utc>) {
         for pool in [&mut self.license, &mut self.feature] {
             pool.forget(now);
             pool.held.values_mut().filter(|(_, borrowed)| !borrowed).for_each(|(until, _)| *until += by);

@@ -16,7 +16,7 @@ pub struct Demo {
 impl Demo {
     pub fn start() -> Demo {
         let sandbox = Sandbox::demo(&Ports { api: 0, control: Some(0) }, None).unwrap();
-        let control = Mutex::new(Client::new(sandbox.access().get("control_url").unwrap(), "", ""));
+        let control = Mutex::new(Client::new(sandbox.connection_info().get("control_url").unwrap(), "", ""));
         Demo { sandbox, control }
     }
 
@@ -124,7 +124,7 @@ impl World<'_> {
     }
 
     /// The device is active and holds a slot of the license.
-    pub fn seat(&mut self, hardware_id: &str) {
+    pub fn take_slot(&mut self, hardware_id: &str) {
         self.done("activate_license", hardware_id, Value::Null);
         self.done("check_license", hardware_id, Value::Null);
     }

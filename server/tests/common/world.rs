@@ -58,6 +58,12 @@ impl World {
         self.now += by;
     }
 
+    /// The server notes that it runs at `now`.
+    pub fn heartbeat(&mut self, now: DateTime<Utc>) {
+        let heartbeat = self.state.heartbeat(now);
+        self.changes.push(heartbeat);
+    }
+
     /// As if the server had been killed and started again on what it had kept.
     pub fn restart(&mut self) {
         self.state = State::recover(Arc::clone(&self.catalogue), self.changes.clone());

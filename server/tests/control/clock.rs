@@ -42,7 +42,7 @@ fn it_stands_and_runs_as_it_is_told() {
 fn an_advance_is_by_to_or_to_next_and_tells_what_happened() {
     let demo = Demo::start();
     let mut world = demo.still();
-    world.seat("hw");
+    world.take_slot("hw");
     let expired = json!([{
         "at": "2026-01-01T02:00:00.000Z", "event": "slot_expired", "license": "CADP-FLOA-TING-0002",
         "feature": null, "hardware_id": "hw",
@@ -69,9 +69,9 @@ fn an_advance_is_by_to_or_to_next_and_tells_what_happened() {
         (400, json!({ "by": "-1h" }), "no duration"),
         (400, json!({ "by": "999999 weeks" }), "no duration"),
         (400, json!({ "to": "soon" }), "no time"),
-        (400, json!({ "to_next": false }), "give one of"),
-        (400, json!({ "by": "1h", "to_next": true }), "give one of"),
-        (400, json!({}), "give one of"),
+        (400, json!({ "to_next": false }), "expected exactly one of"),
+        (400, json!({ "by": "1h", "to_next": true }), "expected exactly one of"),
+        (400, json!({}), "expected exactly one of"),
     ] {
         let said = world.refused(status, "POST /clock/advance", &how);
         assert!(said.contains(word), "{how}: {said}");
@@ -83,7 +83,7 @@ fn an_advance_is_by_to_or_to_next_and_tells_what_happened() {
 fn a_jump_leaves_slots_what_they_had_and_borrows_their_date() {
     let demo = Demo::start();
     let mut world = demo.still();
-    world.seat("hw-1");
+    world.take_slot("hw-1");
     world.done("activate_license", "hw-2", Value::Null);
     world.done("borrow_license", "hw-2", json!({ "borrowed_until": "2026-01-01T20:00:00Z" }));
     let borrowed = ("hw-2".to_owned(), "2026-01-01T20:00:00.000Z".to_owned());
@@ -119,7 +119,7 @@ fn however_often_it_is_moved_it_stays_where_licenses_can_follow() {
     }
     world.control("POST /clock/advance", &json!({ "to": "9000-01-01" }));
     world.control("POST /clock", &json!({ "rate": 1000000 }));
-    world.seat("hw");
+    world.take_slot("hw");
     assert_eq!(world.slots(), [("hw".to_owned(), "9000-01-01T02:00:00.000Z".to_owned())]);
     assert_eq!(world.now(), "9000-01-01T00:00:00.000Z");
 }

@@ -165,7 +165,7 @@ fn what_is_wrong_with_a_fault_is_said_and_the_list_stays() {
     let replaced = world.control("PUT /faults", &json!({ "faults": [good, good] }))["faults"].clone();
     assert_eq!((replaced[0]["id"].clone(), replaced[1]["id"].clone()), (2.into(), 3.into()));
     world.control("DELETE /faults/2", &Value::Null);
-    assert!(world.refused(404, "DELETE /faults/2", &Value::Null).contains("no fault 2"));
+    assert!(world.refused(404, "DELETE /faults/2", &Value::Null).contains("unknown fault 2"));
     assert_eq!(world.get("/faults")["faults"][0]["id"], 3);
     world.control("DELETE /faults", &Value::Null);
     assert_eq!(world.get("/faults")["faults"], json!([]));
@@ -178,7 +178,7 @@ fn what_is_wrong_with_a_fault_is_said_and_the_list_stays() {
 fn a_fault_that_can_not_be_is_told_apart() {
     let demo = Demo::start();
     let mut world = demo.still();
-    world.seat("hw");
+    world.take_slot("hw");
     for (operation, what, said) in [
         ("release_license", json!({ "reply": "signature_missing" }), "reply.signature_missing not-applicable"),
         ("check_license", json!({ "reply": "signature_missing" }), "reply.signature_missing"),
@@ -199,7 +199,7 @@ fn a_fault_that_can_not_be_is_told_apart() {
         assert_eq!(answer.headers.contains_key("licensesignature"), !altered, "{said}");
     }
     world.control("DELETE /faults", &Value::Null);
-    world.seat("hw");
+    world.take_slot("hw");
     assert!(!world.done("check_license", "hw", Value::Null).headers.contains_key("x-sandbox-fault"));
 }
 
@@ -245,7 +245,7 @@ fn a_profile_ends_when_it_was_to() {
     let lost = world.api.try_call("check_license", &json!({ "product": "CAD-PRO" }));
     assert!(lost.is_err(), "{lost:?}");
     world.control("POST /clock/advance", &json!({ "by": "10m" }));
-    world.seat("hw");
+    world.take_slot("hw");
 }
 
 /// They belong to the world as its licenses do.

@@ -26,7 +26,7 @@ fn world_keeps_requests_in_order_unless_told_otherwise() {
     let demo = Demo::start();
     for options in [json!({}), json!({ "order": true }), json!({ "order": null, "idempotency": false })] {
         let mut world = still(&demo, options);
-        world.seat("hw");
+        world.take_slot("hw");
         let released = numbered(&mut world, "7", "release_license");
         assert_eq!(released.headers["floatlease-order"], "7");
         assert_eq!(numbered(&mut world, "6", "check_license").code().unwrap(), "order_outdated");
@@ -38,7 +38,7 @@ fn world_keeps_requests_in_order_unless_told_otherwise() {
 fn world_without_order_ignores_the_number() {
     let demo = Demo::start();
     let mut world = still(&demo, json!({ "order": false }));
-    world.seat("hw");
+    world.take_slot("hw");
     for (number, operation) in [("7", "release_license"), ("6", "check_license"), ("no number", "check_license")] {
         let answer = numbered(&mut world, number, operation);
         assert_eq!(answer.code(), None, "{number} {operation}");
@@ -54,7 +54,7 @@ fn world_without_idempotency_books_again() {
     let demo = Demo::start();
     for (options, total, heard) in [(json!({}), 3, true), (json!({ "idempotency": false }), 6, false)] {
         let mut world = still(&demo, options.clone());
-        world.seat("hw");
+        world.take_slot("hw");
         consume(&mut world, "order-1");
         let again = consume(&mut world, "order-1");
         assert_eq!(again.json()["total_consumptions"], total, "{options}");

@@ -17,7 +17,7 @@ fn entries(world: &World<'_>) -> Vec<Value> {
 fn it_tells_what_was_asked_and_what_happened_in_order() {
     let demo = Demo::start();
     let mut world = demo.still();
-    world.seat("hw");
+    world.take_slot("hw");
     world.control("POST /clock/advance", &json!({ "by": "1h" }));
     world.done("borrow_license", "hw", json!({ "borrowed_until": "2026-01-01T10:00:00Z" }));
     world.fault(json!({ "operation": "check_feature" }), json!({}), json!({ "after_commit": "close" }));
@@ -89,7 +89,7 @@ fn it_tells_what_was_asked_and_what_happened_in_order() {
 fn events_of_an_advance_are_in_order_of_time() {
     let demo = Demo::start();
     let mut world = demo.world(&json!({ "now": "2026-01-31T21:00:00Z", "rate": 0 }));
-    world.seat("hw");
+    world.take_slot("hw");
     let monthly = json!({ "license_key": "CADP-CONS-UMPT-0003" });
     world.done("activate_license", "hw", monthly.clone());
     world.done("add_consumption", "hw", monthly);
@@ -149,7 +149,7 @@ fn it_holds_no_secret_and_nothing_endless() {
 fn entries_are_counted_and_expected() {
     let demo = Demo::start();
     let mut world = demo.still();
-    world.seat("hw");
+    world.take_slot("hw");
     world.ask("check_license", "other", Value::Null);
     for (filter, count) in [
         (json!({}), 5),
@@ -183,13 +183,13 @@ fn entries_are_counted_and_expected() {
         let said = world.refused(417, "POST /journal/expect", &with(bounds));
         let filter = r#"{"operation":"check_license","status":503}"#;
         let near = "near: entry 5: status is 400, not 503; entry 4: status is 200, not 503";
-        assert_eq!(said, format!("0 entries fit {filter}, not {wanted}; {near}"));
+        assert_eq!(said, format!("0 entries match {filter}, expected {wanted}; {near}"));
     }
     for bounds in [json!({ "times": 0 }), json!({ "at_most": 0 }), json!({ "at_least": 0, "at_most": 2 })] {
         assert_eq!(world.control("POST /journal/expect", &with(bounds)), json!({ "count": 0 }));
     }
     let nothing = world.refused(417, "POST /journal/expect", &json!({ "filter": { "kind": "x", "path": "y" } }));
-    assert!(nothing.ends_with("nothing came near"), "{nothing}");
+    assert!(nothing.ends_with("no entry comes near"), "{nothing}");
     for call in ["POST /journal/count", "POST /journal/expect"] {
         let said = world.refused(400, call, &json!({ "filter": { "operatoin": "check_license" } }));
         assert!(said.contains("\"operatoin\"") && said.contains("hardware_id"), "{said}");
@@ -251,7 +251,7 @@ const SLIPS: &[Slip] = &[
     (|key, date| hexadecimal(&mac(key, &right(date))), &["text is right", "hexadecimal"]),
     (|key, date| hexadecimal(&mac(key, &right(date))).to_uppercase(), &["text is right", "hexadecimal"]),
     (|key, date| hexadecimal(&mac(&format!("{key}\n"), date)), &["date alone", "line feed", "hexadecimal"]),
-    (|_, date| base64("another key", &right(date)), &["no known slip", "shared key is this world's"]),
+    (|_, date| base64("another key", &right(date)), &["mistake is unknown", "shared key is this world's"]),
 ];
 
 #[test]
@@ -277,7 +277,7 @@ fn a_refused_signature_is_explained() {
         assert_eq!(note["signature_expected"], base64(&key, &right(&date)));
         assert_eq!(note["signature_received"], signature);
         assert_eq!(note["date_received"], date);
-        let is_known = words[0] != "no known slip";
+        let is_known = words[0] != "mistake is unknown";
         assert_eq!(note["signing_text_received"].is_string(), is_known, "{words:?}");
     }
     let headers = [("Date".to_owned(), "yesterday".to_owned()), world.api.authorised().pop().unwrap()];

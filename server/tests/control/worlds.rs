@@ -43,7 +43,7 @@ fn a_catalogue_is_an_object_or_a_text_and_its_times_may_be_relative() {
 fn all_that_is_wrong_with_a_world_is_said_and_none_is_made() {
     let demo = Demo::start();
     let before = demo.worlds();
-    let mistakes = json!({
+    let wrong = json!({
         "product": [{ "code": "P", "authorisation": "license-key" }],
         "license": [{ "product": "P", "licence_key": "K" }, { "product": "Q", "license_key": "L" }],
     });
@@ -53,10 +53,10 @@ fn all_that_is_wrong_with_a_world_is_said_and_none_is_made() {
         json!({ "catalogue": catalogue })
     };
     for (options, words) in [
-        (json!({ "catalogue": mistakes }), vec!["authorisation", "\"Q\"", "licence_key"]),
-        (json!({ "catalogue": "{\"product\": 1" }), vec!["`catalogue` is not JSON"]),
+        (json!({ "catalogue": wrong }), vec!["authorisation", "\"Q\"", "licence_key"]),
+        (json!({ "catalogue": "{\"product\": 1" }), vec!["`catalogue` is invalid JSON"]),
         (json!({ "catalogue": "[[product]" }), vec!["`catalogue`"]),
-        (json!({ "catalogue": { "product": [{ "code": null }] } }), vec!["leave out what is null"]),
+        (json!({ "catalogue": { "product": [{ "code": null }] } }), vec!["leave out members that are null"]),
         (at_time("nowhere"), vec!["`validity_period`", "now+30days"]),
         (json!({ "catalog": "" }), vec!["unknown field `catalog`", "`catalogue`", "`rate`"]),
         (json!({ "now": "1969-12-31" }), vec!["1970", "9000"]),
@@ -106,7 +106,7 @@ fn worlds_do_not_see_each_other_and_end_one_by_one() {
     assert_ne!(first.said["api_key"], second.said["api_key"]);
     assert_eq!(demo.call(&format!("GET /worlds/{}", first.id), &Value::Null).1, first.said);
 
-    first.seat("hw");
+    first.take_slot("hw");
     first.fault(
         Value::Null.as_object().cloned().unwrap_or_default().into(),
         json!({}),
@@ -127,7 +127,7 @@ fn worlds_do_not_see_each_other_and_end_one_by_one() {
         let said = demo.refused(404, &path.replace("{}", &first.id), &Value::Null);
         assert!(said.contains(&first.id), "{path}: {said}");
     }
-    second.seat("hw");
+    second.take_slot("hw");
     demo.refused(409, "DELETE /worlds/main", &Value::Null);
     assert_eq!(demo.worlds(), ["main", second.id.as_str()]);
 }
@@ -153,7 +153,7 @@ fn invariants_tell_how_a_world_was_left() {
         world.get("/invariants"),
         json!({ "ok": true, "violations": [], "slots": [], "faults_without_effect": [] })
     );
-    world.seat("hw");
+    world.take_slot("hw");
     let happens = world.fault(json!({}), json!({ "times": 1 }), json!({ "before": "html_page" }));
     let never = world.fault(json!({ "hardware_id": "nobody" }), json!({}), json!({ "before": "hang" }));
     world.ask("check_license", "hw", Value::Null);

@@ -1,4 +1,4 @@
-//! Features and consumption.
+//! Features and consumption totals as JSON.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -74,10 +74,10 @@ impl<'a> FeatureBody<'a> {
         let floating = |floating: &Floating| FeatureFloating {
             floating_timeout: floating.timeout_minutes,
             floating_users: floating.users,
-            floating_in_use_devices: view.seat.in_use,
+            floating_in_use_devices: view.pool.in_use,
             can_borrow: floating.can_borrow,
-            is_borrowed: view.seat.borrowed_until.is_some(),
-            borrowed_until: view.seat.borrowed_until.map(Iso),
+            is_borrowed: view.pool.borrowed_until.is_some(),
+            borrowed_until: view.pool.borrowed_until.map(Iso),
             max_borrow_time: floating.max_borrow_time_hours,
         };
         FeatureBody {

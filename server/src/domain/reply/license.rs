@@ -1,4 +1,4 @@
-//! The license object: the reply of activation and check.
+//! Licenses as JSON: the reply of activation and check.
 
 use std::io;
 
@@ -10,10 +10,10 @@ use serde_json::{Map, Value};
 use super::feature::FeatureBody;
 use super::product::ProductBody;
 use super::{Company, Iso};
-use crate::catalogue::{CustomField, Customer, Holder, LicenseType, Period};
+use crate::catalogue::{Consumption, CustomField, Customer, Holder, LicenseType, Period};
 use crate::domain::view::{LicenseView, UserView};
 
-// `Part` and `Product` are what only an activation tells.
+// `Part` and `Product` hold the members that only an activation has.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "License_{Part}")]
 pub(super) struct LicenseBody<'a, Part, Product> {
@@ -74,12 +74,12 @@ pub(super) struct LicenseBody<'a, Part, Product> {
     license_signature: String,
 }
 
-// Nothing: a check tells only what both do.
+// A check's reply has no additional members.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "checked")]
 pub(super) struct CheckPart {}
 
-// What only an activation's reply carries.
+// The additional members of an activation's reply.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "activated")]
 pub(super) struct ActivationPart<'a> {
@@ -90,7 +90,7 @@ pub(super) struct ActivationPart<'a> {
     variables: Vec<VariableBody<'a>>,
 }
 
-// What only a license of type consumption carries. Its overages are among the members that all carry.
+// The members that only a license of type consumption has. All licenses have members for overages.
 #[derive(Serialize, JsonSchema)]
 struct LicenseConsumption {
     max_consumptions: i64,
@@ -101,7 +101,7 @@ struct LicenseConsumption {
     consumption_period: Option<Period>,
 }
 
-// The members of the newest version besides its number: this server hosts no installation files.
+// The members of the newest version besides its number. This server hosts no installation files.
 #[derive(Serialize, JsonSchema)]
 struct Installation {
     installation_file: &'static str,
@@ -113,6 +113,33 @@ struct Installation {
     release_notes_link: &'static str,
     size: Option<u64>,
     channel: &'static str,
+}
+
+impl LicenseConsumption {
+    fn new(terms: &Consumption, total_consumptions: i64) -> LicenseConsumption {
+        LicenseConsumption {
+            max_consumptions: terms.max,
+            total_consumptions,
+            allow_unlimited_consumptions: terms.unlimited,
+            allow_negative_consumptions: terms.allow_negative,
+            reset_consumption: terms.period.is_some(),
+            consumption_period: terms.period,
+        }
+    }
+}
+
+impl Installation {
+    const NONE: Installation = Installation {
+        installation_file: "",
+        release_date: None,
+        hash_md5: "",
+        requires_version: None,
+        environment: "",
+        eula_link: "",
+        release_notes_link: "",
+        size: None,
+        channel: "",
+    };
 }
 
 impl<'a> ActivationPart<'a> {
@@ -143,6 +170,10 @@ impl<'a, Part, Product> LicenseBody<'a, Part, Product> {
         let license = &*view.license;
         let product = &*license.product;
         let floating = license.floating.as_ref();
+        let (license_key, max_license_users) = match &license.holder {
+            Holder::Key(key) => (Some(key.as_str()), 1),
+            Holder::Users(users) => (None, users.len()),
+        };
         let validity_period = license.validity_period.map(Iso);
         let validity = validity_period.map(Iso::text);
         Ok(LicenseBody {
@@ -155,7 +186,7 @@ impl<'a, Part, Product> LicenseBody<'a, Part, Product> {
             enable_maintenance_period: license.maintenance_period.is_some(),
             floating_timeout: floating.map_or(product.floating_timeout_minutes, |floating| floating.timeout_minutes),
             floating_users: floating.map_or(0, |floating| floating.users),
-            floating_in_use_devices: view.seat.in_use,
+            floating_in_use_devices: view.pool.in_use,
             grace_period: license.grace_period_hours,
             is_air_gapped: false,
             is_floating: false,
@@ -164,19 +195,13 @@ impl<'a, Part, Product> LicenseBody<'a, Part, Product> {
             is_trial: license.is_trial,
             license_active: license.active,
             license_enabled: license.enabled,
-            license_key: match &license.holder {
-                Holder::Key(key) => Some(key),
-                Holder::Users(_) => None,
-            },
+            license_key,
             license_template_id: None,
             license_type: license.license_type,
             maintenance_period: license.maintenance_period.map(Iso),
             max_activations: license.max_activations,
             max_borrow_time: floating.map_or(0, |floating| floating.max_borrow_time_hours),
-            max_license_users: match &license.holder {
-                Holder::Key(_) => 1,
-                Holder::Users(users) => users.len(),
-            },
+            max_license_users,
             max_overages: view.overages.max,
             max_transfers: license.max_transfers,
             order_store_id: &license.order_store_id,
@@ -190,31 +215,17 @@ impl<'a, Part, Product> LicenseBody<'a, Part, Product> {
             customer: &license.customer,
             company,
             user: view.user.as_ref().map(UserBody::new),
-            consumption: license.consumption.as_ref().map(|consumption| LicenseConsumption {
-                max_consumptions: consumption.max,
-                total_consumptions: view.total_consumptions,
-                allow_unlimited_consumptions: consumption.unlimited,
-                allow_negative_consumptions: consumption.allow_negative,
-                reset_consumption: consumption.period.is_some(),
-                consumption_period: consumption.period,
-            }),
+            consumption: license
+                .consumption
+                .as_ref()
+                .map(|terms| LicenseConsumption::new(terms, view.total_consumptions)),
             product_details: ProductBody::new(product, product_part),
             is_expired: view.is_expired,
             device_id: view.device_id,
-            is_borrowed: view.seat.borrowed_until.is_some(),
-            borrowed_until: view.seat.borrowed_until.map(Iso),
+            is_borrowed: view.pool.borrowed_until.is_some(),
+            borrowed_until: view.pool.borrowed_until.map(Iso),
             version: &product.version,
-            installation: Installation {
-                installation_file: "",
-                release_date: None,
-                hash_md5: "",
-                requires_version: None,
-                environment: "",
-                eula_link: "",
-                release_notes_link: "",
-                size: None,
-                channel: "",
-            },
+            installation: Installation::NONE,
             license_signature: sign(&v1_text(&view.hardware_id, &view.auth, validity.as_deref()))?,
             validity_period,
             part,

@@ -1,6 +1,6 @@
-//! Replies as JSON. The order of the fields is the order on the wire.
+//! Makes replies into JSON. The order of a type's fields is their order on the wire.
 //!
-//! Compact, and of such values that JavaScript would write the same bytes: some clients verify those instead of ours.
+//! The JSON is compact, and JavaScript would write the same bytes: some clients parse it, write it again, and verify that.
 
 mod feature;
 mod license;
@@ -15,6 +15,7 @@ use floatlease::model::format_time;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
 
+use super::refusal::Refusal;
 use super::view::{FeatureView, LicenseView};
 use crate::catalogue::{Catalogue, Feature, License, Overages};
 use feature::{CheckFeatureBody, FeatureTotalBody, LicenseTotalBody};
@@ -23,7 +24,10 @@ use product::{ActivatedProduct, BriefProduct, ProductReply};
 
 pub use product::product_details;
 
-/// What a command was answered, before it is JSON.
+/// The result of a command.
+pub type Outcome = Result<Reply, Refusal>;
+
+/// The reply to a command, before it is made into JSON.
 #[derive(Debug, Clone)]
 #[allow(missing_docs, reason = "each is the reply of the operation it is named after")]
 pub enum Reply {
@@ -37,42 +41,42 @@ pub enum Reply {
     FeatureConsumption { license_id: u64, feature: Arc<Feature>, total_consumptions: i64 },
 }
 
-/// What a borrow was answered.
+/// The reply to a borrow.
 #[derive(Debug, Clone)]
 pub struct Borrow {
-    /// The slot is the device's until then.
+    /// The end of the borrow.
     pub borrowed_until: DateTime<Utc>,
-    /// The most that could be had.
+    /// The longest time for which a slot can be borrowed.
     pub max_borrow_time_hours: u32,
-    /// Whose slot.
+    /// The device's number.
     pub device_id: u64,
-    /// Of what.
+    /// The license's number.
     pub license_id: u64,
-    /// How many are taken.
+    /// Number of slots that are taken.
     pub floating_in_use_devices: u64,
-    /// Of which feature, if it is one's.
+    /// The feature's code; `None` for the license itself.
     pub feature: Option<Arc<str>>,
 }
 
-/// A reply as it goes out.
+/// The body of a reply.
 #[derive(Debug)]
 pub enum Body {
-    /// Nothing.
+    /// An empty body.
     Empty,
-    /// A bare text.
+    /// A plain text.
     Text(&'static str),
-    /// JSON, to be signed.
+    /// JSON that is to be signed.
     Json(Vec<u8>),
 }
 
 impl Reply {
-    /// What a deactivation is answered.
+    /// The reply to a deactivation.
     pub(super) const DEACTIVATED: Reply = Reply::Text("license_deactivated");
 
-    /// The body, with `sign` for the v1 signature inside.
+    /// Makes the body. `sign` makes the v1 signature inside it.
     ///
     /// # Errors
-    /// It can't be signed; everything here has a JSON form.
+    /// The text can't be signed.
     pub fn body(&self, catalogue: &Catalogue, sign: impl Fn(&str) -> io::Result<String>) -> io::Result<Body> {
         let company = Company { id: catalogue.company_id };
         let json = match self {
@@ -108,10 +112,10 @@ impl Reply {
     }
 }
 
-/// Makes the schema of a type. A member that is left out rather than null says so by `with`.
+/// Makes the schema of a type. `with` marks members that are left out instead of being null.
 pub(crate) type Describe = fn(&mut SchemaGenerator) -> Schema;
 
-/// What each operation's JSON is made from.
+/// The types of the operations' replies.
 const TYPES: &[(&str, Describe)] = &[
     ("activate_license", SchemaGenerator::subschema_for::<LicenseBody<ActivationPart, ActivatedProduct>>),
     ("check_license", SchemaGenerator::subschema_for::<LicenseBody<CheckPart, BriefProduct>>),
@@ -123,12 +127,12 @@ const TYPES: &[(&str, Describe)] = &[
     ("product_details", SchemaGenerator::subschema_for::<ProductReply>),
 ];
 
-/// The schema of what `operation` answers, if that is JSON.
+/// Returns the schema of the reply of `operation`, if the reply is JSON.
 pub(crate) fn schema(operation: &str, generator: &mut SchemaGenerator) -> Option<Schema> {
     TYPES.iter().find(|(name, _)| *name == operation).map(|(_, schema)| schema(generator))
 }
 
-/// A time as the API writes it.
+/// A time in the API's form.
 #[derive(Clone, Copy)]
 pub(crate) struct Iso(pub(crate) DateTime<Utc>);
 

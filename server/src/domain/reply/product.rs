@@ -1,4 +1,4 @@
-//! Products: the reply of `product_details`, and what a license says of its product.
+//! Products as JSON: the reply of `product_details`, and the product in a license's reply.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -7,10 +7,10 @@ use serde_json::{Map, Value};
 use super::{Body, Company, Iso};
 use crate::catalogue::{AuthorizationMethod, Catalogue, Product};
 
-/// The reply of `product_details`, which depends on the catalogue alone.
+/// Makes the reply of `product_details`, which depends on the catalogue alone.
 ///
 /// # Errors
-/// None in fact: every type in it has a JSON form.
+/// None at present, since every type in it can be written as JSON.
 pub fn product_details(
     catalogue: &Catalogue,
     product: &Product,
@@ -41,7 +41,7 @@ pub(super) struct ProductReply<'a> {
     custom_fields: Option<[Value; 0]>,
 }
 
-// `Part` is what else is told of it.
+// `Part` holds the members that only some replies have.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Product_{Part}")]
 pub(super) struct ProductBody<'a, Part> {
@@ -54,12 +54,12 @@ pub(super) struct ProductBody<'a, Part> {
     part: Part,
 }
 
-// Nothing, in a check's reply.
+// A check's reply has no additional members.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "brief")]
 pub(super) struct BriefProduct {}
 
-// What only an activation and `product_details` tell. Trials and overages are set on licenses here.
+// The members that only an activation and `product_details` have. In this server, licenses set trials and overages.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "described")]
 pub(super) struct ProductPart {
@@ -71,7 +71,7 @@ pub(super) struct ProductPart {
     floating_timeout: u32,
 }
 
-// What an activation tells of its product.
+// The additional members in an activation's reply.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "activated")]
 pub(super) struct ActivatedProduct {
@@ -81,7 +81,7 @@ pub(super) struct ActivatedProduct {
     company_id: u64,
 }
 
-/// The newest version; this server hosts no installation files.
+/// The newest version. This server hosts no installation files.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Version")]
 struct Version<'a> {

@@ -1,4 +1,4 @@
-//! What the routes take and give.
+//! The requests and replies of the control interface.
 
 use std::collections::BTreeMap;
 
@@ -8,43 +8,43 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::domain::Holding;
-use crate::sandbox::fault::{Armed, Fault, Match, Profile};
-use crate::sandbox::journal::{Entry, EventNote, FILTERS};
-use crate::sandbox::moment::{schema_of_advance, schema_of_instant, schema_of_jump, schema_of_optional_instant};
-use crate::sandbox::options::{DateCheck, FASTEST};
+use crate::sandbox::fault::{Fault, FaultEntry, Match, Profile};
+use crate::sandbox::journal::{Entry, EventRecord, FILTERS};
+use crate::sandbox::options::{DateCheck, MAX_RATE};
 use crate::sandbox::presets::Preset;
-use crate::sandbox::strict::{object, objects};
+use crate::sandbox::strict_json::{object, objects};
+use crate::sandbox::time_spec::{schema_of_advance, schema_of_instant, schema_of_jump, schema_of_optional_instant};
 use crate::sandbox::world::World;
 
-/// No members.
+/// A request without members.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Nothing {}
+pub(super) struct EmptyRequest {}
 
-/// Done.
+/// A reply without members: the call has succeeded.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct Done {}
+pub(super) struct EmptyReply {}
 
-/// A world, as its testers need it.
+/// A world, with everything that its clients need.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct WorldReply {
-    /// Its name in `/worlds/{world}`.
+    /// The world's name in `/worlds/{world}`.
     pub(super) world: String,
-    /// `base_url`, `api_key`, `shared_key`, `public_key`, `control_url` (if the control interface has a port), and what
-    /// there is to try first: `product`, `license_key`, `feature` and so on, as far as the catalogue has them.
+    /// `base_url`, `api_key`, `shared_key`, `public_key`, `control_url` (if the control interface has a port), and the
+    /// first names to try: `product`, `license_key`, `feature` and so on, as far as the catalogue has them.
     #[serde(flatten)]
     #[schemars(with = "BTreeMap<String, String>")]
     pub(super) facts: Map<String, Value>,
     /// A complete configuration for the client.
     pub(super) client_config: Map<String, Value>,
-    /// How to provoke each refusal, if presets were asked for.
+    /// The way to provoke each refusal, if presets were asked for.
     pub(super) presets: Vec<Preset>,
 }
 
-/// The worlds there are.
+/// All worlds.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct WorldsReply {
-    /// Their names; `main` is the one that is there from the beginning.
+    /// Their names. `main` is the world that exists from the start.
     pub(super) worlds: Vec<String>,
 }
 
@@ -52,78 +52,78 @@ pub(super) struct WorldsReply {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NamedWorld {
-    /// The name.
+    /// The world's name.
     #[schemars(with = "String", length(min = 1))]
     pub(super) id: Value,
 }
 
-/// How the clock stands.
+/// The state of a world's clock.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct ClockReply {
     /// The world's time.
     pub(super) now: String,
-    /// 1 is real time, 0 stands still.
+    /// The rate: 1 is real time, 0 stands still.
     pub(super) rate: f64,
-    /// What the `Date` of requests is held against.
+    /// The clock that the `Date` of requests is compared with.
     pub(super) date_check: DateCheck,
-    /// What comes next if nobody does anything; empty if nothing ever does.
+    /// The next events that time alone causes. Empty if there will be none.
     pub(super) next: Vec<DueReply>,
 }
 
-/// Something that time alone does.
+/// An event that time alone causes.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct DueReply {
-    /// When, by the world's clock.
+    /// The time of the event, by the world's clock.
     pub(super) at: String,
-    /// What, to whom.
+    /// EntryBody, to whom.
     #[serde(flatten)]
-    pub(super) event: EventNote,
+    pub(super) event: EventRecord,
 }
 
-/// How the clock is to run. What is left out stays as it is.
+/// A change to a world's clock. Members that are left out stay as they are.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ClockRequest {
-    /// 1 is real time, 60 lets a minute pass in a second, 0 stands still.
-    #[schemars(range(min = 0, max = FASTEST))]
+    /// The rate: 1 is real time, 60 is a minute in each second, 0 stands still.
+    #[schemars(range(min = 0, max = MAX_RATE))]
     pub(super) rate: Option<f64>,
-    /// What the `Date` of requests is held against, and what replies say in theirs.
+    /// The clock that the `Date` of requests is compared with, and that the `Date` of replies shows.
     pub(super) date_check: Option<DateCheck>,
 }
 
-/// How far to advance: one of the three.
+/// The time to advance to: exactly one of the three members.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(extend("minProperties" = 1, "maxProperties" = 1))]
 pub(super) struct AdvanceRequest {
-    /// So long: `121m`, `2h 30m`, `30days`.
+    /// A duration: `121m`, `2h 30m`, `30days`.
     #[serde(default)]
     #[schemars(schema_with = "schema_of_advance")]
     pub(super) by: Option<String>,
-    /// To this time: `2028-02-29T12:00:00Z`.
+    /// A time: `2028-02-29T12:00:00Z`.
     #[serde(default)]
     #[schemars(schema_with = "schema_of_instant")]
     pub(super) to: Option<String>,
-    /// True: to the next instant at which anything is due.
+    /// True: the next instant at which anything is due.
     #[serde(default)]
     #[schemars(with = "bool", extend("const" = true))]
     pub(super) to_next: Option<bool>,
 }
 
-/// What happened on the way.
+/// The world's time after an advance, and the events on the way.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct AdvanceReply {
-    /// The world's time now.
+    /// The world's time after the advance.
     pub(super) now: String,
-    /// Everything that was due, in order. All of it has happened.
+    /// All events that were due, in order. They have happened.
     pub(super) happened: Vec<DueReply>,
 }
 
-/// How far the machine's clock is set.
+/// A correction of the clock.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct JumpRequest {
-    /// `1h` forward or `-1h` back. Steps of 30 seconds and less are no jump to a server: time has passed, or it waits.
+    /// `1h` forward or `-1h` back. To a server, a step of up to 30 seconds is not a jump but time that passes.
     #[schemars(schema_with = "schema_of_jump")]
     pub(super) by: String,
 }
@@ -132,10 +132,10 @@ pub(super) struct JumpRequest {
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct FaultsReply {
     /// The list.
-    pub(super) faults: Vec<Armed>,
+    pub(super) faults: Vec<FaultEntry>,
 }
 
-/// All faults of a world.
+/// New faults for a world, in place of all old ones.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct FaultsRequest {
@@ -152,53 +152,53 @@ pub(super) struct NumberedFault {
     pub(super) id: u64,
 }
 
-/// Trouble that has a name.
+/// A profile to add.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ProfileRequest {
-    /// Which.
+    /// The profile.
     pub(super) profile: Profile,
-    /// Whose requests; everybody's without it.
+    /// The requests that its faults are for. Default: all requests.
     #[serde(rename = "match", default, deserialize_with = "object")]
     pub(super) matching: Match,
-    /// Where its random numbers begin; chosen if it is not given.
+    /// The seed of its random numbers. Default: a random seed.
     pub(super) seed: Option<u64>,
-    /// Until then by the world's clock: a date, or `now+10m`. Without end if it is not given.
+    /// The end of its faults by the world's clock: a date, or `now+10m`. Default: no end.
     #[serde(default)]
     #[schemars(schema_with = "schema_of_optional_instant")]
     pub(super) until: Option<String>,
 }
 
-/// The faults of a profile, added to the end of the list.
+/// The faults of a profile, which were added to the end of the list.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct ProfileReply {
-    /// Give it again to see the same happen again.
+    /// The seed. The same seed makes the same faults happen again.
     pub(super) seed: u64,
-    /// What was added.
-    pub(super) faults: Vec<Armed>,
+    /// The faults that were added.
+    pub(super) faults: Vec<FaultEntry>,
 }
 
-/// Which part of the journal.
+/// The part of the journal to return.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct JournalRequest {
-    /// Entries with higher numbers only.
+    /// Only entries with higher numbers are returned.
     #[serde(default)]
     pub(super) after: u64,
-    /// No more than so many; 1000 if it is not given.
+    /// Largest number of entries. Default: 1000.
     pub(super) limit: Option<u32>,
 }
 
 /// A part of the journal.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct JournalReply {
-    /// Oldest first.
+    /// The entries, oldest first.
     pub(super) entries: Vec<Entry>,
-    /// The oldest entries are forgotten after 10,000; so many were.
+    /// Number of entries that were forgotten. The journal keeps the newest 10,000.
     pub(super) forgotten: u64,
 }
 
-/// Which entries to count.
+/// The entries to count.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CountRequest {
@@ -208,39 +208,39 @@ pub(super) struct CountRequest {
     pub(super) filter: Map<String, Value>,
 }
 
-/// How many there are.
+/// A number of entries.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct CountReply {
-    /// Entries that fit.
+    /// Number of entries that match.
     pub(super) count: u64,
 }
 
-/// What must be so.
+/// An expectation of a test on the journal.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ExpectRequest {
-    /// As for `/journal/count`.
+    /// The entries to count, as for `/journal/count`.
     #[serde(default)]
     #[schemars(extend("propertyNames" = { "enum": FILTERS }))]
     pub(super) filter: Map<String, Value>,
-    /// Exactly so many.
+    /// The exact number of entries.
     pub(super) times: Option<u64>,
-    /// So many or more; 1 if nothing is said.
+    /// Smallest number of entries. Default: 1, if no number is given.
     pub(super) at_least: Option<u64>,
-    /// So many or fewer.
+    /// Largest number of entries.
     pub(super) at_most: Option<u64>,
 }
 
-/// For whom.
+/// The client to make a configuration for.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ClientConfigRequest {
-    /// The device it is to be; if it is not given, the client finds out what machine it is on.
+    /// The client's device. Default: the client identifies the computer that it runs on.
     #[schemars(with = "Option<String>")]
     pub(super) hardware_id: Option<Value>,
 }
 
-/// Who holds what.
+/// The slots that are held.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct SlotsReply {
     /// Every slot that is held.
@@ -250,15 +250,15 @@ pub(super) struct SlotsReply {
 /// A slot that is held.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct SlotReply {
-    /// Of which license: its key, or its first user.
+    /// The license's key, or its first user.
     license: String,
-    /// Of which of its features; null is the license itself.
+    /// The feature; null for the license itself.
     feature: Option<String>,
-    /// By which device.
+    /// The device that holds the slot.
     hardware_id: String,
-    /// It is free from then on.
+    /// The time from which on the slot is free.
     until: String,
-    /// Whether it is borrowed.
+    /// True if it is borrowed.
     borrowed: bool,
 }
 
@@ -275,23 +275,23 @@ impl SlotReply {
     }
 }
 
-/// How a world was left.
+/// The state of a world at the end of a test.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct InvariantsReply {
-    /// Whether nothing is wrong.
+    /// True if there are no violations.
     pub(super) ok: bool,
-    /// What is so and must never be.
+    /// Violations of what must always be true, a sentence each.
     pub(super) violations: Vec<String>,
-    /// Slots that are still held, which a test may have forgotten to give back.
+    /// Slots that are still held. A test may have forgotten to release them.
     pub(super) slots: Vec<SlotReply>,
-    /// Numbers of faults that never happened, which a test may have got wrong.
+    /// Numbers of faults that never happened. The test may have described them wrongly.
     pub(super) faults_without_effect: Vec<u64>,
 }
 
-/// Whether the API's port is open.
+/// The state of the API's port.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListenerRequest {
-    /// False: connections are refused, as if the server were not running. For all worlds.
+    /// False: all worlds refuse connections, as if the server were not running.
     pub(super) open: bool,
 }

@@ -1,4 +1,4 @@
-//! What a route is: a method, a path, what it takes and what it gives.
+//! A route: a method, a path, and a function from a request to a reply.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -9,31 +9,39 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::Control;
-use crate::sandbox::mistake::{Mistake, read};
+use crate::sandbox::control_error::{ControlError, read};
 use crate::sandbox::world::World;
 
-type Answer = Pin<Box<dyn Future<Output = Result<Value, Mistake>> + Send>>;
+type Answer = Pin<Box<dyn Future<Output = Result<Value, ControlError>> + Send>>;
 type Run = Box<dyn Fn(Arc<Control>, Arc<World>, Value) -> Answer + Send + Sync>;
 type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
 
-/// A row of the table.
+/// A type that a request of the control interface is read into.
+pub(super) trait RequestBody: DeserializeOwned + JsonSchema + 'static {}
+impl<T: DeserializeOwned + JsonSchema + 'static> RequestBody for T {}
+
+/// A type that a reply of the control interface is made from.
+pub(super) trait ReplyBody: Serialize + JsonSchema + 'static {}
+impl<T: Serialize + JsonSchema + 'static> ReplyBody for T {}
+
+/// A row of the table of routes.
 pub(crate) struct Route {
     pub(crate) method: &'static str,
-    /// Below the control interface or below a world's `control_url`; `{name}` stands for one part.
+    /// Path below the control interface or below a world's `control_url`. `{name}` stands for one part.
     pub(crate) path: &'static str,
-    /// What it does, for people.
+    /// A description for people.
     pub(crate) about: &'static str,
-    /// Whether it is about one world.
+    /// True if the route is about one world.
     pub(crate) of_world: bool,
-    /// What it takes: as the body, or as the query of a GET.
+    /// Schema of the request, which is the body, or the query of a GET.
     pub(crate) takes: SchemaOf,
-    /// What it gives.
+    /// Schema of the reply.
     pub(crate) gives: SchemaOf,
     run: Run,
 }
 
 impl Route {
-    /// A route about one world.
+    /// Makes a route about one world.
     pub(super) fn of_world<Q, R, F>(
         method: &'static str,
         path: &'static str,
@@ -41,14 +49,14 @@ impl Route {
         run: fn(Arc<World>, Q) -> F,
     ) -> Route
     where
-        Q: DeserializeOwned + JsonSchema + 'static,
-        R: Serialize + JsonSchema + 'static,
-        F: Future<Output = Result<R, Mistake>> + Send + 'static,
+        Q: RequestBody,
+        R: ReplyBody,
+        F: Future<Output = Result<R, ControlError>> + Send + 'static,
     {
         Route::new(method, path, about, true, move |_, world, request| run(world, request))
     }
 
-    /// A route about the server.
+    /// Makes a route about the server.
     pub(super) fn of_server<Q, R, F>(
         method: &'static str,
         path: &'static str,
@@ -56,9 +64,9 @@ impl Route {
         run: fn(Arc<Control>, Q) -> F,
     ) -> Route
     where
-        Q: DeserializeOwned + JsonSchema + 'static,
-        R: Serialize + JsonSchema + 'static,
-        F: Future<Output = Result<R, Mistake>> + Send + 'static,
+        Q: RequestBody,
+        R: ReplyBody,
+        F: Future<Output = Result<R, ControlError>> + Send + 'static,
     {
         Route::new(method, path, about, false, move |control, _, request| run(control, request))
     }
@@ -71,16 +79,16 @@ impl Route {
         run: impl Fn(Arc<Control>, Arc<World>, Q) -> F + Send + Sync + 'static,
     ) -> Route
     where
-        Q: DeserializeOwned + JsonSchema + 'static,
-        R: Serialize + JsonSchema + 'static,
-        F: Future<Output = Result<R, Mistake>> + Send + 'static,
+        Q: RequestBody,
+        R: ReplyBody,
+        F: Future<Output = Result<R, ControlError>> + Send + 'static,
     {
         let run: Run = Box::new(move |control, world, request| match read::<Q>(request) {
-            Err(mistake) => Box::pin(std::future::ready(Err(mistake))),
+            Err(error) => Box::pin(std::future::ready(Err(error))),
             Ok(request) => {
                 let answer = run(control, world, request);
                 Box::pin(async move {
-                    serde_json::to_value(answer.await?).map_err(|error| Mistake::internal(error.to_string()))
+                    serde_json::to_value(answer.await?).map_err(|error| ControlError::internal(error.to_string()))
                 })
             }
         });
@@ -89,13 +97,13 @@ impl Route {
         Route { method, path, about, of_world, takes, gives, run }
     }
 
-    /// The parts that stand for `{name}`s, if the path is this route's, by itself or below a world.
+    /// Returns the parts that stand for `{name}`s, if the path is this route's, by itself or below a world.
     pub(super) fn matches(&self, path: &str) -> Option<Map<String, Value>> {
         let below_world = || parts(&format!("/worlds/{{world}}{}", self.path), path);
         parts(self.path, path).or_else(|| below_world().filter(|_| self.of_world))
     }
 
-    /// Whether no part of its path is to be filled in, but for the world.
+    /// Returns whether the path has no placeholder besides the world.
     pub(super) fn is_literal(&self) -> bool {
         !self.path.contains('{')
     }

@@ -1,4 +1,4 @@
-//! The table, and what each route does.
+//! The table of routes, and the function of each.
 
 use std::sync::Arc;
 
@@ -8,48 +8,48 @@ use serde_json::{Map, Value};
 
 use super::Control;
 use super::bodies::*;
-use super::described;
+use super::description;
 use super::route::Route;
 use crate::domain::Due;
-use crate::sandbox::fault::{Armed, Fault};
+use crate::sandbox::control_error::ControlError;
+use crate::sandbox::fault::{Fault, FaultEntry};
 use crate::sandbox::journal::Filter;
-use crate::sandbox::mistake::Mistake;
-use crate::sandbox::moment::{duration, instant};
 use crate::sandbox::options::{WorldOptions, check_rate};
-use crate::sandbox::world::{Target, World};
+use crate::sandbox::time_spec::{duration, instant};
+use crate::sandbox::world::{AdvanceTarget, World};
 
-type Result<T> = std::result::Result<T, Mistake>;
+type Result<T> = std::result::Result<T, ControlError>;
 
 #[rustfmt::skip]
 pub(super) fn all() -> Vec<Route> {
     vec![
-        Route::of_world("GET", "/clock", "How the clock stands, and what comes next.", clock),
-        Route::of_world("POST", "/clock", "How the clock is to run: standing, in real time, faster.", set_clock),
-        Route::of_world("POST", "/clock/advance", "Moves the clock forward. Answers after everything due on the way has happened.", advance),
-        Route::of_world("POST", "/clock/jump", "Sets the clock as an administrator corrects a machine's: slots keep what they had left, borrows keep their date.", jump),
-        Route::of_world("GET", "/faults", "The list of faults, and how often each has happened.", faults),
-        Route::of_world("POST", "/faults", "Adds a fault to the end of the list. The first one that matches a request happens to it.", add_fault),
+        Route::of_world("GET", "/clock", "Shows the clock, and the next events that time alone causes.", clock),
+        Route::of_world("POST", "/clock", "Changes the clock's rate: standing still, in real time, faster.", set_clock),
+        Route::of_world("POST", "/clock/advance", "Moves the clock forward. Replies after everything that is due on the way has happened.", advance),
+        Route::of_world("POST", "/clock/jump", "Sets the clock as an administrator corrects a computer's: slots keep the time that they had left, borrows their date.", jump),
+        Route::of_world("GET", "/faults", "Lists the faults, and how often each has happened.", faults),
+        Route::of_world("POST", "/faults", "Adds a fault to the end of the list. The first fault that matches a request happens to it.", add_fault),
         Route::of_world("PUT", "/faults", "Replaces the list.", put_faults),
         Route::of_world("DELETE", "/faults", "Removes all faults.", clear_faults),
         Route::of_world("DELETE", "/faults/{id}", "Removes one fault.", remove_fault),
         Route::of_world("POST", "/faults/profile", "Adds the faults of a well-known kind of trouble.", add_profile),
-        Route::of_world("GET", "/journal", "What was asked and answered, and what happened to the licenses, oldest first.", journal),
-        Route::of_world("DELETE", "/journal", "Forgets it.", clear_journal),
-        Route::of_world("POST", "/journal/count", "How many entries fit.", count),
-        Route::of_world("POST", "/journal/expect", "Nothing, if so many entries fit; else 417 and what nearly did.", expect),
-        Route::of_world("GET", "/slots", "Who holds what.", slots),
-        Route::of_world("GET", "/invariants", "Whether everything is as it must be, for the end of a test.", invariants),
-        Route::of_world("GET", "/client_config", "A complete configuration for a client of this world.", client_config),
-        Route::of_server("GET", "/worlds", "The worlds there are.", worlds),
+        Route::of_world("GET", "/journal", "Lists requests, replies and license events, oldest first.", journal),
+        Route::of_world("DELETE", "/journal", "Removes all entries of the journal.", clear_journal),
+        Route::of_world("POST", "/journal/count", "Counts the entries that match.", count),
+        Route::of_world("POST", "/journal/expect", "Succeeds if the expected number of entries match; else replies 417 and the entries that nearly match.", expect),
+        Route::of_world("GET", "/slots", "Lists the slots that are held.", slots),
+        Route::of_world("GET", "/invariants", "Checks that everything is as it must be, for the end of a test.", invariants),
+        Route::of_world("GET", "/client_config", "Returns a complete configuration for a client of this world.", client_config),
+        Route::of_server("GET", "/worlds", "Lists the worlds.", worlds),
         Route::of_server("POST", "/worlds", "Makes a world: fresh keys, data, clock, faults and journal behind the same port.", create_world),
-        Route::of_server("GET", "/worlds/{id}", "What a client of a world needs.", world),
+        Route::of_server("GET", "/worlds/{id}", "Returns what a client of a world needs.", world),
         Route::of_server("DELETE", "/worlds/{id}", "Ends a world.", end_world),
         Route::of_server("POST", "/listener", "Closes the API's port, as if the server were not running, or opens it again. For all worlds.", listener),
-        Route::of_server("GET", "/openapi.json", "This interface, as OpenAPI 3.1.", openapi),
+        Route::of_server("GET", "/openapi.json", "Describes this interface in OpenAPI 3.1.", openapi),
     ]
 }
 
-async fn clock(world: Arc<World>, _: Nothing) -> Result<ClockReply> {
+async fn clock(world: Arc<World>, _: EmptyRequest) -> Result<ClockReply> {
     let next = world.next_due().await?;
     Ok(ClockReply {
         now: format_time(world.now()),
@@ -66,15 +66,15 @@ async fn set_clock(world: Arc<World>, request: ClockRequest) -> Result<ClockRepl
     if let Some(date_check) = request.date_check {
         *world.date_check() = date_check;
     }
-    clock(world, Nothing {}).await
+    clock(world, EmptyRequest {}).await
 }
 
 async fn advance(world: Arc<World>, request: AdvanceRequest) -> Result<AdvanceReply> {
     let target = match (request.by, request.to, request.to_next) {
-        (Some(by), None, None) => Target::By(duration(&by)?),
-        (None, Some(to), None) => Target::To(instant(&to, world.now())?),
-        (None, None, Some(true)) => Target::ToNext,
-        _ => return Err(Mistake::invalid("give one of `by`, `to` and `to_next`: true")),
+        (Some(by), None, None) => AdvanceTarget::By(duration(&by)?),
+        (None, Some(to), None) => AdvanceTarget::To(instant(&to, world.now())?),
+        (None, None, Some(true)) => AdvanceTarget::ToNext,
+        _ => return Err(ControlError::invalid("expected exactly one of `by`, `to` and `to_next`: true")),
     };
     let happened = world.advance(target).await?;
     Ok(AdvanceReply { now: format_time(world.now()), happened: dues(&world, &happened) })
@@ -86,18 +86,18 @@ async fn jump(world: Arc<World>, request: JumpRequest) -> Result<ClockReply> {
         None => duration(request.by.trim().trim_start_matches('+'))?,
     };
     world.jump(by).await?;
-    clock(world, Nothing {}).await
+    clock(world, EmptyRequest {}).await
 }
 
 fn dues(world: &World, dues: &[Due]) -> Vec<DueReply> {
-    dues.iter().map(|due| DueReply { at: format_time(due.at), event: world.journal.note_of(due) }).collect()
+    dues.iter().map(|due| DueReply { at: format_time(due.at), event: world.journal.record_of(due) }).collect()
 }
 
-async fn faults(world: Arc<World>, _: Nothing) -> Result<FaultsReply> {
+async fn faults(world: Arc<World>, _: EmptyRequest) -> Result<FaultsReply> {
     Ok(FaultsReply { faults: world.faults().all() })
 }
 
-async fn add_fault(world: Arc<World>, fault: Fault) -> Result<Armed> {
+async fn add_fault(world: Arc<World>, fault: Fault) -> Result<FaultEntry> {
     let now = world.now();
     world.faults().add(fault, now)
 }
@@ -105,18 +105,18 @@ async fn add_fault(world: Arc<World>, fault: Fault) -> Result<Armed> {
 async fn put_faults(world: Arc<World>, request: FaultsRequest) -> Result<FaultsReply> {
     let now = world.now();
     world.faults().replace(request.faults, now)?;
-    faults(world, Nothing {}).await
+    faults(world, EmptyRequest {}).await
 }
 
-async fn clear_faults(world: Arc<World>, _: Nothing) -> Result<Done> {
+async fn clear_faults(world: Arc<World>, _: EmptyRequest) -> Result<EmptyReply> {
     world.faults().clear();
-    Ok(Done {})
+    Ok(EmptyReply {})
 }
 
-async fn remove_fault(world: Arc<World>, fault: NumberedFault) -> Result<Done> {
+async fn remove_fault(world: Arc<World>, fault: NumberedFault) -> Result<EmptyReply> {
     let removed = world.faults().remove(fault.id);
-    let unknown = || Mistake::not_found(format!("there is no fault {}; GET /faults lists them", fault.id));
-    if removed { Ok(Done {}) } else { Err(unknown()) }
+    let unknown = || ControlError::not_found(format!("unknown fault {}; GET /faults lists them", fault.id));
+    if removed { Ok(EmptyReply {}) } else { Err(unknown()) }
 }
 
 async fn add_profile(world: Arc<World>, request: ProfileRequest) -> Result<ProfileReply> {
@@ -133,22 +133,22 @@ async fn journal(world: Arc<World>, request: JournalRequest) -> Result<JournalRe
     Ok(JournalReply { entries, forgotten })
 }
 
-async fn clear_journal(world: Arc<World>, _: Nothing) -> Result<Done> {
+async fn clear_journal(world: Arc<World>, _: EmptyRequest) -> Result<EmptyReply> {
     world.journal.clear();
-    Ok(Done {})
+    Ok(EmptyReply {})
 }
 
 async fn count(world: Arc<World>, request: CountRequest) -> Result<CountReply> {
     Ok(CountReply { count: counted(&world, &Filter::new(request.filter)?)? })
 }
 
-/// What was forgotten can't be counted.
+/// Counts the entries that match. Refuses if entries were forgotten, since those can't be counted.
 fn counted(world: &World, filter: &Filter) -> Result<u64> {
     match world.journal.count(filter) {
         (count, 0) => Ok(count),
         (_, forgotten) => {
-            let message = format!("the journal has forgotten its first {forgotten} entries; clear it before you count");
-            Err(Mistake::conflict(message))
+            let message = format!("the journal has forgotten its first {forgotten} entries; clear it before the test");
+            Err(ControlError::conflict(message))
         }
     }
 }
@@ -164,39 +164,39 @@ async fn expect(world: Arc<World>, request: ExpectRequest) -> Result<CountReply>
     if (least..=most).contains(&count) {
         return Ok(CountReply { count });
     }
-    let nearly = world.journal.nearly(&filter);
+    let nearly = world.journal.near_matches(&filter);
     let nearly =
-        if nearly.is_empty() { "nothing came near".to_owned() } else { format!("near: {}", nearly.join("; ")) };
+        if nearly.is_empty() { "no entry comes near".to_owned() } else { format!("near: {}", nearly.join("; ")) };
     let wanted = match most {
         u64::MAX => format!("{least} or more"),
         most if most == least => format!("{least}"),
         most => format!("{least} to {most}"),
     };
-    Err(Mistake::not_met(format!("{count} entries fit {what}, not {wanted}; {nearly}")))
+    Err(ControlError::not_met(format!("{count} entries match {what}, expected {wanted}; {nearly}")))
 }
 
-async fn slots(world: Arc<World>, _: Nothing) -> Result<SlotsReply> {
+async fn slots(world: Arc<World>, _: EmptyRequest) -> Result<SlotsReply> {
     let (holdings, _) = world.audit().await?;
     Ok(SlotsReply { slots: holdings.iter().map(|holding| SlotReply::new(&world, holding)).collect() })
 }
 
-async fn invariants(world: Arc<World>, _: Nothing) -> Result<InvariantsReply> {
+async fn invariants(world: Arc<World>, _: EmptyRequest) -> Result<InvariantsReply> {
     let (holdings, violations) = world.audit().await?;
-    let without_effect = world.faults().all().into_iter().filter(|armed| armed.happened == 0);
+    let without_effect = world.faults().all().into_iter().filter(|entry| entry.happened == 0);
     Ok(InvariantsReply {
         ok: violations.is_empty(),
         violations,
         slots: holdings.iter().map(|holding| SlotReply::new(&world, holding)).collect(),
-        faults_without_effect: without_effect.map(|armed| armed.id).collect(),
+        faults_without_effect: without_effect.map(|entry| entry.id).collect(),
     })
 }
 
 async fn client_config(world: Arc<World>, request: ClientConfigRequest) -> Result<Map<String, Value>> {
-    let mut config = world.access.client_config();
+    let mut config = world.info.client_config();
     match request.hardware_id {
         None => {}
         Some(Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_)) => {
-            return Err(Mistake::invalid("`hardware_id` must be a text"));
+            return Err(ControlError::invalid("`hardware_id` must be a string"));
         }
         Some(id) => {
             config.insert("hardware_id".to_owned(), text(&id).into());
@@ -205,36 +205,36 @@ async fn client_config(world: Arc<World>, request: ClientConfigRequest) -> Resul
     Ok(config)
 }
 
-async fn worlds(control: Arc<Control>, _: Nothing) -> Result<WorldsReply> {
+async fn worlds(control: Arc<Control>, _: EmptyRequest) -> Result<WorldsReply> {
     Ok(WorldsReply { worlds: control.worlds.all().iter().map(|world| world.id.clone()).collect() })
 }
 
 async fn create_world(control: Arc<Control>, options: WorldOptions) -> Result<WorldReply> {
-    control.worlds.create(&options).map(|world| shown(&world))
+    control.worlds.create(&options).map(|world| world_reply(&world))
 }
 
 async fn world(control: Arc<Control>, named: NamedWorld) -> Result<WorldReply> {
-    control.worlds.get(&named.name()).map(|world| shown(&world))
+    control.worlds.get(&named.name()).map(|world| world_reply(&world))
 }
 
-async fn end_world(control: Arc<Control>, named: NamedWorld) -> Result<Done> {
-    control.worlds.end(&named.name()).map(|()| Done {})
+async fn end_world(control: Arc<Control>, named: NamedWorld) -> Result<EmptyReply> {
+    control.worlds.end(&named.name()).map(|()| EmptyReply {})
 }
 
-async fn listener(control: Arc<Control>, request: ListenerRequest) -> Result<Done> {
-    control.listen(request.open).await.map(|()| Done {})
+async fn listener(control: Arc<Control>, request: ListenerRequest) -> Result<EmptyReply> {
+    control.listen(request.open).await.map(|()| EmptyReply {})
 }
 
-async fn openapi(control: Arc<Control>, _: Nothing) -> Result<Map<String, Value>> {
-    let document = described::document(control.worlds.control_url().unwrap_or(super::BASE_PATH));
-    document.as_object().cloned().ok_or_else(|| Mistake::internal("the description is no object"))
+async fn openapi(control: Arc<Control>, _: EmptyRequest) -> Result<Map<String, Value>> {
+    let document = description::document(control.worlds.control_url().unwrap_or(super::BASE_PATH));
+    document.as_object().cloned().ok_or_else(|| ControlError::internal("the description is not an object"))
 }
 
-pub(super) fn shown(world: &World) -> WorldReply {
+pub(super) fn world_reply(world: &World) -> WorldReply {
     WorldReply {
         world: world.id.clone(),
-        facts: world.access.to_json(),
-        client_config: world.access.client_config(),
+        facts: world.info.to_json(),
+        client_config: world.info.client_config(),
         presets: world.presets.as_ref().map(|presets| presets.all().to_vec()).unwrap_or_default(),
     }
 }
@@ -245,7 +245,7 @@ impl NamedWorld {
     }
 }
 
-/// A text of the path or the query, where one of digits was read as a number.
+/// Returns a text from the path or the query. Digits were read as a number.
 fn text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }

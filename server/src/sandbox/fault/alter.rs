@@ -1,4 +1,4 @@
-//! What is done to a reply that arrives whole.
+//! Alters a reply that arrives whole: its body or its signature.
 
 use std::io;
 
@@ -9,35 +9,28 @@ use serde_json::{Map, Value, json};
 
 use super::Alter;
 use crate::keys::SigningKey;
-use crate::sandbox::asked::Asked;
 use crate::sandbox::keys::signing_key;
+use crate::sandbox::request_info::RequestInfo;
 
 type Reply = Response<Vec<u8>>;
 
 static SIGNATURE: HeaderName = HeaderName::from_static("licensesignature");
-/// More than any client should read.
+/// Size of a reply that is larger than any client should read.
 const HUGE_BYTES: usize = 2 << 20;
 
-/// The reply as the fault makes it; `None` if it can't be done to this one: there is no such member, no reply before.
-/// `sign` is the world's own signature.
+/// Returns the altered reply; `None` if this reply can't be altered so, because it lacks the member or an earlier reply.
+///
+/// `sign` signs a body with the world's own key.
 pub(crate) fn alter(
     fault: &Alter,
     reply: &Reply,
-    asked: &Asked,
+    info: &RequestInfo,
     previous: Option<Reply>,
     sign: impl Fn(&[u8]) -> Option<String>,
 ) -> Option<Reply> {
     let resign = |body: Vec<u8>| signed(with_body(reply, body), &sign);
     let object = || serde_json::from_slice::<Map<String, Value>>(reply.body()).ok();
-    let member = |name: &str, value: Option<Value>| {
-        let mut object = object()?;
-        let member = object.get_mut(name)?;
-        match value {
-            Some(value) => *member = value,
-            None => drop(object.shift_remove(name)),
-        }
-        Some(resign(Value::Object(object).to_string().into_bytes()))
-    };
+    let member = |name: &str, value: Option<Value>| Some(resign(with_member(object()?, name, value)?));
     match fault {
         Alter::SignatureMissing => {
             let mut reply = reply.clone();
@@ -47,7 +40,7 @@ pub(crate) fn alter(
         Alter::SignatureOfAnotherBody => with_signature(reply, &sign(br#"{"another":"body"}"#)?),
         Alter::SignatureOfAnotherKey => {
             reply.headers().get(&SIGNATURE)?;
-            signed_by(&signing_key().ok()?, reply, object()?, asked).ok()
+            signed_by(&signing_key().ok()?, reply, object()?, info).ok()
         }
         Alter::FlippedByte => {
             let mut body = reply.body().clone();
@@ -73,11 +66,21 @@ pub(crate) fn alter(
     }
 }
 
-/// Another digit there, and what is altered still reads as JSON, its inner signature too.
+/// Returns the place of a digit that can be changed, so that the body is still valid JSON with a readable signature.
 fn last_digit_of_a_number(json: &[u8]) -> Option<usize> {
     let before_run = |end: usize| json.get(..=end)?.iter().rposition(|byte| !byte.is_ascii_digit());
     let is_number = |end: usize| before_run(end).is_some_and(|place| json.get(place) == Some(&b':'));
     (0..json.len()).rev().find(|end| json.get(*end).is_some_and(u8::is_ascii_digit) && is_number(*end))
+}
+
+/// Replaces a member, or removes it if `value` is `None`. Returns `None` if there is no such member.
+fn with_member(mut object: Map<String, Value>, name: &str, value: Option<Value>) -> Option<Vec<u8>> {
+    let member = object.get_mut(name)?;
+    match value {
+        Some(value) => *member = value,
+        None => drop(object.shift_remove(name)),
+    }
+    Some(Value::Object(object).to_string().into_bytes())
 }
 
 fn with_body(reply: &Reply, body: Vec<u8>) -> Reply {
@@ -86,24 +89,24 @@ fn with_body(reply: &Reply, body: Vec<u8>) -> Reply {
     altered
 }
 
-/// `None` for a reply that was not signed.
+/// Replaces the signature; `None` for a reply that was not signed.
 fn with_signature(reply: &Reply, signature: &str) -> Option<Reply> {
     let mut altered = reply.clone();
     *altered.headers_mut().get_mut(&SIGNATURE)? = HeaderValue::try_from(signature).ok()?;
     Some(altered)
 }
 
-/// Signed as the server would, if it was signed before.
+/// Signs the reply as the server would, if it was signed before.
 fn signed(reply: Reply, sign: impl Fn(&[u8]) -> Option<String>) -> Reply {
     let signature = sign(reply.body());
     signature.and_then(|signature| with_signature(&reply, &signature)).unwrap_or(reply)
 }
 
-/// Everything that is signed in it, signed by `key`.
-fn signed_by(key: &SigningKey, reply: &Reply, mut object: Map<String, Value>, asked: &Asked) -> io::Result<Reply> {
+/// Signs everything that is signed in the reply with `key`.
+fn signed_by(key: &SigningKey, reply: &Reply, mut object: Map<String, Value>, info: &RequestInfo) -> io::Result<Reply> {
     let validity = object.get("validity_period").and_then(Value::as_str);
-    let auth = asked.text("license_key").or_else(|| asked.text("username")).unwrap_or_default();
-    let text = v1_text(asked.text("hardware_id").unwrap_or_default(), auth, validity);
+    let auth = info.text("license_key").or_else(|| info.text("username")).unwrap_or_default();
+    let text = v1_text(info.text("hardware_id").unwrap_or_default(), auth, validity);
     if let Some(inner) = object.get_mut("license_signature") {
         *inner = key.sign(text.as_bytes())?.into();
     }

@@ -1,4 +1,4 @@
-//! What a client meets instead of the operation.
+//! The replies and connection failures that a client gets in place of the operation.
 
 use floatlease::status::Status;
 use hyper::header::{self, HeaderValue};
@@ -6,10 +6,10 @@ use hyper::{Response, StatusCode};
 use serde_json::json;
 
 use super::Before;
-use crate::http::{Step, response};
+use crate::http::{WireAction, response};
 
-/// What stands in the way of the operation.
-pub(crate) fn before(fault: &Before) -> Result<Response<Vec<u8>>, Vec<Step>> {
+/// Returns the reply in place of the operation, or the actions on its connection.
+pub(crate) fn before(fault: &Before) -> Result<Response<Vec<u8>>, Vec<WireAction>> {
     Ok(match fault {
         Before::Code(code) | Before::UndocumentedCode(code) => {
             let row = Status::of_server_code(code).row();
@@ -42,9 +42,9 @@ pub(crate) fn before(fault: &Before) -> Result<Response<Vec<u8>>, Vec<Step>> {
             reply.headers_mut().extend(HeaderValue::try_from(url).ok().map(|url| (header::LOCATION, url)));
             reply
         }
-        Before::Hang => return Err(vec![Step::Hold]),
-        Before::Refuse => return Err(vec![Step::Reset]),
-        // Is waited for, and then the operation goes on.
+        Before::Hang => return Err(vec![WireAction::Hold]),
+        Before::Refuse => return Err(vec![WireAction::Reset]),
+        // The world waits for the delay itself, and then carries the operation out.
         Before::Delay(_) => Response::new(Vec::new()),
     })
 }

@@ -1,4 +1,4 @@
-//! How long a delay is.
+//! The length of a delay: fixed, or drawn at random.
 
 use std::time::Duration;
 
@@ -7,43 +7,43 @@ use rand_distr::{Distribution, LogNormal};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::sandbox::mistake::Mistake;
+use crate::sandbox::control_error::ControlError;
 
-/// So long.
+/// The length of a delay.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Delay {
-    /// Always the same.
+    /// Always this many milliseconds.
     FixedMs(u32),
-    /// Anything between the two.
+    /// Any number of milliseconds from the first to the second.
     UniformMs(u32, u32),
-    /// As networks are: mostly about the median, now and then much longer.
+    /// A delay as networks have it: mostly near the median, now and then much longer.
     LogNormal {
-        /// Half of the delays are shorter.
+        /// The median. Half of the delays are shorter.
         median_ms: u32,
-        /// How far they spread; 0.5 is a busy network, 1 a bad one.
+        /// The spread; 0.5 is a busy network, 1 a bad one.
         #[schemars(range(min = 0, max = 5))]
         sigma: f64,
     },
 }
 
-/// Nobody waits for longer than an hour of real time.
+/// Upper bound for a delay, in real time.
 const LONGEST: Duration = Duration::from_secs(3600);
 
 impl Delay {
-    pub(super) fn check(&self) -> Result<(), Mistake> {
+    pub(super) fn check(&self) -> Result<(), ControlError> {
         match self {
             Delay::UniformMs(from, to) if from > to => {
-                Err(Mistake::invalid("`delay.uniform_ms` must be two numbers, the smaller one first"))
+                Err(ControlError::invalid("`delay.uniform_ms` must be two numbers, the smaller one first"))
             }
             Delay::LogNormal { sigma, .. } if !(0.0..=5.0).contains(sigma) => {
-                Err(Mistake::invalid("`delay.log_normal.sigma` must be from 0 to 5"))
+                Err(ControlError::invalid("`delay.log_normal.sigma` must be from 0 to 5"))
             }
             _ => Ok(()),
         }
     }
 
-    /// The next one.
+    /// Draws the next delay.
     pub(super) fn draw(&self, random: &mut impl Rng) -> Duration {
         let drawn = match *self {
             Delay::FixedMs(ms) => Duration::from_millis(ms.into()),

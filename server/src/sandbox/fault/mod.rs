@@ -1,4 +1,4 @@
-//! Faults: one list in each world, of which the first that matches a request decides what becomes of it.
+//! Faults: what goes wrong with a request, for which requests, and when.
 
 mod alter;
 mod before;
@@ -17,31 +17,31 @@ use serde::{Deserialize, Serialize};
 pub(super) use alter::alter;
 pub(super) use before::before;
 pub(super) use delay::Delay;
-pub(super) use list::{Armed, FaultList, Picked};
+pub(super) use list::{FaultEntry, FaultList, MatchedFault};
 pub(super) use profile::Profile;
-pub(super) use wire::steps;
+pub(super) use wire::wire_actions;
 
-use super::asked::Asked;
-use super::mistake::Mistake;
-use super::moment::schema_of_optional_instant;
-use super::strict::object;
+use super::control_error::ControlError;
+use super::request_info::RequestInfo;
+use super::strict_json::object;
+use super::time_spec::schema_of_optional_instant;
 
-/// What goes wrong, when, and for whom.
+/// A fault: what goes wrong, when, and for which requests.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Fault {
-    /// Whose requests; everybody's without it.
+    /// The requests that the fault is for. Default: all requests.
     #[serde(rename = "match", default, deserialize_with = "object", skip_serializing_if = "Match::is_all")]
     pub(super) matching: Match,
-    /// Which of the requests that match; all of them without it.
+    /// The choice among the requests that match. Default: all of them.
     #[serde(default, deserialize_with = "object", skip_serializing_if = "When::is_always")]
     pub(super) when: When,
-    /// What goes wrong.
+    /// The phase, and what goes wrong in it.
     #[serde(rename = "do")]
-    pub(super) what: Do,
+    pub(super) action: FaultAction,
 }
 
-/// Whose requests; all members must fit.
+/// Conditions on a request. All members must match.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Match {
@@ -61,7 +61,7 @@ pub(crate) struct Match {
     /// The feature in the request.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) feature: Option<String>,
-    /// Headers with exactly these values; names without case.
+    /// Headers with exactly these values. Names are in any case.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) header: BTreeMap<String, String>,
 }
@@ -71,48 +71,48 @@ pub(crate) struct Match {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct When {
-    /// So many pass unharmed first.
+    /// Number of matching requests that pass unharmed first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) after: Option<u64>,
-    /// No longer than so many times.
+    /// Number of times that the fault happens at most.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) times: Option<u64>,
-    /// Only each so-manyth.
+    /// The fault happens to each nth matching request only.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub(super) every: Option<u64>,
-    /// Each with this probability, from 0 to 1.
+    /// The probability with which the fault happens, from 0 to 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 1))]
     pub(super) probability: Option<f64>,
-    /// Where the random numbers of `probability` and of random delays begin; chosen, and shown, if it is not given.
+    /// The seed of the random numbers for `probability` and random delays. Default: a random seed, which the reply shows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) seed: Option<u64>,
-    /// Until then in the world's time: a date, or `now+10m`.
+    /// The fault's end in the world's time: a date, or `now+10m`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema_of_optional_instant")]
     pub(super) until: Option<String>,
 }
 
-/// What goes wrong, and in which phase.
+/// The phase of a request, and what goes wrong in it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Do {
-    /// Instead of the operation, which is not carried out; after a delay it is.
+pub(crate) enum FaultAction {
+    /// A fault in place of the operation. The operation is carried out only if the fault is a delay.
     Before(Before),
-    /// After the operation was carried out and kept: the reply is lost, late or maimed on the wire.
+    /// A fault after the operation was carried out and kept: the reply is lost, late or damaged on the wire.
     AfterCommit(AfterCommit),
-    /// To a reply that arrives whole. JSON that was changed is signed as the server's own.
+    /// A change to a reply that arrives whole. JSON that was changed is signed with the server's key.
     Reply(Alter),
 }
 
-/// Instead of the operation.
+/// A reply or a connection failure in place of the operation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Before {
     /// A refusal with this documented code.
     Code(#[schemars(extend("enum" = documented_codes()))] String),
-    /// A refusal with a code that no client can know.
+    /// A refusal with a code that is not documented.
     UndocumentedCode(String),
     /// An HTTP error without an API body, as load balancers send it.
     #[serde(deserialize_with = "object")]
@@ -123,7 +123,7 @@ pub(crate) enum Before {
     Redirect(#[schemars(regex(pattern = "^[!-~]+$"))] String),
     /// The operation is carried out later, even if the client has given up meanwhile.
     Delay(Delay),
-    /// Nothing, ever: the connection stays open and silent.
+    /// No reply at all: the connection stays open and silent.
     Hang,
     /// The connection is reset.
     Refuse,
@@ -136,28 +136,28 @@ pub(crate) struct Http {
     /// 407, 429, 500, 502, 503 or 504.
     #[schemars(extend("enum" = HTTP_STATUSES))]
     pub(super) status: u16,
-    /// A `Retry-After` header of so many seconds.
+    /// The seconds in a `Retry-After` header. Default: no header.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) retry_after_s: Option<u32>,
 }
 
-/// After the operation.
+/// A failure of the reply after the operation was carried out.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum AfterCommit {
-    /// The connection ends without a reply.
+    /// The connection is closed without a reply.
     Close,
     /// The connection is reset (RST) without a reply.
     Reset,
-    /// Half of the reply's body comes, then the connection ends.
+    /// Half of the reply's body is sent, then the connection is closed.
     Truncate,
-    /// The reply comes in small pieces.
+    /// The reply is sent in small pieces.
     #[serde(deserialize_with = "object")]
     Dribble(Dribble),
-    /// `Content-Length` is off by so many bytes. Where it is too large, the client waits for the rest; where it is too
-    /// small, the rest stands where the next reply is expected.
+    /// `Content-Length` is wrong by this number of bytes. If it is too large, the client waits for the rest. If it is too
+    /// small, the rest arrives where the client expects the next reply.
     WrongLength(#[schemars(extend("not" = { "const": 0 }))] i64),
-    /// The reply comes later.
+    /// The reply is sent later.
     Delay(Delay),
 }
 
@@ -165,40 +165,40 @@ pub(crate) enum AfterCommit {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Dribble {
-    /// So many bytes at a time.
+    /// Number of bytes in a piece.
     #[schemars(range(min = 1))]
     pub(super) bytes: u32,
-    /// So often.
+    /// Milliseconds between two pieces.
     pub(super) every_ms: u32,
 }
 
-/// To the reply.
+/// A change to a reply that arrives whole.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Alter {
-    /// No `LicenseSignature` header.
+    /// The `LicenseSignature` header is missing.
     SignatureMissing,
-    /// Text that is no signature.
+    /// The signature is not a valid one.
     SignatureGarbage,
-    /// Everything signed with the key of another server.
+    /// Everything is signed with the key of another server.
     SignatureOfAnotherKey,
-    /// The signature of another reply of this server.
+    /// The signature is that of another reply of this server.
     SignatureOfAnotherBody,
-    /// One byte of the body is another than was signed.
+    /// One byte of the body differs from what was signed.
     FlippedByte,
-    /// A body that ends in the middle of its JSON.
+    /// The body ends in the middle of its JSON.
     JsonBroken,
-    /// This member is not there.
+    /// This member is missing.
     MemberMissing(String),
     /// This member is null.
     MemberNull(String),
-    /// This member is an object instead of what it is.
+    /// This member is an object, whatever its type should be.
     MemberWrongType(String),
-    /// There is a member that nobody has heard of.
+    /// There is an additional, unknown member.
     MemberUnknown,
-    /// Two megabytes of white space before the body.
+    /// Two megabytes of white space precede the body.
     Huge,
-    /// Instead of this reply, the one before it in this world; the operation is carried out.
+    /// The world's previous reply is sent in place of this one. The operation is carried out.
     Replay,
 }
 
@@ -207,14 +207,14 @@ impl Match {
         *self == Match::default()
     }
 
-    fn fits(&self, asked: &Asked) -> bool {
+    fn fits(&self, info: &RequestInfo) -> bool {
         let same = |wanted: &Option<String>, given: Option<&str>| wanted.is_none() || wanted.as_deref() == given;
-        same(&self.operation, asked.operation)
-            && same(&self.license_key, asked.text("license_key"))
-            && same(&self.username, asked.text("username"))
-            && same(&self.hardware_id, asked.text("hardware_id"))
-            && same(&self.feature, asked.text("feature"))
-            && self.header.iter().all(|(name, value)| asked.header(name) == Some(value))
+        same(&self.operation, info.operation)
+            && same(&self.license_key, info.text("license_key"))
+            && same(&self.username, info.text("username"))
+            && same(&self.hardware_id, info.text("hardware_id"))
+            && same(&self.feature, info.text("feature"))
+            && self.header.iter().all(|(name, value)| info.header(name) == Some(value))
     }
 }
 
@@ -226,52 +226,59 @@ impl When {
 
 impl Fault {
     /// A fault for every request.
-    pub(super) fn always(what: Do) -> Fault {
-        Fault { matching: Match::default(), when: When::default(), what }
+    pub(super) fn always(action: FaultAction) -> Fault {
+        Fault { matching: Match::default(), when: When::default(), action }
     }
 
-    /// What the types can't tell.
-    fn check(&self) -> Result<(), Mistake> {
+    /// Checks what the types can't express.
+    fn check(&self) -> Result<(), ControlError> {
         let operation = self.matching.operation.as_deref();
         if let Some(unknown) = operation.filter(|name| !operations().contains(&Some(name))) {
             let names: Vec<&str> = operations().into_iter().flatten().collect();
-            return Err(Mistake::invalid(format!("`match.operation`: {unknown:?} is none of {}", names.join(", "))));
+            return Err(ControlError::invalid(format!(
+                "`match.operation`: unknown operation {unknown:?}, expected one of {}",
+                names.join(", ")
+            )));
         }
         let when = &self.when;
         if when.probability.is_some_and(|probability| !(0.0..=1.0).contains(&probability)) {
-            return Err(Mistake::invalid("`when.probability` must be from 0 to 1"));
+            return Err(ControlError::invalid("`when.probability` must be from 0 to 1"));
         }
         if when.every == Some(0) {
-            return Err(Mistake::invalid("`when.every` must be at least 1"));
+            return Err(ControlError::invalid("`when.every` must be at least 1"));
         }
-        match &self.what {
-            Do::Before(Before::Code(code)) if Status::of_server_code(code) == Status::UnknownCode => {
+        match &self.action {
+            FaultAction::Before(Before::Code(code)) if Status::of_server_code(code) == Status::UnknownCode => {
                 let message = format!(
                     "`do.before.code`: {code:?} is not documented; use `undocumented_code`, or one of {}",
                     documented_codes().join(", ")
                 );
-                Err(Mistake::invalid(message))
+                Err(ControlError::invalid(message))
             }
-            Do::Before(Before::Http(http)) if !HTTP_STATUSES.contains(&http.status) => {
+            FaultAction::Before(Before::Http(http)) if !HTTP_STATUSES.contains(&http.status) => {
                 let list = HTTP_STATUSES.map(|status| status.to_string()).join(", ");
-                Err(Mistake::invalid(format!("`do.before.http.status` must be one of {list}")))
+                Err(ControlError::invalid(format!("`do.before.http.status` must be one of {list}")))
             }
-            Do::Before(Before::Redirect(url)) if url.is_empty() || !url.bytes().all(|byte| byte.is_ascii_graphic()) => {
-                Err(Mistake::invalid("`do.before.redirect` must be a URL"))
+            FaultAction::Before(Before::Redirect(url))
+                if url.is_empty() || !url.bytes().all(|byte| byte.is_ascii_graphic()) =>
+            {
+                Err(ControlError::invalid("`do.before.redirect` must be a URL"))
             }
-            Do::AfterCommit(AfterCommit::Dribble(dribble)) if dribble.bytes == 0 => {
-                Err(Mistake::invalid("`do.after_commit.dribble.bytes` must be at least 1"))
+            FaultAction::AfterCommit(AfterCommit::Dribble(dribble)) if dribble.bytes == 0 => {
+                Err(ControlError::invalid("`do.after_commit.dribble.bytes` must be at least 1"))
             }
-            Do::AfterCommit(AfterCommit::WrongLength(0)) => {
-                Err(Mistake::invalid("`do.after_commit.wrong_length` must not be 0, which is right"))
+            FaultAction::AfterCommit(AfterCommit::WrongLength(0)) => {
+                Err(ControlError::invalid("`do.after_commit.wrong_length` must not be 0, the right length"))
             }
-            Do::Before(Before::Delay(delay)) | Do::AfterCommit(AfterCommit::Delay(delay)) => delay.check(),
+            FaultAction::Before(Before::Delay(delay)) | FaultAction::AfterCommit(AfterCommit::Delay(delay)) => {
+                delay.check()
+            }
             _ => Ok(()),
         }
     }
 }
 
-/// The names of all operations, and `None` for any.
+/// Returns the names of all operations, and `None`, which stands for any.
 fn operations() -> Vec<Option<&'static str>> {
     OPERATIONS.iter().map(|operation| Some(operation.name)).chain([None]).collect()
 }
@@ -280,11 +287,11 @@ fn documented_codes() -> Vec<&'static str> {
     STATUSES.iter().map(|status| status.row().server_code).filter(|code| !code.is_empty()).collect()
 }
 
-/// What stands between a client and a server, or in place of one, answers these.
+/// HTTP statuses that proxies and load balancers answer in place of the server.
 const HTTP_STATUSES: [u16; 6] = [407, 429, 500, 502, 503, 504];
 
-impl Do {
-    /// In one word for the `X-Sandbox-Fault` header: `after_commit.truncate`.
+impl FaultAction {
+    /// Returns the fault's name for the `X-Sandbox-Fault` header, for example `after_commit.truncate`.
     pub(super) fn name(&self) -> String {
         let json = serde_json::to_value(self).unwrap_or_default();
         let phase = json.as_object().and_then(|object| object.iter().next());

@@ -1,4 +1,4 @@
-//! What happens to a finished reply on the wire.
+//! Damages or delays a finished reply on the wire.
 
 use std::time::Duration;
 
@@ -7,38 +7,38 @@ use floatlease::model::format_http_date;
 use hyper::Response;
 
 use super::{AfterCommit, Dribble};
-use crate::http::Step;
+use crate::http::WireAction;
 
-/// The reply as the fault lets it through; `None` for a delay, which HTTP can do.
-pub(crate) fn steps(fault: &AfterCommit, reply: &Response<Vec<u8>>) -> Option<Vec<Step>> {
+/// Returns the actions by which the connection delivers the reply; `None` for a delay, which needs none.
+pub(crate) fn wire_actions(fault: &AfterCommit, reply: &Response<Vec<u8>>) -> Option<Vec<WireAction>> {
     let length = reply.body().len();
     Some(match fault {
-        AfterCommit::Close => vec![Step::Close],
-        AfterCommit::Reset => vec![Step::Reset],
+        AfterCommit::Close => vec![WireAction::Close],
+        AfterCommit::Reset => vec![WireAction::Reset],
         AfterCommit::Truncate => {
             let mut bytes = bytes(reply, length);
-            // Of a reply without a body, half of the head.
+            // If the reply has no body, half of its head is cut off.
             let cut = if length == 0 { bytes.len() / 2 } else { length.div_ceil(2) };
             bytes.truncate(bytes.len() - cut);
-            vec![Step::Write(bytes), Step::Close]
+            vec![WireAction::Write(bytes), WireAction::Close]
         }
         AfterCommit::Dribble(Dribble { bytes: at_a_time, every_ms }) => {
             let pause = Duration::from_millis((*every_ms).into());
             let pieces = bytes(reply, length);
             let pieces = pieces.chunks((*at_a_time).max(1) as usize);
-            pieces.flat_map(|piece| [Step::Write(piece.to_vec()), Step::Pause(pause)]).collect()
+            pieces.flat_map(|piece| [WireAction::Write(piece.to_vec()), WireAction::Pause(pause)]).collect()
         }
         AfterCommit::WrongLength(by) => {
             let claimed = length.saturating_add_signed(isize::try_from(*by).unwrap_or_default());
-            let written = Step::Write(bytes(reply, claimed));
-            // Who waits for more gets nothing more; who got too much goes on asking.
-            if claimed > length { vec![written, Step::Hold] } else { vec![written] }
+            let written = WireAction::Write(bytes(reply, claimed));
+            // If too many bytes are claimed, the client waits for the rest. If too few are, it goes on with the next request.
+            if claimed > length { vec![written, WireAction::Hold] } else { vec![written] }
         }
         AfterCommit::Delay(_) => return None,
     })
 }
 
-/// The reply as HTTP has it, claiming this length.
+/// Returns the bytes of the reply, with this `Content-Length`.
 fn bytes(reply: &Response<Vec<u8>>, claimed_length: usize) -> Vec<u8> {
     let mut bytes = format!("HTTP/1.1 {}\r\n", reply.status()).into_bytes();
     for (name, value) in reply.headers() {

@@ -1,29 +1,31 @@
-//! Times and durations as testers write them.
+//! Parses times and durations as testers write them.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use floatlease::model::parse_time;
 use schemars::{Schema, SchemaGenerator, json_schema};
 
-use super::mistake::Mistake;
+use super::control_error::ControlError;
 use crate::clock::latest;
 
-/// `2h`, `121m`, `30 days`, `1h 30m`; never negative.
-pub(super) fn duration(text: &str) -> Result<TimeDelta, Mistake> {
+/// Parses a duration such as `2h`, `121m`, `30 days` or `1h 30m`. It is never negative.
+pub(super) fn duration(text: &str) -> Result<TimeDelta, ControlError> {
     let duration = humantime::parse_duration(text.trim()).ok().and_then(|duration| TimeDelta::from_std(duration).ok());
     let explain = || {
-        Mistake::invalid(format!("{text:?} is no duration; write it as \"90s\", \"121m\", \"2h 30m\" or \"30days\""))
+        ControlError::invalid(format!(
+            "invalid duration {text:?}: write it as \"90s\", \"121m\", \"2h 30m\" or \"30days\""
+        ))
     };
     duration.filter(|duration| *duration < TimeDelta::days(LONGEST_DAYS)).ok_or_else(explain)
 }
 
-/// A thousand years: beyond any test, and far from where dates end.
+/// Upper bound for durations: a thousand years, so that no date overflows.
 const LONGEST_DAYS: i64 = 365 * 1000;
 
-/// A date in the forms of the API, or relative to `now`: `now`, `now+30days`, `now-1h`.
-pub(super) fn instant(text: &str, now: DateTime<Utc>) -> Result<DateTime<Utc>, Mistake> {
+/// Parses a date in the API's forms, or one relative to `now`: `now`, `now+30days`, `now-1h`.
+pub(super) fn instant(text: &str, now: DateTime<Utc>) -> Result<DateTime<Utc>, ControlError> {
     let explain = || {
-        Mistake::invalid(format!(
-            "{text:?} is no time; write it as \"2028-02-29T12:00:00Z\", \"2028-02-29\" or \"now+30days\""
+        ControlError::invalid(format!(
+            "invalid time {text:?}: write it as \"2028-02-29T12:00:00Z\", \"2028-02-29\" or \"now+30days\""
         ))
     };
     let Some(offset) = text.trim().strip_prefix("now").map(str::trim) else {
@@ -38,17 +40,17 @@ pub(super) fn instant(text: &str, now: DateTime<Utc>) -> Result<DateTime<Utc>, M
     now.checked_add_signed(by).ok_or_else(explain)
 }
 
-/// Whether a world's clock may show it: later ones and what licenses add to them have no four-digit year.
-pub(super) fn is_of_world(time: &DateTime<Utc>) -> bool {
+/// Returns whether a world's clock may show this time. Later times plus a license's terms may have no four-digit year.
+pub(super) fn is_in_range(time: &DateTime<Utc>) -> bool {
     (DateTime::UNIX_EPOCH..=latest()).contains(time)
 }
 
-/// What is said of other times.
-pub(super) const BEYOND: &str = "a world's clock goes from the year 1970 to the year 9000";
+/// The message about a time for which [`is_in_range`] is false.
+pub(super) const OUT_OF_RANGE: &str = "the time must be from the year 1970 to the year 9000";
 
 const DURATION: &str = "([0-9]{1,4} ?(ms|s|sec|seconds?|m|min|minutes?|h|hours?|d|days?|w|weeks?) ?){1,3}";
 
-/// Of what [`duration`] takes, with a sign before it if it is `signed`; not all of it, but what anybody writes.
+/// Returns the schema of a duration, with an optional sign if it is `signed`. [`duration`] accepts more, rarely used forms.
 fn duration_schema(signed: bool) -> Schema {
     let sign = if signed { "[+-]?" } else { "" };
     json_schema!({ "type": "string", "pattern": format!("^{sign}{DURATION}$") })
@@ -62,7 +64,7 @@ pub(super) fn schema_of_jump(_: &mut SchemaGenerator) -> Schema {
     duration_schema(true)
 }
 
-/// Of what [`instant`] takes.
+/// Returns the schema of the texts that [`instant`] accepts.
 pub(super) fn schema_of_instant(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "string", "anyOf": [
         { "format": "date-time" },

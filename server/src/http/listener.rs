@@ -1,4 +1,4 @@
-//! A port: who may have a connection, for how long without saying anything, and how all of them end.
+//! A listening socket and its connections: how many there may be, how long they may be idle, how they end.
 
 use std::io;
 use std::net::SocketAddr;
@@ -16,32 +16,37 @@ use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::Received;
-use super::line::{Line, perform};
+use super::raw_connection::{RawConnection, perform};
+use super::request::ReceivedRequest;
 
-/// So many clients are served at once; more wait. Below what systems allow a process to have open by default.
+/// Upper bound for clients that are served at once; more clients wait. Systems let a process open more by default.
 const MOST_CONNECTIONS: usize = 900;
-/// A client that sleeps or has gone without a word must not keep its place. Longer than a client's pause between two
-/// calls of a program that is starting, shorter than anybody's patience.
+/// Time limit for an idle connection, so that a client that sleeps or has vanished does not keep its place.
+///
+/// It is longer than the pause between two calls of a program that is starting.
 const IDLE_AT_MOST: Duration = Duration::from_secs(60);
-/// After a failure to accept, most likely for want of descriptors.
-const PAUSE: Duration = Duration::from_millis(100);
+/// Pause after a failed accept, which most likely lacked a file descriptor.
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
-/// What answers requests.
+/// Answers requests.
 pub(crate) trait Handler: Send + Sync + 'static {
-    /// The reply to a request that has been read; or nothing ever, if the line was taken over.
-    fn handle(&self, request: Received, line: Line) -> impl Future<Output = Response<Vec<u8>>> + Send;
+    /// Returns the reply to a request. Never returns if it has hijacked the connection.
+    fn handle(
+        &self,
+        request: ReceivedRequest,
+        connection: RawConnection,
+    ) -> impl Future<Output = Response<Vec<u8>>> + Send;
 }
 
-/// A port that is being served.
+/// A socket whose connections are being served.
 #[derive(Debug)]
-pub(crate) struct Port {
+pub(crate) struct Listener {
     address: SocketAddr,
     stop: watch::Sender<Stop>,
     serving: JoinHandle<()>,
 }
 
-/// Whether and how a port is to be closed.
+/// The way in which a listener is to be closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Stop {
     No,
@@ -49,34 +54,34 @@ enum Stop {
     AtOnce,
 }
 
-/// Takes an address; connections wait from here on, and are served by [`Port::open`].
+/// Binds a socket to an address. Connections queue from now on, until [`Listener::open`] serves them.
 pub(crate) fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     let listener = std::net::TcpListener::bind(address)?;
     listener.set_nonblocking(true)?;
     Ok(listener)
 }
 
-impl Port {
-    /// Serves it until it is closed.
+impl Listener {
+    /// Serves the socket's connections until the listener is closed.
     pub(crate) fn open(
         runtime: &Handle,
         listener: std::net::TcpListener,
         handler: Arc<impl Handler>,
-    ) -> io::Result<Port> {
+    ) -> io::Result<Listener> {
         let address = listener.local_addr()?;
         let _inside = runtime.enter();
         let listener = TcpListener::from_std(listener)?;
         let (stop, stopping) = watch::channel(Stop::No);
         let serving = runtime.spawn(serve(listener, handler, stopping));
-        Ok(Port { address, stop, serving })
+        Ok(Listener { address, stop, serving })
     }
 
-    /// Where it is.
+    /// Returns the address that it listens on.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Lets nobody in any more. What is in flight may be answered within this time, then it is cut off.
+    /// Accepts no more connections. Requests under way may be answered within this time, then they are cut off.
     pub(crate) async fn close(mut self, within: Duration) {
         let _ = self.stop.send(Stop::WhenAnswered);
         if tokio::time::timeout(within, &mut self.serving).await.is_err() {
@@ -98,13 +103,13 @@ async fn serve(listener: TcpListener, handler: Arc<impl Handler>, stopping: watc
             (accepted, place) = accepted => match accepted {
                 Ok((stream, _)) => (stream, place),
                 Err(_) => {
-                    tokio::time::sleep(PAUSE).await;
+                    tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
                     continue;
                 }
             },
             () = stopped(stopping.clone(), Stop::WhenAnswered) => break,
         };
-        // A reply of several segments must not wait for the acknowledgement of the first.
+        // Without this, the second segment of a reply would wait for the acknowledgement of the first.
         let _ = stream.set_nodelay(true);
         let connection = connection(stream, Arc::clone(&handler), stopping.clone());
         connections.spawn(async move {
@@ -121,49 +126,49 @@ async fn serve(listener: TcpListener, handler: Arc<impl Handler>, stopping: watc
     connections.shutdown().await;
 }
 
-/// Over when the port is to be closed that soon.
+/// Resolves when the listener is to be closed that soon.
 async fn stopped(mut stopping: watch::Receiver<Stop>, how: Stop) {
-    // An error means that the port is gone, which is as good as a word from it.
+    // An error means that the listener is gone, which ends its connections too.
     let _ = stopping.wait_for(|stop| *stop >= how).await;
 }
 
-/// Speaks HTTP, except while a handler has the line.
+/// Speaks HTTP on a connection, except while a handler has hijacked it.
 async fn connection(mut stream: TcpStream, handler: Arc<impl Handler>, stopping: watch::Receiver<Stop>) {
     let mut protocol = http1::Builder::new();
-    // Also ends a kept connection on which nothing more comes.
+    // This also closes a kept-alive connection on which no request comes.
     protocol.timer(TokioTimer::new()).header_read_timeout(IDLE_AT_MOST);
-    // Who has said all that he wants to say still gets his answer.
+    // A client that has closed its sending side still gets its reply.
     protocol.half_close(true);
-    // One buffer for head and body: a plain write tells of a client that has gone by an error, a vectored one by SIGPIPE,
-    // which would end a process that the server is a guest in.
+    // Head and body share one buffer. If the client has gone, a plain write returns an error; a vectored one raises
+    // SIGPIPE, which would end the host's process when the server runs inside it.
     protocol.writev(false);
-    let (line, mut orders) = Line::new();
+    let (raw, mut hijacks) = RawConnection::new();
     loop {
         let service = service_fn(|request: Request<Incoming>| {
-            let (handler, line) = (Arc::clone(&handler), line.clone());
+            let (handler, raw) = (Arc::clone(&handler), raw.clone());
             async move {
-                let request = Received::read(request).await;
+                let request = ReceivedRequest::read(request).await;
                 Ok::<_, std::convert::Infallible>(
-                    handler.handle(request, line).await.map(|body| Full::new(Bytes::from(body))),
+                    handler.handle(request, raw).await.map(|body| Full::new(Bytes::from(body))),
                 )
             }
         });
         let mut http = protocol.serve_connection(TokioIo::new(stream), service);
-        let ordered = tokio::select! {
+        let hijacked = tokio::select! {
             biased;
-            Some(steps) = orders.recv() => Some(steps),
-            // An error is the client's: it has gone, or sent what is not HTTP.
+            Some(actions) = hijacks.recv() => Some(actions),
+            // An error is the client's: it has gone, or has not sent HTTP.
             _ = &mut http => return,
             () = stopped(stopping.clone(), Stop::WhenAnswered) => None,
         };
-        let Some(steps) = ordered else {
+        let Some(actions) = hijacked else {
             std::pin::Pin::new(&mut http).graceful_shutdown();
             let _ = http.await;
             return;
         };
-        let line = http.into_parts().io.into_inner();
+        let stream = http.into_parts().io.into_inner();
         let left = tokio::select! {
-            left = perform(steps, line) => left,
+            left = perform(actions, stream) => left,
             () = stopped(stopping.clone(), Stop::WhenAnswered) => return,
         };
         let Some(left) = left else { return };

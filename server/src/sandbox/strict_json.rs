@@ -1,4 +1,4 @@
-//! JSON held to its shape where serde is more generous than the interface's description, and the other way round.
+//! Deserialises JSON exactly as the control interface's description says, where serde would accept more or less.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -7,20 +7,20 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
-/// For members that are objects: serde would also take an array of their values, without the names.
+/// Deserialises a member that is an object. serde would also accept an array of its values, without the names.
 pub(super) fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
     deserializer.deserialize_map(Members(PhantomData))
 }
 
-/// The same for lists of objects.
+/// Deserialises a list of objects, each as [`object`] does.
 pub(super) fn objects<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
     let objects = Vec::<Object<T>>::deserialize(deserializer)?;
     Ok(objects.into_iter().map(|object| object.0).collect())
 }
 
-/// Integers written as 60.0 become integers: many languages write every number so.
+/// Turns numbers such as 60.0 into integers, since some languages write every number like that.
 pub(super) fn with_integers(value: Value) -> Value {
-    /// Up to here a float has all integers.
+    /// Largest number up to which a float represents every integer.
     const EXACT: f64 = 9_007_199_254_740_992.0;
     match value {
         Value::Number(number) => match number.as_f64().filter(|_| number.is_f64()) {

@@ -1,21 +1,21 @@
-//! What a request asks for, as far as it can be understood: for faults and the journal, which see wrong requests too.
+//! The readable parts of a request, for faults and the journal, which also see invalid requests.
 
 use hyper::HeaderMap;
 use serde_json::{Map, Value};
 
-use crate::http::Received;
+use crate::http::ReceivedRequest;
 
-/// What a request says.
+/// The parameters and headers of a request, as far as they can be read.
 #[derive(Debug)]
-pub(crate) struct Asked {
-    /// The operation's name, if it asks for one.
+pub(crate) struct RequestInfo {
+    /// The operation's name, if the request asks for one.
     pub(crate) operation: Option<&'static str>,
     parameters: Map<String, Value>,
     headers: HeaderMap,
 }
 
-impl Asked {
-    pub(crate) fn of(request: &Received) -> Asked {
+impl RequestInfo {
+    pub(crate) fn new(request: &ReceivedRequest) -> RequestInfo {
         let query = request.head.uri.query().unwrap_or_default();
         let mut parameters: Map<String, Value> = form_urlencoded::parse(query.as_bytes())
             .map(|(name, value)| (name.into_owned(), Value::String(value.into_owned())))
@@ -24,16 +24,25 @@ impl Asked {
             parameters.extend(body);
         }
         let operation = request.operation().ok().map(|operation| operation.name);
-        Asked { operation, parameters, headers: request.head.headers.clone() }
+        RequestInfo { operation, parameters, headers: request.head.headers.clone() }
     }
 
-    /// The text of a parameter.
+    /// Returns the text of a parameter.
     pub(crate) fn text(&self, name: &str) -> Option<&str> {
         self.parameters.get(name).and_then(Value::as_str)
     }
 
-    /// The text of a header.
+    /// Returns the text of a header.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+}
+
+/// Returns the text, cut to 1024 characters. No valid value is longer, and the journal must not grow without end.
+pub(crate) fn shortened(text: &str) -> String {
+    const LONGEST: usize = 1024;
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
     }
 }

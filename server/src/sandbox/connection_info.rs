@@ -1,21 +1,21 @@
-//! What a client of a world has to know.
+//! The facts that a client of a world needs: URLs, keys, and names to try.
 
 use serde_json::{Map, Value};
 
 use crate::catalogue::{Catalogue, Holder, License};
 
-/// How to reach a world, and what there is to try in it.
+/// The URLs and keys of a world, and names from its catalogue to try.
 #[derive(Debug, Clone)]
-pub struct Access {
+pub struct ConnectionInfo {
     facts: Vec<(&'static str, String)>,
 }
 
-/// Which facts make a client's configuration.
+/// Names of the facts that make up a client's configuration.
 const CONFIG: [&str; 8] =
     ["product", "license_key", "username", "password", "api_key", "shared_key", "base_url", "public_key"];
 
-impl Access {
-    /// Every fact there can be, by its name.
+impl ConnectionInfo {
+    /// The names of all facts.
     pub const NAMES: [&str; 13] = [
         "base_url",
         "api_key",
@@ -32,26 +32,26 @@ impl Access {
         "user_product",
     ];
 
-    pub(super) fn new(facts: Vec<(&'static str, String)>, catalogue: &Catalogue) -> Access {
-        Access { facts: facts.into_iter().chain(examples(catalogue)).collect() }
+    pub(super) fn new(facts: Vec<(&'static str, String)>, catalogue: &Catalogue) -> ConnectionInfo {
+        ConnectionInfo { facts: facts.into_iter().chain(examples(catalogue)).collect() }
     }
 
-    /// A fact by its name.
+    /// Returns the fact of this name.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.facts().find(|fact| fact.0 == name).map(|fact| fact.1)
     }
 
-    /// All of it by name: what `demo` prints and `exec` exports.
+    /// Returns all facts with their names. `demo` prints them, and `exec` exports them.
     pub fn facts(&self) -> impl Iterator<Item = (&'static str, &str)> {
         self.facts.iter().map(|(name, value)| (*name, value.as_str()))
     }
 
-    /// The same as a JSON object.
+    /// Returns all facts as a JSON object.
     pub fn to_json(&self) -> Map<String, Value> {
         self.facts().map(|(name, value)| (name.to_owned(), value.into())).collect()
     }
 
-    /// A configuration for the client: with the first license key, or the first user if there is no license with a key.
+    /// Returns a client's configuration, with the first license key, or the first user if no license has a key.
     pub fn client_config(&self) -> Map<String, Value> {
         let by_key = self.get("license_key").is_some();
         let wanted = CONFIG.into_iter().filter(|name| !by_key || !["username", "password"].contains(name));
@@ -59,7 +59,7 @@ impl Access {
     }
 }
 
-/// Names in the catalogue that a first example needs: the first of each kind.
+/// Returns the names from the catalogue that a first example needs: the first of each kind.
 fn examples(catalogue: &Catalogue) -> Vec<(&'static str, String)> {
     let mut facts = Vec::new();
     let mut add = |name, value: Option<&str>| facts.extend(value.map(|value| (name, value.to_owned())));

@@ -1,4 +1,4 @@
-//! The control interface as OpenAPI 3.1, made from its table.
+//! Describes the control interface in OpenAPI 3.1, from its table of routes.
 
 use schemars::Schema;
 use schemars::generate::{SchemaGenerator, SchemaSettings};
@@ -9,19 +9,19 @@ use super::ROUTES;
 use super::route::Route;
 use crate::openapi::{Document, Endpoint, json_body, json_reply, parameter};
 
-/// What every route may answer besides what it gives.
+/// Errors that every route may reply: status, code, description.
 const REFUSALS: [(u16, &str, &str); 4] = [
-    (400, "invalid", "The call can't be understood; the message says what to write instead."),
-    (404, "not_found", "There is no such call, world or fault."),
-    (409, "conflict", "It can't be done as things are."),
-    (417, "not_met", "What a test expected is not so."),
+    (400, "invalid", "The call is invalid; the message says what to write instead."),
+    (404, "not_found", "The call, world or fault is unknown."),
+    (409, "conflict", "The call is impossible in the present state."),
+    (417, "not_met", "An expectation of the test is not met."),
 ];
 
-/// The document; the interface is at `url`.
+/// Makes the document of the interface at `url`.
 pub(super) fn document(url: &str) -> Value {
-    let about = "Moves the clocks of a floatlease sandbox, makes requests go wrong, and tells what happened. Everything \
-                 about a world can be asked below /worlds/{world} too; without that it is about the world that is there \
-                 from the beginning.";
+    let about = "Moves the clocks of a floatlease sandbox, makes requests fail, and reports what happened. Every call \
+                 about a world can be made below /worlds/{world} too; without that, it is about the world that exists \
+                 from the start.";
     let mut document = Document::new("floatlease sandbox control", about, url, Map::new());
     for (status, code, description) in REFUSALS {
         document.refusal(status, description, &[code], json!({}));
@@ -36,7 +36,7 @@ pub(super) fn document(url: &str) -> Value {
 }
 
 fn add(document: &mut Document, route: &Route, path: &str, suffix: &str) {
-    let takes = Taken::by(route);
+    let takes = RequestSchema::new(route);
     let gives = Value::from((route.gives)(document.generator()));
     let of_path = |name: &str| path.contains(&format!("{{{name}}}"));
     let world = of_path("world").then(|| parameter("path", "world", true, json!({ "type": "string", "minLength": 1 })));
@@ -59,7 +59,7 @@ fn add(document: &mut Document, route: &Route, path: &str, suffix: &str) {
     });
 }
 
-/// Says where an integer ends in words that every program understands, not by the name of a type.
+/// Replaces the name of an integer type by its bounds, which every program understands.
 fn bounded(schema: &mut Schema) {
     let ends = schema.get("format").and_then(Value::as_str).and_then(|format| match format {
         "uint8" => Some((json!(0), json!(u8::MAX))),
@@ -75,19 +75,20 @@ fn bounded(schema: &mut Schema) {
     }
 }
 
-/// The schema of what a route takes, whole: what is taken and what is given may differ in their `required`, so they
-/// share no components.
-struct Taken(Value);
+/// The schema of a route's request, without references.
+///
+/// Requests and replies may differ in their `required`, so they share no components.
+struct RequestSchema(Value);
 
-impl Taken {
-    fn by(route: &Route) -> Taken {
+impl RequestSchema {
+    fn new(route: &Route) -> RequestSchema {
         let settings = SchemaSettings::draft2020_12().with(|settings| {
             settings.inline_subschemas = true;
             settings.meta_schema = None;
         });
         let mut schema = (route.takes)(&mut SchemaGenerator::new(settings));
         RecursiveTransform(bounded).transform(&mut schema);
-        Taken(schema.into())
+        RequestSchema(schema.into())
     }
 
     fn members(&self) -> impl Iterator<Item = (&str, &Value)> {

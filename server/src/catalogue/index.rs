@@ -1,0 +1,131 @@
+//! The checked catalogue, and the indexes by which requests find a license.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use super::types::{ApiKey, CustomerAccount, Feature, License, Product};
+
+/// The checked contents of a catalogue file, with indexes.
+#[derive(Debug)]
+pub struct Catalogue {
+    /// The `company.id` of every reply.
+    pub company_id: u64,
+    pub(super) products: HashMap<String, ProductLicenses>,
+    pub(super) api_keys: HashMap<String, ApiKey>,
+    pub(super) customer_accounts: HashMap<String, CustomerAccount>,
+    pub(super) blacklisted_hardware_ids: HashSet<String>,
+    /// All licenses, in the order of the file.
+    pub(super) licenses: Vec<Arc<License>>,
+    pub(super) license_ids: HashSet<u64>,
+    /// Pairs of a license's and a user's number, for the users of each license.
+    pub(super) users_of_licenses: HashSet<(u64, u64)>,
+    /// Numbers of the licenses that are named by a key.
+    pub(super) licenses_with_key: HashSet<u64>,
+}
+
+/// A product and its licenses.
+#[derive(Debug)]
+pub(super) struct ProductLicenses {
+    pub(super) product: Arc<Product>,
+    pub(super) by_key: HashMap<String, Arc<License>>,
+    /// The licenses of each user, in the order of the file. The last one is the newest.
+    pub(super) by_username: HashMap<String, Vec<Arc<License>>>,
+}
+
+impl Catalogue {
+    /// Returns the product with this short code.
+    pub fn product(&self, code: &str) -> Option<&Arc<Product>> {
+        self.products.get(code).map(|product| &product.product)
+    }
+
+    /// Returns the license of `product` with this key.
+    pub fn license_with_key(&self, product: &str, key: &str) -> Option<&Arc<License>> {
+        self.products.get(product)?.by_key.get(key)
+    }
+
+    /// Returns the licenses of `product` that `username` may use, newest first.
+    pub fn licenses_of_user(&self, product: &str, username: &str) -> impl Iterator<Item = &Arc<License>> {
+        let licenses = self.products.get(product).and_then(|product| product.by_username.get(username));
+        licenses.into_iter().flatten().rev()
+    }
+
+    /// Returns the API key of this name, even if it is revoked.
+    pub fn api_key(&self, key: &str) -> Option<&ApiKey> {
+        self.api_keys.get(key)
+    }
+
+    /// Returns every API key.
+    pub fn api_keys(&self) -> impl Iterator<Item = &ApiKey> {
+        self.api_keys.values()
+    }
+
+    /// Adds an API key that is not in the file.
+    pub fn add_api_key(&mut self, api_key: ApiKey) {
+        self.api_keys.insert(api_key.key.clone(), api_key);
+    }
+
+    /// Returns the customer account with this code.
+    pub fn customer_account(&self, code: &str) -> Option<&CustomerAccount> {
+        self.customer_accounts.get(code)
+    }
+
+    /// Returns whether there is an API key, without which no client can sign in.
+    pub fn has_api_keys(&self) -> bool {
+        !self.api_keys.is_empty()
+    }
+
+    /// Returns whether a license has this number.
+    pub fn has_license(&self, license_id: u64) -> bool {
+        self.license_ids.contains(&license_id)
+    }
+
+    /// Returns whether the user may use the license.
+    pub fn is_user_of_license(&self, license_id: u64, user_id: u64) -> bool {
+        self.users_of_licenses.contains(&(license_id, user_id))
+    }
+
+    /// Returns whether a device that this user activated can still send requests about the license.
+    ///
+    /// A license with a key is reachable for every device, whichever user activated it.
+    pub fn is_reachable(&self, license_id: u64, user_id: Option<u64>) -> bool {
+        let by_user =
+            |user_id| self.is_user_of_license(license_id, user_id) || self.licenses_with_key.contains(&license_id);
+        self.has_license(license_id) && user_id.is_none_or(by_user)
+    }
+
+    /// Returns every license, in the order of the file.
+    pub fn licenses(&self) -> &[Arc<License>] {
+        &self.licenses
+    }
+
+    /// Returns every license, each followed by its features. Each of them can have slots and consumption of its own.
+    pub fn entitlements(&self) -> impl Iterator<Item = (&License, Option<&Feature>)> {
+        self.licenses.iter().flat_map(|license| {
+            let features = license.features.iter().map(|feature| Some(feature.as_ref()));
+            std::iter::once(None).chain(features).map(|feature| (license.as_ref(), feature))
+        })
+    }
+
+    /// Returns whether this device is blacklisted.
+    pub fn is_blacklisted(&self, hardware_id: &str) -> bool {
+        self.blacklisted_hardware_ids.contains(hardware_id)
+    }
+
+    /// Returns a line for people that counts the entries.
+    pub fn summary(&self) -> String {
+        format!(
+            "products: {}, licenses: {}, API keys: {}, customer accounts: {}, blacklisted devices: {}",
+            self.products.len(),
+            self.licenses.len(),
+            self.api_keys.len(),
+            self.customer_accounts.len(),
+            self.blacklisted_hardware_ids.len()
+        )
+    }
+}
+
+impl ProductLicenses {
+    pub(super) fn new(product: Arc<Product>) -> ProductLicenses {
+        ProductLicenses { product, by_key: HashMap::new(), by_username: HashMap::new() }
+    }
+}

@@ -1,0 +1,124 @@
+//! What a client may ask for: well-formed and authorised commands.
+
+use chrono::{DateTime, Utc};
+
+/// A well-formed and authorised request.
+#[derive(Debug, Clone)]
+pub struct Command {
+    /// The product's short code.
+    pub product: String,
+    /// The name of the license, with the proof that the client may use it.
+    pub credential: Credential,
+    /// The license's number, where the credential names several licenses.
+    pub license_id: Option<u64>,
+    /// The device.
+    pub hardware_id: String,
+    /// True if the device says that it is a virtual machine.
+    pub is_vm: bool,
+    /// The action that the client asks for.
+    pub action: Action,
+    /// The `Idempotency-Key`, by which a consumption is not booked twice however often the request arrives.
+    pub idempotency_key: Option<String>,
+    /// The order number. The request is not carried out after one with a higher number.
+    pub order: Option<u64>,
+}
+
+/// The name of a license, with the proof that the client may use it.
+#[derive(Debug, Clone)]
+pub enum Credential {
+    /// A license key.
+    Key(String),
+    /// A user. Not every operation asks for the password.
+    User {
+        /// The user's name.
+        username: String,
+        /// The user's password.
+        password: Option<String>,
+    },
+    /// A token of the customer account's single sign-on.
+    Token {
+        /// The token.
+        token: Token,
+        /// The account.
+        customer_account_code: String,
+    },
+}
+
+/// A token that single sign-on gave to the client.
+#[derive(Debug, Clone)]
+pub enum Token {
+    /// An access token (implicit grant).
+    IdToken(String),
+    /// An authorization code.
+    Code(String),
+}
+
+/// The action of a command.
+#[derive(Debug, Clone)]
+pub enum Action {
+    /// Activates the license on the device.
+    Activate {
+        /// Facts to keep about the device.
+        variables: Vec<(String, String)>,
+    },
+    /// Reads the license. If it floats, takes or renews a slot.
+    CheckLicense {
+        /// True if the reply shows expired features too.
+        include_expired_features: bool,
+    },
+    /// Deactivates the license on the device.
+    Deactivate {
+        /// Facts to keep about the device.
+        variables: Vec<(String, String)>,
+    },
+    /// Borrows a slot of the license.
+    BorrowLicense(Until),
+    /// Releases the license's slot.
+    ReleaseLicense,
+    /// Reads the feature. If it floats, takes or renews a slot.
+    CheckFeature {
+        /// The feature's code.
+        feature: String,
+        /// True if the reply holds the metadata as a text too.
+        include_metadata_string: bool,
+    },
+    /// Borrows a slot of the feature.
+    BorrowFeature {
+        /// The feature's code.
+        feature: String,
+        /// The end of the borrow.
+        until: Until,
+    },
+    /// Releases the feature's slot.
+    ReleaseFeature {
+        /// The feature's code.
+        feature: String,
+    },
+    /// Consumes from the license.
+    AddConsumption {
+        /// The amount. A negative amount gives back.
+        amount: i64,
+        /// True if overages are allowed from now on; `None` changes nothing.
+        allow_overages: Option<bool>,
+        /// Upper bound for overages from now on; `None` changes nothing.
+        max_overages: Option<i64>,
+    },
+    /// Consumes from a feature.
+    AddFeatureConsumption {
+        /// The feature's code.
+        feature: String,
+        /// The amount. A negative amount gives back.
+        amount: i64,
+    },
+}
+
+/// The end of a borrow that a client asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Until {
+    /// The longest time that the license allows.
+    Longest,
+    /// This time.
+    At(DateTime<Utc>),
+    /// A text that is not a valid time.
+    Unreadable,
+}

@@ -1,0 +1,176 @@
+//! The state: what has happened so far, in memory, and the only place that changes it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::change::{Change, Event, EventKind};
+use super::counter::Counter;
+use super::device::{self, Device, DeviceStatus, LicenseRecord};
+use super::entitlement::EntitlementId;
+use super::latest_requests::LatestRequests;
+use super::pool::Pool;
+use super::used_keys::UsedKeys;
+use crate::catalogue::{Catalogue, Feature, License};
+
+/// Everything that has happened so far, in memory.
+#[derive(Debug)]
+pub struct State {
+    pub(super) catalogue: Arc<Catalogue>,
+    pub(super) licenses: HashMap<u64, LicenseRecord>,
+    pub(super) pools: HashMap<EntitlementId, Pool>,
+    pub(super) counters: HashMap<EntitlementId, Counter>,
+    pub(super) activations_of_users: HashMap<u64, u64>,
+    pub(super) used_keys: HashMap<u64, UsedKeys>,
+    pub(super) orders: LatestRequests,
+    pub(super) last_device_id: u64,
+    pub(super) last_heartbeat: Option<DateTime<Utc>>,
+    /// The part of license time in which the server did not run.
+    pub(super) downtime: TimeDelta,
+}
+
+/// A command that is being applied.
+pub(super) struct Transition<'s> {
+    pub(super) state: &'s mut State,
+    pub(super) now: DateTime<Utc>,
+    pub(super) changes: &'s mut Vec<Change>,
+}
+
+impl State {
+    /// Returns the state that these changes lead to. The store returns the changes that it was given, or fewer equivalent
+    /// ones.
+    pub fn recover(catalogue: Arc<Catalogue>, changes: Vec<Change>) -> State {
+        let mut state = State {
+            catalogue,
+            licenses: HashMap::new(),
+            pools: HashMap::new(),
+            counters: HashMap::new(),
+            activations_of_users: HashMap::new(),
+            used_keys: HashMap::new(),
+            orders: LatestRequests::default(),
+            last_device_id: device::DEVICE_IDS_FROM,
+            last_heartbeat: None,
+            downtime: TimeDelta::zero(),
+        };
+        for change in &changes {
+            state.apply_change(change);
+        }
+        state
+    }
+
+    /// Returns the licenses that the catalogue no longer has: number, count of devices, count of taken slots.
+    pub fn orphans(&self) -> Vec<(u64, usize, usize)> {
+        let gone = self.licenses.iter().filter(|(id, _)| !self.catalogue.has_license(**id));
+        gone.map(|(id, record)| {
+            let pools = self.pools.iter().filter(|(pool, _)| pool.license_id == *id);
+            (*id, record.devices.len(), pools.map(|(_, pool)| pool.len()).sum())
+        })
+        .collect()
+    }
+
+    /// Returns the latest time at which the server is known to have run.
+    pub fn last_heartbeat(&self) -> Option<DateTime<Utc>> {
+        self.last_heartbeat
+    }
+
+    /// Records that the server ran at `now`, and returns the change to keep.
+    pub fn heartbeat(&mut self, now: DateTime<Utc>) -> Change {
+        let change = Change::Heartbeat { at: now };
+        self.apply_change(&change);
+        change
+    }
+
+    /// Applies a change. Nothing else changes the state.
+    pub(super) fn apply_change(&mut self, change: &Change) {
+        match change {
+            Change::Device { license_id, hardware_id, device } => {
+                self.last_device_id = self.last_device_id.max(device.id);
+                let record = self.licenses.entry(*license_id).or_default();
+                let before = record.devices.insert(hardware_id.clone(), device.clone());
+                if let Some(before) = before {
+                    self.count(*license_id, hardware_id, &before, false);
+                }
+                self.count(*license_id, hardware_id, device, true);
+            }
+            Change::Variable { license_id, hardware_id, variable, .. } => {
+                let record = self.licenses.entry(*license_id).or_default();
+                let variables = record.variables.entry(hardware_id.clone()).or_default();
+                variables.insert(variable.name.clone(), variable.clone());
+            }
+            Change::SlotHeld { pool, device_id, slot } => self.pools.entry(*pool).or_default().put(*device_id, *slot),
+            Change::SlotFreed { pool, device_id } => self.pools.entry(*pool).or_default().remove(*device_id),
+            Change::Consumed { entitlement, counter } => {
+                self.counters.insert(*entitlement, *counter);
+            }
+            Change::Overages { license_id, overages } => {
+                self.licenses.entry(*license_id).or_default().overages = Some(*overages);
+            }
+            Change::Transfers { license_id, count } => {
+                self.licenses.entry(*license_id).or_default().transfer_count = *count;
+            }
+            Change::KeyUsed { key, booked, at } => {
+                self.used_keys.entry(key.device_id).or_default().put(&key.value, *booked, *at);
+            }
+            Change::KeyForgotten { key } => self.used_keys.entry(key.device_id).or_default().remove(&key.value),
+            Change::Ordered { license_id, hardware_id, scope, request } => {
+                self.orders.put(*license_id, hardware_id, *scope, request);
+            }
+            Change::OrderForgotten { license_id, hardware_id } => self.orders.remove(*license_id, hardware_id),
+            Change::Heartbeat { at } => self.last_heartbeat = Some(*at),
+            Change::Downtime { total } => self.downtime = *total,
+            Change::Happened(_) => {}
+        }
+    }
+
+    /// Keeps the counts that limit activations in step with the devices.
+    fn count(&mut self, license_id: u64, hardware_id: &str, device: &Device, present: bool) {
+        let step = |count: &mut u64| *count = if present { *count + 1 } else { count.saturating_sub(1) };
+        let reachable = self.catalogue.is_reachable(license_id, device.user_id);
+        let record = self.licenses.entry(license_id).or_default();
+        match device.status {
+            // If the catalogue no longer has the license or the user, nobody can deactivate the device, so it does not
+            // count. It counts again if they come back.
+            DeviceStatus::Active if reachable => {
+                step(&mut record.times_activated);
+                let user_id = device.user_id.filter(|id| self.catalogue.is_user_of_license(license_id, *id));
+                if let Some(user_id) = user_id {
+                    step(self.activations_of_users.entry(user_id).or_default());
+                }
+            }
+            DeviceStatus::Vacated if present => {
+                record.vacated.insert(device.id, hardware_id.to_owned());
+            }
+            DeviceStatus::Vacated => {
+                record.vacated.remove(&device.id);
+            }
+            DeviceStatus::Active | DeviceStatus::Replaced => {}
+        }
+    }
+}
+
+impl Transition<'_> {
+    /// Applies a change, and remembers it for the store. Rules change the state in no other way.
+    pub(super) fn record(&mut self, change: Change) {
+        self.state.apply_change(&change);
+        self.changes.push(change);
+    }
+
+    /// Records an event for the journal, at the present time.
+    pub(super) fn note(&mut self, kind: EventKind, license: &License, feature: Option<&Feature>, device_id: u64) {
+        self.note_at(self.now, kind, license, feature, device_id);
+    }
+
+    /// Records an event for the journal, at an earlier time.
+    pub(super) fn note_at(
+        &mut self,
+        at: DateTime<Utc>,
+        kind: EventKind,
+        license: &License,
+        feature: Option<&Feature>,
+        device_id: u64,
+    ) {
+        let feature = feature.map(|feature| Arc::clone(&feature.code));
+        self.record(Change::Happened(Event { at, kind, license_id: license.id, feature, device_id }));
+    }
+}

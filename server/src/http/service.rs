@@ -1,0 +1,192 @@
+//! Answers requests: a catalogue, a state and a key behind the API.
+//!
+//! One service answers everything, because every answer must have a v4 body, also one to a wrong path or method.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use chrono::{DateTime, Utc};
+use floatlease::model::{IDEMPOTENCY_KEY, ORDER};
+use floatlease::operations::{Auth, Operation};
+use hyper::http::{HeaderValue, Method, Response};
+use tokio::sync::oneshot;
+
+use super::authorise;
+use super::listener::Handler;
+use super::parameters::{self, Parameters};
+use super::public_routes::{self, DescribeApi, ServiceInfo};
+use super::raw_connection::RawConnection;
+use super::request::ReceivedRequest;
+use super::response::{refused, response};
+use super::sign::Signer;
+use crate::catalogue::Catalogue;
+use crate::clock::Clock;
+use crate::domain::{Command, Outcome, Refusal, State, reply};
+use crate::keys::SigningKey;
+use crate::store::{Store, StoreError};
+use crate::writer::{Transaction, Writer, WriterThread};
+
+/// Everything that requests are answered from.
+#[derive(Debug)]
+pub(crate) struct Service {
+    pub(crate) catalogue: Arc<Catalogue>,
+    pub(crate) writer: Writer,
+    signer: Signer,
+    info: ServiceInfo,
+}
+
+/// The parts that a service is made from.
+pub(crate) struct ServiceParts {
+    pub(crate) catalogue: Catalogue,
+    pub(crate) store: Box<dyn Store>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) key: SigningKey,
+    /// Leaves signatures out.
+    pub(crate) unsigned: bool,
+    pub(crate) base_url: String,
+    /// Makes the OpenAPI document of the API at a URL.
+    pub(crate) describe: DescribeApi,
+}
+
+/// The writer's thread behind a service. It ends after the service is dropped.
+pub(crate) struct ServiceThread {
+    pub(crate) thread: WriterThread,
+    /// Resolves when the thread has ended.
+    pub(crate) ended: oneshot::Receiver<()>,
+    /// Tells the store, once set, to stop waiting for other programs.
+    pub(crate) stopping: Arc<AtomicBool>,
+}
+
+impl Service {
+    /// Recovers the state from the store, and starts the writer.
+    pub(crate) fn start(parts: ServiceParts) -> Result<(Service, ServiceThread), StoreError> {
+        let ServiceParts { catalogue, mut store, clock, key, unsigned, base_url, describe } = parts;
+        let stopping = Arc::new(AtomicBool::new(false));
+        store.give_up_when(Arc::clone(&stopping));
+        let catalogue = Arc::new(catalogue);
+        let licensed = Arc::clone(&catalogue);
+        let (ending, ended) = oneshot::channel();
+        let (writer, thread) = Writer::start(store, |changes| State::recover(licensed, changes), clock, ending)?;
+        let public_key = key.public_pem().map_err(|error| StoreError(format!("can't read the key: {error}")))?;
+        let signer = Signer::new(Some(key).filter(|_| !unsigned));
+        let info = ServiceInfo { base_url, public_key, describe };
+        Ok((Service { catalogue, writer, signer, info }, ServiceThread { thread, ended, stopping }))
+    }
+
+    /// Returns the public key that clients verify replies with, as PEM.
+    pub(crate) fn public_key(&self) -> &str {
+        &self.info.public_key
+    }
+
+    /// Returns the signature of a body, or `None` if this service does not sign.
+    pub(crate) fn sign(&self, body: &[u8]) -> Option<String> {
+        self.signer.v2(body).ok().flatten()
+    }
+
+    /// Replies to any request. `now` is real time, which the `Date` of a request is compared with.
+    pub(crate) async fn reply(&self, request: &ReceivedRequest, now: DateTime<Utc>) -> Response<Vec<u8>> {
+        let is_get = request.head.method == Method::GET;
+        if request.path().is_empty() && (is_get || request.head.method == Method::HEAD) {
+            return response(b"floatlease-server\n".to_vec(), "text/plain; charset=utf-8");
+        }
+        if is_get && let Some(reply) = self.public_reply(request, now) {
+            return reply;
+        }
+        match request.operation() {
+            Ok(operation) => {
+                let reply = self.reply_to_operation(operation, request, now).await;
+                let mut reply = reply.unwrap_or_else(|refusal| refused(&refusal, operation.name));
+                echo(request, &mut reply);
+                reply
+            }
+            Err(refusal) => refused(&refusal, ""),
+        }
+    }
+
+    /// Replies to a request for a public route, if its path is one.
+    fn public_reply(&self, request: &ReceivedRequest, now: DateTime<Utc>) -> Option<Response<Vec<u8>>> {
+        let route = public_routes::find(request.path_of_api()?)?;
+        let body = route.body(&self.info, request.query(), now);
+        let reply =
+            body.and_then(|json| if route.signed { self.signed(json) } else { Ok(response(json, "application/json")) });
+        Some(reply.unwrap_or_else(|refusal| refused(&refusal, "")))
+    }
+
+    async fn reply_to_operation(
+        &self,
+        operation: &Operation,
+        request: &ReceivedRequest,
+        now: DateTime<Utc>,
+    ) -> Result<Response<Vec<u8>>, Refusal> {
+        let api_key = authorise::authorise(&self.catalogue, operation, &request.head.headers, now)?;
+        let body = request.body.as_ref().map_err(Refusal::clone)?;
+        let parameters = Parameters::read(operation, request.query(), body)?;
+        authorise::require_product(api_key, operation, &parameters.required("product"))?;
+        let outcome = match operation.auth {
+            Auth::None => return self.product_details(&parameters),
+            Auth::Ident | Auth::Set => {
+                let idempotency_key = parameters::idempotency_key(&request.head.headers)?;
+                let order = parameters::order(operation, &request.head.headers)?;
+                let command = Command { idempotency_key, order, ..parameters.command(operation)? };
+                let apply = move |transaction: &mut Transaction<'_>| {
+                    transaction.state.apply(&command, *transaction.now, transaction.changes)
+                };
+                self.writer.work(apply).await
+            }
+        };
+        self.outcome(outcome.ok_or(Refusal::InternalError)?)
+    }
+
+    fn outcome(&self, outcome: Outcome) -> Result<Response<Vec<u8>>, Refusal> {
+        let body = outcome?.body(&self.catalogue, |text| self.signer.v1(text));
+        self.response(body.map_err(|_| Refusal::InternalError)?)
+    }
+
+    /// Answers `product_details`, which depends on the catalogue alone, so the writer is not asked.
+    fn product_details(&self, parameters: &Parameters) -> Result<Response<Vec<u8>>, Refusal> {
+        let product = self.catalogue.product(&parameters.required("product")).ok_or(Refusal::UnknownProduct)?;
+        let (version, fields) = (parameters.flag("include_latest_version"), parameters.flag("include_custom_fields"));
+        let body = reply::product_details(&self.catalogue, product, version, fields);
+        self.response(body.map_err(|_| Refusal::InternalError)?)
+    }
+
+    fn response(&self, body: reply::Body) -> Result<Response<Vec<u8>>, Refusal> {
+        match body {
+            reply::Body::Empty => Ok(Response::new(Vec::new())),
+            reply::Body::Text(text) => Ok(response(text.as_bytes().to_vec(), "text/plain; charset=utf-8")),
+            reply::Body::Json(json) => self.signed(json),
+        }
+    }
+
+    /// Makes a response of JSON that is signed: the very bytes that are sent.
+    fn signed(&self, json: Vec<u8>) -> Result<Response<Vec<u8>>, Refusal> {
+        let signature = self.signer.v2(&json).map_err(|_| Refusal::InternalError)?;
+        let mut response = response(json, "application/json");
+        if let Some(value) = signature.and_then(|signature| HeaderValue::try_from(signature).ok()) {
+            response.headers_mut().insert("LicenseSignature", value);
+        }
+        Ok(response)
+    }
+}
+
+impl Handler for Service {
+    async fn handle(&self, request: ReceivedRequest, _: RawConnection) -> Response<Vec<u8>> {
+        self.reply(&request, Utc::now()).await
+    }
+}
+
+/// Repeats the request's key and order number in the response, which tells the client that this server heeds them.
+///
+/// Consumptions of the same key are booked once, and no request is carried out after one with a higher number.
+pub(crate) fn echo(request: &ReceivedRequest, response: &mut Response<Vec<u8>>) {
+    let Ok(operation) = request.operation() else { return };
+    let given = &request.head.headers;
+    let key = parameters::idempotency_key(given).ok().flatten().filter(|_| operation.is_consumption());
+    if let Some(key) = key.and_then(|key| HeaderValue::try_from(key).ok()) {
+        response.headers_mut().insert(IDEMPOTENCY_KEY, key);
+    }
+    // The refusal of an outdated request has named the highest number already.
+    if let Ok(Some(number)) = parameters::order(operation, given) {
+        response.headers_mut().entry(ORDER).or_insert(number.into());
+    }
+}
