@@ -46,7 +46,7 @@ pub struct Client {
     /// The authorisation of the last second in which a request was sent.
     signed: Mutex<Option<Arc<SignedDate>>>,
     /// True if the server books a consumption once for each `Idempotency-Key`; `None` until a reply has shown it.
-    honours_keys: Mutex<Option<bool>>,
+    supports_idempotency: Mutex<Option<bool>>,
     orders: Orders,
 }
 
@@ -66,7 +66,7 @@ impl Client {
             http,
             clock_offset_ms: AtomicI64::new(0),
             signed: Mutex::default(),
-            honours_keys: Mutex::default(),
+            supports_idempotency: Mutex::default(),
             orders,
         })
     }
@@ -101,13 +101,13 @@ impl Client {
 
     /// Returns true if the server books a consumption once for each `Idempotency-Key`; `None` until a reply has shown
     /// it.
-    pub(crate) fn honours_keys(&self) -> Option<bool> {
-        *self.honours_keys.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn supports_idempotency(&self) -> Option<bool> {
+        *self.supports_idempotency.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sets the result of [`Client::honours_keys`], from a reply or from a file that keeps it.
-    pub(crate) fn set_honours_keys(&self, honours: bool) {
-        *self.honours_keys.lock().unwrap_or_else(PoisonError::into_inner) = Some(honours);
+    /// Sets the result of [`Client::supports_idempotency`], from a reply or from a file that keeps it.
+    pub(crate) fn set_supports_idempotency(&self, supports: bool) {
+        *self.supports_idempotency.lock().unwrap_or_else(PoisonError::into_inner) = Some(supports);
     }
 
     /// Checks a request and completes it from the config. Sends nothing.
@@ -231,7 +231,7 @@ impl Client {
             // A server repeats the key that it used. A refusal without the key may come from a gateway before it.
             let heeded = request.idempotency_key.is_some() && reply.idempotency_key == request.idempotency_key;
             if judged.is_ok() || heeded && judged.as_ref().is_err_and(Error::is_refusal) {
-                self.set_honours_keys(heeded);
+                self.set_supports_idempotency(heeded);
             }
         }
         match judged {

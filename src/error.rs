@@ -95,6 +95,12 @@ impl Error {
         self
     }
 
+    /// Replaces the outcome by [`Outcome::Unknown`], for a failure after the server may have carried out the request.
+    #[must_use]
+    pub(crate) fn with_unknown_outcome(self) -> Error {
+        self.with_outcome(Outcome::Unknown)
+    }
+
     /// Returns true if the server decided about the license itself, and not about the request's form or its way.
     pub fn is_refusal(&self) -> bool {
         use Category::{Consumption, Customer, Device, Feature, License, Product};

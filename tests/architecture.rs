@@ -1,18 +1,19 @@
 //! The arrows of docs/architecture.md, held against what each file uses.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The layers of a drawing, highest first: the first is the client's, the second its leases'.
-fn layers(number: usize) -> Vec<Vec<String>> {
+/// The layers of the first drawing after this text of the document, highest first.
+fn layers(place: &str) -> Vec<Vec<String>> {
     let text = std::fs::read_to_string(root().join("docs/architecture.md")).unwrap();
-    let drawing = text.split("```").nth(2 * number + 1).unwrap();
+    let after = text.split_once(place).unwrap_or_else(|| panic!("{place} is missing")).1;
     let names = |layer: &str| layer.split(',').map(|name| name.trim().to_owned()).collect();
-    drawing.split('→').map(names).collect()
+    after.split("```").nth(1).unwrap().split('→').map(names).collect()
 }
 
 fn sources(folder: &Path) -> Vec<PathBuf> {
@@ -42,43 +43,49 @@ fn used(path: &Path, by: &str) -> Vec<String> {
     text.split(by).skip(1).map(name).collect()
 }
 
-#[test]
-fn arrows_run_one_way() {
-    let (layers, src) = (layers(0), root().join("src"));
-    let mut arrows = 0;
-    for path in sources(&src).into_iter().filter(|path| !path.ends_with("lib.rs")) {
-        let inside = path.strip_prefix(&src).unwrap();
-        let module = inside.iter().next().unwrap().to_str().unwrap().trim_end_matches(".rs").to_owned();
-        for used in used(&path, "crate::").into_iter().filter(|used| *used != module) {
-            arrows += 1;
-            assert!(
-                rank(&layers, &module) < rank(&layers, &used),
-                "{} uses {used}, against the arrows",
-                inside.display()
-            );
+/// Checks that the modules in a folder use each other along the arrows of its drawing, and returns how many uses there are.
+///
+/// A module is a file or a folder. `path` is the folder's path in Rust: files name modules by it, or by `super::`.
+fn uses_along_arrows(place: &str, folder: &str, path: &str) -> usize {
+    let (layers, folder) = (layers(place), root().join(folder));
+    let mut uses = 0;
+    let mut modules = BTreeSet::new();
+    for file in sources(&folder).into_iter().filter(|file| !file.ends_with("src/lib.rs")) {
+        let inside: Vec<_> = file.strip_prefix(&folder).unwrap().iter().map(|part| part.to_str().unwrap()).collect();
+        let module = inside[0].trim_end_matches(".rs");
+        modules.insert(module.to_owned());
+        let is_child = path != "crate" && (inside.len() == 1 || inside[1..] == ["mod.rs"]);
+        let by_super = if is_child { used(&file, "super::") } else { Vec::new() };
+        for used in used(&file, &format!("{path}::")).into_iter().chain(by_super).filter(|used| used != module) {
+            uses += 1;
+            assert!(rank(&layers, module) < rank(&layers, &used), "{} uses {used}, against the arrows", file.display());
         }
     }
-    assert!(arrows > 40, "only {arrows} arrows were found");
+    let drawn: BTreeSet<String> = layers.into_iter().flatten().collect();
+    assert_eq!(drawn, modules, "the drawing after {place} shows other modules than there are");
+    uses
 }
 
 #[test]
-fn arrows_run_one_way_inside_the_lease_too() {
-    let (layers, folder) = (layers(1), root().join("src/lease"));
-    let files = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file());
-    let mut arrows = 0;
-    for path in files {
-        let module = path.file_stem().unwrap().to_str().unwrap();
-        for used in used(&path, "super::") {
-            let siblings = ["slot", "lend"];
-            arrows += 1;
-            assert!(
-                rank(&layers, module) < rank(&layers, &used)
-                    || siblings.contains(&module) && siblings.contains(&&*used),
-                "{module} uses {used}, against the arrows"
-            );
-        }
+fn arrows_run_one_way() {
+    let uses = uses_along_arrows("## The client", "src", "crate");
+    assert!(uses > 40, "only {uses} uses were found");
+}
+
+#[test]
+fn arrows_of_lease_run_one_way() {
+    for (place, folder, path, least) in [
+        ("Inside `lease/`", "src/lease", "crate::lease", 100),
+        ("Inside `lease/manager/`", "src/lease/manager", "crate::lease::manager", 5),
+        ("Inside `lease/lease_inner/`", "src/lease/lease_inner", "crate::lease::lease_inner", 5),
+        ("Inside `lease/slot/`", "src/lease/slot", "crate::lease::slot", 20),
+        ("Inside `lease/consumption/`", "src/lease/consumption", "crate::lease::consumption", 3),
+        ("Inside `lease/background/`", "src/lease/background", "crate::lease::background", 3),
+        ("Inside `lease/storage/`", "src/lease/storage", "crate::lease::storage", 6),
+    ] {
+        let uses = uses_along_arrows(place, folder, path);
+        assert!(uses >= least, "only {uses} uses were found in {folder}");
     }
-    assert!(arrows > 40, "only {arrows} arrows were found");
 }
 
 #[test]

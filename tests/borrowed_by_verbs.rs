@@ -172,7 +172,7 @@ fn borrow_that_a_verb_has_ended_is_not_believed_without_network() {
         lease.borrow(&Value::Null).ok();
         lease.free();
         until("it is let go of", || {
-            folder.files("seat").iter().all(|seat| fs::File::open(seat).unwrap().try_lock().is_ok())
+            folder.files("holders").iter().all(|seat| fs::File::open(seat).unwrap().try_lock().is_ok())
         });
         client.call(verb, &Value::Null).ok();
         assert_eq!(world.slots_of(DEVICE), [], "{verb}");
@@ -247,7 +247,7 @@ fn borrow_that_the_record_does_not_tell_of_is_not_given_back_by_the_next_start()
         }
         lease.free();
         until("it is let go of", || {
-            folder.files("seat").iter().all(|seat| fs::File::open(seat).unwrap().try_lock().is_ok())
+            folder.files("holders").iter().all(|seat| fs::File::open(seat).unwrap().try_lock().is_ok())
         });
         let next = Client::open(&config).unwrap();
         let (_solver, _) = next.acquire(&with(&json!({ "feature": "SOLVER" }), license));

@@ -249,8 +249,8 @@ fn the_folder_and_its_files_are_their_users_alone_and_small() {
         sizes
     };
     assert!(
-        matches!(&sizes()[..], [(gate, 0), (record, 100..300), (seat, 0)]
-        if [gate, record, seat] == ["gate", "lease", "seat"]),
+        matches!(&sizes()[..], [(holders, 0), (record, 100..300), (lock, 0)]
+        if [holders, record, lock] == ["holders", "lease", "lock"]),
         "{:?}",
         sizes()
     );

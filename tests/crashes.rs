@@ -9,7 +9,7 @@
 
 mod support;
 
-use floatlease::lease::store::SealedFile;
+use floatlease::lease::storage::sealed_file::SealedFile;
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};

@@ -4,7 +4,7 @@
 
 mod support;
 
-use floatlease::lease::machine::TURNS;
+use floatlease::lease::state_machine::TRANSITIONS;
 use floatlease::status::STATUSES;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -125,7 +125,8 @@ fn it_names_every_profile_every_condition_and_no_status_that_is_none() {
     for word in words.filter(capitals).filter(|word| !word.starts_with("FLOATLEASE_C")) {
         let name = word.trim_start_matches("FLOATLEASE_E_");
         let is_status = STATUSES.iter().any(|status| status.row().name == name);
-        let is_state = TURNS.iter().any(|turn| turn.2.name() == name || turn.3.is_some_and(|told| told.name() == name));
+        let is_state =
+            TRANSITIONS.iter().any(|turn| turn.2.name() == name || turn.3.is_some_and(|told| told.name() == name));
         assert!(is_status || is_state || name == "SOON", "{word}");
     }
 }

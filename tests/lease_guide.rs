@@ -4,7 +4,7 @@
 
 mod support;
 
-use floatlease::lease::machine::{Cause, Event, Machine, NEVER, State, TURNS, Terms};
+use floatlease::lease::state_machine::{Input, LeaseOptions, NEVER, State, StateMachine, TRANSITIONS, Trigger};
 use floatlease::status::STATUSES;
 use std::collections::BTreeSet;
 use support::document::{assert_shell_commands, blocks_in, read};
@@ -17,16 +17,16 @@ fn page() -> String {
 }
 
 /// What an arrow says of its cause.
-fn words(cause: Cause) -> &'static str {
+fn words(cause: Trigger) -> &'static str {
     match cause {
-        Cause::Confirmed => "the server says yes",
-        Cause::Failed => "a renewal fails",
-        Cause::Borrowed => "borrowed",
-        Cause::BorrowEnding => "its end is near",
-        Cause::Expiring => "the license expires soon",
-        Cause::SlotOver => "the slot's time is up, or the server says no",
-        Cause::AllOver => "nothing remains",
-        Cause::Released => "given back",
+        Trigger::Confirmed => "the server says yes",
+        Trigger::Failed => "a renewal fails",
+        Trigger::Borrowed => "borrowed",
+        Trigger::BorrowEnding => "its end is near",
+        Trigger::Expiring => "the license expires soon",
+        Trigger::SlotExpired => "the slot's time is up, or the server says no",
+        Trigger::GraceExpired => "nothing remains",
+        Trigger::Released => "given back",
     }
 }
 
@@ -48,7 +48,7 @@ fn its_drawing_is_the_table_of_turns() {
     });
     let drawn: Vec<_> = drawn.into_iter().chain(of_all).collect();
 
-    let turns = TURNS.iter().flat_map(|(from, cause, to, report)| {
+    let turns = TRANSITIONS.iter().flat_map(|(from, cause, to, report)| {
         let told = report.map_or(String::new(), |report| format!(" / {}", report.name()));
         let label = format!("{}{told}", words(*cause));
         from.iter().map(move |from| (from.name().to_owned(), to.name().to_owned(), label.clone()))
@@ -67,7 +67,7 @@ fn it_tells_what_to_do_in_each_state_and_names_no_status_that_is_none() {
     let words = page.split('`').skip(1).step_by(2).filter(|word| word.len() > 3);
     for word in words.filter(|word| word.chars().all(|c| c.is_ascii_uppercase() || c == '_')) {
         let is_status = STATUSES.iter().any(|status| status.row().name == word);
-        let is_event = TURNS.iter().any(|turn| turn.3.is_some_and(|told| told.name() == word));
+        let is_event = TRANSITIONS.iter().any(|turn| turn.3.is_some_and(|told| told.name() == word));
         assert!(is_status || is_event || word == "WAITING" || STATES.iter().any(|s| s.name() == word), "{word}");
     }
     let header = read("include/floatlease.h");
@@ -84,17 +84,17 @@ fn its_times_are_the_machines() {
     let page = page();
     let picture = page.split("```text\n").nth(1).unwrap().split("```").next().unwrap();
     let asked = |chance| {
-        let lease = Machine::unconfirmed(Terms { grace_ms: 300_000, borrow_ending_ms: 0 });
-        lease.step(Event::Confirmed { asked_at: 0, timeout_ms: 120 * MINUTE, expires_at: NEVER }, 0, chance).0
+        let lease = StateMachine::unconfirmed(LeaseOptions { grace_ms: 300_000, borrow_ending_ms: 0 });
+        lease.step(Input::Confirmed { asked_at: 0, timeout_ms: 120 * MINUTE, expires_at: NEVER }, 0, chance).0
     };
     let [early, late] = [0, 999].map(|chance| (asked(chance).renew_at().unwrap() + MINUTE / 2) / MINUTE);
-    let held_until = asked(0).turns_at().unwrap() / MINUTE;
+    let held_until = asked(0).next_transition_at().unwrap() / MINUTE;
     let end = asked(0).remaining_ms(0) / MINUTE;
     let shown = format!("   0      {early} to {late} min         {held_until} min        {end} min\n");
     assert!(picture.contains(&shown), "{shown}");
     assert!(picture.contains(&format!("to the end, from {end} minutes")));
 
-    let state = |minute: i64| asked(0).step(Event::Passed, minute * MINUTE, 0).0.state();
+    let state = |minute: i64| asked(0).step(Input::Tick, minute * MINUTE, 0).0.state();
     let states = [0, held_until - 1, held_until, end - 1, end].map(state);
     assert_eq!(states, [State::Active, State::Active, State::Grace, State::Grace, State::Lost]);
 
@@ -102,7 +102,7 @@ fn its_times_are_the_machines() {
     let mut now = early * MINUTE;
     let pauses: Vec<i64> = (0..8)
         .map(|_| {
-            lease = lease.step(Event::Failed { retry_after_ms: None }, now, 500).0;
+            lease = lease.step(Input::Failed { retry_after_ms: None }, now, 500).0;
             let pause = lease.renew_at().unwrap() - now;
             now += pause;
             (pause + 500) / 1000

@@ -136,7 +136,7 @@ fn a_folder_that_can_not_be_is_named() {
     let world = World::new(&demo, &json!({ "rate": 0 }));
     desk(&world);
     for (folder, words) in [
-        ("/dev/null/leases", "/dev/null/leases can't be made: Not a directory"),
+        ("/dev/null/leases", "/dev/null/leases can't be created: Not a directory"),
         ("/dev/null", "/dev/null can't be made"),
         ("/proc/leases", "/proc/leases can't be made"),
     ] {

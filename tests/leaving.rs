@@ -143,7 +143,7 @@ fn a_lease_whose_host_is_kept_waiting_does_not_keep_the_others_from_being_renewe
     let (world, folder) = (world(&demo), Folder::new("waiting"));
     let client = start(&world, &folder);
     let (stuck, info) = client.acquire(&json!({ "feature": "MESH", "timeout_ms": 300 }));
-    let gate = fs::File::open(&folder.files("gate")[0]).unwrap();
+    let gate = fs::File::open(&folder.files("lock")[0]).unwrap();
     let (lease, _) = client.acquire(&Value::Null);
     // Another process stands in the gate and does not move.
     gate.lock().unwrap();

@@ -110,7 +110,7 @@ fn a_folder_that_was_copied_to_another_device_is_refused() {
     // Nor does it help to give the file the name that this device's own would have.
     let record = folder.proof();
     let entries = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
-    let mut gates = entries.filter(|path| path.extension().is_some_and(|ending| ending == "gate"));
+    let mut gates = entries.filter(|path| path.extension().is_some_and(|ending| ending == "lock"));
     let own = gates.find(|path| path.file_stem() != record.file_stem()).unwrap();
     fs::copy(&record, own.with_extension("lease")).unwrap();
     refused(&thief, &json!({}), "STORAGE_FOREIGN");
@@ -187,7 +187,7 @@ fn what_the_clock_shows_while_a_borrow_runs_is_kept_whoever_keeps_the_lease_aliv
         let running = start(&world, "laptop", folder.path());
         let (lease, _) = running.acquire(&json!({ "keep_alive": keep_alive }));
         // At first somebody stands in the gate.
-        let gate = fs::File::open(folder.proof().with_extension("gate")).unwrap();
+        let gate = fs::File::open(folder.proof().with_extension("lock")).unwrap();
         gate.lock().unwrap();
         running.advance(10 * 3_600_000);
         assert_eq!(running.next_event(300), Ok(Value::Null));

@@ -4,7 +4,7 @@
 
 mod support;
 
-use floatlease::lease::store::SealedFile;
+use floatlease::lease::storage::sealed_file::SealedFile;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,8 +16,8 @@ use support::{Demo, believing, with};
 
 /// The license's own record.
 fn license_record(folder: &Folder) -> PathBuf {
-    let gates = folder.files("gate");
-    let gate = gates.into_iter().find(|path| path.to_str().unwrap().ends_with("-license.gate")).unwrap();
+    let gates = folder.files("lock");
+    let gate = gates.into_iter().find(|path| path.to_str().unwrap().ends_with("-license.lock")).unwrap();
     gate.with_extension("lease")
 }
 
@@ -49,9 +49,9 @@ fn refused(client: &Client, request: &Value, status: &str) {
 
 /// Where the record of what is asked for would lie: to ask makes the locks beside it.
 fn record_of(folder: &Folder, client: &Client, request: &Value) -> PathBuf {
-    let before = folder.files("gate");
+    let before = folder.files("lock");
     client.try_acquire(&with(request, json!({ "timeout_ms": 300, "release_on_close_ms": 0 })));
-    let gate = folder.files("gate").into_iter().find(|path| !before.contains(path)).unwrap();
+    let gate = folder.files("lock").into_iter().find(|path| !before.contains(path)).unwrap();
     gate.with_extension("lease")
 }
 
@@ -158,7 +158,7 @@ fn the_borrow_of_one_license_of_a_user_is_not_that_of_another() {
         let proof = folder.proof();
         outage(&world);
         let other = start(&of_ada(&world, "STUDIO", &json!(2)), &folder);
-        let place = folder.files("gate").into_iter().find(|path| path.with_extension("lease") != proof);
+        let place = folder.files("lock").into_iter().find(|path| path.with_extension("lease") != proof);
         let place = place.unwrap_or_else(|| record_of(&folder, &other, &json!({})));
         fs::copy(&proof, place.with_extension("lease")).unwrap();
         refused(&other, &json!({}), "NO_PROOF");

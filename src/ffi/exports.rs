@@ -53,8 +53,8 @@ fn client(handle: *mut floatlease_client) -> Result<Arc<Session>, Error> {
 
 /// Gives out a handle for a lease.
 fn lease_handle(lease: Lease) -> Result<usize, Error> {
-    LEASES.insert_shown(|display| {
-        lease.show_on(display);
+    LEASES.insert_shown(|writer| {
+        lease.publish_to(writer);
         lease
     })
 }
@@ -796,7 +796,7 @@ pub unsafe extern "C" fn floatlease_lease_accept(
 /// audio thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn floatlease_lease_state(lease: *mut floatlease_lease) -> floatlease_state {
-    let state = LEASES.face(lease.addr()).and_then(|(face, generation)| face.state(generation));
+    let state = LEASES.state_cell(lease.addr()).and_then(|(state_cell, generation)| state_cell.state(generation));
     state.map_or(0, |state| state as i32)
 }
 
@@ -808,7 +808,7 @@ pub extern "C" fn floatlease_lease_state(lease: *mut floatlease_lease) -> floatl
 /// Wait-free like floatlease_lease_state; it reads the system's clock.
 #[unsafe(no_mangle)]
 pub extern "C" fn floatlease_lease_remaining(lease: *mut floatlease_lease) -> i64 {
-    let until = LEASES.face(lease.addr()).and_then(|(face, generation)| face.runs_until(generation));
+    let until = LEASES.state_cell(lease.addr()).and_then(|(state_cell, generation)| state_cell.runs_until(generation));
     until.map_or(0, remaining_ms)
 }
 

@@ -3,12 +3,12 @@
 //! A lookup detects a wrong token. So a double close, a use after close, a handle of another kind, a garbage pointer
 //! and a handle inherited through `fork` each give a status instead of a crash.
 //!
-//! Each token also has a [`Face`], which a reader finds and reads without waiting. A face never moves. The value
-//! behind the token writes to it; the table reuses the slot only after that value has dropped its access.
+//! Each token also has a [`StateCell`], which a reader finds and reads without waiting. A state cell never moves. The
+//! value behind the token writes to it; the table reuses the slot only after that value has dropped its access.
 
 use super::chunks::Chunks;
 use crate::error::Error;
-use crate::lease::face::{Display, Face};
+use crate::lease::state_cell::{StateCell, StateWriter};
 use crate::process;
 use crate::status::Status;
 use std::ptr;
@@ -79,8 +79,8 @@ struct Table<T: 'static> {
     /// The cookie of the process that made this table; see `process.rs`.
     process: usize,
     epoch: usize,
-    /// The face of each slot.
-    faces: Chunks<Face>,
+    /// The state cell of each slot.
+    cells: Chunks<StateCell>,
     slots: Mutex<Slots<T>>,
     /// The parent process's table. It tells the parent's handles from invented ones, and keeps leak checkers quiet.
     inherited: Option<&'static Table<T>>,
@@ -109,13 +109,13 @@ impl<T: Send + Sync + 'static> Handles<T> {
         self.insert_shown(|_| value)
     }
 
-    /// Stores the value that `make` builds from write access to its face. [`Handles::face`] reads what it writes
-    /// there.
-    pub fn insert_shown(&self, make: impl FnOnce(Display) -> T) -> Result<usize, Error> {
+    /// Stores the value that `make` builds from write access to its state cell. [`Handles::state_cell`] reads what it
+    /// writes there.
+    pub fn insert_shown(&self, make: impl FnOnce(StateWriter) -> T) -> Result<usize, Error> {
         let table = self.own();
-        let (slot, display) = table.reserve()?;
+        let (slot, writer) = table.reserve()?;
         // No lock is held while `make` runs. If it panics, the slot stays unused for good.
-        let value = Arc::new(make(display));
+        let value = Arc::new(make(writer));
         let mut slots = table.slots();
         slots.all[slot].held = Some(value);
         let generation = slots.all[slot].generation;
@@ -129,16 +129,16 @@ impl<T: Send + Sync + 'static> Handles<T> {
         slots.of(token)?.held.clone().ok_or_else(|| Error::new(Status::Handle))
     }
 
-    /// Returns the face behind a token, and the generation to ask it for. The face itself knows whether the token was
-    /// freed or is invalid.
+    /// Returns the state cell behind a token, and the generation to ask it for. The cell itself knows whether the
+    /// token was freed or is invalid.
     ///
     /// Wait-free: no lock, no allocation, and no system call on systems that wipe a page at a fork (see `process.rs`).
-    pub fn face(&self, raw: usize) -> Option<(&'static Face, u32)> {
+    pub fn state_cell(&self, raw: usize) -> Option<(&'static StateCell, u32)> {
         let (table, token) = self.of(raw)?;
-        Some((table.faces.get(token.slot)?, token.generation))
+        Some((table.cells.get(token.slot)?, token.generation))
     }
 
-    /// Removes a token and clears its face. Calls that still use the value keep it alive.
+    /// Removes a token and clears its state cell. Calls that still use the value keep it alive.
     pub fn remove(&self, raw: usize) -> Result<Arc<T>, Error> {
         let (table, token) = self.of(raw).ok_or_else(|| self.not_found(raw))?;
         let mut slots = table.slots();
@@ -149,9 +149,9 @@ impl<T: Send + Sync + 'static> Handles<T> {
         if slot.generation as usize <= largest(BITS[1]) {
             slots.free.push(token.slot);
         }
-        // This happens under the lock, before another value can get the face.
-        if let Some(face) = table.faces.get(token.slot) {
-            face.clear();
+        // This happens under the lock, before another value can get the state cell.
+        if let Some(state_cell) = table.cells.get(token.slot) {
+            state_cell.clear();
         }
         Ok(value)
     }
@@ -172,7 +172,7 @@ impl<T: Send + Sync + 'static> Handles<T> {
             }
             let epoch = current.map_or(0, |table| (table.epoch + 1) & largest(BITS[2]));
             let slots = Mutex::new(Slots { all: Vec::new(), free: Vec::new() });
-            let table = Table { process, epoch, faces: Chunks::new(), slots, inherited: current };
+            let table = Table { process, epoch, cells: Chunks::new(), slots, inherited: current };
             let fresh = Box::into_raw(Box::new(table));
             let expected = current.map_or(ptr::null_mut(), |table| ptr::from_ref(table).cast_mut());
             if self.table.compare_exchange(expected, fresh, Ordering::AcqRel, Ordering::Acquire).is_err() {
@@ -183,7 +183,7 @@ impl<T: Send + Sync + 'static> Handles<T> {
     }
 
     /// Returns the table and the token of `raw`, or `None` if `raw` can't belong to this process. Inlined for
-    /// [`Handles::face`], where a function call would cost more than the lookup.
+    /// [`Handles::state_cell`], where a function call would cost more than the lookup.
     #[inline(always)]
     fn of(&self, raw: usize) -> Option<(&'static Table<T>, Token)> {
         let token = Token::unpack(raw);
@@ -204,21 +204,21 @@ impl<T: Send + Sync + 'static> Handles<T> {
 }
 
 impl<T> Table<T> {
-    /// Returns true if this table gave out the token and did not remove it before the fork. It reads the face alone,
-    /// because a thread that is not in this process may hold the lock of a parent's table.
+    /// Returns true if this table gave out the token and did not remove it before the fork. It reads the state cell
+    /// alone, because a thread that is not in this process may hold the lock of a parent's table.
     fn has_given_out(&self, token: Token) -> bool {
-        self.faces.get(token.slot).is_some_and(|face| face.is_of(token.generation))
+        self.cells.get(token.slot).is_some_and(|state_cell| state_cell.is_of(token.generation))
     }
 
     fn slots(&self) -> MutexGuard<'_, Slots<T>> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reserves a free slot, and returns write access to its face.
-    fn reserve(&'static self) -> Result<(usize, Display), Error> {
+    /// Reserves a free slot, and returns write access to its state cell.
+    fn reserve(&'static self) -> Result<(usize, StateWriter), Error> {
         let mut slots = self.slots();
-        let lend = |slot: usize, generation| Some((slot, self.faces.reach(slot)?.lend(generation)?));
-        // The last value of a slot that was just freed may still have access to its face.
+        let lend = |slot: usize, generation| Some((slot, self.cells.reach(slot)?.writer(generation)?));
+        // The last value of a slot that was just freed may still have access to its state cell.
         let again = (0..slots.free.len()).find_map(|place| {
             let slot = slots.free[place];
             Some((place, lend(slot, slots.all[slot].generation)?))

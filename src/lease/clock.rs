@@ -4,7 +4,7 @@
 //! clock, which tells the date and can be set by anybody, serves for the end of a borrow alone.
 #![allow(unsafe_code)]
 
-use super::machine::Moment;
+use crate::lease::state_machine::Millis;
 use chrono::{DateTime, TimeDelta, Utc};
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -16,12 +16,12 @@ pub(crate) struct Clock {
 
 impl Clock {
     /// Milliseconds since some moment before this process began.
-    pub(crate) fn now(&self) -> Moment {
+    pub(crate) fn now(&self) -> Millis {
         self.of_system(now())
     }
 
     /// What this clock shows when the system's shows that.
-    pub(crate) fn of_system(&self, system: Moment) -> Moment {
+    pub(crate) fn of_system(&self, system: Millis) -> Millis {
         system.saturating_add(self.ahead_ms())
     }
 
@@ -44,7 +44,7 @@ impl Clock {
 
 /// Milliseconds since some moment before this process began.
 #[cfg(unix)]
-pub(super) fn now() -> Moment {
+pub(crate) fn now() -> Millis {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     const COUNTS_SLEEP: libc::clockid_t = libc::CLOCK_BOOTTIME;
     // On Apple's systems this one goes on while the machine sleeps.
@@ -61,13 +61,13 @@ pub(super) fn now() -> Moment {
 
 /// Milliseconds since some moment before this process began.
 #[cfg(windows)]
-pub(super) fn now() -> Moment {
+pub(crate) fn now() -> Millis {
     unsafe extern "system" {
         fn GetTickCount64() -> u64;
     }
     // SAFETY: it takes nothing, and answers the time since the system's start, sleep included.
     let ticks = unsafe { GetTickCount64() };
-    Moment::try_from(ticks).unwrap_or(Moment::MAX)
+    Millis::try_from(ticks).unwrap_or(Millis::MAX)
 }
 
 #[cfg(test)]

@@ -1,24 +1,28 @@
 //! Requests about slots that got no answer: until when a server that knows no order numbers may still carry them out.
 
-use super::machine::Moment;
+use crate::lease::state_machine::Millis;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// What a request was about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Subject {
     /// Stands for product, user or key, and device.
-    pub(crate) whose: String,
+    pub(crate) owner: String,
     /// The feature whose slot it was about; `None`: the license's own.
     pub(crate) feature: Option<String>,
     /// It was about the device, and so about each of its slots.
-    pub(crate) is_of_device: bool,
+    pub(crate) is_whole_device: bool,
 }
 
 impl Subject {
+    pub(crate) fn feature(&self) -> Option<&str> {
+        self.feature.as_deref()
+    }
+
     /// Whether a request about this can change the slot that `other` is about.
     fn concerns(&self, other: &Subject) -> bool {
         let lower = |subject: &Subject| subject.feature.as_deref().map(str::to_ascii_lowercase);
-        self.whose == other.whose && (self.is_of_device || lower(self) == lower(other))
+        self.owner == other.owner && (self.is_whole_device || lower(self) == lower(other))
     }
 }
 
@@ -41,11 +45,11 @@ impl Late {
 
 /// The requests of one client that got no answer, by its leases and by its verbs.
 #[derive(Debug, Default)]
-pub(crate) struct Unanswered(Mutex<Vec<(Subject, Late, Moment)>>);
+pub(crate) struct Unanswered(Mutex<Vec<(Subject, Late, Millis)>>);
 
 impl Unanswered {
     /// A request got no answer: it may be carried out until then.
-    pub(crate) fn add(&self, subject: Subject, late: Late, until: Moment, now: Moment) {
+    pub(crate) fn add(&self, subject: Subject, late: Late, until: Millis, now: Millis) {
         let mut requests = self.lock();
         requests.retain(|(other, kind, until)| *until > now && (*other != subject || *kind != late));
         requests.push((subject, late, until));
@@ -57,22 +61,22 @@ impl Unanswered {
     }
 
     /// Until when a request about the same slot may be carried out, if one is outstanding.
-    pub(crate) fn until(&self, subject: &Subject, now: Moment) -> Option<Moment> {
+    pub(crate) fn until(&self, subject: &Subject, now: Millis) -> Option<Millis> {
         self.latest(subject, now, |_| true)
     }
 
     /// The same for one that gives the slot back.
-    pub(crate) fn given_back_until(&self, subject: &Subject, now: Moment) -> Option<Moment> {
+    pub(crate) fn given_back_until(&self, subject: &Subject, now: Millis) -> Option<Millis> {
         self.latest(subject, now, |late| late == Late::GivesBack)
     }
 
-    fn latest(&self, subject: &Subject, now: Moment, is_meant: impl Fn(Late) -> bool) -> Option<Moment> {
+    fn latest(&self, subject: &Subject, now: Millis, is_meant: impl Fn(Late) -> bool) -> Option<Millis> {
         let requests = self.lock();
         let meant = requests.iter().filter(|(other, late, _)| other.concerns(subject) && is_meant(*late));
         meant.map(|(.., until)| *until).filter(|until| *until > now).max()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<(Subject, Late, Moment)>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<(Subject, Late, Millis)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -82,7 +86,7 @@ mod tests {
     use super::*;
 
     fn subject(feature: Option<&str>) -> Subject {
-        Subject { whose: "mine".to_owned(), feature: feature.map(str::to_owned), is_of_device: false }
+        Subject { owner: "mine".to_owned(), feature: feature.map(str::to_owned), is_whole_device: false }
     }
 
     #[test]
@@ -108,10 +112,10 @@ mod tests {
     #[test]
     fn unanswered_deactivation_counts_for_each_slot() {
         let requests = Unanswered::default();
-        let device = Subject { is_of_device: true, ..subject(None) };
+        let device = Subject { is_whole_device: true, ..subject(None) };
         requests.add(device, Late::of("deactivate_license"), 30, 0);
         assert_eq!(requests.given_back_until(&subject(Some("MESH")), 0), Some(30));
-        assert_eq!(requests.until(&Subject { whose: "yours".to_owned(), ..subject(None) }, 0), None);
+        assert_eq!(requests.until(&Subject { owner: "yours".to_owned(), ..subject(None) }, 0), None);
         requests.settle(&subject(None));
         assert_eq!(requests.until(&subject(Some("MESH")), 0), None);
     }

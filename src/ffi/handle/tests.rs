@@ -1,5 +1,5 @@
 use super::*;
-use crate::lease::machine::{Moment, State};
+use crate::lease::state_machine::{Millis, State};
 
 #[test]
 fn tokens_survive_packing_and_addresses_are_none() {
@@ -24,34 +24,34 @@ fn only_an_open_token_of_the_same_kind_finds_something() {
     }
     assert_ne!(CLIENTS.insert("another").unwrap(), client);
 }
-type Leases = Handles<Mutex<Option<Display>>>;
+type Leases = Handles<Mutex<Option<StateWriter>>>;
 
 /// A lease that shows itself as active until then.
-fn open(leases: &'static Leases, runs_until: Moment) -> usize {
-    let lease = |mut display: Display| {
-        display.show(State::Active, runs_until);
-        Mutex::new(Some(display))
+fn open(leases: &'static Leases, runs_until: Millis) -> usize {
+    let lease = |mut writer: StateWriter| {
+        writer.publish(State::Active, runs_until);
+        Mutex::new(Some(writer))
     };
     leases.insert_shown(lease).unwrap()
 }
 
-fn shown(leases: &'static Leases, raw: usize) -> Option<(State, Moment)> {
-    let (face, generation) = leases.face(raw)?;
-    Some((face.state(generation)?, face.runs_until(generation)?))
+fn shown(leases: &'static Leases, raw: usize) -> Option<(State, Millis)> {
+    let (state_cell, generation) = leases.state_cell(raw)?;
+    Some((state_cell.state(generation)?, state_cell.runs_until(generation)?))
 }
 
 #[test]
 fn a_face_is_found_under_its_own_token_and_under_no_other() {
     static LEASES: Leases = Handles::new(Kind::Lease);
     static CLIENTS: Handles<u8> = Handles::new(Kind::Client);
-    assert!(LEASES.face(7).is_none(), "before any was opened");
+    assert!(LEASES.state_cell(7).is_none(), "before any was opened");
     let leases: Vec<usize> = (0..100).map(|number| open(&LEASES, number)).collect();
     for (raw, number) in leases.iter().zip(0..) {
         assert_eq!(shown(&LEASES, *raw), Some((State::Active, number)));
     }
     let client = CLIENTS.insert(1).unwrap();
-    let (face, generation) = CLIENTS.face(client).unwrap();
-    assert_eq!((face.state(generation), face.runs_until(generation)), (None, None), "it shows nothing");
+    let (state_cell, generation) = CLIENTS.state_cell(client).unwrap();
+    assert_eq!((state_cell.state(generation), state_cell.runs_until(generation)), (None, None), "it shows nothing");
     let token = Token::unpack(leases[1]);
     let wrong = [
         Token { kind: Kind::Client as usize, ..token },
@@ -70,7 +70,7 @@ fn a_face_is_found_under_its_own_token_and_under_no_other() {
 fn a_face_never_moves_and_is_read_while_others_come_and_go() {
     static LEASES: Leases = Handles::new(Kind::Lease);
     let first = open(&LEASES, -1);
-    let (face, generation) = LEASES.face(first).unwrap();
+    let (state_cell, generation) = LEASES.state_cell(first).unwrap();
     std::thread::scope(|threads| {
         for _ in 0..2 {
             threads.spawn(|| {
@@ -86,8 +86,8 @@ fn a_face_never_moves_and_is_read_while_others_come_and_go() {
             assert_eq!(shown(&LEASES, first), Some((State::Active, -1)));
         }
     });
-    assert!(ptr::eq(face, LEASES.face(first).unwrap().0));
-    assert_eq!(face.runs_until(generation), Some(-1));
+    assert!(ptr::eq(state_cell, LEASES.state_cell(first).unwrap().0));
+    assert_eq!(state_cell.runs_until(generation), Some(-1));
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn a_slot_is_used_again_when_its_last_lease_has_let_go_of_the_face_and_its_late_
     let lease = LEASES.remove(freed).unwrap();
     assert_eq!(Arc::strong_count(&lease), 1, "the table has let go of it");
     assert_eq!(shown(&LEASES, freed), None);
-    lease.lock().unwrap().as_mut().unwrap().show(State::Degraded, 2);
+    lease.lock().unwrap().as_mut().unwrap().publish(State::Degraded, 2);
     assert_eq!(shown(&LEASES, freed), None);
     let other = open(&LEASES, 3);
     assert_ne!(slot(other), slot(freed), "its last lease may still show itself there");
@@ -206,7 +206,7 @@ fn a_forked_child_sees_no_face_of_its_parents() {
     static LEASES: Leases = Handles::new(Kind::Lease);
     let lease = open(&LEASES, 1);
     assert!(process::in_a_child(|| {
-        LEASES.face(lease).is_none() && LEASES.get(lease).is_err_and(|error| error.status == Status::Forked)
+        LEASES.state_cell(lease).is_none() && LEASES.get(lease).is_err_and(|error| error.status == Status::Forked)
     }));
     assert_eq!(shown(&LEASES, lease), Some((State::Active, 1)));
 }

@@ -1,0 +1,255 @@
+use super::*;
+use serde_json::json;
+use std::fs;
+
+/// A folder of this test's own, removed at its end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Folder {
+        let path = std::env::temp_dir().join(format!("floatlease-journal-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir_all(&path).unwrap();
+        Folder(path)
+    }
+
+    fn queue(&self) -> ConsumptionQueue {
+        ConsumptionQueue::new(&self.0, &license_ref(&client("http://127.0.0.1:1"))).unwrap()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn client(base_url: &str) -> Client {
+    let config = json!({
+        "product": "XY", "license_key": "AAAA", "api_key": "a", "shared_key": "s", "hardware_id": "hw-1",
+        "verify": "off", "base_url": base_url,
+    });
+    Client::open(&config.to_string()).unwrap()
+}
+
+fn license_ref(client: &Client) -> LicenseRef {
+    LicenseRef::new(client, Object::new()).unwrap()
+}
+
+fn entry(key: &str, amount: i64) -> QueuedConsumption {
+    let parameters = json!({ "feature": "COUNT", "consumptions": amount });
+    QueuedConsumption {
+        key: key.to_owned(),
+        operation: "add_feature_consumption".to_owned(),
+        parameters: parameters.as_object().unwrap().clone(),
+        at_ms: 1,
+        state: EntryState::Waiting,
+    }
+}
+
+fn keys(queue: &mut ConsumptionQueue) -> Vec<String> {
+    queue.entries().unwrap().iter().map(|entry| entry.key.clone()).collect()
+}
+
+#[test]
+fn entries_keep_their_order_and_how_they_stand_for_everybody() {
+    let folder = Folder::new("order");
+    let (mut one, mut other) = (folder.queue(), folder.queue());
+    for (number, queue) in [&mut one, &mut other].into_iter().enumerate() {
+        queue.add(entry(&format!("key-{number}"), 3)).unwrap();
+    }
+    one.add(entry("key-2", 4)).unwrap();
+    assert_eq!(keys(&mut other), ["key-0", "key-1", "key-2"]);
+    let rejection = Rejection { status: 151, server_code: Some("code".to_owned()), reason: "reason".to_owned() };
+    let standings = [
+        EntryState::InDoubt { total_before: Some(7), at_ms: 5, life_ms: 30_000 },
+        EntryState::Refused(rejection.clone()),
+        EntryState::Unknown(rejection),
+    ];
+    for (number, state) in standings.into_iter().enumerate() {
+        one.stands(&QueuedConsumption { state, ..entry(&format!("key-{number}"), 3) }).unwrap();
+    }
+    assert_eq!(keys(&mut other), ["key-0", "key-1", "key-2"]);
+    assert_eq!(other.entries().unwrap(), one.entries().unwrap());
+    assert_eq!(folder.queue().first_open().unwrap().unwrap().key, "key-0");
+    other.done(vec!["key-0".to_owned()]).unwrap();
+    assert_eq!((keys(&mut one), one.first_open().unwrap()), (vec!["key-1".to_owned(), "key-2".to_owned()], None));
+}
+
+#[test]
+fn doubt_of_an_older_journal_lasts_as_long_as_any_request_may_live() {
+    let kept = json!({ "InDoubt": { "total_before": 7, "at_ms": 5 } });
+    let in_doubt = EntryState::InDoubt { total_before: Some(7), at_ms: 5, life_ms: 3_600_000 };
+    assert_eq!(EntryState::from_stored(&kept), Some(in_doubt));
+}
+
+#[test]
+fn a_key_names_one_wish_until_the_host_has_heard_of_it() {
+    let folder = Folder::new("key");
+    let mut queue = folder.queue();
+    let rejection = Rejection { status: 151, server_code: None, reason: "reason".to_owned() };
+    let standings = [
+        EntryState::Waiting,
+        EntryState::InDoubt { total_before: None, at_ms: 5, life_ms: 30_000 },
+        EntryState::Unknown(rejection.clone()),
+        EntryState::Refused(rejection),
+    ];
+    queue.add(entry("key", 3)).unwrap();
+    queue.add(entry("last", 3)).unwrap();
+    for state in standings {
+        let known = QueuedConsumption { state, ..entry("key", 3) };
+        queue.stands(&known).unwrap();
+        let error = queue.add(entry("key", 9)).unwrap_err();
+        assert_eq!(error.status, Status::BadValue);
+        assert!(error.message().contains("names other consumptions"), "{error}");
+        assert_eq!(queue.entries().unwrap()[0], known, "what is known of it is not forgotten");
+        queue.add(entry("key", 3)).unwrap();
+        let is_refused = matches!(known.state, EntryState::Refused(_));
+        assert_eq!(keys(&mut queue), if is_refused { ["last", "key"] } else { ["key", "last"] });
+        let at = usize::from(is_refused);
+        assert_eq!(queue.entries().unwrap()[at], if is_refused { entry("key", 3) } else { known });
+    }
+    queue.done(vec!["key".to_owned()]).unwrap();
+    queue.add(entry("key", 9)).unwrap();
+    assert_eq!(folder.queue().entries().unwrap()[1].amount(), 9);
+}
+
+#[test]
+fn what_nobody_needs_to_know_any_more_leaves_the_file() {
+    let folder = Folder::new("tidy");
+    let mut queue = folder.queue();
+    let length =
+        || fs::metadata(ConsumptionQueue::path(&folder.0, &license_ref(&client("http://127.0.0.1:1")))).unwrap().len();
+    let client = client("http://127.0.0.1:1");
+    client.set_supports_idempotency(true);
+    queue.share_with(&client).unwrap();
+    let bare = length();
+    let mut other = folder.queue();
+    for number in 0..3 {
+        queue.add(entry(&format!("key-{number}"), 3)).unwrap();
+    }
+    assert!(length() > bare);
+    assert_eq!(keys(&mut other).len(), 3);
+    for number in 0..3 {
+        queue.done(vec![format!("key-{number}")]).unwrap();
+    }
+    assert_eq!((length(), keys(&mut queue), keys(&mut other)), (bare, Vec::new(), Vec::new()));
+
+    // Who is offline for long tries again and again.
+    queue.add(entry("stays", 3)).unwrap();
+    for _ in 0..3 * MOST_IDLE_LINES {
+        queue.stands(&entry("stays", 3)).unwrap();
+    }
+    assert!(queue.log.lines() as usize <= MOST_IDLE_LINES + 1);
+    assert_eq!(keys(&mut folder.queue()), ["stays"]);
+}
+
+#[test]
+fn a_full_list_takes_no_more_but_what_becomes_of_those_on_it_is_noted() {
+    let folder = Folder::new("full-file");
+    let mut queue = folder.queue();
+    let long = |key: &str| {
+        let mut entry = entry(key, 1);
+        entry.parameters.insert("extra".to_owned(), json!({ "note": "x".repeat(1 << 20) }));
+        entry
+    };
+    let mut count = 0;
+    let error = loop {
+        match queue.add(long(&format!("key-{count}"))) {
+            Ok(()) => count += 1,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!((error.status, count), (Status::QueueFull, 7));
+    queue.add(entry("short", 1)).unwrap();
+    let rejection = Rejection { status: 151, server_code: None, reason: "x".repeat(1 << 20) };
+    let mut settled = queue.entries().unwrap().to_vec();
+    for entry in &mut settled {
+        for state in [
+            EntryState::InDoubt { total_before: None, at_ms: 1, life_ms: 30_000 },
+            EntryState::Unknown(rejection.clone()),
+        ] {
+            entry.state = state;
+            queue.stands(entry).unwrap();
+        }
+    }
+    assert!(folder.queue().entries().unwrap() == settled);
+    assert_eq!(queue.add(entry("another", 1)).unwrap_err().status, Status::QueueFull);
+    queue.done(keys(&mut folder.queue())).unwrap();
+    queue.add(long("one-more")).unwrap();
+}
+
+#[test]
+fn an_amount_that_no_server_can_book_is_not_told_as_another() {
+    for (given, expected) in [(json!(u64::MAX), i64::MAX), (json!(i64::MIN), i64::MIN), (json!(0), 0)] {
+        let mut entry = entry("key", 1);
+        entry.parameters.insert("consumptions".to_owned(), given);
+        assert_eq!(entry.amount(), expected);
+    }
+}
+
+#[test]
+fn what_a_server_has_shown_is_remembered_by_its_address() {
+    let folder = Folder::new("server");
+    let url = "http://127.0.0.1:1";
+    let heard = |url: &str| {
+        let client = client(url);
+        folder.queue().share_with(&client).unwrap();
+        client.supports_idempotency()
+    };
+    assert_eq!(heard(url), None);
+    for honours in [true, false] {
+        let client = client(url);
+        client.set_supports_idempotency(honours);
+        folder.queue().share_with(&client).unwrap();
+        assert_eq!((heard(url), heard("http://127.0.0.1:2")), (Some(honours), None));
+    }
+    let path = ConsumptionQueue::path(&folder.0, &license_ref(&client(url)));
+    let length = fs::metadata(&path).unwrap().len();
+    heard(url);
+    assert_eq!(fs::metadata(&path).unwrap().len(), length, "nothing new, nothing written");
+}
+
+#[test]
+fn it_takes_so_many_and_no_more_and_forgets_none() {
+    let folder = Folder::new("full");
+    let mut queue = folder.queue();
+    let lines = (0..MOST_ENTRIES).map(|number| text(&LogLine::Queued(entry(&format!("key-{number}"), 1))).unwrap());
+    queue.log.replace(&lines.collect::<Vec<_>>()).unwrap();
+    let mut queue = folder.queue();
+    let error = queue.add(entry("one-more", 1)).unwrap_err();
+    assert_eq!(error.status, Status::QueueFull);
+    assert!(error.message().contains("10000"), "{error}");
+    queue.add(entry("key-7", 1)).unwrap();
+    assert_eq!(queue.entries().unwrap().len(), MOST_ENTRIES);
+    queue.done(vec!["key-0".to_owned()]).unwrap();
+    queue.add(entry("one-more", 1)).unwrap();
+}
+
+#[test]
+fn lines_of_another_version_are_refused_and_stay() {
+    let folder = Folder::new("version");
+    let mut queue = folder.queue();
+    queue.log.replace(&[br#"{"Later":{}}"#.to_vec()]).unwrap();
+    let path = ConsumptionQueue::path(&folder.0, &license_ref(&client("http://127.0.0.1:1")));
+    let bytes = fs::read(&path).unwrap();
+    let mut queue = folder.queue();
+    for _ in 0..2 {
+        let error = queue.add(entry("key", 1)).unwrap_err();
+        assert_eq!(error.status, Status::StorageDamaged);
+        assert!(error.message().contains("another version"), "{error}");
+    }
+    assert!(fs::read(&path).unwrap() == bytes);
+}
+
+#[test]
+fn who_stands_in_the_gate_too_long_is_told() {
+    let folder = Folder::new("gate");
+    let (mut one, mut other) = (folder.queue(), folder.queue());
+    let guard = one.lock().unwrap();
+    let error = other.add(entry("key", 1)).unwrap_err();
+    assert_eq!(error.status, Status::Storage);
+    assert!(error.message().contains("locked"), "{error}");
+    drop(guard);
+    other.add(entry("key", 1)).unwrap();
+}

@@ -1,0 +1,184 @@
+//! A visit to the server: who asks for whose slots, on whose time.
+
+use crate::client::{Answer, Client};
+use crate::error::{Error, Outcome};
+use crate::http::{Call, InFlight, Stop, Waiter};
+use crate::lease::background::calls::Guard;
+use crate::lease::background::events::Events;
+use crate::lease::background::ticket::Ticket;
+use crate::lease::clock::Clock;
+use crate::lease::license_ref::LicenseRef;
+use crate::lease::state_machine::Millis;
+use crate::lease::storage::process_lock::ProcessLock;
+use crate::lease::unanswered::{Late, Subject, Unanswered};
+use crate::status::Status;
+use crate::strict::Object;
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// What the leases and calls of one client share.
+pub(crate) struct Shared {
+    pub(crate) client: Client,
+    pub(crate) clock: Clock,
+    pub(crate) events: Arc<Events>,
+    /// Contains panics on the library's own threads.
+    pub(crate) guard: Guard,
+    pub(crate) unanswered: Unanswered,
+    /// Locks of slots that only this client can hold, because it has no folder to share with other processes.
+    process_locks: Mutex<Vec<(String, ProcessLock)>>,
+}
+
+impl Shared {
+    pub(crate) fn new(client: Client, events: Arc<Events>, guard: Guard) -> Shared {
+        let (clock, unanswered) = (Clock::default(), Unanswered::default());
+        Shared { client, clock, events, guard, unanswered, process_locks: Mutex::default() }
+    }
+
+    /// The folder for what outlives the process, if the config names one.
+    pub(crate) fn folder(&self) -> Option<&Path> {
+        self.client.config().storage_dir.as_deref()
+    }
+
+    /// The lock that all holders of this slot share: in the folder, else in this process.
+    pub(crate) fn process_lock(&self, name: &str) -> ProcessLock {
+        if let Some(folder) = self.folder() {
+            return ProcessLock::on_disk(folder, name);
+        }
+        let mut locks = self.process_locks.lock().unwrap_or_else(PoisonError::into_inner);
+        match locks.iter().find(|(known, _)| known == name) {
+            Some((_, lock)) => lock.clone(),
+            None => {
+                let lock = ProcessLock::in_memory();
+                locks.push((name.to_owned(), lock.clone()));
+                lock
+            }
+        }
+    }
+
+    /// Begins a call of the host. It ends after `timeout`, by a cancel of the client, or by a cancel of its ticket, if the
+    /// call was submitted.
+    pub(crate) fn begin_host_call(&self, timeout: Duration, ticket: Option<&Ticket>) -> InFlight {
+        let in_flight = self.client.begin(Waiter::Host, timeout);
+        if let Some(ticket) = ticket {
+            let call = Arc::clone(&in_flight.call);
+            ticket.on_cancel(Box::new(move || call.cancel()));
+        }
+        in_flight
+    }
+
+    /// The context of requests about this license, made within `call`; each request has `timeout`.
+    pub(crate) fn context<'a>(
+        &'a self,
+        license_ref: &'a LicenseRef,
+        call: &'a Call,
+        timeout: Duration,
+    ) -> RequestContext<'a> {
+        RequestContext { shared: self, license_ref, call, timeout }
+    }
+}
+
+/// A visit to the server, for somebody's slots.
+pub(crate) struct RequestContext<'a> {
+    pub(crate) shared: &'a Shared,
+    pub(crate) license_ref: &'a LicenseRef,
+    pub(crate) call: &'a Call,
+    /// Time limit for each request.
+    pub(crate) timeout: Duration,
+}
+
+/// So long a request may live at least after it was sent, whatever its deadline: in the queue of a slow server, or of
+/// something on the way.
+const LEAST_LIFE: Duration = Duration::from_secs(30);
+
+impl RequestContext<'_> {
+    /// How long a server that knows no order numbers may still carry out a request after it was sent.
+    pub(crate) fn life_ms(&self) -> i64 {
+        life_ms(self.timeout)
+    }
+
+    /// The slot of this feature, as other leases and the verbs of the client know it.
+    fn subject(&self, feature: Option<&str>) -> Subject {
+        Subject { owner: self.license_ref.owner.clone(), feature: feature.map(str::to_owned), is_whole_device: false }
+    }
+
+    /// Until when a server that knows no order numbers may carry out a request of this client about the slot of this
+    /// feature, if one got no answer.
+    pub(crate) fn unanswered_until(&self, feature: Option<&str>) -> Option<Millis> {
+        self.shared.unanswered.until(&self.subject(feature), self.shared.clock.now())
+    }
+
+    /// The same for a request that gives the slot back.
+    pub(crate) fn given_back_until(&self, feature: Option<&str>) -> Option<Millis> {
+        self.shared.unanswered.given_back_until(&self.subject(feature), self.shared.clock.now())
+    }
+
+    /// Remembers for all leases of the client whether this request about a slot may still be carried out although nobody
+    /// waits for it any more. A server that repeats the order number refuses all that was sent before.
+    pub(crate) fn note_answer(&self, feature: Option<&str>, operation: &str, answer: &Result<Answer, Error>) {
+        let (in_order, is_unanswered) = match answer {
+            Ok(answer) => (answer.in_order, answer.unanswered_attempt),
+            Err(error) => (error.in_order, error.outcome == Outcome::Unknown),
+        };
+        if in_order {
+            self.shared.unanswered.settle(&self.subject(feature));
+        } else if is_unanswered {
+            self.note_unanswered(feature, Late::of(operation));
+        }
+    }
+
+    /// Remembers for all leases of the client that a request about a slot is on its way, and will get no answer.
+    pub(crate) fn note_unanswered(&self, feature: Option<&str>, late: Late) {
+        let now = self.shared.clock.now();
+        self.shared.unanswered.add(self.subject(feature), late, now.saturating_add(self.life_ms()), now);
+    }
+
+    /// Asks about a slot, in the place that `draw` gives the request among all about that slot.
+    pub(crate) fn ask_in_order(
+        &self,
+        operation: &'static str,
+        own: &[(&str, Value)],
+        draw: &mut dyn FnMut() -> Result<u64, Error>,
+    ) -> Result<Answer, Error> {
+        let mut request = self.license_ref.request(&self.shared.client, operation, own, self.timeout)?;
+        self.shared.client.ask_in_order(self.call, &mut request, draw)
+    }
+
+    /// Asks what no late request can undo.
+    pub(crate) fn ask(&self, operation: &'static str, own: &[(&str, Value)]) -> Result<Answer, Error> {
+        let request = self.license_ref.request(&self.shared.client, operation, own, self.timeout)?;
+        self.shared.client.ask(self.call, &request)
+    }
+
+    /// Waits, unless the visit is over or the wait would not end before it.
+    pub(crate) fn pause(&self, duration: Duration) -> Result<(), Error> {
+        let stopped = |stop| match stop {
+            Stop::Timeout => Error::new(Status::Timeout),
+            Stop::Cancelled => Error::new(Status::Cancelled),
+        };
+        self.call.pause(duration).map_err(stopped)
+    }
+
+    /// The date by the server's clock, if the answer told it, else by ours.
+    pub(crate) fn wall_of(&self, answer: &Answer) -> DateTime<Utc> {
+        let wall = self.shared.clock.wall();
+        answer.skew.and_then(|skew| wall.checked_add_signed(skew)).unwrap_or(wall)
+    }
+}
+
+/// How long a request with this deadline may live after it was sent.
+pub(crate) fn life_ms(timeout: Duration) -> i64 {
+    i64::try_from(timeout.max(LEAST_LIFE).as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Whether this member of a reply is true.
+pub(crate) fn says(reply: &Object, member: &str) -> bool {
+    reply.get(member) == Some(&Value::Bool(true))
+}
+
+/// The object of a reply that was judged to be one.
+pub(crate) fn object(answer: &Answer) -> Object {
+    serde_json::from_str(&answer.text).unwrap_or_default()
+}

@@ -1,0 +1,163 @@
+//! A lease as its host sees it: how it stands, why, and what it is told.
+
+use crate::client::chance;
+use crate::error::Error;
+use crate::json;
+use crate::lease::background::events::Events;
+use crate::lease::clock::Clock;
+use crate::lease::state_cell::StateWriter;
+use crate::lease::state_machine::{Input, LeaseEvent, State, StateMachine};
+use crate::model;
+use crate::status::Status;
+use crate::strict::Object;
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+
+/// What changes in a lease while it lives. Whoever changes it holds its lock, and only for that long.
+pub(crate) struct LeaseStatus {
+    /// Names the lease in events.
+    id: u64,
+    state_machine: StateMachine,
+    /// Why it stands as it does, unless the server has just said yes.
+    error: Option<(Status, String)>,
+    /// The end of the borrow, as the server says it.
+    borrowed_until: Option<DateTime<Utc>>,
+    /// The server's last reply about each slot.
+    replies: Vec<Reply>,
+    /// Where a handle shows it.
+    writer: Option<StateWriter>,
+}
+
+/// The server's last reply about a slot.
+#[derive(Clone)]
+pub(crate) struct Reply {
+    pub(crate) feature: Option<String>,
+    pub(crate) text: Option<String>,
+}
+
+impl LeaseStatus {
+    pub(crate) fn new(id: u64, state_machine: StateMachine) -> LeaseStatus {
+        LeaseStatus { id, state_machine, error: None, borrowed_until: None, replies: Vec::new(), writer: None }
+    }
+
+    pub(crate) fn state(&self) -> State {
+        self.state_machine.state()
+    }
+
+    pub(crate) fn state_machine(&self) -> &StateMachine {
+        &self.state_machine
+    }
+
+    /// The server's yes: until a date if it is one to a borrow, and what it replied about each slot.
+    pub(crate) fn confirmed(&mut self, borrowed_until: Option<DateTime<Utc>>, replies: Vec<Reply>) {
+        self.error = None;
+        self.borrowed_until = borrowed_until;
+        for reply in replies {
+            match self.replies.iter_mut().find(|kept| kept.feature == reply.feature) {
+                Some(kept) => kept.text = reply.text.or(kept.text.take()),
+                None => self.replies.push(reply),
+            }
+        }
+    }
+
+    /// A verb has borrowed it until a date.
+    pub(crate) fn borrowed(&mut self, until: DateTime<Utc>) {
+        (self.error, self.borrowed_until) = (None, Some(until));
+    }
+
+    /// Anything but a yes.
+    pub(crate) fn set_error(&mut self, error: &Error) {
+        self.error = Some((error.status, error.message()));
+    }
+
+    /// Takes one of the first steps, which the host does not hear of by an event.
+    pub(crate) fn start(&mut self, input: Input, clock: &Clock) {
+        self.state_machine = self.state_machine.step(input, clock.now(), chance()).0;
+    }
+
+    /// Takes one step, shows it, and tells the host what it should know.
+    pub(crate) fn step(&mut self, input: Input, clock: &Clock, events: &Events) {
+        let now = clock.now();
+        let (state_machine, event) = self.state_machine.step(input, now, chance());
+        self.state_machine = state_machine;
+        self.publish(clock);
+        if let Some(event) = event {
+            events.push(self.event_json(event, clock));
+        }
+    }
+
+    /// From now on it is shown there.
+    pub(crate) fn publish_to(&mut self, writer: StateWriter, clock: &Clock) {
+        self.writer = Some(writer);
+        self.publish(clock);
+    }
+
+    /// From now on it is shown nowhere.
+    pub(crate) fn stop_publishing(&mut self) {
+        self.writer = None;
+    }
+
+    /// Shows it as it stands, by the system's clock.
+    pub(crate) fn publish(&mut self, clock: &Clock) {
+        if let Some(writer) = &mut self.writer {
+            writer
+                .publish(self.state_machine.state(), self.state_machine.runs_until().saturating_sub(clock.ahead_ms()));
+        }
+    }
+
+    fn event_json(&self, event: LeaseEvent, clock: &Clock) -> String {
+        let (status, reason) = self.reason();
+        json::object(&[
+            ("event", event.name().into()),
+            ("lease", self.id.into()),
+            ("state", self.state().name().into()),
+            ("remaining_ms", self.state_machine.remaining_ms(clock.now()).into()),
+            ("status", status.number().into()),
+            ("name", status.row().name.into()),
+            ("reason", reason.into()),
+            ("borrowed_until", self.borrowed_until().into()),
+            ("at", model::format_time(clock.wall()).into()),
+        ])
+    }
+
+    /// The lease as `lease_info` tells it.
+    pub(crate) fn info(&self, clock: &Clock, keep_alive: &'static str) -> String {
+        let (status, reason) = self.reason();
+        let now = clock.now();
+        json::object(&[
+            ("lease", self.id.into()),
+            ("state", self.state().name().into()),
+            ("remaining_ms", self.state_machine.remaining_ms(now).into()),
+            ("renews_in_ms", self.state_machine.renew_at().map(|at| at.saturating_sub(now).max(0)).into()),
+            ("status", status.number().into()),
+            ("name", status.row().name.into()),
+            ("reason", reason.into()),
+            ("borrowed_until", self.borrowed_until().into()),
+            ("keep_alive", keep_alive.into()),
+            ("slots", self.replies.iter().map(slot).collect()),
+        ])
+    }
+
+    fn borrowed_until(&self) -> Option<String> {
+        self.borrowed_until.filter(|_| self.state() == State::Borrowed).map(model::format_time)
+    }
+
+    fn reason(&self) -> (Status, Option<&str>) {
+        match (&self.error, self.state()) {
+            (Some((status, reason)), _) => (*status, Some(reason)),
+            (None, State::Grace | State::Lost) => {
+                (Status::Timeout, Some("The slot's time was over before it could be renewed."))
+            }
+            (None, _) => (Status::Ok, None),
+        }
+    }
+}
+
+/// A slot in what [`LeaseStatus::info`] tells.
+fn slot(reply: &Reply) -> Value {
+    let object = reply.text.as_deref().and_then(|text| serde_json::from_str(text).ok());
+    let mut slot = Object::new();
+    slot.insert("feature".to_owned(), reply.feature.as_deref().into());
+    slot.insert("reply".to_owned(), object.unwrap_or_default());
+    slot.into()
+}
