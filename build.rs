@@ -1,12 +1,12 @@
 //! Generates the C header from `src/ffi/` and the status table, and names the shared library.
 //!
-//! The header goes to the build's own folder; `make header` copies it to `include/`, and a test fails while the two
-//! differ. A build must not write into the sources of those who merely use it.
+//! The header goes to the build's own folder, because a build must not write into the sources of a crate that somebody
+//! merely depends on. `make header` copies it to `include/`; `tests/header.rs` fails while the two differ.
 
-use std::{env, fmt::Write, path::PathBuf};
+use std::{env, fmt::Write, fs, path::PathBuf};
 
 #[path = "src/status.rs"]
-#[allow(dead_code, unreachable_pub, reason = "the header needs the table alone")]
+#[allow(dead_code, unreachable_pub, reason = "the header needs only the table")]
 mod status;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -17,6 +17,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?);
     let header = PathBuf::from(env::var("OUT_DIR")?).join("floatlease.h");
     let mut config = cbindgen::Config::from_file(root.join("cbindgen.toml"))?;
+    config.header = Some(comment(&fs::read_to_string(root.join("src/ffi/manual.txt"))?));
     config.after_includes = Some(status_constants()?);
     cbindgen::Builder::new()
         .with_src(root.join("src/ffi/call.rs")) // the type of a status
@@ -26,10 +27,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .write_to_file(&header);
     println!("cargo:rustc-env=FLOATLEASE_GENERATED_HEADER={}", header.display());
 
-    // These arguments reach every shared library above this package too; the sandbox's has a name of its own.
+    // Cargo passes these arguments to every shared library that depends on this package. The sandbox's library has a name
+    // of its own, so it leaves the feature out.
     if env::var("CARGO_CFG_TARGET_OS")? == "linux" && env::var("CARGO_FEATURE_EXPORTS").is_ok() {
-        // The SONAME carries the ABI's major version. NODELETE: std's thread-local destructors must not outlive the
-        // code they run, and dlclose() would pull it from under them.
+        // The SONAME carries the ABI's major version. NODELETE keeps the library loaded after dlclose(), because std's
+        // thread-local destructors would otherwise run code that is gone.
         for argument in ["-soname,libfloatlease.so.1", "-z,nodelete", "-z,relro", "-z,now"] {
             println!("cargo:rustc-cdylib-link-arg=-Wl,{argument}");
         }
@@ -40,7 +42,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// `#define FLOATLEASE_E_…` for every row of the table.
+/// Turns a text into one C comment.
+fn comment(text: &str) -> String {
+    let lines = text.lines().map(|line| format!(" * {line}").trim_end().to_owned() + "\n");
+    format!("/*\n{} */", lines.collect::<String>())
+}
+
+/// Writes `#define FLOATLEASE_E_…` for every row of the table.
 fn status_constants() -> Result<String, std::fmt::Error> {
     let mut text = String::new();
     for row in status::STATUSES.iter().map(|status| status.row()) {

@@ -1,50 +1,59 @@
 /*
- * floatlease: take, hold and give back floating (concurrent) licenses.
+ * floatlease: take, hold and release floating (concurrent) licenses.
+ *
+ * This header is the reference of the C interface. docs/quick-start.md builds a first program, docs/leases.md holds a
+ * slot all day, and docs/index.md lists every page.
  *
  * CONVENTIONS, for every function
  *
- * Shape      A function takes a handle and one JSON object, and gives a status and one JSON text. The status says
- *            what happened; the text is the server's answer as it came, for a lease what is known of it, or on failure
- *            an error object (below).
- * Strings    UTF-8, NUL-terminated. What is passed in is read during the call only. What comes out in json_out is
- *            the caller's and is freed with floatlease_string_free.
- * Out        Out pointers are set to NULL on entry. json_out may itself be NULL: the text is not wanted.
- * Requests   request_json may be NULL: everything comes from the client's config. Any request may hold, besides its
- *            own keys: product, hardware_id, license_id, bundle_code, sdk_ver; another way to name the license;
- *            "timeout_ms", the deadline of this call; "extra", an object whose members go to the server as they
- *            are. A number there is an integer of 64 bits, or else the nearest double, and is written as one: 1e2 as 100.0.
- *            Operations that do more than ask take "idempotency_key", 1 to 255 visible ASCII characters, sent as the
- *            Idempotency-Key header; each call has one of its own by default. floatlease-server books a consumption once
- *            for each key, however often it arrives, says so by the same header in its reply, and remembers
- *            it for a week at least, unless the device makes 100,000 such calls meanwhile; the vendor's cloud ignores
- *            the header.
- *            A null member counts as absent, but license_id and bundle_code with null leave the config's out, as does a
- *            request that names another license or product. Of a key given twice the last counts. An unknown key or a wrong type is
- *            an error that names it, and nothing is sent.
+ * Shape      A function takes a handle and one JSON object, and returns a status and one JSON text. On success the text
+ *            is the server's reply as it arrived, or the info of a lease. On failure it is an error object (below).
+ * Strings    UTF-8, NUL-terminated. The library reads the strings that you pass during the call only. You own a string
+ *            that it writes to json_out: free it with floatlease_string_free.
+ * Out        The library sets out pointers to NULL on entry. Pass NULL as json_out if you don't want the text.
+ * Requests   request_json is one object; NULL means {}. Keys that it leaves out come from the client's config. It may
+ *            hold the function's own keys and the common keys (below). An unknown key or a wrong type is an error that
+ *            names the key, and nothing is sent. A null member counts as absent. If a key is given twice, the last one
+ *            counts.
  * Dates      "2026-09-27T23:30:48.016Z", "2026-09-27 23:30:48.016", "2026-09-27 23:30:48", "2026-09-27 23:30" and
- *            "2026-09-27" are UTC; an offset as in "2026-09-28T01:30:48+02:00" is honoured. Sent as UTC always.
- * Handles    Tokens, not addresses. A closed, foreign or invented one gives FLOATLEASE_E_HANDLE, one inherited through
- *            fork FLOATLEASE_E_FORKED; it is never a crash. A forked child opens a client of its own.
- * Threads    Any function from any thread at any time. Calls on one client run side by side. Nothing calls back: what
- *            happens by itself comes out of floatlease_next_event.
- * Waiting    Every call that talks to the server ends at its deadline at the latest, and within 50 ms when cancelled. An
- *            acquire may queue for its wait_ms besides. floatlease_submit has the same done in the background. What
- *            frees, closes or tells how a lease stands never waits.
- * Host       Nothing ends the process, except the system when memory has run out: no exception or panic leaves the
- *            library. Nothing is printed. No signal handler; no file, except in "storage_dir" if you give one;
- *            no environment variable read outside floatlease_client_open. Threads, all named "floatlease": one for each
- *            client with leases to keep alive, unless they are yours to keep ("keep_alive":"host"); one while freed
- *            leases are given back; one while consumptions that wait are booked after a renewal; up to four while
- *            submitted calls are under way, and ten seconds longer; one while the system resolves a host name that is
- *            no address.
- * Proof      A reply counts only if it carries the server's signature over its very bytes and answers what was asked.
- *            The API leaves the answers to release and deactivate unsigned, and signs no question: an old reply to
- *            the same question verifies as well as a new one. floatlease-server repeats the number of the request, so a
- *            reply that something on the way has kept is told apart as long as nobody alters its headers.
- * Order      What concerns a slot or a device carries a number that only grows, as the FloatLease-Order header.
- *            floatlease-server carries out nothing older than what it has seen, so a request that nobody waits for any
- *            more undoes nothing. docs/guarantees.md says what holds with other servers.
- * Stability  Numbers, names and JSON keys are never changed or reused within an ABI version, only added.
+ *            "2026-09-27" are UTC. An offset is honoured, as in "2026-09-28T01:30:48+02:00". The library sends UTC.
+ * Handles    Tokens, not addresses. A handle that is closed, invented or of another kind gives FLOATLEASE_E_HANDLE. One
+ *            that a child process inherited through fork gives FLOATLEASE_E_FORKED. Neither is ever a crash. A forked
+ *            child opens a client of its own.
+ * Threads    You may call any function from any thread at any time. Calls on one client run side by side. The library
+ *            never calls back into your program: floatlease_next_event returns what happens by itself.
+ * Waiting    A call that talks to the server ends at its deadline at the latest, and within 50 ms when it is cancelled.
+ *            An acquire may queue for its wait_ms in addition. floatlease_submit runs a call in the background.
+ *            Functions that free, close, or read the state of a lease never wait.
+ * Host       The library never ends your process, except that the system does when memory runs out. No panic or
+ *            exception leaves it. It prints nothing, handles no signal, and writes files in "storage_dir" only. It
+ *            reads the environment in floatlease_client_open only. docs/leases.md lists the threads that it starts.
+ * Proof      A reply counts only if it carries the server's signature over its bytes and answers what was asked. The
+ *            API does not sign the replies to release and deactivate. docs/guarantees.md says what that leaves open.
+ * Order      Requests about a slot or a device carry a growing number, the FloatLease-Order header. floatlease-server
+ *            ignores requests that arrive late, so they undo nothing. docs/guarantees.md covers other servers.
+ * Stability  Numbers, names and JSON keys are never changed or reused within an ABI version, only added. Expect
+ *            statuses, events and members that this header does not list.
+ *
+ * COMMON KEYS, of each operation's request; an acquire takes all but sdk_ver and idempotency_key
+ *
+ *     key                       type     meaning
+ *     product                   string   another product than the config's
+ *     hardware_id               string   another device than the config's
+ *     license_key               string   another license than the config's
+ *     username, password        strings  the same, for user-based products; password only to activate or borrow
+ *     id_token or code          string   the same by SSO, with customer_account_code; only to activate or borrow
+ *     redirect_uri              string   optional beside code
+ *     license_id                integer  which of several licenses of a user; null leaves out the config's
+ *     bundle_code               string   the bundle that the license came with; null leaves out the config's
+ *     sdk_ver                   string   default: this library's name and version
+ *     timeout_ms                integer  deadline of this call, 1 to 3600000; default: the config's
+ *     extra                     object   members that go to the server as they are
+ *     idempotency_key           string   1 to 255 visible ASCII characters; default: a random one for each call
+ *
+ * A request that names another license or product leaves out the config's license_id and bundle_code. A number in extra
+ * is a 64-bit integer, or else the nearest double: 1e2 is sent as 100.0. idempotency_key is for operations that change
+ * something; the library sends it as the Idempotency-Key header. docs/guarantees.md says what the server does with it.
  *
  * THE ERROR OBJECT
  *
@@ -52,15 +61,26 @@
  *  "retryable":true,"retry_after_ms":null,"outcome":"rejected","http_status":400,
  *  "server_code":"floating_not_available","attempts":1,"elapsed_ms":12}
  *
- * outcome is what a program must know before it tries again: "not_sent", the request did not leave this machine;
- * "rejected", the server refused it and did nothing; "unknown", it may have been carried out, so ask first. It is of all requests of the call together.
+ * Read outcome before you repeat a call. It covers all requests that the call made:
+ *
+ *     "not_sent"   nothing left this machine
+ *     "rejected"   the server refused and did nothing
+ *     "unknown"    the server may have carried it out: ask for the current state first
+ *
+ * ERRORS OF THE NETWORK, of every call that talks to the server
+ *
+ *     FLOATLEASE_E_CONNECT, FLOATLEASE_E_DNS, FLOATLEASE_E_TIMEOUT    retry later; a lease retries by itself
+ *     FLOATLEASE_E_CANCELLED                                          your program cancelled the call
+ *     FLOATLEASE_E_CONNECTION_LOST                                    look at outcome
+ *     FLOATLEASE_E_REPLY_NOT_API                                      a log-in page or a proxy answered
+ *
+ * docs/errors.md lists every status with its advice, docs/troubleshooting.md the usual causes.
  */
-
 
 #ifndef FLOATLEASE_H
 #define FLOATLEASE_H
 
-/* Generated from src/ffi/exports.rs and src/status.rs by `make header`. Do not edit. */
+/* Generated from src/ffi/ and src/status.rs by `make header`. Do not edit. */
 
 #include <stdint.h>
 
@@ -68,287 +88,287 @@
  *  Nothing to do. */
 #define FLOATLEASE_OK 0
 
-/** A pointer that must not be NULL is NULL.
- *  Pass the argument the header asks for. */
+/** A required pointer argument is NULL.
+ *  Pass the argument that the message names. */
 #define FLOATLEASE_E_NULL_POINTER 1
 
-/** A string is not valid UTF-8.
- *  Encode every string passed to floatlease in UTF-8. */
+/** A string argument is invalid UTF-8.
+ *  Encode every string that you pass to floatlease in UTF-8. */
 #define FLOATLEASE_E_UTF8 2
 
-/** A text is not a JSON object.
- *  Pass one JSON object, for example {}; a JSON checker finds the place. */
+/** The text is invalid: expected one JSON object.
+ *  Pass one JSON object, for example {}. A JSON checker finds the place of the mistake. */
 #define FLOATLEASE_E_JSON 3
 
-/** A key is not known here.
- *  Correct the key; members the library does not know go into "extra". */
+/** The config or request holds an unknown key.
+ *  Correct the key's spelling. Members that the library does not know go into "extra". */
 #define FLOATLEASE_E_UNKNOWN_KEY 4
 
 /** A value has the wrong JSON type.
- *  Write the value as the type the message names. */
+ *  Write the value as the type that the message expects. */
 #define FLOATLEASE_E_WRONG_TYPE 5
 
 /** A required key is missing.
- *  Add the key to the config or to the request. */
+ *  Add the key that the message names to the config or to the request. */
 #define FLOATLEASE_E_MISSING_KEY 6
 
-/** A value is not acceptable.
+/** A value is invalid.
  *  Correct the value as the message says. */
 #define FLOATLEASE_E_BAD_VALUE 7
 
-/** The handle is not open: closed already, of another kind, or never opened.
- *  Use the handle floatlease gave you, until you close it, and only for what it is. */
+/** The handle is invalid: it was closed, is of another kind, or was never opened.
+ *  Pass a handle that floatlease returned and that you have not closed, to a function of its own kind. */
 #define FLOATLEASE_E_HANDLE 8
 
-/** The handle was opened before a fork, by the parent process.
- *  Open a client of its own in the child process. */
+/** The handle was opened by the parent process, before a fork.
+ *  Open a new client in the child process. */
 #define FLOATLEASE_E_FORKED 9
 
 /** There is no operation of this name.
- *  Use a name from the table in the header, for example "borrow_license". */
+ *  Use a name from docs/operations.md, for example "borrow_license". */
 #define FLOATLEASE_E_UNKNOWN_OPERATION 10
 
-/** Keys that exclude each other are given together.
+/** The config or request holds keys that exclude each other.
  *  Give only one of them. A license is named by license_key, or username, or an SSO token. */
 #define FLOATLEASE_E_CONFLICTING_KEYS 11
 
-/** The text is not a date.
+/** The date is invalid.
  *  Write it as 2026-09-27T23:30:48.016Z, 2026-09-27 23:30 or 2026-09-27, in UTC, or with an offset. */
 #define FLOATLEASE_E_BAD_DATE 12
 
-/** Without a public key no reply can be proven.
- *  Set "public_key" to the server's PEM key; to do without proof, say "verify":"off". */
+/** The config's "public_key" is missing, so no reply could be verified.
+ *  Set "public_key" to the server's PEM key, or turn verification off with "verify":"off". */
 #define FLOATLEASE_E_NO_PUBLIC_KEY 13
 
-/** The base_url would send the license key over an open network.
- *  Use https://; to accept plain http:// to another machine, set "allow_http":true. */
+/** The base_url would send the license key unencrypted to another machine.
+ *  Use https://, or set "allow_http":true to accept plain http://. */
 #define FLOATLEASE_E_INSECURE_URL 14
 
 /** No such call is under way.
- *  Use the ticket floatlease_submit gave you, until its completion comes out of floatlease_next_event. */
+ *  Use the ticket from floatlease_submit, until floatlease_next_event returns its completion. */
 #define FLOATLEASE_E_TICKET 15
 
-/** Too many submitted calls are under way.
- *  Read floatlease_next_event until it gives none. */
+/** 1,000 submitted calls are under way or were not read.
+ *  Call floatlease_next_event until it returns no event. */
 #define FLOATLEASE_E_TOO_MANY_CALLS 16
 
-/** The lease was given back.
- *  Acquire a new one. */
+/** The lease was released.
+ *  Acquire a new lease. */
 #define FLOATLEASE_E_LEASE_OVER 17
 
-/** The server's name could not be resolved.
- *  Check the network connection and the host in base_url. */
+/** The server's host name could not be resolved.
+ *  Check the network connection and the host name in base_url. */
 #define FLOATLEASE_E_DNS 20
 
-/** No connection to the server could be made.
- *  Check that the server is running and that a firewall lets this program out. */
+/** The connection to the server failed.
+ *  Check that the server is running and that no firewall blocks this program. */
 #define FLOATLEASE_E_CONNECT 21
 
-/** The secure connection could not be set up.
- *  Check that base_url names a TLS server and that nothing in between alters the connection. */
+/** The TLS connection to the server could not be set up.
+ *  Check that base_url names a TLS server, and that no proxy alters the connection. */
 #define FLOATLEASE_E_TLS 22
 
-/** The server's certificate is not valid at this time.
- *  Renew the server's certificate; if it is fresh, correct this machine's clock. */
+/** The server's certificate has expired or is not yet valid.
+ *  Renew the server's certificate. If its dates are right, correct this machine's clock. */
 #define FLOATLEASE_E_TLS_EXPIRED 23
 
-/** The server's certificate is for another host.
- *  Use the host name the certificate was issued for in base_url. */
+/** The server's certificate was issued for another host name.
+ *  Put the host name from the certificate into base_url. */
 #define FLOATLEASE_E_TLS_WRONG_HOST 24
 
-/** The server's certificate is not signed by a trusted authority.
- *  Set "tls_roots" to "platform" or to the PEM of the authority that signed it. */
+/** The server's certificate was signed by an untrusted authority.
+ *  Set "tls_roots" to "platform", or to the PEM certificate of the authority that signed it. */
 #define FLOATLEASE_E_TLS_UNKNOWN_CA 25
 
 /** The proxy did not connect to the server.
- *  Check "proxy" and that the proxy allows CONNECT to the server; "none" goes direct. */
+ *  Check "proxy", and that the proxy allows CONNECT to the server. With "proxy":"none" the library connects directly. */
 #define FLOATLEASE_E_PROXY 26
 
-/** The proxy wants a name and a password.
+/** The proxy requires a name and a password.
  *  Write them into the proxy's URL: http://name:password@host:port. */
 #define FLOATLEASE_E_PROXY_AUTH 27
 
-/** The deadline passed before the call was done.
+/** The call's deadline passed before it was done.
  *  Try again later, or raise "timeout_ms". */
 #define FLOATLEASE_E_TIMEOUT 28
 
 /** The call was cancelled.
- *  Nothing to do: your program asked for it. */
+ *  Nothing to do: your program cancelled it. */
 #define FLOATLEASE_E_CANCELLED 29
 
-/** The connection ended before the reply came.
- *  Ask the server where things stand before you try again: see "outcome". */
+/** The connection ended before the reply arrived.
+ *  If "outcome" is "unknown", ask the server for the current state before you try again. */
 #define FLOATLEASE_E_CONNECTION_LOST 30
 
-/** The server limits the rate of requests.
+/** The server refused the request: too many requests.
  *  Wait for retry_after_ms before the next call. */
 #define FLOATLEASE_E_RATE_LIMITED 31
 
-/** The server could not answer because of an error of its own.
- *  Try again later; if it stays, tell whoever runs the server. */
+/** The server failed with an error of its own.
+ *  Try again later. If it persists, tell the server's operator. */
 #define FLOATLEASE_E_SERVER_ERROR 32
 
-/** What answered is not a license server.
- *  Log in to the network if it has a log-in page; check base_url and the proxy. */
+/** The reply did not come from a license server.
+ *  If the network has a log-in page, log in. Check base_url and the proxy. */
 #define FLOATLEASE_E_REPLY_NOT_API 33
 
-/** The reply ended too early.
- *  Try again; if it stays, look at proxies between here and the server. */
+/** The reply is incomplete.
+ *  Try again. If it persists, check the proxies between this machine and the server. */
 #define FLOATLEASE_E_REPLY_TRUNCATED 34
 
 /** The reply is larger than 1 MiB.
- *  Check base_url: a license server does not answer that. */
+ *  Check base_url: a license server's replies are smaller. */
 #define FLOATLEASE_E_REPLY_TOO_LARGE 35
 
-/** The server redirects to another address; a signed request is not sent elsewhere.
+/** The server redirects to another address, and signed requests are not sent to other addresses.
  *  Set base_url to the final address. */
 #define FLOATLEASE_E_REPLY_REDIRECT 36
 
-/** The reply is empty where the API sends an object.
- *  Check base_url and proxies between here and the server. */
+/** The reply is empty: expected a JSON object.
+ *  Check base_url and the proxies between this machine and the server. */
 #define FLOATLEASE_E_REPLY_EMPTY 37
 
-/** The reply carries no signature, so it proves nothing.
- *  Check that base_url is the license server and that no proxy strips the LicenseSignature header. */
+/** The reply's signature is missing.
+ *  Check that base_url is the license server's, and that no proxy removes the LicenseSignature header. */
 #define FLOATLEASE_E_REPLY_UNSIGNED 38
 
-/** The reply's signature was not made with the configured public key over these bytes.
- *  Check that "public_key" is this server's key; if it is, something in between alters replies. */
+/** The reply's signature is invalid: it does not verify under the configured public key.
+ *  Check that "public_key" belongs to this server. If it does, a proxy or program on the way alters replies. */
 #define FLOATLEASE_E_REPLY_SIGNATURE 39
 
-/** The reply was altered on its way: its inner signature is the server's, its body is not what was signed.
- *  Look for a proxy or a program on the way that rewrites replies. */
+/** The reply was altered on its way: its inner signature is valid, the signature over its body is not.
+ *  Find the proxy or program on the way that rewrites replies. */
 #define FLOATLEASE_E_REPLY_ALTERED 40
 
-/** The reply is genuine, but it is about another device or license.
- *  Look for a proxy that caches or repeats replies. */
+/** The reply is genuine, but it answers another request, device or license.
+ *  Find the proxy on the way that caches or repeats replies. */
 #define FLOATLEASE_E_REPLY_NOT_OURS 41
 
 /** No stable id of this machine was found.
- *  Set "hardware_id" in the config to an id of your own that stays the same on this machine. */
+ *  Set "hardware_id" in the config to an id that stays the same on this machine. */
 #define FLOATLEASE_E_HARDWARE_ID 50
 
-/** No trusted certificate authorities were found on this machine.
+/** This machine's trusted certificate authorities are missing.
  *  Set "tls_roots" to "bundled" or to PEM certificates, or install the system's CA certificates. */
 #define FLOATLEASE_E_TLS_ROOTS 51
 
-/** What is kept on disk can't be read or written.
+/** A file in "storage_dir" could not be read or written.
  *  Check that "storage_dir" is a folder that this program may write to, and that its disk has room. */
 #define FLOATLEASE_E_STORAGE 52
 
-/** A file that floatlease keeps is damaged.
- *  Restore the file, or move it away; the server must then confirm again what it proved. */
+/** A file in "storage_dir" is damaged.
+ *  Restore the file, or move it away and connect to the server, which then confirms the slot again. */
 #define FLOATLEASE_E_STORAGE_DAMAGED 53
 
-/** A file that floatlease keeps is of another device or another product.
- *  Give each machine a "storage_dir" of its own; move a copied file away. */
+/** A file in "storage_dir" belongs to another device or product.
+ *  Give each machine a "storage_dir" of its own, and move copied files away. */
 #define FLOATLEASE_E_STORAGE_FOREIGN 54
 
-/** This machine's clock was set back, so it can't tell whether a borrow is over.
+/** This machine's clock was set back, so the end of a borrow can't be checked.
  *  Correct this machine's clock, or connect to the server once. */
 #define FLOATLEASE_E_CLOCK_MOVED_BACK 55
 
-/** Nothing that is stored proves a running borrow, and the server can't be asked.
- *  Connect to the network; borrow before you leave it next time. */
+/** The server can't be reached, and no stored borrow is valid now.
+ *  Connect to the network. Next time, borrow before you go offline. */
 #define FLOATLEASE_E_NO_PROOF 56
 
-/** The slots of this license are counted by another server.
- *  Use the vendor's on-premise floating server with a client of the vendor, or ask for a floating cloud license. */
+/** The slots of this license are counted by an on-premise server of the vendor.
+ *  Use the vendor's client for that server, or ask the vendor for a floating cloud license. */
 #define FLOATLEASE_E_NOT_FLOATING 57
 
-/** As many consumptions as can be kept wait to be booked or to be told.
- *  Connect to the network and call sync_consumptions; its reply tells what was refused. */
+/** The queue holds as many consumptions as it can keep.
+ *  Connect to the network and call sync_consumptions. Its reply lists what was booked and refused. */
 #define FLOATLEASE_E_QUEUE_FULL 58
 
-/** The sandbox refused the call, or what was expected of it did not happen.
- *  Read the message; in the sandbox GET /openapi.json lists every call. */
+/** The sandbox refused the call, or an expectation of the call did not hold.
+ *  Read the message. GET /openapi.json of the sandbox lists every call. */
 #define FLOATLEASE_E_SANDBOX 60
 
-/** The library failed; your program's state is untouched.
- *  Please report it with this error's message. */
+/** The library failed with an internal error; your program's state is untouched.
+ *  Report the defect with this error's message. */
 #define FLOATLEASE_E_INTERNAL 70
 
-/** The server refused with a code this version does not know.
- *  See server_code and the message. */
+/** The server refused with a code that this version does not know.
+ *  Read server_code and the message. */
 #define FLOATLEASE_E_UNKNOWN_CODE 100
 
-/** The server missed request headers.
- *  Look for a proxy that strips Date or Authorization. */
+/** Required headers are missing from the request.
+ *  Find the proxy that removes the Date or Authorization header. */
 #define FLOATLEASE_E_MISSING_HEADERS 101
 
-/** The server could not read the Authorization header.
- *  Look for a proxy that rewrites headers; check api_key for odd characters. */
+/** The request's Authorization header is invalid.
+ *  Find the proxy that rewrites headers, and check api_key for unusual characters. */
 #define FLOATLEASE_E_AUTHORIZATION_INVALID_HEADERS 102
 
-/** The Authorization header misses a parameter.
- *  Look for a proxy that rewrites headers. */
+/** A parameter of the Authorization header is missing.
+ *  Find the proxy that rewrites headers. */
 #define FLOATLEASE_E_AUTHORIZATION_MISSING_PARAMS 103
 
-/** The server wants hmac-sha256.
- *  Check that base_url is a License API v4. */
+/** The request's signature algorithm is invalid: the server expected hmac-sha256.
+ *  Check that base_url is the address of a License API v4. */
 #define FLOATLEASE_E_HMAC_REQUIRED 104
 
-/** This machine's clock is too far from the server's, also after correction.
+/** This machine's clock differs too much from the server's, also after the library's correction.
  *  Set this machine's clock. */
 #define FLOATLEASE_E_DATE_HEADER_DIFF 105
 
-/** The server does not accept the request's signature.
+/** The request's signature is invalid.
  *  Check shared_key: it must be the one that belongs to api_key. */
 #define FLOATLEASE_E_SIGNATURE_MISMATCH 106
 
-/** The server does not know the API key.
+/** The api_key is invalid: the server does not know it.
  *  Check api_key and base_url. */
 #define FLOATLEASE_E_INVALID_API_KEY 107
 
-/** The API key was revoked.
+/** The api_key was revoked.
  *  Ship a program with a valid api_key. */
 #define FLOATLEASE_E_REVOKED_API_KEY 108
 
-/** The API key may only read.
+/** The api_key may only read.
  *  Use an api_key that may write. */
 #define FLOATLEASE_E_READ_ONLY_API_KEY 109
 
-/** The API key may not be used for this product.
+/** The api_key may not be used for this product.
  *  Use an api_key of this product. */
 #define FLOATLEASE_E_API_KEY_PRODUCT_NOT_ALLOWED 110
 
 /** The access token has expired.
- *  Try again: a new one is fetched. */
+ *  Try again: the library fetches a new one. */
 #define FLOATLEASE_E_OAUTH_TOKEN_EXPIRED 111
 
-/** The server could not read the access token.
+/** The access token is invalid.
  *  Check the client id and secret. */
 #define FLOATLEASE_E_OAUTH_TOKEN_MALFORMED 112
 
-/** The server found a parameter invalid.
- *  See the message for the parameter. */
+/** A parameter of the request is invalid.
+ *  Correct the parameter that the message names. */
 #define FLOATLEASE_E_VALIDATION_ERROR 113
 
-/** The server missed parameters.
- *  See the message for their names. */
+/** Required parameters are missing from the request.
+ *  Add the parameters that the message names. */
 #define FLOATLEASE_E_MISSING_PARAMETERS 114
 
-/** The server missed the request's content.
- *  Send the content this operation asks for. */
+/** The request's content is missing.
+ *  Send the content that this operation requires. */
 #define FLOATLEASE_E_MISSING_CONTENT 115
 
-/** The server missed the hardware id.
- *  Set hardware_id. */
+/** The request's hardware_id is missing.
+ *  Set "hardware_id" in the config or the request. */
 #define FLOATLEASE_E_MISSING_HARDWARE_ID 116
 
-/** The server wants an e-mail address.
- *  Give "email". */
+/** The request's e-mail address is missing.
+ *  Set "email" in "extra". */
 #define FLOATLEASE_E_EMAIL_MISSING 117
 
-/** The server could not read the request's JSON.
- *  Look for a proxy that rewrites requests. */
+/** The request's JSON arrived invalid.
+ *  Find the proxy that rewrites requests. */
 #define FLOATLEASE_E_INVALID_JSON 118
 
-/** The server does not have this address.
- *  Check base_url; it ends in /api/v4. */
+/** The server has nothing at this address.
+ *  Check base_url: it ends in /api/v4. */
 #define FLOATLEASE_E_NOT_FOUND 119
 
-/** The server does not know the product.
+/** The "product" is unknown to the server.
  *  Check "product": it is the product's short code. */
 #define FLOATLEASE_E_UNKNOWN_PRODUCT 120
 
@@ -357,27 +377,27 @@
 #define FLOATLEASE_E_ARCHIVED_PRODUCT 121
 
 /** The product is disabled.
- *  Ask the vendor. */
+ *  Ask the vendor to enable it. */
 #define FLOATLEASE_E_DISABLED_PRODUCT 122
 
-/** The license does not have this feature.
- *  Check "feature" and what the license includes. */
+/** The product does not have this feature, or the feature is disabled.
+ *  Check "feature", and which features the product has. */
 #define FLOATLEASE_E_UNSUPPORTED_PRODUCT_FEATURE 123
 
-/** The product does not take this kind of authorisation.
- *  Use a license key for key-based products, a username for user-based ones. */
+/** The product's licenses are not named this way.
+ *  Use license_key for key-based products, username for user-based products. */
 #define FLOATLEASE_E_INVALID_PRODUCT_AUTH_METHOD 124
 
-/** There is no such version of the product.
+/** The product does not have this version.
  *  Check version, env and channel. */
 #define FLOATLEASE_E_VERSION_NOT_FOUND 125
 
-/** The product wants a license key.
- *  Set license_key. */
+/** The request's license_key is missing.
+ *  Set license_key in the config or the request. */
 #define FLOATLEASE_E_LICENSE_KEY_REQUIRED 126
 
-/** The server wants a license key or a user.
- *  Set license_key, or username. */
+/** The request's license_key or username is missing.
+ *  Set license_key or username in the config or the request. */
 #define FLOATLEASE_E_LICENSE_KEY_OR_LICENSE_USER_REQUIRED 127
 
 /** No license belongs to this key or user.
@@ -389,7 +409,7 @@
 #define FLOATLEASE_E_LICENSE_NOT_ACTIVE 129
 
 /** The license is disabled.
- *  Ask the vendor why. */
+ *  Ask the vendor to enable it. */
 #define FLOATLEASE_E_LICENSE_NOT_ENABLED 130
 
 /** The license has expired.
@@ -404,7 +424,7 @@
  *  Buy a license. */
 #define FLOATLEASE_E_TRIAL_NOT_ALLOWED 133
 
-/** This needs an active license.
+/** The operation requires an active license.
  *  Activate the license first. */
 #define FLOATLEASE_E_ACTIVE_LICENSE_REQUIRED 134
 
@@ -413,51 +433,51 @@
 #define FLOATLEASE_E_LICENSE_ACTIVATED_MAX_TIMES 135
 
 /** The license was moved between devices as often as it allows.
- *  Ask the vendor. */
+ *  Ask the vendor for more transfers. */
 #define FLOATLEASE_E_LICENSE_TRANSFERRED_MAX_TIMES 136
 
 /** The user is active on as many devices as the license allows.
- *  Deactivate it on another device. */
+ *  Deactivate the license on another device. */
 #define FLOATLEASE_E_LICENSE_USER_ACTIVATED_MAX_TIMES 137
 
 /** This device is not activated for the license.
- *  Call activate_license first; check that hardware_id is the same as then. */
+ *  Call activate_license first. Check that hardware_id is the same as then. */
 #define FLOATLEASE_E_DEVICE_NOT_FOUND 138
 
 /** The vendor has blocked this device.
- *  Ask the vendor. */
+ *  Ask the vendor to unblock it. */
 #define FLOATLEASE_E_BLACKLISTED 139
 
-/** The license may not be borrowed.
- *  Stay online, or ask for a license that may be borrowed. */
+/** The license does not allow borrowing.
+ *  Stay online, or ask for a license that allows borrowing. */
 #define FLOATLEASE_E_LICENSE_BORROW_NOT_ALLOWED 140
 
 /** No floating slot is free.
- *  Wait until a colleague gives a slot back, or get more slots. */
+ *  Wait until a colleague releases a slot, or get more slots. */
 #define FLOATLEASE_E_FLOATING_NOT_AVAILABLE 141
 
-/** The license cannot be borrowed until then.
- *  Choose a time in the future within max_borrow_time hours and the license's validity; null takes the longest. */
+/** The borrowed_until date is invalid for this license.
+ *  Choose a time in the future, within max_borrow_time hours and the license's validity. With null the server chooses the latest. */
 #define FLOATLEASE_E_BORROW_UNTIL_NOT_VALID 142
 
 /** The feature does not float.
- *  Use it without borrowing or releasing it. */
+ *  Use the feature without borrowing or releasing it. */
 #define FLOATLEASE_E_FEATURE_NOT_FLOATING 143
 
-/** The feature may not be borrowed.
- *  Stay online, or ask for a license whose feature may be borrowed. */
+/** The feature does not allow borrowing.
+ *  Stay online, or ask for a license whose feature allows borrowing. */
 #define FLOATLEASE_E_FEATURE_BORROW_NOT_ALLOWED 144
 
 /** This device holds no slot of the feature.
- *  Call check_feature first; it takes the slot. */
+ *  Call check_feature first: it takes the slot. */
 #define FLOATLEASE_E_FLOATING_FEATURE_DEVICE_NOT_IN_USE 145
 
 /** The license does not have this feature.
- *  Check "feature" and what the license includes. */
+ *  Check "feature", and which features the license includes. */
 #define FLOATLEASE_E_INVALID_LICENSE_FEATURE_CODE 146
 
-/** A later request about the same slot reached the server first, so this one was not carried out.
- *  Try again. If it stays, check this machine's clock, and that no other machine uses the same hardware_id. */
+/** A later request about the same slot reached the server first, so the server did not carry out this one.
+ *  Try again. If it persists, check this machine's clock, and that no other machine uses the same hardware_id. */
 #define FLOATLEASE_E_ORDER_OUTDATED 147
 
 /** The license does not count consumptions.
@@ -468,8 +488,8 @@
  *  Consume less, wait for the next period, or buy more. */
 #define FLOATLEASE_E_FEATURE_NOT_ENOUGH_CONSUMPTIONS 151
 
-/** Consumptions may not be given back here.
- *  Add a positive number. */
+/** Negative consumptions are not allowed here.
+ *  Book a positive number. */
 #define FLOATLEASE_E_NEGATIVE_CONSUMPTIONS_NOT_ALLOWED 152
 
 /** The license has too few consumptions left; nothing was booked.
@@ -480,83 +500,83 @@
  *  Check customer_account_code. */
 #define FLOATLEASE_E_CUSTOMER_ACCOUNT_ID_MISMATCH 160
 
-/** There is no such customer account.
+/** The customer_account_code is unknown to the server.
  *  Check customer_account_code. */
 #define FLOATLEASE_E_CUSTOMER_ACCOUNT_NOT_FOUND 161
 
-/** There is no such customer.
+/** The customer is unknown to the server.
  *  Check the customer's e-mail address. */
 #define FLOATLEASE_E_CUSTOMER_DOES_NOT_EXIST 162
 
-/** There is no such customer.
+/** The customer was not found.
  *  Check the customer's e-mail address. */
 #define FLOATLEASE_E_CUSTOMER_NOT_FOUND 163
 
-/** The password may not be changed here.
+/** The password may not be changed through this API.
  *  Change it where the user's account is kept. */
 #define FLOATLEASE_E_CHANGE_PASSWORD_NOT_ALLOWED 164
 
-/** The order id is in use.
+/** The order id is in use already.
  *  Choose another order id. */
 #define FLOATLEASE_E_ORDER_ID_EXISTS 165
 
-/** The server reports an error of its own.
- *  Try again later; if it stays, tell whoever runs the server. */
+/** The server reports an internal error.
+ *  Try again later. If it persists, tell the server's operator. */
 #define FLOATLEASE_E_SERVER_INTERNAL_ERROR 166
 
 
 /**
- * The ABI's major version: this header belongs to libraries that return the same.
+ * The ABI's major version. This header fits libraries whose floatlease_abi_version returns the same number.
  */
 #define FLOATLEASE_ABI_VERSION 1
 
 /**
- * Confirmed by the server within its timeout: run.
+ * The server has confirmed the slot within its timeout: run.
  */
 #define FLOATLEASE_STATE_ACTIVE 1
 
 /**
- * The last renewal failed, the slot is still yours: run; perhaps a quiet notice.
+ * The last renewal failed, and the slot is still held: run, and perhaps show a notice.
  */
 #define FLOATLEASE_STATE_DEGRADED 2
 
 /**
- * The slot is no longer surely yours, your own grace_ms counts down: run, and ask the user to save.
+ * Another device may have the slot, and grace_ms counts down: save now, and run.
  */
 #define FLOATLEASE_STATE_GRACE 3
 
 /**
- * Yours until a date, network or not: run.
+ * The slot is borrowed until a date, with or without a network: run.
  */
 #define FLOATLEASE_STATE_BORROWED 4
 
 /**
- * Over: stop licensed work; the document is still the user's.
+ * The slot is lost: stop licensed work. The user keeps access to the document.
  */
 #define FLOATLEASE_STATE_LOST 5
 
 /**
- * Given back.
+ * The lease was released, or its client closed.
  */
 #define FLOATLEASE_STATE_RELEASED 6
 
 /**
- * A client: one product, one device, one server. A token, not an address.
+ * A client: one product, one device, one server. The pointer is a token, not an address.
  */
 typedef struct floatlease_client floatlease_client;
 
 /**
- * A lease: a held slot of a license or a feature, or several. A token, not an address.
+ * A lease: one slot or several that the library keeps. The pointer is a token, not an address.
  */
 typedef struct floatlease_lease floatlease_lease;
 
 /**
- * What a call returns: FLOATLEASE_OK or one of FLOATLEASE_E_…. Expect numbers that this header does not know.
+ * The result of a call: FLOATLEASE_OK or one of FLOATLEASE_E_…. Expect numbers that this header does not list.
  */
 typedef int32_t floatlease_status;
 
 /**
- * How a lease stands: FLOATLEASE_STATE_…, or 0 for what is no open lease. Never an error.
+ * The state of a lease: FLOATLEASE_STATE_…, or 0 if the handle is invalid. It is never an error.
  */
 typedef int32_t floatlease_state;
 
@@ -565,212 +585,391 @@ extern "C" {
 #endif // __cplusplus
 
 /**
- * The ABI's major version of the library that was loaded. Compare it with FLOATLEASE_ABI_VERSION.
+ * Returns the ABI's major version of the loaded library. Compare it with FLOATLEASE_ABI_VERSION before other calls.
  */
 uint32_t floatlease_abi_version(void);
 
 /**
- * The library's version, for example "0.1.0". Static: not to be freed.
+ * Returns the library's version, for example "0.1.0". The string is static: do not free it.
  */
 const char *floatlease_version(void);
 
 /**
- * The name of a status, for example "FLOATING_NOT_AVAILABLE"; "UNKNOWN_STATUS" for a number that is none. Static:
- * not to be freed.
+ * Returns the name of a status, for example "FLOATING_NOT_AVAILABLE", or "UNKNOWN_STATUS" for an unknown number. The
+ * string is static: do not free it.
  */
 const char *floatlease_status_name(floatlease_status status);
 
 /**
- * Frees a string that a function put into json_out. NULL is ignored. Each string is freed once.
+ * Frees a string that a function wrote to json_out. NULL is ignored. Free each string once.
  */
 void floatlease_string_free(char *string);
 
 /**
- * Opens a client. Touches no network, starts no thread, writes no file; reads the environment here and nowhere
- * else (proxy variables, SSL_CERT_FILE).
+ * Opens a client for one product, one device and one server.
  *
- * config_json is one object. Unknown keys are errors; a null member counts as absent.
+ * config_json is one object. An unknown key is an error that names the nearest known key. docs/configuration.md has
+ * examples.
  *
- *     product              required: the product's short code
- *     license_key          names the license; or
- *     username, password   for user-based products; or
- *     id_token | code      with customer_account_code: an SSO token or code
- *     redirect_uri         optional, goes with an SSO code
- *     license_id           optional integer: which of several licenses of a user
- *     bundle_code          optional: the bundle the license came with
- *     api_key, shared_key  required: the keys of the vendor's account
- *     base_url             default "https://api.licensespring.com/api/v4"
- *     public_key           PEM public key or certificate that proves replies; required for any other base_url
- *     verify               "on" (default) or "off": believe replies without proof
- *     hardware_id          names this device; default: derived from an id of the system, see
- *                          floatlease_client_diagnose
- *     timeout_ms           deadline of a call that names none; default 15000
- *     connect_timeout_ms   the most of it for name, connection and TLS together; default 5000
- *     proxy                "env" (default), "none" or "http://name:password@host:port"; from the environment it is
- *                          not used for a server on this machine
- *     tls_roots            "platform" (default), "bundled" or PEM certificates. On Windows and macOS "platform" leaves
- *                          the check of certificates to the system, which may ask the network for revocations: neither
- *                          the deadline nor a cancel ends that
- *     allow_http           true: plain http:// also to other machines
- *     storage_dir          the absolute path of a folder on a local disk, made if need be, for what leases and
- *                          consumptions keep beyond the process: see floatlease_lease_acquire,
- *                          floatlease_add_consumption. Without it no file is ever written
- *     app_name, app_version   the host program, for the server's logs
+ *     key                     type       meaning
+ *     product                 string     required: the product's short code
+ *     api_key, shared_key     strings    required: the keys of the vendor's account
+ *     license_key             string     names the license; one of this and the next two is required
+ *     username, password      strings    name the license of a user-based product
+ *     id_token or code        string     names it by SSO, with customer_account_code; redirect_uri may go with code
+ *     license_id              integer    which of several licenses of a user
+ *     bundle_code             string     the bundle that the license came with
+ *     base_url                string     the server's API; default "https://api.licensespring.com/api/v4"
+ *     public_key              string     PEM public key or certificate that verifies replies; required for any other
+ *                                        base_url
+ *     verify                  string     "on" (default) or "off": accept replies without verification
+ *     hardware_id             string     names this device; default: derived from an id of the system, which
+ *                                        floatlease_client_diagnose reports
+ *     timeout_ms              integer    deadline of a call that names none, 1 to 3600000; default 15000
+ *     connect_timeout_ms      integer    limit for resolving the name, connecting and TLS together; default 5000
+ *     proxy                   string     "env" (default), "none" or "http://name:password@host:port"; a proxy of the
+ *                                        environment is not used for a server on this machine
+ *     tls_roots               string     "platform" (default), "bundled" or PEM certificates
+ *     allow_http              boolean    true: allow plain http:// to another machine too
+ *     storage_dir             string     absolute path of a folder on a local disk, for what leases and consumptions keep
+ *                                        beyond the process; created if missing; default: no file is written
+ *     app_name, app_version   strings    your program, for the server's logs
  *
- * On success *client_out is a handle for floatlease_client_close and *json_out "{}". On failure *client_out is NULL.
+ * On Windows and macOS, "platform" lets the system verify certificates. The system may ask the network for
+ * revocations, which neither a deadline nor a cancel ends.
+ *
+ * Reply: {}
+ *
+ * Errors:
+ * - FLOATLEASE_E_UNKNOWN_KEY, FLOATLEASE_E_WRONG_TYPE, FLOATLEASE_E_BAD_VALUE, FLOATLEASE_E_MISSING_KEY,
+ *   FLOATLEASE_E_CONFLICTING_KEYS: the config is wrong; message names the key.
+ * - FLOATLEASE_E_NO_PUBLIC_KEY: base_url is not the vendor's cloud, and public_key is missing.
+ * - FLOATLEASE_E_INSECURE_URL: base_url is plain http:// to another machine.
+ * - FLOATLEASE_E_HARDWARE_ID: the system has no stable id; set hardware_id.
+ *
+ * On success *client_out is a handle: close it with floatlease_client_close. On failure it is NULL. This function
+ * uses no network, starts no thread and writes no file. It reads the environment (proxy variables, SSL_CERT_FILE); no
+ * other function does.
  */
-floatlease_status floatlease_client_open(const char *config_json, floatlease_client **client_out, char **json_out);
+floatlease_status floatlease_client_open(const char *config_json,
+                                         floatlease_client **client_out,
+                                         char **json_out);
 
 /**
- * Wakes every call in flight on this client, floatlease_client_diagnose and floatlease_next_event too: each returns
- * FLOATLEASE_E_CANCELLED. Calls made later are not touched, nor are renewals of leases, nor submitted calls whose turn
- * has not come: floatlease_cancel ends those.
+ * Cancels every call in flight on this client: each returns FLOATLEASE_E_CANCELLED within 50 ms.
+ *
+ * It also ends floatlease_client_diagnose and floatlease_next_event. It does not touch later calls, renewals of
+ * leases, or submitted calls that have not started: floatlease_cancel ends those.
+ *
+ * Errors:
+ * - FLOATLEASE_E_HANDLE: the client is closed.
+ *
+ * Call it from any thread. It does not wait for the cancelled calls to return.
  */
 floatlease_status floatlease_client_cancel(floatlease_client *client);
 
 /**
- * Closes a client. Local: touches no network and waits for nothing. Calls in flight on other threads are cancelled, and
- * its leases are over: RELEASED. What they held is given back in the background, each within its release_on_close_ms,
- * but for those that the host keeps alive; what is borrowed stays borrowed. Their handles are still yours to free, before or after.
- * Closing NULL, twice, or in a forked child does nothing.
+ * Closes a client and ends its leases.
+ *
+ * Calls in flight on other threads are cancelled. The client's leases become RELEASED. The library releases their
+ * slots in the background, each within its release_on_close_ms, except for leases with "keep_alive":"host". A
+ * borrowed slot stays borrowed. You still free the handles of the leases, before or after.
+ *
+ * This function uses no network and waits for nothing. Closing NULL, closing twice, or in a forked child does
+ * nothing.
  */
 void floatlease_client_close(floatlease_client *client);
 
 /**
- * Tries each step from here to the server's signature and tells how it went. Takes no slot; the report holds no
- * secret. Returns FLOATLEASE_OK whenever there is a report:
+ * Tests each step of the way to the server, and reports how each went. Takes no slot.
+ *
+ * Reply: the report, which holds no secret.
  *
  *     {"ok":false,"version":"0.1.0","base_url":"…","product":"…","hardware_id":"…","checks":[
  *      {"check":"dns","verdict":"ok","ms":1.2,"detail":"…"}, …]}
  *
- * Checks: hardware_id, proxy, dns, tcp, tls, http, clock_skew, authorisation, signature. Verdicts: ok, warning,
- * failed, skipped. "ok" is false if any check failed.
+ *     check      hardware_id, proxy, dns, tcp, tls, http, clock_skew, authorisation or signature
+ *     verdict    ok, warning, failed or skipped
+ *     ok         false if the verdict of any check is failed
+ *
+ * Errors: a failed check is not an error, because the report tells it.
+ * - FLOATLEASE_E_CANCELLED: floatlease_client_cancel was called meanwhile.
+ *
+ * Blocks until the config's timeout_ms at most.
  */
 floatlease_status floatlease_client_diagnose(floatlease_client *client, char **json_out);
 
 /**
- * Makes this device known to the license. Takes no slot. Must precede everything below.
+ * Activates the license on this device. Every other operation on the license needs that first, once. Takes no slot.
  *
- * Own keys: variables (object), and what the device tells of itself: os_ver, hostname, os_hostname, ip, ip_local,
- * mac_address, app_ver, vm_info (strings), is_vm (boolean).
- * Reply: the license object.
+ * Request keys, all optional, besides the common keys:
+ *
+ *     key                            type     meaning
+ *     variables                      object   values that the server keeps for this device
+ *     os_ver, hostname, os_hostname, ip, ip_local, mac_address,
+ *     app_ver, vm_info               strings  what the device reports about itself
+ *     is_vm                          boolean  true: the device is a virtual machine
+ *
+ * Reply: the license.
+ *
+ *     {"id":1,"license_type":"…","license_active":true,"is_floating_cloud":true,"floating_users":2,
+ *      "floating_timeout":120,"validity_period":"…","product_features":[…],"device_id":1,"hardware_id":"…",…}
+ *
+ * Errors:
+ * - FLOATLEASE_E_LICENSE_NOT_FOUND: the license_key or user is wrong, or belongs to another product.
+ * - FLOATLEASE_E_LICENSE_ACTIVATED_MAX_TIMES: the license is active on as many devices as it allows.
+ * - FLOATLEASE_E_LICENSE_EXPIRED, FLOATLEASE_E_LICENSE_NOT_ENABLED, FLOATLEASE_E_LICENSE_NOT_ACTIVE: ask the vendor.
+ *
+ * Blocks until the deadline at most.
  */
 floatlease_status floatlease_activate_license(floatlease_client *client, const char *request_json, char **json_out);
 
 /**
- * Asks how the license stands. On a floating license this takes this device's slot, or renews it; a device never
- * has more than one. FLOATLEASE_E_FLOATING_NOT_AVAILABLE if none is free.
+ * Returns the license. On a floating license this takes this device's slot, or renews it; a device never has two.
  *
- * Own keys: include_expired_features (boolean), env, channel, and those of floatlease_activate_license but variables.
- * Reply: the license object, with floating_in_use_devices, is_borrowed, borrowed_until.
+ * Request keys, all optional, besides the common keys:
+ *
+ *     key                            type     meaning
+ *     include_expired_features       boolean  true: list expired features too
+ *     env, channel                   strings  which version of the product to describe
+ *     os_ver, hostname, os_hostname, ip, ip_local, mac_address,
+ *     app_ver, vm_info               strings  what the device reports about itself
+ *     is_vm                          boolean  true: the device is a virtual machine
+ *
+ * Reply: the license.
+ *
+ *     {"id":1,"license_type":"…","is_expired":false,"validity_period":"…","is_floating_cloud":true,"floating_users":2,
+ *      "floating_timeout":120,"floating_in_use_devices":1,"is_borrowed":false,"borrowed_until":null,
+ *      "max_borrow_time":24,"product_features":[{"code":"MESH",…}],…}
+ *
+ * floating_timeout is in minutes: check again before it passes, or the server frees the slot.
+ *
+ * Errors:
+ * - FLOATLEASE_E_FLOATING_NOT_AVAILABLE: no slot is free.
+ * - FLOATLEASE_E_DEVICE_NOT_FOUND: call floatlease_activate_license first.
+ * - FLOATLEASE_E_LICENSE_EXPIRED, FLOATLEASE_E_LICENSE_NOT_ENABLED, FLOATLEASE_E_LICENSE_NOT_ACTIVE: ask the vendor.
+ *
+ * Blocks until the deadline at most. floatlease_lease_acquire takes a slot and keeps it.
  */
-floatlease_status floatlease_check_license(floatlease_client *client, const char *request_json, char **json_out);
+floatlease_status floatlease_check_license(floatlease_client *client,
+                                           const char *request_json,
+                                           char **json_out);
 
 /**
- * Makes the license forget this device; all its slots are free, borrowed ones too.
+ * Deactivates the license on this device. All slots of the device become free, borrowed ones too.
  *
- * Own keys: variables (object). Reply: {"message":"license_deactivated"}.
+ * Request keys, all optional, besides the common keys:
+ *
+ *     key        type     meaning
+ *     variables  object   values that the server keeps for this device
+ *
+ * Reply: {"message":"license_deactivated"}
+ *
+ * Errors:
+ * - FLOATLEASE_E_DEVICE_NOT_FOUND: the device was not active. There is nothing to do.
+ *
+ * Blocks until the deadline at most.
  */
 floatlease_status floatlease_deactivate_license(floatlease_client *client, const char *request_json, char **json_out);
 
 /**
- * Borrows the license: its slot is this device's until borrowed_until, with or without a network. Takes a slot if
- * need be. Borrowing again moves the date.
+ * Borrows the license: its slot belongs to this device until a date, with or without a network. Takes a slot if the
+ * device has none. Borrowing again moves the date.
  *
- * Own keys: borrowed_until, a date in the forms of the conventions, or null (default): as long as the license allows.
- * Reply: {"borrowed_until":…,"max_borrow_time":hours,"device_id":…,"license_id":…,"floating_in_use_devices":…}.
+ * Request keys, all optional, besides the common keys:
+ *
+ *     key             type            meaning
+ *     borrowed_until  string or null  the end of the borrow; null (default): as long as the license allows
+ *
+ * Reply:
+ *
+ *     {"borrowed_until":"2026-09-27T23:30:48.016Z","max_borrow_time":24,"license_id":1,"device_id":1,
+ *      "floating_in_use_devices":1,…}
+ *
+ * max_borrow_time is in hours.
+ *
+ * Errors:
+ * - FLOATLEASE_E_FLOATING_NOT_AVAILABLE: no slot is free.
+ * - FLOATLEASE_E_LICENSE_BORROW_NOT_ALLOWED: the license does not allow borrowing.
+ * - FLOATLEASE_E_BORROW_UNTIL_NOT_VALID: the date is past, or too far away.
+ * - FLOATLEASE_E_BAD_DATE: borrowed_until is not a date in a form of the conventions.
+ *
+ * Blocks until the deadline at most. Use floatlease_lease_borrow if the next start of your program must need no
+ * network.
  */
 floatlease_status floatlease_borrow_license(floatlease_client *client, const char *request_json, char **json_out);
 
 /**
- * Gives the license's slot back, borrowed or not. FLOATLEASE_E_FLOATING_NOT_AVAILABLE if this device held none.
+ * Releases the license's slot, borrowed or not.
  *
- * Own keys: none. Reply: {}.
+ * Request keys: the common keys only.
+ *
+ * Reply: {}
+ *
+ * Errors:
+ * - FLOATLEASE_E_FLOATING_NOT_AVAILABLE: the device held no slot. There is nothing to do.
+ *
+ * Blocks until the deadline at most.
  */
 floatlease_status floatlease_release_license(floatlease_client *client, const char *request_json, char **json_out);
 
 /**
- * Asks how a feature stands. If it floats, this takes this device's slot of the feature, or renews it.
+ * Returns a feature. If the feature floats, this takes this device's slot of it, or renews the slot.
  *
- * Own keys: feature (required), include_metadata_string (boolean).
- * Reply: the feature with license_id; on floating features also floating_in_use_devices.
+ * Request keys, besides the common keys:
+ *
+ *     key                      type     meaning
+ *     feature                  string   required: the feature's code
+ *     include_metadata_string  boolean  true: add the metadata as one string too
+ *
+ * Reply: the feature; the members from floating_users on only if it floats.
+ *
+ *     {"license_id":1,"id":7,"code":"MESH","name":"…","feature_type":"activation","expiry_date":null,"is_expired":false,
+ *      "is_floating_cloud":true,"floating_users":2,"floating_timeout":120,"floating_in_use_devices":1,
+ *      "is_borrowed":false,"borrowed_until":null,…}
+ *
+ * Errors:
+ * - FLOATLEASE_E_FLOATING_NOT_AVAILABLE: no slot of the feature is free.
+ * - FLOATLEASE_E_INVALID_LICENSE_FEATURE_CODE: the license does not have this feature.
+ * - FLOATLEASE_E_DEVICE_NOT_FOUND: call floatlease_activate_license first.
+ *
+ * Blocks until the deadline at most.
  */
-floatlease_status floatlease_check_feature(floatlease_client *client, const char *request_json, char **json_out);
+floatlease_status floatlease_check_feature(floatlease_client *client,
+                                           const char *request_json,
+                                           char **json_out);
 
 /**
- * Borrows a feature whose slot this device holds already (floatlease_check_feature takes it).
+ * Borrows a feature whose slot this device holds. floatlease_check_feature takes the slot.
  *
- * Own keys: feature (required), borrowed_until as for floatlease_borrow_license. Reply: as there.
+ * Request keys, besides the common keys:
+ *
+ *     key             type            meaning
+ *     feature         string          required: the feature's code
+ *     borrowed_until  string or null  the end of the borrow; null (default): as long as the feature allows
+ *
+ * Reply:
+ *
+ *     {"borrowed_until":"2026-09-27T23:30:48.016Z","max_borrow_time":24,"license_id":1,"device_id":1,
+ *      "floating_in_use_devices":1,…}
+ *
+ * Errors:
+ * - FLOATLEASE_E_FLOATING_FEATURE_DEVICE_NOT_IN_USE: call floatlease_check_feature first.
+ * - FLOATLEASE_E_FEATURE_BORROW_NOT_ALLOWED: the feature does not allow borrowing.
+ * - FLOATLEASE_E_FEATURE_NOT_FLOATING: the feature does not float, so use it without borrowing.
+ * - FLOATLEASE_E_BORROW_UNTIL_NOT_VALID: the date is past, or too far away.
+ *
+ * Blocks until the deadline at most.
  */
 floatlease_status floatlease_borrow_feature(floatlease_client *client, const char *request_json, char **json_out);
 
 /**
- * Gives a feature's slot back, borrowed or not. FLOATLEASE_E_FLOATING_FEATURE_DEVICE_NOT_IN_USE if this device held
- * none.
+ * Releases a feature's slot, borrowed or not.
  *
- * Own keys: feature (required). Reply: {}.
+ * Request keys, besides the common keys:
+ *
+ *     key      type    meaning
+ *     feature  string  required: the feature's code
+ *
+ * Reply: {}
+ *
+ * Errors:
+ * - FLOATLEASE_E_FLOATING_FEATURE_DEVICE_NOT_IN_USE: the device held no slot. There is nothing to do.
+ * - FLOATLEASE_E_FEATURE_NOT_FLOATING: the feature has no slots. There is nothing to do.
+ *
+ * Blocks until the deadline at most.
  */
 floatlease_status floatlease_release_feature(floatlease_client *client, const char *request_json, char **json_out);
 
 /**
- * Books consumptions on a license of type consumption: all of them or none. If the outcome is "unknown", try again with
- * the same "idempotency_key" where the server is floatlease-server; the vendor's cloud knows no repetition, so ask for
- * total_consumptions there before you try again.
+ * Books consumptions on a license of type consumption: all of them or none.
  *
- * Own keys: consumptions (integer, default 1, negative if the license allows it), max_overages (integer),
- * allow_overages (boolean), event (array of one string), ignore_events (boolean), offline ("queue").
- * Reply: total_consumptions, max_consumptions and the license's limits.
+ * Request keys, all optional, besides the common keys:
  *
- * With "offline":"queue", and "storage_dir" in the config, nothing is lost if the server can't be reached: what is asked
- * for is on disk before it is sent, and is booked later, behind what waits already, by this process or another:
+ *     key              type     meaning
+ *     consumptions     integer  how many; default 1; negative if the license allows it
+ *     allow_overages   boolean  sets whether the license's total may exceed max_consumptions
+ *     max_overages     integer  sets by how much
+ *     event            array    "consumption_add" (default) or "offline_floating_consumptions_sync", as the only element
+ *     ignore_events    boolean  passed on to the server
+ *     offline          string   "queue": keep the consumption on disk if the server can't be reached
+ *
+ * Reply:
+ *
+ *     {"id":1,"total_consumptions":5,"max_consumptions":100,"allow_overages":false,"max_overages":0,…}
+ *
+ * With "offline":"queue" and no connection the status is FLOATLEASE_OK, and the reply says why the consumption waits:
  *
  *     {"queued":true,"queued_consumptions":3,"idempotency_key":"…","status":21,"name":"CONNECT","reason":"…"}
  *
- * is then the reply, with FLOATLEASE_OK; the middle one counts what waits of this license on this device, the last three
- * say why. What the server refuses is an error as ever, and is not kept. A consumption is booked once: after a lost reply
- * floatlease-server is asked again under the same key, for six days; any other server is asked for its total before and after, by
- * floatlease_check_license or floatlease_check_feature (a slot that this takes of what floats is given back at once,
- * unless a lease of this machine holds it). Such a server may still book what it was asked for until 30 s after the
- * request was sent, or until its timeout_ms if that is longer; so long the consumption stays queued, with all behind it.
- * If the total is as it was, and the license allows no negative consumptions, the consumption is sent again. Any other
- * total may be another device's doing, even one that has risen by the same amount: then it is
- * FLOATLEASE_E_CONNECTION_LOST with the outcome "unknown", and never repeated. The same "idempotency_key" again is the
- * same wish while it waits, and at floatlease-server once it is booked too; for other consumptions it is
- * FLOATLEASE_E_BAD_VALUE as long as the first wait or are to be told. Whoever else books on this machine is waited for,
- * until the deadline; a consumption is kept then, if its turn did not come.
+ * Errors:
+ * - FLOATLEASE_E_LICENSE_NOT_ENOUGH_CONSUMPTIONS: too few are left; nothing was booked.
+ * - FLOATLEASE_E_LICENSE_NOT_CONSUMPTION: the license does not count consumptions.
+ * - FLOATLEASE_E_CONNECTION_LOST and others with outcome "unknown": the server may have booked them. With
+ *   floatlease-server, repeat the call with the same idempotency_key. With the vendor's cloud, read
+ *   total_consumptions by floatlease_check_license before you repeat it.
+ * - FLOATLEASE_E_MISSING_KEY: "offline" needs storage_dir in the config.
+ * - FLOATLEASE_E_QUEUE_FULL: 10,000 consumptions or 8 MiB are queued.
+ * - FLOATLEASE_E_BAD_VALUE: the idempotency_key belongs to another queued consumption.
  *
- * What waits is booked, with the event "offline_floating_consumptions_sync", by "sync_consumptions" of floatlease_call,
- * before the next consumption with "offline":"queue", and when a lease of this license with "keep_alive":"thread" was
- * acquired or renewed. FLOATLEASE_E_QUEUE_FULL at 10,000 entries or 8 MiB.
+ * Blocks until the deadline at most. docs/offline-consumption.md explains the queue: when it is sent, and how a lost
+ * reply is resolved.
  */
 floatlease_status floatlease_add_consumption(floatlease_client *client,
                                              const char *request_json,
                                              char **json_out);
 
 /**
- * Books consumptions on a consumption feature, as floatlease_add_consumption does on a license.
+ * Books consumptions on a consumption feature: all of them or none.
  *
- * Own keys: feature (required), consumptions, event, offline. Reply: total_consumptions, max_consumptions and the
- * feature's limits.
+ * Request keys, besides the common keys:
+ *
+ *     key           type     meaning
+ *     feature       string   required: the feature's code
+ *     consumptions  integer  how many; default 1; negative if the feature allows it
+ *     event         array    "consumption_add" (default) or "offline_floating_consumptions_sync", as the only element
+ *     offline       string   "queue": as for floatlease_add_consumption
+ *
+ * Reply, or the one of a queued consumption as for floatlease_add_consumption:
+ *
+ *     {"id":7,"license_id":1,"total_consumptions":5,"max_consumptions":100,"allow_overages":false,"max_overages":0,…}
+ *
+ * Errors, besides those of floatlease_add_consumption:
+ * - FLOATLEASE_E_FEATURE_NOT_ENOUGH_CONSUMPTIONS: too few are left; nothing was booked.
+ * - FLOATLEASE_E_UNSUPPORTED_PRODUCT_FEATURE: the product does not have this feature.
+ *
+ * Blocks until the deadline at most.
  */
 floatlease_status floatlease_add_feature_consumption(floatlease_client *client,
                                                      const char *request_json,
                                                      char **json_out);
 
 /**
- * Performs an operation by name: each of the functions above without its prefix ("borrow_license"), and
- * "product_details" (own keys: include_latest_version, include_custom_fields, env), which has no function; and
- * "sync_consumptions" (no keys but those that name license and device, and timeout_ms for all of it), which books what
- * waits, see floatlease_add_consumption:
+ * Performs an operation by its name. docs/operations.md lists all names.
+ *
+ * operation is the name of a function above without its prefix, such as "borrow_license", or one of two more:
+ *
+ *     operation            request keys                                 reply
+ *     "product_details"    include_latest_version (boolean),            {"short_code":"…",…}
+ *                          include_custom_fields (boolean),
+ *                          env (string)
+ *     "sync_consumptions"  those that name license and device;          the object below
+ *                          timeout_ms is for the whole of it
+ *
+ * "sync_consumptions" books what is queued (docs/offline-consumption.md). Each consumption that was refused, or whose
+ * outcome is unknown, is reported once:
  *
  *     {"event":"CONSUMPTIONS_SYNCED","booked":2,"refused":[{"operation":"add_feature_consumption","feature":"MESH",
  *      "consumptions":7,"idempotency_key":"…","at":"2026-09-27T23:30:48.016Z","status":151,
  *      "name":"FEATURE_NOT_ENOUGH_CONSUMPTIONS","server_code":"feature_not_enough_consumptions","reason":"…"}],
  *      "unknown":[],"waiting":0,"status":0,"name":"OK","reason":null}
  *
- * "refused" were not booked, of "unknown" nobody can tell: each is kept until this reply has told it once. "waiting" are
- * left because of "reason", such as no network, which is no error here. Leases have functions of their own, and
- * floatlease_submit.
+ * "waiting" counts what is still queued because of "reason". A missing network is a reason, not an error.
+ *
+ * Errors, besides those of the operation:
+ * - FLOATLEASE_E_UNKNOWN_OPERATION: there is no operation of this name; message names the nearest.
+ *
+ * Blocks until the deadline at most. Leases have functions of their own.
  */
 floatlease_status floatlease_call(floatlease_client *client,
                                   const char *operation,
@@ -778,18 +977,30 @@ floatlease_status floatlease_call(floatlease_client *client,
                                   char **json_out);
 
 /**
- * Does a call in the background. operation is any that floatlease_call knows, "sync_consumptions" too, or
- * "lease_acquire", "lease_renew", "lease_borrow", "lease_release", whose requests are those of the functions; the last
- * three take the number of the lease as "lease" besides, and may have a "timeout_ms". Returns at once; what is wrong with
- * the request is told by the completion, and the call's deadline counts from the moment its turn comes. Up to four are
- * done at the same time.
+ * Runs a call in the background and returns at once.
  *
- * *ticket_out names the call in floatlease_cancel and in its completion, which is an event:
+ * operation is a name for floatlease_call, or one of these:
  *
- *     {"event":"COMPLETED","ticket":7,"status":0,"reply":{…}}   or   {…,"status":141,"error":{…}}
+ *     operation        request keys
+ *     "lease_acquire"  as for floatlease_lease_acquire
+ *     "lease_renew"    lease (integer, required: its number), timeout_ms
+ *     "lease_release"  lease (integer, required: its number), timeout_ms
+ *     "lease_borrow"   lease (integer, required: its number), timeout_ms, borrowed_until
  *
- * Each ticket is completed exactly once, also if it is cancelled, with the client open. FLOATLEASE_E_TOO_MANY_CALLS if
- * 1,000 are under way or were not read.
+ * *ticket_out names the call in floatlease_cancel and in its completion. The completion is an event of
+ * floatlease_next_event:
+ *
+ *     {"event":"COMPLETED","ticket":7,"status":0,"reply":{…}}
+ *     {"event":"COMPLETED","ticket":7,"status":141,"error":{…}}
+ *
+ * Each ticket is completed exactly once while the client is open, also if it is cancelled. A mistake in the request
+ * is reported by the completion too. After a "lease_acquire", call floatlease_lease_accept.
+ *
+ * Errors:
+ * - FLOATLEASE_E_TOO_MANY_CALLS: 1,000 calls are under way, or their completions were not read.
+ * - FLOATLEASE_E_HANDLE: the client is closed.
+ *
+ * Does not block. Up to four calls run at a time; the deadline of a call counts from its start.
  */
 floatlease_status floatlease_submit(floatlease_client *client,
                                     const char *operation,
@@ -797,83 +1008,98 @@ floatlease_status floatlease_submit(floatlease_client *client,
                                     uint64_t *ticket_out);
 
 /**
- * Ends a submitted call as soon as it can be, within 50 ms (name resolution excepted); its completion says how far it
- * got. FLOATLEASE_E_TICKET if it is done already.
+ * Cancels a submitted call. Its completion arrives within 50 ms, unless the system is resolving a host name, and
+ * tells how far the call got.
+ *
+ * Errors:
+ * - FLOATLEASE_E_TICKET: the call is done already.
+ *
+ * Does not block.
  */
 floatlease_status floatlease_cancel(floatlease_client *client, uint64_t ticket);
 
 /**
- * Gives the oldest event that was not read yet; waits for one wait_ms at most, 0: not at all. FLOATLEASE_OK with
- * *json_out NULL: none came; json_out itself must not be NULL. Completions of floatlease_submit stand above; leases tell:
+ * Returns the oldest unread event, or waits for one. wait_ms limits the wait; 0 does not wait.
+ *
+ * *json_out is NULL with FLOATLEASE_OK if no event came. json_out itself must not be NULL. An event is a completion
+ * of floatlease_submit, the event CONSUMPTIONS_SYNCED of floatlease_call, or an event of a lease:
  *
  *     {"event":"GRACE_STARTED","lease":1,"state":"GRACE","remaining_ms":300000,"status":21,"name":"CONNECT",
  *      "reason":"…","borrowed_until":null,"at":"2026-09-27T23:30:48.016Z"}
  *
- *     DEGRADED       a renewal failed; the slot is still yours
- *     RENEWED        it was renewed
- *     GRACE_STARTED  the slot is no longer surely yours: save
- *     LOST           save, and stop licensed work; the library goes on asking
- *     REGAINED       after GRACE_STARTED or LOST, it is yours again
+ *     event          what happened, and what to do
+ *     DEGRADED       a renewal failed; the slot is still held
+ *     RENEWED        the server confirmed the slot
+ *     GRACE_STARTED  another device may have the slot: save now
+ *     LOST           save, and stop licensed work; the library keeps asking for the slot
+ *     REGAINED       after GRACE_STARTED or LOST, the slot is held again
  *     BORROW_ENDING  the borrow ends in borrow_ending_hours or less
- *     EXPIRING       the license, or a feature, expires in borrow_ending_hours or less
- *     WAITING        an acquire with wait_ms queues: asks_again_in_ms and left_ms, and no state
+ *     EXPIRING       the license or a feature expires in borrow_ending_hours or less
+ *     WAITING        an acquire with wait_ms queues: see asks_again_in_ms and left_ms; there is no state
  *
- * and CONSUMPTIONS_SYNCED tells, as the reply of "sync_consumptions" does, what was booked or refused besides.
+ * "lease" is the number from floatlease_lease_acquire and floatlease_lease_info. "status", "name" and "reason"
+ * describe the last failure: 0, "OK" and null without one. The library keeps the newest 1,000 events of leases. If it
+ * dropped any, the next event has "missed" with their number.
  *
- * "lease" is the number that floatlease_lease_acquire and floatlease_lease_info tell; "status", "name" and "reason" are
- * of the last failure, 0, "OK" and null without one. Events of leases are kept for you to the number of 1,000, the
- * newest; if any were dropped, the next one says how many: "missed":n. Expect events and members that this header does
- * not know. FLOATLEASE_E_CANCELLED if floatlease_client_cancel came while it waited, FLOATLEASE_E_HANDLE once the client
- * is closed.
+ * Errors:
+ * - FLOATLEASE_E_CANCELLED: floatlease_client_cancel was called during the wait.
+ * - FLOATLEASE_E_HANDLE: the client is closed.
  */
-floatlease_status floatlease_next_event(floatlease_client *client,
-                                        uint32_t wait_ms,
-                                        char **json_out);
+floatlease_status floatlease_next_event(floatlease_client *client, uint32_t wait_ms, char **json_out);
 
 /**
- * Puts the clock of this client's leases ahead by so many milliseconds, as a sleep of the machine would. For tests,
- * beside the same advance of a sandbox's clock. It can only bring ends nearer; nothing puts it back, and a client that is
- * opened later begins with the system's clock. Deadlines of calls and wait_ms go by real time.
+ * Advances the clock of this client's leases by by_ms milliseconds, as a sleep of the computer would. For tests.
+ *
+ * Advance a sandbox's clock by the same time. An advance can't be undone; a client that is opened later begins with
+ * the system's clock. Deadlines of calls and wait_ms follow real time.
+ *
+ * Errors:
+ * - FLOATLEASE_E_HANDLE: the client is closed.
+ *
+ * Does not block.
  */
-floatlease_status floatlease_client_advance_clock(floatlease_client *client,
-                                                  uint32_t by_ms);
+floatlease_status floatlease_client_advance_clock(floatlease_client *client, uint32_t by_ms);
 
 /**
- * Takes a slot, or several, and keeps them: renews in time, tells when that fails, comes back when it can. The device
- * must be known to the license: FLOATLEASE_E_DEVICE_NOT_FOUND asks for floatlease_activate_license, once. docs/leases.md
- * draws the states and says what to do in each.
+ * Takes one slot or several, and keeps them: the library renews them in time, reports failures, and recovers after
+ * them.
  *
- * Own keys, all optional; besides them those that name license and device, "extra", and "timeout_ms", here the deadline
- * of each request about the lease, renewals too. A call has the time of three for each slot, which it needs where a borrow
- * is to be proven; most are done with one.
+ * docs/leases.md draws the states of a lease, and says what to do in each.
  *
- *     feature              the floating feature to take; without it, the license's own slot
- *     features             several, 64 at most: all of them or none
- *     keep_alive           "thread" (default): one thread for all leases of this client renews at half of the slot's
- *                          timeout; while it waits for an answer, another looks after the other leases. "host": no
- *                          thread; call floatlease_lease_renew when renews_in_ms is 0, and floatlease_next_event every
- *                          second or so, which then moves the state as time goes by; release before you free, for
- *                          nobody gives the slot back in the background
- *     grace_ms             how long you may run on when the slot is no longer surely yours; default 300000, 86400000 at
- *                          most, 0: not at all
- *     borrow_ending_hours  how long before its end a borrow is announced to end, and a license or a feature to expire;
- *                          default 2, 8760 at most
- *     wait_ms              how long to queue for a slot while all are taken, or the server can't be asked: asks again,
- *                          ever more seldom up to every 15 s, and tells WAITING and why; default 0, 86400000 at most
- *     release_on_close_ms  how long the slot may still be given back after floatlease_lease_free and
- *                          floatlease_client_close, if the process lives on; default 5000, 3600000 at most, 0 leaves it
- *                          to the next start or the server's timeout
+ * Request keys, all optional. Besides them: the common keys that name license and device, and extra.
  *
- * With "storage_dir" in the config the slot is shared by all processes of this machine and user that use the same
- * folder: the last one out gives it back, also after the others were killed; what a killed process held is taken over or
- * given back by the next acquire; and a borrow is proven by the server's signed replies, so that the next start needs no
- * network. While the server can't be asked, files that can't be believed are refused (FLOATLEASE_E_STORAGE_DAMAGED,
- * …_STORAGE_FOREIGN, …_CLOCK_MOVED_BACK, …_NO_PROOF); once it can, it decides, and a damaged file is moved aside. None is
- * deleted. Without a folder the leases of one client share a slot, and nothing outlives the process.
+ *     key                  type     meaning
+ *     feature              string   the floating feature to take; without it, the license's own slot
+ *     features             array    up to 64 features instead, all or none
+ *     keep_alive           string   "thread" (default): a thread of the client renews at half of the slot's timeout.
+ *                                   "host": no thread; your program calls floatlease_lease_renew, see docs/leases.md
+ *     grace_ms             integer  how long work may go on when the slot may be lost; 0 to 86400000, default 300000
+ *     borrow_ending_hours  integer  how long before their ends BORROW_ENDING and EXPIRING are reported; 0 to 8760,
+ *                                   default 2
+ *     wait_ms              integer  how long to queue while all slots are taken, or the server can't be reached; 0 to
+ *                                   86400000, default 0
+ *     release_on_close_ms  integer  how long the library tries to release the slot in the background after
+ *                                   floatlease_lease_free or floatlease_client_close; 0 to 3600000, default 5000
+ *     timeout_ms           integer  deadline of each request about this lease, renewals too; 1 to 3600000, default:
+ *                                   the config's. A call may take three times as long for each slot
  *
- * On success *lease_out is a handle for floatlease_lease_free and *json_out what floatlease_lease_info tells.
- * FLOATLEASE_E_FLOATING_NOT_AVAILABLE if no slot is free. What does not float needs no slot and is acquired all the same;
- * FLOATLEASE_E_NOT_FLOATING if it floats on a server that the vendor runs at the site, which this library does not know.
+ * Reply: as for floatlease_lease_info.
+ *
+ * Errors:
+ * - FLOATLEASE_E_FLOATING_NOT_AVAILABLE: no slot is free.
+ * - FLOATLEASE_E_DEVICE_NOT_FOUND: call floatlease_activate_license once, then acquire again.
+ * - FLOATLEASE_E_NOT_FLOATING: an on-premise server of the vendor counts the slots. This library does not speak its
+ *   API.
+ * - FLOATLEASE_E_STORAGE: storage_dir can't be written to. Nothing was sent.
+ * - FLOATLEASE_E_STORAGE_DAMAGED, FLOATLEASE_E_STORAGE_FOREIGN, FLOATLEASE_E_CLOCK_MOVED_BACK, FLOATLEASE_E_NO_PROOF:
+ *   the server can't be reached, and the files in storage_dir do not prove a borrow. Connect to the network.
+ *
+ * A license or feature that does not float needs no slot, and is acquired all the same. With storage_dir, all
+ * processes of this user that use the same folder share the slot, and a borrow is proven at the next start without a
+ * network.
+ *
+ * On success *lease_out is a handle: free it with floatlease_lease_free. On failure it is NULL. Blocks until the
+ * deadline, and for wait_ms in addition; floatlease_submit does not block.
  */
 floatlease_status floatlease_lease_acquire(floatlease_client *client,
                                            const char *request_json,
@@ -881,9 +1107,15 @@ floatlease_status floatlease_lease_acquire(floatlease_client *client,
                                            char **json_out);
 
 /**
- * Gives the handle of the lease that a submitted "lease_acquire" has taken, once its completion was read. One that is
- * never accepted is held until the client is closed. FLOATLEASE_E_TICKET if that call has taken none, or it was accepted
- * already. *json_out is what floatlease_lease_info tells.
+ * Returns the handle of the lease that a submitted "lease_acquire" has taken. Call it once its completion was read.
+ *
+ * Reply: as for floatlease_lease_info.
+ *
+ * Errors:
+ * - FLOATLEASE_E_TICKET: the call took no lease, or the lease was accepted before.
+ *
+ * On success *lease_out is a handle: free it with floatlease_lease_free. A lease that is never accepted is held until
+ * the client is closed. Does not block.
  */
 floatlease_status floatlease_lease_accept(floatlease_client *client,
                                           uint64_t ticket,
@@ -891,64 +1123,110 @@ floatlease_status floatlease_lease_accept(floatlease_client *client,
                                           char **json_out);
 
 /**
- * How a lease stands. Wait-free: no lock, no memory, no system call (but one on Linux before 4.14); for every frame and for
- * an audio thread.
- * 0 if the handle is no open lease, or was inherited through fork. Work goes on in ACTIVE, DEGRADED, GRACE and BORROWED.
+ * Returns the state of a lease: FLOATLEASE_STATE_ACTIVE and so on, or 0 if the handle is invalid.
+ *
+ * Licensed work goes on in ACTIVE, DEGRADED, GRACE and BORROWED. 0 means that the handle is closed, invented, or was
+ * inherited through fork.
+ *
+ * Wait-free: no lock, no allocation, and no system call except on Linux before 4.14. Call it in every frame, or on an
+ * audio thread.
  */
 floatlease_state floatlease_lease_state(floatlease_lease *lease);
 
 /**
- * Milliseconds until licensed work must stop, 0 when it must; in GRACE, what is left of it. Wait-free like
- * floatlease_lease_state; it reads the system's clock. After a sleep of the machine it may be 0 for some seconds while the
- * server is asked, and the state still as before: go by the state.
+ * Returns the milliseconds until licensed work must stop; 0 if it must stop now, or the handle is invalid.
+ *
+ * In GRACE it is the rest of grace_ms. After a sleep of the computer it may be 0 for some seconds, while the library
+ * asks the server. The state decides, not this number.
+ *
+ * Wait-free like floatlease_lease_state; it reads the system's clock.
  */
 int64_t floatlease_lease_remaining(floatlease_lease *lease);
 
 /**
- * All that is known of a lease. Local.
+ * Returns everything that is known about a lease.
+ *
+ * Reply:
  *
  *     {"lease":1,"state":"ACTIVE","remaining_ms":7500000,"renews_in_ms":3600000,"status":0,"name":"OK","reason":null,
  *      "borrowed_until":null,"keep_alive":"thread","slots":[{"feature":null,"reply":{…}}]}
  *
- * "lease" is its number in events; "slots" are its slots with the server's last reply about each (null if it was not
- * asked since this process began); "renews_in_ms" is null when it is not going to be renewed.
+ *     lease              the lease's number in events and in floatlease_submit
+ *     renews_in_ms       time until the next renewal; null if none is due
+ *     status             the last failure, with name and reason; 0, "OK" and null without one
+ *     slots              each slot, with the server's last reply about it; null if this process has not asked yet
+ *
+ * Errors:
+ * - FLOATLEASE_E_HANDLE: the lease is freed.
+ *
+ * Uses no network and does not block.
  */
 floatlease_status floatlease_lease_info(floatlease_lease *lease, char **json_out);
 
 /**
- * Renews a lease now, whoever keeps it alive. Its state says what a failure means; FLOATLEASE_E_LEASE_OVER once it was
- * given back. *json_out is what floatlease_lease_info tells.
+ * Renews a lease now, with either keep_alive.
+ *
+ * Reply: as for floatlease_lease_info.
+ *
+ * Errors: read the state after a failure, because most failures only make the lease DEGRADED.
+ * - FLOATLEASE_E_LEASE_OVER: the lease was released, or its client closed.
+ *
+ * Blocks for three times timeout_ms at most for each slot.
  */
 floatlease_status floatlease_lease_renew(floatlease_lease *lease, char **json_out);
 
 /**
- * Borrows a lease: its slots are this machine's until borrowed_until, with or without a network, in this process and in
- * those to come. All of its slots or none, so leave out of the lease what may not be borrowed. Needs "storage_dir". On
- * failure the lease goes on as it was, and a borrow that runs already stands until its own date; if the outcome is
- * "unknown", borrow again. One that was to end sooner then counts until the earlier date, until the server is asked.
+ * Borrows a lease: its slots belong to this computer until a date, with or without a network, in this process and
+ * later ones.
  *
- * Own keys: borrowed_until, a date in the forms of the conventions, or null (default): as long as the license allows;
- * timeout_ms. *json_out is what floatlease_lease_info tells, with borrowed_until.
+ * All slots of the lease are borrowed or none. The config needs storage_dir.
+ *
+ * Request keys, all optional; no others are allowed:
+ *
+ *     key             type            meaning
+ *     borrowed_until  string or null  the end of the borrow; null (default): as long as the license allows
+ *     timeout_ms      integer         deadline of each request, 1 to 3600000; default: the lease's
+ *
+ * Reply: as for floatlease_lease_info, with borrowed_until.
+ *
+ * Errors: the lease goes on as before, and an earlier borrow stays valid until its own date.
+ * - FLOATLEASE_E_LICENSE_BORROW_NOT_ALLOWED, FLOATLEASE_E_FEATURE_BORROW_NOT_ALLOWED: acquire a lease without this
+ *   slot.
+ * - FLOATLEASE_E_BORROW_UNTIL_NOT_VALID: the date is past, or too far away.
+ * - FLOATLEASE_E_MISSING_KEY: storage_dir is missing from the config.
+ * - Any error with outcome "unknown": borrow again. Until the server answers, the earlier of both dates counts.
+ *
+ * Blocks for three times timeout_ms at most for each slot.
  */
 floatlease_status floatlease_lease_borrow(floatlease_lease *lease, const char *request_json, char **json_out);
 
 /**
- * Gives the slots of a lease back, borrowed or not; the server hears of it only if no other process of this machine
- * holds them too. A borrow that another process has made, and this lease has not heard of, stays. A server that no
- * longer knows the license, the feature or the device has nothing to let go of: the lease is RELEASED, and "name" and
- * "reason" say so. Does not depend on "storage_dir", except for a borrow. On failure the lease is still held; if a part
- * of its slots was given back it is LOST, until they are taken again, and the outcome is "unknown": release again. If
- * the answer was lost, the server is asked soon whether the slot is still yours. *json_out is what
- * floatlease_lease_info tells: RELEASED.
+ * Releases the slots of a lease, borrowed or not. The lease becomes RELEASED.
+ *
+ * The library tells the server only if no other process of this computer holds the slots too. A borrow that another
+ * process made, and that this lease has not seen, stays. If the server no longer knows the license, feature or
+ * device, the lease is RELEASED as well, and "name" and "reason" say why.
+ *
+ * Reply: as for floatlease_lease_info.
+ *
+ * Errors: the lease is still held.
+ * - FLOATLEASE_E_STORAGE: the borrow can't be ended while storage_dir can't be written to.
+ * - Any error with outcome "unknown": release again. If part of the slots was released, the lease is LOST until the
+ *   library has taken them again. If the reply was lost, the library soon asks the server whether the slot is held.
+ *
+ * Blocks for timeout_ms at most for each slot. docs/leases.md says how to end a program.
  */
 floatlease_status floatlease_lease_release(floatlease_lease *lease, char **json_out);
 
 /**
- * Frees the handle of a lease. Local: touches no network and waits for nothing, so it is safe in a finalizer. A slot
- * that is still held is given back in the background within release_on_close_ms; a borrow stays, whether the lease or a
- * verb of this client made it. At the end of a process
- * call floatlease_lease_release first: what is in the background ends with it. Freeing NULL, twice, or in a forked child
- * does nothing.
+ * Frees the handle of a lease.
+ *
+ * The library releases a slot that is still held in the background, within release_on_close_ms. A borrow stays,
+ * whether the lease or a verb of this client made it. Call floatlease_lease_release before the process ends, because
+ * the background work ends with the process.
+ *
+ * This function uses no network and waits for nothing, so it is safe in a finalizer. Freeing NULL, freeing twice, or
+ * in a forked child does nothing.
  */
 void floatlease_lease_free(floatlease_lease *lease);
 

@@ -1,4 +1,4 @@
-//! The configuration of a client: strict parsing, one table of keys, defaults beside them.
+//! The config of a client: its keys in one table, their checks and their defaults.
 
 use crate::error::Error;
 use crate::hardware::HardwareId;
@@ -11,10 +11,10 @@ use serde_json::Value;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The vendor's cloud.
+/// Address of the vendor's cloud.
 const VENDOR_CLOUD: &str = "https://api.licensespring.com/api/v4";
 
-/// Every key of the config. A key that names a license parameter is also a default for requests.
+/// Every key of the config, with its type. A key that is also a parameter of requests is their default.
 const KEYS: &[(&str, Kind)] = &[
     ("product", Kind::Text),
     ("license_key", Kind::Text),
@@ -42,29 +42,29 @@ const KEYS: &[(&str, Kind)] = &[
     ("app_version", Kind::Text),
 ];
 
-/// The keys that name a license, in config and requests alike.
+/// The keys that name a license, in the config and in requests.
 pub(crate) const CREDENTIALS: &[&str] =
     &["license_key", "username", "password", "id_token", "code", "customer_account_code", "redirect_uri"];
 
-/// Which proxy to use.
+/// The choice of a proxy.
 #[derive(Debug, Clone)]
 pub enum ProxyChoice {
-    /// Whatever the environment named when the client was opened.
+    /// The one that the environment named when the client was opened.
     Env,
-    /// None.
+    /// No proxy.
     Direct,
-    /// This one; its URL may hold a password.
+    /// The proxy with this URL, which may hold a password.
     Url(Secret),
 }
 
-/// Which certificate authorities to trust.
+/// The choice of trusted certificate authorities.
 #[derive(Debug, Clone)]
 pub enum TlsRoots {
-    /// The system's.
+    /// The system's authorities.
     Platform,
-    /// Mozilla's, compiled in.
+    /// Mozilla's authorities, compiled in.
     Bundled,
-    /// These, and no others.
+    /// The authorities in this PEM text, and no others.
     Pem(String),
 }
 
@@ -73,35 +73,35 @@ pub enum TlsRoots {
 pub struct Config {
     /// The product's short code.
     pub product: String,
-    /// What names the license: members of one auth set, as they go to the wire.
+    /// The parameters that name the license.
     pub credentials: Vec<(&'static str, Secret)>,
-    /// Which of several licenses of a user.
+    /// Chooses one of several licenses of a user.
     pub license_id: Option<Value>,
-    /// The bundle the license came with.
+    /// The bundle that the license came with.
     pub bundle_code: Option<String>,
-    /// Names the vendor's account.
+    /// The name of the vendor's account.
     pub api_key: Secret,
-    /// Signs requests.
+    /// The key that signs requests.
     pub shared_key: Secret,
-    /// Where the API lives, without a final slash.
+    /// The address of the API, without a final slash.
     pub base_url: String,
-    /// This device.
+    /// The id of this device.
     pub hardware_id: HardwareId,
-    /// Proves replies; `None` only if the host said `"verify":"off"`.
+    /// The key that verifies replies; `None` only with `"verify":"off"`.
     pub public_key: Option<PublicKey>,
     /// The deadline of a call that names none.
     pub timeout: Duration,
-    /// The longest that name resolution, connection and TLS together may take of it.
+    /// Limit for name resolution, connection and TLS together.
     pub connect_timeout: Duration,
-    /// Which proxy to use.
+    /// The proxy to use.
     pub proxy: ProxyChoice,
-    /// Which certificate authorities to trust.
+    /// The certificate authorities to trust.
     pub tls_roots: TlsRoots,
-    /// Where leases keep what must outlive the process; nothing is kept without it.
+    /// The folder for everything that outlives the process; without it nothing is written.
     pub storage_dir: Option<PathBuf>,
-    /// The host program, for the `User-Agent`.
+    /// The name of the host program, for the `User-Agent`.
     pub app_name: Option<String>,
-    /// Its version, also sent as `app_ver`.
+    /// The version of the host program, also sent as `app_ver`.
     pub app_version: Option<String>,
 }
 
@@ -111,14 +111,17 @@ impl Config {
         let mut object = strict::parse_object("the config", json)?;
         strict::check("the config", &mut object, KEYS)?;
         for (key, value) in &object {
-            // NUL and line ends would end up in headers or C strings; an empty text is a forgotten one.
+            // NUL and line ends would end up in headers or C strings. An empty text is a value that somebody forgot.
             let text = value.as_str().unwrap_or("-");
             let printable = key == "public_key" || key == "tls_roots" || !text.contains(char::is_control);
             if key == "api_key" && !text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"') {
-                return Err(bad_value(key, "holds characters that a header can't"));
+                return Err(bad_value(key, "is invalid: expected visible ASCII characters without quotation marks"));
             }
-            if text.trim().is_empty() || !printable {
-                return Err(bad_value(key, "is empty or holds control characters"));
+            if text.trim().is_empty() {
+                return Err(bad_value(key, "is empty: write a value, or leave the key out"));
+            }
+            if !printable {
+                return Err(bad_value(key, "is invalid: it holds control characters"));
             }
         }
 
@@ -138,7 +141,7 @@ impl Config {
         };
         let timeout = take_millis(&mut object, "timeout_ms", 15_000)?;
         let storage_dir = take_text(&mut object, "storage_dir").map(PathBuf::from);
-        // Another place for each process, and another one when it changes its folder, would keep nothing for anybody.
+        // A relative path would be another folder for each process, and after each change of the working directory.
         if storage_dir.as_ref().is_some_and(|folder| !folder.is_absolute()) {
             return Err(bad_value("storage_dir", "must be an absolute path"));
         }
@@ -174,19 +177,20 @@ impl Config {
         })
     }
 
-    /// Everything that no message may show. A username is not: it would take parts of ordinary words with it.
+    /// Returns everything that no message may show. A username is left out, because redacting it would damage ordinary
+    /// words.
     pub(crate) fn secrets(&self) -> impl Iterator<Item = &Secret> {
         let open = ["username", "customer_account_code", "redirect_uri"];
         let credentials = self.credentials.iter().filter(move |(name, _)| !open.contains(name));
         credentials.map(|(_, secret)| secret).chain([&self.api_key, &self.shared_key])
     }
 
-    /// Whether the server runs on this very machine.
+    /// Returns true if the server runs on this machine.
     pub fn is_local_server(&self) -> bool {
         is_loopback(host_of(&self.base_url))
     }
 
-    /// What the host calls itself, for the server's logs.
+    /// Returns the `User-Agent`: the host program, for the server's logs.
     pub fn user_agent(&self) -> String {
         let library = concat!("floatlease/", env!("CARGO_PKG_VERSION"));
         match (&self.app_name, &self.app_version) {
@@ -197,7 +201,7 @@ impl Config {
     }
 }
 
-/// The host of a URL that [`check_url`] accepted, without port or brackets.
+/// Returns the host of a URL that [`check_url`] accepted, without port or brackets.
 fn host_of(url: &str) -> &str {
     let authority = url.split_once("://").map_or(url, |(_, rest)| rest).split('/').next().unwrap_or_default();
     match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
@@ -218,7 +222,7 @@ fn take_text(object: &mut Object, key: &str) -> Option<String> {
 }
 
 fn require_text(object: &mut Object, key: &str) -> Result<String, Error> {
-    let missing = || Error::because(Status::MissingKey, format!("the config needs \"{key}\"."));
+    let missing = || Error::because(Status::MissingKey, format!("\"{key}\" is missing from the config."));
     take_text(object, key).ok_or_else(missing)
 }
 
@@ -227,15 +231,18 @@ fn take_millis(object: &mut Object, key: &str, default: u64) -> Result<Duration,
     checked_millis(key, millis)
 }
 
-/// A timeout of a config or a request: at least a millisecond, at most an hour.
+/// Checks a timeout of a config or a request: at least a millisecond, at most an hour.
 pub(crate) fn checked_millis(key: &str, millis: Option<u64>) -> Result<Duration, Error> {
     match millis {
         Some(millis @ 1..=3_600_000) => Ok(Duration::from_millis(millis)),
-        _ => Err(Error::because(Status::BadValue, format!("\"{key}\" must be from 1 to 3600000 milliseconds."))),
+        _ => Err(Error::because(
+            Status::BadValue,
+            format!("\"{key}\" must be a number of milliseconds from 1 to 3600000."),
+        )),
     }
 }
 
-/// The members of one auth set, checked to be just one.
+/// Takes the keys that name the license, and checks them.
 fn take_credentials(object: &mut Object) -> Result<Vec<(&'static str, Secret)>, Error> {
     let mut found = Vec::new();
     for key in CREDENTIALS {
@@ -248,24 +255,26 @@ fn take_credentials(object: &mut Object) -> Result<Vec<(&'static str, Secret)>, 
     Ok(found)
 }
 
-/// Whether `names` are the members of exactly one auth set (seed: borrow-floating-license).
+/// Checks that `names` name a license in exactly one way. `what` names the object for messages.
 pub(crate) fn check_credentials(what: &str, names: &[&str]) -> Result<(), Error> {
     let has = |name: &str| names.contains(&name);
     let needs = |owner: &str, name: &str| {
         if !has(owner) || has(name) {
             return Ok(());
         }
-        Err(Error::because(Status::MissingKey, format!("\"{owner}\" in {what} needs \"{name}\" beside it.")))
+        Err(Error::because(Status::MissingKey, format!("\"{name}\" is missing from {what}: \"{owner}\" requires it.")))
     };
     let ways: Vec<&str> = ["license_key", "username", "id_token", "code"].into_iter().filter(|way| has(way)).collect();
     match ways.as_slice() {
         [_] => {}
         [] => {
-            let message = format!("{what} needs \"license_key\", or \"username\" and \"password\", or an SSO token.");
+            let message = format!(
+                "The license's name is missing from {what}: add \"license_key\", or \"username\" and \"password\", or an SSO token."
+            );
             return Err(Error::because(Status::MissingKey, message));
         }
         [first, second, ..] => {
-            let message = format!("{what} has both \"{first}\" and \"{second}\"; give only one of them.");
+            let message = format!("\"{first}\" and \"{second}\" in {what} exclude each other: give only one of them.");
             return Err(Error::because(Status::ConflictingKeys, message));
         }
     }
@@ -274,7 +283,7 @@ pub(crate) fn check_credentials(what: &str, names: &[&str]) -> Result<(), Error>
     needs("code", "customer_account_code")
 }
 
-/// The key that proves replies. The vendor's is a default for the vendor's cloud and for nothing else.
+/// Returns the key that verifies replies. The vendor's key is the default for the vendor's cloud only.
 fn public_key(object: &mut Object, base_url: &str) -> Result<Option<PublicKey>, Error> {
     let verify = match take_text(object, "verify").as_deref() {
         None | Some("on") => true,
@@ -287,7 +296,7 @@ fn public_key(object: &mut Object, base_url: &str) -> Result<Option<PublicKey>, 
         (false, _) => Ok(None),
         (true, None) => Err(Error::because(
             Status::NoPublicKey,
-            format!("the config names the server {base_url} but not its \"public_key\"; no reply could be proven."),
+            format!("\"public_key\" is missing from the config: the replies of {base_url} could not be verified."),
         )),
         (true, Some(pem)) => match PublicKey::from_pem(pem) {
             Some(key) => Ok(Some(key)),
@@ -298,26 +307,26 @@ fn public_key(object: &mut Object, base_url: &str) -> Result<Option<PublicKey>, 
     }
 }
 
-/// `https://` anywhere; `http://` to this machine, or where the host said so.
+/// Checks a URL. `https://` may go anywhere; `http://` needs this machine or `allow_http`.
 fn check_url(url: &str, allow_http: bool) -> Result<(), Error> {
     let Some((scheme @ ("http" | "https"), rest)) = url.split_once("://") else {
         return Err(bad_value("base_url", "must be a URL such as https://licenses.example.com/api/v4"));
     };
     if rest.contains(['?', '#', '@']) {
-        return Err(bad_value("base_url", "must have neither a user nor a query"));
+        return Err(bad_value("base_url", "must not hold a user, a query or a fragment"));
     }
-    // Printable ASCII, as a request line wants it; a name of another script goes in as punycode.
+    // A request line holds printable ASCII. A host name of another script is written as punycode.
     if !rest.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&byte)) {
-        return Err(bad_value("base_url", "holds characters that a URL can't"));
+        return Err(bad_value("base_url", "is invalid: it holds characters that a URL may not hold"));
     }
     let host = host_of(url);
     let authority = rest.split('/').next().unwrap_or_default();
     let port = authority.rsplit(']').next().unwrap_or_default().split_once(':').map(|(_, port)| port);
     if port.is_some_and(|port| port.parse::<u16>().is_err()) {
-        return Err(bad_value("base_url", "has a port that is no number from 1 to 65535"));
+        return Err(bad_value("base_url", "is invalid: the port must be a number from 1 to 65535"));
     }
     if host.is_empty() {
-        return Err(bad_value("base_url", "names no host"));
+        return Err(bad_value("base_url", "is invalid: the host name is missing"));
     }
     if scheme == "http" && !allow_http && !is_loopback(host) {
         return Err(Error::new(Status::InsecureUrl));
@@ -325,7 +334,7 @@ fn check_url(url: &str, allow_http: bool) -> Result<(), Error> {
     Ok(())
 }
 
-/// Whether a host is this machine, by name or by address.
+/// Returns true if the host is this machine, by name or by address.
 fn is_loopback(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost") || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }

@@ -1,6 +1,7 @@
-//! `diagnose`: each step from here to the server's signature, its verdict and its milliseconds.
+//! `diagnose`: tests each step of the way to the server, and reports a verdict and a duration for each.
 //!
-//! One `product_details` request over a fresh connection goes through all of them and takes no slot.
+//! It sends one `product_details` request over a new connection. The request passes through every step and takes no
+//! slot.
 
 use crate::config::Config;
 use crate::error::Error;
@@ -15,23 +16,25 @@ use chrono::Utc;
 use serde::Serialize;
 use std::time::{Duration, Instant};
 
-/// The server refuses requests whose `Date` is further off (`license-api.md` §1.1).
+/// Clock skew above which the server refuses a request's `Date`.
 const REFUSED_SKEW_S: i64 = 15 * 60;
-/// Nobody's clock should be that far off, though it does no harm yet.
-const ODD_SKEW_S: i64 = 60;
+/// Clock skew above which the report warns, although the server still accepts it.
+const WARNING_SKEW_S: i64 = 60;
 
 const TLS_FAILURES: [Status; 4] = [Status::Tls, Status::TlsExpired, Status::TlsWrongHost, Status::TlsUnknownCa];
 
+/// The result of one check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Verdict {
     Ok,
     Warning,
     Failed,
-    /// Not reached, or not needed.
+    /// The check was not reached, or is not needed.
     Skipped,
 }
 
+/// One check of the report.
 #[derive(Serialize)]
 struct Check {
     check: &'static str,
@@ -40,6 +43,7 @@ struct Check {
     detail: String,
 }
 
+/// The report as the host reads it.
 #[derive(Serialize)]
 struct Report<'a> {
     ok: bool,
@@ -50,13 +54,13 @@ struct Report<'a> {
     checks: Vec<Check>,
 }
 
-/// Runs every check.
+/// Runs every check and returns the report as JSON.
 ///
 /// # Errors
-/// [`Status::Cancelled`]; whatever else fails is told by the report.
+/// [`Status::Cancelled`]. The report tells every other failure.
 pub(crate) fn report(config: &Config, http: &Http) -> Result<String, Error> {
     let mut checks = vec![hardware_id(config)];
-    checks.extend(the_way(config, http)?);
+    checks.extend(probe_server(config, http)?);
     let report = Report {
         ok: checks.iter().all(|check| check.verdict != Verdict::Failed),
         version: env!("CARGO_PKG_VERSION"),
@@ -75,12 +79,12 @@ fn check(check: &'static str, verdict: Verdict, ms: Option<Duration>, detail: im
 fn hardware_id(config: &Config) -> Check {
     let id = &config.hardware_id;
     let verdict = if id.warning.is_some() { Verdict::Warning } else { Verdict::Ok };
-    let origin = format!("From {}.", id.source);
+    let origin = format!("The id is from {}.", id.source);
     check("hardware_id", verdict, None, id.warning.map_or(origin.clone(), |warning| format!("{origin} {warning}")))
 }
 
-/// What one request met on its way.
-struct Journey {
+/// The test request, with the times of its steps and its reply.
+struct Probe {
     started: Instant,
     trace: Trace,
     proxy: Option<String>,
@@ -89,13 +93,14 @@ struct Journey {
     replied: Instant,
 }
 
-fn the_way(config: &Config, http: &Http) -> Result<Vec<Check>, Error> {
+/// Sends the test request and checks each of its steps.
+fn probe_server(config: &Config, http: &Http) -> Result<Vec<Check>, Error> {
     let operation = Operation::named("product_details").ok_or_else(|| Error::new(Status::Internal));
     let request = match operation.and_then(|operation| Request::prepare(operation, config, "{}")) {
         Ok(request) => request,
         Err(error) => return Ok(vec![check("setup", Verdict::Failed, None, error.to_string())]),
     };
-    // Kept connections would hide the first half of the way.
+    // A kept connection would skip the steps before the request.
     let http = http.unconnected();
     let started = Instant::now();
     let in_flight = http.begin(Waiter::Host, config.timeout);
@@ -105,7 +110,7 @@ fn the_way(config: &Config, http: &Http) -> Result<Vec<Check>, Error> {
     {
         return Err(error.clone());
     }
-    let journey = Journey {
+    let probe = Probe {
         started,
         trace: in_flight.call.traced(),
         proxy: http.proxy.clone(),
@@ -113,37 +118,45 @@ fn the_way(config: &Config, http: &Http) -> Result<Vec<Check>, Error> {
         reply,
         replied: Instant::now(),
     };
-    let judged = journey.reply.as_ref().ok().map(|reply| judge(&request, reply, config));
+    let judged = probe.reply.as_ref().ok().map(|reply| judge(&request, reply, config));
     let refused = judged.as_ref().and_then(|judged| judged.as_ref().err());
-    let mut checks = journey.connection();
-    checks.push(journey.http());
-    checks.push(journey.clock_skew());
+    let mut checks = probe.connection();
+    checks.push(probe.http());
+    checks.push(probe.clock_skew());
     checks.push(authorisation(judged.is_some(), refused));
     checks.push(signature(config, judged.is_some(), refused));
     Ok(checks)
 }
 
-impl Journey {
-    /// The phases of a connection: each ends at an instant, or at the error that ended the journey.
+impl Probe {
+    /// Checks the phases of the connection. Each ends at an instant, or at the error that ended the request.
     fn connection(&self) -> Vec<Check> {
         let Trace { resolved, connected, secured } = self.trace;
         let proxied = self.proxy.as_deref();
-        // A tunnel that failed for its certificate was there.
+        // If the certificate failed, the proxy had already made the tunnel.
         let tunnelled = match &self.reply {
             Err(error) if TLS_FAILURES.contains(&error.status) => connected,
             _ => secured,
         };
-        let to_proxy = |text: &str| proxied.map_or(text.to_owned(), |proxy| format!("{text} of the proxy {proxy}"));
+        let peer = proxied.map_or("the server".to_owned(), |proxy| format!("the proxy {proxy}"));
         vec![
             match proxied {
-                Some(proxy) => self.phase("proxy", None, connected, tunnelled, format!("Through {proxy}.")),
-                None => check("proxy", Verdict::Skipped, None, "None is used."),
+                Some(proxy) => {
+                    self.phase("proxy", None, connected, tunnelled, format!("The connection goes through {proxy}."))
+                }
+                None => check("proxy", Verdict::Skipped, None, "No proxy is used."),
             },
-            self.phase("dns", Some(self.started), Some(self.started), resolved, to_proxy("The name")),
-            self.phase("tcp", resolved, resolved, connected, to_proxy("The port")),
+            self.phase(
+                "dns",
+                Some(self.started),
+                Some(self.started),
+                resolved,
+                format!("The host name of {peer} was resolved."),
+            ),
+            self.phase("tcp", resolved, resolved, connected, format!("The port of {peer} accepted the connection.")),
             match self.secure {
-                true => self.phase("tls", connected, connected, secured, "The server's certificate".into()),
-                false => check("tls", Verdict::Skipped, None, "The base_url is plain http."),
+                true => self.phase("tls", connected, connected, secured, "The server's certificate is valid.".into()),
+                false => check("tls", Verdict::Skipped, None, "The base_url is plain http://."),
             },
         ]
     }
@@ -160,7 +173,7 @@ impl Journey {
         match (began, ended, &self.reply) {
             (_, Some(_), _) => check(name, Verdict::Ok, ms, subject),
             (Some(_), None, Err(error)) => check(name, Verdict::Failed, None, error.to_string()),
-            _ => check(name, Verdict::Skipped, None, "Not reached."),
+            _ => check(name, Verdict::Skipped, None, "An earlier step failed."),
         }
     }
 
@@ -172,19 +185,19 @@ impl Journey {
                 check("http", Verdict::Ok, Some(ms), format!("The server answered with HTTP {}.", reply.status))
             }
             (Err(error), Some(_)) => check("http", Verdict::Failed, None, error.to_string()),
-            (Err(_), None) => check("http", Verdict::Skipped, None, "Not reached."),
+            (Err(_), None) => check("http", Verdict::Skipped, None, "An earlier step failed."),
         }
     }
 
     fn clock_skew(&self) -> Check {
         let server = self.reply.as_ref().ok().and_then(|reply| model::parse_http_date(reply.date.as_deref()?));
         let Some(server) = server else {
-            return check("clock_skew", Verdict::Skipped, None, "The server's time is not known.");
+            return check("clock_skew", Verdict::Skipped, None, "The server's time is unknown.");
         };
         let ahead_s = (Utc::now() - server).num_seconds();
         let verdict = match ahead_s.abs() {
             skew if skew > REFUSED_SKEW_S => Verdict::Failed,
-            skew if skew > ODD_SKEW_S => Verdict::Warning,
+            skew if skew > WARNING_SKEW_S => Verdict::Warning,
             _ => Verdict::Ok,
         };
         check("clock_skew", verdict, None, format!("This machine's clock is {ahead_s} s ahead of the server's."))
@@ -193,9 +206,9 @@ impl Journey {
 
 fn authorisation(reached: bool, refused: Option<&Error>) -> Check {
     match refused {
-        _ if !reached => check("authorisation", Verdict::Skipped, None, "Not reached."),
+        _ if !reached => check("authorisation", Verdict::Skipped, None, "An earlier step failed."),
         Some(error) if error.status.row().category == Category::Reply => {
-            check("authorisation", Verdict::Skipped, None, "The reply can't be believed.")
+            check("authorisation", Verdict::Skipped, None, "The reply failed the check of its signature.")
         }
         Some(error) => check("authorisation", Verdict::Failed, None, error.to_string()),
         None => check("authorisation", Verdict::Ok, None, "The server accepts the API key and knows the product."),
@@ -204,14 +217,17 @@ fn authorisation(reached: bool, refused: Option<&Error>) -> Check {
 
 fn signature(config: &Config, reached: bool, refused: Option<&Error>) -> Check {
     match refused {
-        _ if !reached => check("signature", Verdict::Skipped, None, "Not reached."),
+        _ if !reached => check("signature", Verdict::Skipped, None, "An earlier step failed."),
         Some(error) if error.status.row().category == Category::Reply => {
             check("signature", Verdict::Failed, None, error.to_string())
         }
-        Some(_) => check("signature", Verdict::Skipped, None, "Refusals carry none."),
-        None if config.public_key.is_none() => {
-            check("signature", Verdict::Warning, None, "Not verified: the config says \"verify\":\"off\".")
-        }
-        None => check("signature", Verdict::Ok, None, "Made with the configured public key."),
+        Some(_) => check("signature", Verdict::Skipped, None, "A refusal carries no signature."),
+        None if config.public_key.is_none() => check(
+            "signature",
+            Verdict::Warning,
+            None,
+            "The reply was not verified, because the config has \"verify\":\"off\".",
+        ),
+        None => check("signature", Verdict::Ok, None, "The signature is valid under the configured public key."),
     }
 }

@@ -1,23 +1,23 @@
-//! What went wrong, and all a host needs to decide what to do next.
+//! The error of a failed call, with everything that a host needs to decide what to do next.
 
 use crate::json;
 use crate::status::{Category, Meaning, Retry, Status};
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
-/// Where a failed request stands: the one thing a host must know before it tries again.
+/// The outcome of a failed request at the server. A host must know it before it repeats the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// Nothing of the request left this machine.
     NotSent,
     /// The server refused it and did nothing.
     Rejected,
-    /// It may have been carried out; ask before trying again.
+    /// The server may have carried it out. Ask for the current state before you repeat it.
     Unknown,
 }
 
 impl Outcome {
-    /// As the error object spells it.
+    /// Returns its name in the error object.
     pub const fn name(self) -> &'static str {
         match self {
             Outcome::NotSent => "not_sent",
@@ -27,39 +27,39 @@ impl Outcome {
     }
 }
 
-/// A failed call. No larger than a pointer, because every result on the way carries the room for one.
+/// A failed call. It is one pointer, because every `Result` on the way holds the room for it.
 #[derive(Debug, Clone)]
 pub struct Error(Box<Fault>);
 
-/// What an [`Error`] tells.
+/// The content of an [`Error`].
 #[derive(Debug, Clone)]
 pub struct Fault {
     /// The row of the table.
     pub status: Status,
-    /// What happened, where the row's own message says too little. Never holds a secret.
+    /// Details of this case, in addition to the row's message. Never holds a secret.
     pub detail: Option<String>,
-    /// Where the request stands.
+    /// The request's outcome at the server.
     pub outcome: Outcome,
     /// The HTTP status of the last reply.
     pub http_status: Option<u16>,
     /// The License API's `code` in the last reply.
     pub server_code: Option<String>,
-    /// When the server wants the next request, if it said so.
+    /// The pause that the server asked for before the next request.
     pub retry_after: Option<Duration>,
-    /// The verb that failed: what a refusal means for the caller may depend on it.
+    /// The operation that failed. A refusal may mean different things for different operations.
     pub operation: Option<&'static str>,
-    /// With [`Status::OrderOutdated`], the number of the later request that the server saw first.
+    /// With [`Status::OrderOutdated`], the order number of the later request that the server saw first.
     pub highest_order: Option<u64>,
-    /// The server repeated the order number of this request, so it carries out nothing that was sent before it.
+    /// The server repeated the order number of this request, so it ignores requests that were sent before.
     pub in_order: bool,
-    /// How many requests were tried.
+    /// Number of requests that were sent.
     pub attempts: u32,
-    /// How long the call took.
+    /// Duration of the call.
     pub elapsed: Duration,
 }
 
 impl Error {
-    /// An error before anything was sent.
+    /// Makes an error of a request that was not sent.
     pub fn new(status: Status) -> Error {
         Error(Box::new(Fault {
             status,
@@ -76,60 +76,60 @@ impl Error {
         }))
     }
 
-    /// The same, saying what exactly is wrong.
+    /// Makes an error of a request that was not sent, with a detail.
     pub fn because(status: Status, detail: impl Into<String>) -> Error {
         Error::new(status).with_detail(detail)
     }
 
-    /// The same, saying this instead of what it said.
+    /// Replaces the detail.
     #[must_use]
     pub fn with_detail(mut self, detail: impl Into<String>) -> Error {
         self.detail = Some(detail.into());
         self
     }
 
-    /// The same, of a request that stands so.
+    /// Replaces the outcome.
     #[must_use]
     pub fn with_outcome(mut self, outcome: Outcome) -> Error {
         self.outcome = outcome;
         self
     }
 
-    /// Marks a failure that came after the server has done, or may have done, what was asked.
+    /// Replaces the outcome by [`Outcome::Unknown`], for a failure after the server may have carried out the request.
     #[must_use]
     pub(crate) fn with_unknown_outcome(self) -> Error {
         self.with_outcome(Outcome::Unknown)
     }
 
-    /// Whether the server has decided: a word about the license itself, and not about the way to it.
+    /// Returns true if the server decided about the license itself, and not about the request's form or its way.
     pub fn is_refusal(&self) -> bool {
         use Category::{Consumption, Customer, Device, Feature, License, Product};
         let about_the_license = [Product, License, Device, Feature, Consumption, Customer];
         self.outcome == Outcome::Rejected && about_the_license.contains(&self.status.row().category)
     }
 
-    /// What the status means for the operation that failed.
+    /// Returns what the status means for the operation that failed.
     fn meaning(&self) -> Meaning {
         self.status.meaning_for(self.operation.unwrap_or_default())
     }
 
-    /// Whether the library itself says when to ask again, because nobody knows what the server will do until then.
-    fn is_to_be_repeated(&self) -> bool {
+    /// Returns true if the library names a pause after which the host should repeat a call of unknown outcome.
+    fn has_own_pause(&self) -> bool {
         self.outcome == Outcome::Unknown && self.retry_after.is_some()
     }
 
-    /// What happened, in a sentence or two.
+    /// Returns what happened, in a sentence or two.
     pub fn message(&self) -> String {
         let general = self.meaning().message;
         match &self.detail {
-            // A mistake of the caller is best told by its own sentence; elsewhere it completes the general one.
+            // The detail of a caller's mistake is complete by itself. Elsewhere it follows the general sentence.
             Some(detail) if self.status.row().category == Category::Usage => detail.clone(),
             Some(detail) => format!("{general} {detail}"),
             None => general.to_owned(),
         }
     }
 
-    /// The error object of the C ABI.
+    /// Returns the error object of the C ABI as JSON.
     pub fn to_json(&self) -> String {
         let (row, meaning) = (self.status.row(), self.meaning());
         let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
@@ -139,7 +139,7 @@ impl Error {
             ("category", row.category.name().into()),
             ("message", self.message().into()),
             ("advice", meaning.advice.into()),
-            ("retryable", (meaning.retry == Retry::Later || self.is_to_be_repeated()).into()),
+            ("retryable", (meaning.retry == Retry::Later || self.has_own_pause()).into()),
             ("retry_after_ms", self.retry_after.map(millis).into()),
             ("outcome", self.outcome.name().into()),
             ("http_status", self.http_status.into()),

@@ -1,7 +1,7 @@
-//! The hardware id: what makes a machine one device, and how it was found.
+//! The hardware id, which tells the server's devices apart, and how it was found.
 //!
-//! The raw id of the system never leaves the machine: it is hashed together with the product, so that two vendors
-//! can't tell by it that they share a customer.
+//! The raw id of the system never leaves the machine. It is hashed together with the product, so that two vendors
+//! can't find out by the id that they share a customer.
 
 use crate::error::Error;
 use crate::status::Status;
@@ -11,65 +11,70 @@ use std::io;
 /// An id and its origin.
 #[derive(Debug, Clone)]
 pub struct HardwareId {
-    /// What goes to the server.
+    /// The id that is sent to the server.
     pub id: String,
-    /// Where it comes from, for `diagnose`: "config", or the name of a source.
+    /// The id's origin, for `diagnose`: "config", or the name of a source.
     pub source: &'static str,
-    /// What a person should know about it.
+    /// A warning for `diagnose`, if the id may be unstable.
     pub warning: Option<&'static str>,
 }
 
-const EPHEMERAL: &str = "This is a container: its id may change when it is made anew, which takes another slot, or be \
-    the same in every container of its image, which makes them one device. Set \"hardware_id\" to what tells your \
-    machines apart, for example the host's name.";
+/// The warning for a container.
+const CONTAINER_WARNING: &str = "This is a container. Its id may change when the container is made anew, which takes \
+    another slot. Or all containers of one image have the same id, which makes them one device. Set \"hardware_id\" to \
+    an id that tells your machines apart, for example the host's name.";
 
 impl HardwareId {
-    /// An id the host chose.
+    /// Makes the id that the host chose in the config.
     pub fn configured(id: String) -> HardwareId {
         HardwareId { id, source: "config", warning: None }
     }
 
-    /// The id of this machine for `product`.
+    /// Finds the id of this machine for `product`.
     pub fn of_this_machine(product: &str) -> Result<HardwareId, Error> {
         let (source, raw) = find()?;
-        let warning = platform::is_container().then_some(EPHEMERAL);
-        Ok(HardwareId { id: salted(product, &raw), source, warning })
+        let warning = platform::is_container().then_some(CONTAINER_WARNING);
+        Ok(HardwareId { id: hashed(product, &raw), source, warning })
     }
 }
 
-/// The first source that has an id. One that can't be read just now ends the search: the next one's id would be that
-/// of another device, and take another slot.
+/// Returns the first source that has an id, and the id.
+///
+/// A source that can't be read at the moment ends the search. The next source would give another id, so the server
+/// would take this machine for another device and count another slot.
 fn find() -> Result<(&'static str, String), Error> {
     for (source, read) in platform::SOURCES {
         match read() {
             Ok(Some(raw)) => return Ok((source, raw)),
             Ok(None) => {}
-            Err(error) => return Err(Error::because(Status::HardwareId, format!("{source} can't be read: {error}."))),
+            Err(error) => {
+                return Err(Error::because(Status::HardwareId, format!("{source} could not be read: {error}.")));
+            }
         }
     }
     Err(Error::new(Status::HardwareId))
 }
 
-/// 128 bits of SHA-256 in hexadecimal: enough to be unique, short enough to be read out on the telephone.
-fn salted(product: &str, raw: &str) -> String {
+/// Returns 128 bits of SHA-256 in hexadecimal: enough to be unique, and short enough to be read out on the telephone.
+fn hashed(product: &str, raw: &str) -> String {
     let digest = Sha256::digest(format!("floatlease hardware id\n{product}\n{raw}"));
     digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A raw id is worth something only if it is not one of the fillers that images and firmware ship with.
-fn meaningful(text: &str) -> Option<String> {
+/// Returns a raw id in lower case, or `None` if it is a placeholder of firmware or of a system image.
+fn usable(text: &str) -> Option<String> {
     let text = text.trim().to_ascii_lowercase();
     let significant: String = text.chars().filter(char::is_ascii_alphanumeric).collect();
     let first = significant.chars().next()?;
-    // One character, or two in turn, over and over.
+    // The id repeats one character, or two in turn.
     let second = significant.chars().nth(1).unwrap_or(first);
     let is_pattern = significant.chars().enumerate().all(|(at, c)| c == if at % 2 == 0 { first } else { second });
-    let filler = is_pattern || significant.len() < 8 || FILLERS.contains(&text.as_str());
-    (!filler).then_some(text)
+    let is_placeholder = is_pattern || significant.len() < 8 || PLACEHOLDERS.contains(&text.as_str());
+    (!is_placeholder).then_some(text)
 }
 
-/// What firmware and images ship with instead of an id, as it stands on many machines.
-const FILLERS: [&str; 14] = [
+/// Placeholders that firmware and images contain instead of an id, the same on many machines.
+const PLACEHOLDERS: [&str; 14] = [
     "uninitialized",
     "03000200-0400-0500-0006-000700080009",
     "00020003-0004-0005-0006-000700080009",
@@ -86,12 +91,12 @@ const FILLERS: [&str; 14] = [
     "iid-datasource-none",
 ];
 
-/// Where a system keeps an id, best first; a source answers `None` where it has none.
+/// A place where the system keeps an id: its name, and a function that returns `None` if there is no id.
 type Source = (&'static str, fn() -> io::Result<Option<String>>);
 
 #[cfg(target_os = "linux")]
 mod platform {
-    use super::{Source, meaningful};
+    use super::{Source, usable};
     use std::path::Path;
     use std::{fs, io};
 
@@ -105,14 +110,15 @@ mod platform {
 
     fn file(path: &str) -> io::Result<Option<String>> {
         match fs::read_to_string(path) {
-            Ok(text) => Ok(meaningful(&text)),
+            Ok(text) => Ok(usable(&text)),
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    /// The lowest address among the built-in cards: bridges, tunnels and containers' cards have no `device`, and what
-    /// hangs on USB comes and goes.
+    /// Returns the lowest address among the built-in cards.
+    ///
+    /// Cards of bridges, tunnels and containers have no `device`. Cards on USB are left out, because they come and go.
     fn network_card() -> io::Result<Option<String>> {
         let cards = fs::read_dir("/sys/class/net").into_iter().flatten().flatten();
         let built_in = cards.filter(|card| {
@@ -132,7 +138,7 @@ mod platform {
 
 #[cfg(target_os = "macos")]
 mod platform {
-    use super::{Source, meaningful};
+    use super::{Source, usable};
 
     pub(super) const SOURCES: &[Source] = &[("gethostuuid", host_uuid)];
 
@@ -146,7 +152,7 @@ mod platform {
         // SAFETY: `id` has the 16 bytes the call writes, `wait` outlives it.
         let result = unsafe { gethostuuid(id.as_mut_ptr(), &raw const wait) };
         let text: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
-        if result == 0 { Ok(meaningful(&text)) } else { Err(std::io::Error::last_os_error()) }
+        if result == 0 { Ok(usable(&text)) } else { Err(std::io::Error::last_os_error()) }
     }
 
     pub(super) fn is_container() -> bool {
@@ -156,7 +162,7 @@ mod platform {
 
 #[cfg(windows)]
 mod platform {
-    use super::{Source, meaningful};
+    use super::{Source, usable};
 
     pub(super) const SOURCES: &[Source] = &[("MachineGuid", machine_guid)];
 
@@ -196,7 +202,7 @@ mod platform {
         };
         let text = data.split(|&unit| unit == 0).next().unwrap_or_default();
         match result {
-            0 => Ok(meaningful(&String::from_utf16_lossy(text))),
+            0 => Ok(usable(&String::from_utf16_lossy(text))),
             FILE_NOT_FOUND => Ok(None),
             _ => Err(std::io::Error::from_raw_os_error(result)),
         }
@@ -221,7 +227,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fillers_are_no_ids() {
+    fn placeholders_are_refused() {
         for text in [
             "",
             "\n",
@@ -235,9 +241,9 @@ mod tests {
             "03000200-0400-0500-0006-000700080009\n",
             "To Be Filled By O.E.M.",
         ] {
-            assert_eq!(meaningful(text), None, "{text:?}");
+            assert_eq!(usable(text), None, "{text:?}");
         }
-        assert_eq!(meaningful("3F2A11B09C\n").as_deref(), Some("3f2a11b09c"));
+        assert_eq!(usable("3F2A11B09C\n").as_deref(), Some("3f2a11b09c"));
     }
 
     #[test]
@@ -251,10 +257,10 @@ mod tests {
 
     #[test]
     fn the_id_depends_on_machine_and_product_and_shows_neither() {
-        let id = salted("XY", "3f2a11b09c");
+        let id = hashed("XY", "3f2a11b09c");
         assert_eq!(id.len(), 32);
-        assert_eq!(id, salted("XY", "3f2a11b09c"));
-        assert_ne!(id, salted("XZ", "3f2a11b09c"));
+        assert_eq!(id, hashed("XY", "3f2a11b09c"));
+        assert_ne!(id, hashed("XZ", "3f2a11b09c"));
         assert!(!id.contains("3f2a"));
     }
 }

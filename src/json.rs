@@ -1,15 +1,15 @@
-//! Objects as hosts read them: their members in the order in which they are documented.
+//! Writes JSON objects for hosts, with the members in the documented order.
 
 use serde_json::Value;
 
-/// The text of an object with these members.
+/// Returns the JSON text of an object with these members.
 pub(crate) fn object(members: &[(&str, Value)]) -> String {
     let mut text = String::from("{");
     for (name, value) in members {
         if text.len() > 1 {
             text.push(',');
         }
-        // Names are those of the documentation, so there is nothing to escape in them.
+        // Member names are ours and hold nothing that needs escaping.
         text.extend(["\"", name, "\":", &value.to_string()]);
     }
     text.push('}');

@@ -1,27 +1,29 @@
-//! floatlease: take, hold and give back floating (concurrent) licenses.
+//! floatlease: take, hold and release floating (concurrent) licenses.
 //!
-//! This crate is the client; behind its C ABI ([`ffi`], `include/floatlease.h`) it is the shared library that every
-//! other language uses. Where to find what:
+//! This crate is the client. With its C ABI ([`ffi`], `include/floatlease.h`) it is the shared library that every
+//! other language uses.
 //!
-//! | module | what |
+//! | module | content |
 //! |---|---|
 //! | [`ffi`] | the C ABI: every exported function, the guard around it, handles |
-//! | [`client`] | [`Client`]: config in, verbs out; what is repeated and when |
-//! | [`config`], `strict` | the config's keys and defaults; strictness towards the caller |
-//! | `request`, `reply` | from the caller's JSON to the wire, and what may be believed of what comes back |
-//! | [`lease`] | a slot that lives through the day: kept alive, shared by the processes of a machine, carried offline |
+//! | [`client`] | [`Client`]: performs operations, and repeats failed requests |
+//! | [`config`], `strict` | the config's keys and defaults; checks of the caller's JSON |
+//! | `request`, `reply` | from the caller's JSON to the wire; which replies are accepted |
+//! | [`lease`] | a slot that is kept: renewed, shared by the processes of a machine, borrowed for offline use |
 //! | [`operations`] | the API as one table |
 //! | [`model`] | times and signed texts, shared with the server |
-//! | `send` | one request, signed and sent, for calls and diagnoses |
-//! | `http` | one exchange: deadlines, cancelling, sockets; the only place that knows ureq |
-//! | [`sign`], [`verify`] | authorisation of requests, proof of replies |
+//! | `order` | order numbers of requests about slots |
+//! | `send` | sends one signed request, for calls and for `diagnose` |
+//! | `http` | one exchange: deadlines, cancelling, sockets; the only module that uses ureq |
+//! | [`sign`], [`verify`] | authorisation of requests, signatures of replies |
 //! | [`status`], [`error`] | the status table; the error object |
-//! | `json` | objects as hosts read them |
+//! | `json`, `secret` | JSON objects for hosts; text that no message shows |
 //! | [`hardware`] | the hardware id and how it was found |
-//! | `process` | which process this is, among those it was forked from |
-//! | `diagnose` | every step to the server, with a verdict |
+//! | `process` | tells this process from those that it was forked from |
+//! | `diagnose` | a test of each step of the way to the server |
 //!
-//! Arrows run one way: `docs/architecture.md` draws them, `tests/architecture.rs` holds the code to the drawing.
+//! Dependencies run one way: `docs/architecture.md` draws them, `tests/architecture.rs` compares the code with the
+//! drawing.
 #![deny(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
@@ -52,6 +54,6 @@ pub use error::{Error, Outcome};
 pub use secret::Secret;
 pub use status::Status;
 
-/// Where the build wrote the C header; `make header` copies it to `include/`.
+/// Path of the C header that the build wrote. `make header` copies it to `include/`.
 #[doc(hidden)]
 pub const GENERATED_HEADER: &str = env!("FLOATLEASE_GENERATED_HEADER");

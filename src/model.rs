@@ -1,29 +1,30 @@
-//! Facts of the wire that client and server share: times, the text under a v1 signature, the names of requests.
+//! Wire formats that client and server share: times, the text under a v1 signature, and two request headers.
 
 use chrono::{DateTime, Datelike, SecondsFormat, Timelike, Utc};
 
-/// Reads a time in any of the five forms of the seeds, or in RFC 3339 with an offset.
+/// Reads a time in any of the API's five forms, or in RFC 3339 with an offset. `None` if it is invalid.
 ///
-/// A form without zone is UTC; a date alone is its midnight; what is finer than milliseconds is cut off, as the API
-/// does not know it. `None` if it is none of these.
+/// A form without zone is UTC, and a date alone is its midnight. Digits beyond milliseconds are cut off, because the
+/// API has none.
 pub fn parse_time(text: &str) -> Option<DateTime<Utc>> {
     let text = text.trim();
     let (date, time) = text.split_once(['T', 't', ' ']).unwrap_or((text, "00:00"));
-    // What a form leaves out is completed to RFC 3339: the seconds of 23:30, the Z of a time without zone.
+    // Missing parts are added for RFC 3339: the seconds of 23:30, the Z of a time without zone.
     let seconds = if time.len() == "23:30".len() { ":00" } else { "" };
     let zone = if time.contains(['Z', 'z', '+', '-']) { "" } else { "Z" };
     let complete = format!("{date}T{time}{seconds}{zone}");
-    // By way of milliseconds, a leap second becomes the second after it: no reply may hold 23:59:60.
+    // The detour over milliseconds turns a leap second into the next second, because no reply may hold 23:59:60.
     DateTime::from_timestamp_millis(DateTime::parse_from_rfc3339(&complete).ok()?.timestamp_millis())
 }
 
-/// Writes a time as the API does: `YYYY-MM-DDTHH:MM:SS.mmmZ`, never an offset (some clients cut the last character
-/// off unseen).
+/// Writes a time as the API does: `YYYY-MM-DDTHH:MM:SS.mmmZ`.
+///
+/// It never writes an offset, because some clients cut off the last character without looking at it.
 pub fn format_time(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
-/// The `Date` header's text (RFC 7231): `Thu, 01 Jan 2026 00:00:00 GMT`.
+/// Writes a `Date` header (RFC 7231): `Thu, 01 Jan 2026 00:00:00 GMT`.
 pub fn format_http_date(time: DateTime<Utc>) -> String {
     const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let month = MONTHS.get(time.month0() as usize).copied().unwrap_or_default();
@@ -36,30 +37,32 @@ pub fn parse_http_date(text: &str) -> Option<DateTime<Utc>> {
     DateTime::parse_from_rfc2822(text.trim()).ok().map(|time| time.with_timezone(&Utc))
 }
 
-/// The text under `license_signature` (v1): `<hardware_id>#<auth>#<validity>`, the whole of it in lower case.
+/// Returns the text under `license_signature` (v1): `<hardware_id>#<auth>#<validity>`, all of it in lower case.
 ///
-/// `auth` is the license key or the username; what follows a `|` in it is an SSO suffix and does not count. `validity`
-/// is the `validity_period` member as it stands in the reply, empty when null.
+/// `auth` is the license key or the username, without its SSO suffix, which begins with `|`. `validity` is the reply's
+/// `validity_period` as it arrived, empty when null.
 pub fn v1_text(hardware_id: &str, auth: &str, validity: Option<&str>) -> String {
     let auth = auth.split('|').next().unwrap_or_default();
     format!("{hardware_id}#{auth}#{}", validity.unwrap_or_default()).to_lowercase()
 }
 
-/// The header that names a request, so that a server can tell a repetition from a new wish. Ours books a consumption
-/// once for each; the vendor's cloud ignores it.
+/// The header that identifies a request, so that a server can tell a repetition from a new request.
+///
+/// floatlease-server books a consumption once for each key. The vendor's cloud ignores the header.
 pub const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 
-/// Whether the text can be the value of [`IDEMPOTENCY_KEY`]: 1 to 255 visible ASCII characters.
+/// Returns true if the text may be the value of [`IDEMPOTENCY_KEY`]: 1 to 255 visible ASCII characters.
 pub fn is_idempotency_key(text: &str) -> bool {
     (1..=255).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-/// The header that orders the requests about one slot of one device: a number that only grows. A server that knows it
-/// does not carry out a request whose number is lower than the highest it has seen, and repeats the number in its reply;
-/// the vendor's cloud ignores it.
+/// The header that orders the requests about one slot of one device: a number that only grows.
+///
+/// A server that supports it refuses a request whose number is lower than the highest that it has seen, and repeats
+/// the number in each reply. The vendor's cloud ignores the header.
 pub const ORDER: &str = "FloatLease-Order";
 
-/// The highest order number: above it, JavaScript would round.
+/// The highest order number. JavaScript would round higher ones.
 pub const MAX_ORDER: u64 = (1 << 53) - 1;
 
 /// Reads an order number: decimal digits, from 1 to [`MAX_ORDER`].
@@ -74,7 +77,7 @@ mod tests {
     use sha2::{Digest, Sha256};
 
     #[test]
-    fn the_five_forms_of_the_seed_and_offsets_mean_the_same_instant_in_utc() {
+    fn five_forms_of_time_and_offsets_mean_the_same_instant() {
         for (text, expected) in [
             ("2024-09-27T23:30:48.016Z", "2024-09-27T23:30:48.016Z"),
             ("2024-09-27 23:30:48.016", "2024-09-27T23:30:48.016Z"),

@@ -1,9 +1,10 @@
-//! The API as one table: what each operation is called, where it lives, what it takes and what it answers.
+//! The API as one table: the name, address, parameters and reply of each operation.
 //!
-//! The client checks requests against it before anything is sent, the server checks what arrives. A new verb is a new
-//! row here, a function in `ffi/exports.rs` if it deserves one, and a handler in the server's `domain`.
+//! The client checks requests against it before it sends them, and the server checks requests when they arrive. A new
+//! operation is a new row here, a function in `ffi/exports.rs` if it deserves one, and an action in the server's
+//! `domain`.
 
-/// How an operation is asked.
+/// The HTTP method of an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
     /// Parameters travel in the query.
@@ -12,14 +13,14 @@ pub enum Method {
     Post,
 }
 
-/// How a request names the license it is about.
+/// The way in which a request names its license.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Auth {
-    /// It names none.
+    /// It names no license.
     None,
     /// `license_key` or `username`.
     Ident,
-    /// One of `license_key`; `username` + `password`; `id_token` or `code`, each + `customer_account_code`.
+    /// `license_key`, or `username` with `password`, or `id_token` or `code` with `customer_account_code`.
     Set,
 }
 
@@ -28,7 +29,7 @@ pub enum Auth {
 pub enum Kind {
     /// A string.
     Text,
-    /// An integer; the server also takes a numeric string.
+    /// An integer. The server also accepts a numeric string.
     Integer,
     /// `true` or `false`.
     Boolean,
@@ -47,45 +48,45 @@ pub struct Parameter {
     pub name: &'static str,
     /// Its type.
     pub kind: Kind,
-    /// Whether the server answers `missing_parameters` without it.
+    /// True if the server refuses a request without it as `missing_parameters`.
     pub required: bool,
 }
 
-/// What a successful reply carries, and so what proves it.
+/// The form of a successful reply, and so what verifies it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reply {
     /// A JSON object with the v1 signature inside and the v2 signature in the `LicenseSignature` header.
     License,
-    /// A JSON object with the v2 signature. It proves that the server said it, not what it was asked: a reply without
-    /// these members answers something else.
+    /// A JSON object with the v2 signature and these members. The signature does not cover the request, so a reply
+    /// without the members answers another one.
     Signed(&'static [&'static str]),
-    /// Nothing; the API does not sign it.
+    /// An empty body. The API does not sign it.
     Empty,
-    /// This bare text; the API does not sign it.
+    /// This text, without JSON. The API does not sign it.
     Text(&'static str),
 }
 
 /// One row of the table.
 #[derive(Debug, Clone, Copy)]
 pub struct Operation {
-    /// The name for `floatlease_call`, and the C function's without its prefix.
+    /// Its name for `floatlease_call`, which is the name of the C function without its prefix.
     pub name: &'static str,
-    /// How it is asked.
+    /// Its HTTP method.
     pub method: Method,
-    /// Below `/api/v4`.
+    /// Its path below `/api/v4`.
     pub path: &'static str,
-    /// How it names the license.
+    /// The way in which it names the license.
     pub auth: Auth,
-    /// Whether it names a device by `hardware_id`.
+    /// True if it names a device by `hardware_id`.
     pub device: bool,
     /// Its own parameters, besides those of [`Operation::parameters`].
     pub own: &'static [Parameter],
-    /// What it answers.
+    /// The form of its reply.
     pub reply: Reply,
-    /// Whether repeating it after a lost reply leaves the server as one call would.
+    /// True if a repetition after a lost reply leaves the server in the same state as one call.
     pub idempotent: bool,
-    /// Whether it takes, keeps or gives back a slot or a device, so that a late one could undo a later one. Each such
-    /// request carries [`crate::model::ORDER`].
+    /// True if it takes, keeps or releases a slot or a device. Such a request could undo a later one if it arrives
+    /// late, so it carries [`crate::model::ORDER`].
     pub ordered: bool,
 }
 
@@ -114,7 +115,7 @@ const SET: &[Parameter] = &[
     optional("license_id", Kind::Integer),
 ];
 
-/// What a device tells of itself, taken by activation and check.
+/// Adds the parameters by which a device describes itself.
 macro_rules! with_device_info {
     ($($own:expr),* $(,)?) => {
         &[
@@ -132,7 +133,7 @@ macro_rules! with_device_info {
     };
 }
 
-/// The API. Sources: the seeds of the same name, `license-api.md` §3 for the others.
+/// Every operation of the API that this library performs.
 pub const OPERATIONS: &[Operation] = &[
     Operation {
         name: "activate_license",
@@ -276,17 +277,17 @@ pub const OPERATIONS: &[Operation] = &[
 ];
 
 impl Operation {
-    /// The operation called `name`.
+    /// Returns the operation called `name`.
     pub fn named(name: &str) -> Option<&'static Operation> {
         OPERATIONS.iter().find(|operation| operation.name == name)
     }
 
-    /// Whether it books consumptions, which a server may do once for each `Idempotency-Key`.
+    /// Returns true if it books consumptions. A server may do that once for each `Idempotency-Key`.
     pub fn is_consumption(&self) -> bool {
         self.own.iter().any(|parameter| parameter.name == "consumptions")
     }
 
-    /// Every parameter it takes.
+    /// Returns every parameter that it takes.
     pub fn parameters(&self) -> impl Iterator<Item = &'static Parameter> + use<> {
         let device = if self.device { HARDWARE_ID } else { &[] };
         let auth = match self.auth {
@@ -297,7 +298,7 @@ impl Operation {
         [PRODUCT, device, auth, self.own, COMMON].into_iter().flatten()
     }
 
-    /// The parameter called `name`.
+    /// Returns the parameter called `name`.
     pub fn parameter(&self, name: &str) -> Option<&'static Parameter> {
         self.parameters().find(|parameter| parameter.name == name)
     }

@@ -1,4 +1,4 @@
-//! The numbers of a client's requests about slots, by which a server keeps a late one from undoing what came after it.
+//! Order numbers of a client's requests about slots. With them a server ignores a request that arrives late.
 
 use crate::model::MAX_ORDER;
 use crate::secret::Secret;
@@ -7,30 +7,33 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// A refusal is not signed. TLS says who answers, and still this many numbers must be left for the requests to come.
-const HIGHEST_BELIEVED: u64 = MAX_ORDER / 2;
+/// Highest order number that a refusal over TLS may name. A refusal is not signed, and numbers must be left for
+/// requests to come.
+const MAX_TRUSTED: u64 = MAX_ORDER / 2;
 
-/// Without TLS whoever answers may name any number, which every program of this device would then have to surpass. A
-/// clock that was wrong by more than two years is not believed there.
-const MOST_AHEAD_WITHOUT_TLS_MS: u64 = 2 * 366 * 24 * 60 * 60 * 1000;
+/// Maximum lead of a refusal's number over the clock without TLS: two years.
+///
+/// An attacker could name any number there, and every program of this device would have to exceed it.
+const MAX_AHEAD_WITHOUT_TLS_MS: u64 = 2 * 366 * 24 * 60 * 60 * 1000;
 
-/// A number is shared for so long: a repetition renews no slot, so those that keep coming must not all be repetitions.
-const LONGEST_SHARED: Duration = Duration::from_secs(1);
+/// Maximum time for which equal requests share a number. A repetition renews no slot, so later requests need a new
+/// number.
+const MAX_SHARED: Duration = Duration::from_secs(1);
 
 /// The order numbers of a client.
 #[derive(Debug)]
 pub(crate) struct Orders {
-    /// The highest that was drawn or heard of.
+    /// The highest number that was drawn, or named by a server.
     last: AtomicU64,
-    /// The verbs that are under way, and their numbers.
-    under_way: Mutex<Vec<Shared>>,
-    /// The connection says who answers.
+    /// The requests that are under way, with their numbers.
+    under_way: Mutex<Vec<SharedNumber>>,
+    /// The connection proves who answers.
     knows_server: bool,
 }
 
-/// A verb that is under way, on as many threads as have made the same request.
+/// A request that is under way, on each thread that has made it.
 #[derive(Debug)]
-struct Shared {
+struct SharedNumber {
     operation: &'static str,
     content: Secret,
     order: u64,
@@ -38,7 +41,7 @@ struct Shared {
     threads: usize,
 }
 
-/// One thread's part in a verb that is under way.
+/// One thread's part in a request that is under way.
 pub(crate) struct UnderWay<'a> {
     orders: &'a Orders,
     operation: &'static str,
@@ -46,61 +49,64 @@ pub(crate) struct UnderWay<'a> {
 }
 
 impl Orders {
-    /// `knows_server`: the connection says who answers.
+    /// Makes the numbers of a client. `knows_server` is true if the connection proves who answers.
     pub(crate) fn new(knows_server: bool) -> Orders {
         Orders { last: AtomicU64::new(0), under_way: Mutex::default(), knows_server }
     }
 
-    /// The number of the next request about a slot, higher than `last` and than all that this client has drawn: the wall
-    /// clock's milliseconds, so that it grows across processes and restarts too, or the next number where the clock was
-    /// set back.
+    /// Returns the number for the next request about a slot. It is higher than `last` and than all earlier ones of
+    /// this client.
+    ///
+    /// It is the wall clock in milliseconds, so that it also grows across processes and restarts. If the clock was set
+    /// back, it is the next number instead.
     pub(crate) fn draw(&self, last: u64) -> u64 {
         let next = |drawn: u64| drawn.max(last).saturating_add(1).max(wall_ms());
         let before = self.last.fetch_update(Ordering::AcqRel, Ordering::Acquire, |drawn| Some(next(drawn)));
         next(before.unwrap_or_else(|drawn| drawn))
     }
 
-    /// The server has refused a request because it has seen this number.
+    /// Notes that the server refused a request because it has seen `highest`.
     pub(crate) fn note_refusal(&self, highest: u64) {
-        if highest <= self.highest_believed() {
+        if highest <= self.max_trusted() {
             self.last.fetch_max(highest, Ordering::AcqRel);
         }
     }
 
-    /// The highest number that a refusal may name.
-    fn highest_believed(&self) -> u64 {
-        if self.knows_server { HIGHEST_BELIEVED } else { wall_ms().saturating_add(MOST_AHEAD_WITHOUT_TLS_MS) }
+    /// Returns the highest number that a refusal may name.
+    fn max_trusted(&self) -> u64 {
+        if self.knows_server { MAX_TRUSTED } else { wall_ms().saturating_add(MAX_AHEAD_WITHOUT_TLS_MS) }
     }
 
-    /// A thread begins a verb with this content.
+    /// Registers a request of this thread.
     pub(crate) fn begin(&self, operation: &'static str, content: Secret) -> UnderWay<'_> {
         UnderWay { orders: self, operation, content }
     }
 
-    fn under_way(&self) -> MutexGuard<'_, Vec<Shared>> {
+    fn under_way(&self) -> MutexGuard<'_, Vec<SharedNumber>> {
         self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl UnderWay<'_> {
-    /// The number of the request: that of the same one under way, if it is a new one and higher than the one that was
-    /// `refused` (0: none was yet).
-    pub(crate) fn place(&self, refused: u64) -> u64 {
+    /// Returns the request's number: that of an equal request under way, or a new one.
+    ///
+    /// The result is higher than `refused`, the number that the server refused last; 0 means none.
+    pub(crate) fn number(&self, refused: u64) -> u64 {
         let mut list = self.orders.under_way();
-        let Some(shared) = list.iter_mut().find(|shared| self.is(shared)) else {
+        let Some(shared) = list.iter_mut().find(|shared| self.is_same(shared)) else {
             let order = self.orders.draw(refused);
             let (operation, content) = (self.operation, self.content.clone());
-            list.push(Shared { operation, content, order, drawn_at: Instant::now(), threads: 1 });
+            list.push(SharedNumber { operation, content, order, drawn_at: Instant::now(), threads: 1 });
             return order;
         };
         shared.threads += usize::from(refused == 0);
-        if shared.order <= refused || shared.drawn_at.elapsed() > LONGEST_SHARED {
+        if shared.order <= refused || shared.drawn_at.elapsed() > MAX_SHARED {
             (shared.order, shared.drawn_at) = (self.orders.draw(refused), Instant::now());
         }
         shared.order
     }
 
-    fn is(&self, shared: &Shared) -> bool {
+    fn is_same(&self, shared: &SharedNumber) -> bool {
         shared.operation == self.operation && shared.content.expose() == self.content.expose()
     }
 }
@@ -108,7 +114,7 @@ impl UnderWay<'_> {
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
         let mut list = self.orders.under_way();
-        if let Some(at) = list.iter().position(|shared| self.is(shared)) {
+        if let Some(at) = list.iter().position(|shared| self.is_same(shared)) {
             list[at].threads -= 1;
             if list[at].threads == 0 {
                 list.swap_remove(at);
@@ -117,6 +123,7 @@ impl Drop for UnderWay<'_> {
     }
 }
 
+/// Returns the wall clock in milliseconds.
 fn wall_ms() -> u64 {
     u64::try_from(Utc::now().timestamp_millis()).unwrap_or_default()
 }
@@ -148,25 +155,25 @@ mod tests {
         }
         let orders = Orders::new(true);
         orders.note_refusal(MAX_ORDER);
-        assert!(orders.draw(0) < HIGHEST_BELIEVED);
+        assert!(orders.draw(0) < MAX_TRUSTED);
     }
 
     #[test]
-    fn same_request_under_way_shares_its_place() {
+    fn same_request_under_way_shares_its_number() {
         let orders = Orders::new(true);
         let under_way = |content: &str| orders.begin("check_license", Secret::new(content.to_owned()));
         let (first, second, other) = (under_way("a"), under_way("a"), under_way("b"));
-        let place = first.place(0);
-        assert_eq!(second.place(0), place);
-        assert!(other.place(0) > place);
-        // The place was refused: whichever thread hears it first draws the next, and the others share that.
-        let next = second.place(place);
-        assert!(next > place);
-        assert_eq!(first.place(place), next);
+        let number = first.number(0);
+        assert_eq!(second.number(0), number);
+        assert!(other.number(0) > number);
+        // The server refused the number. The first thread to hear it draws the next, and the others share that one.
+        let next = second.number(number);
+        assert!(next > number);
+        assert_eq!(first.number(number), next);
         drop(first);
-        assert_eq!(under_way("a").place(0), next, "one thread is left");
+        assert_eq!(under_way("a").number(0), next, "one thread is left");
         drop(second);
-        assert!(under_way("a").place(0) > next);
+        assert!(under_way("a").number(0) > next);
         drop(other);
         assert!(orders.under_way().is_empty());
     }

@@ -1,12 +1,13 @@
-//! Tells a process from those it was forked from, so often that it must not cost a system call.
+//! Tells this process from those that it was forked from. Every handle lookup asks, so it must not cost a system call.
 //!
-//! A process id can't do that: in a container a child may have the same id as its parent, and a descendant may get the
-//! id of an ancestor that has ended. So each process has a cookie, kept on a page that the kernel wipes in a forked child:
-//! the child finds zeros and takes the next number. No handler runs at the fork, so nothing can be in its way.
+//! A process id can't tell them apart. In a container a child may have the same id as its parent, and a descendant may
+//! get the id of an ancestor that has ended. So each process has a cookie, a number on a page that the kernel wipes in
+//! a forked child. The child finds zeros there and takes the next number. No handler runs at the fork, so no other
+//! library can interfere.
 //!
-//! Where there is no such page (Linux before 4.14, Apple's systems), the process id is all there is, so a descendant
-//! with the same id as the process that opened a handle is not told from it. The time a process began would tell, but
-//! it takes a file to read it, and a process that can't open one must not lose its handles.
+//! Linux before 4.14 and Apple's systems have no such page. There the process id is the cookie, so a descendant with
+//! the same id is not detected. The start time of a process would tell, but reading it takes a file, and a process
+//! that can't open a file must not lose its handles.
 #![allow(unsafe_code)]
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -14,10 +15,10 @@ pub(crate) use wiped::cookie;
 #[cfg(all(test, any(target_os = "linux", target_os = "android")))]
 pub(crate) use wiped::tests::in_a_child;
 
-/// A number that this process has and none that it was forked from.
+/// Returns a number that differs from that of every process that this one was forked from.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub(crate) fn cookie() -> usize {
-    // Windows has no fork, and keeps the id in memory; so does Apple's C library.
+    // Windows has no fork. It keeps the process id in memory, and so does Apple's C library.
     std::process::id() as usize
 }
 
@@ -27,41 +28,40 @@ mod wiped {
     use std::ptr;
     use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
-    /// The page: null until it is asked for, [`NO_PAGE`] where it can't be had.
+    /// The page. It is null until the first use, and [`NO_PAGE`] on systems without such pages.
     static PAGE: AtomicPtr<AtomicUsize> = AtomicPtr::new(ptr::null_mut());
-    /// Never written: a process that has no page asks for its id each time.
+    /// Stands for the missing page and is never written. A process without a page asks for its id each time.
     static NO_PAGE: AtomicUsize = AtomicUsize::new(0);
-    /// The next cookie. This is common memory, which a child inherits as it is: what it takes from here is more than any
-    /// cookie of those it was forked from.
+    /// The next cookie. A child inherits this memory unchanged, so its cookie is higher than those of its ancestors.
     static NEXT: AtomicUsize = AtomicUsize::new(1);
-    /// The system rounds it up to a page.
+    /// Size of the mapping. The system rounds it up to a page.
     const LENGTH: usize = size_of::<AtomicUsize>();
 
-    /// A number that this process has and none that it was forked from.
+    /// Returns a number that differs from that of every process that this one was forked from.
     pub(crate) fn cookie() -> usize {
         cookie_on(page())
     }
 
     fn cookie_on(page: &'static AtomicUsize) -> usize {
-        // The number is all that is read, so nothing needs to be ordered around it.
+        // Readers use this number alone, so no other memory has to be ordered with it.
         match page.load(Ordering::Relaxed) {
             0 => first_cookie(page),
             cookie => cookie,
         }
     }
 
-    /// The cookie of a process that has none yet. Apart, so that what is asked at every lookup stays short.
+    /// Takes the cookie of a process that has none yet. It is a function of its own, so that the lookup stays short.
     #[cold]
     fn first_cookie(page: &'static AtomicUsize) -> usize {
         if ptr::eq(page, &raw const NO_PAGE) {
             return process::id() as usize;
         }
         let next = NEXT.fetch_add(1, Ordering::Relaxed);
-        // If another thread was quicker, its cookie is everybody's.
+        // If another thread was faster, its cookie is that of the process.
         page.compare_exchange(0, next, Ordering::Relaxed, Ordering::Relaxed).map_or_else(|others| others, |_| next)
     }
 
-    /// The page of this process, made if need be: by the first handle, so never by a lookup.
+    /// Returns the page of this process. The first handle makes it, so a lookup never has to.
     fn page() -> &'static AtomicUsize {
         // SAFETY: what is stored in `PAGE` is `NO_PAGE` or a page from `map`, which is never unmapped once it is there.
         if let Some(page) = unsafe { PAGE.load(Ordering::Acquire).as_ref() } {
@@ -70,13 +70,13 @@ mod wiped {
         first_page()
     }
 
-    /// Apart, so that what is asked at every lookup stays short.
+    /// Makes the page. It is a function of its own, so that the lookup stays short.
     #[cold]
     fn first_page() -> &'static AtomicUsize {
         publish(&PAGE, map(madvise))
     }
 
-    /// The page that is in `place`, which is `fresh` unless another thread was quicker.
+    /// Puts `fresh` into `place`, unless another thread was faster, and returns the page that is there.
     fn publish(place: &AtomicPtr<AtomicUsize>, fresh: Option<*mut AtomicUsize>) -> &'static AtomicUsize {
         let published = fresh.unwrap_or(ptr::from_ref(&NO_PAGE).cast_mut());
         let page = match place.compare_exchange(ptr::null_mut(), published, Ordering::AcqRel, Ordering::Acquire) {
@@ -92,15 +92,15 @@ mod wiped {
         unsafe { &*page }
     }
 
-    /// Whether the system says that it follows the advice on this page.
+    /// A function that returns true if the system accepts the advice for this page.
     type Advise = fn(*mut libc::c_void, libc::c_int) -> bool;
 
     fn madvise(page: *mut libc::c_void, advice: libc::c_int) -> bool {
-        // SAFETY: the mapping is `map`'s own, and the advices it gives leave alone what is on it.
+        // SAFETY: `map` owns the mapping, and its advice does not change the content.
         unsafe { libc::madvise(page, LENGTH, advice) == 0 }
     }
 
-    /// A page of zeros that is wiped in a child; none where the system has no such pages, as Linux before 4.14.
+    /// Maps a page of zeros that the kernel wipes in a child. `None` if the system has no such pages.
     fn map(advise: Advise) -> Option<*mut AtomicUsize> {
         const NO_ADVICE: libc::c_int = -1;
         let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
@@ -109,7 +109,7 @@ mod wiped {
         if page == libc::MAP_FAILED {
             return None;
         }
-        // Emulators are known that agree to everything and do nothing.
+        // Some emulators accept any advice and do nothing, so an invalid one must fail.
         if advise(page, NO_ADVICE) || !advise(page, libc::MADV_WIPEONFORK) {
             unmap(page.cast());
             return None;
@@ -126,9 +126,9 @@ mod wiped {
     pub(crate) mod tests {
         use super::*;
 
-        /// Whether `holds` in a forked child, where it may allocate nothing and take no lock.
+        /// Returns the result of `holds` in a forked child, where it may not allocate or take a lock.
         pub(crate) fn in_a_child(holds: impl FnOnce() -> bool) -> bool {
-            // SAFETY: the child does nothing but run `holds`, and ends without running anything of its parent's.
+            // SAFETY: the child only runs `holds`, and ends without running code of its parent.
             match unsafe { libc::fork() } {
                 0 => {
                     let code = if holds() { 0 } else { 1 };
@@ -160,13 +160,13 @@ mod wiped {
             assert_eq!(cookie(), parent);
         }
 
-        /// In a namespace of its own a child may have any id, its parent's too.
+        /// In a namespace of its own a child may have any id, even its parent's.
         #[test]
         fn a_cookie_does_not_depend_on_the_process_id() {
             static OWN: AtomicUsize = AtomicUsize::new(0);
             let of_parent = cookie_on(&OWN);
             assert_eq!(cookie_on(&OWN), of_parent);
-            // What fork does to the page, in a process that has the same id.
+            // This is what fork does to the page, in a process that has the same id.
             OWN.store(0, Ordering::Relaxed);
             let of_child = cookie_on(&OWN);
             assert!(of_child > of_parent);
@@ -185,7 +185,7 @@ mod wiped {
             assert_eq!(page().load(Ordering::Relaxed), parent);
             assert!(!ptr::eq(page(), &raw const NO_PAGE));
             assert!(in_a_child(|| page().load(Ordering::Relaxed) == 0 && cookie() == page().load(Ordering::Relaxed)));
-            // What is kept is what is answered: no system is asked.
+            // A stored number is returned without a system call.
             let page = Box::leak(Box::new(AtomicUsize::new(7)));
             assert_eq!(cookie_on(page), 7);
         }

@@ -1,4 +1,5 @@
-//! Judging a reply: a yes only if it is proven, a no only if the API said it, and a name for everything else.
+//! Judges a reply. A success counts only if it is verified, and a refusal only if it is the API's. Every other reply
+//! gets a status of its own.
 
 use crate::config::Config;
 use crate::error::{Error, Outcome};
@@ -13,19 +14,19 @@ use crate::verify::PublicKey;
 use serde_json::Value;
 use std::time::Duration;
 
-/// The reply's text for the host, or why it must not be believed.
+/// Returns the reply's text for the host, or the error.
 pub(crate) fn judge(request: &Request, reply: &http::Reply, config: &Config) -> Result<String, Error> {
     let answer = match reply.status {
-        200..=499 if names_another_request(request, reply) => Err(doubt(Status::ReplyNotOurs)),
-        200 => yes(request, reply, config.public_key.as_ref()),
+        200..=499 if names_another_request(request, reply) => Err(unknown_outcome(Status::ReplyNotOurs)),
+        200 => judge_success(request, reply, config.public_key.as_ref()),
         204 if request.operation.reply == Expected::Empty => Ok("{}".to_owned()),
-        204 => Err(doubt(Status::ReplyEmpty)),
-        300..=399 => Err(doubt(Status::ReplyRedirect)),
-        // Proxies are asked to tunnel, so this one answered a request that had left.
-        407 => Err(doubt(Status::ProxyAuth)),
+        204 => Err(unknown_outcome(Status::ReplyEmpty)),
+        300..=399 => Err(unknown_outcome(Status::ReplyRedirect)),
+        // The library asks proxies to tunnel only, so this proxy answered a request that had left the machine.
+        407 => Err(unknown_outcome(Status::ProxyAuth)),
         429 => Err(Error::new(Status::RateLimited).with_outcome(Outcome::Rejected)),
-        400.. => Err(no(request, reply, config)),
-        _ => Err(doubt(Status::ReplyNotApi)),
+        400.. => Err(refusal_error(request, reply, config)),
+        _ => Err(unknown_outcome(Status::ReplyNotApi)),
     };
     answer.map_err(|mut error| {
         error.http_status = Some(reply.status);
@@ -34,7 +35,7 @@ pub(crate) fn judge(request: &Request, reply: &http::Reply, config: &Config) -> 
     })
 }
 
-/// The license in a reply that was kept, if it proves now what it proved when it came.
+/// Returns the license in a stored reply, if the reply still verifies as it did when it arrived.
 pub(crate) fn judge_kept(
     request: &Request,
     body: &str,
@@ -53,126 +54,132 @@ pub(crate) fn judge_kept(
     object(&judge(request, &reply, config)?)
 }
 
-/// Whether the reply repeats the key or the number of another request. Then something between here and the server has
-/// kept it for that one.
+/// Returns true if the reply repeats the key or the number of another request. Then a proxy on the way has stored that
+/// request's reply.
 fn names_another_request(request: &Request, reply: &http::Reply) -> bool {
     let another_key = reply.idempotency_key.is_some() && reply.idempotency_key != request.idempotency_key;
-    // A refusal may name a higher number: the one that came first.
+    // A refusal may name a higher number: that of the request that came first.
     let is_refusal = reply.status >= 400;
     let another_number =
         reply.order.is_some_and(|heard| request.order.is_none_or(|said| heard < said || heard > said && !is_refusal));
     another_key || another_number
 }
 
-/// A failure after which nobody knows what the server did.
-fn doubt(status: Status) -> Error {
+/// Makes an error after which it is unknown what the server did.
+fn unknown_outcome(status: Status) -> Error {
     Error::new(status).with_outcome(Outcome::Unknown)
 }
 
-/// What of a server's words goes into a message.
-const LONGEST_WORDS: usize = 300;
+/// Maximum length of the server's words in a message.
+const MAX_SERVER_WORDS: usize = 300;
 
-fn no(request: &Request, reply: &http::Reply, config: &Config) -> Error {
-    let refusal = std::str::from_utf8(&reply.body).ok().and_then(|body| object(body).ok()).unwrap_or_default();
-    let text = |member: &str| refusal.get(member).and_then(Value::as_str);
-    // The error body of the API has a code; anything else with such a status did not come from it.
+/// Returns the error of a reply whose status is 400 or higher.
+fn refusal_error(request: &Request, reply: &http::Reply, config: &Config) -> Error {
+    let body = std::str::from_utf8(&reply.body).ok().and_then(|body| object(body).ok()).unwrap_or_default();
+    let text = |member: &str| body.get(member).and_then(Value::as_str);
+    // The error body of the API has a code. A body without one did not come from the API.
     let Some(code) = text("code") else {
-        return doubt(if reply.status >= 500 { Status::ServerError } else { Status::ReplyNotApi });
+        return unknown_outcome(if reply.status >= 500 { Status::ServerError } else { Status::ReplyNotApi });
     };
-    // To a gateway's JSON a 5xx is what it is to everybody else; and then nobody knows what the server did.
+    // A 5xx may come from a gateway, and leaves the outcome unknown even if its code is the API's.
     let (status, outcome) = match Status::of_server_code(code) {
         Status::UnknownCode if reply.status >= 500 => (Status::ServerError, Outcome::Unknown),
         status if reply.status >= 500 => (status, Outcome::Unknown),
-        // Whatever the status of the reply, a server that failed may have failed after it had done it.
+        // With any HTTP status, a server that failed may have failed after it carried out the request.
         Status::ServerInternalError => (Status::ServerInternalError, Outcome::Unknown),
         status => (status, Outcome::Rejected),
     };
-    // A server, or what poses as one, may echo anything; a code of the API is none of that.
-    let presentable = |text: &str, longest: usize| -> String {
+    // A server, or an attacker in its place, may echo a secret. A known code of the API is never one.
+    let sanitized = |text: &str, longest: usize| -> String {
         let text = redacted(request.secrets.iter().chain(config.secrets()), text);
         text.chars().filter(|c| !c.is_control()).take(longest).collect()
     };
     let outdated = reply.order.filter(|highest| request.order.is_some_and(|own| own < *highest));
     if outdated.is_some() && status != Status::OrderOutdated {
-        return doubt(Status::ReplyNotOurs);
+        return unknown_outcome(Status::ReplyNotOurs);
     }
     let known = status.row().server_code == code;
-    let words = presentable(text("message").unwrap_or_default(), LONGEST_WORDS);
+    let words = sanitized(text("message").unwrap_or_default(), MAX_SERVER_WORDS);
     let mut error = Error::new(status).with_outcome(outcome);
     error.detail = (!words.is_empty()).then(|| format!("The server says: {words}"));
-    error.server_code = Some(if known { code.to_owned() } else { presentable(code, 100) });
+    error.server_code = Some(if known { code.to_owned() } else { sanitized(code, 100) });
     error.highest_order = outdated;
     error
 }
 
-fn yes(request: &Request, reply: &http::Reply, key: Option<&PublicKey>) -> Result<String, Error> {
-    let text = std::str::from_utf8(&reply.body).map_err(|_| doubt(Status::ReplyNotApi))?;
-    let bare = text.trim();
+/// Returns the text of a reply with status 200, if it is verified.
+fn judge_success(request: &Request, reply: &http::Reply, key: Option<&PublicKey>) -> Result<String, Error> {
+    let text = std::str::from_utf8(&reply.body).map_err(|_| unknown_outcome(Status::ReplyNotApi))?;
+    let trimmed = text.trim();
     match request.operation.reply {
-        // The API answers nothing, and its schema says: an empty string. Anything else, such as a gateway's {"error":…}, is
-        // no answer of the server.
-        Expected::Empty if NOTHING.contains(&bare) => Ok("{}".to_owned()),
-        Expected::Empty => Err(doubt(Status::ReplyNotApi)),
-        Expected::Text(expected) if bare.trim_matches('"') == expected => Ok(format!(r#"{{"message":"{expected}"}}"#)),
-        Expected::Text(_) => Err(doubt(Status::ReplyNotApi)),
-        Expected::Signed(_) | Expected::License if bare.is_empty() => Err(doubt(Status::ReplyEmpty)),
+        // The API sends no body here, and its schema allows an empty string too. Any other body, such as a gateway's
+        // {"error":…}, does not come from the server.
+        Expected::Empty if EMPTY_BODIES.contains(&trimmed) => Ok("{}".to_owned()),
+        Expected::Empty => Err(unknown_outcome(Status::ReplyNotApi)),
+        Expected::Text(expected) if trimmed.trim_matches('"') == expected => {
+            Ok(format!(r#"{{"message":"{expected}"}}"#))
+        }
+        Expected::Text(_) => Err(unknown_outcome(Status::ReplyNotApi)),
+        Expected::Signed(_) | Expected::License if trimmed.is_empty() => Err(unknown_outcome(Status::ReplyEmpty)),
         Expected::Signed(members) => {
-            let answer = proven(reply, text, key, || false)?;
-            // Each is an id, a date or an amount.
+            let answer = verified_object(reply, text, key, || false)?;
+            // Each member is an id, a date or an amount.
             let plain = |value: &Value| value.is_string() || value.is_number();
             let complete = members.iter().all(|member| answer.get(*member).is_some_and(plain));
             if complete && request.is_echoed_by(&answer) {
                 Ok(text.to_owned())
             } else {
-                Err(doubt(Status::ReplyNotOurs))
+                Err(unknown_outcome(Status::ReplyNotOurs))
             }
         }
         Expected::License => {
             let v1 = |key: &PublicKey| object(text).is_ok_and(|license| proves_v1(request, &license, key));
-            let license = proven(reply, text, key, || key.is_some_and(v1))?;
+            let license = verified_object(reply, text, key, || key.is_some_and(v1))?;
             if request.is_about(&license) && key.is_none_or(|key| proves_v1(request, &license, key)) {
                 Ok(text.to_owned())
             } else {
-                Err(doubt(Status::ReplyNotOurs))
+                Err(unknown_outcome(Status::ReplyNotOurs))
             }
         }
     }
 }
 
-/// The ways to answer nothing with status 200.
-const NOTHING: [&str; 3] = ["", "\"\"", "{}"];
+/// The bodies that count as empty with status 200.
+const EMPTY_BODIES: [&str; 3] = ["", "\"\"", "{}"];
 
-/// The object in a reply whose v2 signature covers its very bytes. `names_us` tells of an unproven one whether the
-/// server signed for us what is inside: then its key is the right one, and the rest was altered.
-fn proven(
+/// Returns the object in a reply, if its v2 signature covers these bytes.
+///
+/// `has_valid_v1` is asked only if the v2 signature is invalid. If the signature inside the object is valid, the key
+/// is the right one, and the body was altered.
+fn verified_object(
     reply: &http::Reply,
     text: &str,
     key: Option<&PublicKey>,
-    names_us: impl FnOnce() -> bool,
+    has_valid_v1: impl FnOnce() -> bool,
 ) -> Result<Object, Error> {
     let answer = object(text);
     let Some(key) = key else {
         return answer;
     };
     match &reply.signature {
-        // An HTML page lacks a signature too, but that is not what is wrong with it.
-        None => Err(answer.err().unwrap_or_else(|| doubt(Status::ReplyUnsigned))),
+        // An HTML page has no signature either, but its error is that it is not JSON.
+        None => Err(answer.err().unwrap_or_else(|| unknown_outcome(Status::ReplyUnsigned))),
         Some(signature) if key.verifies(&reply.body, signature) => answer,
-        Some(_) if names_us() => Err(doubt(Status::ReplyAltered)),
-        Some(_) => Err(doubt(Status::ReplySignature)),
+        Some(_) if has_valid_v1() => Err(unknown_outcome(Status::ReplyAltered)),
+        Some(_) => Err(unknown_outcome(Status::ReplySignature)),
     }
 }
 
-/// The JSON object that a text is.
+/// Parses a text as a JSON object.
 fn object(text: &str) -> Result<Object, Error> {
     serde_json::from_str(text)
-        .map_err(|error| doubt(if error.is_eof() { Status::ReplyTruncated } else { Status::ReplyNotApi }))
+        .map_err(|error| unknown_outcome(if error.is_eof() { Status::ReplyTruncated } else { Status::ReplyNotApi }))
 }
 
-/// Whether `license_signature` binds the license to the device and the credentials that were asked about.
+/// Returns true if `license_signature` binds the license to the device and the credentials of the request.
 fn proves_v1(request: &Request, license: &Object, key: &PublicKey) -> bool {
     let text = |member: &str| license.get(member).and_then(Value::as_str);
-    // Activated by an SSO token, the license is its user's.
+    // After an activation by SSO, the signature covers the user's e-mail address.
     let user = license.get("user").and_then(|user| user.get("email")).and_then(Value::as_str);
     let auth = request.auth.as_ref().map(Secret::expose).or(user);
     let (Some(auth), Some(signature)) = (auth, text("license_signature")) else {
@@ -182,16 +189,16 @@ fn proves_v1(request: &Request, license: &Object, key: &PublicKey) -> bool {
     key.verifies(signed.as_bytes(), signature)
 }
 
-/// A server that wants more than that wants something else.
-const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
+/// Upper limit for `Retry-After`. A longer pause is a mistake or an attack.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// `Retry-After`: seconds, or a date to be compared with the server's own.
+/// Reads `Retry-After`: seconds, or a date that is compared with the date of the same reply.
 fn retry_after(text: &str, server_date: Option<&str>) -> Option<Duration> {
     if let Ok(seconds) = text.trim().parse() {
-        return Some(Duration::from_secs(seconds).min(LONGEST_RETRY_AFTER));
+        return Some(Duration::from_secs(seconds).min(MAX_RETRY_AFTER));
     }
     let (then, now) = (model::parse_http_date(text)?, model::parse_http_date(server_date?)?);
-    Some((then - now).to_std().ok()?.min(LONGEST_RETRY_AFTER))
+    Some((then - now).to_std().ok()?.min(MAX_RETRY_AFTER))
 }
 
 #[cfg(test)]
@@ -201,7 +208,7 @@ mod tests {
     #[test]
     fn retry_after_is_seconds_or_a_date_of_the_servers_clock() {
         assert_eq!(retry_after("120", None), Some(Duration::from_secs(120)));
-        assert_eq!(retry_after("18446744073709551615", None), Some(LONGEST_RETRY_AFTER));
+        assert_eq!(retry_after("18446744073709551615", None), Some(MAX_RETRY_AFTER));
         let (now, then) = ("Thu, 01 Jan 2026 00:00:00 GMT", "Thu, 01 Jan 2026 00:00:30 GMT");
         assert_eq!(retry_after(then, Some(now)), Some(Duration::from_secs(30)));
         assert_eq!(retry_after(then, None), None);

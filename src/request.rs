@@ -1,4 +1,4 @@
-//! From the caller's JSON to what goes on the wire: strict checks, defaults from the config, dates made UTC.
+//! Turns the caller's JSON into a request: checks it, adds defaults from the config, and converts dates to UTC.
 
 use crate::config::{CREDENTIALS, Config, check_credentials, checked_millis};
 use crate::error::Error;
@@ -21,41 +21,42 @@ pub(crate) struct Request {
     pub(crate) content: Secret,
     /// The deadline for the whole call.
     pub(crate) timeout: Duration,
-    /// Names what is asked for, the same for every attempt: nothing for operations that merely ask.
+    /// The `Idempotency-Key`, the same for every attempt. `None` for operations that only read.
     pub(crate) idempotency_key: Option<String>,
-    /// The place of the request among all about its slot or device, the same for every attempt. The client draws it, if
-    /// whoever makes the request does not.
+    /// The order number among all requests about its slot or device, the same for every attempt. The client draws it
+    /// if the creator of the request does not.
     pub(crate) order: Option<u64>,
-    /// What a v1 signature covers besides the reply itself.
+    /// The device. A v1 signature covers it.
     pub(crate) hardware_id: String,
+    /// The license key or the username. A v1 signature covers it.
     pub(crate) auth: Option<Secret>,
-    /// What the reply must say if it says anything of it.
+    /// Members that the reply must repeat, if it has them, with their values.
     pub(crate) echoes: Vec<(&'static str, Value)>,
-    /// What was given to prove who asks: not to be seen in any message.
+    /// The request's secrets, which no message may show.
     pub(crate) secrets: Vec<Secret>,
 }
 
-/// Members of a reply that repeat a parameter of its request.
+/// Parameters of a request, and the members of a reply that repeat them.
 const ECHOES: [(&str, &str); 4] =
     [("feature", "feature"), ("feature", "code"), ("product", "short_code"), ("license_id", "license_id")];
 
-/// All but the unreserved characters of RFC 3986.
+/// Characters to encode in a query: all but the unreserved ones of RFC 3986.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// With it and the headers a request still fits into the 16 KiB in which it is written.
-const LONGEST_QUERY_BYTES: usize = 14_000;
+/// Maximum length of a query. With the headers it fits into the 16 KiB buffer in which a request is written.
+const MAX_QUERY_BYTES: usize = 14_000;
 
 /// Parameters that no message may show.
 const SECRETS: [&str; 4] = ["license_key", "password", "id_token", "code"];
 
-/// Keys of a request that do not go to the wire as they are.
+/// Keys of every request that are not sent as parameters.
 const CONTROL_KEYS: &[(&str, Kind)] = &[("timeout_ms", Kind::Integer), ("extra", Kind::Object)];
 
-/// And of one that does more than ask.
-const REPEATABLE_KEYS: &[(&str, Kind)] = &[("idempotency_key", Kind::Text)];
+/// Further such keys of an operation that changes something.
+const IDEMPOTENCY_KEYS: &[(&str, Kind)] = &[("idempotency_key", Kind::Text)];
 
-/// And of consumptions; whoever keeps those that may wait takes it out.
-const LATER_KEYS: &[(&str, Kind)] = &[("offline", Kind::Text)];
+/// Further such keys of a consumption. The queue takes the key out before it prepares the request.
+const QUEUE_KEYS: &[(&str, Kind)] = &[("offline", Kind::Text)];
 
 impl Request {
     /// Checks `json` for `operation` and completes it from `config`.
@@ -65,12 +66,14 @@ impl Request {
         let left_out: Vec<_> = OF_ONE_LICENSE.iter().filter(|key| given.get(**key) == Some(&Value::Null)).collect();
         if !given.is_empty() {
             let known = operation.parameters().map(|parameter| (parameter.name, parameter.kind));
-            let repeatable = if operation.idempotent { &[] } else { REPEATABLE_KEYS };
-            let later = if operation.is_consumption() { LATER_KEYS } else { &[] };
-            let known: Vec<_> = known.chain(CONTROL_KEYS.iter().chain(repeatable).chain(later).copied()).collect();
+            let idempotency = if operation.idempotent { &[] } else { IDEMPOTENCY_KEYS };
+            let queue = if operation.is_consumption() { QUEUE_KEYS } else { &[] };
+            let known: Vec<_> = known.chain(CONTROL_KEYS.iter().chain(idempotency).chain(queue).copied()).collect();
             strict::check(what, &mut given, &known)?;
             if given.contains_key("offline") {
-                let message = format!("\"offline\" in {what} must be \"queue\", and is for sessions alone.");
+                let message = format!(
+                    "\"offline\" in {what} is invalid: only a session has a queue, and the value must be \"queue\"."
+                );
                 return Err(Error::because(Status::BadValue, message));
             }
         }
@@ -81,7 +84,7 @@ impl Request {
         };
         let extra = given.remove("extra");
         let idempotency_key = idempotency_key(what, operation, given.remove("idempotency_key"))?;
-        // What the config says of its license is nothing to say of another.
+        // The config's license_id and bundle_code belong to the config's license, and to no other.
         let names_another = names_another_license(config, &given);
         complete_credentials(what, operation, config, &mut given)?;
         complete(operation, config, &mut given, |key| {
@@ -90,7 +93,10 @@ impl Request {
         normalise_times(what, operation, &mut given)?;
         for parameter in operation.parameters().filter(|parameter| parameter.required) {
             if given.get(parameter.name).is_none_or(|value| value.as_str().is_some_and(str::is_empty)) {
-                return Err(Error::because(Status::MissingKey, format!("{what} needs \"{}\".", parameter.name)));
+                return Err(Error::because(
+                    Status::MissingKey,
+                    format!("\"{}\" is missing from {what}.", parameter.name),
+                ));
             }
         }
         if let Some(Value::Object(extra)) = extra {
@@ -118,17 +124,18 @@ impl Request {
 }
 
 impl Request {
-    /// Whether what `reply` repeats of this request is what this request said.
+    /// Returns true if every member of `reply` that repeats a parameter has this request's value.
     pub(crate) fn is_echoed_by(&self, reply: &Object) -> bool {
         self.echoes.iter().all(|(member, said)| repeats(reply.get(*member), said))
     }
 
-    /// What the request says of this member of a reply: "short_code" is the product.
+    /// Returns the request's value for this member of a reply. "short_code" is the product.
     pub(crate) fn said(&self, member: &str) -> Option<&Value> {
         self.echoes.iter().find(|(echoed, _)| *echoed == member).map(|(_, said)| said)
     }
 
-    /// The same of a license: device and credentials are proven by its signature, and a user may have several.
+    /// Returns true if the license in a reply is the requested one. Its signature proves device and credentials; this
+    /// compares product and license_id, because a user may have several licenses.
     pub(crate) fn is_about(&self, license: &Object) -> bool {
         self.echoes.iter().all(|(member, said)| match *member {
             "license_id" => repeats(license.get("id"), said),
@@ -138,16 +145,16 @@ impl Request {
     }
 }
 
-/// Whether what was heard, if anything, is what was said.
-fn repeats(heard: Option<&Value>, said: &Value) -> bool {
-    match (heard, said) {
-        (Some(Value::String(heard)), Value::String(said)) => heard.eq_ignore_ascii_case(said),
-        (Some(heard), said) => heard == said,
+/// Returns true if the reply's value is missing, or equals the request's.
+fn repeats(received: Option<&Value>, sent: &Value) -> bool {
+    match (received, sent) {
+        (Some(Value::String(received)), Value::String(sent)) => received.eq_ignore_ascii_case(sent),
+        (Some(received), sent) => received == sent,
         (None, _) => true,
     }
 }
 
-/// The caller's name for what he wants, or one that nobody else has given.
+/// Returns the caller's `Idempotency-Key`, or a random one.
 fn idempotency_key(what: &str, operation: &Operation, given: Option<Value>) -> Result<Option<String>, Error> {
     match given.as_ref().and_then(Value::as_str) {
         None if operation.idempotent => Ok(None),
@@ -162,12 +169,12 @@ fn idempotency_key(what: &str, operation: &Operation, given: Option<Value>) -> R
 
 fn random_key() -> Result<String, Error> {
     let mut bytes = [0; 16];
-    let failed = |_| Error::because(Status::Internal, "The system has no random numbers.");
+    let failed = |_| Error::because(Status::Internal, "The system could not provide random numbers.");
     SystemRandom::new().fill(&mut bytes).map_err(failed)?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// The way the request names the license, or else the config's; what the operation does not take is left out.
+/// Adds the config's credentials unless the request names a license. Leaves out what the operation does not take.
 fn complete_credentials(what: &str, operation: &Operation, config: &Config, given: &mut Object) -> Result<(), Error> {
     if operation.auth == Auth::None {
         return Ok(());
@@ -181,20 +188,27 @@ fn complete_credentials(what: &str, operation: &Operation, config: &Config, give
     }
     let names: Vec<&str> = CREDENTIALS.iter().copied().filter(|key| given.contains_key(*key)).collect();
     if names.is_empty() && operation.auth == Auth::Ident {
-        let message = format!("{what} needs \"username\": after an SSO activation it is the user's e-mail address.");
+        let message =
+            format!("\"username\" is missing from {what}: after an SSO activation, give the user's e-mail address.");
         return Err(Error::because(Status::MissingKey, message));
     }
     if let Some(empty) = names.iter().find(|name| given.get(**name).and_then(Value::as_str) == Some("")) {
-        return Err(Error::because(Status::BadValue, format!("\"{empty}\" of {what} is empty.")));
+        return Err(Error::because(
+            Status::BadValue,
+            format!("\"{empty}\" in {what} is empty: write a value, or leave the key out."),
+        ));
     }
     check_credentials(what, &names)?;
     if operation.auth == Auth::Set && names.contains(&"username") && !names.contains(&"password") {
-        return Err(Error::because(Status::MissingKey, format!("{what} needs \"password\" beside \"username\".")));
+        return Err(Error::because(
+            Status::MissingKey,
+            format!("\"password\" is missing from {what}: \"username\" requires it."),
+        ));
     }
     Ok(())
 }
 
-/// Whether a request names another license, or another product, than the config.
+/// Returns true if a request names another license or product than the config.
 fn names_another_license(config: &Config, given: &Object) -> bool {
     let of_config = |key: &str| match key {
         "product" => Some(config.product.as_str()),
@@ -204,10 +218,10 @@ fn names_another_license(config: &Config, given: &Object) -> bool {
     named.into_iter().any(|(key, named)| named != of_config(key))
 }
 
-/// What the config says of the one license that it names. A request leaves it out by null.
+/// Keys of the config that belong to its one license. A null in the request leaves them out.
 pub(crate) const OF_ONE_LICENSE: [&str; 2] = ["license_id", "bundle_code"];
 
-/// Everything else the config knows and the caller did not say, but for what is `left_out`.
+/// Adds the config's other values that the request does not give, except the keys that are `left_out`.
 fn complete(operation: &Operation, config: &Config, given: &mut Object, left_out: impl Fn(&str) -> bool) {
     let sdk = concat!("floatlease ", env!("CARGO_PKG_VERSION"));
     let defaults: [(&str, Option<Value>); 7] = [
@@ -217,7 +231,7 @@ fn complete(operation: &Operation, config: &Config, given: &mut Object, left_out
         ("bundle_code", config.bundle_code.as_deref().map(Value::from)),
         ("app_ver", config.app_version.as_deref().map(Value::from)),
         ("sdk_ver", Some(sdk.into())),
-        // The API wants the key even where it means "as long as you may": null.
+        // The API requires this key, and null means: as long as the license allows.
         ("borrowed_until", Some(Value::Null)),
     ];
     for (key, default) in defaults {
@@ -227,12 +241,12 @@ fn complete(operation: &Operation, config: &Config, given: &mut Object, left_out
     }
 }
 
-/// Whatever form a date came in, it is sent as `YYYY-MM-DDTHH:MM:SS.mmmZ`; what is no date is not sent.
+/// Converts each date to `YYYY-MM-DDTHH:MM:SS.mmmZ`, and refuses an invalid one.
 fn normalise_times(what: &str, operation: &Operation, given: &mut Object) -> Result<(), Error> {
     for parameter in operation.parameters().filter(|parameter| parameter.kind == Kind::TimeOrNull) {
         if let Some(Value::String(text)) = given.get_mut(parameter.name) {
             let Some(time) = model::parse_time(text) else {
-                let message = format!("\"{}\" in {what} is not a date.", parameter.name);
+                let message = format!("\"{}\" in {what} is invalid: expected a date.", parameter.name);
                 return Err(Error::because(Status::BadDate, message));
             };
             *text = model::format_time(time);
@@ -241,10 +255,12 @@ fn normalise_times(what: &str, operation: &Operation, given: &mut Object) -> Res
     Ok(())
 }
 
+/// Adds the members of `extra`, none of which may be a parameter of the operation.
 fn merge_extra(what: &str, operation: &Operation, given: &mut Object, extra: Object) -> Result<(), Error> {
     for (key, value) in extra {
         if operation.parameter(&key).is_some() {
-            let message = format!("\"{key}\" in \"extra\" of {what} is a parameter of its own: write it outside.");
+            let message =
+                format!("\"{key}\" in \"extra\" of {what} is invalid: write this parameter outside \"extra\".");
             return Err(Error::because(Status::ConflictingKeys, message));
         }
         given.insert(key, value);
@@ -252,7 +268,7 @@ fn merge_extra(what: &str, operation: &Operation, given: &mut Object, extra: Obj
     Ok(())
 }
 
-/// `a=1&b=two`; nulls are left out.
+/// Writes the members as a query, such as `a=1&b=two`. A null member is left out.
 fn query(what: &str, given: &Object) -> Result<String, Error> {
     let mut pairs = Vec::with_capacity(given.len());
     for (key, value) in given {
@@ -261,7 +277,9 @@ fn query(what: &str, given: &Object) -> Result<String, Error> {
             Value::String(text) => text.clone(),
             Value::Bool(_) | Value::Number(_) => value.to_string(),
             Value::Array(_) | Value::Object(_) => {
-                let message = format!("\"{key}\" of {what} travels in a URL, so it can't be an array or an object.");
+                let message = format!(
+                    "\"{key}\" in {what} is invalid: it is sent in a URL, which can't hold an array or an object."
+                );
                 return Err(Error::because(Status::WrongType, message));
             }
         };
@@ -269,14 +287,15 @@ fn query(what: &str, given: &Object) -> Result<String, Error> {
         pairs.push(format!("{}={}", encode(key), encode(&text)));
     }
     let query = pairs.join("&");
-    if query.len() > LONGEST_QUERY_BYTES {
+    if query.len() > MAX_QUERY_BYTES {
         let message =
-            format!("What {what} asks travels in a URL, so it must not be longer than {LONGEST_QUERY_BYTES} bytes.");
+            format!("The request of {what} is too long: it is sent in a URL, which may have {MAX_QUERY_BYTES} bytes.");
         return Err(Error::because(Status::BadValue, message));
     }
     Ok(query)
 }
 
+/// Wipes a text that may be a secret.
 pub(crate) fn wipe(value: &mut Value) {
     if let Value::String(text) = value {
         text.zeroize();
@@ -335,7 +354,7 @@ mod tests {
         assert!(sent.get("license_key").is_none());
     }
 
-    /// As the header says of "extra".
+    /// The header states this rule for "extra".
     #[test]
     fn number_of_extra_is_sent_as_integer_or_double() {
         for (given, sent) in [

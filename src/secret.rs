@@ -1,4 +1,4 @@
-//! Text that no log, error or `Debug` may show, wiped when dropped.
+//! Text that no log, error or `Debug` shows. It is wiped when it is dropped.
 
 use zeroize::Zeroizing;
 
@@ -7,14 +7,15 @@ use zeroize::Zeroizing;
 pub struct Secret(Zeroizing<String>);
 
 impl Secret {
-    /// Takes the text over; the caller keeps no copy.
+    /// Takes ownership of the text. The caller keeps no copy.
     pub fn new(text: String) -> Secret {
         Secret(Zeroizing::new(text))
     }
 
-    /// Where this secret stands in `text`, in capitals or not. One of a few letters stands nowhere: it would take half of
-    /// any sentence with it.
-    fn places(&self, text: &str) -> Vec<(usize, usize)> {
+    /// Returns the ranges of `text` that hold this secret, in upper or lower case.
+    ///
+    /// A secret of fewer than four letters is never found, because redacting it would damage ordinary words.
+    fn occurrences(&self, text: &str) -> Vec<(usize, usize)> {
         let (secret, bytes) = (self.expose().as_bytes(), text.as_bytes());
         if secret.len() < 4 {
             return Vec::new();
@@ -24,20 +25,22 @@ impl Secret {
         last.map_or(Vec::new(), |last| (0..=last).filter(is_here).map(|at| (at, at + secret.len())).collect())
     }
 
-    /// The text, for the one place that needs it.
+    /// Returns the text. Call it only where the secret is used.
     pub fn expose(&self) -> &str {
         &self.0
     }
 }
 
-/// `text` without any of these secrets. Their places are found before one of them is taken out, so that a secret that is
-/// a part of another leaves nothing of it.
+/// Returns `text` with each of these secrets replaced by `(secret)`.
+///
+/// All ranges are found before the first replacement. Otherwise a secret that is part of another would leave the rest
+/// of the longer one.
 pub(crate) fn redacted<'a>(secrets: impl Iterator<Item = &'a Secret>, text: &str) -> String {
-    let mut places: Vec<_> = secrets.flat_map(|secret| secret.places(text)).collect();
-    places.sort_unstable();
+    let mut ranges: Vec<_> = secrets.flat_map(|secret| secret.occurrences(text)).collect();
+    ranges.sort_unstable();
     let mut shown = String::with_capacity(text.len());
     let mut from = 0;
-    for (start, end) in places {
+    for (start, end) in ranges {
         if start >= from {
             shown.push_str(text.get(from..start).unwrap_or_default());
             shown.push_str("(secret)");

@@ -1,4 +1,4 @@
-//! One request, signed and sent: what a call and a diagnosis have in common.
+//! Sends one signed request, for calls and for `diagnose`.
 
 use crate::config::Config;
 use crate::error::{Error, Outcome};
@@ -10,7 +10,7 @@ use crate::secret::Secret;
 use crate::sign;
 use chrono::{DateTime, Utc};
 
-/// What authorises a request.
+/// A date and the `Authorization` header for it.
 #[derive(Debug)]
 pub(crate) struct SignedDate {
     second: i64,
@@ -19,19 +19,20 @@ pub(crate) struct SignedDate {
 }
 
 impl SignedDate {
+    /// Signs the date `now` with the config's keys.
     pub(crate) fn new(config: &Config, now: DateTime<Utc>) -> SignedDate {
         let date = model::format_http_date(now);
         let authorization = sign::authorization(config.api_key.expose(), config.shared_key.expose(), &date);
         SignedDate { second: now.timestamp(), date, authorization: Secret::new(authorization) }
     }
 
-    /// Whether it serves for `now`: the `Date` header knows no less than seconds.
+    /// Returns true if it may be sent at `now`. The `Date` header has whole seconds.
     pub(crate) fn is_of(&self, now: DateTime<Utc>) -> bool {
         self.second == now.timestamp()
     }
 }
 
-/// Sends one request.
+/// Sends one request and returns the reply. The error says whether the request left this machine.
 pub(crate) fn send(
     http: &Http,
     call: &Call,

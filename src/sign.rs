@@ -4,17 +4,17 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use hmac::{Hmac, KeyInit, Mac, digest::InvalidLength};
 use sha2::Sha256;
 
-/// The text under the MAC: it covers the date and nothing else.
+/// Returns the text that the MAC covers: the date and nothing else.
 pub fn signing_text(date: &str) -> String {
     format!("licenseSpring\ndate: {date}")
 }
 
-/// The MAC of a request sent at `date`, Base64 with padding; the key is the shared key's UTF-8 bytes as they are.
+/// Returns the MAC of a request sent at `date`, as Base64 with padding. The key is the shared key's UTF-8 bytes.
 pub fn signature(shared_key: &str, date: &str) -> String {
     mac(shared_key, date).map(|mac| STANDARD.encode(mac.finalize().into_bytes())).unwrap_or_default()
 }
 
-/// Whether `signature` is the MAC of `date`; takes the same time wherever they differ.
+/// Returns true if `signature` is the MAC of `date`. The comparison takes constant time.
 pub fn is_signature(shared_key: &str, date: &str, signature: &str) -> bool {
     match (mac(shared_key, date), STANDARD.decode(signature)) {
         (Ok(mac), Ok(bytes)) => mac.verify_slice(&bytes).is_ok(),
@@ -22,13 +22,13 @@ pub fn is_signature(shared_key: &str, date: &str, signature: &str) -> bool {
     }
 }
 
-/// The `Authorization` header, as documented: no scheme word, four parameters.
+/// Returns the `Authorization` header: four parameters, without a scheme word.
 pub fn authorization(api_key: &str, shared_key: &str, date: &str) -> String {
     let signature = signature(shared_key, date);
     format!(r#"algorithm="hmac-sha256", headers="date", signature="{signature}", apikey="{api_key}""#)
 }
 
-/// Never an error in fact: HMAC takes keys of any length.
+/// Computes the MAC. It never fails in practice, because HMAC takes keys of any length.
 fn mac(shared_key: &str, date: &str) -> Result<Hmac<Sha256>, InvalidLength> {
     let mut mac = Hmac::<Sha256>::new_from_slice(shared_key.as_bytes())?;
     mac.update(signing_text(date).as_bytes());

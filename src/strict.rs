@@ -1,28 +1,31 @@
-//! Strictness towards the caller: an unknown or mistyped key is an error that says what was meant and expected.
-//! Messages name keys, never values: a value may be a secret.
+//! Checks the caller's JSON. An unknown key or a wrong type is an error that names the nearest key or the expected
+//! type.
+//!
+//! Messages name keys and never values, because a value may be a secret.
 
 use crate::error::Error;
 use crate::operations::Kind;
 use crate::status::Status;
 use serde_json::{Map, Value};
 
-/// A JSON object of the caller.
+/// A JSON object from the caller.
 pub(crate) type Object = Map<String, Value>;
 
-/// Reads one JSON object; `what` names it in messages: "the config", "the request".
+/// Parses one JSON object. `what` is its name for messages, such as "the config".
 pub(crate) fn parse_object(what: &str, text: &str) -> Result<Object, Error> {
     match serde_json::from_str(text) {
         Ok(Value::Object(object)) => Ok(object),
         Ok(other) => {
             let found = type_name(&other);
-            Err(Error::because(Status::Json, format!("{what} must be a JSON object, not {found}.")))
+            Err(Error::because(Status::Json, format!("{what} is invalid: expected a JSON object, found {found}.")))
         }
-        Err(error) => Err(Error::because(Status::Json, format!("{what} is not valid JSON: {error}."))),
+        Err(error) => Err(Error::because(Status::Json, format!("{what} is invalid JSON: {error}."))),
     }
 }
 
-/// Checks every member of `object` against the `known` keys and their types. A null is as good as nothing and taken
-/// out, unless it has a meaning of its own.
+/// Checks every member of `object` against the `known` keys and their types.
+///
+/// A null member counts as absent and is removed, except for keys where null has a meaning.
 pub(crate) fn check(what: &str, object: &mut Object, known: &[(&str, Kind)]) -> Result<(), Error> {
     object.retain(|key, value| {
         !value.is_null() || known.iter().all(|(name, kind)| name != key || *kind == Kind::TimeOrNull)
@@ -33,32 +36,32 @@ pub(crate) fn check(what: &str, object: &mut Object, known: &[(&str, Kind)]) -> 
         };
         if !fits(value, *kind) {
             let (expected, found) = (kind_name(*kind), type_name(value));
-            let message = format!("\"{key}\" in {what} must be {expected}, not {found}.");
+            let message = format!("\"{key}\" in {what} is invalid: expected {expected}, found {found}.");
             return Err(Error::because(Status::WrongType, message));
         }
     }
     Ok(())
 }
 
-/// The error for a name that is none of `candidates`, naming the nearest.
+/// Returns the error for an unknown key. It names the nearest of `candidates`.
 pub(crate) fn unknown_key<'a>(what: &str, key: &str, candidates: impl Iterator<Item = &'a str>) -> Error {
-    // A long "key" is more likely a pasted value than a slip of the keyboard; it may be a secret.
+    // A long key is more likely a pasted value than a typing mistake, so it may be a secret.
     let shown = if key.len() <= 40 { format!("\"{key}\"") } else { "a key of more than 40 bytes".to_owned() };
     let hint = match nearest(key, candidates) {
         Some(near) => format!("did you mean \"{near}\"?"),
-        None => "it is none of the documented ones.".to_owned(),
+        None => "remove it, or correct its name.".to_owned(),
     };
     Error::because(Status::UnknownKey, format!("{shown} is not a key of {what}: {hint}"))
 }
 
-/// The candidate that fewest keystrokes turn `key` into, unless all are far off.
+/// Returns the candidate with the smallest edit distance to `key`; `None` if even that is large.
 pub(crate) fn nearest<'a>(key: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let (distance, candidate) = candidates.map(|candidate| (keystrokes(key, candidate), candidate)).min()?;
+    let (distance, candidate) = candidates.map(|candidate| (edit_distance(key, candidate), candidate)).min()?;
     (distance <= (key.len() / 2).max(2)).then_some(candidate)
 }
 
-/// Levenshtein's distance, by bytes: good enough for keys. What is left out at the end counts as one: a unit, say.
-fn keystrokes(from: &str, to: &str) -> usize {
+/// Returns the Levenshtein distance in bytes. A missing end such as `_ms` counts as one.
+fn edit_distance(from: &str, to: &str) -> usize {
     if !from.is_empty() && to.strip_prefix(from).is_some_and(|rest| rest.starts_with('_')) {
         return 1;
     }
@@ -75,6 +78,7 @@ fn keystrokes(from: &str, to: &str) -> usize {
     row[to.len()]
 }
 
+/// Returns true if the value has this type.
 fn fits(value: &Value, kind: Kind) -> bool {
     match kind {
         Kind::Text => value.is_string(),
@@ -86,6 +90,7 @@ fn fits(value: &Value, kind: Kind) -> bool {
     }
 }
 
+/// Returns the name of an expected type for messages.
 fn kind_name(kind: Kind) -> &'static str {
     match kind {
         Kind::Text => "a string",
@@ -97,6 +102,7 @@ fn kind_name(kind: Kind) -> &'static str {
     }
 }
 
+/// Returns the name of a found type for messages.
 fn type_name(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
@@ -133,17 +139,20 @@ mod tests {
             (r#"{"licens_key":"x"}"#, r#""licens_key" is not a key of the config: did you mean "license_key"?"#),
             (r#"{"timeout":5}"#, r#""timeout" is not a key of the config: did you mean "timeout_ms"?"#),
             (r#"{"wait":5}"#, r#""wait" is not a key of the config: did you mean "wait_ms"?"#),
-            (r#"{"w":5}"#, r#""w" is not a key of the config: it is none of the documented ones."#),
-            (r#"{"":5}"#, r#""" is not a key of the config: it is none of the documented ones."#),
-            (r#"{"zzz":5}"#, r#""zzz" is not a key of the config: it is none of the documented ones."#),
-            (r#"{"timeout_ms":"5"}"#, r#""timeout_ms" in the config must be an integer, not a string."#),
+            (r#"{"w":5}"#, r#""w" is not a key of the config: remove it, or correct its name."#),
+            (r#"{"":5}"#, r#""" is not a key of the config: remove it, or correct its name."#),
+            (r#"{"zzz":5}"#, r#""zzz" is not a key of the config: remove it, or correct its name."#),
+            (r#"{"timeout_ms":"5"}"#, r#""timeout_ms" in the config is invalid: expected an integer, found a string."#),
             (
                 r#"{"timeout_ms":0.5}"#,
-                r#""timeout_ms" in the config must be an integer, not a number with a fraction."#,
+                r#""timeout_ms" in the config is invalid: expected an integer, found a number with a fraction."#,
             ),
-            (r#"{"event":["a",1]}"#, r#""event" in the config must be an array of strings, not an array."#),
-            ("[]", "the config must be a JSON object, not an array."),
-            ("{", "the config is not valid JSON: EOF while parsing an object at line 1 column 1."),
+            (
+                r#"{"event":["a",1]}"#,
+                r#""event" in the config is invalid: expected an array of strings, found an array."#,
+            ),
+            ("[]", "the config is invalid: expected a JSON object, found an array."),
+            ("{", "the config is invalid JSON: EOF while parsing an object at line 1 column 1."),
         ] {
             assert_eq!(mistake(text), expected, "{text}");
         }

@@ -1,22 +1,22 @@
-//! Proof of a reply: RSA PKCS#1 v1.5 with SHA-256 under the server's public key.
+//! Verifies the signature of a reply: RSA PKCS#1 v1.5 with SHA-256 under the server's public key.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use ring::signature::{RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
 use rustls::pki_types::{CertificateDer, SubjectPublicKeyInfoDer, pem::PemObject};
 
-/// The production key of the vendor's cloud; the default there, and only there.
+/// The production key of the vendor's cloud. It is the default for that cloud only.
 pub const VENDOR_CLOUD_KEY: &str = include_str!("vendor-production-key.pem");
 
 /// A server's public key.
 #[derive(Clone, Debug)]
 pub struct PublicKey {
-    /// PKCS#1 `RSAPublicKey`, as ring wants it.
+    /// A PKCS#1 `RSAPublicKey`, the form that ring reads.
     rsa: Vec<u8>,
 }
 
 impl PublicKey {
-    /// Reads a PEM public key (`BEGIN PUBLIC KEY`) or certificate; `None` if it is neither, or not RSA of at least
-    /// 2048 bits.
+    /// Reads a PEM public key (`BEGIN PUBLIC KEY`) or certificate. `None` if it is invalid, or not RSA with 2048 to
+    /// 8192 bits.
     pub fn from_pem(pem: &str) -> Option<PublicKey> {
         let spki = match SubjectPublicKeyInfoDer::from_pem_slice(pem.as_bytes()) {
             Ok(spki) => spki.as_ref().to_vec(),
@@ -26,7 +26,7 @@ impl PublicKey {
         (2048..=8192).contains(&modulus_bits(&rsa)?).then_some(PublicKey { rsa })
     }
 
-    /// Whether `signature`, in Base64, is this key's over `message`.
+    /// Returns true if this key made `signature`, in Base64, over `message`.
     pub fn verifies(&self, message: &[u8], signature: &str) -> bool {
         let key = UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, &self.rsa);
         STANDARD.decode(signature.trim()).is_ok_and(|signature| key.verify(message, &signature).is_ok())
@@ -40,7 +40,7 @@ const SEQUENCE: u8 = 0x30;
 const VERSION: u8 = 0xa0;
 const RSA_ENCRYPTION: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];
 
-/// One DER element: its tag, its content, the whole of it, and what follows.
+/// One DER element: its tag, its content, all its bytes, and the bytes after it.
 struct Element<'a> {
     tag: u8,
     content: &'a [u8],
@@ -48,6 +48,7 @@ struct Element<'a> {
     rest: &'a [u8],
 }
 
+/// Reads the first DER element.
 fn element(der: &[u8]) -> Option<Element<'_>> {
     let (&tag, after_tag) = der.split_first()?;
     let (&first, mut body) = after_tag.split_first()?;
@@ -65,11 +66,13 @@ fn element(der: &[u8]) -> Option<Element<'_>> {
     Some(Element { tag, content, whole: der.get(..der.len() - rest.len())?, rest })
 }
 
+/// Reads the first DER element; `None` if it has another tag.
 fn expect(der: &[u8], tag: u8) -> Option<Element<'_>> {
     element(der).filter(|found| found.tag == tag)
 }
 
-/// Certificate → tbsCertificate → subjectPublicKeyInfo, its seventh field (the version may be absent).
+/// Returns the subjectPublicKeyInfo of a certificate: the seventh field of its tbsCertificate, or the sixth if the
+/// version is absent.
 fn spki_of_certificate(certificate: &[u8]) -> Option<&[u8]> {
     let tbs = expect(expect(certificate, SEQUENCE)?.content, SEQUENCE)?;
     let mut field = element(tbs.content)?;
@@ -80,16 +83,17 @@ fn spki_of_certificate(certificate: &[u8]) -> Option<&[u8]> {
     (field.tag == SEQUENCE).then_some(field.whole)
 }
 
-/// SubjectPublicKeyInfo → the `RSAPublicKey` in its bit string.
+/// Returns the `RSAPublicKey` in the bit string of a SubjectPublicKeyInfo.
 fn rsa_of_spki(spki: &[u8]) -> Option<&[u8]> {
     let algorithm = expect(expect(spki, SEQUENCE)?.content, SEQUENCE)?;
     if expect(algorithm.content, OBJECT_ID)?.content != RSA_ENCRYPTION {
         return None;
     }
-    // The first byte of a bit string counts its unused bits: none.
+    // The first byte of a bit string is the number of its unused bits, here 0.
     expect(algorithm.rest, BIT_STRING)?.content.strip_prefix(&[0])
 }
 
+/// Returns the length of the key's modulus in bits.
 fn modulus_bits(rsa: &[u8]) -> Option<usize> {
     let modulus = expect(expect(rsa, SEQUENCE)?.content, INTEGER)?.content;
     let significant = modulus.iter().position(|&byte| byte != 0).map(|zeros| &modulus[zeros..])?;

@@ -1,4 +1,4 @@
-//! The C header: fresh and complete; it and the sandbox's: acceptable to C11 and C++17 compilers.
+//! The C header is up to date and complete, and its pages exist. C11 and C++17 compilers accept it and the sandbox's.
 #![cfg(unix)]
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -36,6 +36,40 @@ fn every_status_and_every_verb_is_in_it() {
     for operation in OPERATIONS {
         assert!(header.contains(operation.name), "{}", operation.name);
     }
+}
+
+#[test]
+fn pages_that_the_headers_name_exist() {
+    for name in ["floatlease.h", "floatlease_sandbox.h"] {
+        let header = std::fs::read_to_string(root().join("include").join(name)).unwrap();
+        let rest = header.split("docs/").skip(1).map(|rest| rest.split_inclusive(".md").next().unwrap());
+        let pages: Vec<&str> = rest.collect();
+        assert!(!pages.is_empty(), "{name} names no page");
+        for page in pages {
+            assert!(root().join("docs").join(page).exists(), "{name} names docs/{page}");
+        }
+    }
+}
+
+/// Each function's comment lists what the function's users need, in one order.
+#[test]
+fn comment_of_function_lists_keys_reply_errors_in_order() {
+    let header = std::fs::read_to_string(committed()).unwrap();
+    let mut functions = 0;
+    for (before, declaration) in header.split("/**\n").skip(1).filter_map(|rest| rest.split_once(" */\n")) {
+        let declaration = declaration.split(';').next().unwrap();
+        if !declaration.contains("char **json_out") {
+            continue;
+        }
+        functions += 1;
+        let places: Vec<usize> =
+            ["Request keys", "Reply", "Errors"].iter().filter_map(|part| before.find(part)).collect();
+        assert!(places.is_sorted(), "{declaration}");
+        assert!(before.contains("Errors"), "{declaration}");
+        let takes_request = declaration.contains("const char *request_json") && !declaration.contains("*operation");
+        assert_eq!(before.contains("Request keys"), takes_request, "{declaration}");
+    }
+    assert!(functions > 15, "{functions}");
 }
 
 #[test]

@@ -18,40 +18,40 @@ type Row = (&'static str, &'static str, &'static str);
 
 #[rustfmt::skip]
 const ACQUIRES: &[Row] = &[
-    (r#"{"feature":["MESH"]}"#, "WRONG_TYPE", r#""feature" in lease_acquire must be a string, not an array."#),
+    (r#"{"feature":["MESH"]}"#, "WRONG_TYPE", r#""feature" in lease_acquire is invalid: expected a string, found an array."#),
     (r#"{"feature":""}"#, "BAD_VALUE", r#"without "feature" and "features" it takes the license's own slot"#),
     (r#"{"features":[]}"#, "BAD_VALUE", "lease_acquire must name from 1 to 64 features, none of them empty"),
     (r#"{"features":["MESH"," "]}"#, "BAD_VALUE", "none of them empty"),
-    (r#"{"features":"MESH"}"#, "WRONG_TYPE", r#""features" in lease_acquire must be an array of strings, not a string."#),
-    (r#"{"features":["MESH",5]}"#, "WRONG_TYPE", "must be an array of strings"),
+    (r#"{"features":"MESH"}"#, "WRONG_TYPE", r#""features" in lease_acquire is invalid: expected an array of strings, found a string."#),
+    (r#"{"features":["MESH",5]}"#, "WRONG_TYPE", "expected an array of strings"),
     (r#"{"features":["MESH","mesh"]}"#, "BAD_VALUE", "name a feature twice"),
     (r#"{"feature":"MESH","features":["SOLVER"]}"#, "CONFLICTING_KEYS", r#"has both "feature" and "features"; give only one"#),
     (r#"{"keep_alive":"yes"}"#, "BAD_VALUE", r#""keep_alive" in lease_acquire must be "thread" or "host"."#),
-    (r#"{"keep_alive":true}"#, "WRONG_TYPE", r#""keep_alive" in lease_acquire must be a string, not a boolean."#),
+    (r#"{"keep_alive":true}"#, "WRONG_TYPE", r#""keep_alive" in lease_acquire is invalid: expected a string, found a boolean."#),
     (r#"{"keepalive":"host"}"#, "UNKNOWN_KEY", r#"did you mean "keep_alive"?"#),
     (r#"{"wait":5}"#, "UNKNOWN_KEY", r#"did you mean "wait_ms"?"#),
     (r#"{"wait_s":5}"#, "UNKNOWN_KEY", r#"did you mean "wait_ms"?"#),
-    (r#"{"wait_ms":"5"}"#, "WRONG_TYPE", "must be an integer, not a string."),
+    (r#"{"wait_ms":"5"}"#, "WRONG_TYPE", "is invalid: expected an integer, found a string."),
     (r#"{"wait_ms":-1}"#, "BAD_VALUE", r#""wait_ms" in lease_acquire must be from 0 to 86400000."#),
     (r#"{"grace":300}"#, "UNKNOWN_KEY", r#"did you mean "grace_ms"?"#),
     (r#"{"grace_ms":86400001}"#, "BAD_VALUE", r#""grace_ms" in lease_acquire must be from 0 to 86400000."#),
     (r#"{"borrow_ending_ms":5}"#, "UNKNOWN_KEY", r#"did you mean "borrow_ending_hours"?"#),
-    (r#"{"borrow_ending_hours":1.5}"#, "WRONG_TYPE", "must be an integer, not a number with a fraction."),
+    (r#"{"borrow_ending_hours":1.5}"#, "WRONG_TYPE", "is invalid: expected an integer, found a number with a fraction."),
     (r#"{"borrow_ending_hours":8761}"#, "BAD_VALUE", "must be from 0 to 8760."),
     (r#"{"release_on_close":5}"#, "UNKNOWN_KEY", r#"did you mean "release_on_close_ms"?"#),
     (r#"{"release_on_close_ms":3600001}"#, "BAD_VALUE", "must be from 0 to 3600000."),
     (r#"{"timeout_ms":0}"#, "BAD_VALUE", r#""timeout_ms" in lease_acquire must be from 1 to 3600000."#),
     (r#"{"borrowed_until":"2030-01-01"}"#, "UNKNOWN_KEY", r#""borrowed_until" is not a key of lease_acquire"#),
-    (r#"{"hardware_id":""}"#, "MISSING_KEY", r#"needs "hardware_id""#),
-    ("[]", "JSON", "the request must be a JSON object, not an array."),
-    ("{", "JSON", "the request is not valid JSON"),
+    (r#"{"hardware_id":""}"#, "MISSING_KEY", r#""hardware_id" is missing from"#),
+    ("[]", "JSON", "the request is invalid: expected a JSON object, found an array."),
+    ("{", "JSON", "the request is invalid JSON"),
 ];
 
 #[rustfmt::skip]
 const BORROWS: &[Row] = &[
     ("{}", "MISSING_KEY", r#""storage_dir" must be in the config."#),
     (r#"{"until":"2030-01-01"}"#, "UNKNOWN_KEY", r#""until" is not a key of lease_borrow"#),
-    (r#"{"borrowed_until":5}"#, "WRONG_TYPE", "must be a date as a string, or null, not a number."),
+    (r#"{"borrowed_until":5}"#, "WRONG_TYPE", "is invalid: expected a date as a string, or null, found a number."),
     (r#"{"feature":"MESH"}"#, "UNKNOWN_KEY", r#""feature" is not a key of lease_borrow"#),
 ];
 
@@ -63,7 +63,7 @@ const SUBMITTED: &[(&str, Row)] = &[
     ("lease_renew", (r#"{"lease":1,"feature":"MESH"}"#, "UNKNOWN_KEY", r#""feature" is not a key of lease_renew"#)),
     ("lease_borrow", (r#"{"lease":1}"#, "MISSING_KEY", r#""storage_dir" must be in the config."#)),
     ("lease_acquire", (r#"{"wait":5}"#, "UNKNOWN_KEY", r#"did you mean "wait_ms"?"#)),
-    ("lease_renew", ("[]", "JSON", "the request must be a JSON object")),
+    ("lease_renew", ("[]", "JSON", "the request is invalid: expected a JSON object")),
 ];
 
 /// The error says so, and that nothing was sent.

@@ -1,5 +1,6 @@
-//! Every page of the documentation tells the truth: its code is the examples', its tables are the code's, and what it
-//! names is there. Those on leases and on testing have more to tell: `lease_guide.rs`, `guide.rs`.
+//! Compares every page of the documentation with the code: its examples, its tables, and the files that it names.
+//!
+//! The pages on leases and on testing have tests of their own: `lease_guide.rs`, `guide.rs`.
 #![cfg(unix)]
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -10,11 +11,11 @@ use floatlease::status::STATUSES;
 use support::document::{assert_code, assert_links, assert_shell_commands, blocks_in, read};
 use support::root;
 
-/// The README and the pages of the book, from the root.
+/// The paths of the README, of CONTRIBUTING.md and of the pages of the book.
 fn pages() -> Vec<String> {
     let book = std::fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().file_name());
     let book = book.map(|name| format!("docs/{}", name.to_str().unwrap())).filter(|path| path.ends_with(".md"));
-    book.chain(["README.md".to_owned()]).collect()
+    book.chain(["README.md", "CONTRIBUTING.md"].map(str::to_owned)).collect()
 }
 
 #[test]
@@ -61,6 +62,16 @@ fn the_targets_and_tests_they_name_exist() {
         for word in words.filter(|word| word.starts_with("tests/") || word.starts_with("server/tests/")) {
             assert!(root().join(word).exists(), "{word}");
         }
+    }
+}
+
+#[test]
+fn folders_of_contributing_exist() {
+    let page = read("CONTRIBUTING.md");
+    let words = page.split('`').skip(1).step_by(2).filter(|word| word.ends_with('/') || word.ends_with(".rs"));
+    for word in words.filter(|word| word.contains('/')) {
+        let found = [word.to_owned(), format!("src/{word}")].iter().any(|path| root().join(path).exists());
+        assert!(found, "{word}");
     }
 }
 

@@ -1,4 +1,4 @@
-//! The status table as the bindings and the documentation have it: written from the one in `src/status.rs`, never by hand.
+//! Writes the status table of the bindings and of `docs/errors.md` from `src/status.rs`, and holds them against it.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
@@ -8,7 +8,7 @@ use std::fmt::Write;
 use std::fs;
 use support::root;
 
-/// A file, and what it holds for these rows.
+/// A generated file, and the function that writes its content from the rows.
 struct Table {
     path: &'static str,
     written: fn(&[Row]) -> String,
@@ -20,14 +20,14 @@ const TABLES: [Table; 3] = [
     Table { path: "docs/errors.md", written: in_words },
 ];
 
-/// What the blocks of numbers are about.
+/// The blocks of numbers, with their titles.
 const BLOCKS: [(&str, std::ops::RangeInclusive<i32>); 6] = [
     ("Done", 0..=0),
-    ("A mistake of the program", 1..=19),
-    ("On the way to the server and back", 20..=49),
-    ("This machine", 50..=69),
-    ("A defect of the library", 70..=79),
-    ("The server said no", 100..=199),
+    ("Mistakes of the program", 1..=19),
+    ("Failures between this machine and the server", 20..=49),
+    ("Failures of this machine", 50..=69),
+    ("Defects of the library", 70..=79),
+    ("Refusals of the server", 100..=199),
 ];
 
 fn rows() -> Vec<Row> {
@@ -44,7 +44,7 @@ fn in_csharp(rows: &[Row]) -> String {
     let mut text = String::from(
         "// Generated from src/status.rs by `make header`. Do not edit.\n\n\
          namespace FloatLease\n{\n    \
-         /// <summary>What a call came to. Expect numbers that are not listed here.</summary>\n    \
+         /// <summary>The result of a call. Expect numbers that are not listed here.</summary>\n    \
          public enum Status\n    {\n",
     );
     for row in rows {
@@ -67,11 +67,11 @@ fn in_csharp(rows: &[Row]) -> String {
 fn in_python(rows: &[Row]) -> String {
     let mut text = String::from(
         "# Generated from src/status.rs by `make header`. Do not edit.\n\
-         \"\"\"What a call can come to.\"\"\"\n\n\
+         \"\"\"The statuses of calls.\"\"\"\n\n\
          from __future__ import annotations\n\n\
          import enum\n\n\n\
          class Status(enum.IntEnum):\n    \
-         \"\"\"What a call came to. A newer library may know numbers that are not listed here.\"\"\"\n\n",
+         \"\"\"The result of a call. A newer library may return numbers that are not listed here.\"\"\"\n\n",
     );
     for row in rows {
         writeln!(
@@ -81,7 +81,7 @@ fn in_python(rows: &[Row]) -> String {
         )
         .unwrap();
     }
-    text.push_str("\n#: What each is about; `category` in the error object.\nCATEGORIES: dict[int, str] = {\n");
+    text.push_str("\n#: The subject of each status; `category` in the error object.\nCATEGORIES: dict[int, str] = {\n");
     for row in rows {
         writeln!(text, "    {}: \"{}\",", row.number, row.category.name()).unwrap();
     }
@@ -91,19 +91,19 @@ fn in_python(rows: &[Row]) -> String {
 fn in_words(rows: &[Row]) -> String {
     let mut text = String::from(
         "# Errors\n\n\
-         Written from src/status.rs by `make header`; not edited.\n\n\
-         Whatever fails gives a status and an error object, with `status`, `name`, `category`, `message` and `advice` as they\n\
-         stand here; the `message` often says more, such as which key or which file. **again** is `retryable`: the same call\n\
-         may succeed later without anybody changing anything. Before you try again look at `outcome`: `not_sent` and\n\
-         `rejected` changed nothing at the server, after `unknown` ask first. [include/floatlease.h](../include/floatlease.h)\n\
-         has the whole object, [Troubleshooting](troubleshooting.md) the usual causes.\n\n\
+         This page lists every status that a call can return. `make header` generates it from src/status.rs.\n\n\
+         A failed call returns a status and an error object. Its `status`, `name`, `category`, `message` and `advice` are those\n\
+         of this page; the `message` often adds details, such as the name of the key or the file. **again** is `retryable`:\n\
+         the same call may succeed later although nothing was changed. Read `outcome` before you try again. `not_sent` and\n\
+         `rejected` changed nothing at the server. After `unknown`, ask for the current state first.\n\
+         [include/floatlease.h](../include/floatlease.h) describes the whole object, [Troubleshooting](troubleshooting.md) the\n\
+         usual causes.\n\n\
          A name is `FLOATLEASE_E_FLOATING_NOT_AVAILABLE` in C and C++, `Status.FloatingNotAvailable` in C#,\n\
-         `Status.FLOATING_NOT_AVAILABLE` in Python. Numbers are never changed or reused, only added: expect some that you do\n\
-         not know.\n",
+         `Status.FLOATING_NOT_AVAILABLE` in Python. Numbers are never changed or reused, only added: expect some that this\n\
+         page does not list.\n",
     );
     for (title, numbers) in BLOCKS {
-        writeln!(text, "\n## {title}\n\n| number | name | category | what happened, *and what to do* | again |")
-            .unwrap();
+        writeln!(text, "\n## {title}\n\n| number | name | category | message, *advice* | again |").unwrap();
         text.push_str("|---|---|---|---|---|\n");
         for row in rows.iter().filter(|row| numbers.contains(&row.number)) {
             let again = if row.retry == Retry::Later { "yes" } else { "" };
@@ -113,10 +113,10 @@ fn in_words(rows: &[Row]) -> String {
         }
     }
     text.push_str(
-        "\n## What it means to one operation\n\n\
-         To an operation that gives something back, some refusals say that there is nothing left to be done. Their\n\
-         `retryable` is false, whatever stands above.\n\n\
-         | operation | name | what happened, *and what to do* |\n|---|---|---|\n",
+        "\n## Other meanings for one operation\n\n\
+         To a release or a deactivation, some refusals mean that there is nothing to do. There `retryable` is false, whatever\n\
+         the table above says.\n\n\
+         | operation | name | message, *advice* |\n|---|---|---|\n",
     );
     for (operation, status, message, advice) in OF_OPERATIONS {
         writeln!(text, "| `{operation}` | `{}` | {message} *{advice}* |", status.row().name).unwrap();

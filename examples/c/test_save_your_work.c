@@ -198,7 +198,7 @@ static void the_last_seat_is_taken(void)
 
     colleagues_come(&scene);
     HOLD(!editor_license(&editor));
-    HOLD(strstr(editor.notice, "Wait until a colleague gives a slot back"));
+    HOLD(strstr(editor.notice, "Wait until a colleague releases a slot"));
     HOLD(!editor_type(&editor, "work"));
     pass(&scene, 121);
     HOLD(editor_license(&editor) && editor_type(&editor, "work"));

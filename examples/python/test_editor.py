@@ -75,7 +75,7 @@ def test_the_last_seat_is_taken(floatlease_sandbox, editor):
         editor.client.activate_license(hardware_id=colleague)
         editor.client.check_license(hardware_id=colleague)
     assert not editor.start()
-    assert "Wait until a colleague gives a slot back" in editor.notice
+    assert "Wait until a colleague releases a slot" in editor.notice
     assert not editor.type("work")
 
     floatlease_sandbox.advance("121m", editor.client)

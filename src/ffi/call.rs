@@ -1,4 +1,4 @@
-//! The guard around every exported function: strings in, status and string out, and no panic across.
+//! The guard around every exported function: strings in, status and string out, and no panic crosses the boundary.
 
 use super::handle::Handles;
 use crate::error::{Error, Outcome};
@@ -10,20 +10,22 @@ use std::ptr;
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// What a call returns: FLOATLEASE_OK or one of FLOATLEASE_E_…. Expect numbers that this header does not know.
+/// The result of a call: FLOATLEASE_OK or one of FLOATLEASE_E_…. Expect numbers that this header does not list.
 pub type floatlease_status = i32;
 
-/// Whether panics outside any guard are of our own threads.
+/// True if a panic outside any guard can only come from a thread of this library, so it is not printed.
 static THREADS_ARE_OURS: AtomicBool = AtomicBool::new(false);
 
 thread_local! {
-    /// How many guards this thread is inside of.
+    /// Number of guards that this thread is inside of.
     static GUARDS: Cell<u32> = const { Cell::new(0) };
-    /// What the last panic inside a guard said.
+    /// The message of the last panic inside a guard.
     static LAST_PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// Runs `body` and hands its text, or its error's, to the caller. `outcome` is where a panic would leave the request.
+/// Runs `body`, writes its text or its error object to `json_out`, and returns the status.
+///
+/// `outcome` is the outcome that the error object reports if `body` panics.
 ///
 /// # Safety
 /// `json_out` is null or points to a `char *` that may be written.
@@ -32,11 +34,11 @@ pub unsafe fn guard(
     outcome: Outcome,
     mut body: impl FnMut() -> Result<String, Error>,
 ) -> floatlease_status {
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller keeps the rules above.
     unsafe { guard_optional(json_out, outcome, &mut || body().map(Some)) }
 }
 
-/// The same for a body that may have nothing to say: the caller then gets null.
+/// Does the same for a body that may return no text: the caller then gets null.
 ///
 /// # Safety
 /// As for [`guard`].
@@ -45,7 +47,7 @@ pub unsafe fn guard_optional(
     outcome: Outcome,
     body: &mut dyn FnMut() -> Result<Option<String>, Error>,
 ) -> floatlease_status {
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller keeps the rules above.
     unsafe { clear(json_out) };
     let (mut status, mut text) = (Status::Internal, ptr::null_mut());
     let contained = contain(&mut || {
@@ -56,20 +58,22 @@ pub unsafe fn guard_optional(
     });
     if let Err(message) = contained {
         let error = Error::because(status, message).with_outcome(outcome);
-        // Should that panic too, the status must do.
+        // If writing the error object panics too, the caller gets the status alone.
         quietly(|| text = c_string(error.to_json()));
     }
     if json_out.is_null() {
-        // SAFETY: the text was made above and nobody else has it.
+        // SAFETY: the text was made above, and no other pointer to it exists.
         unsafe { free(text) };
     } else {
-        // SAFETY: as the caller promises.
+        // SAFETY: the caller keeps the rules above.
         unsafe { *json_out = text };
     }
     status.number()
 }
 
-/// Runs `open`, and gives out a handle for what it opened, and its text. `name` is the out pointer's, for messages.
+/// Runs `open`, and writes a handle for the opened value and its text to the out pointers.
+///
+/// `name` is the name of `handle_out` for messages.
 ///
 /// # Safety
 /// `handle_out` is null or points to a pointer that may be written; `json_out` as for [`guard`].
@@ -84,11 +88,13 @@ pub unsafe fn open<H, T: Send + Sync>(
         let (opened, text) = open()?;
         Ok((handles.insert(opened)?, text))
     };
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller keeps the rules above.
     unsafe { open_at(handle_out, name, json_out, Outcome::NotSent, open) }
 }
 
-/// The same, for what gives its handle out itself. `outcome` is where a panic would leave the request.
+/// Does the same for an `open` that makes the handle itself.
+///
+/// `outcome` is the outcome that the error object reports if `open` panics.
 ///
 /// # Safety
 /// As for [`open`].
@@ -99,7 +105,7 @@ pub unsafe fn open_at<H>(
     outcome: Outcome,
     mut open: impl FnMut() -> Result<(usize, String), Error>,
 ) -> floatlease_status {
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller keeps the rules above.
     unsafe {
         clear(handle_out);
         guard(json_out, outcome, || {
@@ -113,17 +119,19 @@ pub unsafe fn open_at<H>(
     }
 }
 
-/// Runs `body` and swallows its panic, for functions that have no way to report one.
+/// Runs `body` and drops its panic, for functions that can't report one.
 pub fn quietly(mut body: impl FnMut()) {
     let _ = contain(&mut body);
 }
 
-/// For a library that runs threads, and has a Rust runtime of its own: what panics there is not printed either.
+/// Stops panics outside any guard from being printed.
+///
+/// For a library that runs threads and has a Rust runtime of its own, where such a panic can't be the host's.
 pub fn threads_are_ours() {
     THREADS_ARE_OURS.store(true, Ordering::Relaxed);
 }
 
-/// Runs `body`; a panic in it becomes an `Err` with what it said. Nothing is printed: stderr is the host's.
+/// Runs `body` and turns a panic into an `Err` with its message. Prints nothing, because stderr belongs to the host.
 pub fn contain(body: &mut dyn FnMut()) -> Result<(), String> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
@@ -154,8 +162,10 @@ pub fn contain(body: &mut dyn FnMut()) -> Result<(), String> {
     })
 }
 
-/// A library that was used is not unloaded any more: threads of ours, and what std has to do when a thread ends, must not
-/// outlive their code. Elsewhere the library is linked so.
+/// Keeps this library loaded for the rest of the process.
+///
+/// Threads of the library, and destructors that std runs at the end of a thread, must not outlive their code. On other
+/// systems a linker flag does this (`build.rs`).
 #[cfg(windows)]
 fn stay_loaded() {
     #[link(name = "kernel32")]
@@ -165,7 +175,7 @@ fn stay_loaded() {
     const PIN: u32 = 1;
     const FROM_ADDRESS: u32 = 4;
     let mut module = 0;
-    // SAFETY: the address is this library's own, and `module` may be written. If it fails, the host must not unload it.
+    // SAFETY: the address is this library's own, and `module` may be written. If the call fails, nothing changes.
     unsafe { GetModuleHandleExW(PIN | FROM_ADDRESS, stay_loaded as *const std::ffi::c_void, &raw mut module) };
 }
 
@@ -183,7 +193,7 @@ pub unsafe fn clear<T>(out: *mut *mut T) {
     }
 }
 
-/// The text behind a pointer; `name` is the argument's, for messages.
+/// Returns the text behind a pointer, or `None` for null. `name` is the argument's name for messages.
 ///
 /// # Safety
 /// `text` is null or a NUL-terminated string that outlives the result.
@@ -196,31 +206,31 @@ pub unsafe fn optional_text<'a>(name: &str, text: *const c_char) -> Result<Optio
     match text.to_str() {
         Ok(text) => Ok(Some(text)),
         Err(error) => {
-            let message = format!("{name} is not valid UTF-8 after byte {}.", error.valid_up_to());
+            let message = format!("{name} is invalid UTF-8 after byte {}.", error.valid_up_to());
             Err(Error::because(Status::Utf8, message))
         }
     }
 }
 
-/// Like [`optional_text`], for an argument that must be there.
+/// Returns the text behind a pointer, like [`optional_text`], or an error for null.
 ///
 /// # Safety
 /// As for [`optional_text`].
 pub unsafe fn text<'a>(name: &str, text: *const c_char) -> Result<&'a str, Error> {
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller keeps the rules above.
     let text = unsafe { optional_text(name, text) }?;
     text.ok_or_else(|| null(name))
 }
 
-/// The error for a pointer that must be there.
+/// Returns the error for a required pointer that is null.
 pub(super) fn null(name: &str) -> Error {
     Error::because(Status::NullPointer, format!("{name} must not be NULL."))
 }
 
-/// Frees a string that [`guard`] gave out.
+/// Frees a string that [`guard`] wrote to an out pointer.
 ///
 /// # Safety
-/// `text` is null or came from [`guard`] and was not freed yet.
+/// `text` is null, or it came from [`guard`] and was not freed yet.
 pub unsafe fn free(text: *mut c_char) {
     if !text.is_null() {
         // SAFETY: it came from `CString::into_raw`.
@@ -228,7 +238,7 @@ pub unsafe fn free(text: *mut c_char) {
     }
 }
 
-/// A string for the caller; null if the text holds a NUL, which no JSON text does.
+/// Makes a string for the caller. The result is null if the text holds a NUL, which no JSON text does.
 fn c_string(text: String) -> *mut c_char {
     CString::new(text).map_or(ptr::null_mut(), CString::into_raw)
 }

@@ -1,19 +1,20 @@
-//! A list that only grows, and whose entries never move: whoever finds one may look at it while others are added.
+//! A list that only grows and whose entries never move, so a reader keeps its reference while another thread adds
+//! some.
 
 use std::sync::OnceLock;
 
-/// How many entries the first chunk has; each has twice as many as the one before.
+/// Number of entries in the first chunk. Each later chunk has twice as many as the one before.
 const FIRST: usize = 16;
-/// More entries than any token can name.
+/// Number of chunks. Together they have more entries than a token can name.
 const CHUNKS: usize = 24;
 
-/// Entries in chunks.
+/// Entries in chunks, each allocated when it is first needed.
 #[derive(Debug)]
 pub(super) struct Chunks<T> {
     chunks: [OnceLock<Box<[T]>>; CHUNKS],
 }
 
-/// The chunk that has an entry, and its place there.
+/// Returns the chunk of an entry, and the entry's index in it.
 fn place(index: usize) -> (usize, usize) {
     let doublings = (index / FIRST + 1).ilog2();
     (doublings as usize, index - FIRST * ((1 << doublings) - 1))
@@ -24,14 +25,14 @@ impl<T: Default> Chunks<T> {
         Chunks { chunks: [const { OnceLock::new() }; CHUNKS] }
     }
 
-    /// An entry, if its chunk was ever reached. Wait-free.
+    /// Returns an entry, or `None` if its chunk was never allocated. Wait-free.
     #[inline]
     pub(super) fn get(&self, index: usize) -> Option<&T> {
         let (chunk, place) = place(index);
         self.chunks.get(chunk)?.get()?.get(place)
     }
 
-    /// An entry, made if need be; none beyond the last that there can be.
+    /// Returns an entry and allocates its chunk if it is missing. `None` if the index is too large.
     pub(super) fn reach(&self, index: usize) -> Option<&T> {
         let (chunk, place) = place(index);
         let made = || (0..FIRST << chunk).map(|_| T::default()).collect();

@@ -1,5 +1,8 @@
-//! The client's functions, exported with the feature `exports`. `include/floatlease.h` is generated from this file and
-//! the status table; its conventions stand at the header's top (`cbindgen.toml`).
+//! The exported functions of the client, behind the feature `exports`.
+//!
+//! `build.rs` generates `include/floatlease.h` from this file, the status table, and `manual.txt`, which is the
+//! comment at the header's top. A comment here is written for C: summary, request keys, reply, errors, then what is
+//! special.
 
 use super::call::{self, floatlease_status, guard, optional_text, quietly, text};
 use super::handle::{Handles, Kind};
@@ -11,44 +14,44 @@ use std::ptr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The ABI's major version: this header belongs to libraries that return the same.
+/// The ABI's major version. This header fits libraries whose floatlease_abi_version returns the same number.
 pub const FLOATLEASE_ABI_VERSION: u32 = 1;
 
-/// A client: one product, one device, one server. A token, not an address.
+/// A client: one product, one device, one server. The pointer is a token, not an address.
 pub struct floatlease_client {
     _token: [u8; 0],
 }
 
-/// A lease: a held slot of a license or a feature, or several. A token, not an address.
+/// A lease: one slot or several that the library keeps. The pointer is a token, not an address.
 pub struct floatlease_lease {
     _token: [u8; 0],
 }
 
-/// How a lease stands: FLOATLEASE_STATE_…, or 0 for what is no open lease. Never an error.
+/// The state of a lease: FLOATLEASE_STATE_…, or 0 if the handle is invalid. It is never an error.
 pub type floatlease_state = i32;
 
-/// Confirmed by the server within its timeout: run.
+/// The server has confirmed the slot within its timeout: run.
 pub const FLOATLEASE_STATE_ACTIVE: i32 = 1;
-/// The last renewal failed, the slot is still yours: run; perhaps a quiet notice.
+/// The last renewal failed, and the slot is still held: run, and perhaps show a notice.
 pub const FLOATLEASE_STATE_DEGRADED: i32 = 2;
-/// The slot is no longer surely yours, your own grace_ms counts down: run, and ask the user to save.
+/// Another device may have the slot, and grace_ms counts down: save now, and run.
 pub const FLOATLEASE_STATE_GRACE: i32 = 3;
-/// Yours until a date, network or not: run.
+/// The slot is borrowed until a date, with or without a network: run.
 pub const FLOATLEASE_STATE_BORROWED: i32 = 4;
-/// Over: stop licensed work; the document is still the user's.
+/// The slot is lost: stop licensed work. The user keeps access to the document.
 pub const FLOATLEASE_STATE_LOST: i32 = 5;
-/// Given back.
+/// The lease was released, or its client closed.
 pub const FLOATLEASE_STATE_RELEASED: i32 = 6;
 
 static CLIENTS: Handles<Session> = Handles::new(Kind::Client);
 static LEASES: Handles<Lease> = Handles::new(Kind::Lease);
 
-/// The client under a handle.
+/// Returns the client behind a handle.
 fn client(handle: *mut floatlease_client) -> Result<Arc<Session>, Error> {
     CLIENTS.get(handle.addr())
 }
 
-/// A handle for a lease.
+/// Gives out a handle for a lease.
 fn lease_handle(lease: Lease) -> Result<usize, Error> {
     LEASES.insert_shown(|writer| {
         lease.publish_to(writer);
@@ -56,7 +59,7 @@ fn lease_handle(lease: Lease) -> Result<usize, Error> {
     })
 }
 
-/// One verb: a client, a request that may be null, a reply.
+/// Performs one operation. A null request means `{}`.
 ///
 /// # Safety
 /// `request_json` is null or a NUL-terminated string; `json_out` as for [`guard`].
@@ -66,7 +69,7 @@ unsafe fn verb(
     request_json: *const c_char,
     json_out: *mut *mut c_char,
 ) -> floatlease_status {
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller keeps the rules of this function's comment.
     unsafe {
         guard(json_out, Outcome::Unknown, || {
             client(handle)?.call(operation, optional_text("request_json", request_json)?.unwrap_or("{}"))
@@ -76,73 +79,85 @@ unsafe fn verb(
 
 /* ------------------------------------------------------------------------------------------------ the library -- */
 
-/// The ABI's major version of the library that was loaded. Compare it with FLOATLEASE_ABI_VERSION.
+/// Returns the ABI's major version of the loaded library. Compare it with FLOATLEASE_ABI_VERSION before other calls.
 #[unsafe(no_mangle)]
 pub extern "C" fn floatlease_abi_version() -> u32 {
     FLOATLEASE_ABI_VERSION
 }
 
-/// The library's version, for example "0.1.0". Static: not to be freed.
+/// Returns the library's version, for example "0.1.0". The string is static: do not free it.
 #[unsafe(no_mangle)]
 pub extern "C" fn floatlease_version() -> *const c_char {
     concat!(env!("CARGO_PKG_VERSION"), "\0").as_ptr().cast()
 }
 
-/// The name of a status, for example "FLOATING_NOT_AVAILABLE"; "UNKNOWN_STATUS" for a number that is none. Static:
-/// not to be freed.
+/// Returns the name of a status, for example "FLOATING_NOT_AVAILABLE", or "UNKNOWN_STATUS" for an unknown number. The
+/// string is static: do not free it.
 #[unsafe(no_mangle)]
 pub extern "C" fn floatlease_status_name(status: floatlease_status) -> *const c_char {
     Status::of_number(status).map_or(c"UNKNOWN_STATUS", Status::c_name).as_ptr()
 }
 
-/// Frees a string that a function put into json_out. NULL is ignored. Each string is freed once.
+/// Frees a string that a function wrote to json_out. NULL is ignored. Free each string once.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn floatlease_string_free(string: *mut c_char) {
-    // SAFETY: as the header's conventions ask of the caller.
+    // SAFETY: the caller keeps the rules of the header's manual.
     quietly(|| unsafe { call::free(string) });
 }
 
 /* -------------------------------------------------------------------------------------------------- a client -- */
 
-/// Opens a client. Touches no network, starts no thread, writes no file; reads the environment here and nowhere
-/// else (proxy variables, SSL_CERT_FILE).
+/// Opens a client for one product, one device and one server.
 ///
-/// config_json is one object. Unknown keys are errors; a null member counts as absent.
+/// config_json is one object. An unknown key is an error that names the nearest known key. docs/configuration.md has
+/// examples.
 ///
-///     product              required: the product's short code
-///     license_key          names the license; or
-///     username, password   for user-based products; or
-///     id_token | code      with customer_account_code: an SSO token or code
-///     redirect_uri         optional, goes with an SSO code
-///     license_id           optional integer: which of several licenses of a user
-///     bundle_code          optional: the bundle the license came with
-///     api_key, shared_key  required: the keys of the vendor's account
-///     base_url             default "https://api.licensespring.com/api/v4"
-///     public_key           PEM public key or certificate that proves replies; required for any other base_url
-///     verify               "on" (default) or "off": believe replies without proof
-///     hardware_id          names this device; default: derived from an id of the system, see
-///                          floatlease_client_diagnose
-///     timeout_ms           deadline of a call that names none; default 15000
-///     connect_timeout_ms   the most of it for name, connection and TLS together; default 5000
-///     proxy                "env" (default), "none" or "http://name:password@host:port"; from the environment it is
-///                          not used for a server on this machine
-///     tls_roots            "platform" (default), "bundled" or PEM certificates. On Windows and macOS "platform" leaves
-///                          the check of certificates to the system, which may ask the network for revocations: neither
-///                          the deadline nor a cancel ends that
-///     allow_http           true: plain http:// also to other machines
-///     storage_dir          the absolute path of a folder on a local disk, made if need be, for what leases and
-///                          consumptions keep beyond the process: see floatlease_lease_acquire,
-///                          floatlease_add_consumption. Without it no file is ever written
-///     app_name, app_version   the host program, for the server's logs
+///     key                     type       meaning
+///     product                 string     required: the product's short code
+///     api_key, shared_key     strings    required: the keys of the vendor's account
+///     license_key             string     names the license; one of this and the next two is required
+///     username, password      strings    name the license of a user-based product
+///     id_token or code        string     names it by SSO, with customer_account_code; redirect_uri may go with code
+///     license_id              integer    which of several licenses of a user
+///     bundle_code             string     the bundle that the license came with
+///     base_url                string     the server's API; default "https://api.licensespring.com/api/v4"
+///     public_key              string     PEM public key or certificate that verifies replies; required for any other
+///                                        base_url
+///     verify                  string     "on" (default) or "off": accept replies without verification
+///     hardware_id             string     names this device; default: derived from an id of the system, which
+///                                        floatlease_client_diagnose reports
+///     timeout_ms              integer    deadline of a call that names none, 1 to 3600000; default 15000
+///     connect_timeout_ms      integer    limit for resolving the name, connecting and TLS together; default 5000
+///     proxy                   string     "env" (default), "none" or "http://name:password@host:port"; a proxy of the
+///                                        environment is not used for a server on this machine
+///     tls_roots               string     "platform" (default), "bundled" or PEM certificates
+///     allow_http              boolean    true: allow plain http:// to another machine too
+///     storage_dir             string     absolute path of a folder on a local disk, for what leases and consumptions keep
+///                                        beyond the process; created if missing; default: no file is written
+///     app_name, app_version   strings    your program, for the server's logs
 ///
-/// On success *client_out is a handle for floatlease_client_close and *json_out "{}". On failure *client_out is NULL.
+/// On Windows and macOS, "platform" lets the system verify certificates. The system may ask the network for
+/// revocations, which neither a deadline nor a cancel ends.
+///
+/// Reply: {}
+///
+/// Errors:
+/// - FLOATLEASE_E_UNKNOWN_KEY, FLOATLEASE_E_WRONG_TYPE, FLOATLEASE_E_BAD_VALUE, FLOATLEASE_E_MISSING_KEY,
+///   FLOATLEASE_E_CONFLICTING_KEYS: the config is wrong; message names the key.
+/// - FLOATLEASE_E_NO_PUBLIC_KEY: base_url is not the vendor's cloud, and public_key is missing.
+/// - FLOATLEASE_E_INSECURE_URL: base_url is plain http:// to another machine.
+/// - FLOATLEASE_E_HARDWARE_ID: the system has no stable id; set hardware_id.
+///
+/// On success *client_out is a handle: close it with floatlease_client_close. On failure it is NULL. This function
+/// uses no network, starts no thread and writes no file. It reads the environment (proxy variables, SSL_CERT_FILE); no
+/// other function does.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn floatlease_client_open(
     config_json: *const c_char,
     client_out: *mut *mut floatlease_client,
     json_out: *mut *mut c_char,
 ) -> floatlease_status {
-    // SAFETY: as the header's conventions ask of the caller.
+    // SAFETY: the caller keeps the rules of the header's manual.
     unsafe {
         call::open(&CLIENTS, "client_out", client_out, json_out, || {
             Ok((Session::open(text("config_json", config_json)?, call::contain)?, "{}".to_owned()))
@@ -150,12 +165,18 @@ pub unsafe extern "C" fn floatlease_client_open(
     }
 }
 
-/// Wakes every call in flight on this client, floatlease_client_diagnose and floatlease_next_event too: each returns
-/// FLOATLEASE_E_CANCELLED. Calls made later are not touched, nor are renewals of leases, nor submitted calls whose turn
-/// has not come: floatlease_cancel ends those.
+/// Cancels every call in flight on this client: each returns FLOATLEASE_E_CANCELLED within 50 ms.
+///
+/// It also ends floatlease_client_diagnose and floatlease_next_event. It does not touch later calls, renewals of
+/// leases, or submitted calls that have not started: floatlease_cancel ends those.
+///
+/// Errors:
+/// - FLOATLEASE_E_HANDLE: the client is closed.
+///
+/// Call it from any thread. It does not wait for the cancelled calls to return.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn floatlease_client_cancel(client: *mut floatlease_client) -> floatlease_status {
-    // SAFETY: no pointer is followed.
+    // SAFETY: this function dereferences no pointer.
     unsafe {
         guard(ptr::null_mut(), Outcome::NotSent, || {
             self::client(client)?.cancel();
@@ -164,10 +185,14 @@ pub unsafe extern "C" fn floatlease_client_cancel(client: *mut floatlease_client
     }
 }
 
-/// Closes a client. Local: touches no network and waits for nothing. Calls in flight on other threads are cancelled, and
-/// its leases are over: RELEASED. What they held is given back in the background, each within its release_on_close_ms,
-/// but for those that the host keeps alive; what is borrowed stays borrowed. Their handles are still yours to free, before or after.
-/// Closing NULL, twice, or in a forked child does nothing.
+/// Closes a client and ends its leases.
+///
+/// Calls in flight on other threads are cancelled. The client's leases become RELEASED. The library releases their
+/// slots in the background, each within its release_on_close_ms, except for leases with "keep_alive":"host". A
+/// borrowed slot stays borrowed. You still free the handles of the leases, before or after.
+///
+/// This function uses no network and waits for nothing. Closing NULL, closing twice, or in a forked child does
+/// nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn floatlease_client_close(client: *mut floatlease_client) {
     quietly(|| {
@@ -177,203 +202,354 @@ pub unsafe extern "C" fn floatlease_client_close(client: *mut floatlease_client)
     });
 }
 
-/// Tries each step from here to the server's signature and tells how it went. Takes no slot; the report holds no
-/// secret. Returns FLOATLEASE_OK whenever there is a report:
+/// Tests each step of the way to the server, and reports how each went. Takes no slot.
+///
+/// Reply: the report, which holds no secret.
 ///
 ///     {"ok":false,"version":"0.1.0","base_url":"…","product":"…","hardware_id":"…","checks":[
 ///      {"check":"dns","verdict":"ok","ms":1.2,"detail":"…"}, …]}
 ///
-/// Checks: hardware_id, proxy, dns, tcp, tls, http, clock_skew, authorisation, signature. Verdicts: ok, warning,
-/// failed, skipped. "ok" is false if any check failed.
+///     check      hardware_id, proxy, dns, tcp, tls, http, clock_skew, authorisation or signature
+///     verdict    ok, warning, failed or skipped
+///     ok         false if the verdict of any check is failed
+///
+/// Errors: a failed check is not an error, because the report tells it.
+/// - FLOATLEASE_E_CANCELLED: floatlease_client_cancel was called meanwhile.
+///
+/// Blocks until the config's timeout_ms at most.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn floatlease_client_diagnose(
     client: *mut floatlease_client,
     json_out: *mut *mut c_char,
 ) -> floatlease_status {
-    // SAFETY: as the header's conventions ask of the caller.
+    // SAFETY: the caller keeps the rules of the header's manual.
     unsafe { guard(json_out, Outcome::NotSent, || self::client(client)?.client().diagnose()) }
 }
 
 /* ----------------------------------------------------------------------------------------------------- verbs -- */
 
-/// Makes this device known to the license. Takes no slot. Must precede everything below.
+/// Activates the license on this device. Every other operation on the license needs that first, once. Takes no slot.
 ///
-/// Own keys: variables (object), and what the device tells of itself: os_ver, hostname, os_hostname, ip, ip_local,
-/// mac_address, app_ver, vm_info (strings), is_vm (boolean).
-/// Reply: the license object.
+/// Request keys, all optional, besides the common keys:
+///
+///     key                            type     meaning
+///     variables                      object   values that the server keeps for this device
+///     os_ver, hostname, os_hostname, ip, ip_local, mac_address,
+///     app_ver, vm_info               strings  what the device reports about itself
+///     is_vm                          boolean  true: the device is a virtual machine
+///
+/// Reply: the license.
+///
+///     {"id":1,"license_type":"…","license_active":true,"is_floating_cloud":true,"floating_users":2,
+///      "floating_timeout":120,"validity_period":"…","product_features":[…],"device_id":1,"hardware_id":"…",…}
+///
+/// Errors:
+/// - FLOATLEASE_E_LICENSE_NOT_FOUND: the license_key or user is wrong, or belongs to another product.
+/// - FLOATLEASE_E_LICENSE_ACTIVATED_MAX_TIMES: the license is active on as many devices as it allows.
+/// - FLOATLEASE_E_LICENSE_EXPIRED, FLOATLEASE_E_LICENSE_NOT_ENABLED, FLOATLEASE_E_LICENSE_NOT_ACTIVE: ask the vendor.
+///
+/// Blocks until the deadline at most.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn floatlease_activate_license(
     client: *mut floatlease_client,
     request_json: *const c_char,
     json_out: *mut *mut c_char,
 ) -> floatlease_status {
-    // SAFETY: as the header's conventions ask of the caller.
+    // SAFETY: the caller keeps the rules of the header's manual.
     unsafe { verb(client, "activate_license", request_json, json_out) }
 }
 
-/// Asks how the license stands. On a floating license this takes this device's slot, or renews it; a device never
-/// has more than one. FLOATLEASE_E_FLOATING_NOT_AVAILABLE if none is free.
+/// Returns the license. On a floating license this takes this device's slot, or renews it; a device never has two.
 ///
-/// Own keys: include_expired_features (boolean), env, channel, and those of floatlease_activate_license but variables.
-/// Reply: the license object, with floating_in_use_devices, is_borrowed, borrowed_until.
+/// Request keys, all optional, besides the common keys:
+///
+///     key                            type     meaning
+///     include_expired_features       boolean  true: list expired features too
+///     env, channel                   strings  which version of the product to describe
+///     os_ver, hostname, os_hostname, ip, ip_local, mac_address,
+///     app_ver, vm_info               strings  what the device reports about itself
+///     is_vm                          boolean  true: the device is a virtual machine
+///
+/// Reply: the license.
+///
+///     {"id":1,"license_type":"…","is_expired":false,"validity_period":"…","is_floating_cloud":true,"floating_users":2,
+///      "floating_timeout":120,"floating_in_use_devices":1,"is_borrowed":false,"borrowed_until":null,
+///      "max_borrow_time":24,"product_features":[{"code":"MESH",…}],…}
+///
+/// floating_timeout is in minutes: check again before it passes, or the server frees the slot.
+///
+/// Errors:
+/// - FLOATLEASE_E_FLOATING_NOT_AVAILABLE: no slot is free.
+/// - FLOATLEASE_E_DEVICE_NOT_FOUND: call floatlease_activate_license first.
+/// - FLOATLEASE_E_LICENSE_EXPIRED, FLOATLEASE_E_LICENSE_NOT_ENABLED, FLOATLEASE_E_LICENSE_NOT_ACTIVE: ask the vendor.
+///
+/// Blocks until the deadline at most. floatlease_lease_acquire takes a slot and keeps it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn floatlease_check_license(
     client: *mut floatlease_client,
     request_json: *const c_char,
     json_out: *mut *mut c_char,
 ) -> floatlease_status {
-    // SAFETY: as the header's conventions ask of the caller.
+    // SAFETY: the caller keeps the rules of the header's manual.
     unsafe { verb(client, "check_license", request_json, json_out) }
 }
 
-/// Makes the license forget this device; all its slots are free, borrowed ones too.
+/// Deactivates the license on this device. All slots of the device become free, borrowed ones too.
 ///
-/// Own keys: variables (object). Reply: {"message":"license_deactivated"}.
+/// Request keys, all optional, besides the common keys:
+///
+///     key        type     meaning
+///     variables  object   values that the server keeps for this device
+///
+/// Reply: {"message":"license_deactivated"}
+///
+/// Errors:
+/// - FLOATLEASE_E_DEVICE_NOT_FOUND: the device was not active. There is nothing to do.
+///
+/// Blocks until the deadline at most.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn floatlease_deactivate_license(
     client: *mut floatlease_client,
     request_json: *const c_char,
     json_out: *mut *mut c_char,
 ) -> floatlease_status {
-    // SAFETY: as the header's conventions ask of the caller.
+    // SAFETY: the caller keeps the rules of the header's manual.
     unsafe { verb(client, "deactivate_license", request_json, json_out) }
 }
 
-/// Borrows the license: its slot is this device's until borrowed_until, with or without a network. Takes a slot if
-/// need be. Borrowing again moves the date.
+/// Borrows the license: its slot belongs to this device until a date, with or without a network. Takes a slot if the
+/// device has none. Borrowing again moves the date.
 ///
-/// Own keys: borrowed_until, a date in the forms of the conventions, or null (default): as long as the license allows.
-/// Reply: {"borrowed_until":…,"max_borrow_time":hours,"device_id":…,"license_id":…,"floating_in_use_devices":…}.
+/// Request keys, all optional, besides the common keys:
+///
+///     key             type            meaning
+///     borrowed_until  string or null  the end of the borrow; null (default): as long as the license allows
+///
+/// Reply:
+///
+///     {"borrowed_until":"2026-09-27T23:30:48.016Z","max_borrow_time":24,"license_id":1,"device_id":1,
+///      "floating_in_use_devices":1,…}
+///
+/// max_borrow_time is in hours.
+///
+/// Errors:
+/// - FLOATLEASE_E_FLOATING_NOT_AVAILABLE: no slot is free.
+/// - FLOATLEASE_E_LICENSE_BORROW_NOT_ALLOWED: the license does not allow borrowing.
+/// - FLOATLEASE_E_BORROW_UNTIL_NOT_VALID: the date is past, or too far away.
+/// - FLOATLEASE_E_BAD_DATE: borrowed_until is not a date in a form of the conventions.
+///
+/// Blocks until the deadline at most. Use floatlease_lease_borrow if the next start of your program must need no
+/// network.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn floatlease_borrow_license(
     client: *mut floatlease_client,
     request_json: *const c_char,
     json_out: *mut *mut c_char,
 ) -> floatlease_status {
-    // SAFETY: as the header's conventions ask of the caller.
+    // SAFETY: the caller keeps the rules of the header's manual.
     unsafe { verb(client, "borrow_license", request_json, json_out) }
 }
 
-/// Gives the license's slot back, borrowed or not. FLOATLEASE_E_FLOATING_NOT_AVAILABLE if this device held none.
+/// Releases the license's slot, borrowed or not.
 ///
-/// Own keys: none. Reply: {}.
+/// Request keys: the common keys only.
+///
+/// Reply: {}
+///
+/// Errors:
+/// - FLOATLEASE_E_FLOATING_NOT_AVAILABLE: the device held no slot. There is nothing to do.
+///
+/// Blocks until the deadline at most.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn floatlease_release_license(
     client: *mut floatlease_client,
     request_json: *const c_char,
     json_out: *mut *mut c_char,
 ) -> floatlease_status {
-    // SAFETY: as the header's conventions ask of the caller.
+    // SAFETY: the caller keeps the rules of the header's manual.
     unsafe { verb(client, "release_license", request_json, json_out) }
 }
 
-/// Asks how a feature stands. If it floats, this takes this device's slot of the feature, or renews it.
+/// Returns a feature. If the feature floats, this takes this device's slot of it, or renews the slot.
 ///
-/// Own keys: feature (required), include_metadata_string (boolean).
-/// Reply: the feature with license_id; on floating features also floating_in_use_devices.
+/// Request keys, besides the common keys:
+///
+///     key                      type     meaning
+///     feature                  string   required: the feature's code
+///     include_metadata_string  boolean  true: add the metadata as one string too
+///
+/// Reply: the feature; the members from floating_users on only if it floats.
+///
+///     {"license_id":1,"id":7,"code":"MESH","name":"…","feature_type":"activation","expiry_date":null,"is_expired":false,
+///      "is_floating_cloud":true,"floating_users":2,"floating_timeout":120,"floating_in_use_devices":1,
+///      "is_borrowed":false,"borrowed_until":null,…}
+///
+/// Errors:
+/// - FLOATLEASE_E_FLOATING_NOT_AVAILABLE: no slot of the feature is free.
+/// - FLOATLEASE_E_INVALID_LICENSE_FEATURE_CODE: the license does not have this feature.
+/// - FLOATLEASE_E_DEVICE_NOT_FOUND: call floatlease_activate_license first.
+///
+/// Blocks until the deadline at most.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn floatlease_check_feature(
     client: *mut floatlease_client,
     request_json: *const c_char,
     json_out: *mut *mut c_char,
 ) -> floatlease_status {
-    // SAFETY: as the header's conventions ask of the caller.
+    // SAFETY: the caller keeps the rules of the header's manual.
     unsafe { verb(client, "check_feature", request_json, json_out) }
 }
 
-/// Borrows a feature whose slot this device holds already (floatlease_check_feature takes it).
+/// Borrows a feature whose slot this device holds. floatlease_check_feature takes the slot.
 ///
-/// Own keys: feature (required), borrowed_until as for floatlease_borrow_license. Reply: as there.
+/// Request keys, besides the common keys:
+///
+///     key             type            meaning
+///     feature         string          required: the feature's code
+///     borrowed_until  string or null  the end of the borrow; null (default): as long as the feature allows
+///
+/// Reply:
+///
+///     {"borrowed_until":"2026-09-27T23:30:48.016Z","max_borrow_time":24,"license_id":1,"device_id":1,
+///      "floating_in_use_devices":1,…}
+///
+/// Errors:
+/// - FLOATLEASE_E_FLOATING_FEATURE_DEVICE_NOT_IN_USE: call floatlease_check_feature first.
+/// - FLOATLEASE_E_FEATURE_BORROW_NOT_ALLOWED: the feature does not allow borrowing.
+/// - FLOATLEASE_E_FEATURE_NOT_FLOATING: the feature does not float, so use it without borrowing.
+/// - FLOATLEASE_E_BORROW_UNTIL_NOT_VALID: the date is past, or too far away.
+///
+/// Blocks until the deadline at most.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn floatlease_borrow_feature(
     client: *mut floatlease_client,
     request_json: *const c_char,
     json_out: *mut *mut c_char,
 ) -> floatlease_status {
-    // SAFETY: as the header's conventions ask of the caller.
+    // SAFETY: the caller keeps the rules of the header's manual.
     unsafe { verb(client, "borrow_feature", request_json, json_out) }
 }
 
-/// Gives a feature's slot back, borrowed or not. FLOATLEASE_E_FLOATING_FEATURE_DEVICE_NOT_IN_USE if this device held
-/// none.
+/// Releases a feature's slot, borrowed or not.
 ///
-/// Own keys: feature (required). Reply: {}.
+/// Request keys, besides the common keys:
+///
+///     key      type    meaning
+///     feature  string  required: the feature's code
+///
+/// Reply: {}
+///
+/// Errors:
+/// - FLOATLEASE_E_FLOATING_FEATURE_DEVICE_NOT_IN_USE: the device held no slot. There is nothing to do.
+/// - FLOATLEASE_E_FEATURE_NOT_FLOATING: the feature has no slots. There is nothing to do.
+///
+/// Blocks until the deadline at most.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn floatlease_release_feature(
     client: *mut floatlease_client,
     request_json: *const c_char,
     json_out: *mut *mut c_char,
 ) -> floatlease_status {
-    // SAFETY: as the header's conventions ask of the caller.
+    // SAFETY: the caller keeps the rules of the header's manual.
     unsafe { verb(client, "release_feature", request_json, json_out) }
 }
 
-/// Books consumptions on a license of type consumption: all of them or none. If the outcome is "unknown", try again with
-/// the same "idempotency_key" where the server is floatlease-server; the vendor's cloud knows no repetition, so ask for
-/// total_consumptions there before you try again.
+/// Books consumptions on a license of type consumption: all of them or none.
 ///
-/// Own keys: consumptions (integer, default 1, negative if the license allows it), max_overages (integer),
-/// allow_overages (boolean), event (array of one string), ignore_events (boolean), offline ("queue").
-/// Reply: total_consumptions, max_consumptions and the license's limits.
+/// Request keys, all optional, besides the common keys:
 ///
-/// With "offline":"queue", and "storage_dir" in the config, nothing is lost if the server can't be reached: what is asked
-/// for is on disk before it is sent, and is booked later, behind what waits already, by this process or another:
+///     key              type     meaning
+///     consumptions     integer  how many; default 1; negative if the license allows it
+///     allow_overages   boolean  sets whether the license's total may exceed max_consumptions
+///     max_overages     integer  sets by how much
+///     event            array    "consumption_add" (default) or "offline_floating_consumptions_sync", as the only element
+///     ignore_events    boolean  passed on to the server
+///     offline          string   "queue": keep the consumption on disk if the server can't be reached
+///
+/// Reply:
+///
+///     {"id":1,"total_consumptions":5,"max_consumptions":100,"allow_overages":false,"max_overages":0,…}
+///
+/// With "offline":"queue" and no connection the status is FLOATLEASE_OK, and the reply says why the consumption waits:
 ///
 ///     {"queued":true,"queued_consumptions":3,"idempotency_key":"…","status":21,"name":"CONNECT","reason":"…"}
 ///
-/// is then the reply, with FLOATLEASE_OK; the middle one counts what waits of this license on this device, the last three
-/// say why. What the server refuses is an error as ever, and is not kept. A consumption is booked once: after a lost reply
-/// floatlease-server is asked again under the same key, for six days; any other server is asked for its total before and after, by
-/// floatlease_check_license or floatlease_check_feature (a slot that this takes of what floats is given back at once,
-/// unless a lease of this machine holds it). Such a server may still book what it was asked for until 30 s after the
-/// request was sent, or until its timeout_ms if that is longer; so long the consumption stays queued, with all behind it.
-/// If the total is as it was, and the license allows no negative consumptions, the consumption is sent again. Any other
-/// total may be another device's doing, even one that has risen by the same amount: then it is
-/// FLOATLEASE_E_CONNECTION_LOST with the outcome "unknown", and never repeated. The same "idempotency_key" again is the
-/// same wish while it waits, and at floatlease-server once it is booked too; for other consumptions it is
-/// FLOATLEASE_E_BAD_VALUE as long as the first wait or are to be told. Whoever else books on this machine is waited for,
-/// until the deadline; a consumption is kept then, if its turn did not come.
+/// Errors:
+/// - FLOATLEASE_E_LICENSE_NOT_ENOUGH_CONSUMPTIONS: too few are left; nothing was booked.
+/// - FLOATLEASE_E_LICENSE_NOT_CONSUMPTION: the license does not count consumptions.
+/// - FLOATLEASE_E_CONNECTION_LOST and others with outcome "unknown": the server may have booked them. With
+///   floatlease-server, repeat the call with the same idempotency_key. With the vendor's cloud, read
+///   total_consumptions by floatlease_check_license before you repeat it.
+/// - FLOATLEASE_E_MISSING_KEY: "offline" needs storage_dir in the config.
+/// - FLOATLEASE_E_QUEUE_FULL: 10,000 consumptions or 8 MiB are queued.
+/// - FLOATLEASE_E_BAD_VALUE: the idempotency_key belongs to another queued consumption.
 ///
-/// What waits is booked, with the event "offline_floating_consumptions_sync", by "sync_consumptions" of floatlease_call,
-/// before the next consumption with "offline":"queue", and when a lease of this license with "keep_alive":"thread" was
-/// acquired or renewed. FLOATLEASE_E_QUEUE_FULL at 10,000 entries or 8 MiB.
+/// Blocks until the deadline at most. docs/offline-consumption.md explains the queue: when it is sent, and how a lost
+/// reply is resolved.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn floatlease_add_consumption(
     client: *mut floatlease_client,
     request_json: *const c_char,
     json_out: *mut *mut c_char,
 ) -> floatlease_status {
-    // SAFETY: as the header's conventions ask of the caller.
+    // SAFETY: the caller keeps the rules of the header's manual.
     unsafe { verb(client, "add_consumption", request_json, json_out) }
 }
 
-/// Books consumptions on a consumption feature, as floatlease_add_consumption does on a license.
+/// Books consumptions on a consumption feature: all of them or none.
 ///
-/// Own keys: feature (required), consumptions, event, offline. Reply: total_consumptions, max_consumptions and the
-/// feature's limits.
+/// Request keys, besides the common keys:
+///
+///     key           type     meaning
+///     feature       string   required: the feature's code
+///     consumptions  integer  how many; default 1; negative if the feature allows it
+///     event         array    "consumption_add" (default) or "offline_floating_consumptions_sync", as the only element
+///     offline       string   "queue": as for floatlease_add_consumption
+///
+/// Reply, or the one of a queued consumption as for floatlease_add_consumption:
+///
+///     {"id":7,"license_id":1,"total_consumptions":5,"max_consumptions":100,"allow_overages":false,"max_overages":0,…}
+///
+/// Errors, besides those of floatlease_add_consumption:
+/// - FLOATLEASE_E_FEATURE_NOT_ENOUGH_CONSUMPTIONS: too few are left; nothing was booked.
+/// - FLOATLEASE_E_UNSUPPORTED_PRODUCT_FEATURE: the product does not have this feature.
+///
+/// Blocks until the deadline at most.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn floatlease_add_feature_consumption(
     client: *mut floatlease_client,
     request_json: *const c_char,
     json_out: *mut *mut c_char,
 ) -> floatlease_status {
-    // SAFETY: as the header's conventions ask of the caller.
+    // SAFETY: the caller keeps the rules of the header's manual.
     unsafe { verb(client, "add_feature_consumption", request_json, json_out) }
 }
 
-/// Performs an operation by name: each of the functions above without its prefix ("borrow_license"), and
-/// "product_details" (own keys: include_latest_version, include_custom_fields, env), which has no function; and
-/// "sync_consumptions" (no keys but those that name license and device, and timeout_ms for all of it), which books what
-/// waits, see floatlease_add_consumption:
+/// Performs an operation by its name. docs/operations.md lists all names.
+///
+/// operation is the name of a function above without its prefix, such as "borrow_license", or one of two more:
+///
+///     operation            request keys                                 reply
+///     "product_details"    include_latest_version (boolean),            {"short_code":"…",…}
+///                          include_custom_fields (boolean),
+///                          env (string)
+///     "sync_consumptions"  those that name license and device;          the object below
+///                          timeout_ms is for the whole of it
+///
+/// "sync_consumptions" books what is queued (docs/offline-consumption.md). Each consumption that was refused, or whose
+/// outcome is unknown, is reported once:
 ///
 ///     {"event":"CONSUMPTIONS_SYNCED","booked":2,"refused":[{"operation":"add_feature_consumption","feature":"MESH",
 ///      "consumptions":7,"idempotency_key":"…","at":"2026-09-27T23:30:48.016Z","status":151,
 ///      "name":"FEATURE_NOT_ENOUGH_CONSUMPTIONS","server_code":"feature_not_enough_consumptions","reason":"…"}],
 ///      "unknown":[],"waiting":0,"status":0,"name":"OK","reason":null}
 ///
-/// "refused" were not booked, of "unknown" nobody can tell: each is kept until this reply has told it once. "waiting" are
-/// left because of "reason", such as no network, which is no error here. Leases have functions of their own, and
-/// floatlease_submit.
+/// "waiting" counts what is still queued because of "reason". A missing network is a reason, not an error.
+///
+/// Errors, besides those of the operation:
+/// - FLOATLEASE_E_UNKNOWN_OPERATION: there is no operation of this name; message names the nearest.
+///
+/// Blocks until the deadline at most. Leases have functions of their own.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn floatlease_call(
     client: *mut floatlease_client,
@@ -381,7 +557,7 @@ pub unsafe extern "C" fn floatlease_call(
     request_json: *const c_char,
     json_out: *mut *mut c_char,
 ) -> floatlease_status {
-    // SAFETY: as the header's conventions ask of the caller.
+    // SAFETY: the caller keeps the rules of the header's manual.
     unsafe {
         guard(json_out, Outcome::Unknown, || {
             let client = self::client(client)?;
@@ -395,18 +571,30 @@ pub unsafe extern "C" fn floatlease_call(
 
 /* ------------------------------------------------------------------------------------------- without waiting -- */
 
-/// Does a call in the background. operation is any that floatlease_call knows, "sync_consumptions" too, or
-/// "lease_acquire", "lease_renew", "lease_borrow", "lease_release", whose requests are those of the functions; the last
-/// three take the number of the lease as "lease" besides, and may have a "timeout_ms". Returns at once; what is wrong with
-/// the request is told by the completion, and the call's deadline counts from the moment its turn comes. Up to four are
-/// done at the same time.
+/// Runs a call in the background and returns at once.
 ///
-/// *ticket_out names the call in floatlease_cancel and in its completion, which is an event:
+/// operation is a name for floatlease_call, or one of these:
 ///
-///     {"event":"COMPLETED","ticket":7,"status":0,"reply":{…}}   or   {…,"status":141,"error":{…}}
+///     operation        request keys
+///     "lease_acquire"  as for floatlease_lease_acquire
+///     "lease_renew"    lease (integer, required: its number), timeout_ms
+///     "lease_release"  lease (integer, required: its number), timeout_ms
+///     "lease_borrow"   lease (integer, required: its number), timeout_ms, borrowed_until
 ///
-/// Each ticket is completed exactly once, also if it is cancelled, with the client open. FLOATLEASE_E_TOO_MANY_CALLS if
-/// 1,000 are under way or were not read.
+/// *ticket_out names the call in floatlease_cancel and in its completion. The completion is an event of
+/// floatlease_next_event:
+///
+///     {"event":"COMPLETED","ticket":7,"status":0,"reply":{…}}
+///     {"event":"COMPLETED","ticket":7,"status":141,"error":{…}}
+///
+/// Each ticket is completed exactly once while the client is open, also if it is cancelled. A mistake in the request
+/// is reported by the completion too. After a "lease_acquire", call floatlease_lease_accept.
+///
+/// Errors:
+/// - FLOATLEASE_E_TOO_MANY_CALLS: 1,000 calls are under way, or their completions were not read.
+/// - FLOATLEASE_E_HANDLE: the client is closed.
+///
+/// Does not block. Up to four calls run at a time; the deadline of a call counts from its start.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn floatlease_submit(
     client: *mut floatlease_client,
@@ -414,7 +602,7 @@ pub unsafe extern "C" fn floatlease_submit(
     request_json: *const c_char,
     ticket_out: *mut u64,
 ) -> floatlease_status {
-    // SAFETY: as the header's conventions ask of the caller.
+    // SAFETY: the caller keeps the rules of the header's manual.
     unsafe {
         if !ticket_out.is_null() {
             *ticket_out = 0;
@@ -432,11 +620,16 @@ pub unsafe extern "C" fn floatlease_submit(
     }
 }
 
-/// Ends a submitted call as soon as it can be, within 50 ms (name resolution excepted); its completion says how far it
-/// got. FLOATLEASE_E_TICKET if it is done already.
+/// Cancels a submitted call. Its completion arrives within 50 ms, unless the system is resolving a host name, and
+/// tells how far the call got.
+///
+/// Errors:
+/// - FLOATLEASE_E_TICKET: the call is done already.
+///
+/// Does not block.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn floatlease_cancel(client: *mut floatlease_client, ticket: u64) -> floatlease_status {
-    // SAFETY: no pointer is followed.
+    // SAFETY: this function dereferences no pointer.
     unsafe {
         guard(ptr::null_mut(), Outcome::NotSent, || {
             self::client(client)?.cancel_submitted(ticket)?;
@@ -445,35 +638,38 @@ pub unsafe extern "C" fn floatlease_cancel(client: *mut floatlease_client, ticke
     }
 }
 
-/// Gives the oldest event that was not read yet; waits for one wait_ms at most, 0: not at all. FLOATLEASE_OK with
-/// *json_out NULL: none came; json_out itself must not be NULL. Completions of floatlease_submit stand above; leases tell:
+/// Returns the oldest unread event, or waits for one. wait_ms limits the wait; 0 does not wait.
+///
+/// *json_out is NULL with FLOATLEASE_OK if no event came. json_out itself must not be NULL. An event is a completion
+/// of floatlease_submit, the event CONSUMPTIONS_SYNCED of floatlease_call, or an event of a lease:
 ///
 ///     {"event":"GRACE_STARTED","lease":1,"state":"GRACE","remaining_ms":300000,"status":21,"name":"CONNECT",
 ///      "reason":"…","borrowed_until":null,"at":"2026-09-27T23:30:48.016Z"}
 ///
-///     DEGRADED       a renewal failed; the slot is still yours
-///     RENEWED        it was renewed
-///     GRACE_STARTED  the slot is no longer surely yours: save
-///     LOST           save, and stop licensed work; the library goes on asking
-///     REGAINED       after GRACE_STARTED or LOST, it is yours again
+///     event          what happened, and what to do
+///     DEGRADED       a renewal failed; the slot is still held
+///     RENEWED        the server confirmed the slot
+///     GRACE_STARTED  another device may have the slot: save now
+///     LOST           save, and stop licensed work; the library keeps asking for the slot
+///     REGAINED       after GRACE_STARTED or LOST, the slot is held again
 ///     BORROW_ENDING  the borrow ends in borrow_ending_hours or less
-///     EXPIRING       the license, or a feature, expires in borrow_ending_hours or less
-///     WAITING        an acquire with wait_ms queues: asks_again_in_ms and left_ms, and no state
+///     EXPIRING       the license or a feature expires in borrow_ending_hours or less
+///     WAITING        an acquire with wait_ms queues: see asks_again_in_ms and left_ms; there is no state
 ///
-/// and CONSUMPTIONS_SYNCED tells, as the reply of "sync_consumptions" does, what was booked or refused besides.
+/// "lease" is the number from floatlease_lease_acquire and floatlease_lease_info. "status", "name" and "reason"
+/// describe the last failure: 0, "OK" and null without one. The library keeps the newest 1,000 events of leases. If it
+/// dropped any, the next event has "missed" with their number.
 ///
-/// "lease" is the number that floatlease_lease_acquire and floatlease_lease_info tell; "status", "name" and "reason" are
-/// of the last failure, 0, "OK" and null without one. Events of leases are kept for you to the number of 1,000, the
-/// newest; if any were dropped, the next one says how many: "missed":n. Expect events and members that this header does
-/// not know. FLOATLEASE_E_CANCELLED if floatlease_client_cancel came while it waited, FLOATLEASE_E_HANDLE once the client
-/// is closed.
+/// Errors:
+/// - FLOATLEASE_E_CANCELLED: floatlease_client_cancel was called during the wait.
+/// - FLOATLEASE_E_HANDLE: the client is closed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn floatlease_next_event(
     client: *mut floatlease_client,
     wait_ms: u32,
     json_out: *mut *mut c_char,
 ) -> floatlease_status {
-    // SAFETY: as the header's conventions ask of the caller.
+    // SAFETY: the caller keeps the rules of the header's manual.
     unsafe {
         call::guard_optional(json_out, Outcome::NotSent, &mut || {
             if json_out.is_null() {
@@ -484,15 +680,21 @@ pub unsafe extern "C" fn floatlease_next_event(
     }
 }
 
-/// Puts the clock of this client's leases ahead by so many milliseconds, as a sleep of the machine would. For tests,
-/// beside the same advance of a sandbox's clock. It can only bring ends nearer; nothing puts it back, and a client that is
-/// opened later begins with the system's clock. Deadlines of calls and wait_ms go by real time.
+/// Advances the clock of this client's leases by by_ms milliseconds, as a sleep of the computer would. For tests.
+///
+/// Advance a sandbox's clock by the same time. An advance can't be undone; a client that is opened later begins with
+/// the system's clock. Deadlines of calls and wait_ms follow real time.
+///
+/// Errors:
+/// - FLOATLEASE_E_HANDLE: the client is closed.
+///
+/// Does not block.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn floatlease_client_advance_clock(
     client: *mut floatlease_client,
     by_ms: u32,
 ) -> floatlease_status {
-    // SAFETY: no pointer is followed.
+    // SAFETY: this function dereferences no pointer.
     unsafe {
         guard(ptr::null_mut(), Outcome::NotSent, || {
             self::client(client)?.advance_clock(by_ms);
@@ -503,41 +705,45 @@ pub unsafe extern "C" fn floatlease_client_advance_clock(
 
 /* --------------------------------------------------------------------------------------------------- a lease -- */
 
-/// Takes a slot, or several, and keeps them: renews in time, tells when that fails, comes back when it can. The device
-/// must be known to the license: FLOATLEASE_E_DEVICE_NOT_FOUND asks for floatlease_activate_license, once. docs/leases.md
-/// draws the states and says what to do in each.
+/// Takes one slot or several, and keeps them: the library renews them in time, reports failures, and recovers after
+/// them.
 ///
-/// Own keys, all optional; besides them those that name license and device, "extra", and "timeout_ms", here the deadline
-/// of each request about the lease, renewals too. A call has the time of three for each slot, which it needs where a borrow
-/// is to be proven; most are done with one.
+/// docs/leases.md draws the states of a lease, and says what to do in each.
 ///
-///     feature              the floating feature to take; without it, the license's own slot
-///     features             several, 64 at most: all of them or none
-///     keep_alive           "thread" (default): one thread for all leases of this client renews at half of the slot's
-///                          timeout; while it waits for an answer, another looks after the other leases. "host": no
-///                          thread; call floatlease_lease_renew when renews_in_ms is 0, and floatlease_next_event every
-///                          second or so, which then moves the state as time goes by; release before you free, for
-///                          nobody gives the slot back in the background
-///     grace_ms             how long you may run on when the slot is no longer surely yours; default 300000, 86400000 at
-///                          most, 0: not at all
-///     borrow_ending_hours  how long before its end a borrow is announced to end, and a license or a feature to expire;
-///                          default 2, 8760 at most
-///     wait_ms              how long to queue for a slot while all are taken, or the server can't be asked: asks again,
-///                          ever more seldom up to every 15 s, and tells WAITING and why; default 0, 86400000 at most
-///     release_on_close_ms  how long the slot may still be given back after floatlease_lease_free and
-///                          floatlease_client_close, if the process lives on; default 5000, 3600000 at most, 0 leaves it
-///                          to the next start or the server's timeout
+/// Request keys, all optional. Besides them: the common keys that name license and device, and extra.
 ///
-/// With "storage_dir" in the config the slot is shared by all processes of this machine and user that use the same
-/// folder: the last one out gives it back, also after the others were killed; what a killed process held is taken over or
-/// given back by the next acquire; and a borrow is proven by the server's signed replies, so that the next start needs no
-/// network. While the server can't be asked, files that can't be believed are refused (FLOATLEASE_E_STORAGE_DAMAGED,
-/// …_STORAGE_FOREIGN, …_CLOCK_MOVED_BACK, …_NO_PROOF); once it can, it decides, and a damaged file is moved aside. None is
-/// deleted. Without a folder the leases of one client share a slot, and nothing outlives the process.
+///     key                  type     meaning
+///     feature              string   the floating feature to take; without it, the license's own slot
+///     features             array    up to 64 features instead, all or none
+///     keep_alive           string   "thread" (default): a thread of the client renews at half of the slot's timeout.
+///                                   "host": no thread; your program calls floatlease_lease_renew, see docs/leases.md
+///     grace_ms             integer  how long work may go on when the slot may be lost; 0 to 86400000, default 300000
+///     borrow_ending_hours  integer  how long before their ends BORROW_ENDING and EXPIRING are reported; 0 to 8760,
+///                                   default 2
+///     wait_ms              integer  how long to queue while all slots are taken, or the server can't be reached; 0 to
+///                                   86400000, default 0
+///     release_on_close_ms  integer  how long the library tries to release the slot in the background after
+///                                   floatlease_lease_free or floatlease_client_close; 0 to 3600000, default 5000
+///     timeout_ms           integer  deadline of each request about this lease, renewals too; 1 to 3600000, default:
+///                                   the config's. A call may take three times as long for each slot
 ///
-/// On success *lease_out is a handle for floatlease_lease_free and *json_out what floatlease_lease_info tells.
-/// FLOATLEASE_E_FLOATING_NOT_AVAILABLE if no slot is free. What does not float needs no slot and is acquired all the same;
-/// FLOATLEASE_E_NOT_FLOATING if it floats on a server that the vendor runs at the site, which this library does not know.
+/// Reply: as for floatlease_lease_info.
+///
+/// Errors:
+/// - FLOATLEASE_E_FLOATING_NOT_AVAILABLE: no slot is free.
+/// - FLOATLEASE_E_DEVICE_NOT_FOUND: call floatlease_activate_license once, then acquire again.
+/// - FLOATLEASE_E_NOT_FLOATING: an on-premise server of the vendor counts the slots. This library does not speak its
+///   API.
+/// - FLOATLEASE_E_STORAGE: storage_dir can't be written to. Nothing was sent.
+/// - FLOATLEASE_E_STORAGE_DAMAGED, FLOATLEASE_E_STORAGE_FOREIGN, FLOATLEASE_E_CLOCK_MOVED_BACK, FLOATLEASE_E_NO_PROOF:
+///   the server can't be reached, and the files in storage_dir do not prove a borrow. Connect to the network.
+///
+/// A license or feature that does not float needs no slot, and is acquired all the same. With storage_dir, all
+/// processes of this user that use the same folder share the slot, and a borrow is proven at the next start without a
+/// network.
+///
+/// On success *lease_out is a handle: free it with floatlease_lease_free. On failure it is NULL. Blocks until the
+/// deadline, and for wait_ms in addition; floatlease_submit does not block.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn floatlease_lease_acquire(
     client: *mut floatlease_client,
@@ -545,7 +751,7 @@ pub unsafe extern "C" fn floatlease_lease_acquire(
     lease_out: *mut *mut floatlease_lease,
     json_out: *mut *mut c_char,
 ) -> floatlease_status {
-    // SAFETY: as the header's conventions ask of the caller.
+    // SAFETY: the caller keeps the rules of the header's manual.
     unsafe {
         call::open_at(lease_out, "lease_out", json_out, Outcome::Unknown, || {
             let client = self::client(client)?;
@@ -555,9 +761,15 @@ pub unsafe extern "C" fn floatlease_lease_acquire(
     }
 }
 
-/// Gives the handle of the lease that a submitted "lease_acquire" has taken, once its completion was read. One that is
-/// never accepted is held until the client is closed. FLOATLEASE_E_TICKET if that call has taken none, or it was accepted
-/// already. *json_out is what floatlease_lease_info tells.
+/// Returns the handle of the lease that a submitted "lease_acquire" has taken. Call it once its completion was read.
+///
+/// Reply: as for floatlease_lease_info.
+///
+/// Errors:
+/// - FLOATLEASE_E_TICKET: the call took no lease, or the lease was accepted before.
+///
+/// On success *lease_out is a handle: free it with floatlease_lease_free. A lease that is never accepted is held until
+/// the client is closed. Does not block.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn floatlease_lease_accept(
     client: *mut floatlease_client,
@@ -565,7 +777,7 @@ pub unsafe extern "C" fn floatlease_lease_accept(
     lease_out: *mut *mut floatlease_lease,
     json_out: *mut *mut c_char,
 ) -> floatlease_status {
-    // SAFETY: as the header's conventions ask of the caller.
+    // SAFETY: the caller keeps the rules of the header's manual.
     unsafe {
         call::open_at(lease_out, "lease_out", json_out, Outcome::NotSent, || {
             let lease = self::client(client)?.accept(ticket)?;
@@ -575,65 +787,101 @@ pub unsafe extern "C" fn floatlease_lease_accept(
     }
 }
 
-/// How a lease stands. Wait-free: no lock, no memory, no system call (but one on Linux before 4.14); for every frame and for
-/// an audio thread.
-/// 0 if the handle is no open lease, or was inherited through fork. Work goes on in ACTIVE, DEGRADED, GRACE and BORROWED.
+/// Returns the state of a lease: FLOATLEASE_STATE_ACTIVE and so on, or 0 if the handle is invalid.
+///
+/// Licensed work goes on in ACTIVE, DEGRADED, GRACE and BORROWED. 0 means that the handle is closed, invented, or was
+/// inherited through fork.
+///
+/// Wait-free: no lock, no allocation, and no system call except on Linux before 4.14. Call it in every frame, or on an
+/// audio thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn floatlease_lease_state(lease: *mut floatlease_lease) -> floatlease_state {
     let state = LEASES.state_cell(lease.addr()).and_then(|(state_cell, generation)| state_cell.state(generation));
     state.map_or(0, |state| state as i32)
 }
 
-/// Milliseconds until licensed work must stop, 0 when it must; in GRACE, what is left of it. Wait-free like
-/// floatlease_lease_state; it reads the system's clock. After a sleep of the machine it may be 0 for some seconds while the
-/// server is asked, and the state still as before: go by the state.
+/// Returns the milliseconds until licensed work must stop; 0 if it must stop now, or the handle is invalid.
+///
+/// In GRACE it is the rest of grace_ms. After a sleep of the computer it may be 0 for some seconds, while the library
+/// asks the server. The state decides, not this number.
+///
+/// Wait-free like floatlease_lease_state; it reads the system's clock.
 #[unsafe(no_mangle)]
 pub extern "C" fn floatlease_lease_remaining(lease: *mut floatlease_lease) -> i64 {
     let until = LEASES.state_cell(lease.addr()).and_then(|(state_cell, generation)| state_cell.runs_until(generation));
     until.map_or(0, remaining_ms)
 }
 
-/// All that is known of a lease. Local.
+/// Returns everything that is known about a lease.
+///
+/// Reply:
 ///
 ///     {"lease":1,"state":"ACTIVE","remaining_ms":7500000,"renews_in_ms":3600000,"status":0,"name":"OK","reason":null,
 ///      "borrowed_until":null,"keep_alive":"thread","slots":[{"feature":null,"reply":{…}}]}
 ///
-/// "lease" is its number in events; "slots" are its slots with the server's last reply about each (null if it was not
-/// asked since this process began); "renews_in_ms" is null when it is not going to be renewed.
+///     lease              the lease's number in events and in floatlease_submit
+///     renews_in_ms       time until the next renewal; null if none is due
+///     status             the last failure, with name and reason; 0, "OK" and null without one
+///     slots              each slot, with the server's last reply about it; null if this process has not asked yet
+///
+/// Errors:
+/// - FLOATLEASE_E_HANDLE: the lease is freed.
+///
+/// Uses no network and does not block.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn floatlease_lease_info(
     lease: *mut floatlease_lease,
     json_out: *mut *mut c_char,
 ) -> floatlease_status {
-    // SAFETY: as the header's conventions ask of the caller.
+    // SAFETY: the caller keeps the rules of the header's manual.
     unsafe { guard(json_out, Outcome::NotSent, || Ok(LEASES.get(lease.addr())?.info())) }
 }
 
-/// Renews a lease now, whoever keeps it alive. Its state says what a failure means; FLOATLEASE_E_LEASE_OVER once it was
-/// given back. *json_out is what floatlease_lease_info tells.
+/// Renews a lease now, with either keep_alive.
+///
+/// Reply: as for floatlease_lease_info.
+///
+/// Errors: read the state after a failure, because most failures only make the lease DEGRADED.
+/// - FLOATLEASE_E_LEASE_OVER: the lease was released, or its client closed.
+///
+/// Blocks for three times timeout_ms at most for each slot.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn floatlease_lease_renew(
     lease: *mut floatlease_lease,
     json_out: *mut *mut c_char,
 ) -> floatlease_status {
-    // SAFETY: as the header's conventions ask of the caller.
+    // SAFETY: the caller keeps the rules of the header's manual.
     unsafe { guard(json_out, Outcome::Unknown, || LEASES.get(lease.addr())?.renew("{}")) }
 }
 
-/// Borrows a lease: its slots are this machine's until borrowed_until, with or without a network, in this process and in
-/// those to come. All of its slots or none, so leave out of the lease what may not be borrowed. Needs "storage_dir". On
-/// failure the lease goes on as it was, and a borrow that runs already stands until its own date; if the outcome is
-/// "unknown", borrow again. One that was to end sooner then counts until the earlier date, until the server is asked.
+/// Borrows a lease: its slots belong to this computer until a date, with or without a network, in this process and
+/// later ones.
 ///
-/// Own keys: borrowed_until, a date in the forms of the conventions, or null (default): as long as the license allows;
-/// timeout_ms. *json_out is what floatlease_lease_info tells, with borrowed_until.
+/// All slots of the lease are borrowed or none. The config needs storage_dir.
+///
+/// Request keys, all optional; no others are allowed:
+///
+///     key             type            meaning
+///     borrowed_until  string or null  the end of the borrow; null (default): as long as the license allows
+///     timeout_ms      integer         deadline of each request, 1 to 3600000; default: the lease's
+///
+/// Reply: as for floatlease_lease_info, with borrowed_until.
+///
+/// Errors: the lease goes on as before, and an earlier borrow stays valid until its own date.
+/// - FLOATLEASE_E_LICENSE_BORROW_NOT_ALLOWED, FLOATLEASE_E_FEATURE_BORROW_NOT_ALLOWED: acquire a lease without this
+///   slot.
+/// - FLOATLEASE_E_BORROW_UNTIL_NOT_VALID: the date is past, or too far away.
+/// - FLOATLEASE_E_MISSING_KEY: storage_dir is missing from the config.
+/// - Any error with outcome "unknown": borrow again. Until the server answers, the earlier of both dates counts.
+///
+/// Blocks for three times timeout_ms at most for each slot.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn floatlease_lease_borrow(
     lease: *mut floatlease_lease,
     request_json: *const c_char,
     json_out: *mut *mut c_char,
 ) -> floatlease_status {
-    // SAFETY: as the header's conventions ask of the caller.
+    // SAFETY: the caller keeps the rules of the header's manual.
     unsafe {
         guard(json_out, Outcome::Unknown, || {
             LEASES.get(lease.addr())?.borrow(optional_text("request_json", request_json)?.unwrap_or("{}"))
@@ -641,27 +889,37 @@ pub unsafe extern "C" fn floatlease_lease_borrow(
     }
 }
 
-/// Gives the slots of a lease back, borrowed or not; the server hears of it only if no other process of this machine
-/// holds them too. A borrow that another process has made, and this lease has not heard of, stays. A server that no
-/// longer knows the license, the feature or the device has nothing to let go of: the lease is RELEASED, and "name" and
-/// "reason" say so. Does not depend on "storage_dir", except for a borrow. On failure the lease is still held; if a part
-/// of its slots was given back it is LOST, until they are taken again, and the outcome is "unknown": release again. If
-/// the answer was lost, the server is asked soon whether the slot is still yours. *json_out is what
-/// floatlease_lease_info tells: RELEASED.
+/// Releases the slots of a lease, borrowed or not. The lease becomes RELEASED.
+///
+/// The library tells the server only if no other process of this computer holds the slots too. A borrow that another
+/// process made, and that this lease has not seen, stays. If the server no longer knows the license, feature or
+/// device, the lease is RELEASED as well, and "name" and "reason" say why.
+///
+/// Reply: as for floatlease_lease_info.
+///
+/// Errors: the lease is still held.
+/// - FLOATLEASE_E_STORAGE: the borrow can't be ended while storage_dir can't be written to.
+/// - Any error with outcome "unknown": release again. If part of the slots was released, the lease is LOST until the
+///   library has taken them again. If the reply was lost, the library soon asks the server whether the slot is held.
+///
+/// Blocks for timeout_ms at most for each slot. docs/leases.md says how to end a program.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn floatlease_lease_release(
     lease: *mut floatlease_lease,
     json_out: *mut *mut c_char,
 ) -> floatlease_status {
-    // SAFETY: as the header's conventions ask of the caller.
+    // SAFETY: the caller keeps the rules of the header's manual.
     unsafe { guard(json_out, Outcome::Unknown, || LEASES.get(lease.addr())?.release("{}")) }
 }
 
-/// Frees the handle of a lease. Local: touches no network and waits for nothing, so it is safe in a finalizer. A slot
-/// that is still held is given back in the background within release_on_close_ms; a borrow stays, whether the lease or a
-/// verb of this client made it. At the end of a process
-/// call floatlease_lease_release first: what is in the background ends with it. Freeing NULL, twice, or in a forked child
-/// does nothing.
+/// Frees the handle of a lease.
+///
+/// The library releases a slot that is still held in the background, within release_on_close_ms. A borrow stays,
+/// whether the lease or a verb of this client made it. Call floatlease_lease_release before the process ends, because
+/// the background work ends with the process.
+///
+/// This function uses no network and waits for nothing, so it is safe in a finalizer. Freeing NULL, freeing twice, or
+/// in a forked child does nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn floatlease_lease_free(lease: *mut floatlease_lease) {
     quietly(|| drop(LEASES.remove(lease.addr())));

@@ -1,10 +1,10 @@
-//! Handles: tokens that name a slot, its generation, its kind and the process, never addresses.
+//! Handles: tokens that name a table slot, its generation, its kind and the process. They are never addresses.
 //!
-//! A wrong token is found out by looking it up, so a double close, a use after close, another kind of handle, a
-//! garbage pointer and a handle inherited through `fork` are all statuses.
+//! A lookup detects a wrong token. So a double close, a use after close, a handle of another kind, a garbage pointer
+//! and a handle inherited through `fork` each give a status instead of a crash.
 //!
-//! Under each token there is also a [`StateCell`], which is found and read without waiting. It never moves, and is lent to
-//! the thing under the token until the thing lets go of it; a slot is not given out again before.
+//! Each token also has a [`StateCell`], which a reader finds and reads without waiting. A state cell never moves. The
+//! value behind the token writes to it; the table reuses the slot only after that value has dropped its access.
 
 use super::chunks::Chunks;
 use crate::error::Error;
@@ -15,7 +15,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// What a handle is. Zero is left out: addresses of real objects have zeros in these bits.
+/// The type of a handle. Zero is not used, because addresses of real objects have zeros in these bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Kind {
@@ -23,11 +23,11 @@ pub enum Kind {
     Client = 1,
     /// A `floatlease_lease`.
     Lease = 2,
-    /// A `floatlease_sandbox`, which another library gives out.
+    /// A `floatlease_sandbox`. The sandbox's library gives it out.
     Sandbox = 3,
 }
 
-/// How many bits of a token say what, lowest first: slot, generation, fork epoch, kind.
+/// Number of bits for each part of a token, lowest first: slot, generation, fork epoch, kind.
 const BITS: [u32; 4] = if usize::BITS >= 64 { [24, 24, 8, 8] } else { [12, 12, 4, 4] };
 
 const fn largest(bits: u32) -> usize {
@@ -63,24 +63,26 @@ impl Token {
     }
 }
 
-/// The open handles of one kind: a static of the library that gives them out.
+/// The open handles of one kind, as a static of the library that gives them out.
 #[derive(Debug)]
 pub struct Handles<T: 'static> {
     kind: Kind,
     table: AtomicPtr<Table<T>>,
 }
 
-/// The handles of one process. A forked child gets a table of its own and never touches its parent's, whose lock
-/// may have been held by a thread that the child does not have.
+/// The handles of one process.
+///
+/// A forked child gets a table of its own and never locks its parent's table. A thread that the child does not have
+/// may have held that lock during the fork.
 #[derive(Debug)]
 struct Table<T: 'static> {
-    /// The cookie of the process that made it.
+    /// The cookie of the process that made this table; see `process.rs`.
     process: usize,
     epoch: usize,
-    /// By slot.
+    /// The state cell of each slot.
     cells: Chunks<StateCell>,
     slots: Mutex<Slots<T>>,
-    /// The parent's: tells its handles from invented ones, and is no leak for leak checkers.
+    /// The parent process's table. It tells the parent's handles from invented ones, and keeps leak checkers quiet.
     inherited: Option<&'static Table<T>>,
 }
 
@@ -97,68 +99,70 @@ struct Slot<T> {
 }
 
 impl<T: Send + Sync + 'static> Handles<T> {
-    /// None are open.
+    /// Makes an empty table.
     pub const fn new(kind: Kind) -> Handles<T> {
         Handles { kind, table: AtomicPtr::new(ptr::null_mut()) }
     }
 
-    /// Keeps a thing under a new token.
-    pub fn insert(&self, thing: T) -> Result<usize, Error> {
-        self.insert_shown(|_| thing)
+    /// Stores a value and returns its new token.
+    pub fn insert(&self, value: T) -> Result<usize, Error> {
+        self.insert_shown(|_| value)
     }
 
-    /// Keeps the thing that is made of the display of its face: what it shows there, [`Handles::state_cell`] finds.
+    /// Stores the value that `make` builds from write access to its state cell. [`Handles::state_cell`] reads what it
+    /// writes there.
     pub fn insert_shown(&self, make: impl FnOnce(StateWriter) -> T) -> Result<usize, Error> {
         let table = self.own();
         let (slot, writer) = table.reserve()?;
-        // No lock is held while foreign code runs. If it panics, the slot is out of use for good.
-        let thing = Arc::new(make(writer));
+        // No lock is held while `make` runs. If it panics, the slot stays unused for good.
+        let value = Arc::new(make(writer));
         let mut slots = table.slots();
-        slots.all[slot].held = Some(thing);
+        slots.all[slot].held = Some(value);
         let generation = slots.all[slot].generation;
         Ok(Token { slot, generation, epoch: table.epoch, kind: self.kind as usize }.pack())
     }
 
-    /// The thing under a token.
+    /// Returns the value behind a token.
     pub fn get(&self, raw: usize) -> Result<Arc<T>, Error> {
         let (table, token) = self.of(raw).ok_or_else(|| self.not_found(raw))?;
         let mut slots = table.slots();
         slots.of(token)?.held.clone().ok_or_else(|| Error::new(Status::Handle))
     }
 
-    /// The face under a token, and the generation to ask it for. It answers by itself that the token was freed or is
-    /// none. Wait-free: no lock, no allocation, and no system call where the system wipes a page at a
-    /// fork (see `process.rs`).
+    /// Returns the state cell behind a token, and the generation to ask it for. The cell itself knows whether the
+    /// token was freed or is invalid.
+    ///
+    /// Wait-free: no lock, no allocation, and no system call on systems that wipe a page at a fork (see `process.rs`).
     pub fn state_cell(&self, raw: usize) -> Option<(&'static StateCell, u32)> {
         let (table, token) = self.of(raw)?;
         Some((table.cells.get(token.slot)?, token.generation))
     }
 
-    /// Ends a token, and clears its face. What was under it lives on in the calls that still use it.
+    /// Removes a token and clears its state cell. Calls that still use the value keep it alive.
     pub fn remove(&self, raw: usize) -> Result<Arc<T>, Error> {
         let (table, token) = self.of(raw).ok_or_else(|| self.not_found(raw))?;
         let mut slots = table.slots();
         let slot = slots.of(token)?;
-        let thing = slot.held.take().ok_or_else(|| Error::new(Status::Handle))?;
+        let value = slot.held.take().ok_or_else(|| Error::new(Status::Handle))?;
         slot.generation += 1;
-        // A slot whose generations are used up is retired: a token is never given out twice.
+        // A slot that has used up its generations is retired, so no token is ever given out twice.
         if slot.generation as usize <= largest(BITS[1]) {
             slots.free.push(token.slot);
         }
-        // Still under the lock, and so before the face is lent again.
+        // This happens under the lock, before another value can get the state cell.
         if let Some(state_cell) = table.cells.get(token.slot) {
             state_cell.clear();
         }
-        Ok(thing)
+        Ok(value)
     }
 
-    /// The latest table, whichever process made it.
+    /// Returns the latest table, of this process or of an ancestor.
     fn current(&self) -> Option<&'static Table<T>> {
         // SAFETY: what is stored in `table` comes from `Box::into_raw` and is never freed.
         unsafe { self.table.load(Ordering::Acquire).as_ref() }
     }
 
-    /// This process's table, made if need be.
+    /// Returns this process's table, and makes it if it is missing.
     fn own(&self) -> &'static Table<T> {
         let process = process::cookie();
         loop {
@@ -172,14 +176,14 @@ impl<T: Send + Sync + 'static> Handles<T> {
             let fresh = Box::into_raw(Box::new(table));
             let expected = current.map_or(ptr::null_mut(), |table| ptr::from_ref(table).cast_mut());
             if self.table.compare_exchange(expected, fresh, Ordering::AcqRel, Ordering::Acquire).is_err() {
-                // SAFETY: `fresh` was made above and was not published.
+                // SAFETY: `fresh` was made above, and another thread published its table instead.
                 drop(unsafe { Box::from_raw(fresh) });
             }
         }
     }
 
-    /// The table and token that `raw` belongs to, if it can belong to any. Inlined for [`Handles::state_cell`], where its
-    /// result would take longer to hand over than to find.
+    /// Returns the table and the token of `raw`, or `None` if `raw` can't belong to this process. Inlined for
+    /// [`Handles::state_cell`], where a function call would cost more than the lookup.
     #[inline(always)]
     fn of(&self, raw: usize) -> Option<(&'static Table<T>, Token)> {
         let token = Token::unpack(raw);
@@ -188,7 +192,7 @@ impl<T: Send + Sync + 'static> Handles<T> {
         (is_own && token.kind == self.kind as usize).then_some((table, token))
     }
 
-    /// Why a token belongs to no table of this process: a handle of an ancestor's, or no handle at all.
+    /// Returns the error for a token that this process did not give out: an ancestor's handle, or an invalid one.
     #[cold]
     fn not_found(&self, raw: usize) -> Error {
         let token = Token::unpack(raw);
@@ -200,8 +204,8 @@ impl<T: Send + Sync + 'static> Handles<T> {
 }
 
 impl<T> Table<T> {
-    /// Whether this token was given out here and not ended before the fork. Read from the face alone: the lock of a
-    /// parent's table may be held by a thread that is not in this process.
+    /// Returns true if this table gave out the token and did not remove it before the fork. It reads the state cell
+    /// alone, because a thread that is not in this process may hold the lock of a parent's table.
     fn has_given_out(&self, token: Token) -> bool {
         self.cells.get(token.slot).is_some_and(|state_cell| state_cell.is_of(token.generation))
     }
@@ -210,11 +214,11 @@ impl<T> Table<T> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A slot that is nobody's, and what shows its next thing.
+    /// Reserves a free slot, and returns write access to its state cell.
     fn reserve(&'static self) -> Result<(usize, StateWriter), Error> {
         let mut slots = self.slots();
         let lend = |slot: usize, generation| Some((slot, self.cells.reach(slot)?.writer(generation)?));
-        // The face of a slot that was freed lately may still be in the hands of its last thing.
+        // The last value of a slot that was just freed may still have access to its state cell.
         let again = (0..slots.free.len()).find_map(|place| {
             let slot = slots.free[place];
             Some((place, lend(slot, slots.all[slot].generation)?))

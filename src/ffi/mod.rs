@@ -1,7 +1,9 @@
-//! The C ABI: the client's functions, and what every C ABI of the house is made of. [`call`] is the guard around an
-//! exported function, [`handle`] what a handle is; the sandbox's library is made of the same two.
+//! The C ABI: the client's exported functions, and the parts that every C ABI of this repository uses.
+//!
+//! [`call`] is the guard around an exported function, [`handle`] the tokens that callers hold. The sandbox's library
+//! uses both. `exports` has the client's functions.
 #![allow(unsafe_code)]
-// The conventions of the header say it once for all functions.
+// The header's manual states the safety rules once for all functions.
 #![allow(clippy::missing_safety_doc)]
 #![allow(non_camel_case_types)]
 

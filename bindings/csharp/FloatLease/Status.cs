@@ -2,294 +2,294 @@
 
 namespace FloatLease
 {
-    /// <summary>What a call came to. Expect numbers that are not listed here.</summary>
+    /// <summary>The result of a call. Expect numbers that are not listed here.</summary>
     public enum Status
     {
         /// <summary>The call succeeded.</summary>
         /// <remarks>Nothing to do.</remarks>
         Ok = 0,
 
-        /// <summary>A pointer that must not be NULL is NULL.</summary>
-        /// <remarks>Pass the argument the header asks for.</remarks>
+        /// <summary>A required pointer argument is NULL.</summary>
+        /// <remarks>Pass the argument that the message names.</remarks>
         NullPointer = 1,
 
-        /// <summary>A string is not valid UTF-8.</summary>
-        /// <remarks>Encode every string passed to floatlease in UTF-8.</remarks>
+        /// <summary>A string argument is invalid UTF-8.</summary>
+        /// <remarks>Encode every string that you pass to floatlease in UTF-8.</remarks>
         Utf8 = 2,
 
-        /// <summary>A text is not a JSON object.</summary>
-        /// <remarks>Pass one JSON object, for example {}; a JSON checker finds the place.</remarks>
+        /// <summary>The text is invalid: expected one JSON object.</summary>
+        /// <remarks>Pass one JSON object, for example {}. A JSON checker finds the place of the mistake.</remarks>
         Json = 3,
 
-        /// <summary>A key is not known here.</summary>
-        /// <remarks>Correct the key; members the library does not know go into "extra".</remarks>
+        /// <summary>The config or request holds an unknown key.</summary>
+        /// <remarks>Correct the key's spelling. Members that the library does not know go into "extra".</remarks>
         UnknownKey = 4,
 
         /// <summary>A value has the wrong JSON type.</summary>
-        /// <remarks>Write the value as the type the message names.</remarks>
+        /// <remarks>Write the value as the type that the message expects.</remarks>
         WrongType = 5,
 
         /// <summary>A required key is missing.</summary>
-        /// <remarks>Add the key to the config or to the request.</remarks>
+        /// <remarks>Add the key that the message names to the config or to the request.</remarks>
         MissingKey = 6,
 
-        /// <summary>A value is not acceptable.</summary>
+        /// <summary>A value is invalid.</summary>
         /// <remarks>Correct the value as the message says.</remarks>
         BadValue = 7,
 
-        /// <summary>The handle is not open: closed already, of another kind, or never opened.</summary>
-        /// <remarks>Use the handle floatlease gave you, until you close it, and only for what it is.</remarks>
+        /// <summary>The handle is invalid: it was closed, is of another kind, or was never opened.</summary>
+        /// <remarks>Pass a handle that floatlease returned and that you have not closed, to a function of its own kind.</remarks>
         Handle = 8,
 
-        /// <summary>The handle was opened before a fork, by the parent process.</summary>
-        /// <remarks>Open a client of its own in the child process.</remarks>
+        /// <summary>The handle was opened by the parent process, before a fork.</summary>
+        /// <remarks>Open a new client in the child process.</remarks>
         Forked = 9,
 
         /// <summary>There is no operation of this name.</summary>
-        /// <remarks>Use a name from the table in the header, for example "borrow_license".</remarks>
+        /// <remarks>Use a name from docs/operations.md, for example "borrow_license".</remarks>
         UnknownOperation = 10,
 
-        /// <summary>Keys that exclude each other are given together.</summary>
+        /// <summary>The config or request holds keys that exclude each other.</summary>
         /// <remarks>Give only one of them. A license is named by license_key, or username, or an SSO token.</remarks>
         ConflictingKeys = 11,
 
-        /// <summary>The text is not a date.</summary>
+        /// <summary>The date is invalid.</summary>
         /// <remarks>Write it as 2026-09-27T23:30:48.016Z, 2026-09-27 23:30 or 2026-09-27, in UTC, or with an offset.</remarks>
         BadDate = 12,
 
-        /// <summary>Without a public key no reply can be proven.</summary>
-        /// <remarks>Set "public_key" to the server's PEM key; to do without proof, say "verify":"off".</remarks>
+        /// <summary>The config's "public_key" is missing, so no reply could be verified.</summary>
+        /// <remarks>Set "public_key" to the server's PEM key, or turn verification off with "verify":"off".</remarks>
         NoPublicKey = 13,
 
-        /// <summary>The base_url would send the license key over an open network.</summary>
-        /// <remarks>Use https://; to accept plain http:// to another machine, set "allow_http":true.</remarks>
+        /// <summary>The base_url would send the license key unencrypted to another machine.</summary>
+        /// <remarks>Use https://, or set "allow_http":true to accept plain http://.</remarks>
         InsecureUrl = 14,
 
         /// <summary>No such call is under way.</summary>
-        /// <remarks>Use the ticket floatlease_submit gave you, until its completion comes out of floatlease_next_event.</remarks>
+        /// <remarks>Use the ticket from floatlease_submit, until floatlease_next_event returns its completion.</remarks>
         Ticket = 15,
 
-        /// <summary>Too many submitted calls are under way.</summary>
-        /// <remarks>Read floatlease_next_event until it gives none.</remarks>
+        /// <summary>1,000 submitted calls are under way or were not read.</summary>
+        /// <remarks>Call floatlease_next_event until it returns no event.</remarks>
         TooManyCalls = 16,
 
-        /// <summary>The lease was given back.</summary>
-        /// <remarks>Acquire a new one.</remarks>
+        /// <summary>The lease was released.</summary>
+        /// <remarks>Acquire a new lease.</remarks>
         LeaseOver = 17,
 
-        /// <summary>The server's name could not be resolved.</summary>
-        /// <remarks>Check the network connection and the host in base_url.</remarks>
+        /// <summary>The server's host name could not be resolved.</summary>
+        /// <remarks>Check the network connection and the host name in base_url.</remarks>
         Dns = 20,
 
-        /// <summary>No connection to the server could be made.</summary>
-        /// <remarks>Check that the server is running and that a firewall lets this program out.</remarks>
+        /// <summary>The connection to the server failed.</summary>
+        /// <remarks>Check that the server is running and that no firewall blocks this program.</remarks>
         Connect = 21,
 
-        /// <summary>The secure connection could not be set up.</summary>
-        /// <remarks>Check that base_url names a TLS server and that nothing in between alters the connection.</remarks>
+        /// <summary>The TLS connection to the server could not be set up.</summary>
+        /// <remarks>Check that base_url names a TLS server, and that no proxy alters the connection.</remarks>
         Tls = 22,
 
-        /// <summary>The server's certificate is not valid at this time.</summary>
-        /// <remarks>Renew the server's certificate; if it is fresh, correct this machine's clock.</remarks>
+        /// <summary>The server's certificate has expired or is not yet valid.</summary>
+        /// <remarks>Renew the server's certificate. If its dates are right, correct this machine's clock.</remarks>
         TlsExpired = 23,
 
-        /// <summary>The server's certificate is for another host.</summary>
-        /// <remarks>Use the host name the certificate was issued for in base_url.</remarks>
+        /// <summary>The server's certificate was issued for another host name.</summary>
+        /// <remarks>Put the host name from the certificate into base_url.</remarks>
         TlsWrongHost = 24,
 
-        /// <summary>The server's certificate is not signed by a trusted authority.</summary>
-        /// <remarks>Set "tls_roots" to "platform" or to the PEM of the authority that signed it.</remarks>
+        /// <summary>The server's certificate was signed by an untrusted authority.</summary>
+        /// <remarks>Set "tls_roots" to "platform", or to the PEM certificate of the authority that signed it.</remarks>
         TlsUnknownCa = 25,
 
         /// <summary>The proxy did not connect to the server.</summary>
-        /// <remarks>Check "proxy" and that the proxy allows CONNECT to the server; "none" goes direct.</remarks>
+        /// <remarks>Check "proxy", and that the proxy allows CONNECT to the server. With "proxy":"none" the library connects directly.</remarks>
         Proxy = 26,
 
-        /// <summary>The proxy wants a name and a password.</summary>
+        /// <summary>The proxy requires a name and a password.</summary>
         /// <remarks>Write them into the proxy's URL: http://name:password@host:port.</remarks>
         ProxyAuth = 27,
 
-        /// <summary>The deadline passed before the call was done.</summary>
+        /// <summary>The call's deadline passed before it was done.</summary>
         /// <remarks>Try again later, or raise "timeout_ms".</remarks>
         Timeout = 28,
 
         /// <summary>The call was cancelled.</summary>
-        /// <remarks>Nothing to do: your program asked for it.</remarks>
+        /// <remarks>Nothing to do: your program cancelled it.</remarks>
         Cancelled = 29,
 
-        /// <summary>The connection ended before the reply came.</summary>
-        /// <remarks>Ask the server where things stand before you try again: see "outcome".</remarks>
+        /// <summary>The connection ended before the reply arrived.</summary>
+        /// <remarks>If "outcome" is "unknown", ask the server for the current state before you try again.</remarks>
         ConnectionLost = 30,
 
-        /// <summary>The server limits the rate of requests.</summary>
+        /// <summary>The server refused the request: too many requests.</summary>
         /// <remarks>Wait for retry_after_ms before the next call.</remarks>
         RateLimited = 31,
 
-        /// <summary>The server could not answer because of an error of its own.</summary>
-        /// <remarks>Try again later; if it stays, tell whoever runs the server.</remarks>
+        /// <summary>The server failed with an error of its own.</summary>
+        /// <remarks>Try again later. If it persists, tell the server's operator.</remarks>
         ServerError = 32,
 
-        /// <summary>What answered is not a license server.</summary>
-        /// <remarks>Log in to the network if it has a log-in page; check base_url and the proxy.</remarks>
+        /// <summary>The reply did not come from a license server.</summary>
+        /// <remarks>If the network has a log-in page, log in. Check base_url and the proxy.</remarks>
         ReplyNotApi = 33,
 
-        /// <summary>The reply ended too early.</summary>
-        /// <remarks>Try again; if it stays, look at proxies between here and the server.</remarks>
+        /// <summary>The reply is incomplete.</summary>
+        /// <remarks>Try again. If it persists, check the proxies between this machine and the server.</remarks>
         ReplyTruncated = 34,
 
         /// <summary>The reply is larger than 1 MiB.</summary>
-        /// <remarks>Check base_url: a license server does not answer that.</remarks>
+        /// <remarks>Check base_url: a license server's replies are smaller.</remarks>
         ReplyTooLarge = 35,
 
-        /// <summary>The server redirects to another address; a signed request is not sent elsewhere.</summary>
+        /// <summary>The server redirects to another address, and signed requests are not sent to other addresses.</summary>
         /// <remarks>Set base_url to the final address.</remarks>
         ReplyRedirect = 36,
 
-        /// <summary>The reply is empty where the API sends an object.</summary>
-        /// <remarks>Check base_url and proxies between here and the server.</remarks>
+        /// <summary>The reply is empty: expected a JSON object.</summary>
+        /// <remarks>Check base_url and the proxies between this machine and the server.</remarks>
         ReplyEmpty = 37,
 
-        /// <summary>The reply carries no signature, so it proves nothing.</summary>
-        /// <remarks>Check that base_url is the license server and that no proxy strips the LicenseSignature header.</remarks>
+        /// <summary>The reply's signature is missing.</summary>
+        /// <remarks>Check that base_url is the license server's, and that no proxy removes the LicenseSignature header.</remarks>
         ReplyUnsigned = 38,
 
-        /// <summary>The reply's signature was not made with the configured public key over these bytes.</summary>
-        /// <remarks>Check that "public_key" is this server's key; if it is, something in between alters replies.</remarks>
+        /// <summary>The reply's signature is invalid: it does not verify under the configured public key.</summary>
+        /// <remarks>Check that "public_key" belongs to this server. If it does, a proxy or program on the way alters replies.</remarks>
         ReplySignature = 39,
 
-        /// <summary>The reply was altered on its way: its inner signature is the server's, its body is not what was signed.</summary>
-        /// <remarks>Look for a proxy or a program on the way that rewrites replies.</remarks>
+        /// <summary>The reply was altered on its way: its inner signature is valid, the signature over its body is not.</summary>
+        /// <remarks>Find the proxy or program on the way that rewrites replies.</remarks>
         ReplyAltered = 40,
 
-        /// <summary>The reply is genuine, but it is about another device or license.</summary>
-        /// <remarks>Look for a proxy that caches or repeats replies.</remarks>
+        /// <summary>The reply is genuine, but it answers another request, device or license.</summary>
+        /// <remarks>Find the proxy on the way that caches or repeats replies.</remarks>
         ReplyNotOurs = 41,
 
         /// <summary>No stable id of this machine was found.</summary>
-        /// <remarks>Set "hardware_id" in the config to an id of your own that stays the same on this machine.</remarks>
+        /// <remarks>Set "hardware_id" in the config to an id that stays the same on this machine.</remarks>
         HardwareId = 50,
 
-        /// <summary>No trusted certificate authorities were found on this machine.</summary>
+        /// <summary>This machine's trusted certificate authorities are missing.</summary>
         /// <remarks>Set "tls_roots" to "bundled" or to PEM certificates, or install the system's CA certificates.</remarks>
         TlsRoots = 51,
 
-        /// <summary>What is kept on disk can't be read or written.</summary>
+        /// <summary>A file in "storage_dir" could not be read or written.</summary>
         /// <remarks>Check that "storage_dir" is a folder that this program may write to, and that its disk has room.</remarks>
         Storage = 52,
 
-        /// <summary>A file that floatlease keeps is damaged.</summary>
-        /// <remarks>Restore the file, or move it away; the server must then confirm again what it proved.</remarks>
+        /// <summary>A file in "storage_dir" is damaged.</summary>
+        /// <remarks>Restore the file, or move it away and connect to the server, which then confirms the slot again.</remarks>
         StorageDamaged = 53,
 
-        /// <summary>A file that floatlease keeps is of another device or another product.</summary>
-        /// <remarks>Give each machine a "storage_dir" of its own; move a copied file away.</remarks>
+        /// <summary>A file in "storage_dir" belongs to another device or product.</summary>
+        /// <remarks>Give each machine a "storage_dir" of its own, and move copied files away.</remarks>
         StorageForeign = 54,
 
-        /// <summary>This machine's clock was set back, so it can't tell whether a borrow is over.</summary>
+        /// <summary>This machine's clock was set back, so the end of a borrow can't be checked.</summary>
         /// <remarks>Correct this machine's clock, or connect to the server once.</remarks>
         ClockMovedBack = 55,
 
-        /// <summary>Nothing that is stored proves a running borrow, and the server can't be asked.</summary>
-        /// <remarks>Connect to the network; borrow before you leave it next time.</remarks>
+        /// <summary>The server can't be reached, and no stored borrow is valid now.</summary>
+        /// <remarks>Connect to the network. Next time, borrow before you go offline.</remarks>
         NoProof = 56,
 
-        /// <summary>The slots of this license are counted by another server.</summary>
-        /// <remarks>Use the vendor's on-premise floating server with a client of the vendor, or ask for a floating cloud license.</remarks>
+        /// <summary>The slots of this license are counted by an on-premise server of the vendor.</summary>
+        /// <remarks>Use the vendor's client for that server, or ask the vendor for a floating cloud license.</remarks>
         NotFloating = 57,
 
-        /// <summary>As many consumptions as can be kept wait to be booked or to be told.</summary>
-        /// <remarks>Connect to the network and call sync_consumptions; its reply tells what was refused.</remarks>
+        /// <summary>The queue holds as many consumptions as it can keep.</summary>
+        /// <remarks>Connect to the network and call sync_consumptions. Its reply lists what was booked and refused.</remarks>
         QueueFull = 58,
 
-        /// <summary>The sandbox refused the call, or what was expected of it did not happen.</summary>
-        /// <remarks>Read the message; in the sandbox GET /openapi.json lists every call.</remarks>
+        /// <summary>The sandbox refused the call, or an expectation of the call did not hold.</summary>
+        /// <remarks>Read the message. GET /openapi.json of the sandbox lists every call.</remarks>
         Sandbox = 60,
 
-        /// <summary>The library failed; your program's state is untouched.</summary>
-        /// <remarks>Please report it with this error's message.</remarks>
+        /// <summary>The library failed with an internal error; your program's state is untouched.</summary>
+        /// <remarks>Report the defect with this error's message.</remarks>
         Internal = 70,
 
-        /// <summary>The server refused with a code this version does not know.</summary>
-        /// <remarks>See server_code and the message.</remarks>
+        /// <summary>The server refused with a code that this version does not know.</summary>
+        /// <remarks>Read server_code and the message.</remarks>
         UnknownCode = 100,
 
-        /// <summary>The server missed request headers.</summary>
-        /// <remarks>Look for a proxy that strips Date or Authorization.</remarks>
+        /// <summary>Required headers are missing from the request.</summary>
+        /// <remarks>Find the proxy that removes the Date or Authorization header.</remarks>
         MissingHeaders = 101,
 
-        /// <summary>The server could not read the Authorization header.</summary>
-        /// <remarks>Look for a proxy that rewrites headers; check api_key for odd characters.</remarks>
+        /// <summary>The request's Authorization header is invalid.</summary>
+        /// <remarks>Find the proxy that rewrites headers, and check api_key for unusual characters.</remarks>
         AuthorizationInvalidHeaders = 102,
 
-        /// <summary>The Authorization header misses a parameter.</summary>
-        /// <remarks>Look for a proxy that rewrites headers.</remarks>
+        /// <summary>A parameter of the Authorization header is missing.</summary>
+        /// <remarks>Find the proxy that rewrites headers.</remarks>
         AuthorizationMissingParams = 103,
 
-        /// <summary>The server wants hmac-sha256.</summary>
-        /// <remarks>Check that base_url is a License API v4.</remarks>
+        /// <summary>The request's signature algorithm is invalid: the server expected hmac-sha256.</summary>
+        /// <remarks>Check that base_url is the address of a License API v4.</remarks>
         HmacRequired = 104,
 
-        /// <summary>This machine's clock is too far from the server's, also after correction.</summary>
+        /// <summary>This machine's clock differs too much from the server's, also after the library's correction.</summary>
         /// <remarks>Set this machine's clock.</remarks>
         DateHeaderDiff = 105,
 
-        /// <summary>The server does not accept the request's signature.</summary>
+        /// <summary>The request's signature is invalid.</summary>
         /// <remarks>Check shared_key: it must be the one that belongs to api_key.</remarks>
         SignatureMismatch = 106,
 
-        /// <summary>The server does not know the API key.</summary>
+        /// <summary>The api_key is invalid: the server does not know it.</summary>
         /// <remarks>Check api_key and base_url.</remarks>
         InvalidApiKey = 107,
 
-        /// <summary>The API key was revoked.</summary>
+        /// <summary>The api_key was revoked.</summary>
         /// <remarks>Ship a program with a valid api_key.</remarks>
         RevokedApiKey = 108,
 
-        /// <summary>The API key may only read.</summary>
+        /// <summary>The api_key may only read.</summary>
         /// <remarks>Use an api_key that may write.</remarks>
         ReadOnlyApiKey = 109,
 
-        /// <summary>The API key may not be used for this product.</summary>
+        /// <summary>The api_key may not be used for this product.</summary>
         /// <remarks>Use an api_key of this product.</remarks>
         ApiKeyProductNotAllowed = 110,
 
         /// <summary>The access token has expired.</summary>
-        /// <remarks>Try again: a new one is fetched.</remarks>
+        /// <remarks>Try again: the library fetches a new one.</remarks>
         OauthTokenExpired = 111,
 
-        /// <summary>The server could not read the access token.</summary>
+        /// <summary>The access token is invalid.</summary>
         /// <remarks>Check the client id and secret.</remarks>
         OauthTokenMalformed = 112,
 
-        /// <summary>The server found a parameter invalid.</summary>
-        /// <remarks>See the message for the parameter.</remarks>
+        /// <summary>A parameter of the request is invalid.</summary>
+        /// <remarks>Correct the parameter that the message names.</remarks>
         ValidationError = 113,
 
-        /// <summary>The server missed parameters.</summary>
-        /// <remarks>See the message for their names.</remarks>
+        /// <summary>Required parameters are missing from the request.</summary>
+        /// <remarks>Add the parameters that the message names.</remarks>
         MissingParameters = 114,
 
-        /// <summary>The server missed the request's content.</summary>
-        /// <remarks>Send the content this operation asks for.</remarks>
+        /// <summary>The request's content is missing.</summary>
+        /// <remarks>Send the content that this operation requires.</remarks>
         MissingContent = 115,
 
-        /// <summary>The server missed the hardware id.</summary>
-        /// <remarks>Set hardware_id.</remarks>
+        /// <summary>The request's hardware_id is missing.</summary>
+        /// <remarks>Set "hardware_id" in the config or the request.</remarks>
         MissingHardwareId = 116,
 
-        /// <summary>The server wants an e-mail address.</summary>
-        /// <remarks>Give "email".</remarks>
+        /// <summary>The request's e-mail address is missing.</summary>
+        /// <remarks>Set "email" in "extra".</remarks>
         EmailMissing = 117,
 
-        /// <summary>The server could not read the request's JSON.</summary>
-        /// <remarks>Look for a proxy that rewrites requests.</remarks>
+        /// <summary>The request's JSON arrived invalid.</summary>
+        /// <remarks>Find the proxy that rewrites requests.</remarks>
         InvalidJson = 118,
 
-        /// <summary>The server does not have this address.</summary>
-        /// <remarks>Check base_url; it ends in /api/v4.</remarks>
+        /// <summary>The server has nothing at this address.</summary>
+        /// <remarks>Check base_url: it ends in /api/v4.</remarks>
         NotFound = 119,
 
-        /// <summary>The server does not know the product.</summary>
+        /// <summary>The "product" is unknown to the server.</summary>
         /// <remarks>Check "product": it is the product's short code.</remarks>
         UnknownProduct = 120,
 
@@ -298,27 +298,27 @@ namespace FloatLease
         ArchivedProduct = 121,
 
         /// <summary>The product is disabled.</summary>
-        /// <remarks>Ask the vendor.</remarks>
+        /// <remarks>Ask the vendor to enable it.</remarks>
         DisabledProduct = 122,
 
-        /// <summary>The license does not have this feature.</summary>
-        /// <remarks>Check "feature" and what the license includes.</remarks>
+        /// <summary>The product does not have this feature, or the feature is disabled.</summary>
+        /// <remarks>Check "feature", and which features the product has.</remarks>
         UnsupportedProductFeature = 123,
 
-        /// <summary>The product does not take this kind of authorisation.</summary>
-        /// <remarks>Use a license key for key-based products, a username for user-based ones.</remarks>
+        /// <summary>The product's licenses are not named this way.</summary>
+        /// <remarks>Use license_key for key-based products, username for user-based products.</remarks>
         InvalidProductAuthMethod = 124,
 
-        /// <summary>There is no such version of the product.</summary>
+        /// <summary>The product does not have this version.</summary>
         /// <remarks>Check version, env and channel.</remarks>
         VersionNotFound = 125,
 
-        /// <summary>The product wants a license key.</summary>
-        /// <remarks>Set license_key.</remarks>
+        /// <summary>The request's license_key is missing.</summary>
+        /// <remarks>Set license_key in the config or the request.</remarks>
         LicenseKeyRequired = 126,
 
-        /// <summary>The server wants a license key or a user.</summary>
-        /// <remarks>Set license_key, or username.</remarks>
+        /// <summary>The request's license_key or username is missing.</summary>
+        /// <remarks>Set license_key or username in the config or the request.</remarks>
         LicenseKeyOrLicenseUserRequired = 127,
 
         /// <summary>No license belongs to this key or user.</summary>
@@ -330,7 +330,7 @@ namespace FloatLease
         LicenseNotActive = 129,
 
         /// <summary>The license is disabled.</summary>
-        /// <remarks>Ask the vendor why.</remarks>
+        /// <remarks>Ask the vendor to enable it.</remarks>
         LicenseNotEnabled = 130,
 
         /// <summary>The license has expired.</summary>
@@ -345,7 +345,7 @@ namespace FloatLease
         /// <remarks>Buy a license.</remarks>
         TrialNotAllowed = 133,
 
-        /// <summary>This needs an active license.</summary>
+        /// <summary>The operation requires an active license.</summary>
         /// <remarks>Activate the license first.</remarks>
         ActiveLicenseRequired = 134,
 
@@ -354,51 +354,51 @@ namespace FloatLease
         LicenseActivatedMaxTimes = 135,
 
         /// <summary>The license was moved between devices as often as it allows.</summary>
-        /// <remarks>Ask the vendor.</remarks>
+        /// <remarks>Ask the vendor for more transfers.</remarks>
         LicenseTransferredMaxTimes = 136,
 
         /// <summary>The user is active on as many devices as the license allows.</summary>
-        /// <remarks>Deactivate it on another device.</remarks>
+        /// <remarks>Deactivate the license on another device.</remarks>
         LicenseUserActivatedMaxTimes = 137,
 
         /// <summary>This device is not activated for the license.</summary>
-        /// <remarks>Call activate_license first; check that hardware_id is the same as then.</remarks>
+        /// <remarks>Call activate_license first. Check that hardware_id is the same as then.</remarks>
         DeviceNotFound = 138,
 
         /// <summary>The vendor has blocked this device.</summary>
-        /// <remarks>Ask the vendor.</remarks>
+        /// <remarks>Ask the vendor to unblock it.</remarks>
         Blacklisted = 139,
 
-        /// <summary>The license may not be borrowed.</summary>
-        /// <remarks>Stay online, or ask for a license that may be borrowed.</remarks>
+        /// <summary>The license does not allow borrowing.</summary>
+        /// <remarks>Stay online, or ask for a license that allows borrowing.</remarks>
         LicenseBorrowNotAllowed = 140,
 
         /// <summary>No floating slot is free.</summary>
-        /// <remarks>Wait until a colleague gives a slot back, or get more slots.</remarks>
+        /// <remarks>Wait until a colleague releases a slot, or get more slots.</remarks>
         FloatingNotAvailable = 141,
 
-        /// <summary>The license cannot be borrowed until then.</summary>
-        /// <remarks>Choose a time in the future within max_borrow_time hours and the license's validity; null takes the longest.</remarks>
+        /// <summary>The borrowed_until date is invalid for this license.</summary>
+        /// <remarks>Choose a time in the future, within max_borrow_time hours and the license's validity. With null the server chooses the latest.</remarks>
         BorrowUntilNotValid = 142,
 
         /// <summary>The feature does not float.</summary>
-        /// <remarks>Use it without borrowing or releasing it.</remarks>
+        /// <remarks>Use the feature without borrowing or releasing it.</remarks>
         FeatureNotFloating = 143,
 
-        /// <summary>The feature may not be borrowed.</summary>
-        /// <remarks>Stay online, or ask for a license whose feature may be borrowed.</remarks>
+        /// <summary>The feature does not allow borrowing.</summary>
+        /// <remarks>Stay online, or ask for a license whose feature allows borrowing.</remarks>
         FeatureBorrowNotAllowed = 144,
 
         /// <summary>This device holds no slot of the feature.</summary>
-        /// <remarks>Call check_feature first; it takes the slot.</remarks>
+        /// <remarks>Call check_feature first: it takes the slot.</remarks>
         FloatingFeatureDeviceNotInUse = 145,
 
         /// <summary>The license does not have this feature.</summary>
-        /// <remarks>Check "feature" and what the license includes.</remarks>
+        /// <remarks>Check "feature", and which features the license includes.</remarks>
         InvalidLicenseFeatureCode = 146,
 
-        /// <summary>A later request about the same slot reached the server first, so this one was not carried out.</summary>
-        /// <remarks>Try again. If it stays, check this machine's clock, and that no other machine uses the same hardware_id.</remarks>
+        /// <summary>A later request about the same slot reached the server first, so the server did not carry out this one.</summary>
+        /// <remarks>Try again. If it persists, check this machine's clock, and that no other machine uses the same hardware_id.</remarks>
         OrderOutdated = 147,
 
         /// <summary>The license does not count consumptions.</summary>
@@ -409,8 +409,8 @@ namespace FloatLease
         /// <remarks>Consume less, wait for the next period, or buy more.</remarks>
         FeatureNotEnoughConsumptions = 151,
 
-        /// <summary>Consumptions may not be given back here.</summary>
-        /// <remarks>Add a positive number.</remarks>
+        /// <summary>Negative consumptions are not allowed here.</summary>
+        /// <remarks>Book a positive number.</remarks>
         NegativeConsumptionsNotAllowed = 152,
 
         /// <summary>The license has too few consumptions left; nothing was booked.</summary>
@@ -421,28 +421,28 @@ namespace FloatLease
         /// <remarks>Check customer_account_code.</remarks>
         CustomerAccountIdMismatch = 160,
 
-        /// <summary>There is no such customer account.</summary>
+        /// <summary>The customer_account_code is unknown to the server.</summary>
         /// <remarks>Check customer_account_code.</remarks>
         CustomerAccountNotFound = 161,
 
-        /// <summary>There is no such customer.</summary>
+        /// <summary>The customer is unknown to the server.</summary>
         /// <remarks>Check the customer's e-mail address.</remarks>
         CustomerDoesNotExist = 162,
 
-        /// <summary>There is no such customer.</summary>
+        /// <summary>The customer was not found.</summary>
         /// <remarks>Check the customer's e-mail address.</remarks>
         CustomerNotFound = 163,
 
-        /// <summary>The password may not be changed here.</summary>
+        /// <summary>The password may not be changed through this API.</summary>
         /// <remarks>Change it where the user's account is kept.</remarks>
         ChangePasswordNotAllowed = 164,
 
-        /// <summary>The order id is in use.</summary>
+        /// <summary>The order id is in use already.</summary>
         /// <remarks>Choose another order id.</remarks>
         OrderIdExists = 165,
 
-        /// <summary>The server reports an error of its own.</summary>
-        /// <remarks>Try again later; if it stays, tell whoever runs the server.</remarks>
+        /// <summary>The server reports an internal error.</summary>
+        /// <remarks>Try again later. If it persists, tell the server's operator.</remarks>
         ServerInternalError = 166,
     }
 

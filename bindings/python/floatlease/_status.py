@@ -1,5 +1,5 @@
 # Generated from src/status.rs by `make header`. Do not edit.
-"""What a call can come to."""
+"""The statuses of calls."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import enum
 
 
 class Status(enum.IntEnum):
-    """What a call came to. A newer library may know numbers that are not listed here."""
+    """The result of a call. A newer library may return numbers that are not listed here."""
 
     OK = 0
     """The call succeeded.
@@ -16,157 +16,157 @@ class Status(enum.IntEnum):
     """
 
     NULL_POINTER = 1
-    """A pointer that must not be NULL is NULL.
+    """A required pointer argument is NULL.
 
-    Pass the argument the header asks for.
+    Pass the argument that the message names.
     """
 
     UTF8 = 2
-    """A string is not valid UTF-8.
+    """A string argument is invalid UTF-8.
 
-    Encode every string passed to floatlease in UTF-8.
+    Encode every string that you pass to floatlease in UTF-8.
     """
 
     JSON = 3
-    """A text is not a JSON object.
+    """The text is invalid: expected one JSON object.
 
-    Pass one JSON object, for example {}; a JSON checker finds the place.
+    Pass one JSON object, for example {}. A JSON checker finds the place of the mistake.
     """
 
     UNKNOWN_KEY = 4
-    """A key is not known here.
+    """The config or request holds an unknown key.
 
-    Correct the key; members the library does not know go into "extra".
+    Correct the key's spelling. Members that the library does not know go into "extra".
     """
 
     WRONG_TYPE = 5
     """A value has the wrong JSON type.
 
-    Write the value as the type the message names.
+    Write the value as the type that the message expects.
     """
 
     MISSING_KEY = 6
     """A required key is missing.
 
-    Add the key to the config or to the request.
+    Add the key that the message names to the config or to the request.
     """
 
     BAD_VALUE = 7
-    """A value is not acceptable.
+    """A value is invalid.
 
     Correct the value as the message says.
     """
 
     HANDLE = 8
-    """The handle is not open: closed already, of another kind, or never opened.
+    """The handle is invalid: it was closed, is of another kind, or was never opened.
 
-    Use the handle floatlease gave you, until you close it, and only for what it is.
+    Pass a handle that floatlease returned and that you have not closed, to a function of its own kind.
     """
 
     FORKED = 9
-    """The handle was opened before a fork, by the parent process.
+    """The handle was opened by the parent process, before a fork.
 
-    Open a client of its own in the child process.
+    Open a new client in the child process.
     """
 
     UNKNOWN_OPERATION = 10
     """There is no operation of this name.
 
-    Use a name from the table in the header, for example "borrow_license".
+    Use a name from docs/operations.md, for example "borrow_license".
     """
 
     CONFLICTING_KEYS = 11
-    """Keys that exclude each other are given together.
+    """The config or request holds keys that exclude each other.
 
     Give only one of them. A license is named by license_key, or username, or an SSO token.
     """
 
     BAD_DATE = 12
-    """The text is not a date.
+    """The date is invalid.
 
     Write it as 2026-09-27T23:30:48.016Z, 2026-09-27 23:30 or 2026-09-27, in UTC, or with an offset.
     """
 
     NO_PUBLIC_KEY = 13
-    """Without a public key no reply can be proven.
+    """The config's "public_key" is missing, so no reply could be verified.
 
-    Set "public_key" to the server's PEM key; to do without proof, say "verify":"off".
+    Set "public_key" to the server's PEM key, or turn verification off with "verify":"off".
     """
 
     INSECURE_URL = 14
-    """The base_url would send the license key over an open network.
+    """The base_url would send the license key unencrypted to another machine.
 
-    Use https://; to accept plain http:// to another machine, set "allow_http":true.
+    Use https://, or set "allow_http":true to accept plain http://.
     """
 
     TICKET = 15
     """No such call is under way.
 
-    Use the ticket floatlease_submit gave you, until its completion comes out of floatlease_next_event.
+    Use the ticket from floatlease_submit, until floatlease_next_event returns its completion.
     """
 
     TOO_MANY_CALLS = 16
-    """Too many submitted calls are under way.
+    """1,000 submitted calls are under way or were not read.
 
-    Read floatlease_next_event until it gives none.
+    Call floatlease_next_event until it returns no event.
     """
 
     LEASE_OVER = 17
-    """The lease was given back.
+    """The lease was released.
 
-    Acquire a new one.
+    Acquire a new lease.
     """
 
     DNS = 20
-    """The server's name could not be resolved.
+    """The server's host name could not be resolved.
 
-    Check the network connection and the host in base_url.
+    Check the network connection and the host name in base_url.
     """
 
     CONNECT = 21
-    """No connection to the server could be made.
+    """The connection to the server failed.
 
-    Check that the server is running and that a firewall lets this program out.
+    Check that the server is running and that no firewall blocks this program.
     """
 
     TLS = 22
-    """The secure connection could not be set up.
+    """The TLS connection to the server could not be set up.
 
-    Check that base_url names a TLS server and that nothing in between alters the connection.
+    Check that base_url names a TLS server, and that no proxy alters the connection.
     """
 
     TLS_EXPIRED = 23
-    """The server's certificate is not valid at this time.
+    """The server's certificate has expired or is not yet valid.
 
-    Renew the server's certificate; if it is fresh, correct this machine's clock.
+    Renew the server's certificate. If its dates are right, correct this machine's clock.
     """
 
     TLS_WRONG_HOST = 24
-    """The server's certificate is for another host.
+    """The server's certificate was issued for another host name.
 
-    Use the host name the certificate was issued for in base_url.
+    Put the host name from the certificate into base_url.
     """
 
     TLS_UNKNOWN_CA = 25
-    """The server's certificate is not signed by a trusted authority.
+    """The server's certificate was signed by an untrusted authority.
 
-    Set "tls_roots" to "platform" or to the PEM of the authority that signed it.
+    Set "tls_roots" to "platform", or to the PEM certificate of the authority that signed it.
     """
 
     PROXY = 26
     """The proxy did not connect to the server.
 
-    Check "proxy" and that the proxy allows CONNECT to the server; "none" goes direct.
+    Check "proxy", and that the proxy allows CONNECT to the server. With "proxy":"none" the library connects directly.
     """
 
     PROXY_AUTH = 27
-    """The proxy wants a name and a password.
+    """The proxy requires a name and a password.
 
     Write them into the proxy's URL: http://name:password@host:port.
     """
 
     TIMEOUT = 28
-    """The deadline passed before the call was done.
+    """The call's deadline passed before it was done.
 
     Try again later, or raise "timeout_ms".
     """
@@ -174,209 +174,209 @@ class Status(enum.IntEnum):
     CANCELLED = 29
     """The call was cancelled.
 
-    Nothing to do: your program asked for it.
+    Nothing to do: your program cancelled it.
     """
 
     CONNECTION_LOST = 30
-    """The connection ended before the reply came.
+    """The connection ended before the reply arrived.
 
-    Ask the server where things stand before you try again: see "outcome".
+    If "outcome" is "unknown", ask the server for the current state before you try again.
     """
 
     RATE_LIMITED = 31
-    """The server limits the rate of requests.
+    """The server refused the request: too many requests.
 
     Wait for retry_after_ms before the next call.
     """
 
     SERVER_ERROR = 32
-    """The server could not answer because of an error of its own.
+    """The server failed with an error of its own.
 
-    Try again later; if it stays, tell whoever runs the server.
+    Try again later. If it persists, tell the server's operator.
     """
 
     REPLY_NOT_API = 33
-    """What answered is not a license server.
+    """The reply did not come from a license server.
 
-    Log in to the network if it has a log-in page; check base_url and the proxy.
+    If the network has a log-in page, log in. Check base_url and the proxy.
     """
 
     REPLY_TRUNCATED = 34
-    """The reply ended too early.
+    """The reply is incomplete.
 
-    Try again; if it stays, look at proxies between here and the server.
+    Try again. If it persists, check the proxies between this machine and the server.
     """
 
     REPLY_TOO_LARGE = 35
     """The reply is larger than 1 MiB.
 
-    Check base_url: a license server does not answer that.
+    Check base_url: a license server's replies are smaller.
     """
 
     REPLY_REDIRECT = 36
-    """The server redirects to another address; a signed request is not sent elsewhere.
+    """The server redirects to another address, and signed requests are not sent to other addresses.
 
     Set base_url to the final address.
     """
 
     REPLY_EMPTY = 37
-    """The reply is empty where the API sends an object.
+    """The reply is empty: expected a JSON object.
 
-    Check base_url and proxies between here and the server.
+    Check base_url and the proxies between this machine and the server.
     """
 
     REPLY_UNSIGNED = 38
-    """The reply carries no signature, so it proves nothing.
+    """The reply's signature is missing.
 
-    Check that base_url is the license server and that no proxy strips the LicenseSignature header.
+    Check that base_url is the license server's, and that no proxy removes the LicenseSignature header.
     """
 
     REPLY_SIGNATURE = 39
-    """The reply's signature was not made with the configured public key over these bytes.
+    """The reply's signature is invalid: it does not verify under the configured public key.
 
-    Check that "public_key" is this server's key; if it is, something in between alters replies.
+    Check that "public_key" belongs to this server. If it does, a proxy or program on the way alters replies.
     """
 
     REPLY_ALTERED = 40
-    """The reply was altered on its way: its inner signature is the server's, its body is not what was signed.
+    """The reply was altered on its way: its inner signature is valid, the signature over its body is not.
 
-    Look for a proxy or a program on the way that rewrites replies.
+    Find the proxy or program on the way that rewrites replies.
     """
 
     REPLY_NOT_OURS = 41
-    """The reply is genuine, but it is about another device or license.
+    """The reply is genuine, but it answers another request, device or license.
 
-    Look for a proxy that caches or repeats replies.
+    Find the proxy on the way that caches or repeats replies.
     """
 
     HARDWARE_ID = 50
     """No stable id of this machine was found.
 
-    Set "hardware_id" in the config to an id of your own that stays the same on this machine.
+    Set "hardware_id" in the config to an id that stays the same on this machine.
     """
 
     TLS_ROOTS = 51
-    """No trusted certificate authorities were found on this machine.
+    """This machine's trusted certificate authorities are missing.
 
     Set "tls_roots" to "bundled" or to PEM certificates, or install the system's CA certificates.
     """
 
     STORAGE = 52
-    """What is kept on disk can't be read or written.
+    """A file in "storage_dir" could not be read or written.
 
     Check that "storage_dir" is a folder that this program may write to, and that its disk has room.
     """
 
     STORAGE_DAMAGED = 53
-    """A file that floatlease keeps is damaged.
+    """A file in "storage_dir" is damaged.
 
-    Restore the file, or move it away; the server must then confirm again what it proved.
+    Restore the file, or move it away and connect to the server, which then confirms the slot again.
     """
 
     STORAGE_FOREIGN = 54
-    """A file that floatlease keeps is of another device or another product.
+    """A file in "storage_dir" belongs to another device or product.
 
-    Give each machine a "storage_dir" of its own; move a copied file away.
+    Give each machine a "storage_dir" of its own, and move copied files away.
     """
 
     CLOCK_MOVED_BACK = 55
-    """This machine's clock was set back, so it can't tell whether a borrow is over.
+    """This machine's clock was set back, so the end of a borrow can't be checked.
 
     Correct this machine's clock, or connect to the server once.
     """
 
     NO_PROOF = 56
-    """Nothing that is stored proves a running borrow, and the server can't be asked.
+    """The server can't be reached, and no stored borrow is valid now.
 
-    Connect to the network; borrow before you leave it next time.
+    Connect to the network. Next time, borrow before you go offline.
     """
 
     NOT_FLOATING = 57
-    """The slots of this license are counted by another server.
+    """The slots of this license are counted by an on-premise server of the vendor.
 
-    Use the vendor's on-premise floating server with a client of the vendor, or ask for a floating cloud license.
+    Use the vendor's client for that server, or ask the vendor for a floating cloud license.
     """
 
     QUEUE_FULL = 58
-    """As many consumptions as can be kept wait to be booked or to be told.
+    """The queue holds as many consumptions as it can keep.
 
-    Connect to the network and call sync_consumptions; its reply tells what was refused.
+    Connect to the network and call sync_consumptions. Its reply lists what was booked and refused.
     """
 
     SANDBOX = 60
-    """The sandbox refused the call, or what was expected of it did not happen.
+    """The sandbox refused the call, or an expectation of the call did not hold.
 
-    Read the message; in the sandbox GET /openapi.json lists every call.
+    Read the message. GET /openapi.json of the sandbox lists every call.
     """
 
     INTERNAL = 70
-    """The library failed; your program's state is untouched.
+    """The library failed with an internal error; your program's state is untouched.
 
-    Please report it with this error's message.
+    Report the defect with this error's message.
     """
 
     UNKNOWN_CODE = 100
-    """The server refused with a code this version does not know.
+    """The server refused with a code that this version does not know.
 
-    See server_code and the message.
+    Read server_code and the message.
     """
 
     MISSING_HEADERS = 101
-    """The server missed request headers.
+    """Required headers are missing from the request.
 
-    Look for a proxy that strips Date or Authorization.
+    Find the proxy that removes the Date or Authorization header.
     """
 
     AUTHORIZATION_INVALID_HEADERS = 102
-    """The server could not read the Authorization header.
+    """The request's Authorization header is invalid.
 
-    Look for a proxy that rewrites headers; check api_key for odd characters.
+    Find the proxy that rewrites headers, and check api_key for unusual characters.
     """
 
     AUTHORIZATION_MISSING_PARAMS = 103
-    """The Authorization header misses a parameter.
+    """A parameter of the Authorization header is missing.
 
-    Look for a proxy that rewrites headers.
+    Find the proxy that rewrites headers.
     """
 
     HMAC_REQUIRED = 104
-    """The server wants hmac-sha256.
+    """The request's signature algorithm is invalid: the server expected hmac-sha256.
 
-    Check that base_url is a License API v4.
+    Check that base_url is the address of a License API v4.
     """
 
     DATE_HEADER_DIFF = 105
-    """This machine's clock is too far from the server's, also after correction.
+    """This machine's clock differs too much from the server's, also after the library's correction.
 
     Set this machine's clock.
     """
 
     SIGNATURE_MISMATCH = 106
-    """The server does not accept the request's signature.
+    """The request's signature is invalid.
 
     Check shared_key: it must be the one that belongs to api_key.
     """
 
     INVALID_API_KEY = 107
-    """The server does not know the API key.
+    """The api_key is invalid: the server does not know it.
 
     Check api_key and base_url.
     """
 
     REVOKED_API_KEY = 108
-    """The API key was revoked.
+    """The api_key was revoked.
 
     Ship a program with a valid api_key.
     """
 
     READ_ONLY_API_KEY = 109
-    """The API key may only read.
+    """The api_key may only read.
 
     Use an api_key that may write.
     """
 
     API_KEY_PRODUCT_NOT_ALLOWED = 110
-    """The API key may not be used for this product.
+    """The api_key may not be used for this product.
 
     Use an api_key of this product.
     """
@@ -384,59 +384,59 @@ class Status(enum.IntEnum):
     OAUTH_TOKEN_EXPIRED = 111
     """The access token has expired.
 
-    Try again: a new one is fetched.
+    Try again: the library fetches a new one.
     """
 
     OAUTH_TOKEN_MALFORMED = 112
-    """The server could not read the access token.
+    """The access token is invalid.
 
     Check the client id and secret.
     """
 
     VALIDATION_ERROR = 113
-    """The server found a parameter invalid.
+    """A parameter of the request is invalid.
 
-    See the message for the parameter.
+    Correct the parameter that the message names.
     """
 
     MISSING_PARAMETERS = 114
-    """The server missed parameters.
+    """Required parameters are missing from the request.
 
-    See the message for their names.
+    Add the parameters that the message names.
     """
 
     MISSING_CONTENT = 115
-    """The server missed the request's content.
+    """The request's content is missing.
 
-    Send the content this operation asks for.
+    Send the content that this operation requires.
     """
 
     MISSING_HARDWARE_ID = 116
-    """The server missed the hardware id.
+    """The request's hardware_id is missing.
 
-    Set hardware_id.
+    Set "hardware_id" in the config or the request.
     """
 
     EMAIL_MISSING = 117
-    """The server wants an e-mail address.
+    """The request's e-mail address is missing.
 
-    Give "email".
+    Set "email" in "extra".
     """
 
     INVALID_JSON = 118
-    """The server could not read the request's JSON.
+    """The request's JSON arrived invalid.
 
-    Look for a proxy that rewrites requests.
+    Find the proxy that rewrites requests.
     """
 
     NOT_FOUND = 119
-    """The server does not have this address.
+    """The server has nothing at this address.
 
-    Check base_url; it ends in /api/v4.
+    Check base_url: it ends in /api/v4.
     """
 
     UNKNOWN_PRODUCT = 120
-    """The server does not know the product.
+    """The "product" is unknown to the server.
 
     Check "product": it is the product's short code.
     """
@@ -450,37 +450,37 @@ class Status(enum.IntEnum):
     DISABLED_PRODUCT = 122
     """The product is disabled.
 
-    Ask the vendor.
+    Ask the vendor to enable it.
     """
 
     UNSUPPORTED_PRODUCT_FEATURE = 123
-    """The license does not have this feature.
+    """The product does not have this feature, or the feature is disabled.
 
-    Check "feature" and what the license includes.
+    Check "feature", and which features the product has.
     """
 
     INVALID_PRODUCT_AUTH_METHOD = 124
-    """The product does not take this kind of authorisation.
+    """The product's licenses are not named this way.
 
-    Use a license key for key-based products, a username for user-based ones.
+    Use license_key for key-based products, username for user-based products.
     """
 
     VERSION_NOT_FOUND = 125
-    """There is no such version of the product.
+    """The product does not have this version.
 
     Check version, env and channel.
     """
 
     LICENSE_KEY_REQUIRED = 126
-    """The product wants a license key.
+    """The request's license_key is missing.
 
-    Set license_key.
+    Set license_key in the config or the request.
     """
 
     LICENSE_KEY_OR_LICENSE_USER_REQUIRED = 127
-    """The server wants a license key or a user.
+    """The request's license_key or username is missing.
 
-    Set license_key, or username.
+    Set license_key or username in the config or the request.
     """
 
     LICENSE_NOT_FOUND = 128
@@ -498,7 +498,7 @@ class Status(enum.IntEnum):
     LICENSE_NOT_ENABLED = 130
     """The license is disabled.
 
-    Ask the vendor why.
+    Ask the vendor to enable it.
     """
 
     LICENSE_EXPIRED = 131
@@ -520,7 +520,7 @@ class Status(enum.IntEnum):
     """
 
     ACTIVE_LICENSE_REQUIRED = 134
-    """This needs an active license.
+    """The operation requires an active license.
 
     Activate the license first.
     """
@@ -534,73 +534,73 @@ class Status(enum.IntEnum):
     LICENSE_TRANSFERRED_MAX_TIMES = 136
     """The license was moved between devices as often as it allows.
 
-    Ask the vendor.
+    Ask the vendor for more transfers.
     """
 
     LICENSE_USER_ACTIVATED_MAX_TIMES = 137
     """The user is active on as many devices as the license allows.
 
-    Deactivate it on another device.
+    Deactivate the license on another device.
     """
 
     DEVICE_NOT_FOUND = 138
     """This device is not activated for the license.
 
-    Call activate_license first; check that hardware_id is the same as then.
+    Call activate_license first. Check that hardware_id is the same as then.
     """
 
     BLACKLISTED = 139
     """The vendor has blocked this device.
 
-    Ask the vendor.
+    Ask the vendor to unblock it.
     """
 
     LICENSE_BORROW_NOT_ALLOWED = 140
-    """The license may not be borrowed.
+    """The license does not allow borrowing.
 
-    Stay online, or ask for a license that may be borrowed.
+    Stay online, or ask for a license that allows borrowing.
     """
 
     FLOATING_NOT_AVAILABLE = 141
     """No floating slot is free.
 
-    Wait until a colleague gives a slot back, or get more slots.
+    Wait until a colleague releases a slot, or get more slots.
     """
 
     BORROW_UNTIL_NOT_VALID = 142
-    """The license cannot be borrowed until then.
+    """The borrowed_until date is invalid for this license.
 
-    Choose a time in the future within max_borrow_time hours and the license's validity; null takes the longest.
+    Choose a time in the future, within max_borrow_time hours and the license's validity. With null the server chooses the latest.
     """
 
     FEATURE_NOT_FLOATING = 143
     """The feature does not float.
 
-    Use it without borrowing or releasing it.
+    Use the feature without borrowing or releasing it.
     """
 
     FEATURE_BORROW_NOT_ALLOWED = 144
-    """The feature may not be borrowed.
+    """The feature does not allow borrowing.
 
-    Stay online, or ask for a license whose feature may be borrowed.
+    Stay online, or ask for a license whose feature allows borrowing.
     """
 
     FLOATING_FEATURE_DEVICE_NOT_IN_USE = 145
     """This device holds no slot of the feature.
 
-    Call check_feature first; it takes the slot.
+    Call check_feature first: it takes the slot.
     """
 
     INVALID_LICENSE_FEATURE_CODE = 146
     """The license does not have this feature.
 
-    Check "feature" and what the license includes.
+    Check "feature", and which features the license includes.
     """
 
     ORDER_OUTDATED = 147
-    """A later request about the same slot reached the server first, so this one was not carried out.
+    """A later request about the same slot reached the server first, so the server did not carry out this one.
 
-    Try again. If it stays, check this machine's clock, and that no other machine uses the same hardware_id.
+    Try again. If it persists, check this machine's clock, and that no other machine uses the same hardware_id.
     """
 
     LICENSE_NOT_CONSUMPTION = 150
@@ -616,9 +616,9 @@ class Status(enum.IntEnum):
     """
 
     NEGATIVE_CONSUMPTIONS_NOT_ALLOWED = 152
-    """Consumptions may not be given back here.
+    """Negative consumptions are not allowed here.
 
-    Add a positive number.
+    Book a positive number.
     """
 
     LICENSE_NOT_ENOUGH_CONSUMPTIONS = 153
@@ -634,43 +634,43 @@ class Status(enum.IntEnum):
     """
 
     CUSTOMER_ACCOUNT_NOT_FOUND = 161
-    """There is no such customer account.
+    """The customer_account_code is unknown to the server.
 
     Check customer_account_code.
     """
 
     CUSTOMER_DOES_NOT_EXIST = 162
-    """There is no such customer.
+    """The customer is unknown to the server.
 
     Check the customer's e-mail address.
     """
 
     CUSTOMER_NOT_FOUND = 163
-    """There is no such customer.
+    """The customer was not found.
 
     Check the customer's e-mail address.
     """
 
     CHANGE_PASSWORD_NOT_ALLOWED = 164
-    """The password may not be changed here.
+    """The password may not be changed through this API.
 
     Change it where the user's account is kept.
     """
 
     ORDER_ID_EXISTS = 165
-    """The order id is in use.
+    """The order id is in use already.
 
     Choose another order id.
     """
 
     SERVER_INTERNAL_ERROR = 166
-    """The server reports an error of its own.
+    """The server reports an internal error.
 
-    Try again later; if it stays, tell whoever runs the server.
+    Try again later. If it persists, tell the server's operator.
     """
 
 
-#: What each is about; `category` in the error object.
+#: The subject of each status; `category` in the error object.
 CATEGORIES: dict[int, str] = {
     0: "ok",
     1: "usage",

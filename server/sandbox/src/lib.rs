@@ -1,7 +1,8 @@
-//! The sandbox's C ABI. `include/floatlease_sandbox.h` is generated from this file.
+//! The sandbox's C ABI: four functions around the server's `Sandbox`.
 //!
-//! The header's conventions are in `cbindgen.toml`. The guard and the handles are the client's, the sandbox is the server's.
-// The header's conventions hold for all functions, so no function repeats them.
+//! `build.rs` generates `include/floatlease_sandbox.h` from this file and `manual.txt`. The guard around each function
+//! and the handles are the client's.
+// The header's manual states the safety rules once for all functions.
 #![allow(clippy::missing_safety_doc)]
 #![allow(non_camel_case_types)]
 
@@ -18,24 +19,35 @@ pub struct floatlease_sandbox {
 
 static SANDBOXES: Handles<Sandbox> = Handles::new(Kind::Sandbox);
 
-/// Starts a sandbox; it answers when this returns.
+/// Starts a sandbox. It answers requests when this function returns.
 ///
-/// options_json is one object, or NULL for {}. An unknown key is an error; every key may be left out:
+/// options_json is one object, or NULL for {}. An unknown key is an error. Every key is optional:
 ///
-///     catalogue      what is licensed to whom: an object with the members of examples/catalogue.toml, or the text of
-///                    such a file; its times may be relative, as in "now+30days". Default: that file
-///     presets        true: an easy way to provoke each refusal of the API; json_out lists them
-///     now            the sandbox's time at its beginning, "2028-02-29T12:00:00Z" or "now-1h"; default: the real time
-///     rate           how it passes: 1 (default) is real time, 60 lets a minute pass in a second, 0 stands still
-///     date_check     "real" (default) or "world": which clock the Date of requests is held against
-///     order          false: FloatLease-Order is ignored, as by the vendor's cloud; default: true
-///     idempotency    false: Idempotency-Key is ignored likewise; default: true
-///     faults         an array of faults, as for "POST /faults"
-///     port           the API's port; default 0, a free one
-///     control_port   a port for the control interface too, for other processes; 0 is a free one; default: none
+///     key            type              meaning
+///     catalogue      object or string  which licenses there are: an object with the members of examples/catalogue.toml,
+///                                      or the text of such a file; its times may be relative, as in "now+30days";
+///                                      default: examples/catalogue.toml
+///     presets        boolean           true adds licenses that provoke each refusal of the API; json_out lists them
+///     now            string            the sandbox's first time, "2028-02-29T12:00:00Z" or "now-1h"; default: real time
+///     rate           number            speed of its clock: 1 (default) is real time, 60 a minute each second, 0 stopped
+///     date_check     string            clock that the Date of requests is compared with: "real" (default) or "world"
+///     order          boolean           false: ignore FloatLease-Order, as the vendor's cloud does; default: true
+///     idempotency    boolean           false: ignore Idempotency-Key, as the vendor's cloud does; default: true
+///     faults         array             faults from the start, each as for "POST /faults"
+///     port           integer           port of the API; default 0: a free one
+///     control_port   integer           port of the control interface for other processes, 0 for a free one;
+///                                      default: none
 ///
-/// On success *sandbox_out is a handle for floatlease_sandbox_stop and *json_out tells what a client needs: base_url,
-/// api_key, shared_key, public_key, product, license_key, client_config and more. On failure *sandbox_out is NULL.
+/// Reply: what a client needs to connect.
+///
+///     {"base_url":"…","api_key":"…","shared_key":"…","public_key":"…","product":"…","license_key":"…",
+///      "client_config":{…},"presets":[…],…}
+///
+/// Errors:
+/// - FLOATLEASE_E_JSON: options_json is not one JSON object.
+/// - FLOATLEASE_E_SANDBOX: an option is invalid, or the port is in use; message names it.
+///
+/// On success *sandbox_out is a handle: stop it with floatlease_sandbox_stop. On failure it is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn floatlease_sandbox_start(
     options_json: *const c_char,
@@ -43,7 +55,7 @@ pub unsafe extern "C" fn floatlease_sandbox_start(
     json_out: *mut *mut c_char,
 ) -> floatlease_status {
     call::threads_are_ours();
-    // SAFETY: as the header's conventions ask of the caller.
+    // SAFETY: the caller keeps the rules of the header's manual.
     unsafe {
         call::open(&SANDBOXES, "sandbox_out", sandbox_out, json_out, || {
             Sandbox::start(optional_text("options_json", options_json)?.unwrap_or("{}")).map_err(refused)
@@ -51,11 +63,16 @@ pub unsafe extern "C" fn floatlease_sandbox_start(
     }
 }
 
-/// Controls a sandbox: its clock, its faults, what it has seen. No client and no fault gets in its way.
+/// Controls a sandbox: moves its clock, injects faults, reads what it has seen. Faults do not affect this call.
 ///
-/// method_path is a method and a path, for example "POST /clock/advance"; request_json the call's JSON text, or NULL
-/// where it takes none. "GET /openapi.json" lists every call.
-/// Reply: the call's own. FLOATLEASE_E_SANDBOX if it was refused or what it asserts is not so.
+/// method_path is a method and a path, for example "POST /clock/advance". request_json is the JSON text of that call, or
+/// NULL where it takes none. "GET /openapi.json" lists every call; docs/testing-your-integration.md explains the usual
+/// ones.
+///
+/// Reply: the JSON of that call.
+///
+/// Errors:
+/// - FLOATLEASE_E_SANDBOX: the sandbox refused the call, or an expectation did not hold; message says why.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn floatlease_sandbox_control(
     sandbox: *mut floatlease_sandbox,
@@ -63,7 +80,7 @@ pub unsafe extern "C" fn floatlease_sandbox_control(
     request_json: *const c_char,
     json_out: *mut *mut c_char,
 ) -> floatlease_status {
-    // SAFETY: as the header's conventions ask of the caller.
+    // SAFETY: the caller keeps the rules of the header's manual.
     unsafe {
         guard(json_out, Outcome::Unknown, || {
             let sandbox = SANDBOXES.get(sandbox.addr())?;
@@ -73,26 +90,26 @@ pub unsafe extern "C" fn floatlease_sandbox_control(
     }
 }
 
-/// Stops a sandbox within a second: closes every connection, forgets everything. Stopping NULL, twice, or in a forked
-/// child does nothing.
+/// Stops a sandbox within a second: closes every connection and drops all data. Stopping NULL, stopping twice, or in a
+/// forked child does nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn floatlease_sandbox_stop(sandbox: *mut floatlease_sandbox) {
     quietly(|| {
         if let Ok(sandbox) = SANDBOXES.remove(sandbox.addr()) {
-            // The sandbox has stopped in any case, and its data need not be kept.
+            // The sandbox has stopped even if this reports an error, and its data is not kept.
             let _ = sandbox.stop();
         }
     });
 }
 
-/// Frees a string that a function of this library put into json_out. NULL is ignored. Each string is freed once.
+/// Frees a string that a function of this library wrote to json_out. NULL is ignored. Free each string once.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn floatlease_sandbox_string_free(string: *mut c_char) {
-    // SAFETY: as the header's conventions ask of the caller.
+    // SAFETY: the caller keeps the rules of the header's manual.
     quietly(|| unsafe { call::free(string) });
 }
 
-/// Converts a sandbox's error to one of the client's statuses.
+/// Converts the sandbox's error into one of the client's statuses.
 fn refused(error: SandboxError) -> Error {
     let (status, why, outcome) = match error {
         SandboxError::Json(why) => (Status::Json, why, Outcome::NotSent),

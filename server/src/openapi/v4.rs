@@ -23,16 +23,16 @@ const REFUSED: [(u16, &str); 3] = [
 
 /// (operation, summary), as in docs/operations.md.
 const SUMMARIES: [(&str, &str); 11] = [
-    ("activate_license", "makes this device known to the license; takes no slot"),
+    ("activate_license", "activates the license on this device; takes no slot"),
     ("check_license", "takes this device's slot of a floating license, or renews it"),
-    ("deactivate_license", "forgets the device and frees all its slots"),
+    ("deactivate_license", "deactivates the device and frees all its slots"),
     ("borrow_license", "keeps the slot until a date, offline too"),
-    ("release_license", "gives the slot back, borrowed or not"),
+    ("release_license", "releases the slot, borrowed or not"),
     ("check_feature", "takes a slot of a floating feature, or renews it"),
     ("borrow_feature", "keeps a feature's slot until a date"),
-    ("release_feature", "gives a feature's slot back"),
-    ("add_consumption", "counts on a license"),
-    ("add_feature_consumption", "counts on a feature"),
+    ("release_feature", "releases a feature's slot"),
+    ("add_consumption", "books consumptions on a license"),
+    ("add_feature_consumption", "books consumptions on a feature"),
     ("product_details", "describes the product; by name only"),
 ];
 
