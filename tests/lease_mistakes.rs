@@ -137,8 +137,8 @@ fn a_folder_that_can_not_be_is_named() {
     desk(&world);
     for (folder, words) in [
         ("/dev/null/leases", "/dev/null/leases can't be created: Not a directory"),
-        ("/dev/null", "/dev/null can't be made"),
-        ("/proc/leases", "/proc/leases can't be made"),
+        ("/dev/null", "/dev/null can't be created"),
+        ("/proc/leases", "/proc/leases can't be created"),
     ] {
         let client = Client::open(&with(&world.config("my-desk"), json!({ "storage_dir": folder }))).unwrap();
         let (lease, answer) = client.try_acquire(&Value::Null);
