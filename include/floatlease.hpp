@@ -8,8 +8,8 @@
 ///         return complain(opened.text("message"), opened.text("advice"));
 ///
 ///     floatlease::Lease lease;
-///     if (client.acquire(lease, "{\"feature\":\"MESH\"}")) ...
-///     if (floatlease::allows_work(lease.state())) ...        at no cost, in every frame
+///     if (client.acquire_lease(lease, "{\"feature\":\"MESH\"}")) ...
+///     if (lease.is_licensed()) ...        at no cost, in every frame
 ///
 /// A thin layer over floatlease.h, which is the manual: each function here is the one of the same name there, with the
 /// same requests, replies and statuses. Header-only; no exception, no RTTI, nothing to link but the C library.
@@ -69,7 +69,7 @@ enum class State : floatlease_state {
 };
 
 /// Whether licensed work may go on.
-[[nodiscard]] constexpr bool allows_work(State state) noexcept
+[[nodiscard]] constexpr bool is_licensed(State state) noexcept
 {
     return state >= State::active && state <= State::borrowed;
 }
@@ -236,7 +236,7 @@ using Ticket = std::uint64_t;
 /// held is given back in the background. To have it given back before you go on, take a ScopedLease.
 class Lease {
 public:
-    /// None: see Client::acquire.
+    /// None: see Client::acquire_lease.
     Lease() noexcept = default;
     /// Takes a handle of the C library over.
     explicit Lease(floatlease_lease *taken) noexcept : handle_(taken) {}
@@ -244,6 +244,9 @@ public:
     /// How it stands. Wait-free: no lock, no memory, no system call (but one on Linux before 4.14); for every frame and for
     /// an audio thread.
     [[nodiscard]] State state() const noexcept { return State{floatlease_lease_state(handle())}; }
+
+    /// Whether licensed work may go on: the state is active, degraded, grace or borrowed. Wait-free, like state.
+    [[nodiscard]] bool is_licensed() const noexcept { return floatlease::is_licensed(state()); }
 
     /// How long until licensed work must stop. Wait-free too. Go by the state: see floatlease_lease_remaining.
     [[nodiscard]] std::chrono::milliseconds remaining() const noexcept
@@ -387,7 +390,7 @@ public:
     Result diagnose() const { return detail::ask(floatlease_client_diagnose, handle()); }
 
     /// Takes a slot, or several, and keeps them. `lease` frees the one that it had; if this fails, it keeps it.
-    Result acquire(Lease &lease, const Text &request = nullptr) const
+    Result acquire_lease(Lease &lease, const Text &request = nullptr) const
     {
         floatlease_lease *acquired = nullptr;
         Result result = detail::ask(floatlease_lease_acquire, handle(), request, &acquired);
@@ -414,8 +417,8 @@ public:
     /// Ends a submitted call as soon as it can be; its completion says how far it got.
     Result cancel(Ticket ticket) const noexcept { return Result(floatlease_cancel(handle(), ticket), String()); }
 
-    /// Takes over what a submitted "lease_acquire" has taken, as acquire does.
-    Result accept(Lease &lease, Ticket ticket) const
+    /// Takes over what a submitted "lease_acquire" has taken, as acquire_lease does.
+    Result accept_lease(Lease &lease, Ticket ticket) const
     {
         floatlease_lease *accepted = nullptr;
         Result result = detail::ask(floatlease_lease_accept, handle(), ticket, &accepted);

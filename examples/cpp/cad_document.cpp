@@ -116,7 +116,7 @@ public:
     /// Needs no license.
     bool save() const { return write_whole(file_, document_); }
 
-    bool is_licensed() const { return floatlease::allows_work(state()); }
+    bool is_licensed() const { return lease_->is_licensed(); }
     bool is_on_trip() const { return on_trip_; }
     State state() const { return lease_->state(); }
     const floatlease::Client &client() const { return client_; }
@@ -126,7 +126,7 @@ private:
     Result take(const char *request)
     {
         Lease lease;
-        Result acquired = client_.acquire(lease, request);
+        Result acquired = client_.acquire_lease(lease, request);
 
         if (acquired)
             lease_ = ScopedLease(std::move(lease));

@@ -40,7 +40,7 @@ public:
     {
         listen();
         look();
-        if (floatlease::allows_work(state_))
+        if (floatlease::is_licensed(state_))
             ++score_; // and whatever else a game does in a frame
     }
 
@@ -89,7 +89,7 @@ private:
         const auto status = event.number("status");
 
         if (asked == "lease_acquire" && status == FLOATLEASE_OK) {
-            if (const Result accepted = client_.accept(lease_, ticket_); !accepted)
+            if (const Result accepted = client_.accept_lease(lease_, ticket_); !accepted)
                 banner_ = accepted.text("message");
         } else if (status == FLOATLEASE_E_DEVICE_NOT_FOUND) {
             ask("activate_license", "{}"); // the first start on this machine

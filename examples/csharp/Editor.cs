@@ -90,7 +90,7 @@ internal sealed class Editor : IDisposable
 
     private void Type(string line)
     {
-        if (lease == null || !lease.IsHeld) // costs nothing: ask at every key
+        if (lease == null || !lease.IsLicensed) // costs nothing: ask at every key
         {
             Say("Not typed: there is no license.");
             return;
@@ -112,7 +112,7 @@ internal sealed class Editor : IDisposable
     private async Task Close()
     {
         closing.Cancel();
-        if (lease == null || !lease.IsHeld) return;
+        if (lease == null || !lease.IsLicensed) return;
         try
         {
             using (var patience = new CancellationTokenSource(TimeSpan.FromSeconds(2)))

@@ -30,7 +30,7 @@ public sealed class LicenseService : IHostedService, IDisposable
     }
 
     /// <summary>Whether licensed work goes on. It costs nothing.</summary>
-    public bool IsLicensed => lease != null && lease.IsHeld;
+    public bool IsLicensed => lease != null && lease.IsLicensed;
 
     /// <summary>Takes a slot; a host that is stopped meanwhile cancels it. What fails here fails the host's start.</summary>
     public async Task StartAsync(CancellationToken cancellationToken)

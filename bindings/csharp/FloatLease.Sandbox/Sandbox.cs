@@ -11,22 +11,22 @@ namespace FloatLease
     {
         private readonly SandboxHandle handle;
 
-        private Sandbox(SandboxHandle handle, JsonValue said)
+        private Sandbox(SandboxHandle handle, JsonValue info)
         {
             this.handle = handle;
-            Said = said;
+            Info = info;
         }
 
         /// <summary>What it said at its start: base_url, license_key and more.</summary>
-        public JsonValue Said { get; }
+        public JsonValue Info { get; }
 
         /// <summary>Starts a sandbox; it answers when this returns.</summary>
         /// <exception cref="FloatLeaseException">An option is wrong.</exception>
         public static Sandbox Start(SandboxOptions options = null)
         {
             int status = SandboxNative.Start(Utf8.In(options?.Members.ToString()), out var token, out var json);
-            string said = Answer(status, json);
-            return new Sandbox(new SandboxHandle(token), JsonValue.Parse(said));
+            string info = Answer(status, json);
+            return new Sandbox(new SandboxHandle(token), JsonValue.Parse(info));
         }
 
         /// <summary>Controls it: <c>Control("POST /clock/advance", "{\"by\":\"121m\"}")</c>.</summary>

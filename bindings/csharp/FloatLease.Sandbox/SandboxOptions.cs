@@ -15,7 +15,7 @@ namespace FloatLease
             set => Members["catalogue"] = value;
         }
 
-        /// <summary>true: an easy way to provoke each refusal of the API; <see cref="Sandbox.Said"/> lists them.</summary>
+        /// <summary>true: an easy way to provoke each refusal of the API; <see cref="Sandbox.Info"/> lists them.</summary>
         public bool Presets
         {
             get => Members["presets"].Boolean ?? false;

@@ -33,7 +33,7 @@ namespace FloatLease
         internal Lease Accept(ulong ticket)
         {
             int status = handle.Accept(ticket, out var lease, out var json);
-            return Adopt(lease, Answer.Of(status, json));
+            return AddLease(lease, Answer.Of(status, json));
         }
 
         private async Task<CompletedEvent> Perform(

@@ -97,37 +97,37 @@ namespace FloatLease
             pump.EnsureThread();
         }
 
-        internal void Deliver(ClientEvent happened)
+        internal void Deliver(ClientEvent received)
         {
             SynchronizationContext context = options.SynchronizationContext ?? handlerQueue;
             if (context == null)
             {
-                Raise(happened);
+                Raise(received);
                 return;
             }
             try
             {
-                context.Post(state => Raise((ClientEvent)state), happened);
+                context.Post(state => Raise((ClientEvent)state), received);
             }
             catch (Exception exception)
             {
-                Report(exception, happened); // the context has ended, with its window
+                Report(exception, received); // the context has ended, with its window
             }
         }
 
         // What was posted arrives later: whoever has disposed the client or the lease meanwhile hears nothing more.
-        private void Raise(ClientEvent happened)
+        private void Raise(ClientEvent received)
         {
             if (handle.IsClosed) return;
-            var ofLease = happened as LeaseEvent;
+            var ofLease = received as LeaseEvent;
             if (ofLease != null) ofLease.Lease = leases.Find(ofLease.LeaseNumber);
-            eventReceived.Raise(this, happened, Report);
+            eventReceived.Raise(this, received, Report);
             if (ofLease != null)
             {
                 leaseChanged.Raise(this, ofLease, Report);
                 ofLease.Lease?.Raise(ofLease, Report);
             }
-            var synced = happened as ConsumptionsSyncedEvent;
+            var synced = received as ConsumptionsSyncedEvent;
             if (synced != null) consumptionsSynced.Raise(this, synced, Report);
         }
 
@@ -135,8 +135,8 @@ namespace FloatLease
         {
             try
             {
-                EventHandler<HandlerFailedEvent> told = HandlerFailed;
-                if (told != null) told(this, new HandlerFailedEvent(exception, cause));
+                EventHandler<HandlerFailedEvent> handlers = HandlerFailed;
+                if (handlers != null) handlers(this, new HandlerFailedEvent(exception, cause));
                 else Trace.TraceError("floatlease: a handler of {0} threw, and nobody listens to HandlerFailed: {1}",
                     cause.Name, exception);
             }

@@ -62,9 +62,9 @@ namespace FloatLease
         /// </remarks>
         public Lease AcquireLease(LeaseRequest request = null)
         {
-            byte[] wish = Utf8.In(JsonBag.ToJson(request));
-            int status = Native.LeaseAcquire(handle, wish, out var lease, out var json);
-            return Adopt(lease, Answer.Of(status, json));
+            byte[] requestJson = Utf8.In(JsonBag.ToJson(request));
+            int status = Native.LeaseAcquire(handle, requestJson, out var lease, out var json);
+            return AddLease(lease, Answer.Of(status, json));
         }
 
         /// <summary>Puts the clock of this client's leases ahead, as a sleep of the machine would. For tests.</summary>
@@ -85,13 +85,13 @@ namespace FloatLease
             pump.Close();
         }
 
-        internal Lease Adopt(IntPtr token, string info)
+        internal Lease AddLease(IntPtr token, string info)
         {
             var lease = new Lease(this, new LeaseHandle(token), info);
             leases.Add(lease);
             return lease;
         }
 
-        internal void Forget(Lease lease) => leases.Remove(lease.Number);
+        internal void RemoveLease(Lease lease) => leases.Remove(lease.Number);
     }
 }

@@ -23,7 +23,7 @@ namespace FloatLease
                 bool isOver = state == LeaseState.None || state == LeaseState.Released;
                 if (!isOver && state != LeaseState.Borrowed) await ReleaseAsync().ConfigureAwait(false);
             }
-            catch (Exception exception) when (IsNobodysConcern(exception))
+            catch (Exception exception) when (IsReleaseFailure(exception))
             {
                 // It would replace the exception that the body of the `await using` has thrown. Time gives the slot back.
             }
@@ -34,7 +34,7 @@ namespace FloatLease
         }
 
         // The server refused or did not answer; or the lease or its client was disposed, before or meanwhile.
-        private static bool IsNobodysConcern(Exception exception) =>
+        private static bool IsReleaseFailure(Exception exception) =>
             exception is FloatLeaseException || exception is FloatLeaseCanceledException
             || exception is ObjectDisposedException;
     }

@@ -50,7 +50,7 @@ namespace FloatLease
         }
 
         /// <summary>Whether licensed work goes on: Active, Degraded, Grace or Borrowed.</summary>
-        public bool IsHeld
+        public bool IsLicensed
         {
             get
             {
@@ -73,20 +73,20 @@ namespace FloatLease
         }
 
         /// <summary>All that is known of it. Local.</summary>
-        public LeaseInfo Info() => Told(Native.LeaseInfo(handle, out var json), json);
+        public LeaseInfo Info() => ReadInfo(Native.LeaseInfo(handle, out var json), json);
 
         /// <summary>Renews it now, whoever keeps it alive.</summary>
-        public LeaseInfo Renew() => Told(Native.LeaseRenew(handle, out var json), json);
+        public LeaseInfo Renew() => ReadInfo(Native.LeaseRenew(handle, out var json), json);
 
         /// <summary>Borrows all of its slots, or none. Needs <see cref="ClientConfig.StorageDir"/>.</summary>
         public LeaseInfo Borrow(BorrowRequest request = null)
         {
-            byte[] wish = Utf8.In(JsonBag.ToJson(request));
-            return Told(Native.LeaseBorrow(handle, wish, out var json), json);
+            byte[] requestJson = Utf8.In(JsonBag.ToJson(request));
+            return ReadInfo(Native.LeaseBorrow(handle, requestJson, out var json), json);
         }
 
         /// <summary>Gives its slots back, borrowed or not.</summary>
-        public LeaseInfo Release() => Told(Native.LeaseRelease(handle, out var json), json);
+        public LeaseInfo Release() => ReadInfo(Native.LeaseRelease(handle, out var json), json);
 
         /// <summary>Renews it now, in the background.</summary>
         public Task<LeaseInfo> RenewAsync(CancellationToken cancellation = default(CancellationToken)) =>
@@ -104,18 +104,18 @@ namespace FloatLease
         /// <summary>Lets go of it. Waits for nothing.</summary>
         public void Dispose()
         {
-            client.Forget(this);
+            client.RemoveLease(this);
             handle.FreeNow();
         }
 
         internal bool HasListeners => changed.Any;
 
-        internal void Raise(LeaseEvent happened, Action<Exception, ClientEvent> report) =>
-            changed.Raise(this, happened, report);
+        internal void Raise(LeaseEvent received, Action<Exception, ClientEvent> report) =>
+            changed.Raise(this, received, report);
 
         // Each call ends here, so that the client lives as long: the finalizer of one that was dropped together with its
         // lease would close it, and give the slot back, while a renewal is under way.
-        private LeaseInfo Told(int status, IntPtr json)
+        private LeaseInfo ReadInfo(int status, IntPtr json)
         {
             var info = new LeaseInfo(Answer.Of(status, json));
             GC.KeepAlive(client);

@@ -1,7 +1,7 @@
 namespace FloatLease
 {
     /// <summary>
-    /// How a lease stands. Work goes on in Active, Degraded, Grace and Borrowed: see <see cref="Lease.IsHeld"/>.
+    /// How a lease stands. Work goes on in Active, Degraded, Grace and Borrowed: see <see cref="Lease.IsLicensed"/>.
     /// </summary>
     public enum LeaseState
     {

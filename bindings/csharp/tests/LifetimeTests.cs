@@ -38,8 +38,8 @@ namespace FloatLease.Tests
 
         public static void The_thread_ends_when_there_is_nobody_to_tell_and_comes_back()
         {
-            uint patience = EventPump.PatienceMs;
-            EventPump.PatienceMs = 100;
+            uint timeout = EventPump.IdleTimeoutMs;
+            EventPump.IdleTimeoutMs = 100;
             try
             {
                 using (var world = new World(new ClientOptions()))
@@ -69,7 +69,7 @@ namespace FloatLease.Tests
             }
             finally
             {
-                EventPump.PatienceMs = patience;
+                EventPump.IdleTimeoutMs = timeout;
             }
         }
 
@@ -121,7 +121,7 @@ namespace FloatLease.Tests
             Lease lease = world.Client.AcquireLease();
             lease.Dispose();
             lease.Dispose();
-            Check.That(lease.State == LeaseState.None && lease.Remaining == TimeSpan.Zero && !lease.IsHeld, "none");
+            Check.That(lease.State == LeaseState.None && lease.Remaining == TimeSpan.Zero && !lease.IsLicensed, "none");
             Check.Throws<ObjectDisposedException>(() => lease.Info());
             Check.Throws<ObjectDisposedException>(() => lease.Release());
             Lease other = world.Client.AcquireLease();
