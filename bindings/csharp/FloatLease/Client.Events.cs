@@ -93,8 +93,17 @@ namespace FloatLease
 
         internal void Listen<T>(Listeners<T> listeners, EventHandler<T> handler) where T : ClientEvent
         {
+            // Before the thread is looked for, so that one that is about to end sees that there is a handler again.
             listeners.Add(handler);
-            pump.EnsureThread();
+            try
+            {
+                pump.EnsureThread();
+            }
+            catch
+            {
+                listeners.Remove(handler);
+                throw;
+            }
         }
 
         internal void Deliver(ClientEvent received)

@@ -73,6 +73,38 @@ namespace FloatLease.Tests
             }
         }
 
+        // A system that is out of threads refuses one for a moment; what failed then must not hang what comes later.
+        public static void A_thread_that_can_not_be_started_hangs_no_later_call()
+        {
+            Action<Thread> start = EventPump.Start;
+            using (var world = new World())
+            {
+                int heard = 0;
+                EventHandler<ClientEvent> handler = (sender, received) => heard++;
+                EventPump.Start = thread => throw new OutOfMemoryException("no thread");
+                try
+                {
+                    Task<LicenseReply> call = world.Client.CheckLicenseAsync();
+                    Check.Throws<OutOfMemoryException>(() => call.GetAwaiter().GetResult());
+                    Check.Throws<OutOfMemoryException>(() => world.Client.EventReceived += handler);
+                }
+                finally
+                {
+                    EventPump.Start = start;
+                }
+                Check.Equal(0, world.Requests("check_license"));
+                Check.That(!world.Client.HasListeners, "the handler was taken back");
+                Check.Equal(null, Threads.Reader(world.Client));
+
+                Check.That(world.Client.CheckLicenseAsync().Wait(20000), "a later call is completed");
+                world.Client.EventReceived += handler;
+                world.Client.Submit("product_details");
+                Check.Soon(() => heard == 1, "a later handler is called, once");
+            }
+            // Waits for each registered thread for two seconds: it would throw for one that never started.
+            OpenClients.CloseAll();
+        }
+
         public static void The_thread_is_in_nobodys_context()
         {
             using (var world = new World())

@@ -18,6 +18,9 @@ namespace FloatLease
         // Time without events, pending calls and handlers after which the thread ends.
         internal static uint IdleTimeoutMs = 10000;
 
+        // Starts the thread. Tests replace it, because a failed start can't be provoked in every runtime.
+        internal static Action<Thread> Start = thread => thread.Start();
+
         private readonly object gate = new object();
         private readonly Dictionary<ulong, PendingCall> pending = new Dictionary<ulong, PendingCall>();
         private readonly WeakReference<Client> client;
@@ -39,22 +42,34 @@ namespace FloatLease
             lock (gate)
             {
                 if (isClosed) throw new ObjectDisposedException(nameof(Client));
+                // First, because it may fail: a call that is under way, and that nobody awaits, could take a lease.
+                EnsureThread();
                 Failure.ThrowUnlessOk(Native.Submit(handle, operation, request, out var ticket));
                 pending.Add(ticket, call);
-                EnsureThread();
                 return ticket;
             }
         }
 
         /// <summary>Starts the thread if there is none.</summary>
+        /// <exception cref="OutOfMemoryException">The system gave no thread. The next call tries again.</exception>
         internal void EnsureThread()
         {
             lock (gate)
             {
                 if (isManual || isClosed || thread != null) return;
-                thread = new Thread(Run) { IsBackground = true, Name = "floatlease events" };
-                OpenClients.Add(thread);
-                StartWithoutContext(thread);
+                var started = new Thread(Run) { IsBackground = true, Name = "floatlease events" };
+                OpenClients.Add(started);
+                try
+                {
+                    StartWithoutContext(started);
+                }
+                catch
+                {
+                    OpenClients.Remove(started);
+                    throw;
+                }
+                // Not before: a thread that never ran would keep all later calls waiting for their completions.
+                thread = started;
             }
         }
 
@@ -62,8 +77,8 @@ namespace FloatLease
         // the context would keep a request, or the client itself, from being collected.
         private static void StartWithoutContext(Thread thread)
         {
-            if (ExecutionContext.IsFlowSuppressed()) thread.Start();
-            else using (ExecutionContext.SuppressFlow()) thread.Start();
+            if (ExecutionContext.IsFlowSuppressed()) Start(thread);
+            else using (ExecutionContext.SuppressFlow()) Start(thread);
         }
 
         /// <summary>Reads one event and delivers it. The event is null if none came in that time.</summary>

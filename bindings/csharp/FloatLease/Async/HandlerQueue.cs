@@ -21,9 +21,18 @@ namespace FloatLease
             {
                 waiting.Enqueue(new KeyValuePair<SendOrPostCallback, object>(callback, state));
                 if (isRunning) return;
+                try
+                {
+                    ThreadPool.UnsafeQueueUserWorkItem(Run, null);
+                }
+                catch
+                {
+                    // The caller reports this one event as failed. The next event finds an empty queue and tries again.
+                    waiting.Clear();
+                    throw;
+                }
                 isRunning = true;
             }
-            ThreadPool.UnsafeQueueUserWorkItem(Run, null);
         }
 
         private void Run(object nothing)
