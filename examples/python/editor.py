@@ -36,10 +36,10 @@ class Editor:
 
     def _take_slot(self) -> Lease:
         try:
-            return self.client.lease()
+            return self.client.acquire_lease()
         except DeviceError:
             self.client.activate_license()  # the first start on this machine
-            return self.client.lease()
+            return self.client.acquire_lease()
 
     def tick(self) -> None:
         """Listens. To be called every second or so; asks nobody and never waits."""

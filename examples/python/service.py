@@ -15,10 +15,10 @@ from floatlease import AsyncClient, AsyncLease, ConsumptionError, DeviceError
 async def take(client: AsyncClient) -> AsyncLease:
     """Takes the feature; queues for a minute if all of its slots are taken."""
     try:
-        return await client.lease(features=["MESH"], wait_ms=60_000)
+        return await client.acquire_lease(features=["MESH"], wait_ms=60_000)
     except DeviceError:
         await client.activate_license()  # the first start on this machine
-        return await client.lease(features=["MESH"], wait_ms=60_000)
+        return await client.acquire_lease(features=["MESH"], wait_ms=60_000)
 
 
 async def watch(client: AsyncClient, may_work: asyncio.Event) -> None:
