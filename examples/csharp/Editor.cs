@@ -28,7 +28,7 @@ internal sealed class Editor : IDisposable
         this.file = file;
         if (File.Exists(file)) document = File.ReadAllText(file); // to read a document needs no license
         client = new Client(config);
-        client.LeaseChanged += Hear;
+        client.LeaseChanged += OnLeaseChanged;
     }
 
     // Takes a slot, and queues for a minute if all are taken; the user can close the editor meanwhile.
@@ -37,7 +37,7 @@ internal sealed class Editor : IDisposable
         try
         {
             lease = await Acquire();
-            Say("Licensed.");
+            Show("Licensed.");
         }
         catch (OperationCanceledException)
         {
@@ -45,7 +45,7 @@ internal sealed class Editor : IDisposable
         }
         catch (FloatLeaseException failure)
         {
-            Say(failure.Message + " " + failure.Advice);
+            Show(failure.Message + " " + failure.Advice);
         }
     }
 
@@ -65,25 +65,25 @@ internal sealed class Editor : IDisposable
     }
 
     // What happened to the lease. In a program with windows, ClientOptions.SynchronizationContext brings it there.
-    private void Hear(object sender, LeaseEvent happened)
+    private void OnLeaseChanged(object sender, LeaseEvent leaseEvent)
     {
-        switch (happened.Kind)
+        switch (leaseEvent.Kind)
         {
             case LeaseEventKind.Waiting:
-                Say("Every license is in use. You are in the queue.");
+                Show("Every license is in use. You are in the queue.");
                 break;
             case LeaseEventKind.Degraded:
-                Say("The license server does not answer. You can work on for "
-                    + (int)happened.Remaining.TotalMinutes + " minutes.");
+                Show("The license server does not answer. You can work on for "
+                    + (int)leaseEvent.Remaining.TotalMinutes + " minutes.");
                 break;
             case LeaseEventKind.GraceStarted:
             case LeaseEventKind.Lost:
                 Save();
-                Say(happened.Reason + (happened.Kind == LeaseEventKind.Lost ? " Licensed work is over." : "")
+                Show(leaseEvent.Reason + (leaseEvent.Kind == LeaseEventKind.Lost ? " Licensed work is over." : "")
                     + " Your work is saved in " + file + ".");
                 break;
             case LeaseEventKind.Regained:
-                Say("The license is back.");
+                Show("The license is back.");
                 break;
         }
     }
@@ -92,7 +92,7 @@ internal sealed class Editor : IDisposable
     {
         if (lease == null || !lease.IsLicensed) // costs nothing: ask at every key
         {
-            Say("Not typed: there is no license.");
+            Show("Not typed: there is no license.");
             return;
         }
         lock (gate) document += line + "\n";
@@ -115,9 +115,9 @@ internal sealed class Editor : IDisposable
         if (lease == null || !lease.IsLicensed) return;
         try
         {
-            using (var patience = new CancellationTokenSource(TimeSpan.FromSeconds(2)))
+            using (var timeout = new CancellationTokenSource(TimeSpan.FromSeconds(2)))
             {
-                await lease.ReleaseAsync(patience.Token);
+                await lease.ReleaseAsync(timeout.Token);
             }
         }
         catch (Exception failure) when (failure is FloatLeaseException || failure is OperationCanceledException)
@@ -131,7 +131,7 @@ internal sealed class Editor : IDisposable
         client.Dispose();
     }
 
-    private static void Say(string notice) => Console.WriteLine(notice);
+    private static void Show(string notice) => Console.WriteLine(notice);
 
     private static int Main(string[] arguments)
     {

@@ -26,7 +26,7 @@ public sealed class LicenseService : IHostedService, IDisposable
         this.host = host;
         this.log = log;
         client = new Client(config);
-        client.LeaseChanged += Hear;
+        client.LeaseChanged += OnLeaseChanged;
     }
 
     /// <summary>Whether licensed work goes on. It costs nothing.</summary>
@@ -72,9 +72,9 @@ public sealed class LicenseService : IHostedService, IDisposable
         client.Dispose();
     }
 
-    private void Hear(object sender, LeaseEvent happened)
+    private void OnLeaseChanged(object sender, LeaseEvent leaseEvent)
     {
-        log.LogInformation("License: {0} {1}", happened.Name, happened.Reason);
-        if (happened.Kind == LeaseEventKind.Lost) host.StopApplication();
+        log.LogInformation("License: {0} {1}", leaseEvent.Name, leaseEvent.Reason);
+        if (leaseEvent.Kind == LeaseEventKind.Lost) host.StopApplication();
     }
 }

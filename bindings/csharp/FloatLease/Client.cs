@@ -3,12 +3,12 @@ using System.Threading;
 
 namespace FloatLease
 {
-    /// <summary>A client: one product, one device, one server. Any method from any thread at any time.</summary>
+    /// <summary>A client: one product, one device, one server. Any thread may use it at any time.</summary>
     /// <remarks>
-    /// Each verb is there twice. The plain one waits for the server, its deadline at most, on your thread. The one with
-    /// "Async" waits for nobody: it is done in the background, and its token cancels it within 50 ms; see
-    /// <see cref="ClientOptions"/> for who tells. Dispose closes the client at once: calls in flight are cancelled, and
-    /// what its leases held is given back in the background.
+    /// Each verb has two methods. The plain one waits for the server on your thread, until its deadline at most. The
+    /// one with "Async" is performed in the background, and its token cancels it within 50 ms.
+    /// <see cref="ClientOptions"/> says on which threads handlers run. Dispose closes the client at once: it cancels
+    /// the calls in flight, and the library gives the slots of its leases back in the background.
     /// </remarks>
     public sealed partial class Client : IDisposable
     {
@@ -18,14 +18,19 @@ namespace FloatLease
         private readonly ClientOptions options;
         private readonly SynchronizationContext handlerQueue;
 
-        /// <summary>Opens a client. It touches no network, starts no thread and writes no file.</summary>
+        /// <summary>
+        /// Opens a client with this config. It touches no network, starts no thread and writes no file.
+        /// </summary>
         /// <exception cref="FloatLeaseException">The config is wrong; the message names the key.</exception>
         /// <exception cref="FloatLeaseLibraryException">The native library can't be used.</exception>
         public Client(ClientConfig config, ClientOptions options = null) : this(JsonBag.ToJson(config), options)
         {
         }
 
-        /// <summary>The same, of a config as a JSON object.</summary>
+        /// <summary>
+        /// Opens a client with a config that is given as a JSON object. It touches no network, starts no thread and
+        /// writes no file.
+        /// </summary>
         /// <exception cref="FloatLeaseException">The config is wrong; the message names the key.</exception>
         /// <exception cref="FloatLeaseLibraryException">The native library can't be used.</exception>
         public Client(string configJson, ClientOptions options = null)
@@ -40,26 +45,40 @@ namespace FloatLease
         }
 
         /// <summary>
-        /// Wakes every call in flight that waits on its thread: each throws <see cref="FloatLeaseCanceledException"/>.
+        /// Cancels every call that waits on its thread; each throws a <see cref="FloatLeaseCanceledException"/>. Call
+        /// it from another thread. Leases go on.
         /// </summary>
         public void Cancel() => Failure.ThrowUnlessOk(Native.ClientCancel(handle));
 
-        /// <summary>Tries each step from here to the server's signature and tells how it went. Takes no slot.</summary>
+        /// <summary>
+        /// Checks each step from this machine to the server's signature, and returns what it found. It takes no slot,
+        /// and the report holds no secret.
+        /// </summary>
         public DiagnoseReport Diagnose() =>
             new DiagnoseReport(Answer.Of(Native.ClientDiagnose(handle, out var json), json));
 
         /// <summary>
-        /// Performs an operation by name, with a request and a reply as JSON: each verb, and those to come.
+        /// Performs an operation by its name, and waits for the reply. Request and reply are JSON objects.
         /// </summary>
+        /// <remarks>
+        /// It performs the operations that have no method here too. A request that is null is an empty object.
+        /// </remarks>
+        /// <exception cref="FloatLeaseException">The call failed; the exception says why and what to do.</exception>
         public string Call(string operation, string requestJson = null) =>
             Answer.Of(Native.Call(handle, Utf8.In(operation), Utf8.In(requestJson), out var json), json);
 
         /// <summary>
-        /// Takes a slot, or several, and keeps them: renews in time, tells when that fails, comes back when it can.
+        /// Takes a slot, or the slots of several features, and keeps them: the library renews them in time, and raises
+        /// events.
         /// </summary>
         /// <remarks>
-        /// On a machine's first start this is <see cref="Status.DeviceNotFound"/>: activate, and acquire again.
+        /// On a machine's first start it fails with <see cref="Status.DeviceNotFound"/>: call
+        /// <see cref="ActivateLicense"/> once, and acquire again. A null request takes the license's own slot. It waits
+        /// for the server, and with <see cref="LeaseRequest.Wait"/> in a queue for a slot.
         /// </remarks>
+        /// <exception cref="FloatLeaseException">
+        /// No slot was granted; the exception says why and what to do.
+        /// </exception>
         public Lease AcquireLease(LeaseRequest request = null)
         {
             byte[] requestJson = Utf8.In(JsonBag.ToJson(request));
@@ -67,18 +86,25 @@ namespace FloatLease
             return AddLease(lease, Answer.Of(status, json));
         }
 
-        /// <summary>Puts the clock of this client's leases ahead, as a sleep of the machine would. For tests.</summary>
+        /// <summary>
+        /// Moves the clock of this client's leases forward, as a sleep of the machine would. For tests, together with
+        /// the same advance of a sandbox's clock.
+        /// </summary>
         public void AdvanceClock(TimeSpan by)
         {
-            if (by < TimeSpan.Zero) throw new ArgumentOutOfRangeException(nameof(by), "It advances forward only.");
+            if (by < TimeSpan.Zero) throw new ArgumentOutOfRangeException(nameof(by), "The clock can't be put back.");
             for (long left = Dates.Milliseconds(by); left > 0; left -= uint.MaxValue)
             {
                 Failure.ThrowUnlessOk(Native.ClientAdvanceClock(handle, (uint)Math.Min(left, uint.MaxValue)));
             }
         }
 
-        /// <summary>Closes the client, at once. Its leases are over; what is borrowed stays borrowed.</summary>
-        /// <remarks>Handlers hear of no event after it; one that runs on another thread is not waited for.</remarks>
+        /// <summary>Closes the client at once, and ends its leases. Borrowed slots stay borrowed.</summary>
+        /// <remarks>
+        /// It waits for nothing: the library gives the slots of its leases back in the background, if the process lives
+        /// on. Calls in flight are cancelled. No handler is called after it; one that runs on another thread meanwhile
+        /// is not waited for. Disposing twice is allowed.
+        /// </remarks>
         public void Dispose()
         {
             handle.CloseNow();

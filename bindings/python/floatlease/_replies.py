@@ -15,9 +15,9 @@ class LicenseReply(TypedDict, total=False):
     license_type: str
     """The type of the license: `"perpetual"`, `"subscription"`, `"time-limited"` or `"consumption"`."""
     license_active: bool
-    """Whether a device has activated the license."""
+    """Whether the license is active. The vendor activates it."""
     license_enabled: bool
-    """Whether the vendor has left the license enabled."""
+    """Whether the license is enabled. The vendor can disable it."""
     is_expired: bool
     """Whether the license has expired."""
     is_trial: bool

@@ -143,7 +143,7 @@ class CheckRequest(DeviceRequest, total=False):
     include_expired_features: bool
     """Whether the reply lists expired features too."""
     env: str
-    """The environment whose latest version the reply names."""
+    """The environment whose latest version the reply names, for example `"win64"` or `"linux64"`."""
     channel: str
     """The release channel whose latest version the reply names."""
 
@@ -195,7 +195,7 @@ class ConsumptionRequest(ChangeRequest, total=False):
     allow_overages: bool
     """Whether consumptions may be booked beyond those that the license includes."""
     event: list[str]
-    """A list of one name, which says what was consumed for."""
+    """A list of one kind of booking, `"consumption_add"` (default) or `"offline_floating_consumptions_sync"`."""
     ignore_events: bool
     """Whether the consumptions count whatever `event` says."""
     offline: str
@@ -208,7 +208,7 @@ class FeatureConsumptionRequest(FeatureRequest, total=False):
     consumptions: int
     """The number of consumptions to book; default 1. Negative numbers are allowed if the feature says so."""
     event: list[str]
-    """A list of one name, which says what was consumed for."""
+    """A list of one kind of booking, `"consumption_add"` (default) or `"offline_floating_consumptions_sync"`."""
     offline: str
     """`"queue"` keeps the consumptions in `storage_dir` while the server can't be reached, and books them later."""
 
@@ -221,7 +221,7 @@ class ProductRequest(Request, total=False):
     include_custom_fields: bool
     """Whether the reply has the product's custom fields."""
     env: str
-    """The environment whose latest version the reply names."""
+    """The environment whose latest version the reply names, for example `"win64"` or `"linux64"`."""
 
 
 class LeaseRequest(Request, total=False):

@@ -82,7 +82,7 @@ class Sandbox:
     """
 
     info: dict[str, Any]
-    """What a client needs to know of the server: `base_url`, `public_key`, `license_key` and more."""
+    """The server's description for its clients: `base_url`, `public_key`, `license_key` and more."""
 
     def __init__(self, options: Options | None = None, /, **more: Unpack[Options]) -> None:
         handle = c_void_p()

@@ -73,8 +73,8 @@ namespace FloatLease
             }
         }
 
-        // The execution context of the caller must not flow into the thread: handlers would act in the caller's name, and
-        // the context would keep a request, or the client itself, from being collected.
+        // The execution context of the caller must not flow into the thread: handlers would act in the caller's name,
+        // and the context would keep a request, or the client itself, from being collected.
         private static void StartWithoutContext(Thread thread)
         {
             if (ExecutionContext.IsFlowSuppressed()) Start(thread);
@@ -89,7 +89,9 @@ namespace FloatLease
             return status;
         }
 
-        /// <summary>Ends all pending calls, because the client is closed and no completion will come any more.</summary>
+        /// <summary>
+        /// Ends all pending calls, because the client is closed and no completion will come any more.
+        /// </summary>
         internal void Close()
         {
             PendingCall[] left;

@@ -5,8 +5,8 @@ using System.Threading;
 namespace FloatLease
 {
     /// <summary>
-    /// Runs handlers one after another on threads of the pool. They do not run on the thread that reads events: a handler
-    /// that is slow, or that waits for a Task of its client, must not hold up the client's Tasks.
+    /// Runs handlers one after another on threads of the pool. They do not run on the thread that reads events: a
+    /// handler that is slow, or that waits for a Task of its client, must not hold up the client's Tasks.
     /// </summary>
     internal sealed class HandlerQueue : SynchronizationContext
     {

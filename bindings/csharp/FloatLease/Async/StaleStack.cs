@@ -4,8 +4,8 @@ using System.Runtime.InteropServices;
 namespace FloatLease
 {
     /// <summary>
-    /// Wipes what earlier calls have left on a thread's stack. The collectors of Mono and Unity take every word on a stack
-    /// for a reference, so a thread that waits for long would keep what its last work used.
+    /// Wipes what earlier calls have left on a thread's stack. The collectors of Mono and Unity take every word on a
+    /// stack for a reference, so a thread that waits for long would keep what its last work used.
     /// </summary>
     internal static class StaleStack
     {

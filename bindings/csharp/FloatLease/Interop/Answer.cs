@@ -2,10 +2,10 @@ using System;
 
 namespace FloatLease
 {
-    /// <summary>What every function gives: a status, and a text that is freed here.</summary>
+    /// <summary>The answer of a function of the library: a status, and a text that is freed here.</summary>
     internal static class Answer
     {
-        /// <summary>The text; what is no success is thrown.</summary>
+        /// <summary>Returns the text, or throws the error that it describes.</summary>
         internal static string Of(int status, IntPtr json)
         {
             string text = Take(json);
@@ -13,7 +13,7 @@ namespace FloatLease
             return text;
         }
 
-        /// <summary>The text alone.</summary>
+        /// <summary>Returns the text, whatever the status was.</summary>
         internal static string Take(IntPtr json)
         {
             try

@@ -3,8 +3,8 @@ using UnityEngine;
 namespace FloatLease.Unity
 {
     /// <summary>
-    /// Closes all clients before Unity's editor unloads the scripts that opened them. The native library stays loaded as
-    /// long as the editor runs, so clients and their threads would stay behind.
+    /// Closes all clients before Unity's editor unloads the scripts that opened them. The native library stays loaded
+    /// as long as the editor runs, so clients and their threads would stay behind.
     /// </summary>
     internal static class DomainReload
     {

@@ -16,7 +16,9 @@ namespace FloatLease.Unity
     {
     }
 
-    /// <summary>Calls handlers of the game. An exception of a handler is logged, and the next handler is called.</summary>
+    /// <summary>
+    /// Calls handlers of the game. An exception of a handler is logged, and the next handler is called.
+    /// </summary>
     internal static class SafeInvoke
     {
         internal static void All<T>(Action<T> handlers, T argument)

@@ -5,13 +5,13 @@ using UnityEngine.Events;
 namespace FloatLease.Unity
 {
     /// <summary>
-    /// Holds the game's license: takes a lease when the game starts, keeps it, and gives it back at the end. Put it on an
-    /// object of the first scene.
+    /// Holds the game's license: takes a lease when the game starts, keeps it, and gives it back at the end. Put it on
+    /// an object of the first scene.
     /// </summary>
     /// <remarks>
     /// Use it on the main thread only; it raises all its events there, in Update. No frame waits for the server, except
-    /// the last one: see <see cref="quitTimeoutSeconds"/>. The library's own thread renews the lease, also while the game
-    /// is paused.
+    /// the last one: see <see cref="quitTimeoutSeconds"/>. The library's own thread renews the lease, also while the
+    /// game is paused.
     /// </remarks>
     [AddComponentMenu("FloatLease/License Manager")]
     [DisallowMultipleComponent]
@@ -28,15 +28,16 @@ namespace FloatLease.Unity
         public bool acquireOnStart = true;
 
         /// <summary>
-        /// Whether the manager, and with it the lease, stays when another scene is loaded. Its object must be at the top
-        /// of the scene then.
+        /// Whether the manager, and with it the lease, stays when another scene is loaded. Its object must be at the
+        /// top of the scene then.
         /// </summary>
         [Tooltip("Hold the license when another scene is loaded. The object must be at the scene's top.")]
         public bool keepAcrossScenes = true;
 
         /// <summary>
-        /// The longest time in seconds that the end of the game waits for the slot to be given back; 0 does not wait. If
-        /// the server does not answer in time, it frees the slot after its timeout, or the next start takes the slot over.
+        /// The longest time in seconds that the end of the game waits for the slot to be given back; 0 does not wait.
+        /// If the server does not answer in time, it frees the slot after its timeout, or the next start takes the slot
+        /// over.
         /// </summary>
         [Tooltip("The longest time that quitting waits for the slot to be given back."), Range(0, 10)]
         public float quitTimeoutSeconds = 2;
@@ -60,8 +61,8 @@ namespace FloatLease.Unity
         [NonSerialized] private LicenseSession session;
 
         /// <summary>
-        /// Raised when the game should be saved: the license may soon be gone (<see cref="LeaseState.Grace"/>), or is gone
-        /// (<see cref="LeaseState.Lost"/>).
+        /// Raised when the game should be saved: the license may soon be gone (<see cref="LeaseState.Grace"/>), or is
+        /// gone (<see cref="LeaseState.Lost"/>).
         /// </summary>
         public event Action TimeToSave;
 
@@ -100,7 +101,9 @@ namespace FloatLease.Unity
             }
         }
 
-        /// <summary>The time until licensed work must stop; zero while there is no lease. Reading it costs nothing.</summary>
+        /// <summary>
+        /// The time until licensed work must stop; zero while there is no lease. Reading it costs nothing.
+        /// </summary>
         public TimeSpan Remaining => session == null ? TimeSpan.Zero : session.Remaining;
 
         /// <summary>Whether an acquire is under way: neither a lease nor a refusal has come yet.</summary>

@@ -69,15 +69,17 @@ namespace FloatLease.Unity
             TimeSpan timeout = TimeSpan.FromSeconds(seconds);
             var waited = Stopwatch.StartNew();
             Release();
-            // The clock is read once a round. If it were read again for NextEvent, the rest could be exactly -1 ms by then,
-            // which means an endless wait.
+            // The clock is read once a round. If it were read again for NextEvent, the rest could be exactly -1 ms by
+            // then, which means an endless wait.
             for (TimeSpan left = timeout; operation != null && left > TimeSpan.Zero; left = timeout - waited.Elapsed)
             {
                 client.NextEvent(left);
             }
         }
 
-        /// <summary>Closes the client without waiting. A slot that is still held is given back in the background.</summary>
+        /// <summary>
+        /// Closes the client without waiting. A slot that is still held is given back in the background.
+        /// </summary>
         public void Dispose()
         {
             Lease?.Dispose();

@@ -12,7 +12,9 @@ public sealed class PlayOnASandbox : MonoBehaviour
 {
     private LicenseManager license;
 
-    /// <summary>The license server of this component. Its slots last 120 minutes, and no other device uses it.</summary>
+    /// <summary>
+    /// The license server of this component. Its slots last 120 minutes, and no other device uses it.
+    /// </summary>
     public Sandbox Sandbox { get; private set; }
 
     private void Start()

@@ -56,7 +56,9 @@ public sealed class LicenseBanner : MonoBehaviour
         if (license.Failure != null && GUI.Button(new Rect(0, 40, 120, 32), "Try again")) license.AcquireLease();
     }
 
-    /// <summary>Saves when the license may soon be gone, and again when it is: the game is still the player's.</summary>
+    /// <summary>
+    /// Saves when the license may soon be gone, and again when it is: the game is still the player's.
+    /// </summary>
     private void Save() => File.WriteAllText(SavedGame, "score " + score);
 
     /// <summary>Shows what the new state means for the player.</summary>
