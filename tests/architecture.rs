@@ -92,3 +92,42 @@ fn only_the_sandboxs_library_knows_the_c_abi_and_nothing_else_of_the_server() {
     assert_eq!(used("floatlease_server"), allowed("floatlease_server", "sandbox::"));
     assert_eq!(used("floatlease"), allowed("floatlease", "ffi::") + allowed("floatlease", "{Error, Outcome, Status}"));
 }
+
+/// The modules that a line of Python imports from the package; imports for types alone look the same.
+fn imported(line: &str) -> Vec<String> {
+    let name = |text: &str| text.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect::<String>();
+    let line = line.trim_start();
+    if let Some(names) = line.strip_prefix("from . import ") {
+        return names.split(',').map(|one| name(one.trim())).collect();
+    }
+    let ways = ["from .", "from floatlease.", "import floatlease."];
+    let module = ways.iter().find_map(|way| line.strip_prefix(way)).map(name);
+    let whole = ["from floatlease import ", "import floatlease"].iter().any(|way| line.starts_with(way));
+    module.or_else(|| whole.then(|| "__init__".to_owned())).into_iter().collect()
+}
+
+#[test]
+fn python_imports_run_along_the_arrows() {
+    let text = std::fs::read_to_string(root().join("docs/architecture.md")).unwrap();
+    let drawing = text.split("### The Python package").nth(1).unwrap().split("```").nth(1).unwrap();
+    let names = |layer: &str| layer.split(',').map(|name| name.trim().to_owned()).collect();
+    let layers: Vec<Vec<String>> = drawing.split('→').map(names).collect();
+
+    let folder = root().join("bindings/python");
+    let package = std::fs::read_dir(folder.join("floatlease")).unwrap().map(|entry| entry.unwrap().path());
+    let files = package.chain([folder.join("floatlease_pytest.py")]);
+    let (mut modules, mut arrows) = (0, 0);
+    for path in files.filter(|path| path.extension().is_some_and(|ending| ending == "py")) {
+        modules += 1;
+        let module = path.file_stem().unwrap().to_str().unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        // Docstrings show how a program imports the package.
+        let code = text.split("\"\"\"").step_by(2);
+        for used in code.flat_map(str::lines).flat_map(imported) {
+            arrows += 1;
+            assert!(rank(&layers, module) < rank(&layers, &used), "{module} imports {used}, against the arrows");
+        }
+    }
+    assert_eq!(modules, layers.iter().flatten().count(), "modules in the drawing");
+    assert!(arrows > 30, "only {arrows} imports were found");
+}

@@ -13,9 +13,8 @@ namespace FloatLease
 
         private static volatile bool holds;
 
-        /// <exception cref="FloatLeaseLibraryException">
-        /// The library does not fit; the message says what to do.
-        /// </exception>
+        /// <summary>Throws unless the library fits.</summary>
+        /// <exception cref="FloatLeaseLibraryException">The message says what to do.</exception>
         internal static void Ensure()
         {
             if (holds) return;
