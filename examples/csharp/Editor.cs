@@ -26,7 +26,7 @@ internal sealed class Editor : IDisposable
     private Editor(string config, string file)
     {
         this.file = file;
-        if (File.Exists(file)) document = File.ReadAllText(file); // to read a document needs no license
+        if (File.Exists(file)) document = File.ReadAllText(file); // reading needs no license
         client = new Client(config);
         client.LeaseChanged += OnLeaseChanged;
     }
@@ -41,7 +41,7 @@ internal sealed class Editor : IDisposable
         }
         catch (OperationCanceledException)
         {
-            // The user did not want to wait any longer.
+            // The user has closed the editor instead of waiting.
         }
         catch (FloatLeaseException failure)
         {
@@ -64,7 +64,7 @@ internal sealed class Editor : IDisposable
         return await client.AcquireLeaseAsync(request, closing.Token);
     }
 
-    // What happened to the lease. In a program with windows, ClientOptions.SynchronizationContext brings it there.
+    // Handles an event of the lease. In a program with windows, ClientOptions.SynchronizationContext makes it run there.
     private void OnLeaseChanged(object sender, LeaseEvent leaseEvent)
     {
         switch (leaseEvent.Kind)
@@ -90,7 +90,7 @@ internal sealed class Editor : IDisposable
 
     private void Type(string line)
     {
-        if (lease == null || !lease.IsLicensed) // costs nothing: ask at every key
+        if (lease == null || !lease.IsLicensed) // never waits: read it at every key
         {
             Show("Not typed: there is no license.");
             return;
@@ -102,13 +102,13 @@ internal sealed class Editor : IDisposable
     {
         lock (gate)
         {
-            File.WriteAllText(file + ".new", document); // whatever goes wrong, one of the two is whole
+            File.WriteAllText(file + ".new", document); // one of the two files is complete whatever goes wrong
             File.Delete(file);
             File.Move(file + ".new", file);
         }
     }
 
-    // Gives the slot back, for two seconds at most: time would give it back too.
+    // Gives the slot back, for two seconds at most. After that the server frees it by its timeout.
     private async Task Close()
     {
         closing.Cancel();

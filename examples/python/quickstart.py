@@ -17,7 +17,7 @@ from floatlease import Client, FloatLeaseError, Status
 
 
 def step(who, verb, *shown, **request):
-    """Performs one verb, and tells how it went."""
+    """Performs one verb, and prints its result."""
     try:
         reply = verb(**request)
         told = "  ".join(["ok", *(f"{name}={reply[name]}" for name in shown)])
