@@ -29,7 +29,7 @@ public sealed class LicenseService : IHostedService, IDisposable
         client.LeaseChanged += OnLeaseChanged;
     }
 
-    /// <summary>Whether licensed work may go on. Reading it never waits.</summary>
+    /// <summary>True if licensed work may go on. Reading it never waits.</summary>
     public bool IsLicensed => lease != null && lease.IsLicensed;
 
     /// <summary>Takes a slot; a host that is stopped meanwhile cancels it. What fails here fails the host's start.</summary>

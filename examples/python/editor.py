@@ -56,7 +56,7 @@ class Editor:
 
     @property
     def is_licensed(self) -> bool:
-        """Whether licensed work may go on. Reading it never waits: read it as often as you like."""
+        """True if licensed work may go on. Reading it never waits: read it as often as you like."""
         return self.lease is not None and self.lease.is_licensed
 
     def type(self, text: str) -> bool:

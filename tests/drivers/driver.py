@@ -31,7 +31,7 @@ class DiffersError(Exception):
 
 
 def fits(expected: Any, found: Any) -> bool:
-    """Whether what was found is what the scenario names of it."""
+    """Returns whether a found value fits what the scenario names of it."""
     if isinstance(expected, dict):
         if expected.keys() == {"$any"}:
             return found is not None

@@ -51,7 +51,7 @@ namespace FloatLease
         }
 
         /// <summary>
-        /// Whether licensed work may go on: the state is Active, Degraded, Grace or Borrowed. Reading it never waits.
+        /// True if licensed work may go on: the state is Active, Degraded, Grace or Borrowed. Reading it never waits.
         /// </summary>
         public bool IsLicensed
         {

@@ -130,7 +130,7 @@ class LeaseBase:
 
     @property
     def is_licensed(self) -> bool:
-        """Whether licensed work may go on: the state is ACTIVE, DEGRADED, GRACE or BORROWED. Reading it never waits."""
+        """True if licensed work may go on: the state is ACTIVE, DEGRADED, GRACE or BORROWED. Reading it never waits."""
         return self.state in LICENSED
 
     @property

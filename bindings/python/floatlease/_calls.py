@@ -42,7 +42,7 @@ class Call(Generic[T]):
 
     def __init__(self, queue: CompletionQueue, convert: Converter[T]) -> None:
         self._number = c_uint64()
-        # Of the lease that the call has acquired.
+        # The handle of the lease that the call has acquired.
         self._handle = c_void_p()
         self._queue = queue
         self._convert = convert
@@ -177,17 +177,17 @@ class CompletionQueue:
 
     @property
     def is_inherited(self) -> bool:
-        """Whether this is a forked child. The queue is dead there: its locks and threads stayed with the parent."""
+        """True if this is a forked child. The queue is dead there: its locks and threads stayed with the parent."""
         return os.getpid() != self._process
 
     @property
     def is_reading_here(self) -> bool:
-        """Whether this thread is reading already. This is a signal handler then, which must not wait."""
+        """True if this thread is reading already. This is a signal handler then, which must not wait."""
         return self._reader == threading.get_ident()
 
     @property
     def is_closed(self) -> bool:
-        """Whether the client was closed, so that nothing more can come."""
+        """True if the client was closed, so that nothing more can come."""
         return self._is_closed
 
     def submit(self, call: Call[Any], operation: str, request: bytes) -> None:

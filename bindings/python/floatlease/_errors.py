@@ -26,11 +26,11 @@ class FloatLeaseError(Exception):
     advice: str
     """A sentence that says what to do about the failure."""
     retryable: bool
-    """Whether the same call may succeed later, although no setting is changed."""
+    """True if the same call may succeed later, although no setting is changed."""
     retry_after_ms: Optional[int]
     """Milliseconds after which the server accepts the next request; None if it did not say."""
     outcome: str
-    """How far the call got, which a program must know before it tries again.
+    """The progress of the call, which a program must know before it tries again.
 
     `"not_sent"`: the request did not leave this machine. `"rejected"`: the server refused it and did nothing.
     `"unknown"`: the server may have carried it out, so ask first.

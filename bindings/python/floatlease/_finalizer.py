@@ -21,7 +21,7 @@ class Finalizer:
         self._free = free
         self._handle = handle
         self.alive = True
-        """Whether the handle has not been freed yet."""
+        """True if the handle has not been freed yet."""
         # Python skips the callback if an exception comes as it begins; free_orphans makes up for that later.
         self._owner = weakref.ref(owner, self)
         _unfreed.add(self)
@@ -36,7 +36,7 @@ class Finalizer:
 
     @property
     def is_orphan(self) -> bool:
-        """Whether the owner of the handle is gone."""
+        """True if the owner of the handle is gone."""
         return self._owner() is None
 
 

@@ -15,13 +15,13 @@ class LicenseReply(TypedDict, total=False):
     license_type: str
     """The type of the license: `"perpetual"`, `"subscription"`, `"time-limited"` or `"consumption"`."""
     license_active: bool
-    """Whether the license is active. The vendor activates it."""
+    """True if the license is active. The vendor activates it."""
     license_enabled: bool
-    """Whether the license is enabled. The vendor can disable it."""
+    """True if the license is enabled. The vendor can disable it."""
     is_expired: bool
-    """Whether the license has expired."""
+    """True if the license has expired."""
     is_trial: bool
-    """Whether the license is a trial."""
+    """True if the license is a trial."""
     license_key: Optional[str]
     """The license key; None for a license that belongs to a user."""
     validity_period: Optional[str]
@@ -29,9 +29,9 @@ class LicenseReply(TypedDict, total=False):
     maintenance_period: Optional[str]
     """The date at which the maintenance of the license ends; None if it never does."""
     is_floating_cloud: bool
-    """Whether the license floats. `acquire_lease` takes one of its slots."""
+    """True if the license floats. `acquire_lease` takes one of its slots."""
     is_floating: bool
-    """Whether the license floats on a server that the vendor runs at the site. This library does not support those."""
+    """True if the license floats on a server that the vendor runs at the site. This library does not support those."""
     floating_users: int
     """The number of slots that the license has."""
     floating_in_use_devices: int
@@ -39,9 +39,9 @@ class LicenseReply(TypedDict, total=False):
     floating_timeout: int
     """Minutes without a renewal after which the server frees a slot."""
     can_borrow: bool
-    """Whether a slot of the license may be borrowed."""
+    """True if a slot of the license may be borrowed."""
     is_borrowed: bool
-    """Whether this device has borrowed a slot."""
+    """True if this device has borrowed a slot."""
     borrowed_until: Optional[str]
     """The date until which this device has borrowed its slot; None if it has not."""
     max_borrow_time: int
@@ -70,11 +70,11 @@ class FeatureReply(TypedDict, total=False):
     expiry_date: Optional[str]
     """The date at which the feature expires; None if it never does."""
     is_expired: bool
-    """Whether the feature has expired."""
+    """True if the feature has expired."""
     is_floating_cloud: bool
-    """Whether the feature floats. `acquire_lease` takes one of its slots."""
+    """True if the feature floats. `acquire_lease` takes one of its slots."""
     is_floating: bool
-    """Whether the feature floats on a server that the vendor runs at the site. This library does not support those."""
+    """True if the feature floats on a server that the vendor runs at the site. This library does not support those."""
     floating_users: int
     """The number of slots that the feature has."""
     floating_in_use_devices: int
@@ -82,9 +82,9 @@ class FeatureReply(TypedDict, total=False):
     floating_timeout: int
     """Minutes without a renewal after which the server frees a slot."""
     can_borrow: bool
-    """Whether a slot of the feature may be borrowed."""
+    """True if a slot of the feature may be borrowed."""
     is_borrowed: bool
-    """Whether this device has borrowed a slot."""
+    """True if this device has borrowed a slot."""
     max_borrow_time: int
     """The longest borrow in hours."""
     total_consumptions: int
@@ -170,7 +170,7 @@ class LeaseInfo(TypedDict, total=False):
     borrowed_until: Optional[str]
     """The date until which the lease is borrowed; None if it is not."""
     keep_alive: str
-    """Who renews the lease: `"thread"` for the library, `"host"` for your program."""
+    """The part that renews the lease: `"thread"` for the library, `"host"` for your program."""
     slots: list[dict[str, Any]]
     """The slots of the lease, each with its `feature` and the server's last `reply`."""
 
@@ -201,17 +201,17 @@ class Event(TypedDict, total=False):
     at: str
     """The time of the event in UTC."""
     asks_again_in_ms: int
-    """Of WAITING: milliseconds until the acquire asks the server again."""
+    """Milliseconds until the acquire asks the server again. Only WAITING has it."""
     left_ms: int
-    """Of WAITING: milliseconds until the acquire gives up."""
+    """Milliseconds until the acquire gives up. Only WAITING has it."""
     booked: int
-    """Of CONSUMPTIONS_SYNCED: the number of consumptions that were booked."""
+    """The number of consumptions that were booked. Only CONSUMPTIONS_SYNCED has it."""
     refused: list[dict[str, Any]]
-    """Of CONSUMPTIONS_SYNCED: the consumptions that the server refused."""
+    """The consumptions that the server refused. Only CONSUMPTIONS_SYNCED has it."""
     unknown: list[dict[str, Any]]
-    """Of CONSUMPTIONS_SYNCED: the consumptions that may have been booked or not."""
+    """The consumptions that may have been booked or not. Only CONSUMPTIONS_SYNCED has it."""
     waiting: int
-    """Of CONSUMPTIONS_SYNCED: the number of consumptions that are still queued."""
+    """The number of consumptions that are still queued. Only CONSUMPTIONS_SYNCED has it."""
     missed: int
     """The number of events that were dropped before this one, because the program did not read them."""
 
@@ -233,7 +233,7 @@ class DiagnoseReport(TypedDict, total=False):
     """The report of `Client.diagnose`. It holds no secret, so it may be shown and sent."""
 
     ok: bool
-    """Whether no check failed."""
+    """True if no check failed."""
     version: str
     """The version of the library."""
     base_url: str

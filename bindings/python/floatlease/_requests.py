@@ -127,7 +127,7 @@ class DeviceRequest(Request, total=False):
     vm_info: str
     """The name of the hypervisor, if the device is a virtual machine."""
     is_vm: bool
-    """Whether the device is a virtual machine."""
+    """True if the device is a virtual machine."""
 
 
 class ActivateRequest(ChangeRequest, DeviceRequest, total=False):
@@ -141,7 +141,7 @@ class CheckRequest(DeviceRequest, total=False):
     """The request of `check_license`. All keys are optional."""
 
     include_expired_features: bool
-    """Whether the reply lists expired features too."""
+    """True makes the reply list expired features too."""
     env: str
     """The environment whose latest version the reply names, for example `"win64"` or `"linux64"`."""
     channel: str
@@ -175,7 +175,7 @@ class CheckFeatureRequest(Request, total=False):
     feature: str
     """The code of the feature. Required."""
     include_metadata_string: bool
-    """Whether the reply has the feature's metadata as a text too."""
+    """True makes the reply include the feature's metadata as a text too."""
 
 
 class BorrowFeatureRequest(FeatureRequest, total=False):
@@ -193,11 +193,11 @@ class ConsumptionRequest(ChangeRequest, total=False):
     max_overages: int
     """The number of consumptions that may be booked beyond those that the license includes."""
     allow_overages: bool
-    """Whether consumptions may be booked beyond those that the license includes."""
+    """True allows more consumptions than the license includes."""
     event: list[str]
     """A list of one kind of booking, `"consumption_add"` (default) or `"offline_floating_consumptions_sync"`."""
     ignore_events: bool
-    """Whether the consumptions count whatever `event` says."""
+    """True counts the consumptions whatever `event` says."""
     offline: str
     """`"queue"` keeps the consumptions in `storage_dir` while the server can't be reached, and books them later."""
 
@@ -217,9 +217,9 @@ class ProductRequest(Request, total=False):
     """The request of `product_details`. All keys are optional."""
 
     include_latest_version: bool
-    """Whether the reply names the latest version of the product."""
+    """True makes the reply name the latest version of the product."""
     include_custom_fields: bool
-    """Whether the reply has the product's custom fields."""
+    """True makes the reply include the product's custom fields."""
     env: str
     """The environment whose latest version the reply names, for example `"win64"` or `"linux64"`."""
 

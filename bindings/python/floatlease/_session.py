@@ -67,7 +67,7 @@ class Session:
 
     @property
     def is_inherited(self) -> bool:
-        """Whether this is a forked child. The session is dead there: its locks and threads stayed with the parent."""
+        """True if this is a forked child. The session is dead there: its locks and threads stayed with the parent."""
         return self.queue.is_inherited
 
     def add_lease(self, lease: OpenLease) -> None:

@@ -70,7 +70,7 @@ class Fault(TypedDict, total=False):
     match: Mapping[str, Any]
     """The requests that the fault is for, for example `{"operation": "check_license"}`; by default all."""
     when: Mapping[str, Any]
-    """Which of the matching requests it hits, for example `{"times": 1}` for the first; by default all."""
+    """The choice among the matching requests, for example `{"times": 1}` for the first; by default all."""
     do: Mapping[str, Any]
     """The fault itself. `{"after_commit": "reset"}` loses the reply of a request that was carried out."""
 
@@ -132,7 +132,7 @@ class Sandbox:
 
     @property
     def is_stopped(self) -> bool:
-        """Whether the sandbox was stopped."""
+        """True if the sandbox was stopped."""
         return not self._stop.alive
 
     def stop(self) -> None:

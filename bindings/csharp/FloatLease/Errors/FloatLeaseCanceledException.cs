@@ -19,8 +19,8 @@ namespace FloatLease
         public FloatLeaseException Failure { get; }
 
         /// <summary>
-        /// How far the cancelled call got. After <see cref="FloatLease.Outcome.Unknown"/> the server may have carried
-        /// it out.
+        /// The progress of the cancelled call. After <see cref="FloatLease.Outcome.Unknown"/> the server may have
+        /// carried it out.
         /// </summary>
         public Outcome Outcome => Failure.Outcome;
 

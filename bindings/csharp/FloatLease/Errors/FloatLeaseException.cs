@@ -44,7 +44,7 @@ namespace FloatLease
         /// <summary>A sentence that says what to do about the failure.</summary>
         public string Advice => error["advice"].Text ?? "";
 
-        /// <summary>How far the call got, which a program must know before it tries again.</summary>
+        /// <summary>The progress of the call, which a program must know before it tries again.</summary>
         public Outcome Outcome
         {
             get
@@ -56,7 +56,7 @@ namespace FloatLease
             }
         }
 
-        /// <summary>Whether the same call may succeed later, although no setting is changed.</summary>
+        /// <summary>True if the same call may succeed later, although no setting is changed.</summary>
         public bool Retryable => error["retryable"].Boolean ?? false;
 
         /// <summary>The time after which the server accepts the next request; null if it did not say.</summary>

@@ -1,6 +1,6 @@
 namespace FloatLease
 {
-    /// <summary>How far a failed call got. A program must know it before it tries again.</summary>
+    /// <summary>The progress of a failed call, which a program must know before it tries again.</summary>
     public enum Outcome
     {
         /// <summary>

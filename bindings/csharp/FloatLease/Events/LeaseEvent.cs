@@ -32,7 +32,7 @@ namespace FloatLease
             }
         }
 
-        /// <summary>Whether the user's work should be saved now: the license is about to be lost, or is lost.</summary>
+        /// <summary>True if the user's work should be saved now: the license is about to be lost, or is lost.</summary>
         public bool IsTimeToSave => Kind == LeaseEventKind.GraceStarted || Kind == LeaseEventKind.Lost;
 
         /// <summary>

@@ -37,7 +37,7 @@ namespace FloatLease
         /// <summary>The kind of the value.</summary>
         public JsonKind Kind { get; }
 
-        /// <summary>Whether the value is null, or a member that does not exist.</summary>
+        /// <summary>True if the value is null, or a member that does not exist.</summary>
         public bool IsNull => Kind == JsonKind.Null;
 
         /// <summary>The text of a JSON string; null for any other kind.</summary>

@@ -8,7 +8,7 @@ namespace FloatLease
         }
 
         /// <summary>
-        /// Whether the consumption was queued, because the server could not be reached. It is on disk and booked later.
+        /// True if the consumption was queued, because the server could not be reached. It is on disk and booked later.
         /// </summary>
         public bool IsQueued => Is(Members["queued"]);
 

@@ -9,7 +9,7 @@ namespace FloatLease
         {
         }
 
-        /// <summary>Whether no check failed.</summary>
+        /// <summary>True if no check failed.</summary>
         public bool IsOk => Is(Members["ok"]);
 
         /// <summary>The version of the library.</summary>

@@ -28,14 +28,14 @@ namespace FloatLease
         /// <summary>The type of the feature: "activation" or "consumption".</summary>
         public string FeatureType => Members["feature_type"].Text;
 
-        /// <summary>Whether the feature has expired.</summary>
+        /// <summary>True if the feature has expired.</summary>
         public bool IsExpired => Is(Members["is_expired"]);
 
         /// <summary>The date at which the feature expires; null if it never does.</summary>
         public DateTimeOffset? ExpiryDate => Members["expiry_date"].Date;
 
         /// <summary>
-        /// Whether the feature floats: the server counts its slots, and <see cref="Client.AcquireLease"/> takes one.
+        /// True if the feature floats: the server counts its slots, and <see cref="Client.AcquireLease"/> takes one.
         /// </summary>
         public bool IsFloating => Is(Members["is_floating_cloud"]);
 
@@ -48,13 +48,13 @@ namespace FloatLease
         /// <summary>Minutes without a renewal after which the server frees a slot.</summary>
         public long? FloatingTimeoutMinutes => Members["floating_timeout"].Int64;
 
-        /// <summary>Whether a slot of the feature may be borrowed.</summary>
+        /// <summary>True if a slot of the feature may be borrowed.</summary>
         public bool CanBorrow => Is(Members["can_borrow"]);
 
         /// <summary>The longest borrow in hours.</summary>
         public long? MaxBorrowTimeHours => Members["max_borrow_time"].Int64;
 
-        /// <summary>Whether this device has borrowed a slot.</summary>
+        /// <summary>True if this device has borrowed a slot.</summary>
         public bool IsBorrowed => Is(Members["is_borrowed"]);
 
         /// <summary>The date until which this device has borrowed its slot; null if it has not.</summary>

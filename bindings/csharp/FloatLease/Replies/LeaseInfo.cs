@@ -28,7 +28,7 @@ namespace FloatLease
         /// <summary>The date until which the lease is borrowed; null if it is not.</summary>
         public DateTimeOffset? BorrowedUntil => Members["borrowed_until"].Date;
 
-        /// <summary>Who renews the lease: "thread" for the library, "host" for your program.</summary>
+        /// <summary>The part that renews the lease: "thread" for the library, "host" for your program.</summary>
         public string KeepAlive => Members["keep_alive"].Text;
 
         /// <summary>The state of the lease.</summary>

@@ -19,20 +19,20 @@ namespace FloatLease
         /// <summary>The type of the license: "perpetual", "subscription", "time-limited" or "consumption".</summary>
         public string LicenseType => Members["license_type"].Text;
 
-        /// <summary>Whether the license is active. The vendor activates it.</summary>
+        /// <summary>True if the license is active. The vendor activates it.</summary>
         public bool IsActive => Is(Members["license_active"]);
 
-        /// <summary>Whether the license is enabled. The vendor can disable it.</summary>
+        /// <summary>True if the license is enabled. The vendor can disable it.</summary>
         public bool IsEnabled => Is(Members["license_enabled"]);
 
-        /// <summary>Whether the license has expired.</summary>
+        /// <summary>True if the license has expired.</summary>
         public bool IsExpired => Is(Members["is_expired"]);
 
-        /// <summary>Whether the license is a trial.</summary>
+        /// <summary>True if the license is a trial.</summary>
         public bool IsTrial => Is(Members["is_trial"]);
 
         /// <summary>
-        /// Whether the license floats: the server counts its slots, and <see cref="Client.AcquireLease"/> takes one.
+        /// True if the license floats: the server counts its slots, and <see cref="Client.AcquireLease"/> takes one.
         /// </summary>
         public bool IsFloating => Is(Members["is_floating_cloud"]);
 
@@ -54,13 +54,13 @@ namespace FloatLease
         /// <summary>Minutes without a renewal after which the server frees a slot.</summary>
         public long? FloatingTimeoutMinutes => Members["floating_timeout"].Int64;
 
-        /// <summary>Whether a slot of the license may be borrowed.</summary>
+        /// <summary>True if a slot of the license may be borrowed.</summary>
         public bool CanBorrow => Is(Members["can_borrow"]);
 
         /// <summary>The longest borrow in hours.</summary>
         public long? MaxBorrowTimeHours => Members["max_borrow_time"].Int64;
 
-        /// <summary>Whether this device has borrowed a slot.</summary>
+        /// <summary>True if this device has borrowed a slot.</summary>
         public bool IsBorrowed => Is(Members["is_borrowed"]);
 
         /// <summary>The date until which this device has borrowed its slot; null if it has not.</summary>

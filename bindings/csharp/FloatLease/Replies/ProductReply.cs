@@ -16,10 +16,10 @@ namespace FloatLease
         /// <summary>The code that names the product in configs and requests.</summary>
         public string ShortCode => Members["short_code"].Text;
 
-        /// <summary>How licenses of the product are named: "license-key" or "user".</summary>
+        /// <summary>The way in which licenses of the product are named: "license-key" or "user".</summary>
         public string AuthorizationMethod => Members["authorization_method"].Text;
 
-        /// <summary>Whether the product offers trials.</summary>
+        /// <summary>True if the product offers trials.</summary>
         public bool AllowsTrial => Is(Members["allow_trial"]);
 
         /// <summary>

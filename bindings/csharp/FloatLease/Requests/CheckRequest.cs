@@ -3,7 +3,7 @@ namespace FloatLease
     /// <summary>The request of <see cref="Client.CheckLicense"/>.</summary>
     public sealed class CheckRequest : DeviceRequest
     {
-        /// <summary>Whether the reply lists expired features too.</summary>
+        /// <summary>True makes the reply list expired features too.</summary>
         public bool? IncludeExpiredFeatures
         {
             get => Boolean("include_expired_features");

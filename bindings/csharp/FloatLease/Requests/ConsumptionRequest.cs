@@ -36,7 +36,7 @@ namespace FloatLease
         }
 
         /// <summary>
-        /// Whether consumptions may be booked beyond those that the license includes. Not for features.
+        /// True allows more consumptions than the license includes. Not for features.
         /// </summary>
         public bool? AllowOverages
         {
@@ -54,7 +54,7 @@ namespace FloatLease
             set => Set("event", value);
         }
 
-        /// <summary>Whether the consumptions count whatever <see cref="Events"/> says. Not for features.</summary>
+        /// <summary>True counts the consumptions whatever <see cref="Events"/> says. Not for features.</summary>
         public bool? IgnoreEvents
         {
             get => Boolean("ignore_events");

@@ -52,7 +52,7 @@ namespace FloatLease
             set => Set("app_ver", value);
         }
 
-        /// <summary>Whether the device is a virtual machine.</summary>
+        /// <summary>True if the device is a virtual machine.</summary>
         public bool? IsVirtualMachine
         {
             get => Boolean("is_vm");

@@ -21,7 +21,7 @@ namespace FloatLease
             set => Set("feature", value);
         }
 
-        /// <summary>Whether the reply of a check has the feature's metadata as a text too.</summary>
+        /// <summary>True makes the reply of a check include the feature's metadata as a text too.</summary>
         public bool? IncludeMetadataString
         {
             get => Boolean("include_metadata_string");

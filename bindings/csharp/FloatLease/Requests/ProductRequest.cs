@@ -3,14 +3,14 @@ namespace FloatLease
     /// <summary>The request of <see cref="Client.ProductDetails"/>.</summary>
     public sealed class ProductRequest : Request
     {
-        /// <summary>Whether the reply names the latest version of the product.</summary>
+        /// <summary>True makes the reply name the latest version of the product.</summary>
         public bool? IncludeLatestVersion
         {
             get => Boolean("include_latest_version");
             set => Set("include_latest_version", value);
         }
 
-        /// <summary>Whether the reply has the product's custom fields.</summary>
+        /// <summary>True makes the reply include the product's custom fields.</summary>
         public bool? IncludeCustomFields
         {
             get => Boolean("include_custom_fields");

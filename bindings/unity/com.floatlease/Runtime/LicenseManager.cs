@@ -21,14 +21,14 @@ namespace FloatLease.Unity
         public LicenseSettings settings = new LicenseSettings();
 
         /// <summary>
-        /// Whether the manager acquires a lease in Start. Otherwise your script calls <see cref="AcquireLease()"/>, for
+        /// True if the manager acquires a lease in Start. Otherwise your script calls <see cref="AcquireLease()"/>, for
         /// example when the user has typed a license key in.
         /// </summary>
         [Tooltip("Off: your script calls AcquireLease, for example when the user has typed a key in.")]
         public bool acquireOnStart = true;
 
         /// <summary>
-        /// Whether the manager, and with it the lease, stays when another scene is loaded. Its object must be at the
+        /// True if the manager, and with it the lease, stays when another scene is loaded. Its object must be at the
         /// top of the scene then.
         /// </summary>
         [Tooltip("Hold the license when another scene is loaded. The object must be at the scene's top.")]
@@ -90,7 +90,7 @@ namespace FloatLease.Unity
         public LeaseState State => session == null ? LeaseState.None : session.State;
 
         /// <summary>
-        /// Whether licensed work may go on: the state is Active, Degraded, Grace or Borrowed. Reading it costs nothing.
+        /// True if licensed work may go on: the state is Active, Degraded, Grace or Borrowed. Reading it costs nothing.
         /// </summary>
         public bool IsLicensed
         {
@@ -106,7 +106,7 @@ namespace FloatLease.Unity
         /// </summary>
         public TimeSpan Remaining => session == null ? TimeSpan.Zero : session.Remaining;
 
-        /// <summary>Whether an acquire is under way: neither a lease nor a refusal has come yet.</summary>
+        /// <summary>True if an acquire is under way: neither a lease nor a refusal has come yet.</summary>
         public bool IsAcquiring => session != null && session.IsAcquiring;
 
         /// <summary>The reason why the last acquire failed; null if it succeeded, or if there was none.</summary>

@@ -54,7 +54,7 @@ namespace FloatLease.Unity
         public int graceSeconds = 300;
 
         /// <summary>
-        /// Whether the game's folder keeps a record of the held slot. With it a second copy of the game on this machine
+        /// True if the game's folder keeps a record of the held slot. With it a second copy of the game on this machine
         /// shares the slot, the start after a crash settles it, and a change of scripts in Play mode does not lose it.
         /// </summary>
         [Tooltip("Remember in the game's folder what is held: for a second copy, for the start after a crash.")]
