@@ -26,7 +26,7 @@ namespace FloatLease
         /// <exception cref="FloatLeaseException">An option is invalid; the message names it.</exception>
         public static Sandbox Start(SandboxOptions options = null)
         {
-            int status = SandboxNative.Start(Utf8.In(options?.Members.ToString()), out var token, out var json);
+            int status = SandboxNative.Start(Utf8.ToNative(options?.Members.ToString()), out var token, out var json);
             string info = Answer(status, json);
             return new Sandbox(new SandboxHandle(token), JsonValue.Parse(info));
         }
@@ -39,7 +39,7 @@ namespace FloatLease
         /// </exception>
         public JsonValue Control(string methodPath, string requestJson = null)
         {
-            int status = SandboxNative.Control(handle, Utf8.In(methodPath), Utf8.In(requestJson), out var json);
+            int status = SandboxNative.Control(handle, Utf8.ToNative(methodPath), Utf8.ToNative(requestJson), out var json);
             return JsonValue.Parse(Answer(status, json));
         }
 
@@ -100,7 +100,7 @@ namespace FloatLease
             {
                 SandboxNative.StringFree(json);
             }
-            if (status != (int)Status.Ok) throw Failure.Of(status, text);
+            if (status != (int)Status.Ok) throw Failure.FromStatus(status, text);
             return text;
         }
     }

@@ -45,17 +45,17 @@ namespace FloatLease
             LeaseRequest request = null, CancellationToken cancellation = default(CancellationToken))
         {
             var call = new PendingAcquire(this);
-            await Perform(call, "lease_acquire", JsonBag.ToJson(request), cancellation).ConfigureAwait(false);
+            await Perform(call, "lease_acquire", JsonMembers.ToJson(request), cancellation).ConfigureAwait(false);
             return call.TakeLease();
         }
 
         private Task<string> AskAsync(string operation, Request request, CancellationToken cancellation) =>
-            CallAsync(operation, JsonBag.ToJson(request), cancellation);
+            CallAsync(operation, JsonMembers.ToJson(request), cancellation);
 
         internal Lease Accept(ulong ticket)
         {
             int status = handle.Accept(ticket, out var lease, out var json);
-            return AddLease(lease, Answer.Of(status, json));
+            return AddLease(lease, Answer.TextOrThrow(status, json));
         }
 
         private async Task<CompletedEvent> Perform(
@@ -65,7 +65,7 @@ namespace FloatLease
             {
                 throw Failure.Cancelled("not_sent", "The call was cancelled before it began.", cancellation);
             }
-            call.Ticket = pump.Submit(handle, Utf8.In(operation), Utf8.In(requestJson), call);
+            call.Ticket = pump.Submit(handle, Utf8.ToNative(operation), Utf8.ToNative(requestJson), call);
             CompletedEvent done;
             using (Register(cancellation, call)) done = await call.Done.ConfigureAwait(false);
             if (done == null)
@@ -74,7 +74,7 @@ namespace FloatLease
             }
             if (done.StatusNumber != (int)Status.Ok)
             {
-                throw Failure.Of(done.StatusNumber, done.Reply.ToString(), cancellation);
+                throw Failure.FromStatus(done.StatusNumber, done.Reply.ToString(), cancellation);
             }
             return done;
         }

@@ -61,7 +61,7 @@ namespace FloatLease
         /// </remarks>
         public ulong Submit(string operation, string requestJson = null)
         {
-            int status = Native.Submit(handle, Utf8.In(operation), Utf8.In(requestJson), out var ticket);
+            int status = Native.Submit(handle, Utf8.ToNative(operation), Utf8.ToNative(requestJson), out var ticket);
             Failure.ThrowUnlessOk(status);
             return ticket;
         }

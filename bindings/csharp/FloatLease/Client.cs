@@ -23,7 +23,7 @@ namespace FloatLease
         /// </summary>
         /// <exception cref="FloatLeaseException">The config is wrong; the message names the key.</exception>
         /// <exception cref="FloatLeaseLibraryException">The native library can't be used.</exception>
-        public Client(ClientConfig config, ClientOptions options = null) : this(JsonBag.ToJson(config), options)
+        public Client(ClientConfig config, ClientOptions options = null) : this(JsonMembers.ToJson(config), options)
         {
         }
 
@@ -37,7 +37,7 @@ namespace FloatLease
         {
             if (configJson == null) throw new ArgumentNullException(nameof(configJson));
             AbiCheck.Ensure();
-            Answer.Of(Native.ClientOpen(Utf8.In(configJson), out var token, out var json), json);
+            Answer.TextOrThrow(Native.ClientOpen(Utf8.ToNative(configJson), out var token, out var json), json);
             handle = new ClientHandle(token);
             this.options = options ?? new ClientOptions();
             if (!this.options.ManualPump) handlerQueue = new HandlerQueue();
@@ -55,7 +55,7 @@ namespace FloatLease
         /// and the report holds no secret.
         /// </summary>
         public DiagnoseReport Diagnose() =>
-            new DiagnoseReport(Answer.Of(Native.ClientDiagnose(handle, out var json), json));
+            new DiagnoseReport(Answer.TextOrThrow(Native.ClientDiagnose(handle, out var json), json));
 
         /// <summary>
         /// Performs an operation by its name, and waits for the reply. Request and reply are JSON objects.
@@ -64,8 +64,11 @@ namespace FloatLease
         /// It performs the operations that have no method here too. A request that is null is an empty object.
         /// </remarks>
         /// <exception cref="FloatLeaseException">The call failed; the exception says why and what to do.</exception>
-        public string Call(string operation, string requestJson = null) =>
-            Answer.Of(Native.Call(handle, Utf8.In(operation), Utf8.In(requestJson), out var json), json);
+        public string Call(string operation, string requestJson = null)
+        {
+            byte[] request = Utf8.ToNative(requestJson);
+            return Answer.TextOrThrow(Native.Call(handle, Utf8.ToNative(operation), request, out var json), json);
+        }
 
         /// <summary>
         /// Takes a slot, or the slots of several features, and keeps them: the library renews them in time, and raises
@@ -81,9 +84,9 @@ namespace FloatLease
         /// </exception>
         public Lease AcquireLease(LeaseRequest request = null)
         {
-            byte[] requestJson = Utf8.In(JsonBag.ToJson(request));
+            byte[] requestJson = Utf8.ToNative(JsonMembers.ToJson(request));
             int status = Native.LeaseAcquire(handle, requestJson, out var lease, out var json);
-            return AddLease(lease, Answer.Of(status, json));
+            return AddLease(lease, Answer.TextOrThrow(status, json));
         }
 
         /// <summary>

@@ -94,7 +94,7 @@ namespace FloatLease
         /// </summary>
         public LeaseInfo Borrow(BorrowRequest request = null)
         {
-            byte[] requestJson = Utf8.In(JsonBag.ToJson(request));
+            byte[] requestJson = Utf8.ToNative(JsonMembers.ToJson(request));
             return ReadInfo(Native.LeaseBorrow(handle, requestJson, out var json), json);
         }
 
@@ -142,12 +142,12 @@ namespace FloatLease
         // dropped together with its lease would give the slot back while a renewal is under way.
         private LeaseInfo ReadInfo(int status, IntPtr json)
         {
-            var info = new LeaseInfo(Answer.Of(status, json));
+            var info = new LeaseInfo(Answer.TextOrThrow(status, json));
             GC.KeepAlive(client);
             return info;
         }
 
-        private async Task<LeaseInfo> PerformAsync(string operation, JsonBag request, CancellationToken cancellation)
+        private async Task<LeaseInfo> PerformAsync(string operation, JsonMembers request, CancellationToken cancellation)
         {
             if (handle.IsClosed) throw new ObjectDisposedException(nameof(Lease));
             JsonValue members = request == null ? JsonValue.NewObject() : JsonValue.Parse(request.ToJson());

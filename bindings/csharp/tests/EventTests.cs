@@ -189,7 +189,7 @@ namespace FloatLease.Tests
             {
                 Trace.Listeners.Add(listener);
                 world.Client.EventReceived += (sender, happened) => throw new ApplicationException("its own mistake");
-                world.Client.Deliver(ClientEvent.Of("{\"event\":\"BRAND_NEW\"}"));
+                world.Client.Deliver(ClientEvent.Parse("{\"event\":\"BRAND_NEW\"}"));
                 Trace.Listeners.Remove(listener);
                 Check.Holds("BRAND_NEW", log.ToString());
                 Check.Holds("its own mistake", log.ToString());
@@ -324,7 +324,7 @@ namespace FloatLease.Tests
                         + "\"status\":21,\"name\":\"CONNECT\",\"reason\":\"no\"}",
                 })
                 {
-                    world.Client.Deliver(ClientEvent.Of(json));
+                    world.Client.Deliver(ClientEvent.Parse(json));
                     Check.Equal(json, all[all.Count - 1].Json);
                 }
                 Check.Equal("BRAND_NEW", all[0].Name);

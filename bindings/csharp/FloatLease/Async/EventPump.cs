@@ -149,7 +149,7 @@ namespace FloatLease
         {
             string text = Answer.Take(json);
             if (text == null || status != (int)Status.Ok) return null; // no event came, or this is an error object
-            ClientEvent received = ClientEvent.Of(text);
+            ClientEvent received = ClientEvent.Parse(text);
             var completed = received as CompletedEvent;
             PendingCall call = completed == null ? null : Take(completed.Ticket);
             if (call != null) call.Complete(completed);

@@ -6,7 +6,7 @@ namespace FloatLease
     /// <summary>Makes the exception for a status.</summary>
     internal static class Failure
     {
-        internal static Exception Of(
+        internal static Exception FromStatus(
             int status, string json, CancellationToken cancellation = default(CancellationToken))
         {
             var failure = new FloatLeaseException(status, json);
@@ -19,7 +19,7 @@ namespace FloatLease
         /// <summary>Throws unless the status is Ok, for functions that give no error object.</summary>
         internal static void ThrowUnlessOk(int status)
         {
-            if (status != (int)Status.Ok) throw Of(status, null);
+            if (status != (int)Status.Ok) throw FromStatus(status, null);
         }
 
         /// <summary>Makes the exception for a call that this assembly has cancelled, not the library.</summary>
@@ -30,7 +30,7 @@ namespace FloatLease
             error["name"] = StatusNames.Of((int)Status.Cancelled);
             error["message"] = message;
             error["outcome"] = outcome;
-            return Of((int)Status.Cancelled, error.ToString(), cancellation);
+            return FromStatus((int)Status.Cancelled, error.ToString(), cancellation);
         }
     }
 }

@@ -25,7 +25,7 @@ namespace FloatLease
         /// </summary>
         public long Missed => Members["missed"].Int64 ?? 0;
 
-        internal static ClientEvent Of(string json)
+        internal static ClientEvent Parse(string json)
         {
             JsonValue members = JsonValue.ParseOrNull(json);
             switch (members["event"].Text)

@@ -70,8 +70,8 @@ namespace FloatLease
             + "Build your program as the library is, for x64 or arm64; in .NET Framework not \"prefer 32-bit\".";
 
         private static string Foreign() =>
-            "The library \"" + FileName + "\" that was found is not floatlease. Take it from the same release of floatlease as "
-            + "FloatLease.Managed.dll.";
+            "The library \"" + FileName + "\" that was found is not floatlease. Take it from the same release of "
+            + "floatlease as FloatLease.Managed.dll.";
 
 #if !UNITY_5_3_OR_NEWER
         // Left out in Unity: a player of IL2CPP has no assembly files.

@@ -6,10 +6,10 @@ namespace FloatLease
     internal static class Answer
     {
         /// <summary>Returns the text, or throws the error that it describes.</summary>
-        internal static string Of(int status, IntPtr json)
+        internal static string TextOrThrow(int status, IntPtr json)
         {
             string text = Take(json);
-            if (status != (int)Status.Ok) throw Failure.Of(status, text);
+            if (status != (int)Status.Ok) throw Failure.FromStatus(status, text);
             return text;
         }
 

@@ -11,7 +11,7 @@ namespace FloatLease
         private static readonly UTF8Encoding Strict = new UTF8Encoding(false, true);
 
         /// <summary>Returns a text as UTF-8 with a NUL at its end; null stays null.</summary>
-        internal static byte[] In(string text)
+        internal static byte[] ToNative(string text)
         {
             if (text == null) return null;
             if (text.IndexOf('\0') >= 0)

@@ -188,7 +188,8 @@ namespace FloatLease
         {
             // The message leaves out the text at that position: it may be a secret.
             string found = at < json.Length ? "" : ", where the text ends";
-            return new FormatException("The text is not valid JSON: " + expected + " is expected at position " + at + found + ".");
+            return new FormatException(
+                "The text is not valid JSON: " + expected + " is expected at position " + at + found + ".");
         }
     }
 }

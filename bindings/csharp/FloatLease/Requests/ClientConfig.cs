@@ -5,9 +5,9 @@ namespace FloatLease
     /// <summary>The config of a <see cref="Client"/>: one product, one license, one server, one device.</summary>
     /// <remarks>
     /// Required are <see cref="Product"/>, <see cref="ApiKey"/>, <see cref="SharedKey"/> and what names the license,
-    /// such as <see cref="LicenseNaming.LicenseKey"/>.
+    /// such as <see cref="LicenseIdentity.LicenseKey"/>.
     /// </remarks>
-    public sealed class ClientConfig : LicenseNaming
+    public sealed class ClientConfig : LicenseIdentity
     {
         /// <summary>
         /// Reads a config from a JSON object, for example from a file. Its properties can be set afterwards.

@@ -5,7 +5,7 @@ namespace FloatLease
     /// <summary>
     /// The properties that every request may have. Each is taken from the client's config if it is null.
     /// </summary>
-    public class Request : LicenseNaming
+    public class Request : LicenseIdentity
     {
         /// <summary>The short code of another product than the config's.</summary>
         public string Product

@@ -7,9 +7,9 @@ namespace FloatLease
     /// <remarks>
     /// A license is named by its key; by a user with a password; or by an SSO token or code with a customer account.
     /// </remarks>
-    public abstract class LicenseNaming : JsonBag
+    public abstract class LicenseIdentity : JsonMembers
     {
-        internal LicenseNaming()
+        internal LicenseIdentity()
         {
         }
 

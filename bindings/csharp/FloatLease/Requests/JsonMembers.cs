@@ -4,9 +4,9 @@ using System.Collections.Generic;
 namespace FloatLease
 {
     /// <summary>The members of a config or a request. A property that is null is left out.</summary>
-    public abstract class JsonBag
+    public abstract class JsonMembers
     {
-        internal JsonBag()
+        internal JsonMembers()
         {
         }
 
@@ -16,7 +16,7 @@ namespace FloatLease
         /// <summary>Returns the JSON text that the library gets. It may hold secrets.</summary>
         public string ToJson() => Members.ToString();
 
-        internal static string ToJson(JsonBag bag) => bag?.ToJson();
+        internal static string ToJson(JsonMembers request) => request?.ToJson();
 
         internal void Load(string json)
         {
