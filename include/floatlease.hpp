@@ -8,26 +8,26 @@
 ///         return complain(opened.text("message"), opened.text("advice"));
 ///
 ///     floatlease::Lease lease;
-///     if (client.acquire(lease, "{\"feature\":\"MESH\"}")) ...
-///     if (floatlease::allows_work(lease.state())) ...        at no cost, in every frame
+///     if (client.acquire_lease(lease, "{\"feature\":\"MESH\"}")) ...
+///     if (lease.is_licensed()) ...        at no cost, in every frame
 ///
-/// A thin layer over floatlease.h, which is the manual: each function here is the one of the same name there, with the
+/// A thin layer over floatlease.h, which is the manual: each function here calls the one of that name there, with the
 /// same requests, replies and statuses. Header-only; no exception, no RTTI, nothing to link but the C library.
 ///
-/// Failure   Whatever can fail returns a Result, and the compiler warns if nobody looks at it. What such a call gives
-///           besides (an opened client, a lease, a ticket) it writes into an object of yours, and only if it succeeds:
-///           there is no value that could be taken without its Result, as an `Opened<T>` would have one.
-/// Owning    Client, Lease, String and Result move and are never copied. A default-made or moved-from Client or Lease
-///           answers FLOATLEASE_E_HANDLE, as one does that was closed. It is never a crash.
-/// Const     As with a pointer, const is the object that holds the handle, not what the handle stands for.
-/// Threads   Any function from any thread at any time; but while an object is moved, opened anew or destroyed, no other
-///           thread may use that object.
-/// Statuses  The macros of floatlease.h: FLOATLEASE_OK, FLOATLEASE_E_... Expect numbers that they do not know.
+/// Failure   Every function that can fail returns a Result, and the compiler warns if the caller ignores it. A client, a
+///           lease or a ticket is written into an object of yours, and only if the call succeeds. So there is no value
+///           that a program could take without looking at the Result.
+/// Owning    Client, Lease, String and Result can be moved, but not copied. A default-made, moved-from or closed Client
+///           or Lease answers FLOATLEASE_E_HANDLE; using it is never a crash.
+/// Const     As with a pointer, const concerns the object that holds the handle, not the client or lease behind it.
+/// Threads   Any thread may call any function at any time. But while an object is moved, opened again or destroyed, no
+///           other thread may use that object.
+/// Statuses  The macros of floatlease.h: FLOATLEASE_OK, FLOATLEASE_E_... Expect numbers that have no macro.
 
 #ifndef FLOATLEASE_HPP
 #define FLOATLEASE_HPP
 
-// MSVC says 199711L unless it is told /Zc:__cplusplus.
+// __cplusplus is 199711L in MSVC, unless /Zc:__cplusplus is given.
 #if defined(_MSVC_LANG) ? _MSVC_LANG < 201703L : __cplusplus < 201703L
 #error "floatlease.hpp needs C++17: -std=c++17 or /std:c++17"
 #endif
@@ -44,37 +44,37 @@
 
 namespace floatlease {
 
-/// Whether the library that was loaded fits this header. Ask once, at the start.
+/// Returns whether the library that was loaded fits this header. Call it once, at the start.
 [[nodiscard]] inline bool compatible() noexcept
 {
     return floatlease_abi_version() == FLOATLEASE_ABI_VERSION;
 }
 
-/// The library's version, for example "0.1.0".
+/// Returns the version of the library, for example "0.1.0".
 [[nodiscard]] inline std::string_view version() noexcept
 {
     return floatlease_version();
 }
 
-/// How a lease stands. In lower case, because there are programs in which None or ACTIVE are macros. Expect numbers
-/// that have no name here.
+/// The state of a lease. The names are in lower case, because None or ACTIVE are macros in many programs. Expect
+/// numbers that have no name here.
 enum class State : floatlease_state {
-    none = 0,                                ///< No open lease.
-    active = FLOATLEASE_STATE_ACTIVE,        ///< Confirmed by the server within its timeout: run.
-    degraded = FLOATLEASE_STATE_DEGRADED,    ///< A renewal failed, the slot is still yours: perhaps a quiet notice.
-    grace = FLOATLEASE_STATE_GRACE,          ///< The slot is no longer surely yours: run, and save.
-    borrowed = FLOATLEASE_STATE_BORROWED,    ///< Yours until a date, network or not: run.
-    lost = FLOATLEASE_STATE_LOST,            ///< Over: stop licensed work; the document is still the user's.
-    released = FLOATLEASE_STATE_RELEASED,    ///< Given back.
+    none = 0,                             ///< There is no open lease.
+    active = FLOATLEASE_STATE_ACTIVE,     ///< The server confirmed the slot within its timeout. Your program runs.
+    degraded = FLOATLEASE_STATE_DEGRADED, ///< The last renewal failed, but the slot is still yours. Your program runs.
+    grace = FLOATLEASE_STATE_GRACE,       ///< Another device may have the slot by now. Save the user's work.
+    borrowed = FLOATLEASE_STATE_BORROWED, ///< The slot is yours until a date, with or without a network.
+    lost = FLOATLEASE_STATE_LOST,         ///< The lease is lost. Stop licensed work; the document is still the user's.
+    released = FLOATLEASE_STATE_RELEASED, ///< The slot was given back.
 };
 
-/// Whether licensed work may go on.
-[[nodiscard]] constexpr bool allows_work(State state) noexcept
+/// Returns whether licensed work may go on in a state: in active, degraded, grace and borrowed.
+[[nodiscard]] constexpr bool is_licensed(State state) noexcept
 {
     return state >= State::active && state <= State::borrowed;
 }
 
-/// "ACTIVE" and so on, as in events; "NONE" for no open lease, "UNKNOWN_STATE" for what has no name.
+/// Returns the name of a state as events spell it, for example "ACTIVE"; "UNKNOWN_STATE" for a number without a name.
 [[nodiscard]] constexpr std::string_view name_of(State state) noexcept
 {
     switch (state) {
@@ -89,50 +89,50 @@ enum class State : floatlease_state {
     return "UNKNOWN_STATE";
 }
 
-/// A text that the library gave out. Freed when this is destroyed.
+/// A text that the library has allocated. Its destructor frees it.
 class String {
 public:
-    /// How the library that a text came from frees it.
+    /// The function of the library that frees a text.
     using Deleter = void (*)(char *);
 
-    /// None.
+    /// Holds no text.
     String() noexcept = default;
 
-    /// Takes `text` over, which may be NULL.
+    /// Takes over `text`, which may be NULL.
     explicit String(char *text, Deleter deleter = floatlease_string_free) noexcept : text_(text, deleter) {}
 
-    /// The text, "" if there is none. It lives as long as this does, and a NUL follows it.
+    /// Returns the text, "" if there is none. It lives as long as this object, and a NUL follows it.
     [[nodiscard]] std::string_view view() const noexcept
     {
         return text_ ? std::string_view(text_.get()) : std::string_view("");
     }
 
-    /// The same for functions that want it so; never NULL.
+    /// Returns the text for functions that take a C string; never NULL.
     [[nodiscard]] const char *c_str() const noexcept { return text_ ? text_.get() : ""; }
 
 private:
     std::unique_ptr<char, Deleter> text_{nullptr, floatlease_string_free};
 };
 
-/// A text for the library: a literal or a std::string as it is, a std::string_view copied, because no NUL need follow
-/// it. nullptr is no text; as a request it stands for {}. A NUL inside is FLOATLEASE_E_BAD_VALUE, for the C library would
-/// take what stands before it for the whole.
+/// A text argument: a literal or a std::string is used as it is, a std::string_view is copied, because no NUL has to
+/// follow it. nullptr is no text; as a request it means {}. A text with a NUL inside is refused with
+/// FLOATLEASE_E_BAD_VALUE, because a C function would read only what stands before the NUL.
 class Text {
 public:
-    /// A literal, or nullptr.
+    /// Uses a literal; nullptr is no text.
     Text(const char *text) noexcept : text_(text) {}
-    /// A string, which must outlive the call.
+    /// Uses a string, which must outlive the call.
     Text(const std::string &text) noexcept : text_(text.c_str()), is_whole_(ends_at_its_nul(text)) {}
-    /// What the library gave out.
+    /// Uses a text of the library, which must outlive the call.
     Text(const String &text) noexcept : text_(text.c_str()) {}
-    /// A copy.
+    /// Copies a text.
     Text(std::string_view text) : copy_(text), text_(copy_.c_str()), is_whole_(ends_at_its_nul(text)) {}
     Text(const Text &) = delete;
     Text &operator=(const Text &) = delete;
 
-    /// For the C function.
+    /// Returns the text as a C function takes it.
     [[nodiscard]] const char *c_str() const noexcept { return text_; }
-    /// Whether the C function takes all of it: no NUL is inside.
+    /// Returns whether no NUL is inside, so that a C function reads all of it.
     [[nodiscard]] bool is_whole() const noexcept { return is_whole_; }
 
 private:
@@ -143,28 +143,29 @@ private:
     bool is_whole_ = true;
 };
 
-/// What a call came to: a status, and the server's answer or an error object as JSON. True if it succeeded.
+/// The result of a call: a status, and the reply or an error object as JSON. It converts to true if the call succeeded.
 class [[nodiscard]] Result {
 public:
-    /// Of a status and its JSON.
+    /// Makes a result of a status and its JSON.
     Result(floatlease_status number, String text) noexcept : status_(number), json_(std::move(text)) {}
 
-    /// FLOATLEASE_OK or one of FLOATLEASE_E_..., or a number that is none of them.
+    /// Returns FLOATLEASE_OK, one of FLOATLEASE_E_..., or a number that is newer than this header.
     [[nodiscard]] floatlease_status status() const noexcept { return status_; }
-    /// Whether the call succeeded.
+    /// Returns whether the call succeeded.
     [[nodiscard]] bool ok() const noexcept { return status_ == FLOATLEASE_OK; }
-    /// Whether the call succeeded.
+    /// Returns whether the call succeeded.
     explicit operator bool() const noexcept { return ok(); }
-    /// The name of the status: "OK", "FLOATING_NOT_AVAILABLE", ... A NUL follows it.
+    /// Returns the name of the status, for example "FLOATING_NOT_AVAILABLE". A NUL follows it.
     [[nodiscard]] std::string_view name() const noexcept { return floatlease_status_name(status_); }
 
-    /// The JSON text; "" where a call gives none. It lives as long as this does, and a NUL follows it.
+    /// Returns the JSON text, "" if the call gives none. It lives as long as this object, and a NUL follows it.
     [[nodiscard]] std::string_view json() const noexcept { return json_.view(); }
-    /// A member of it as a text; of an error "message", "advice", "outcome", ... See floatlease::text.
+    /// Returns a member of the JSON as a text. Errors have "message", "advice", "outcome" and more.
     [[nodiscard]] std::string text(std::string_view key) const { return floatlease::text(json(), key); }
-    /// A member of it as a number; of an error "http_status", "retry_after_ms", ... See floatlease::number.
+    /// Returns a member of the JSON as an integer, 0 if it is none. Errors have "http_status", "retry_after_ms" and
+    /// more.
     [[nodiscard]] std::int64_t number(std::string_view key) const { return floatlease::number(json(), key); }
-    /// A member of it as it stands, for what is nested. See floatlease::member.
+    /// Returns a member of the JSON as JSON text, for nested values; "" if there is none.
     [[nodiscard]] std::string_view member(std::string_view key) const { return floatlease::member(json(), key); }
 
 private:
@@ -172,13 +173,13 @@ private:
     String json_;
 };
 
-/// Not for you.
+/// Internals of this header. Programs do not use them.
 namespace detail {
 
-/// The error object for a text that has a NUL inside, as the library would write it. Nothing was asked.
+/// Returns the error for a text with a NUL inside, as the library would write it. No request was made.
 inline Result refuse_nul() noexcept
 {
-    // Never freed, and never written to: String takes only a text that it might free.
+    // String takes a pointer to non-const; this text is neither freed nor written to.
     static char error[] = R"({"status":7,"name":"BAD_VALUE","category":"usage",)"
                           R"("message":"A text must not hold a NUL: what follows it would be lost.",)"
                           R"("advice":"Correct the value as the message says.","retryable":false,)"
@@ -188,7 +189,7 @@ inline Result refuse_nul() noexcept
     return Result(FLOATLEASE_E_BAD_VALUE, String(error, [](char *) {}));
 }
 
-/// Whether a C function takes all of an argument.
+/// Returns whether a C function reads all of an argument.
 inline bool is_whole(const Text &text) noexcept { return text.is_whole(); }
 template <class Argument>
 bool is_whole(const Argument &) noexcept
@@ -196,7 +197,7 @@ bool is_whole(const Argument &) noexcept
     return true;
 }
 
-/// An argument as a C function wants it.
+/// Returns an argument as a C function takes it.
 inline const char *for_c(const Text &text) noexcept { return text.c_str(); }
 template <class Argument>
 Argument for_c(const Argument &argument) noexcept
@@ -204,7 +205,7 @@ Argument for_c(const Argument &argument) noexcept
     return argument;
 }
 
-/// Calls a function that takes these and `char **json_out`.
+/// Calls a C function that takes these arguments and `char **json_out`.
 template <class Function, class... Arguments>
 Result ask(Function *function, const Arguments &...arguments)
 {
@@ -218,55 +219,61 @@ Result ask(Function *function, const Arguments &...arguments)
 
 } // namespace detail
 
-/// What Client::next_event gives: an event, or nothing, or a failure. True if it is an event.
+/// The result of Client::next_event: an event, no event, or a failure. It converts to true if it is an event.
 class [[nodiscard]] Event : public Result {
 public:
     using Result::Result;
 
-    /// Whether an event came.
+    /// Returns whether an event came.
     explicit operator bool() const noexcept { return ok() && !json().empty(); }
-    /// What happened: "COMPLETED", "GRACE_STARTED", ... "" if nothing did. Expect kinds that you do not know.
+    /// Returns the kind of the event, for example "GRACE_STARTED"; "" if none came. Expect kinds that you do not know.
     [[nodiscard]] std::string kind() const { return ok() ? text("event") : std::string(); }
 };
 
-/// Names a submitted call.
+/// The number that names a submitted call.
 using Ticket = std::uint64_t;
 
-/// A held slot of a license or a feature, or several. Destroyed, it is freed: nothing is waited for, and what is still
-/// held is given back in the background. To have it given back before you go on, take a ScopedLease.
+/// One or more slots of a license or of its features, which the library keeps for your program. Its destructor waits
+/// for nothing: the library gives the slots back in the background. A ScopedLease waits until they are given back.
 class Lease {
 public:
-    /// None: see Client::acquire.
+    /// Holds no lease: Client::acquire_lease takes one.
     Lease() noexcept = default;
-    /// Takes a handle of the C library over.
+    /// Takes over a handle of the C library.
     explicit Lease(floatlease_lease *taken) noexcept : handle_(taken) {}
 
-    /// How it stands. Wait-free: no lock, no memory, no system call (but one on Linux before 4.14); for every frame and for
-    /// an audio thread.
+    /// Returns the state of the lease. It never waits: no lock, no memory, no system call (but one on Linux before
+    /// 4.14). Call it in every frame, or in an audio thread.
     [[nodiscard]] State state() const noexcept { return State{floatlease_lease_state(handle())}; }
 
-    /// How long until licensed work must stop. Wait-free too. Go by the state: see floatlease_lease_remaining.
+    /// Returns whether licensed work may go on: the state is active, degraded, grace or borrowed. It never waits.
+    [[nodiscard]] bool is_licensed() const noexcept { return floatlease::is_licensed(state()); }
+
+    /// Returns the time until licensed work must stop. It never waits. After a sleep of the machine it may be 0 for
+    /// some seconds while the server is asked, so decide by the state.
     [[nodiscard]] std::chrono::milliseconds remaining() const noexcept
     {
         return std::chrono::milliseconds(floatlease_lease_remaining(handle()));
     }
 
-    /// All that is known of it. Local.
+    /// Returns everything that the library knows about the lease, without asking the server.
     Result info() const { return detail::ask(floatlease_lease_info, handle()); }
-    /// Renews it now, whoever keeps it alive.
+    /// Renews the lease now, and waits for the server. Needed with "keep_alive":"host" only.
     Result renew() const { return detail::ask(floatlease_lease_renew, handle()); }
-    /// Gives it back, borrowed or not, and waits for the server: "timeout_ms" of the acquire at most.
+    /// Gives the slots back, borrowed or not, and waits for the server, for "timeout_ms" of the acquire at most.
     Result release() const { return detail::ask(floatlease_lease_release, handle()); }
 
-    /// Makes it this machine's until a date, with or without a network. Needs "storage_dir" in the config.
+    /// Borrows all slots of the lease, or none: this machine needs no network until "borrowed_until". The config needs
+    /// a "storage_dir".
     Result borrow(const Text &request = nullptr) const
     {
         return detail::ask(floatlease_lease_borrow, handle(), request);
     }
 
-    /// Frees it now. Waits for nothing. Twice is allowed. (Not `free`, which is a macro in some debug builds.)
+    /// Closes the lease at once, without waiting for the server. Closing twice is allowed. (It is not called `free`,
+    /// which is a macro in some debug builds.)
     void close() noexcept { floatlease_lease_free(handle()); }
-    /// For functions of floatlease.h. Still this object's.
+    /// Returns the handle for functions of floatlease.h. This object still owns it.
     [[nodiscard]] floatlease_lease *handle() const noexcept { return handle_.get(); }
 
 private:
@@ -277,18 +284,19 @@ private:
     std::unique_ptr<floatlease_lease, Free> handle_;
 };
 
-/// A lease that is given back at the end of the scope, which waits for the server: "timeout_ms" of the acquire at most,
-/// by default that of the config (15 s). What is borrowed stays so: only Lease::release ends a borrow. Declare it after
-/// its Client, so that it ends first: once the client is closed, what it held is given back in the background.
+/// A lease whose slots are given back at the end of the scope. The destructor waits for the server, for "timeout_ms" of
+/// the acquire at most, by default that of the config (15 s). Borrowed slots stay borrowed: only Lease::release ends a
+/// borrow. Declare it after its Client, so that it is destroyed first: a closed client gives slots back in the
+/// background.
 class ScopedLease {
 public:
-    /// None.
+    /// Holds no lease.
     ScopedLease() noexcept = default;
-    /// Takes a lease over.
+    /// Takes over a lease.
     explicit ScopedLease(Lease lease) noexcept : lease_(std::move(lease)) {}
-    /// Takes over what another one has.
+    /// Takes over the lease of another object.
     ScopedLease(ScopedLease &&) noexcept = default;
-    /// Gives the one that it has back first.
+    /// Gives its lease back, and then takes over the lease of another object.
     ScopedLease &operator=(ScopedLease &&other) noexcept
     {
         if (this != &other) {
@@ -299,17 +307,17 @@ public:
     }
     ~ScopedLease() { give_back(); }
 
-    /// The lease; still this object's.
+    /// Returns the lease, which this object still owns.
     [[nodiscard]] Lease &operator*() noexcept { return lease_; }
-    /// The lease; still this object's.
+    /// Returns the lease, which this object still owns.
     [[nodiscard]] const Lease &operator*() const noexcept { return lease_; }
-    /// A function of the lease.
+    /// Gives access to the members of the lease.
     Lease *operator->() noexcept { return &lease_; }
-    /// A function of the lease.
+    /// Gives access to the members of the lease.
     const Lease *operator->() const noexcept { return &lease_; }
 
 private:
-    // If the server can't be reached, time gives the slot back: there is nothing else to do about a failure.
+    // A failure is ignored: if the server can't be reached, it frees the slot after its timeout.
     void give_back() noexcept
     {
         if (const State state = lease_.state(); state != State::none && state != State::borrowed)
@@ -319,16 +327,17 @@ private:
     Lease lease_;
 };
 
-/// One product, one device, one server. Destroyed, it is closed: nothing is waited for. Requests are JSON objects, and
-/// may be left out: everything comes from the config then.
+/// A client: one product, one device, one server. Its destructor closes it without waiting. Requests are JSON objects;
+/// what a request leaves out is taken from the config.
 class Client {
 public:
-    /// Closed: see open.
+    /// Makes a closed client: open opens it.
     Client() noexcept = default;
-    /// Takes a handle of the C library over.
+    /// Takes over a handle of the C library.
     explicit Client(floatlease_client *opened) noexcept : handle_(opened) {}
 
-    /// Opens a client, in the place of the one there was. Touches no network. If it fails, that one stays.
+    /// Opens a client, and then closes the one that this object had; if it fails, that one stays open. It touches no
+    /// network.
     Result open(const Text &config)
     {
         floatlease_client *opened = nullptr;
@@ -339,55 +348,59 @@ public:
         return result;
     }
 
-    /// Closes it now. Waits for nothing; its leases are over. Twice is allowed.
+    /// Closes the client and its leases at once, without waiting for the server. Closing twice is allowed.
     void close() noexcept { floatlease_client_close(handle()); }
-    /// Wakes every call in flight on this client; to be called from another thread.
+    /// Cancels every call in flight on this client. Call it from another thread. Leases go on.
     Result cancel() const noexcept { return Result(floatlease_client_cancel(handle()), String()); }
-    /// For functions of floatlease.h. Still this object's.
+    /// Returns the handle for functions of floatlease.h. This object still owns it.
     [[nodiscard]] floatlease_client *handle() const noexcept { return handle_.get(); }
 
-    /// Makes this device known to the license. Must precede everything below.
+    /// Makes this device known to the license. It takes no slot. Call it once on each machine, before all other
+    /// operations.
     Result activate_license(const Text &request = nullptr) const { return ask(floatlease_activate_license, request); }
-    /// Asks how the license stands; if it floats, takes this device's slot, or renews it.
+    /// Asks the server about the license. On a floating license this takes this device's slot, or renews it.
     Result check_license(const Text &request = nullptr) const { return ask(floatlease_check_license, request); }
-    /// Makes the license forget this device.
+    /// Makes the license forget this device. The server frees all its slots, borrowed ones too.
     Result deactivate_license(const Text &request = nullptr) const
     {
         return ask(floatlease_deactivate_license, request);
     }
-    /// Keeps the license's slot until a date, network or not.
+    /// Borrows the license: its slot is this device's until "borrowed_until", with or without a network.
     Result borrow_license(const Text &request = nullptr) const { return ask(floatlease_borrow_license, request); }
     /// Gives the license's slot back, borrowed or not.
     Result release_license(const Text &request = nullptr) const { return ask(floatlease_release_license, request); }
-    /// Asks how a feature stands; if it floats, takes this device's slot, or renews it. Needs "feature".
+    /// Asks the server about a feature. If the feature floats, this takes this device's slot of it, or renews it. The
+    /// request needs "feature".
     Result check_feature(const Text &request) const { return ask(floatlease_check_feature, request); }
-    /// Keeps a feature's slot until a date, network or not. Needs "feature".
+    /// Borrows a feature whose slot this device holds already. The request needs "feature".
     Result borrow_feature(const Text &request) const { return ask(floatlease_borrow_feature, request); }
-    /// Gives a feature's slot back, borrowed or not. Needs "feature".
+    /// Gives a feature's slot back, borrowed or not. The request needs "feature".
     Result release_feature(const Text &request) const { return ask(floatlease_release_feature, request); }
-    /// Books consumptions on a license.
+    /// Books consumptions on a license of type consumption: all of them or none.
     Result add_consumption(const Text &request = nullptr) const { return ask(floatlease_add_consumption, request); }
-    /// Books consumptions on a feature. Needs "feature".
+    /// Books consumptions on a feature that counts: all of them or none. The request needs "feature".
     Result add_feature_consumption(const Text &request) const
     {
         return ask(floatlease_add_feature_consumption, request);
     }
-    /// Describes the product.
+    /// Asks the server about the product.
     Result product_details(const Text &request = nullptr) const { return call("product_details", request); }
-    /// Books the consumptions that wait.
+    /// Books the consumptions that are queued because the server could not be reached.
     Result sync_consumptions(const Text &request = nullptr) const { return call("sync_consumptions", request); }
 
-    /// Performs an operation by its name.
+    /// Performs an operation by its name, and waits for the reply.
     Result call(const Text &operation, const Text &request = nullptr) const
     {
         return detail::ask(floatlease_call, handle(), operation, request);
     }
 
-    /// Tries each step from here to the server's signature and tells how it went.
+    /// Checks each step from this machine to the server's signature, and returns what it found. It takes no slot.
     Result diagnose() const { return detail::ask(floatlease_client_diagnose, handle()); }
 
-    /// Takes a slot, or several, and keeps them. `lease` frees the one that it had; if this fails, it keeps it.
-    Result acquire(Lease &lease, const Text &request = nullptr) const
+    /// Takes a slot, or the slots of several features, and keeps them: the library renews them in time. On success the
+    /// lease that `lease` had is closed; on failure it stays. FLOATLEASE_E_DEVICE_NOT_FOUND asks for activate_license,
+    /// once on each machine.
+    Result acquire_lease(Lease &lease, const Text &request = nullptr) const
     {
         floatlease_lease *acquired = nullptr;
         Result result = detail::ask(floatlease_lease_acquire, handle(), request, &acquired);
@@ -397,8 +410,8 @@ public:
         return result;
     }
 
-    /// Has a call done in the background: any that call knows, or "lease_acquire", "lease_renew", "lease_borrow",
-    /// "lease_release". Returns at once; its completion is an event with this ticket.
+    /// Performs an operation in the background, and returns at once: one that `call` knows, or "lease_acquire",
+    /// "lease_renew", "lease_borrow", "lease_release". The completion is an event with this ticket.
     Result submit(Ticket &ticket, const Text &operation, const Text &request = nullptr) const
     {
         if (!operation.is_whole() || !request.is_whole())
@@ -411,11 +424,12 @@ public:
         return Result(status, String());
     }
 
-    /// Ends a submitted call as soon as it can be; its completion says how far it got.
+    /// Cancels a submitted call. Its completion comes within 50 ms and says how far the call got.
     Result cancel(Ticket ticket) const noexcept { return Result(floatlease_cancel(handle(), ticket), String()); }
 
-    /// Takes over what a submitted "lease_acquire" has taken, as acquire does.
-    Result accept(Lease &lease, Ticket ticket) const
+    /// Takes over the lease of a submitted "lease_acquire", once its completion was read. On success the lease that
+    /// `lease` had is closed; on failure it stays.
+    Result accept_lease(Lease &lease, Ticket ticket) const
     {
         floatlease_lease *accepted = nullptr;
         Result result = detail::ask(floatlease_lease_accept, handle(), ticket, &accepted);
@@ -425,7 +439,7 @@ public:
         return result;
     }
 
-    /// The oldest event that was not read yet; waits for one at most so long, by default not at all.
+    /// Returns the oldest event that was not read yet, and waits for one for `wait` at most, by default not at all.
     ///
     ///     while (const floatlease::Event event = client.next_event())
     Event next_event(std::chrono::milliseconds wait = std::chrono::milliseconds::zero()) const
@@ -436,7 +450,7 @@ public:
         return Event(status, String(json));
     }
 
-    /// Puts the clock of this client's leases ahead, as a sleep of the machine would: for tests.
+    /// Moves the clock of this client's leases forward, as a sleep of the machine would. For tests.
     Result advance_clock(std::chrono::milliseconds by) const noexcept
     {
         floatlease_status status = FLOATLEASE_OK;
@@ -457,7 +471,7 @@ private:
         void operator()(floatlease_client *client) const noexcept { floatlease_client_close(client); }
     };
 
-    // As many as the C library takes: 49 days.
+    // Returns the milliseconds of a time, at most as many as the C library takes: 49 days.
     static std::uint32_t milliseconds_of(std::chrono::milliseconds time) noexcept
     {
         const auto count = time.count();

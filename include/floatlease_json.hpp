@@ -1,6 +1,6 @@
 /// @file floatlease_json.hpp
-/// As much JSON as floatlease.hpp needs: to put a text into a request, and to read a member of a reply, an event or an
-/// error. For more take the JSON library that your program has; nothing here wants to be one.
+/// The JSON that floatlease.hpp needs: it puts a text into a request, and reads a member of a reply, an event or an
+/// error. It is no JSON library: for more, use the one of your program.
 
 #ifndef FLOATLEASE_JSON_HPP
 #define FLOATLEASE_JSON_HPP
@@ -13,7 +13,7 @@
 
 namespace floatlease {
 
-/// A text as a JSON string, with its quotes: safe to put into a request, whatever the text is.
+/// Returns a text as a JSON string with its quotes. Any text is safe to put into a request by it.
 ///
 ///     client.check_feature("{\"feature\":" + floatlease::json_string(feature) + "}")
 inline std::string json_string(std::string_view text)
@@ -35,10 +35,10 @@ inline std::string json_string(std::string_view text)
     return json;
 }
 
-/// How the functions below find their way. Not for you.
+/// Internals of this header. Programs do not use them.
 namespace detail {
 
-/// Behind these characters, if they are at `at`.
+/// Returns the position after all characters of `passed` that stand at `at`.
 inline std::size_t past(std::string_view json, std::size_t at, std::string_view passed) noexcept
 {
     while (at < json.size() && passed.find(json[at]) != std::string_view::npos)
@@ -46,7 +46,7 @@ inline std::size_t past(std::string_view json, std::size_t at, std::string_view 
     return at;
 }
 
-/// Behind the string that begins at `at`.
+/// Returns the position after the string that begins at `at`.
 inline std::size_t past_string(std::string_view json, std::size_t at) noexcept
 {
     for (++at; at < json.size(); ++at) {
@@ -58,7 +58,7 @@ inline std::size_t past_string(std::string_view json, std::size_t at) noexcept
     return json.size();
 }
 
-/// Behind the value that begins at `at`, whatever is nested in it.
+/// Returns the position after the value that begins at `at`, with all that is nested in it.
 inline std::size_t past_value(std::string_view json, std::size_t at) noexcept
 {
     std::size_t depth = 0;
@@ -79,13 +79,13 @@ inline std::size_t past_value(std::string_view json, std::size_t at) noexcept
     return at;
 }
 
-/// What is left from `at` on.
+/// Returns the text from `at` on; "" if it ends before.
 inline std::string_view from(std::string_view json, std::size_t at) noexcept
 {
     return json.substr(at < json.size() ? at : json.size());
 }
 
-/// The four hexadecimal digits at `at`; what is none counts as the replacement character.
+/// Returns the number of the four hexadecimal digits at `at`; that of the replacement character if there are none.
 inline unsigned code_unit(std::string_view json, std::size_t at) noexcept
 {
     const std::string_view digits = from(json, at).substr(0, 4);
@@ -95,7 +95,7 @@ inline unsigned code_unit(std::string_view json, std::size_t at) noexcept
     return std::from_chars(digits.data(), end, unit, 16).ptr == end ? unit : 0xfffd;
 }
 
-/// A character by its number.
+/// Appends the character of that number.
 inline void append_utf8(std::string &text, unsigned code)
 {
     const auto append = [&text](unsigned byte) { text.append(1, static_cast<char>(byte)); };
@@ -117,7 +117,7 @@ inline void append_utf8(std::string &text, unsigned code)
     }
 }
 
-/// What a JSON string, given with its quotes, says.
+/// Returns the text of a JSON string that is given with its quotes.
 inline std::string unquoted(std::string_view json)
 {
     constexpr std::string_view letters = "bfnrt";
@@ -136,7 +136,7 @@ inline std::string unquoted(std::string_view json)
             unsigned code = code_unit(json, at + 1);
 
             at += 4;
-            // Beyond 16 bits a character is a pair of surrogates; one of them alone is nothing.
+            // A character beyond 16 bits is written as two surrogates. A single one is replaced below.
             if (code >= 0xd800 && code < 0xdc00 && from(json, at + 1).substr(0, 2) == "\\u") {
                 const unsigned low = code_unit(json, at + 3);
 
@@ -155,7 +155,7 @@ inline std::string unquoted(std::string_view json)
 
 } // namespace detail
 
-/// The value of an object's own member, as it stands in the JSON text; empty if there is none. Lives as long as `json`.
+/// Returns the value of an object's own member as JSON text; "" if there is none. It lives as long as `json`.
 inline std::string_view member(std::string_view json, std::string_view name)
 {
     std::size_t at = detail::past(json, 0, " \t\r\n");
@@ -178,7 +178,8 @@ inline std::string_view member(std::string_view json, std::string_view name)
     }
 }
 
-/// That value as a text: a string without its quotes and escapes, null as "", anything else as it stands.
+/// Returns the value of an object's own member as a text: a string without quotes and escapes, null as "", anything
+/// else as JSON text.
 inline std::string text(std::string_view json, std::string_view name)
 {
     const std::string_view value = member(json, name);
@@ -188,7 +189,7 @@ inline std::string text(std::string_view json, std::string_view name)
     return value == "null" ? std::string() : std::string(value);
 }
 
-/// That value as an integer; 0 if it is none.
+/// Returns the value of an object's own member as an integer; 0 if it is none.
 inline std::int64_t number(std::string_view json, std::string_view name)
 {
     const std::string_view value = member(json, name);

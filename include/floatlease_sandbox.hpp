@@ -8,8 +8,8 @@
 ///     sandbox.advance(2h, client)                              hours pass at once, for the server and for the client
 ///     sandbox.fault("{\"do\":{\"after_commit\":\"reset\"}}")   a reply is lost
 ///
-/// A thin layer over floatlease_sandbox.h, in the manner of floatlease.hpp. For tests only: never ship it inside a
-/// product, for it grants licenses to whoever asks.
+/// A thin layer over floatlease_sandbox.h, in the manner of floatlease.hpp. For tests only: never ship it in a product,
+/// because it grants a license to every program that asks.
 
 #ifndef FLOATLEASE_SANDBOX_HPP
 #define FLOATLEASE_SANDBOX_HPP
@@ -19,14 +19,14 @@
 
 namespace floatlease {
 
-/// A license server in this process. Destroyed, it is stopped.
+/// A license server in this process. Its destructor stops it.
 class Sandbox {
 public:
-    /// None: see start.
+    /// Makes a sandbox without a server: start starts one.
     Sandbox() noexcept = default;
 
-    /// Starts a sandbox, in the place of the one there was; it answers when this returns. Its JSON tells what a client
-    /// needs. If it fails, the other one stays.
+    /// Starts a server, and then stops the one that this object had; if it fails, that one goes on. The server accepts
+    /// requests when this returns. The JSON describes it for clients: base_url, public_key, license_key and more.
     Result start(const Text &options = nullptr)
     {
         if (!options.is_whole())
@@ -40,10 +40,10 @@ public:
         return Result(status, String(json, floatlease_sandbox_string_free));
     }
 
-    /// Stops it now. Twice is allowed.
+    /// Stops the server within a second. Stopping twice is allowed.
     void stop() noexcept { floatlease_sandbox_stop(handle()); }
 
-    /// A call of the control interface, for example "GET /slots".
+    /// Performs a call of the control interface, for example "GET /slots".
     Result control(const Text &method_path, const Text &request = nullptr) const
     {
         if (!method_path.is_whole() || !request.is_whole())
@@ -55,16 +55,16 @@ public:
         return Result(status, String(json, floatlease_sandbox_string_free));
     }
 
-    /// A config for Client::open; `request` may name the device: {"hardware_id":"my-desk"}.
+    /// Returns a config for Client::open. `request` may name the device: {"hardware_id":"my-desk"}.
     Result client_config(const Text &request = nullptr) const { return control("GET /client_config", request); }
 
-    /// Lets time pass for the server.
+    /// Lets time pass at once for the server.
     Result advance(std::chrono::milliseconds by) const
     {
         return control("POST /clock/advance", "{\"by\":\"" + std::to_string(by.count()) + "ms\"}");
     }
 
-    /// Lets time pass for the server and for the leases of a client of it, as it does in life.
+    /// Lets time pass at once for the server and for the leases of a client.
     Result advance(std::chrono::milliseconds by, const Client &client) const
     {
         Result advanced = advance(by);
@@ -72,11 +72,11 @@ public:
         return advanced ? client.advance_clock(by) : std::move(advanced);
     }
 
-    /// Has something go wrong, in the words of "POST /faults".
+    /// Injects a fault. The request is that of "POST /faults".
     Result fault(const Text &request) const { return control("POST /faults", request); }
-    /// Nothing goes wrong any more.
+    /// Ends all faults.
     Result clear_faults() const { return control("DELETE /faults"); }
-    /// For functions of floatlease_sandbox.h. Still this object's.
+    /// Returns the handle for functions of floatlease_sandbox.h. This object still owns it.
     [[nodiscard]] floatlease_sandbox *handle() const noexcept { return handle_.get(); }
 
 private:

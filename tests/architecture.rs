@@ -133,3 +133,38 @@ fn steps_of_document_name_functions_of_code() {
     }
     assert!(steps.len() > 12, "{} steps", steps.len());
 }
+
+/// The modules that a line of Python imports from the package; imports for types alone look the same.
+fn imported(line: &str) -> Vec<String> {
+    let name = |text: &str| text.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect::<String>();
+    let line = line.trim_start();
+    if let Some(names) = line.strip_prefix("from . import ") {
+        return names.split(',').map(|one| name(one.trim())).collect();
+    }
+    let ways = ["from .", "from floatlease.", "import floatlease."];
+    let module = ways.iter().find_map(|way| line.strip_prefix(way)).map(name);
+    let whole = ["from floatlease import ", "import floatlease"].iter().any(|way| line.starts_with(way));
+    module.or_else(|| whole.then(|| "__init__".to_owned())).into_iter().collect()
+}
+
+#[test]
+fn python_imports_run_along_the_arrows() {
+    let layers = layers("### The Python package");
+    let folder = root().join("bindings/python");
+    let package = std::fs::read_dir(folder.join("floatlease")).unwrap().map(|entry| entry.unwrap().path());
+    let files = package.chain([folder.join("floatlease_pytest.py")]);
+    let (mut modules, mut arrows) = (0, 0);
+    for path in files.filter(|path| path.extension().is_some_and(|ending| ending == "py")) {
+        modules += 1;
+        let module = path.file_stem().unwrap().to_str().unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        // Docstrings show how a program imports the package.
+        let code = text.split("\"\"\"").step_by(2);
+        for used in code.flat_map(str::lines).flat_map(imported) {
+            arrows += 1;
+            assert!(rank(&layers, module) < rank(&layers, &used), "{module} imports {used}, against the arrows");
+        }
+    }
+    assert_eq!(modules, layers.iter().flatten().count(), "modules in the drawing");
+    assert!(arrows > 30, "only {arrows} imports were found");
+}

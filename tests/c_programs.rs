@@ -9,8 +9,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use support::programs::{
-    Build, CAD, GAME, assert_game, assert_quick_start, assert_shows, assert_trip, empty, libraries, under_valgrind,
-    under_valgrind_sealing, with_server,
+    Build, CAD, GAME, assert_game, assert_minimal, assert_quick_start, assert_shows, assert_trip, empty, libraries,
+    under_valgrind, under_valgrind_sealing, with_server,
 };
 use support::sandbox::World;
 use support::tls::Authority;
@@ -208,6 +208,14 @@ fn two_hundred_sandboxes_leave_nothing_behind_and_do_nothing_behind_the_hosts_ba
 #[test]
 fn the_quick_start_shows_the_ten_operations_and_the_refusal() {
     assert_quick_start(&Command::new(compile("examples/c/quickstart.c", release_dir())));
+}
+
+#[test]
+fn minimal_program_holds_a_lease_and_gives_it_back() {
+    let program = compile_example(&["minimal.c"]);
+    for command in [Command::new(&program), under_valgrind(&program)] {
+        assert_minimal(&command, "minutes\nOK");
+    }
 }
 
 #[test]

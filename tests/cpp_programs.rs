@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use support::document::read;
 use support::programs::{
-    Build, CAD, GAME, assert_game, assert_quick_start, assert_shows, assert_trip, empty, libraries,
+    Build, CAD, GAME, assert_game, assert_minimal, assert_quick_start, assert_shows, assert_trip, empty, libraries,
     under_valgrind_sealing,
 };
 use support::{root, run, target_dir, tool};
@@ -133,9 +133,9 @@ fn a_result_that_nobody_looks_at_is_not_compiled() {
         "client.open(\"{}\")",
         "client.check_license()",
         "client.call(\"check_license\")",
-        "client.acquire(lease)",
+        "client.acquire_lease(lease)",
         "client.submit(ticket, \"check_license\")",
-        "client.accept(lease, ticket)",
+        "client.accept_lease(lease, ticket)",
         "client.cancel()",
         "client.next_event()",
         "client.advance_clock(std::chrono::hours(1))",
@@ -201,6 +201,13 @@ fn json_is_read_as_it_was_written_and_what_is_none_does_no_harm() {
 fn the_quick_start_shows_the_ten_operations_and_the_refusal() {
     for way in ways("examples/cpp/quickstart.cpp") {
         assert_quick_start(&way);
+    }
+}
+
+#[test]
+fn minimal_program_holds_a_lease_and_gives_it_back() {
+    for way in ways("examples/cpp/minimal.cpp") {
+        assert_minimal(&way, "minutes\nOK ");
     }
 }
 

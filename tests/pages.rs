@@ -11,6 +11,14 @@ use floatlease::status::STATUSES;
 use support::document::{assert_code, assert_links, assert_shell_commands, blocks_in, read};
 use support::root;
 
+/// The program that the README has in each language.
+const MINIMAL: [(&str, &str); 4] = [
+    ("c", "examples/c/minimal.c"),
+    ("cpp", "examples/cpp/minimal.cpp"),
+    ("csharp", "examples/csharp/Minimal.cs"),
+    ("python", "examples/python/minimal.py"),
+];
+
 /// The paths of the README, of CONTRIBUTING.md and of the pages of the book.
 fn pages() -> Vec<String> {
     let book = std::fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().file_name());
@@ -36,6 +44,21 @@ fn the_quick_starts_are_told_in_each_language() {
 #[test]
 fn the_commands_of_the_quick_start_do_what_it_says() {
     assert_shell_commands(&read("docs/quick-start.md"), "quick_start");
+}
+
+#[test]
+fn readme_holds_each_minimal_program_whole() {
+    let readme = read("README.md");
+    for (language, path) in MINIMAL {
+        let program = read(path);
+        assert!(program.lines().count() <= 25, "{path} is longer than 25 lines");
+        assert_eq!(blocks_in(&readme, language), [program], "{path}");
+    }
+}
+
+#[test]
+fn commands_of_the_readme_compile_and_run_the_minimal_programs() {
+    assert_shell_commands(&read("README.md"), "readme");
 }
 
 #[test]

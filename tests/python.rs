@@ -97,6 +97,12 @@ fn the_quick_start_tells_the_story_of_the_one_in_c() {
 }
 
 #[test]
+fn minimal_program_holds_a_lease_and_gives_it_back() {
+    let said = example(RUN, "minimal.py");
+    assert!(said.starts_with("licensed for 12") && said.ends_with(" minutes\nreleased\n{\"slots\":[]}"), "{said}");
+}
+
+#[test]
 fn the_editor_saves_what_is_typed_and_gives_its_slot_back() {
     let script = r#"printf 'hello\nworld\n' | "$0" -W error "$1" notes.txt && cat notes.txt && curl -s "$FLOATLEASE_CONTROL_URL/slots""#;
     let said = example(script, "editor.py");

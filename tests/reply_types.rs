@@ -69,13 +69,13 @@ fn kinds(demo: &Demo) -> Vec<(Vec<Value>, Option<&'static str>, &'static str)> {
     world.control("DELETE /faults", &Value::Null);
     let synced = vec![call("sync_consumptions", counts.clone())];
     vec![
-        (license, Some("License"), "Replies/LicenseReply.cs"),
-        (feature, Some("Feature"), "Replies/FeatureReply.cs"),
-        (borrowed, Some("Borrowed"), "Replies/BorrowReply.cs"),
-        (vec![booked, queued], Some("Consumed"), "Replies/ConsumptionReply.cs"),
-        (synced, Some("Synced"), "Replies/SyncReply.cs"),
+        (license, Some("LicenseReply"), "Replies/LicenseReply.cs"),
+        (feature, Some("FeatureReply"), "Replies/FeatureReply.cs"),
+        (borrowed, Some("BorrowReply"), "Replies/BorrowReply.cs"),
+        (vec![booked, queued], Some("ConsumptionReply"), "Replies/ConsumptionReply.cs"),
+        (synced, Some("SyncReply"), "Replies/SyncReply.cs"),
         (vec![info], Some("LeaseInfo"), "Replies/LeaseInfo.cs"),
-        (vec![client.diagnose()], Some("Report"), "Replies/DiagnoseReport.cs"),
+        (vec![client.diagnose()], Some("DiagnoseReport"), "Replies/DiagnoseReport.cs"),
         (vec![call("product_details", json!({}))], None, "Replies/ProductReply.cs"),
         (vec![call("deactivate_license", json!({}))], None, "Replies/EmptyReply.cs"),
     ]

@@ -1,7 +1,7 @@
 """The pytest fixture `floatlease_sandbox`: a license server for each test that asks for one.
 
-Beside the package, not in it: pytest imports this wherever it is installed, and must start also where floatlease's
-library can't be loaded.
+This module is beside the package, not in it: pytest imports it wherever it is installed, and pytest must start also
+where the library of floatlease can't be loaded.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def floatlease_sandbox_options() -> Options:
-    """How the sandbox begins: its clock stands still. Override it in a test's module or class for other options."""
+    """The options of the sandbox: its clock stands still. Override this fixture in a module or class for others."""
     return {"rate": 0}
 
 
 @pytest.fixture
 def floatlease_sandbox(floatlease_sandbox_options: Options) -> Iterator[Sandbox]:
-    """A license server of this test's own.
+    """A license server for this test alone.
 
         def test_a_day(floatlease_sandbox):
             with Client(floatlease_sandbox.client_config()) as client:
                 ...
                 floatlease_sandbox.advance("8h", client)
 
-    At its end, unless the test has stopped it, it must not have granted more than there is.
+    At the end of the test the fixture fails if the server has granted more slots than there are.
     """
-    # Not before it is asked for: other tests need no license server.
+    # Imported here, because other tests need no license server.
     from floatlease.sandbox import Sandbox
 
     with Sandbox(floatlease_sandbox_options) as sandbox:

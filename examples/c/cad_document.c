@@ -27,7 +27,7 @@ struct cad {
     char document[4096];
 };
 
-/* Tells what a call came to. */
+/* Prints the result of a call. */
 static floatlease_status tell(floatlease_status status, char *json, const char *good, const char *bad)
 {
     char text[512];
@@ -40,7 +40,7 @@ static floatlease_status tell(floatlease_status status, char *json, const char *
     return status;
 }
 
-/* Takes a lease in the place of the one there is. The new one comes first: what both hold is never given back. */
+/* Replaces the lease. The new one is acquired first, so that a slot that both hold is not given back between. */
 static floatlease_status take(struct cad *cad, const char *request, char **json)
 {
     floatlease_lease *lease = NULL;
@@ -67,7 +67,7 @@ static floatlease_status go_to_the_office(struct cad *cad)
     return tell(status, json, "MESH and SOLVER are yours.", "Not both of MESH and SOLVER:");
 }
 
-/* A borrow that runs is proven by what lies in the folder: no network is asked. */
+/* Acquires the borrowed feature. Files in the folder prove the borrow, so this needs no network. */
 static bool go_on_with_a_trip(struct cad *cad)
 {
     cad->on_trip = take(cad, TRIP, NULL) == FLOATLEASE_OK
@@ -92,7 +92,7 @@ static void begin_trip(struct cad *cad)
         go_to_the_office(cad);
 }
 
-/* Back early: the borrow ends, and the colleagues need not wait for its date. */
+/* Ends the borrow early, so that colleagues need not wait for its date. */
 static void end_trip(struct cad *cad)
 {
     char *json = NULL;
@@ -111,7 +111,7 @@ static bool is_licensed(const struct cad *cad)
     return state >= FLOATLEASE_STATE_ACTIVE && state <= FLOATLEASE_STATE_BORROWED;
 }
 
-/* What happened to the lease: to be called by a timer, every second or so. */
+/* Handles the events of the lease. A timer calls it every second or so. */
 static void listen(struct cad *cad)
 {
     char *event = NULL, name[32], reason[512];
@@ -168,7 +168,7 @@ static bool cad_begin(struct cad *cad, const char *config, const char *folder)
     return true;
 }
 
-/* The end of the program is not the end of a trip: what is borrowed stays so, and what is not is given back. */
+/* Gives the lease back unless it is borrowed: the end of the program is not the end of a trip. */
 static void cad_end(struct cad *cad)
 {
     if (floatlease_lease_state(cad->lease) != FLOATLEASE_STATE_BORROWED)

@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-/* The status line says what an error object says. */
+/* Copies the sentences of an error object into the status line. */
 static void say_error(struct editor *editor, const char *error)
 {
     char message[512], advice[256];
@@ -34,7 +34,7 @@ bool editor_license(struct editor *editor)
     if (status == FLOATLEASE_E_DEVICE_NOT_FOUND) {
         char *json = NULL;
 
-        /* The first start on this machine. If only the reply is lost, the machine is known all the same: try. */
+        /* The first start on this machine. A failure is ignored: if only the reply was lost, the acquire succeeds. */
         if (floatlease_activate_license(editor->client, NULL, &json) != FLOATLEASE_OK)
             say_error(editor, json);
         floatlease_string_free(json);
@@ -43,7 +43,7 @@ bool editor_license(struct editor *editor)
     return status == FLOATLEASE_OK;
 }
 
-/* What happened to the lease, for the status line; and the document is saved when it may soon be too late. */
+/* Shows an event of the lease in the status line, and saves the document when the lease may soon be lost. */
 static void hear(struct editor *editor, const char *event)
 {
     char name[32], reason[512], left[24];
@@ -106,7 +106,7 @@ bool editor_save(const struct editor *editor)
 
 void editor_close(struct editor *editor)
 {
-    /* If the server can't be reached, time gives the slot back. */
+    /* If the server can't be reached, it frees the slot after its timeout. */
     floatlease_lease_release(editor->lease, NULL);
     floatlease_lease_free(editor->lease);
     editor->lease = NULL;

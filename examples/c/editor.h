@@ -20,19 +20,19 @@ struct editor {
     char notice[1024]; /* the status line */
 };
 
-/* Takes a slot: at the start, and when a user who got none wants to try again. The notice says why not. */
+/* Takes a slot. Call it at the start, and when the user wants to try again. The notice says why it failed. */
 bool editor_license(struct editor *editor);
 
-/* Listens. To be called every second or so; asks nobody and never waits. */
+/* Handles the events of the lease. Call it every second or so; it makes no request and never waits. */
 void editor_tick(struct editor *editor);
 
-/* Whether licensed work may go on. */
+/* Returns whether licensed work may go on. */
 bool editor_is_licensed(const struct editor *editor);
 
-/* Licensed work. False if there is no license for it, or no room. */
+/* Adds text, which is licensed work. Returns false if there is no license for it, or no room. */
 bool editor_type(struct editor *editor, const char *text);
 
-/* Needs no license. */
+/* Saves the document, which needs no license. */
 bool editor_save(const struct editor *editor);
 
 /* Gives the slot back. */

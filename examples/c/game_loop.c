@@ -28,7 +28,7 @@ struct game {
     int score;               /* what is worth saving */
 };
 
-/* Has the library ask the server, and goes on. */
+/* Submits an operation, and goes on without waiting. */
 static void ask(struct game *game, const char *operation, const char *request)
 {
     uint64_t ticket;
@@ -37,7 +37,7 @@ static void ask(struct game *game, const char *operation, const char *request)
         game->asked = operation;
 }
 
-/* To open a client touches no network, and to submit waits for nothing: the first frame comes at once. */
+/* Opens the client and submits the acquire. Neither waits for the server, so the first frame comes at once. */
 static bool game_begin(struct game *game, const char *config)
 {
     if (floatlease_client_open(config, &game->client, NULL) != FLOATLEASE_OK)
@@ -47,7 +47,7 @@ static bool game_begin(struct game *game, const char *config)
     return true;
 }
 
-/* What was submitted is done. */
+/* Handles the completion of the submitted operation. */
 static void completed(struct game *game, const char *event)
 {
     char value[24], message[512];
@@ -66,7 +66,7 @@ static void completed(struct game *game, const char *event)
         snprintf(game->banner, sizeof game->banner, "%s", member(error, "message", message, sizeof message));
 }
 
-/* One event in a frame: they come one in minutes, not one in milliseconds. */
+/* Handles one event in a frame. That is enough: events come once in minutes. */
 static void listen(struct game *game)
 {
     char *event = NULL, name[32];
@@ -89,7 +89,7 @@ static void save(const struct game *game)
     write_whole(SAVED_GAME, text); /* a small file; a large one is written by a thread of the game's own */
 }
 
-/* What each state means for the player. */
+/* Shows what the new state means for the player. */
 static void look(struct game *game)
 {
     floatlease_state before = game->state;

@@ -35,7 +35,7 @@ static const char *member(const char *json, const char *name, char *value, size_
     return value;
 }
 
-/* Lets `who` perform one verb, and tells how it went; `shown` names members of the reply, with spaces between. */
+/* Performs one verb and prints its result. `shown` names members of the reply, with spaces between. */
 static floatlease_status step(floatlease_client *client, const char *who, const char *name, verb *perform,
                               const char *request, const char *shown)
 {

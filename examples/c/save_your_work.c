@@ -1,6 +1,6 @@
 /*
- * Save your work: a program that loses its license, and nothing else. It appends what is typed to a document; the end
- * of the input, Ctrl-D, saves it and gives the slot back. editor.c is the part to read.
+ * Save your work: a program that may lose its license, but not the user's work. It appends each typed line to a
+ * document; the end of the input, Ctrl-D, saves it and gives the slot back. editor.c is the part to read.
  *
  *     cc save_your_work.c editor.c -lfloatlease -o save_your_work
  *     floatlease-server exec -- ./save_your_work notes.txt

@@ -120,7 +120,7 @@ static inline int slots_of_my_desk(struct scene *scene)
     return count;
 }
 
-/* Whether the file says that; NULL: whether there is none. */
+/* Returns whether the file has this content; NULL asks for no file at all. */
 static inline bool says(const char *path, const char *document)
 {
     char text[256] = "";

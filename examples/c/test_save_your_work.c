@@ -40,7 +40,7 @@ static void end(struct scene *scene)
     remove(FILE_NAME);
 }
 
-/* Whether the status line says so by now. */
+/* Returns whether the status line contains the text by now. */
 static bool notices(const char *text)
 {
     editor_tick(&editor);

@@ -28,7 +28,7 @@ constexpr auto trip = R"({"feature":"MESH","borrow_ending_hours":4})";
 
 class Cad {
 public:
-    /// Reads the document, if there is one: to read needs no license.
+    /// Reads the document, if there is one. Reading needs no license.
     explicit Cad(std::filesystem::path file) : file_(std::move(file)), document_(read_whole(file_)) {}
 
     /// Leases are kept in `folder` from one start to the next.
@@ -44,14 +44,14 @@ public:
         Result taken = take(office);
 
         if (taken.status() == FLOATLEASE_E_DEVICE_NOT_FOUND) { // the first start on this machine
-            // If it fails, acquiring will say so; and if only its reply was lost, the machine is known all the same.
+            // A failure is ignored: if only the reply was lost, the acquire succeeds.
             static_cast<void>(client_.activate_license());
             taken = take(office);
         }
         return tell(taken, "MESH and SOLVER are yours.", "Not both of MESH and SOLVER:");
     }
 
-    /// A borrow that runs is proven by what lies in the folder: no network is asked.
+    /// Acquires the borrowed feature. Files in the folder prove the borrow, so this needs no network.
     bool go_on_with_a_trip()
     {
         on_trip_ = take(trip).ok() && lease_->state() == State::borrowed;
@@ -71,7 +71,7 @@ public:
             go_to_the_office();
     }
 
-    /// Back early: the borrow ends, and the colleagues need not wait for its date.
+    /// Ends the borrow early, so that colleagues need not wait for its date.
     void end_trip()
     {
         if (tell(lease_->release(), "The borrow is given back.", "The borrow goes on:")) {
@@ -80,7 +80,7 @@ public:
         }
     }
 
-    /// What happened to the lease: to be called by a timer, every second or so.
+    /// Handles the events of the lease. A timer calls it every second or so.
     void listen()
     {
         while (const Event event = client_.next_event()) {
@@ -113,27 +113,27 @@ public:
             end_trip();
     }
 
-    /// Needs no license.
+    /// Saves the document, which needs no license.
     bool save() const { return write_whole(file_, document_); }
 
-    bool is_licensed() const { return floatlease::allows_work(state()); }
+    bool is_licensed() const { return lease_->is_licensed(); }
     bool is_on_trip() const { return on_trip_; }
     State state() const { return lease_->state(); }
     const floatlease::Client &client() const { return client_; }
 
 private:
-    /// Takes a lease in the place of the one there is, which is given back then: what both hold never leaves us.
+    /// Replaces the lease. The new one is acquired first, so that a slot that both hold is not given back between.
     Result take(const char *request)
     {
         Lease lease;
-        Result acquired = client_.acquire(lease, request);
+        Result acquired = client_.acquire_lease(lease, request);
 
         if (acquired)
             lease_ = ScopedLease(std::move(lease));
         return acquired;
     }
 
-    /// Tells what a call came to.
+    /// Prints the result of a call.
     static bool tell(const Result &result, std::string_view good, std::string_view bad)
     {
         if (result)
@@ -146,13 +146,13 @@ private:
     std::filesystem::path file_;
     std::string document_;
     floatlease::Client client_;
-    // Of both features, or on a trip of MESH. At the end of the program it is given back; but what is borrowed stays
-    // so, for the end of the program is not the end of a trip.
+    // The lease of both features, or of MESH on a trip. The end of the program gives it back unless it is borrowed,
+    // because the end of the program is not the end of a trip.
     ScopedLease lease_;
     bool on_trip_ = false;
 };
 
-/// A line of the input, as soon as one is typed.
+/// Reads a line of the input on a thread, so that the program can wait for it with a time limit.
 std::future<std::optional<std::string>> next_line()
 {
     return std::async(std::launch::async, [] {

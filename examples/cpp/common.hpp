@@ -1,4 +1,4 @@
-// What the larger examples share, which has nothing to do with licenses. A product has its own.
+// Helpers of the larger examples that have nothing to do with licenses. A product has its own.
 #ifndef COMMON_HPP
 #define COMMON_HPP
 
@@ -7,7 +7,7 @@
 #include <string>
 #include <system_error>
 
-/// Writes beside the old file first: whatever goes wrong, one of the two is whole.
+/// Writes a new file beside the old one first, so that one of the two is complete whatever goes wrong.
 inline bool write_whole(const std::filesystem::path &path, const std::string &text)
 {
     std::filesystem::path beside = path;
@@ -24,7 +24,7 @@ inline bool write_whole(const std::filesystem::path &path, const std::string &te
     return !error;
 }
 
-/// All of a file; "" if there is none.
+/// Returns the content of a file; "" if there is none.
 inline std::string read_whole(const std::filesystem::path &path)
 {
     std::ifstream file(path, std::ios::binary);

@@ -24,7 +24,7 @@ constexpr auto queue_for_a_minute = R"({"wait_ms":60000})";
 
 class Game {
 public:
-    /// To open a client touches no network, and to submit waits for nothing: the first frame comes at once.
+    /// Opens the client and submits the acquire. Neither waits for the server, so the first frame comes at once.
     Result begin(const std::string &config)
     {
         Result opened = client_.open(config);
@@ -40,7 +40,7 @@ public:
     {
         listen();
         look();
-        if (floatlease::allows_work(state_))
+        if (floatlease::is_licensed(state_))
             ++score_; // and whatever else a game does in a frame
     }
 
@@ -62,7 +62,7 @@ public:
     bool is_asking() const { return !asked_.empty(); }
 
 private:
-    /// Has the library ask the server, and goes on.
+    /// Submits an operation, and goes on without waiting.
     void ask(const std::string &operation, const std::string &request)
     {
         if (const Result submitted = client_.submit(ticket_, operation, request))
@@ -71,7 +71,7 @@ private:
             banner_ = submitted.name();
     }
 
-    /// One event in a frame: they come one in minutes, not one in milliseconds.
+    /// Handles one event in a frame. That is enough: events come once in minutes.
     void listen()
     {
         const Event event = client_.next_event();
@@ -82,14 +82,14 @@ private:
             banner_ = "Every license is in use. You are in the queue.";
     }
 
-    /// What was submitted is done.
+    /// Handles the completion of the submitted operation.
     void completed(const Event &event)
     {
         const std::string asked = std::exchange(asked_, {});
         const auto status = event.number("status");
 
         if (asked == "lease_acquire" && status == FLOATLEASE_OK) {
-            if (const Result accepted = client_.accept(lease_, ticket_); !accepted)
+            if (const Result accepted = client_.accept_lease(lease_, ticket_); !accepted)
                 banner_ = accepted.text("message");
         } else if (status == FLOATLEASE_E_DEVICE_NOT_FOUND) {
             ask("activate_license", "{}"); // the first start on this machine
@@ -100,7 +100,7 @@ private:
         }
     }
 
-    /// What each state means for the player.
+    /// Shows what the new state means for the player.
     void look()
     {
         const State before = std::exchange(state_, lease_.state());
@@ -131,7 +131,7 @@ private:
         }
     }
 
-    /// A small file; a large one is written by a thread of the game's own.
+    /// Saves the game. The file is small; a game with a large one writes it on another thread.
     void save() const { write_whole(saved_game, "score " + std::to_string(score_) + "\n"); }
 
     floatlease::Client client_;

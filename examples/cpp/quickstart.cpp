@@ -21,7 +21,7 @@ using namespace std::string_view_literals;
 
 namespace {
 
-/// Tells how a step went, with some members of the reply.
+/// Prints the result of a step, with some members of the reply.
 bool step(std::string_view who, std::string_view verb, const Result &result,
           std::initializer_list<std::string_view> shown = {})
 {
@@ -65,7 +65,7 @@ int main()
     }
     std::cout << "floatlease " << floatlease::version() << '\n';
 
-    // Whatever a name holds, json_string() makes it safe to put into a request.
+    // json_string() makes any text safe to put into a request.
     const std::string feature = "{\"feature\":" + json_string(environment("FLOATLEASE_FEATURE")) + "}";
     const std::string counter =
         "{\"feature\":" + json_string(environment("FLOATLEASE_CONSUMPTION_FEATURE")) + ",\"consumptions\":5}";

@@ -1,4 +1,4 @@
-// What the tests of the larger examples share: a sandbox, the time, and colleagues. Time passes for the server and for
+// Helpers for the tests of the larger examples: a sandbox, the time, and colleagues. Time passes for the server and for
 // the client's leases alike; the library's thread does what is due in the background, so it is waited for.
 #ifndef SCENE_HPP
 #define SCENE_HPP
@@ -37,7 +37,7 @@ public:
     Scene() { HOLD(sandbox.start(R"({"rate":0})")); }
     explicit Scene(const char *options) { HOLD(sandbox.start(options)); }
 
-    /// What a client on that machine is opened with. Deadlines go by real time, and the machine that tests may be busy:
+    /// Returns the config of a client on that machine. Deadlines go by real time, and the machine that tests may be busy:
     /// none passes by itself.
     std::string config(std::string_view desk = "my-desk") const
     {

@@ -42,14 +42,14 @@ private:
     fs::path document_ = "test_cad_document.txt";
 };
 
-/// Whether it has come to that; the program listens meanwhile.
+/// Returns whether the predicate comes to hold while the program handles its events.
 static bool is(Cad &cad, State state)
 {
     cad.listen();
     return cad.state() == state;
 }
 
-/// Whether the document was saved so; the program listens meanwhile.
+/// Returns whether the document gets this content while the program handles its events.
 static bool says(Cad &cad, const Desk &desk, std::string_view text)
 {
     cad.listen();

@@ -26,9 +26,9 @@ internal sealed class Editor : IDisposable
     private Editor(string config, string file)
     {
         this.file = file;
-        if (File.Exists(file)) document = File.ReadAllText(file); // to read a document needs no license
+        if (File.Exists(file)) document = File.ReadAllText(file); // reading needs no license
         client = new Client(config);
-        client.LeaseChanged += Hear;
+        client.LeaseChanged += OnLeaseChanged;
     }
 
     // Takes a slot, and queues for a minute if all are taken; the user can close the editor meanwhile.
@@ -37,15 +37,15 @@ internal sealed class Editor : IDisposable
         try
         {
             lease = await Acquire();
-            Say("Licensed.");
+            Show("Licensed.");
         }
         catch (OperationCanceledException)
         {
-            // The user did not want to wait any longer.
+            // The user has closed the editor instead of waiting.
         }
         catch (FloatLeaseException failure)
         {
-            Say(failure.Message + " " + failure.Advice);
+            Show(failure.Message + " " + failure.Advice);
         }
     }
 
@@ -64,35 +64,35 @@ internal sealed class Editor : IDisposable
         return await client.AcquireLeaseAsync(request, closing.Token);
     }
 
-    // What happened to the lease. In a program with windows, ClientOptions.SynchronizationContext brings it there.
-    private void Hear(object sender, LeaseEvent happened)
+    // Handles an event of the lease. In a program with windows, ClientOptions.SynchronizationContext makes it run there.
+    private void OnLeaseChanged(object sender, LeaseEvent leaseEvent)
     {
-        switch (happened.Kind)
+        switch (leaseEvent.Kind)
         {
             case LeaseEventKind.Waiting:
-                Say("Every license is in use. You are in the queue.");
+                Show("Every license is in use. You are in the queue.");
                 break;
             case LeaseEventKind.Degraded:
-                Say("The license server does not answer. You can work on for "
-                    + (int)happened.Remaining.TotalMinutes + " minutes.");
+                Show("The license server does not answer. You can work on for "
+                    + (int)leaseEvent.Remaining.TotalMinutes + " minutes.");
                 break;
             case LeaseEventKind.GraceStarted:
             case LeaseEventKind.Lost:
                 Save();
-                Say(happened.Reason + (happened.Kind == LeaseEventKind.Lost ? " Licensed work is over." : "")
+                Show(leaseEvent.Reason + (leaseEvent.Kind == LeaseEventKind.Lost ? " Licensed work is over." : "")
                     + " Your work is saved in " + file + ".");
                 break;
             case LeaseEventKind.Regained:
-                Say("The license is back.");
+                Show("The license is back.");
                 break;
         }
     }
 
     private void Type(string line)
     {
-        if (lease == null || !lease.IsHeld) // costs nothing: ask at every key
+        if (lease == null || !lease.IsLicensed) // never waits: read it at every key
         {
-            Say("Not typed: there is no license.");
+            Show("Not typed: there is no license.");
             return;
         }
         lock (gate) document += line + "\n";
@@ -102,22 +102,22 @@ internal sealed class Editor : IDisposable
     {
         lock (gate)
         {
-            File.WriteAllText(file + ".new", document); // whatever goes wrong, one of the two is whole
+            File.WriteAllText(file + ".new", document); // one of the two files is complete whatever goes wrong
             File.Delete(file);
             File.Move(file + ".new", file);
         }
     }
 
-    // Gives the slot back, for two seconds at most: time would give it back too.
+    // Gives the slot back, for two seconds at most. After that the server frees it by its timeout.
     private async Task Close()
     {
         closing.Cancel();
-        if (lease == null || !lease.IsHeld) return;
+        if (lease == null || !lease.IsLicensed) return;
         try
         {
-            using (var patience = new CancellationTokenSource(TimeSpan.FromSeconds(2)))
+            using (var timeout = new CancellationTokenSource(TimeSpan.FromSeconds(2)))
             {
-                await lease.ReleaseAsync(patience.Token);
+                await lease.ReleaseAsync(timeout.Token);
             }
         }
         catch (Exception failure) when (failure is FloatLeaseException || failure is OperationCanceledException)
@@ -131,7 +131,7 @@ internal sealed class Editor : IDisposable
         client.Dispose();
     }
 
-    private static void Say(string notice) => Console.WriteLine(notice);
+    private static void Show(string notice) => Console.WriteLine(notice);
 
     private static int Main(string[] arguments)
     {

@@ -26,11 +26,11 @@ public sealed class LicenseService : IHostedService, IDisposable
         this.host = host;
         this.log = log;
         client = new Client(config);
-        client.LeaseChanged += Hear;
+        client.LeaseChanged += OnLeaseChanged;
     }
 
-    /// <summary>Whether licensed work goes on. It costs nothing.</summary>
-    public bool IsLicensed => lease != null && lease.IsHeld;
+    /// <summary>True if licensed work may go on. Reading it never waits.</summary>
+    public bool IsLicensed => lease != null && lease.IsLicensed;
 
     /// <summary>Takes a slot; a host that is stopped meanwhile cancels it. What fails here fails the host's start.</summary>
     public async Task StartAsync(CancellationToken cancellationToken)
@@ -65,16 +65,16 @@ public sealed class LicenseService : IHostedService, IDisposable
         }
     }
 
-    /// <summary>Waits for nothing.</summary>
+    /// <summary>Closes the client without waiting for the server.</summary>
     public void Dispose()
     {
         lease?.Dispose();
         client.Dispose();
     }
 
-    private void Hear(object sender, LeaseEvent happened)
+    private void OnLeaseChanged(object sender, LeaseEvent leaseEvent)
     {
-        log.LogInformation("License: {0} {1}", happened.Name, happened.Reason);
-        if (happened.Kind == LeaseEventKind.Lost) host.StopApplication();
+        log.LogInformation("License: {0} {1}", leaseEvent.Name, leaseEvent.Reason);
+        if (leaseEvent.Kind == LeaseEventKind.Lost) host.StopApplication();
     }
 }

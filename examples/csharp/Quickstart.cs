@@ -30,23 +30,23 @@ internal static class Quickstart
     private static void ASlotOfTheLicense(Client client)
     {
         Console.WriteLine("\nA slot of the license, borrowed for a trip and given back:");
-        Tell("activate_license", "device " + client.ActivateLicense().DeviceId);
+        Print("activate_license", "device " + client.ActivateLicense().DeviceId);
         LicenseReply license = client.CheckLicense();
-        Tell("check_license", license.FloatingInUseDevices + " of " + license.FloatingUsers + " slots in use");
-        Tell("borrow_license", $"until {client.BorrowLicense().BorrowedUntil:s}Z");
+        Print("check_license", license.FloatingInUseDevices + " of " + license.FloatingUsers + " slots in use");
+        Print("borrow_license", $"until {client.BorrowLicense().BorrowedUntil:s}Z");
         client.ReleaseLicense();
-        Tell("release_license", "");
+        Print("release_license", "");
     }
 
     private static void TheSameWithAFeature(Client client, string code)
     {
         Console.WriteLine("\nThe same with a feature of the license:");
         FeatureReply feature = client.CheckFeature(new FeatureRequest(code));
-        Tell("check_feature", feature.FloatingInUseDevices + " of " + feature.FloatingUsers + " slots in use");
+        Print("check_feature", feature.FloatingInUseDevices + " of " + feature.FloatingUsers + " slots in use");
         var twoHours = new BorrowRequest { Feature = code, BorrowedUntil = DateTimeOffset.UtcNow.AddHours(2) };
-        Tell("borrow_feature", $"until {client.BorrowFeature(twoHours).BorrowedUntil:s}Z");
+        Print("borrow_feature", $"until {client.BorrowFeature(twoHours).BorrowedUntil:s}Z");
         client.ReleaseFeature(new FeatureRequest(code));
-        Tell("release_feature", "");
+        Print("release_feature", "");
     }
 
     private static void Consumption(Client client, string feature, string licenseKey)
@@ -54,10 +54,10 @@ internal static class Quickstart
         Console.WriteLine("\nConsumption, on a feature and on a license that counts:");
         ConsumptionReply counted =
             client.AddFeatureConsumption(new ConsumptionRequest { Feature = feature, Consumptions = 5 });
-        Tell("add_feature_consumption", counted.TotalConsumptions + " of " + counted.MaxConsumptions);
+        Print("add_feature_consumption", counted.TotalConsumptions + " of " + counted.MaxConsumptions);
         client.ActivateLicense(new ActivationRequest { LicenseKey = licenseKey });
         counted = client.AddConsumption(new ConsumptionRequest { LicenseKey = licenseKey, Consumptions = 3 });
-        Tell("add_consumption", counted.TotalConsumptions + " of " + counted.MaxConsumptions);
+        Print("add_consumption", counted.TotalConsumptions + " of " + counted.MaxConsumptions);
     }
 
     private static bool ColleaguesTakeAllSlots(Client client)
@@ -70,11 +70,11 @@ internal static class Quickstart
             try
             {
                 client.CheckLicense(new CheckRequest { HardwareId = colleague });
-                Tell("check_license", colleague + " has a slot");
+                Print("check_license", colleague + " has a slot");
             }
             catch (FloatLeaseException refused) when (refused.Status == Status.FloatingNotAvailable)
             {
-                Tell("check_license", colleague + " is refused: " + refused.Name);
+                Print("check_license", colleague + " is refused: " + refused.Name);
                 Console.WriteLine("      what happened: " + refused.Message);
                 Console.WriteLine("      what to do:    " + refused.Advice);
                 return true;
@@ -87,12 +87,12 @@ internal static class Quickstart
     {
         Console.WriteLine("\nOne of them goes home, and this machine gets the slot:");
         client.ReleaseLicense(new Request { HardwareId = "office-1" });
-        Tell("release_license", "office-1");
-        Tell("check_license", client.CheckLicense().FloatingInUseDevices + " slots in use");
-        Tell("deactivate_license", client.DeactivateLicense().Message);
+        Print("release_license", "office-1");
+        Print("check_license", client.CheckLicense().FloatingInUseDevices + " slots in use");
+        Print("deactivate_license", client.DeactivateLicense().Message);
     }
 
-    private static void Tell(string what, string result) => Console.WriteLine("  {0,-24} ok  {1}", what, result);
+    private static void Print(string what, string result) => Console.WriteLine("  {0,-24} ok  {1}", what, result);
 
     private static string Setting(string name)
     {

@@ -25,7 +25,7 @@ class Editor:
         self.notice = ""
 
     def start(self) -> bool:
-        """Takes a slot: at the start, and when a user who got none wants to try again. The notice says why not."""
+        """Takes a slot. Call it at the start, and when the user wants to try again. The notice says why it failed."""
         try:
             self.lease = self._take_slot()
         except FloatLeaseError as error:
@@ -36,13 +36,13 @@ class Editor:
 
     def _take_slot(self) -> Lease:
         try:
-            return self.client.lease()
+            return self.client.acquire_lease()
         except DeviceError:
             self.client.activate_license()  # the first start on this machine
-            return self.client.lease()
+            return self.client.acquire_lease()
 
     def tick(self) -> None:
-        """Listens. To be called every second or so; asks nobody and never waits."""
+        """Handles the events of the lease. Call it every second or so; it makes no request and never waits."""
         while event := self.client.next_event():
             name, minutes = event["event"], event.get("remaining_ms", 0) // 60_000
             if name in ("RENEWED", "REGAINED"):
@@ -56,25 +56,25 @@ class Editor:
 
     @property
     def is_licensed(self) -> bool:
-        """Whether licensed work may go on. Costs nothing: ask as often as you like."""
+        """True if licensed work may go on. Reading it never waits: read it as often as you like."""
         return self.lease is not None and self.lease.is_licensed
 
     def type(self, text: str) -> bool:
-        """Licensed work; False if there is no license for it."""
+        """Adds text, which is licensed work. Returns False if there is no license for it."""
         licensed = self.is_licensed  # once: it may change in between
         if licensed:
             self.document += text
         return licensed
 
     def save(self) -> None:
-        """Needs no license. Whatever goes wrong, the old file or the new one is whole."""
+        """Saves the document, which needs no license. The old file or the new one is complete whatever goes wrong."""
         beside = self.file.with_name(self.file.name + ".new")
         beside.write_text(self.document, encoding="utf-8")
         beside.replace(self.file)
 
 
 def main(file: Path) -> int:
-    """Leaving the `with` gives the slot back; if the server can't be reached, time does."""
+    """Runs the editor. The end of the `with` gives the slot back; an unreachable server frees it after its timeout."""
     with Client.from_environment() as client:
         editor = Editor(client, file)
         if not editor.start():

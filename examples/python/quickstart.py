@@ -17,7 +17,7 @@ from floatlease import Client, FloatLeaseError, Status
 
 
 def step(who, verb, *shown, **request):
-    """Performs one verb, and tells how it went."""
+    """Performs one verb, and prints its result."""
     try:
         reply = verb(**request)
         told = "  ".join(["ok", *(f"{name}={reply[name]}" for name in shown)])
@@ -59,7 +59,7 @@ with Client.from_environment() as client:
 
     print("\nOne of them goes home, and this machine gets the slot. A lease keeps it, and gives it back:")
     step("office-1", client.release_license, hardware_id="office-1")
-    with client.lease() as lease:
+    with client.acquire_lease() as lease:
         print(f"  {me:13} {lease.state.name}, for {lease.remaining_ms // 60_000} minutes, renewed in time")
     step(me, client.deactivate_license, "message")
 

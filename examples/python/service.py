@@ -15,14 +15,14 @@ from floatlease import AsyncClient, AsyncLease, ConsumptionError, DeviceError
 async def take(client: AsyncClient) -> AsyncLease:
     """Takes the feature; queues for a minute if all of its slots are taken."""
     try:
-        return await client.lease(features=["MESH"], wait_ms=60_000)
+        return await client.acquire_lease(features=["MESH"], wait_ms=60_000)
     except DeviceError:
         await client.activate_license()  # the first start on this machine
-        return await client.lease(features=["MESH"], wait_ms=60_000)
+        return await client.acquire_lease(features=["MESH"], wait_ms=60_000)
 
 
 async def watch(client: AsyncClient, may_work: asyncio.Event) -> None:
-    """Hears what happens to the lease, and stops the work while it is lost."""
+    """Prints the events of the lease, and stops the work while the lease is lost."""
     async for event in client.events():
         print(f"{event['event']}: {event.get('reason')}")
         if event["event"] == "LOST":
@@ -32,7 +32,7 @@ async def watch(client: AsyncClient, may_work: asyncio.Event) -> None:
 
 
 async def render(client: AsyncClient, job: int, may_work: asyncio.Event) -> str:
-    """One job: it is counted first, under a key, so that asking again never counts it twice."""
+    """Renders one job. It is counted first, under a key, so that trying again never counts it twice."""
     await may_work.wait()
     try:
         counted = await client.add_feature_consumption(feature="RENDER-MINUTES", idempotency_key=f"job-{job}")
@@ -42,7 +42,7 @@ async def render(client: AsyncClient, job: int, may_work: asyncio.Event) -> str:
 
 
 async def main(jobs: int) -> None:
-    """The end of `async with` gives back what is held, also if the service is stopped in the middle."""
+    """Runs the service. The end of the `async with` gives the lease back, also if the service is stopped early."""
     async with AsyncClient.from_environment() as client:
         lease, may_work = await take(client), asyncio.Event()
         print(f"{lease.state.name} for {lease.remaining_ms // 60_000} minutes")

@@ -22,10 +22,10 @@ def editor(floatlease_sandbox, tmp_path):
         yield Editor(client, tmp_path / "notes.txt")
 
 
-def soon(so):
-    """Waits for what comes of itself: not long, but longer than any machine should need."""
+def wait_until(predicate):
+    """Waits until the predicate holds, for 20 seconds at most, which is longer than any machine should need."""
     end = time.monotonic() + 20
-    while not so():
+    while not predicate():
         assert time.monotonic() < end
         time.sleep(0.002)
 
@@ -45,22 +45,22 @@ def test_an_outage_costs_a_notice_and_the_end_of_the_slots_time_saves_the_work(f
 
     floatlease_sandbox.control("POST /faults/profile", OUTAGE)
     floatlease_sandbox.advance("1h 59m", editor.client)
-    soon(lambda: notices(editor, "You can work on for 5 minutes"))
+    wait_until(lambda: notices(editor, "You can work on for 5 minutes"))
     assert not editor.file.exists()
 
     floatlease_sandbox.advance("2m", editor.client)
-    soon(lambda: notices(editor, "Licensed work ends soon. Your work is saved"))
+    wait_until(lambda: notices(editor, "Licensed work ends soon. Your work is saved"))
     assert editor.file.read_text() == "a day's work"
     assert editor.type("!")
 
     floatlease_sandbox.advance("5m", editor.client)
-    soon(lambda: notices(editor, "Licensed work is over. Your work is saved"))
+    wait_until(lambda: notices(editor, "Licensed work is over. Your work is saved"))
     assert not editor.type("more")
     assert editor.file.read_text() == "a day's work!"
 
     floatlease_sandbox.control("DELETE /faults")
     floatlease_sandbox.advance("2m", editor.client)
-    soon(lambda: editor.type(" And on it goes."))
+    wait_until(lambda: editor.type(" And on it goes."))
 
 
 def test_a_lost_reply_leaves_exactly_one_slot(floatlease_sandbox, editor):

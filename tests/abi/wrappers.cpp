@@ -99,8 +99,8 @@ static void what_is_empty_or_closed_is_a_status_everywhere(const Client &client,
     EXPECT(client.call("check_license"), FLOATLEASE_E_HANDLE);
     EXPECT(client.diagnose(), FLOATLEASE_E_HANDLE);
     EXPECT(client.cancel(), FLOATLEASE_E_HANDLE);
-    EXPECT(client.acquire(other), FLOATLEASE_E_HANDLE);
-    EXPECT(client.accept(other, 1), FLOATLEASE_E_HANDLE);
+    EXPECT(client.acquire_lease(other), FLOATLEASE_E_HANDLE);
+    EXPECT(client.accept_lease(other, 1), FLOATLEASE_E_HANDLE);
     EXPECT(client.submit(ticket, "check_license"), FLOATLEASE_E_HANDLE);
     EXPECT(client.cancel(ticket), FLOATLEASE_E_HANDLE);
     EXPECT(client.advance_clock(1h), FLOATLEASE_E_HANDLE);
@@ -124,7 +124,7 @@ static void moved_from_and_closed(void)
     what_is_empty_or_closed_is_a_status_everywhere(client, lease);
     EXPECT(client.open(desk.sandbox.client_config().json()), FLOATLEASE_OK);
     EXPECT(client.activate_license(), FLOATLEASE_OK);
-    EXPECT(client.acquire(lease), FLOATLEASE_OK);
+    EXPECT(client.acquire_lease(lease), FLOATLEASE_OK);
     move_to_itself(client);
     move_to_itself(lease);
     HOLD(lease.state() == State::active && lease.remaining() > 2h);
@@ -154,10 +154,10 @@ static void a_failure_leaves_what_there_was(void)
     Desk desk;
     Lease lease;
 
-    EXPECT(desk.client.acquire(lease), FLOATLEASE_OK);
+    EXPECT(desk.client.acquire_lease(lease), FLOATLEASE_OK);
     floatlease_lease *const before = lease.handle();
-    EXPECT(desk.client.acquire(lease, "{\"feature\":\"NONE\"}"), FLOATLEASE_E_INVALID_LICENSE_FEATURE_CODE);
-    EXPECT(desk.client.accept(lease, 77), FLOATLEASE_E_TICKET);
+    EXPECT(desk.client.acquire_lease(lease, "{\"feature\":\"NONE\"}"), FLOATLEASE_E_INVALID_LICENSE_FEATURE_CODE);
+    EXPECT(desk.client.accept_lease(lease, 77), FLOATLEASE_E_TICKET);
     HOLD(lease.handle() == before && lease.state() == State::active);
     EXPECT(desk.client.open("{\"prodct\":\"XY\"}"), FLOATLEASE_E_UNKNOWN_KEY);
     EXPECT(desk.client.open(nullptr), FLOATLEASE_E_NULL_POINTER);
@@ -165,7 +165,7 @@ static void a_failure_leaves_what_there_was(void)
     EXPECT(desk.client.check_license(), FLOATLEASE_OK);
 
     // Success replaces it, and the one before is freed.
-    EXPECT(desk.client.acquire(lease, "{\"feature\":\"MESH\"}"), FLOATLEASE_OK);
+    EXPECT(desk.client.acquire_lease(lease, "{\"feature\":\"MESH\"}"), FLOATLEASE_OK);
     HOLD(lease.handle() != before && floatlease_lease_state(before) == 0);
     EXPECT(desk.client.open(desk.sandbox.client_config().json()), FLOATLEASE_OK);
     HOLD(lease.state() == State::released);
@@ -181,14 +181,14 @@ static void a_scoped_lease_gives_back_what_a_lease_only_frees(void)
     {
         Lease lease;
 
-        EXPECT(desk.client.acquire(lease, "{\"release_on_close_ms\":0}"), FLOATLEASE_OK);
+        EXPECT(desk.client.acquire_lease(lease, "{\"release_on_close_ms\":0}"), FLOATLEASE_OK);
     }
     HOLD(desk.holds_a_slot());
     {
         ScopedLease scoped;
 
-        EXPECT(desk.client.acquire(*scoped, "{\"release_on_close_ms\":0}"), FLOATLEASE_OK);
-        HOLD(scoped->state() == State::active && floatlease::allows_work(std::as_const(scoped)->state()));
+        EXPECT(desk.client.acquire_lease(*scoped, "{\"release_on_close_ms\":0}"), FLOATLEASE_OK);
+        HOLD(scoped->state() == State::active && std::as_const(scoped)->is_licensed());
         ScopedLease other(std::move(scoped));
 
         move_to_itself(other);
@@ -198,7 +198,7 @@ static void a_scoped_lease_gives_back_what_a_lease_only_frees(void)
     {
         ScopedLease scoped;
 
-        EXPECT(desk.client.acquire(*scoped, "{\"release_on_close_ms\":0}"), FLOATLEASE_OK);
+        EXPECT(desk.client.acquire_lease(*scoped, "{\"release_on_close_ms\":0}"), FLOATLEASE_OK);
         scoped = ScopedLease();
         HOLD(!desk.holds_a_slot());
     }
@@ -206,7 +206,7 @@ static void a_scoped_lease_gives_back_what_a_lease_only_frees(void)
         // Nobody answers: it waits as long as the acquire said, and no longer.
         ScopedLease scoped;
 
-        EXPECT(desk.client.acquire(*scoped, "{\"timeout_ms\":3000,\"release_on_close_ms\":0}"), FLOATLEASE_OK);
+        EXPECT(desk.client.acquire_lease(*scoped, "{\"timeout_ms\":3000,\"release_on_close_ms\":0}"), FLOATLEASE_OK);
         EXPECT(desk.sandbox.fault("{\"do\":{\"before\":\"hang\"}}"), FLOATLEASE_OK);
     }
     EXPECT(desk.sandbox.clear_faults(), FLOATLEASE_OK);
@@ -224,7 +224,7 @@ static void what_is_borrowed_outlives_the_scope(const char *folder)
     {
         ScopedLease scoped;
 
-        EXPECT(client.acquire(*scoped), FLOATLEASE_OK);
+        EXPECT(client.acquire_lease(*scoped), FLOATLEASE_OK);
         const Result borrowed = scoped->borrow();
         EXPECT(borrowed, FLOATLEASE_OK);
         HOLD(borrowed.text("borrowed_until").substr(0, 2) == "20" && scoped->state() == State::borrowed);
@@ -232,7 +232,7 @@ static void what_is_borrowed_outlives_the_scope(const char *folder)
     HOLD(desk.holds_a_slot());
     Lease lease;
 
-    EXPECT(client.acquire(lease), FLOATLEASE_OK);
+    EXPECT(client.acquire_lease(lease), FLOATLEASE_OK);
     EXPECT(lease.release(), FLOATLEASE_OK);
     HOLD(!desk.holds_a_slot() && lease.state() == State::released);
 }
@@ -248,7 +248,7 @@ static void submitted(void)
     const Event completed = desk.client.next_event(100s);
     HOLD(completed && completed.kind() == "COMPLETED" && completed.number("status") == FLOATLEASE_OK);
     HOLD(completed.number("ticket") == static_cast<std::int64_t>(acquire));
-    EXPECT(desk.client.accept(lease, acquire), FLOATLEASE_OK);
+    EXPECT(desk.client.accept_lease(lease, acquire), FLOATLEASE_OK);
     HOLD(lease.state() == State::active);
     const Event none = desk.client.next_event();
     HOLD(!none && none.ok() && none.json().empty() && none.kind().empty());
@@ -270,7 +270,7 @@ static void time_passes_for_the_server_and_the_client(void)
     Desk desk;
     Lease lease;
 
-    EXPECT(desk.client.acquire(lease), FLOATLEASE_OK);
+    EXPECT(desk.client.acquire_lease(lease), FLOATLEASE_OK);
     EXPECT(desk.sandbox.fault("{\"do\":{\"before\":\"refuse\"}}"), FLOATLEASE_OK);
     EXPECT(desk.sandbox.advance(119min), FLOATLEASE_OK);
     HOLD(desk.holds_a_slot() && lease.remaining() > 2h);
@@ -325,13 +325,13 @@ static void results(void)
     const Result unknown(123456, String());
     HOLD(!unknown && unknown.status() == 123456 && unknown.name() == "UNKNOWN_STATUS");
     HOLD(unknown.json().empty() && unknown.json().data()[0] == '\0' && unknown.text("message").empty());
-    HOLD(floatlease::name_of(State{99}) == "UNKNOWN_STATE" && !floatlease::allows_work(State{99}));
+    HOLD(floatlease::name_of(State{99}) == "UNKNOWN_STATE" && !floatlease::is_licensed(State{99}));
     const State all[] = {State::none,     State::active, State::degraded, State::grace,
                          State::borrowed, State::lost,   State::released};
     std::string names;
 
     for (const State state : all)
-        names.append(floatlease::name_of(state)).append(floatlease::allows_work(state) ? "+ " : "- ");
+        names.append(floatlease::name_of(state)).append(floatlease::is_licensed(state) ? "+ " : "- ");
     HOLD(names == "NONE- ACTIVE+ DEGRADED+ GRACE+ BORROWED+ LOST- RELEASED- ");
 
     const Desk desk;
@@ -386,7 +386,7 @@ static void a_nul_inside_a_text_is_refused_and_nothing_is_asked(void)
     const std::string operation = std::string("add_consumption") + '\0' + "s";
     const std::string_view view = operation;
 
-    EXPECT(desk.client.acquire(lease), FLOATLEASE_OK);
+    EXPECT(desk.client.acquire_lease(lease), FLOATLEASE_OK);
     EXPECT(desk.sandbox.fault(R"({"do":{"before":"hang"}})"), FLOATLEASE_OK);
     EXPECT(other.open(config), FLOATLEASE_E_BAD_VALUE);
     EXPECT(desk.client.call(operation), FLOATLEASE_E_BAD_VALUE);
@@ -396,7 +396,7 @@ static void a_nul_inside_a_text_is_refused_and_nothing_is_asked(void)
     EXPECT(desk.client.product_details(none), FLOATLEASE_E_BAD_VALUE);
     EXPECT(desk.client.submit(ticket, operation), FLOATLEASE_E_BAD_VALUE);
     EXPECT(desk.client.submit(ticket, "add_consumption", none), FLOATLEASE_E_BAD_VALUE);
-    EXPECT(desk.client.acquire(lease, none), FLOATLEASE_E_BAD_VALUE);
+    EXPECT(desk.client.acquire_lease(lease, none), FLOATLEASE_E_BAD_VALUE);
     EXPECT(lease.borrow(none), FLOATLEASE_E_BAD_VALUE);
     EXPECT(started.start(none), FLOATLEASE_E_BAD_VALUE);
     EXPECT(desk.sandbox.control(std::string("DELETE /faults") + '\0'), FLOATLEASE_E_BAD_VALUE);

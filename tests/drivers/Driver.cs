@@ -30,7 +30,7 @@ internal static class Driver
     }
 }
 
-// What a step came to.
+// The outcome of a step.
 internal sealed class Came
 {
     internal readonly string Status;
@@ -102,7 +102,7 @@ internal sealed class Performance : IDisposable
         Directory.Delete(folder, true);
     }
 
-    // What came out otherwise, or null.
+    // Returns how the outcome differs from the scenario, or null.
     internal string Perform(IReadOnlyList<JsonValue> steps)
     {
         for (int number = 1; number <= steps.Count; number++)
@@ -339,7 +339,7 @@ internal static class Verbs
     }
 }
 
-// Whether what came fits what was expected.
+// Returns whether a value fits the expected one.
 internal static class Fit
 {
     // Where and how it does not, or null.

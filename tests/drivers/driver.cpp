@@ -92,12 +92,12 @@ static answer client_next_event(int client, uint32_t wait_ms)
 
 static answer lease_acquire(int lease, int client, const char *request)
 {
-    return answer_of(clients[client].acquire(leases[lease], request));
+    return answer_of(clients[client].acquire_lease(leases[lease], request));
 }
 
 static answer lease_accept(int lease, int client, int ticket)
 {
-    return answer_of(clients[client].accept(leases[lease], tickets[ticket]));
+    return answer_of(clients[client].accept_lease(leases[lease], tickets[ticket]));
 }
 
 static answer lease_info(int lease)

@@ -31,7 +31,7 @@ class DiffersError(Exception):
 
 
 def fits(expected: Any, found: Any) -> bool:
-    """Whether what was found is what the scenario names of it."""
+    """Returns whether a found value fits what the scenario names of it."""
     if isinstance(expected, dict):
         if expected.keys() == {"$any"}:
             return found is not None
@@ -92,7 +92,7 @@ class Scene:
         return method(**request) if method else client.call(operation, request)
 
     async def do_acquire(self, step: dict[str, Any], name: str) -> Any:
-        acquired = self.clients[step["client"]].lease(**step.get("request", {}))
+        acquired = self.clients[step["client"]].acquire_lease(**step.get("request", {}))
         self.leases[name] = await acquired if inspect.isawaitable(acquired) else acquired
         return self.leases[name].info()
 
@@ -123,7 +123,7 @@ class Scene:
         if isinstance(client, Client):
             self.calls[name] = client.submit(operation, request)
             return
-        awaited = client.lease(**request) if operation == "lease_acquire" else client.call(operation, request)
+        awaited = client.acquire_lease(**request) if operation == "lease_acquire" else client.call(operation, request)
         self.calls[name] = asyncio.ensure_future(settled(awaited))
         # It begins now, and is not done unless it can't be submitted.
         await asyncio.sleep(0)

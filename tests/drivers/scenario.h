@@ -100,7 +100,7 @@ static inline int the(const struct scenario *scenario, struct names *names, cons
     return number_of(names, said(scenario, member));
 }
 
-/* Whether `got`, NULL if there is none, is what was expected. */
+/* True if `got`, NULL if there is none, is what was expected. */
 static inline bool fits(const cJSON *expected, const cJSON *got)
 {
     const cJSON *child = expected->child;

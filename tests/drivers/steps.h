@@ -156,7 +156,7 @@ static inline bool step_cancel(struct scenario *scenario)
     return is_expected_answer(scenario, client_cancel(scenario->client_of_ticket[ticket], ticket));
 }
 
-/* Whether an event is the completion of this ticket; of any, if it is none. */
+/* True if an event is the completion of this ticket; of any, if it is none. */
 static inline bool is_completion(const cJSON *event, const uint64_t *ticket)
 {
     const char *name = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(event, "event"));

@@ -126,6 +126,16 @@ pub fn assert_quick_start(quickstart: &Command) {
     }
 }
 
+/// The program of the README is licensed, and then gives its slot back.
+pub fn assert_minimal(program: &Command, last: &str) {
+    let script = r#""$0" "$@"; echo "exit $?"; curl -s "$FLOATLEASE_CONTROL_URL/slots""#;
+    tool("curl");
+    let mut command = with_server(Command::new("sh").args(["-c", script]));
+    let said = run(command.arg(program.get_program()).args(program.get_args()));
+    assert!(said.starts_with("licensed for 12"), "{said}");
+    assert!(said.ends_with(&format!("{last}\nexit 0\n{{\"slots\":[]}}")), "{said}");
+}
+
 /// A game of two seconds begins with this frame, comes to be licensed, and gives its slot back.
 pub fn assert_game(game: &Path, first_frame: &str, licensed: &str) {
     let script = r#""$0" 120; echo "exit $?"; curl -s "$FLOATLEASE_CONTROL_URL/slots""#;

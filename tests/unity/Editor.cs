@@ -26,7 +26,7 @@ internal static partial class Plays
         using (var scene = new Scene())
         {
             scene.Load();
-            scene.Manager.Acquire(scene.Config(onDisk: true));
+            scene.Manager.AcquireLease(scene.Config(onDisk: true));
             UnityEditor.AssemblyReloadEvents.Raise();
             Stage.Reload();
             Scene.Soon("it plays, though it had said nothing of a request", scene.Plays);
@@ -45,7 +45,7 @@ internal static partial class Plays
     {
         var ways = new Action<LicenseManager>[]
         {
-            manager => manager.Release(),
+            manager => manager.ReleaseLease(),
             manager => manager.Lease.Release(),
             manager => manager.Client.Submit("lease_release", "{\"lease\":" + manager.Lease.Number + "}"),
         };
@@ -60,14 +60,14 @@ internal static partial class Plays
                 Stage.Reload();
                 Scene.Stays("nobody asks for it again", () => !scene.Plays() && scene.Manager.Client == null);
                 Scene.Hold("no slot", scene.Slots == 0 && Debug.Logged.Count == 0);
-                scene.Manager.Acquire(scene.Config(onDisk: true));
+                scene.Manager.AcquireLease(scene.Config(onDisk: true));
                 Scene.Soon("it plays again", scene.Plays);
             }
         }
         using (var scene = new Scene())
         {
             scene.Play(onDisk: true);
-            scene.Manager.Release();
+            scene.Manager.ReleaseLease();
             UnityEditor.AssemblyReloadEvents.Raise();
             Stage.Reload();
             Scene.Stays("nobody asks, though there was no frame between", () => scene.Manager.Client == null);
@@ -158,7 +158,7 @@ public sealed class InAnotherDomain : MarshalByRefObject
         var manager = (LicenseManager)made.Component(0);
         manager.acquireOnStart = false;
         Stage.Enter(made);
-        manager.Acquire(ClientConfig.Parse(config));
+        manager.AcquireLease(ClientConfig.Parse(config));
         Scene.Soon("it has a license", () =>
         {
             Stage.Frame();

@@ -15,14 +15,14 @@ internal static partial class Plays
         using (var scene = new Scene())
         {
             scene.Load();
-            scene.Manager.Acquire(scene.Config());
-            Scene.Hold("it looks for a license", scene.Manager.IsAsking && scene.Shows("Looking for a license."));
+            scene.Manager.AcquireLease(scene.Config());
+            Scene.Hold("it looks for a license", scene.Manager.IsAcquiring && scene.Shows("Looking for a license."));
             Scene.Hold("it does not play yet", !scene.Manager.IsLicensed && scene.Manager.Remaining == TimeSpan.Zero);
             Scene.Soon("it plays", scene.Plays);
             scene.Manager.Client.Cancel();
             Scene.Hold("nothing to say", scene.Shows("") && scene.Manager.State == LeaseState.Active);
             Scene.Hold("time is left", scene.Manager.Remaining > TimeSpan.FromHours(2));
-            Scene.Hold("one slot", scene.Slots == 1 && !scene.Manager.IsAsking);
+            Scene.Hold("one slot", scene.Slots == 1 && !scene.Manager.IsAcquiring);
             Stage.Quit();
             Scene.Hold("it is given back before the game has ended", scene.Slots == 0);
             Scene.Hold("nothing was logged", Debug.Logged.Count == 0);
@@ -73,18 +73,18 @@ internal static partial class Plays
         using (var scene = new Scene("{\"faults\":[{\"do\":{\"before\":\"hang\"}}]}"))
         {
             scene.Load();
-            scene.Manager.Acquire(scene.Config());
+            scene.Manager.AcquireLease(scene.Config());
             for (int frame = 0; frame < 20000; frame++)
             {
-                Scene.Hold("asking", scene.Shows("Looking") && scene.Manager.IsAsking);
+                Scene.Hold("asking", scene.Shows("Looking") && scene.Manager.IsAcquiring);
             }
-            scene.Manager.Release();
-            Scene.Hold("it has given up", !scene.Manager.IsAsking && scene.Manager.Failure == null);
+            scene.Manager.ReleaseLease();
+            Scene.Hold("it has given up", !scene.Manager.IsAcquiring && scene.Manager.Failure == null);
         }
         using (var scene = new Scene())
         {
             scene.Play();
-            scene.Manager.quitPatienceSeconds = 0.3f;
+            scene.Manager.quitTimeoutSeconds = 0.3f;
             scene.Sandbox.Fault("{\"do\":{\"before\":\"hang\"}}");
             var watch = Stopwatch.StartNew();
             Stage.Quit();
@@ -94,7 +94,7 @@ internal static partial class Plays
         using (var scene = new Scene())
         {
             scene.Play();
-            scene.Manager.quitPatienceSeconds = 0;
+            scene.Manager.quitTimeoutSeconds = 0;
             Stage.Quit();
             Scene.Soon("given back in the background", () => scene.Slots == 0);
         }
@@ -107,7 +107,7 @@ internal static partial class Plays
             scene.Load();
             using (var known = new Client(scene.Config())) known.ActivateLicense();
             scene.ColleaguesCome();
-            scene.Manager.Acquire(scene.Config(), new LeaseRequest { Wait = TimeSpan.FromMinutes(1) });
+            scene.Manager.AcquireLease(scene.Config(), new LeaseRequest { Wait = TimeSpan.FromMinutes(1) });
             Scene.Soon("it queues", () => scene.Shows("You are in the queue."));
             scene.AColleagueLeaves();
             Scene.Soon("it plays", scene.Plays);
@@ -136,13 +136,13 @@ internal static partial class Plays
                 bool wasHeard = false;
                 manager.Refused += failure =>
                 {
-                    if (!wasHeard) manager.Acquire(); // at once, while the old session tells of its end
+                    if (!wasHeard) manager.AcquireLease(); // at once, while the old session tells of its end
                     wasHeard = true;
                 };
             });
             Scene.Soon("it is refused twice", () => !scene.Shows("Looking") && scene.Manager.Failure != null);
             Scene.Hold("nothing is logged", Debug.Logged.Count == 0);
-            Scene.Hold("why", scene.Manager.Failure.Status == Status.FloatingNotAvailable && !scene.Manager.IsAsking);
+            Scene.Hold("why", scene.Manager.Failure.Status == Status.FloatingNotAvailable && !scene.Manager.IsAcquiring);
             Scene.Hold("what to do", scene.Shows("Wait until a colleague") && told == scene.Game.banner);
             scene.AColleagueLeaves();
             GUI.Pressed = "Try again";
@@ -153,7 +153,7 @@ internal static partial class Plays
             Scene.Hold("the folder of the game remembers it", kept.Length > 0);
 
             scene.Manager.settings.features = new[] { "MESH", "SOLVER" };
-            scene.Manager.Acquire();
+            scene.Manager.AcquireLease();
             Scene.Soon("it has both features", () => scene.Plays() && scene.Manager.Lease.Info().Slots.Count == 2);
         }
     }
@@ -223,10 +223,10 @@ internal static partial class Plays
         using (var scene = new Scene())
         {
             scene.Play();
-            scene.Manager.Release();
+            scene.Manager.ReleaseLease();
             Scene.Soon("it is given back", () => scene.Shows("The license is given back.") && scene.Slots == 0);
             Scene.Hold("it stands still", !scene.Plays() && scene.Manager.State == LeaseState.Released);
-            scene.Manager.Acquire(scene.Config());
+            scene.Manager.AcquireLease(scene.Config());
             Scene.Soon("it plays", scene.Plays);
             scene.Manager.Client.Dispose();
             Scene.Hold("a script has closed it", scene.Shows("The license is given back.") && Debug.Logged.Count > 0);
@@ -235,7 +235,7 @@ internal static partial class Plays
         {
             scene.Play(onDisk: true);
             Client before = scene.Manager.Client;
-            scene.Manager.Acquire(scene.Config(onDisk: true));
+            scene.Manager.AcquireLease(scene.Config(onDisk: true));
             Scene.Hold("the old one is closed", scene.Manager.Client != before && scene.Manager.State == LeaseState.None);
             Scene.Soon("it plays", scene.Plays);
             scene.Pass("100m");

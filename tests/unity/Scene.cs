@@ -53,7 +53,7 @@ internal sealed class Scene : IDisposable
     internal GameObject Play(bool onDisk = false)
     {
         GameObject made = Load();
-        Manager.Acquire(Config(onDisk), new LeaseRequest { Wait = TimeSpan.FromMinutes(1) });
+        Manager.AcquireLease(Config(onDisk), new LeaseRequest { Wait = TimeSpan.FromMinutes(1) });
         Soon("it plays", Plays);
         return made;
     }

@@ -2,43 +2,52 @@ using System;
 
 namespace FloatLease
 {
-    /// <summary>A license server inside your test, with a clock that the test sets and faults that it injects.</summary>
+    /// <summary>
+    /// A license server inside your test, with a clock that the test sets and faults that it injects.
+    /// </summary>
     /// <remarks>
-    /// For tests only: it grants licenses to whoever asks. Each is apart from all others and starts in milliseconds.
-    /// docs/testing-your-integration.md has every call of its control interface.
+    /// For tests only: it grants a license to every program that asks. Each sandbox has data of its own and starts in
+    /// milliseconds. docs/testing-your-integration.md lists the calls of its control interface.
     /// </remarks>
     public sealed class Sandbox : IDisposable
     {
         private readonly SandboxHandle handle;
 
-        private Sandbox(SandboxHandle handle, JsonValue said)
+        private Sandbox(SandboxHandle handle, JsonValue info)
         {
             this.handle = handle;
-            Said = said;
+            Info = info;
         }
 
-        /// <summary>What it said at its start: base_url, license_key and more.</summary>
-        public JsonValue Said { get; }
+        /// <summary>The server's description for its clients: base_url, public_key, license_key and more.</summary>
+        public JsonValue Info { get; }
 
-        /// <summary>Starts a sandbox; it answers when this returns.</summary>
-        /// <exception cref="FloatLeaseException">An option is wrong.</exception>
+        /// <summary>Starts a sandbox. It accepts requests when this returns.</summary>
+        /// <exception cref="FloatLeaseException">An option is invalid; the message names it.</exception>
         public static Sandbox Start(SandboxOptions options = null)
         {
-            int status = SandboxNative.Start(Utf8.In(options?.Members.ToString()), out var token, out var json);
-            string said = Answer(status, json);
-            return new Sandbox(new SandboxHandle(token), JsonValue.Parse(said));
+            int status = SandboxNative.Start(Utf8.ToNative(options?.Members.ToString()), out var token, out var json);
+            string info = Answer(status, json);
+            return new Sandbox(new SandboxHandle(token), JsonValue.Parse(info));
         }
 
-        /// <summary>Controls it: <c>Control("POST /clock/advance", "{\"by\":\"121m\"}")</c>.</summary>
-        /// <exception cref="FloatLeaseException">It was refused, or what it asserts is not so.</exception>
+        /// <summary>
+        /// Performs a call of the control interface: <c>Control("POST /clock/advance", "{\"by\":\"121m\"}")</c>.
+        /// </summary>
+        /// <exception cref="FloatLeaseException">
+        /// The sandbox refused the call, or what the call asserts does not hold.
+        /// </exception>
         public JsonValue Control(string methodPath, string requestJson = null)
         {
-            int status = SandboxNative.Control(handle, Utf8.In(methodPath), Utf8.In(requestJson), out var json);
+            int status = SandboxNative.Control(handle, Utf8.ToNative(methodPath), Utf8.ToNative(requestJson), out var json);
             return JsonValue.Parse(Answer(status, json));
         }
 
-        /// <summary>Puts its clock ahead, and that of these clients' leases: "90s", "121m", "2h 30m" or "30days".</summary>
-        /// <returns>What happened on the way, in order.</returns>
+        /// <summary>
+        /// Lets time pass at once for the server and for the leases of these clients: "90s", "121m", "2h 30m" or
+        /// "30days".
+        /// </summary>
+        /// <returns>What happened at the server meanwhile, in order.</returns>
         public JsonValue Advance(string by, params Client[] clients)
         {
             JsonValue before = Control("GET /clock")["now"];
@@ -50,20 +59,24 @@ namespace FloatLease
             return reply["happened"];
         }
 
-        /// <summary>The same.</summary>
+        /// <summary>Lets time pass at once for the server and for the leases of these clients.</summary>
+        /// <returns>What happened at the server meanwhile, in order.</returns>
         public JsonValue Advance(TimeSpan by, params Client[] clients) =>
             Advance((by.Ticks / TimeSpan.TicksPerMillisecond) + "ms", clients);
 
-        /// <summary>Adds a fault: <c>Fault("{\"do\":{\"before\":\"hang\"}}")</c>.</summary>
+        /// <summary>Injects a fault: <c>Fault("{\"do\":{\"before\":\"hang\"}}")</c>.</summary>
         public JsonValue Fault(string faultJson) => Control("POST /faults", faultJson);
 
         /// <summary>Ends all faults.</summary>
         public void ClearFaults() => Control("DELETE /faults");
 
-        /// <summary>Who holds what.</summary>
+        /// <summary>Returns the slots that are held, each with its license, feature and hardware_id.</summary>
         public JsonValue Slots() => Control("GET /slots")["slots"];
 
-        /// <summary>A complete config for a client, on the device of that name.</summary>
+        /// <summary>
+        /// Returns a complete config for a client of this server. The hardware id names its device; null takes the
+        /// sandbox's own.
+        /// </summary>
         public ClientConfig ClientConfig(string hardwareId = null)
         {
             ClientConfig config = FloatLease.ClientConfig.Parse(Control("GET /client_config").ToString());
@@ -71,7 +84,9 @@ namespace FloatLease
             return config;
         }
 
-        /// <summary>Stops it, within a second: calls in flight fail as they would if a server went away.</summary>
+        /// <summary>
+        /// Stops the server within a second. Calls in flight fail as they would if a server went away.
+        /// </summary>
         public void Dispose() => handle.Dispose();
 
         private static string Answer(int status, IntPtr json)
@@ -85,7 +100,7 @@ namespace FloatLease
             {
                 SandboxNative.StringFree(json);
             }
-            if (status != (int)Status.Ok) throw Failure.Of(status, text);
+            if (status != (int)Status.Ok) throw Failure.FromStatus(status, text);
             return text;
         }
     }

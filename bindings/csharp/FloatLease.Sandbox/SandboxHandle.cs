@@ -3,7 +3,7 @@ using System.Runtime.InteropServices;
 
 namespace FloatLease
 {
-    /// <summary>A sandbox of the library. Its finalizer stops it, which takes a second at most.</summary>
+    /// <summary>The handle of a sandbox. Its finalizer stops the sandbox, which takes a second at most.</summary>
     internal sealed class SandboxHandle : SafeHandle
     {
         internal SandboxHandle(IntPtr token) : base(IntPtr.Zero, true)

@@ -5,7 +5,7 @@ using System.Runtime.InteropServices;
 
 namespace FloatLease
 {
-    /// <summary>The functions of floatlease_sandbox.h, as they stand there.</summary>
+    /// <summary>The functions of floatlease_sandbox.h, as the header declares them.</summary>
     internal static class SandboxNative
     {
         private const string Library = "floatlease_sandbox";

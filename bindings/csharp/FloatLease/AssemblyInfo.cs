@@ -1,5 +1,5 @@
 using System.Runtime.CompilerServices;
 
-// The sandbox has the same strings, answers and failures, in another native library; the tests look inside.
+// The sandbox uses the same strings, answers and failures for another native library. The tests look at internals.
 [assembly: InternalsVisibleTo("FloatLease.Sandbox")]
 [assembly: InternalsVisibleTo("FloatLease.Tests")]

@@ -4,12 +4,20 @@ using System.Threading.Tasks;
 
 namespace FloatLease
 {
-    /// <content>Calls in the background, as Tasks. No thread waits for one: all come out of the client's queue.</content>
+    /// <content>
+    /// Calls in the background, as Tasks. No thread waits for one: the client's queue completes them all.
+    /// </content>
     public sealed partial class Client
     {
-        /// <summary>
-        /// Performs an operation by name, with a request and a reply as JSON: each verb, and those to come.
-        /// </summary>
+        /// <summary>Performs an operation by its name in the background. Request and reply are JSON objects.</summary>
+        /// <remarks>
+        /// It performs the operations that have no method here too. A request that is null is an empty object. The
+        /// token cancels the call within 50 ms.
+        /// </remarks>
+        /// <exception cref="FloatLeaseException">The call failed; the exception says why and what to do.</exception>
+        /// <exception cref="FloatLeaseCanceledException">
+        /// The token or <see cref="Dispose"/> cancelled the call; its Outcome says how far it got.
+        /// </exception>
         public async Task<string> CallAsync(
             string operation, string requestJson = null, CancellationToken cancellation = default(CancellationToken))
         {
@@ -18,22 +26,36 @@ namespace FloatLease
             return done.Reply.ToString();
         }
 
-        /// <summary>Takes a slot, or several, and keeps them; see <see cref="AcquireLease"/>.</summary>
+        /// <summary>
+        /// Takes a slot, or the slots of several features, in the background, and keeps them: the library renews them
+        /// in time.
+        /// </summary>
+        /// <remarks>
+        /// On a machine's first start it fails with <see cref="Status.DeviceNotFound"/>: call
+        /// <see cref="ActivateLicenseAsync"/> once, and acquire again. A null request takes the license's own slot. The
+        /// token cancels the call within 50 ms, and a cancelled acquire takes no slot.
+        /// </remarks>
+        /// <exception cref="FloatLeaseException">
+        /// No slot was granted; the exception says why and what to do.
+        /// </exception>
+        /// <exception cref="FloatLeaseCanceledException">
+        /// The token or <see cref="Dispose"/> cancelled the call.
+        /// </exception>
         public async Task<Lease> AcquireLeaseAsync(
             LeaseRequest request = null, CancellationToken cancellation = default(CancellationToken))
         {
             var call = new PendingAcquire(this);
-            await Perform(call, "lease_acquire", JsonBag.ToJson(request), cancellation).ConfigureAwait(false);
+            await Perform(call, "lease_acquire", JsonMembers.ToJson(request), cancellation).ConfigureAwait(false);
             return call.TakeLease();
         }
 
         private Task<string> AskAsync(string operation, Request request, CancellationToken cancellation) =>
-            CallAsync(operation, JsonBag.ToJson(request), cancellation);
+            CallAsync(operation, JsonMembers.ToJson(request), cancellation);
 
         internal Lease Accept(ulong ticket)
         {
             int status = handle.Accept(ticket, out var lease, out var json);
-            return Adopt(lease, Answer.Of(status, json));
+            return AddLease(lease, Answer.TextOrThrow(status, json));
         }
 
         private async Task<CompletedEvent> Perform(
@@ -43,7 +65,7 @@ namespace FloatLease
             {
                 throw Failure.Cancelled("not_sent", "The call was cancelled before it began.", cancellation);
             }
-            call.Ticket = pump.Submit(handle, Utf8.In(operation), Utf8.In(requestJson), call);
+            call.Ticket = pump.Submit(handle, Utf8.ToNative(operation), Utf8.ToNative(requestJson), call);
             CompletedEvent done;
             using (Register(cancellation, call)) done = await call.Done.ConfigureAwait(false);
             if (done == null)
@@ -52,13 +74,14 @@ namespace FloatLease
             }
             if (done.StatusNumber != (int)Status.Ok)
             {
-                throw Failure.Of(done.StatusNumber, done.Reply.ToString(), cancellation);
+                throw Failure.FromStatus(done.StatusNumber, done.Reply.ToString(), cancellation);
             }
             return done;
         }
 
-        // In .NET Framework a token whose source is disposed may refuse to be registered with. The call is under way by now,
-        // and what it takes would be lost if that were thrown. Such a token can't be cancelled any more.
+        // In .NET Framework a token whose source is disposed may refuse the registration. The call is under way by now,
+        // and an exception would lose the lease that it may take. Such a token can't be cancelled any more, so it is
+        // left out.
         private static CancellationTokenRegistration Register(CancellationToken cancellation, PendingCall call)
         {
             try
@@ -71,7 +94,7 @@ namespace FloatLease
             }
         }
 
-        // Its completion tells how far it got; if it is done already, it stays so.
+        // The completion says how far the call got. If the call is done already, the cancel does nothing.
         private static void CancelPending(object state)
         {
             var call = (PendingCall)state;

@@ -1,16 +1,16 @@
-#define TRACE // or the compiler leaves out what is told there
+#define TRACE // without it the compiler leaves out the calls of Trace
 using System;
 using System.Diagnostics;
 using System.Threading;
 
 namespace FloatLease
 {
-    /// <content>What happens by itself.</content>
+    /// <content>The events of the client and of its leases.</content>
     /// <remarks>
     /// One thread for each client reads the events, from the first asynchronous call or the first handler on. It ends
-    /// by itself when the client is disposed, or when for ten seconds there was nobody to tell anything; what happens
-    /// to leases while it reads and nobody listens is told to nobody. Handlers run elsewhere, one after another: see
-    /// <see cref="ClientOptions.SynchronizationContext"/>. One that throws stops nothing; see
+    /// when the client is disposed, or when there was no event, no pending call and no handler for ten seconds. Events
+    /// that it reads while there is no handler are dropped. Handlers run on other threads, one after another: see
+    /// <see cref="ClientOptions.SynchronizationContext"/>. If a handler throws, all others are still called; see
     /// <see cref="HandlerFailed"/>.
     /// </remarks>
     public sealed partial class Client
@@ -20,14 +20,17 @@ namespace FloatLease
             new Listeners<ConsumptionsSyncedEvent>();
         private readonly Listeners<ClientEvent> eventReceived = new Listeners<ClientEvent>();
 
-        /// <summary>Something happened to one of the leases; <see cref="Lease.Changed"/> tells of one alone.</summary>
+        /// <summary>
+        /// Raised for each event of one of the client's leases. <see cref="Lease.Changed"/> is raised for one lease
+        /// alone.
+        /// </summary>
         public event EventHandler<LeaseEvent> LeaseChanged
         {
             add => Listen(leaseChanged, value);
             remove => leaseChanged.Remove(value);
         }
 
-        /// <summary>Consumptions that waited were booked, or refused.</summary>
+        /// <summary>Raised when queued consumptions were booked or refused.</summary>
         public event EventHandler<ConsumptionsSyncedEvent> ConsumptionsSynced
         {
             add => Listen(consumptionsSynced, value);
@@ -35,7 +38,8 @@ namespace FloatLease
         }
 
         /// <summary>
-        /// Anything happened: those above, those to come, and the completions of <see cref="Submit"/>.
+        /// Raised for every event of the client: of its leases, of queued consumptions, the completions of
+        /// <see cref="Submit"/>, and events that are newer than this assembly.
         /// </summary>
         public event EventHandler<ClientEvent> EventReceived
         {
@@ -43,44 +47,66 @@ namespace FloatLease
             remove => eventReceived.Remove(value);
         }
 
-        /// <summary>A handler of your program threw. If nobody listens here, <see cref="Trace"/> is told.</summary>
+        /// <summary>
+        /// Raised when a handler of your program has thrown. Without a handler here the exception goes to
+        /// <see cref="Trace"/>.
+        /// </summary>
         public event EventHandler<HandlerFailedEvent> HandlerFailed;
 
-        /// <summary>Does a call in the background; its ticket is in the <see cref="CompletedEvent"/> to come.</summary>
-        /// <remarks>The raw form of the methods with "Async", for what they do not do.</remarks>
+        /// <summary>Submits an operation to be performed in the background, and returns its ticket at once.</summary>
+        /// <remarks>
+        /// The completion comes as a <see cref="CompletedEvent"/> with that ticket. The methods with "Async" are built
+        /// on it; call it for what they do not do, such as "lease_renew" of a lease by its number. Up to four calls are
+        /// performed at the same time.
+        /// </remarks>
         public ulong Submit(string operation, string requestJson = null)
         {
-            int status = Native.Submit(handle, Utf8.In(operation), Utf8.In(requestJson), out var ticket);
+            int status = Native.Submit(handle, Utf8.ToNative(operation), Utf8.ToNative(requestJson), out var ticket);
             Failure.ThrowUnlessOk(status);
             return ticket;
         }
 
-        /// <summary>Ends a submitted call as soon as it can be; its completion says how far it got.</summary>
+        /// <summary>
+        /// Cancels a submitted call. Its completion comes within 50 ms and says how far the call got.
+        /// </summary>
+        /// <exception cref="FloatLeaseException">No such call is under way: <see cref="Status.Ticket"/>.</exception>
         public void Cancel(ulong ticket) => Failure.ThrowUnlessOk(handle.Cancel(ticket));
 
-        /// <summary>Gives the lease that a submitted "lease_acquire" has taken, once its completion was read.</summary>
+        /// <summary>
+        /// Returns the lease that a submitted "lease_acquire" has taken. Call it once, after the completion came.
+        /// </summary>
+        /// <exception cref="FloatLeaseException">
+        /// That call has taken no lease, or it was accepted already: <see cref="Status.Ticket"/>.
+        /// </exception>
         public Lease AcceptLease(ulong ticket) => Accept(ticket);
 
         /// <summary>
-        /// Reads the next event, delivers it as ever, and gives it; null if none came in that time, which is 49 days at
-        /// most. Who reads events so shares them with the client's thread, if there is one:
-        /// <see cref="ClientOptions.ManualPump"/>.
+        /// Waits for the next event, calls its handlers and returns it; null if none came in that time, which is 49
+        /// days at most.
         /// </summary>
+        /// <remarks>
+        /// A client with a thread of its own reads its events itself, so this gets only some of them: set
+        /// <see cref="ClientOptions.ManualPump"/> to read them all here.
+        /// </remarks>
         public ClientEvent NextEvent(TimeSpan wait)
         {
             bool isEndless = wait == Timeout.InfiniteTimeSpan;
             long most = isEndless ? uint.MaxValue : Math.Max(0, Math.Min(Dates.Milliseconds(wait), uint.MaxValue));
             int status = pump.Read(handle, (uint)most, out var next);
-            GC.KeepAlive(this); // or the handlers of a client that was dropped meanwhile would not hear of it
+            GC.KeepAlive(this); // or the handlers of a client that was dropped meanwhile would not be called
             if (status == (int)Status.Handle) throw new ObjectDisposedException(nameof(Client));
             Failure.ThrowUnlessOk(status);
             return next;
         }
 
         /// <summary>
-        /// Delivers everything that has happened, and waits for nothing: for every frame. It ends when a handler disposes
-        /// the client.
+        /// Calls the handlers of all events that have come, and completes the Tasks of calls that are done. It does not
+        /// wait.
         /// </summary>
+        /// <remarks>
+        /// For <see cref="ClientOptions.ManualPump"/>: a game calls it in every frame. It stops early if a handler
+        /// disposes the client.
+        /// </remarks>
         public void Pump()
         {
             while (NextEvent(TimeSpan.Zero) != null && !handle.IsClosed)
@@ -93,41 +119,51 @@ namespace FloatLease
 
         internal void Listen<T>(Listeners<T> listeners, EventHandler<T> handler) where T : ClientEvent
         {
+            // Before the thread is looked for, so that one that is about to end sees that there is a handler again.
             listeners.Add(handler);
-            pump.EnsureThread();
+            try
+            {
+                pump.EnsureThread();
+            }
+            catch
+            {
+                listeners.Remove(handler);
+                throw;
+            }
         }
 
-        internal void Deliver(ClientEvent happened)
+        internal void Deliver(ClientEvent received)
         {
             SynchronizationContext context = options.SynchronizationContext ?? handlerQueue;
             if (context == null)
             {
-                Raise(happened);
+                Raise(received);
                 return;
             }
             try
             {
-                context.Post(state => Raise((ClientEvent)state), happened);
+                context.Post(state => Raise((ClientEvent)state), received);
             }
             catch (Exception exception)
             {
-                Report(exception, happened); // the context has ended, with its window
+                Report(exception, received); // the context has ended, for example with its window
             }
         }
 
-        // What was posted arrives later: whoever has disposed the client or the lease meanwhile hears nothing more.
-        private void Raise(ClientEvent happened)
+        // A posted event arrives later. If the client was disposed meanwhile, no handler is called; a disposed lease is
+        // not found.
+        private void Raise(ClientEvent received)
         {
             if (handle.IsClosed) return;
-            var ofLease = happened as LeaseEvent;
+            var ofLease = received as LeaseEvent;
             if (ofLease != null) ofLease.Lease = leases.Find(ofLease.LeaseNumber);
-            eventReceived.Raise(this, happened, Report);
+            eventReceived.Raise(this, received, Report);
             if (ofLease != null)
             {
                 leaseChanged.Raise(this, ofLease, Report);
                 ofLease.Lease?.Raise(ofLease, Report);
             }
-            var synced = happened as ConsumptionsSyncedEvent;
+            var synced = received as ConsumptionsSyncedEvent;
             if (synced != null) consumptionsSynced.Raise(this, synced, Report);
         }
 
@@ -135,14 +171,14 @@ namespace FloatLease
         {
             try
             {
-                EventHandler<HandlerFailedEvent> told = HandlerFailed;
-                if (told != null) told(this, new HandlerFailedEvent(exception, cause));
+                EventHandler<HandlerFailedEvent> handlers = HandlerFailed;
+                if (handlers != null) handlers(this, new HandlerFailedEvent(exception, cause));
                 else Trace.TraceError("floatlease: a handler of {0} threw, and nobody listens to HandlerFailed: {1}",
                     cause.Name, exception);
             }
             catch (Exception)
             {
-                // Who is told of a failure and fails has nobody left to tell.
+                // The handler of failures failed itself: there is no further handler to report that to.
             }
         }
     }

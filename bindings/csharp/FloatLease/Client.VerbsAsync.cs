@@ -3,11 +3,12 @@ using System.Threading.Tasks;
 
 namespace FloatLease
 {
-    /// <content>The verbs, each done in the background.</content>
+    /// <content>The verbs that are performed in the background.</content>
     public sealed partial class Client
     {
         /// <summary>
-        /// Makes this device known to the license. Takes no slot; once on each machine, before all else.
+        /// Makes this device known to the license in the background. It takes no slot. Call it once on each machine,
+        /// before all other operations.
         /// </summary>
         public async Task<LicenseReply> ActivateLicenseAsync(
             ActivationRequest request = null, CancellationToken cancellation = default(CancellationToken))
@@ -16,7 +17,8 @@ namespace FloatLease
         }
 
         /// <summary>
-        /// Asks how the license stands. On a floating license this takes this device's slot, or renews it.
+        /// Asks the server about the license in the background. On a floating license this takes this device's slot, or
+        /// renews it.
         /// </summary>
         public async Task<LicenseReply> CheckLicenseAsync(
             CheckRequest request = null, CancellationToken cancellation = default(CancellationToken))
@@ -24,21 +26,26 @@ namespace FloatLease
             return new LicenseReply(await AskAsync("check_license", request, cancellation).ConfigureAwait(false));
         }
 
-        /// <summary>Makes the license forget this device; all its slots are free, borrowed ones too.</summary>
+        /// <summary>
+        /// Makes the license forget this device in the background. The server frees all its slots, borrowed ones too.
+        /// </summary>
         public async Task<EmptyReply> DeactivateLicenseAsync(
             DeactivationRequest request = null, CancellationToken cancellation = default(CancellationToken))
         {
             return new EmptyReply(await AskAsync("deactivate_license", request, cancellation).ConfigureAwait(false));
         }
 
-        /// <summary>Borrows the license: its slot is this device's until a date, with or without a network.</summary>
+        /// <summary>
+        /// Borrows the license in the background: its slot is this device's until a date, with or without a network. It
+        /// takes a slot if the device holds none.
+        /// </summary>
         public async Task<BorrowReply> BorrowLicenseAsync(
             BorrowRequest request = null, CancellationToken cancellation = default(CancellationToken))
         {
             return new BorrowReply(await AskAsync("borrow_license", request, cancellation).ConfigureAwait(false));
         }
 
-        /// <summary>Gives the license's slot back, borrowed or not.</summary>
+        /// <summary>Gives the license's slot back in the background, borrowed or not.</summary>
         public async Task<EmptyReply> ReleaseLicenseAsync(
             Request request = null, CancellationToken cancellation = default(CancellationToken))
         {
@@ -46,7 +53,8 @@ namespace FloatLease
         }
 
         /// <summary>
-        /// Asks how a feature stands. If it floats, this takes this device's slot of it, or renews it.
+        /// Asks the server about a feature in the background. If the feature floats, this takes this device's slot of
+        /// it, or renews it.
         /// </summary>
         public async Task<FeatureReply> CheckFeatureAsync(
             FeatureRequest request, CancellationToken cancellation = default(CancellationToken))
@@ -54,42 +62,51 @@ namespace FloatLease
             return new FeatureReply(await AskAsync("check_feature", request, cancellation).ConfigureAwait(false));
         }
 
-        /// <summary>Borrows a feature whose slot this device holds: <see cref="CheckFeature"/> takes it.</summary>
+        /// <summary>
+        /// Borrows a feature in the background whose slot this device holds already. <see cref="CheckFeatureAsync"/>
+        /// takes the slot.
+        /// </summary>
         public async Task<BorrowReply> BorrowFeatureAsync(
             BorrowRequest request, CancellationToken cancellation = default(CancellationToken))
         {
             return new BorrowReply(await AskAsync("borrow_feature", request, cancellation).ConfigureAwait(false));
         }
 
-        /// <summary>Gives a feature's slot back, borrowed or not.</summary>
+        /// <summary>Gives a feature's slot back in the background, borrowed or not.</summary>
         public async Task<EmptyReply> ReleaseFeatureAsync(
             FeatureRequest request, CancellationToken cancellation = default(CancellationToken))
         {
             return new EmptyReply(await AskAsync("release_feature", request, cancellation).ConfigureAwait(false));
         }
 
-        /// <summary>Books consumptions on a license of type consumption: all of them or none.</summary>
+        /// <summary>
+        /// Books consumptions on a license of type consumption in the background: all of them or none.
+        /// </summary>
         public async Task<ConsumptionReply> AddConsumptionAsync(
             ConsumptionRequest request = null, CancellationToken cancellation = default(CancellationToken))
         {
             return new ConsumptionReply(await AskAsync("add_consumption", request, cancellation).ConfigureAwait(false));
         }
 
-        /// <summary>Books consumptions on a feature: all of them or none.</summary>
+        /// <summary>Books consumptions on a feature that counts in the background: all of them or none.</summary>
         public async Task<ConsumptionReply> AddFeatureConsumptionAsync(
             ConsumptionRequest request, CancellationToken cancellation = default(CancellationToken))
         {
             return new ConsumptionReply(await AskAsync("add_feature_consumption", request, cancellation).ConfigureAwait(false));
         }
 
-        /// <summary>Describes the product.</summary>
+        /// <summary>
+        /// Asks the server about the product in the background: its names, its environments, its latest version.
+        /// </summary>
         public async Task<ProductReply> ProductDetailsAsync(
             ProductRequest request = null, CancellationToken cancellation = default(CancellationToken))
         {
             return new ProductReply(await AskAsync("product_details", request, cancellation).ConfigureAwait(false));
         }
 
-        /// <summary>Books the consumptions that wait since the server could not be reached.</summary>
+        /// <summary>
+        /// Books the consumptions in the background that are queued because the server could not be reached.
+        /// </summary>
         public async Task<SyncReply> SyncConsumptionsAsync(
             Request request = null, CancellationToken cancellation = default(CancellationToken))
         {

@@ -3,12 +3,12 @@ using System.Threading;
 
 namespace FloatLease
 {
-    /// <summary>A client: one product, one device, one server. Any method from any thread at any time.</summary>
+    /// <summary>A client: one product, one device, one server. Any thread may use it at any time.</summary>
     /// <remarks>
-    /// Each verb is there twice. The plain one waits for the server, its deadline at most, on your thread. The one with
-    /// "Async" waits for nobody: it is done in the background, and its token cancels it within 50 ms; see
-    /// <see cref="ClientOptions"/> for who tells. Dispose closes the client at once: calls in flight are cancelled, and
-    /// what its leases held is given back in the background.
+    /// Each verb has two methods. The plain one waits for the server on your thread, until its deadline at most. The
+    /// one with "Async" is performed in the background, and its token cancels it within 50 ms.
+    /// <see cref="ClientOptions"/> says on which threads handlers run. Dispose closes the client at once: it cancels
+    /// the calls in flight, and the library gives the slots of its leases back in the background.
     /// </remarks>
     public sealed partial class Client : IDisposable
     {
@@ -18,21 +18,26 @@ namespace FloatLease
         private readonly ClientOptions options;
         private readonly SynchronizationContext handlerQueue;
 
-        /// <summary>Opens a client. It touches no network, starts no thread and writes no file.</summary>
+        /// <summary>
+        /// Opens a client with this config. It touches no network, starts no thread and writes no file.
+        /// </summary>
         /// <exception cref="FloatLeaseException">The config is wrong; the message names the key.</exception>
         /// <exception cref="FloatLeaseLibraryException">The native library can't be used.</exception>
-        public Client(ClientConfig config, ClientOptions options = null) : this(JsonBag.ToJson(config), options)
+        public Client(ClientConfig config, ClientOptions options = null) : this(JsonMembers.ToJson(config), options)
         {
         }
 
-        /// <summary>The same, of a config as a JSON object.</summary>
+        /// <summary>
+        /// Opens a client with a config that is given as a JSON object. It touches no network, starts no thread and
+        /// writes no file.
+        /// </summary>
         /// <exception cref="FloatLeaseException">The config is wrong; the message names the key.</exception>
         /// <exception cref="FloatLeaseLibraryException">The native library can't be used.</exception>
         public Client(string configJson, ClientOptions options = null)
         {
             if (configJson == null) throw new ArgumentNullException(nameof(configJson));
             AbiCheck.Ensure();
-            Answer.Of(Native.ClientOpen(Utf8.In(configJson), out var token, out var json), json);
+            Answer.TextOrThrow(Native.ClientOpen(Utf8.ToNative(configJson), out var token, out var json), json);
             handle = new ClientHandle(token);
             this.options = options ?? new ClientOptions();
             if (!this.options.ManualPump) handlerQueue = new HandlerQueue();
@@ -40,58 +45,82 @@ namespace FloatLease
         }
 
         /// <summary>
-        /// Wakes every call in flight that waits on its thread: each throws <see cref="FloatLeaseCanceledException"/>.
+        /// Cancels every call that waits on its thread; each throws a <see cref="FloatLeaseCanceledException"/>. Call
+        /// it from another thread. Leases go on.
         /// </summary>
         public void Cancel() => Failure.ThrowUnlessOk(Native.ClientCancel(handle));
 
-        /// <summary>Tries each step from here to the server's signature and tells how it went. Takes no slot.</summary>
-        public DiagnoseReport Diagnose() =>
-            new DiagnoseReport(Answer.Of(Native.ClientDiagnose(handle, out var json), json));
-
         /// <summary>
-        /// Performs an operation by name, with a request and a reply as JSON: each verb, and those to come.
+        /// Checks each step from this machine to the server's signature, and returns what it found. It takes no slot,
+        /// and the report holds no secret.
         /// </summary>
-        public string Call(string operation, string requestJson = null) =>
-            Answer.Of(Native.Call(handle, Utf8.In(operation), Utf8.In(requestJson), out var json), json);
+        public DiagnoseReport Diagnose() =>
+            new DiagnoseReport(Answer.TextOrThrow(Native.ClientDiagnose(handle, out var json), json));
 
         /// <summary>
-        /// Takes a slot, or several, and keeps them: renews in time, tells when that fails, comes back when it can.
+        /// Performs an operation by its name, and waits for the reply. Request and reply are JSON objects.
         /// </summary>
         /// <remarks>
-        /// On a machine's first start this is <see cref="Status.DeviceNotFound"/>: activate, and acquire again.
+        /// It performs the operations that have no method here too. A request that is null is an empty object.
         /// </remarks>
-        public Lease AcquireLease(LeaseRequest request = null)
+        /// <exception cref="FloatLeaseException">The call failed; the exception says why and what to do.</exception>
+        public string Call(string operation, string requestJson = null)
         {
-            byte[] wish = Utf8.In(JsonBag.ToJson(request));
-            int status = Native.LeaseAcquire(handle, wish, out var lease, out var json);
-            return Adopt(lease, Answer.Of(status, json));
+            byte[] request = Utf8.ToNative(requestJson);
+            return Answer.TextOrThrow(Native.Call(handle, Utf8.ToNative(operation), request, out var json), json);
         }
 
-        /// <summary>Puts the clock of this client's leases ahead, as a sleep of the machine would. For tests.</summary>
+        /// <summary>
+        /// Takes a slot, or the slots of several features, and keeps them: the library renews them in time, and raises
+        /// events.
+        /// </summary>
+        /// <remarks>
+        /// On a machine's first start it fails with <see cref="Status.DeviceNotFound"/>: call
+        /// <see cref="ActivateLicense"/> once, and acquire again. A null request takes the license's own slot. It waits
+        /// for the server, and with <see cref="LeaseRequest.Wait"/> in a queue for a slot.
+        /// </remarks>
+        /// <exception cref="FloatLeaseException">
+        /// No slot was granted; the exception says why and what to do.
+        /// </exception>
+        public Lease AcquireLease(LeaseRequest request = null)
+        {
+            byte[] requestJson = Utf8.ToNative(JsonMembers.ToJson(request));
+            int status = Native.LeaseAcquire(handle, requestJson, out var lease, out var json);
+            return AddLease(lease, Answer.TextOrThrow(status, json));
+        }
+
+        /// <summary>
+        /// Moves the clock of this client's leases forward, as a sleep of the machine would. For tests, together with
+        /// the same advance of a sandbox's clock.
+        /// </summary>
         public void AdvanceClock(TimeSpan by)
         {
-            if (by < TimeSpan.Zero) throw new ArgumentOutOfRangeException(nameof(by), "It advances forward only.");
+            if (by < TimeSpan.Zero) throw new ArgumentOutOfRangeException(nameof(by), "The clock can't be put back.");
             for (long left = Dates.Milliseconds(by); left > 0; left -= uint.MaxValue)
             {
                 Failure.ThrowUnlessOk(Native.ClientAdvanceClock(handle, (uint)Math.Min(left, uint.MaxValue)));
             }
         }
 
-        /// <summary>Closes the client, at once. Its leases are over; what is borrowed stays borrowed.</summary>
-        /// <remarks>Handlers hear of no event after it; one that runs on another thread is not waited for.</remarks>
+        /// <summary>Closes the client at once, and ends its leases. Borrowed slots stay borrowed.</summary>
+        /// <remarks>
+        /// It waits for nothing: the library gives the slots of its leases back in the background, if the process lives
+        /// on. Calls in flight are cancelled. No handler is called after it; one that runs on another thread meanwhile
+        /// is not waited for. Disposing twice is allowed.
+        /// </remarks>
         public void Dispose()
         {
             handle.CloseNow();
             pump.Close();
         }
 
-        internal Lease Adopt(IntPtr token, string info)
+        internal Lease AddLease(IntPtr token, string info)
         {
             var lease = new Lease(this, new LeaseHandle(token), info);
             leases.Add(lease);
             return lease;
         }
 
-        internal void Forget(Lease lease) => leases.Remove(lease.Number);
+        internal void RemoveLease(Lease lease) => leases.Remove(lease.Number);
     }
 }

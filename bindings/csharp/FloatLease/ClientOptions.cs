@@ -2,18 +2,20 @@ using System.Threading;
 
 namespace FloatLease
 {
-    /// <summary>How a <see cref="Client"/> tells your program what happens by itself.</summary>
+    /// <summary>
+    /// The options of a <see cref="Client"/>: on which threads your handlers run and its Tasks are completed.
+    /// </summary>
     public sealed class ClientOptions
     {
         /// <summary>
-        /// Where your handlers run, for example a window's thread; null (default): on threads of the pool. One after
-        /// another in either case, and one that takes its time holds up no Task.
+        /// The context that your handlers run in, for example a window's thread. Null (default) runs them on threads of
+        /// the pool. In either case they run one after another, and a slow handler holds up no Task.
         /// </summary>
         public SynchronizationContext SynchronizationContext { get; set; }
 
         /// <summary>
-        /// true: there is no thread of the client's. Tasks are completed and events delivered in
-        /// <see cref="Client.Pump"/>, which your program calls, a game in every frame.
+        /// true: the client has no thread of its own. <see cref="Client.Pump"/> completes its Tasks and calls its
+        /// handlers, and your program calls it regularly; a game calls it in every frame.
         /// </summary>
         public bool ManualPump { get; set; }
     }

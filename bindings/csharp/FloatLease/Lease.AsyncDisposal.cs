@@ -7,11 +7,11 @@ namespace FloatLease
     public sealed partial class Lease : IAsyncDisposable
     {
         /// <summary>
-        /// Gives its slots back and waits for that, then lets go of it: <c>await using var lease = …</c>
+        /// Gives the slots back, waits for that, and then disposes the lease: <c>await using var lease = …</c>
         /// </summary>
         /// <remarks>
-        /// A borrow stays, as after Dispose: <see cref="ReleaseAsync"/> ends it. If the server can't be reached, the
-        /// library goes on trying as after Dispose. It throws nothing.
+        /// Borrowed slots stay borrowed; <see cref="ReleaseAsync"/> ends a borrow. It throws nothing. If the server
+        /// can't be reached, the library goes on trying in the background, as after Dispose.
         /// </remarks>
         public ValueTask DisposeAsync() => new ValueTask(ReleaseAndDispose());
 
@@ -23,9 +23,10 @@ namespace FloatLease
                 bool isOver = state == LeaseState.None || state == LeaseState.Released;
                 if (!isOver && state != LeaseState.Borrowed) await ReleaseAsync().ConfigureAwait(false);
             }
-            catch (Exception exception) when (IsNobodysConcern(exception))
+            catch (Exception exception) when (IsReleaseFailure(exception))
             {
-                // It would replace the exception that the body of the `await using` has thrown. Time gives the slot back.
+                // Rethrown, it would replace the exception that the body of the `await using` has thrown. The server
+                // frees the slot after its timeout.
             }
             finally
             {
@@ -33,8 +34,8 @@ namespace FloatLease
             }
         }
 
-        // The server refused or did not answer; or the lease or its client was disposed, before or meanwhile.
-        private static bool IsNobodysConcern(Exception exception) =>
+        // True if the server refused or did not answer, or if the lease or its client was disposed.
+        private static bool IsReleaseFailure(Exception exception) =>
             exception is FloatLeaseException || exception is FloatLeaseCanceledException
             || exception is ObjectDisposedException;
     }

@@ -1,33 +1,39 @@
 namespace FloatLease
 {
     /// <summary>
-    /// How a lease stands. Work goes on in Active, Degraded, Grace and Borrowed: see <see cref="Lease.IsHeld"/>.
+    /// The states of a lease. <see cref="Lease.IsLicensed"/> says in which of them licensed work may go on.
     /// </summary>
     public enum LeaseState
     {
-        /// <summary>This is no open lease: it was disposed.</summary>
+        /// <summary>There is no open lease: it was disposed, or it is not acquired yet.</summary>
         None = 0,
 
-        /// <summary>Confirmed by the server within its timeout: work.</summary>
+        /// <summary>The server confirmed the slot within its timeout. Your program runs.</summary>
         Active = 1,
 
-        /// <summary>The last renewal failed, the slot is still yours: work; perhaps a quiet notice.</summary>
+        /// <summary>
+        /// The last renewal failed, but the slot is still yours. Your program runs, perhaps with a quiet notice.
+        /// </summary>
         Degraded = 2,
 
-        /// <summary>The slot is no longer surely yours, your own grace counts down: work, and save.</summary>
+        /// <summary>
+        /// Another device may have the slot by now. Save the user's work; licensed work may go on for the grace time.
+        /// </summary>
         Grace = 3,
 
-        /// <summary>Yours until a date, network or not: work.</summary>
+        /// <summary>The slot is yours until a date, with or without a network. Your program runs.</summary>
         Borrowed = 4,
 
-        /// <summary>Over: stop licensed work; the document is still the user's.</summary>
+        /// <summary>
+        /// The lease is lost. Stop licensed work; the document is still the user's to read and to save.
+        /// </summary>
         Lost = 5,
 
-        /// <summary>Given back.</summary>
+        /// <summary>The slot was given back.</summary>
         Released = 6,
     }
 
-    /// <summary>The states as the library spells them.</summary>
+    /// <summary>Reads the names that the library has for states.</summary>
     internal static class LeaseStates
     {
         internal static LeaseState Named(string name)

@@ -1,10 +1,10 @@
 namespace FloatLease
 {
-    /// <summary>The native library itself.</summary>
+    /// <summary>The native library.</summary>
     public static class Library
     {
-        /// <summary>Its version, for example "0.1.0".</summary>
-        /// <exception cref="FloatLeaseLibraryException">It can't be used; the message says why.</exception>
+        /// <summary>The version of the native library, for example "0.1.0".</summary>
+        /// <exception cref="FloatLeaseLibraryException">The library can't be used; the message says why.</exception>
         public static string Version
         {
             get

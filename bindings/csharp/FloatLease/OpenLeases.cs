@@ -3,7 +3,9 @@ using System.Collections.Generic;
 
 namespace FloatLease
 {
-    /// <summary>A client's leases by their number, for events. It keeps none from being collected.</summary>
+    /// <summary>
+    /// Finds a client's leases by their number, for events. It does not keep a lease from being collected.
+    /// </summary>
     internal sealed class OpenLeases
     {
         private readonly Dictionary<long, WeakReference<Lease>> leases = new Dictionary<long, WeakReference<Lease>>();
@@ -48,7 +50,7 @@ namespace FloatLease
             }
         }
 
-        // Those that were dropped rather than disposed.
+        // Removes the leases that were dropped rather than disposed.
         private void Sweep()
         {
             var dropped = new List<long>();

@@ -28,7 +28,7 @@ namespace FloatLease.Tests
                 Console.WriteLine("   10,000 leases: {0:+#;-#;0} KB", grown);
                 // As many that are held are 100 MB: each has the server's reply.
                 Check.That(grown < 40000, grown + " KB more");
-                using (Lease lease = client.AcquireLease()) Check.That(lease.IsHeld, "and it goes on");
+                using (Lease lease = client.AcquireLease()) Check.That(lease.IsLicensed, "and it goes on");
             }
         }
 
@@ -37,7 +37,7 @@ namespace FloatLease.Tests
             for (int number = 0; number < count; number++)
             {
                 Lease lease = client.AcquireLease();
-                if (number % 100 == 0) Check.That(lease.IsHeld, "held");
+                if (number % 100 == 0) Check.That(lease.IsLicensed, "held");
             }
         }
 
@@ -215,7 +215,7 @@ namespace FloatLease.Tests
             internal static void Begin()
             {
                 // Longer than any test: nothing but the domain's end wakes the threads.
-                EventPump.PatienceMs = 600000;
+                EventPump.IdleTimeoutMs = 600000;
                 ClientConfig config = ClientConfig.Parse((string)AppDomain.CurrentDomain.GetData("config"));
                 config.Timeout = TimeSpan.FromMinutes(10);
                 client = new Client(config);
@@ -225,7 +225,7 @@ namespace FloatLease.Tests
                 client.BorrowLicenseAsync();
                 var blocked = new Thread(BorrowOnAThread) { IsBackground = true, Name = "scripts" };
                 blocked.Start();
-                Check.That(lease.IsHeld, "held");
+                Check.That(lease.IsLicensed, "held");
                 Thread.Sleep(200);
             }
 

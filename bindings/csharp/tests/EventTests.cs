@@ -33,11 +33,11 @@ namespace FloatLease.Tests
                 Check.That(grace.IsTimeToSave && grace.Remaining <= TimeSpan.FromMinutes(5), grace.Json);
                 Check.Equal(LeaseState.Grace, lease.State);
                 world.Sandbox.Advance(TimeSpan.FromMinutes(6), world.Client);
-                Check.That(Await(heard, LeaseEventKind.Lost).IsTimeToSave && !lease.IsHeld, "lost");
+                Check.That(Await(heard, LeaseEventKind.Lost).IsTimeToSave && !lease.IsLicensed, "lost");
                 world.Sandbox.ClearFaults();
                 world.Client.AdvanceClock(TimeSpan.FromHours(2));
                 Await(heard, LeaseEventKind.Regained);
-                Check.That(lease.IsHeld, lease.State.ToString());
+                Check.That(lease.IsLicensed, lease.State.ToString());
             }
         }
 
@@ -189,7 +189,7 @@ namespace FloatLease.Tests
             {
                 Trace.Listeners.Add(listener);
                 world.Client.EventReceived += (sender, happened) => throw new ApplicationException("its own mistake");
-                world.Client.Deliver(ClientEvent.Of("{\"event\":\"BRAND_NEW\"}"));
+                world.Client.Deliver(ClientEvent.Parse("{\"event\":\"BRAND_NEW\"}"));
                 Trace.Listeners.Remove(listener);
                 Check.Holds("BRAND_NEW", log.ToString());
                 Check.Holds("its own mistake", log.ToString());
@@ -282,7 +282,7 @@ namespace FloatLease.Tests
                 var completed = (CompletedEvent)world.Client.NextEvent(Timeout.InfiniteTimeSpan);
                 Check.That(completed.Ticket == ticket && completed.Status == Status.Ok, completed.Json);
                 Check.Equal("ACTIVE", completed.Reply["state"].Text);
-                using (Lease lease = world.Client.AcceptLease(ticket)) Check.That(lease.IsHeld, "held");
+                using (Lease lease = world.Client.AcceptLease(ticket)) Check.That(lease.IsLicensed, "held");
                 Check.Equal(Status.Ticket, Check.Throws<FloatLeaseException>(() => world.Client.Cancel(ticket)).Status);
                 world.Hang();
                 ticket = world.Client.Submit("borrow_license");
@@ -324,7 +324,7 @@ namespace FloatLease.Tests
                         + "\"status\":21,\"name\":\"CONNECT\",\"reason\":\"no\"}",
                 })
                 {
-                    world.Client.Deliver(ClientEvent.Of(json));
+                    world.Client.Deliver(ClientEvent.Parse(json));
                     Check.Equal(json, all[all.Count - 1].Json);
                 }
                 Check.Equal("BRAND_NEW", all[0].Name);

@@ -38,8 +38,8 @@ namespace FloatLease.Tests
 
         public static void The_thread_ends_when_there_is_nobody_to_tell_and_comes_back()
         {
-            uint patience = EventPump.PatienceMs;
-            EventPump.PatienceMs = 100;
+            uint timeout = EventPump.IdleTimeoutMs;
+            EventPump.IdleTimeoutMs = 100;
             try
             {
                 using (var world = new World(new ClientOptions()))
@@ -69,8 +69,40 @@ namespace FloatLease.Tests
             }
             finally
             {
-                EventPump.PatienceMs = patience;
+                EventPump.IdleTimeoutMs = timeout;
             }
+        }
+
+        // A system that is out of threads refuses one for a moment; what failed then must not hang what comes later.
+        public static void A_thread_that_can_not_be_started_hangs_no_later_call()
+        {
+            Action<Thread> start = EventPump.Start;
+            using (var world = new World())
+            {
+                int heard = 0;
+                EventHandler<ClientEvent> handler = (sender, received) => heard++;
+                EventPump.Start = thread => throw new OutOfMemoryException("no thread");
+                try
+                {
+                    Task<LicenseReply> call = world.Client.CheckLicenseAsync();
+                    Check.Throws<OutOfMemoryException>(() => call.GetAwaiter().GetResult());
+                    Check.Throws<OutOfMemoryException>(() => world.Client.EventReceived += handler);
+                }
+                finally
+                {
+                    EventPump.Start = start;
+                }
+                Check.Equal(0, world.Requests("check_license"));
+                Check.That(!world.Client.HasListeners, "the handler was taken back");
+                Check.Equal(null, Threads.Reader(world.Client));
+
+                Check.That(world.Client.CheckLicenseAsync().Wait(20000), "a later call is completed");
+                world.Client.EventReceived += handler;
+                world.Client.Submit("product_details");
+                Check.Soon(() => heard == 1, "a later handler is called, once");
+            }
+            // Waits for each registered thread for two seconds: it would throw for one that never started.
+            OpenClients.CloseAll();
         }
 
         public static void The_thread_is_in_nobodys_context()
@@ -121,7 +153,7 @@ namespace FloatLease.Tests
             Lease lease = world.Client.AcquireLease();
             lease.Dispose();
             lease.Dispose();
-            Check.That(lease.State == LeaseState.None && lease.Remaining == TimeSpan.Zero && !lease.IsHeld, "none");
+            Check.That(lease.State == LeaseState.None && lease.Remaining == TimeSpan.Zero && !lease.IsLicensed, "none");
             Check.Throws<ObjectDisposedException>(() => lease.Info());
             Check.Throws<ObjectDisposedException>(() => lease.Release());
             Lease other = world.Client.AcquireLease();

@@ -92,10 +92,10 @@ namespace FloatLease.Tests
 
         public static void A_text_with_a_NUL_or_half_a_character_is_refused_with_a_sentence()
         {
-            Check.Holds("NUL", Check.Throws<ArgumentException>(() => Utf8.In("a\0b")).Message);
-            Check.Throws<ArgumentException>(() => Utf8.In("\ud83d"));
-            Check.Equal(null, Utf8.In(null));
-            byte[] bytes = Utf8.In("é");
+            Check.Holds("NUL", Check.Throws<ArgumentException>(() => Utf8.ToNative("a\0b")).Message);
+            Check.Throws<ArgumentException>(() => Utf8.ToNative("\ud83d"));
+            Check.Equal(null, Utf8.ToNative(null));
+            byte[] bytes = Utf8.ToNative("é");
             Check.Equal("195 169 0", string.Join(" ", bytes));
         }
 

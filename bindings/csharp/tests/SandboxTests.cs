@@ -9,8 +9,8 @@ namespace FloatLease.Tests
             var options = new SandboxOptions { Now = "2027-03-01T09:00:00Z", Rate = 0, Presets = true, ControlPort = 0 };
             using (Sandbox sandbox = Sandbox.Start(options))
             {
-                Check.Holds("http://127.0.0.1", sandbox.Said["control_url"].Text);
-                Check.That(sandbox.Said["presets"].Items.Count > 10, "presets");
+                Check.Holds("http://127.0.0.1", sandbox.Info["control_url"].Text);
+                Check.That(sandbox.Info["presets"].Items.Count > 10, "presets");
                 using (var client = new Client(sandbox.ClientConfig("desk")))
                 {
                     client.ActivateLicense();

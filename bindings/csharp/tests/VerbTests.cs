@@ -73,7 +73,7 @@ namespace FloatLease.Tests
                     client.ActivateLicense();
                     using (Lease lease = client.AcquireLease(new LeaseRequest("MESH")))
                     {
-                        Check.That(lease.State == LeaseState.Active && lease.IsHeld, lease.State.ToString());
+                        Check.That(lease.State == LeaseState.Active && lease.IsLicensed, lease.State.ToString());
                         Check.That(lease.Remaining > TimeSpan.FromMinutes(60), lease.Remaining.ToString());
                         LeaseInfo info = lease.Info();
                         Check.That(info.State == LeaseState.Active && info.Number == lease.Number, info.Json);
@@ -83,7 +83,7 @@ namespace FloatLease.Tests
                         Check.That(lease.Borrow().BorrowedUntil > DateTimeOffset.UtcNow, "borrowed");
                         Check.Equal(LeaseState.Borrowed, lease.State);
                         Check.Equal(LeaseState.Released, lease.Release().State);
-                        Check.That(!lease.IsHeld && lease.State == LeaseState.Released, "released");
+                        Check.That(!lease.IsLicensed && lease.State == LeaseState.Released, "released");
                         Check.Equal(Status.LeaseOver, Check.Throws<FloatLeaseException>(() => lease.Renew()).Status);
                     }
                 }

@@ -3,13 +3,13 @@
     from floatlease import Client
 
     with Client(product="XY", license_key="…", api_key="…", shared_key="…") as client:
-        with client.lease(features=["MESH"]) as lease:
-            ...                                     # it is kept alive; lease.state says how it stands
+        with client.acquire_lease(features=["MESH"]) as lease:
+            ...                                     # the lease is kept alive; lease.state says what to do
 
 `AsyncClient` is the same for asyncio; `floatlease.sandbox` is a license server for tests.
 """
 
-from ._aio import Acquiring, AsyncClient, AsyncLease, Events
+from ._aio import AsyncClient, AsyncLease, Events, PendingLease
 from ._calls import Call
 from ._client import Client, Lease
 from ._errors import (
@@ -28,49 +28,58 @@ from ._errors import (
     RequestError,
     UsageError,
 )
-from ._lease import LeaseState
-from ._replies import Borrowed, Consumed, Event, Feature, LeaseInfo, License, Report, Synced
+from ._replies import (
+    BorrowReply,
+    ConsumptionReply,
+    DiagnoseReport,
+    Event,
+    FeatureReply,
+    LeaseInfo,
+    LicenseReply,
+    SyncReply,
+)
 from ._requests import Config, LeaseRequest, Request
 from ._session import version
+from ._state import LeaseState
 from ._status import Status
 
 __version__ = version()
-"""Of the native library, and of this package with it."""
+"""The version of the native library, which is also the version of this package."""
 
 __all__ = [
-    "Acquiring",
     "AsyncClient",
     "AsyncLease",
     "AuthorizationError",
-    "Borrowed",
+    "BorrowReply",
     "Call",
     "Client",
     "Config",
-    "Consumed",
     "ConsumptionError",
+    "ConsumptionReply",
     "CustomerError",
     "DeviceError",
+    "DiagnoseReport",
     "Event",
     "Events",
-    "Feature",
     "FeatureError",
+    "FeatureReply",
     "FloatLeaseError",
     "InternalError",
     "Lease",
     "LeaseInfo",
     "LeaseRequest",
     "LeaseState",
-    "License",
     "LicenseError",
+    "LicenseReply",
     "LocalError",
     "NetworkError",
+    "PendingLease",
     "ProductError",
     "ReplyError",
-    "Report",
     "Request",
     "RequestError",
     "Status",
-    "Synced",
+    "SyncReply",
     "UsageError",
     "version",
 ]

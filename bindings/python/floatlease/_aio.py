@@ -1,4 +1,4 @@
-"""The same for asyncio: what waits is awaited, and a task that is cancelled cancels its call."""
+"""The client and the lease of asyncio programs: calls are awaited, and a cancelled task cancels its call."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ import time
 from collections.abc import Generator, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Callable, TypeVar, cast
 
+from ._base import ClientBase, LeaseBase
 from ._calls import Call
-from ._client import AnyClient
-from ._lease import HeldLease
-from ._replies import Borrowed, Consumed, Event, Feature, LeaseInfo, License, Report, Synced
-from ._session import LEAVE_MS, Session, as_it_came, left_ms
+from ._replies import BorrowReply, ConsumptionReply, Event, FeatureReply, LeaseInfo, LicenseReply, SyncReply
+from ._session import WITH_RELEASE_MS, Session, left_ms, unchanged
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -39,15 +38,16 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class AsyncClient(AnyClient):
-    """`Client` for asyncio.
+class AsyncClient(ClientBase):
+    """A client for asyncio. It has the methods of `Client`; those that wait for the server are awaited.
 
-        async with AsyncClient(product="XY", …) as client, client.lease(features=["MESH"]) as lease:
+        async with AsyncClient(product="XY", …) as client, client.acquire_lease(features=["MESH"]) as lease:
             async for event in client.events():
                 ...
 
-    One thread for each client reads what happens, and none is started for a call. Up to four calls are done at the same
-    time, and 1,000 may be under way. A task that is cancelled cancels its call at once. Use it from one event loop.
+    One thread for each client reads the completions; no call starts a thread. Up to four calls are performed at the
+    same time, and 1,000 may be under way. A task that is cancelled cancels its call at once. Use a client from one
+    event loop.
     """
 
     async def __aenter__(self) -> Self:
@@ -57,87 +57,114 @@ class AsyncClient(AnyClient):
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None:
         try:
-            end = time.monotonic() + LEAVE_MS / 1_000
-            # What they are granted meanwhile lives as long as this.
-            acquires = self._session.acquires()
+            end = time.monotonic() + WITH_RELEASE_MS / 1_000
+            # This list keeps the leases alive that these calls are granted meanwhile.
+            acquires = self._session.pending_acquires()
             leases = self._session.leases()
-            calls = self._session.begin_release(leases, LEAVE_MS)
-            await _wait(self._session, acquires, end)
+            calls = self._session.begin_release(leases, WITH_RELEASE_MS)
+            await _wait_for_calls(self._session, acquires, end)
             granted = [lease for lease in self._session.leases() if lease not in leases]
             calls += self._session.begin_release(granted, left_ms(end))
-            await _wait(self._session, calls, end)
+            await _wait_for_calls(self._session, calls, end)
         finally:
             self.close()
 
-    async def activate_license(self, **request: Unpack[ActivateRequest]) -> License:
-        """Makes this device known to the license. Takes no slot. Must precede everything below, once."""
-        return cast("License", await self.call("activate_license", request))
+    async def activate_license(self, **request: Unpack[ActivateRequest]) -> LicenseReply:
+        """Makes this device known to the license. It takes no slot.
 
-    async def check_license(self, **request: Unpack[CheckRequest]) -> License:
-        """Asks how the license stands; on a floating one this takes the device's slot, or renews it."""
-        return cast("License", await self.call("check_license", request))
+        Call it once on each machine, before all other operations; until then they fail with `Status.DEVICE_NOT_FOUND`.
+        """
+        return cast("LicenseReply", await self.call("activate_license", request))
+
+    async def check_license(self, **request: Unpack[CheckRequest]) -> LicenseReply:
+        """Asks the server about the license. On a floating license this takes this device's slot, or renews it.
+
+        Raises a `LicenseError` with `Status.FLOATING_NOT_AVAILABLE` if no slot is free.
+        """
+        return cast("LicenseReply", await self.call("check_license", request))
 
     async def deactivate_license(self, **request: Unpack[DeactivateRequest]) -> dict[str, Any]:
-        """Makes the license forget this device; all its slots are free."""
+        """Makes the license forget this device. The server frees all its slots, borrowed ones too."""
         return await self.call("deactivate_license", request)
 
-    async def borrow_license(self, **request: Unpack[BorrowRequest]) -> Borrowed:
-        """Makes the slot this device's until a date, with or without a network."""
-        return cast("Borrowed", await self.call("borrow_license", request))
+    async def borrow_license(self, **request: Unpack[BorrowRequest]) -> BorrowReply:
+        """Borrows the license: its slot is this device's until a date, with or without a network.
+
+        It takes a slot if the device holds none. Borrowing again moves the date. `Lease.borrow` also keeps the proof
+        that a start without a network needs.
+        """
+        return cast("BorrowReply", await self.call("borrow_license", request))
 
     async def release_license(self, **request: Unpack[ChangeRequest]) -> dict[str, Any]:
-        """Gives the license's slot back, borrowed or not."""
+        """Gives the license's slot back, borrowed or not.
+
+        Raises a `LicenseError` with `Status.FLOATING_NOT_AVAILABLE` if this device holds none.
+        """
         return await self.call("release_license", request)
 
-    async def check_feature(self, **request: Unpack[CheckFeatureRequest]) -> Feature:
-        """Asks how a feature stands; if it floats, this takes the device's slot of it, or renews it."""
-        return cast("Feature", await self.call("check_feature", request))
+    async def check_feature(self, **request: Unpack[CheckFeatureRequest]) -> FeatureReply:
+        """Asks the server about a feature. If the feature floats, this takes this device's slot of it, or renews it."""
+        return cast("FeatureReply", await self.call("check_feature", request))
 
-    async def borrow_feature(self, **request: Unpack[BorrowFeatureRequest]) -> Borrowed:
-        """Borrows a feature whose slot this device holds already."""
-        return cast("Borrowed", await self.call("borrow_feature", request))
+    async def borrow_feature(self, **request: Unpack[BorrowFeatureRequest]) -> BorrowReply:
+        """Borrows a feature whose slot this device holds already; `check_feature` takes the slot."""
+        return cast("BorrowReply", await self.call("borrow_feature", request))
 
     async def release_feature(self, **request: Unpack[FeatureRequest]) -> dict[str, Any]:
         """Gives a feature's slot back, borrowed or not."""
         return await self.call("release_feature", request)
 
-    async def add_consumption(self, **request: Unpack[ConsumptionRequest]) -> Consumed:
-        """Books consumptions on a license: all of them or none."""
-        return cast("Consumed", await self.call("add_consumption", request))
+    async def add_consumption(self, **request: Unpack[ConsumptionRequest]) -> ConsumptionReply:
+        """Books consumptions on a license of type consumption: all of them or none.
 
-    async def add_feature_consumption(self, **request: Unpack[FeatureConsumptionRequest]) -> Consumed:
-        """Books consumptions on a feature: all of them or none."""
-        return cast("Consumed", await self.call("add_feature_consumption", request))
+        With `offline="queue"` they are kept on disk while the server can't be reached, and booked later.
+        """
+        return cast("ConsumptionReply", await self.call("add_consumption", request))
+
+    async def add_feature_consumption(self, **request: Unpack[FeatureConsumptionRequest]) -> ConsumptionReply:
+        """Books consumptions on a feature that counts: all of them or none.
+
+        With `offline="queue"` they are kept on disk while the server can't be reached, and booked later.
+        """
+        return cast("ConsumptionReply", await self.call("add_feature_consumption", request))
 
     async def product_details(self, **request: Unpack[ProductRequest]) -> dict[str, Any]:
-        """Describes the product."""
+        """Asks the server about the product: its names, its environments, its latest version."""
         return await self.call("product_details", request)
 
-    async def sync_consumptions(self, **request: Unpack[Request]) -> Synced:
-        """Books what waits since the server could not be reached."""
-        return cast("Synced", await self.call("sync_consumptions", request))
+    async def sync_consumptions(self, **request: Unpack[Request]) -> SyncReply:
+        """Books the consumptions that are queued because the server could not be reached.
+
+        A server that still can't be reached is no error: `waiting` and `reason` of the reply say so.
+        """
+        return cast("SyncReply", await self.call("sync_consumptions", request))
 
     async def call(self, operation: str, request: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Any of the above by name."""
-        return await _done(self._session, self._session.submit(operation, request or {}, as_it_came))
+        """Performs an operation by its name, for example `"borrow_license"`, and returns the reply."""
+        return await _await_call(self._session, self._session.submit(operation, request or {}, unchanged))
 
-    def lease(self, **request: Unpack[LeaseRequest]) -> Acquiring:
-        """Takes a slot, or several features all or none, and keeps them: `await` it, or use it in `async with`.
+    def acquire_lease(self, **request: Unpack[LeaseRequest]) -> PendingLease:
+        """Takes a slot, or the slots of several features, and keeps them: the library renews them in time.
 
-        The device must be known: a `DeviceError` with `Status.DEVICE_NOT_FOUND` asks for `activate_license`, once.
+        `await` it, or use it in an `async with`, whose end gives the slots back. The device must be known to the
+        license. Otherwise this raises a `DeviceError` with `Status.DEVICE_NOT_FOUND`: call `activate_license` once, and
+        acquire again. With `wait_ms` it queues while all slots are taken.
         """
-        return Acquiring(self._session, request)
+        return PendingLease(self._session, request)
 
     def events(self) -> Events:
-        """What happens to leases by itself, until the client is closed."""
+        """Returns the events of this client's leases, for `async for`, until the client is closed."""
         return Events(self._session)
 
-    def _accepted(self, call: Call[Any], info: dict[str, Any]) -> AsyncLease:
-        return AsyncLease(self._session, self._session.accepted(call), info)
+    def _accept_lease(self, call: Call[Any], info: dict[str, Any]) -> AsyncLease:
+        return AsyncLease(self._session, self._session.accept_lease(call), info)
 
 
 class Events:
-    """Of `AsyncClient.events`: for `async for`. A wait that is given up, as by `asyncio.wait_for`, does not end it."""
+    """The events of a client, for `async for`. `AsyncClient.events` returns it.
+
+    A wait that is cancelled, as by `asyncio.wait_for`, loses no event: wait again.
+    """
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -146,54 +173,67 @@ class Events:
         return self
 
     async def __anext__(self) -> Event:
-        loop, news, mailbox = asyncio.get_running_loop(), asyncio.Event(), self._session.mailbox
-        wake = functools.partial(_in_loop, loop, news.set)
-        if mailbox.inherited:
-            # Says so, and touches no lock: it may be held for ever.
-            mailbox.until(lambda: False, 0)
-        mailbox.add_waker(wake)
+        loop, changed, queue = asyncio.get_running_loop(), asyncio.Event(), self._session.queue
+        wake = functools.partial(_call_in_loop, loop, changed.set)
+        if queue.is_inherited:
+            # Raises FORKED without touching a lock, whose holder may have stayed with the parent.
+            queue.wait_until(lambda: False, 0)
+        queue.add_waker(wake)
         try:
-            mailbox.read_in_background()
-            while (event := mailbox.take_event()) is None:
-                if mailbox.over:
+            queue.read_in_background()
+            while (event := queue.take_event()) is None:
+                if queue.is_closed:
                     raise StopAsyncIteration
-                await news.wait()
-                news.clear()
+                await changed.wait()
+                changed.clear()
             return event
         finally:
-            mailbox.remove_waker(wake)
+            queue.remove_waker(wake)
 
 
-class AsyncLease(HeldLease):
-    """`Lease` for asyncio; `AsyncClient.lease` makes it. To read it never waits."""
+class AsyncLease(LeaseBase):
+    """One or more slots that the library keeps for this asyncio program. `AsyncClient.acquire_lease` returns it."""
 
     async def renew(self) -> LeaseInfo:
-        """Renews it now, whoever keeps it alive."""
+        """Renews the lease now, and returns its info. Needed with `keep_alive="host"` only.
+
+        If it fails, `state` says whether the slot is still yours.
+        """
         return await self._do("lease_renew", {})
 
     async def borrow(self, borrowed_until: Date = None, *, timeout_ms: int | None = None) -> LeaseInfo:
-        """Makes its slots this machine's until a date, None: as long as the license allows. Needs `storage_dir`."""
+        """Borrows all slots of the lease, or none, until a date, so that this machine needs no network until then.
+
+        None borrows for as long as the license allows. The config must have a `storage_dir`. If it fails, the lease
+        goes on as it was.
+        """
         return await self._do("lease_borrow", {"borrowed_until": borrowed_until, "timeout_ms": timeout_ms})
 
     async def release(self, *, timeout_ms: int | None = None) -> LeaseInfo:
-        """Gives it back, borrowed or not."""
+        """Gives the slots back, borrowed or not, and waits for the server. Returns the info of the released lease.
+
+        If it fails, the lease is still held. Other processes of this machine that share a slot keep it.
+        """
         return await self._do("lease_release", {"timeout_ms": timeout_ms})
 
     async def _do(self, operation: str, request: dict[str, Any]) -> LeaseInfo:
         if not self._free.alive:
-            # What is wrong with the handle of a closed one is told by it, at once.
+            # The number of a closed lease means nothing; the handle makes the library say what is wrong.
             self.info()
-        call = self._session.submit(operation, {**request, "lease": self.number}, as_it_came)
-        return cast("LeaseInfo", await _done(self._session, call))
+        call = self._session.submit(operation, {**request, "lease": self.number}, unchanged)
+        return cast("LeaseInfo", await _await_call(self._session, call))
 
 
-class Acquiring:
-    """A lease that is being taken: `await` it, or use it in `async with`, whose end gives it back."""
+class PendingLease:
+    """A lease that is to be acquired. `AsyncClient.acquire_lease` returns it.
+
+    `await` it for the lease, or use it in an `async with`, whose end gives the lease back.
+    """
 
     def __init__(self, session: Session, request: Mapping[str, Any]) -> None:
         self._session = session
         self._request = request
-        # Each `async with` takes a lease of its own.
+        # Each `async with` acquires a lease of its own.
         self._leases: list[AsyncLease] = []
 
     def __await__(self) -> Generator[Any, None, AsyncLease]:
@@ -208,62 +248,63 @@ class Acquiring:
     ) -> None:
         lease = self._leases.pop()
         try:
-            await _settle(self._session, [lease])
+            await _release(self._session, [lease])
         finally:
             lease.close()
 
     async def _acquire(self) -> AsyncLease:
         session = self._session
 
-        def accepted(call: Call[Any], info: dict[str, Any]) -> AsyncLease:
-            return AsyncLease(session, session.accepted(call), info)
+        def accept_lease(call: Call[Any], info: dict[str, Any]) -> AsyncLease:
+            return AsyncLease(session, session.accept_lease(call), info)
 
-        return await _done(session, session.submit("lease_acquire", self._request, accepted))
+        return await _await_call(session, session.submit("lease_acquire", self._request, accept_lease))
 
 
-def _in_loop(loop: asyncio.AbstractEventLoop, tell: Callable[[], object]) -> None:
+def _call_in_loop(loop: asyncio.AbstractEventLoop, function: Callable[[], object]) -> None:
     try:
-        loop.call_soon_threadsafe(tell)
+        loop.call_soon_threadsafe(function)
     except RuntimeError:
-        # The loop is closed: nobody is left who would want to know.
+        # The loop is closed, so no task of it waits any more.
         return
 
 
-async def _done(session: Session, call: Call[T]) -> T:
-    """Awaits a call, and ends it if the task is cancelled."""
+async def _await_call(session: Session, call: Call[T]) -> T:
+    """Awaits a call, and cancels it if the task is cancelled."""
     done = asyncio.Event()
-    call.then(functools.partial(_in_loop, asyncio.get_running_loop(), done.set))
+    call.then(functools.partial(_call_in_loop, asyncio.get_running_loop(), done.set))
     try:
-        session.mailbox.read_in_background()
+        session.queue.read_in_background()
         await done.wait()
     finally:
-        # Also if the coroutine is thrown away with its loop.
+        # Also if the coroutine is thrown away together with its loop.
         if not done.is_set():
             call.cancel()
     return call.result()
 
 
-async def _settle(session: Session, leases: Iterable[HeldLease]) -> None:
-    """Gives leases back, waits no longer than it may, and never raises because of it.
+async def _release(session: Session, leases: Iterable[LeaseBase]) -> None:
+    """Gives leases back and waits for that within the time limit of a `with`. It ignores errors.
 
-    If the task is cancelled meanwhile, the slots are given back all the same, in the background.
+    If the task is cancelled meanwhile, the slots are given back in the background all the same.
     """
-    await _wait(session, session.begin_release(leases, LEAVE_MS), time.monotonic() + LEAVE_MS / 1_000)
+    calls = session.begin_release(leases, WITH_RELEASE_MS)
+    await _wait_for_calls(session, calls, time.monotonic() + WITH_RELEASE_MS / 1_000)
 
 
-async def _wait(session: Session, calls: list[Call[Any]], end: float) -> None:
-    """Waits for calls, whatever they come to, and ends those that take too long."""
+async def _wait_for_calls(session: Session, calls: list[Call[Any]], end: float) -> None:
+    """Waits for calls until `end` on the monotonic clock, and cancels those that are not done. It ignores errors."""
     if not calls:
         return
-    loop, news = asyncio.get_running_loop(), asyncio.Event()
+    loop, changed = asyncio.get_running_loop(), asyncio.Event()
     for call in calls:
-        call.then(functools.partial(_in_loop, loop, news.set))
-    session.mailbox.read_in_background()
+        call.then(functools.partial(_call_in_loop, loop, changed.set))
+    session.queue.read_in_background()
 
     async def all_are_done() -> None:
         while not all(call._done for call in calls):
-            await news.wait()
-            news.clear()
+            await changed.wait()
+            changed.clear()
 
     try:
         await asyncio.wait_for(all_are_done(), left_ms(end) / 1_000)
@@ -272,4 +313,4 @@ async def _wait(session: Session, calls: list[Call[Any]], end: float) -> None:
             call.cancel()
 
 
-__all__ = ["AsyncClient", "AsyncLease", "Events", "Report"]
+__all__ = ["AsyncClient", "AsyncLease", "Events", "PendingLease"]

@@ -1,7 +1,8 @@
-"""Calls under way in the background, and who reads the library's one queue of completions and events.
+"""Calls in the background, and the queue of completions and events that the library keeps for each client.
 
-Whoever waits reads for all: there is no thread for it unless asyncio wants one. While one reads, others who wait are
-told. A wait in the main thread is cut into slices, because Python answers Ctrl-C only between two of its own steps.
+The library has one queue for each client, and any thread may read it. A thread that waits for its call reads on behalf
+of all threads that wait, so no thread is needed for reading alone, except under asyncio. Waits in the main thread are
+cut into slices, because Python handles Ctrl-C only between two of its own steps.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from collections.abc import Mapping
 from ctypes import byref, c_uint64, c_void_p
 from typing import Any, Callable, Generic, Optional, TypeVar, cast
 
-from ._errors import FloatLeaseError, error_from, error_of
+from ._errors import FloatLeaseError, error_from_object, error_from_status
 from ._json import encoded
 from ._library import Library, c_text, text_at
 from ._replies import Event
@@ -25,288 +26,303 @@ from ._status import Status
 
 T = TypeVar("T")
 
-Finish = Callable[["Call[Any]", "dict[str, Any]"], T]
-"""What makes a reply what the caller wants."""
+Converter = Callable[["Call[Any]", "dict[str, Any]"], T]
+"""Makes the result of a call from its reply."""
 
 MAIN_SLICE_MS = 50
+"""The longest wait in one piece on the main thread, which must handle Ctrl-C."""
 OTHER_SLICE_MS = 1_000
-MOST_TOLD = 1_000
+"""The longest wait in one piece on any other thread."""
+MAX_UNREAD_EVENTS = 1_000
+"""The number of events that are kept for the program; older ones are dropped and counted."""
 
 
 class Call(Generic[T]):
-    """A call that is done in the background. Made by `Client.submit`."""
+    """A call that is performed in the background. `Client.submit` returns it."""
 
-    def __init__(self, mailbox: Mailbox, finish: Finish[T]) -> None:
+    def __init__(self, queue: CompletionQueue, convert: Converter[T]) -> None:
         self._number = c_uint64()
-        # Of the lease that it has taken.
+        # The handle of the lease that the call has acquired.
         self._handle = c_void_p()
-        self._mailbox = mailbox
-        self._finish = finish
+        self._queue = queue
+        self._convert = convert
         self._value: Optional[T] = None
         self._error: Optional[BaseException] = None
         self._done = False
-        self._takes_a_lease = False
-        self._then: list[Callable[[], object]] = []
+        self._acquires_lease = False
+        self._callbacks: list[Callable[[], object]] = []
 
     def __repr__(self) -> str:
         return f"<floatlease.Call {self.ticket}, {'done' if self._done else 'under way'}>"
 
     @property
     def ticket(self) -> int:
-        """The call's number in the library; 0 if it was not submitted."""
+        """The number that names the call in the library; 0 if it could not be submitted."""
         return self._number.value
 
     def done(self) -> bool:
-        """Whether it is done. Waits for nothing."""
-        return self._mailbox.until(self._is_done, 0)
+        """Returns whether the call is done, without waiting."""
+        return self._queue.wait_until(self._is_done, 0)
 
     def result(self, timeout_ms: int | None = None) -> T:
-        """Waits for the reply, or raises what the call has come to; a `TimeoutError` if it is not done by then."""
-        if not self._mailbox.until(self._is_done, timeout_ms):
+        """Waits until the call is done, and returns its result or raises its error.
+
+        Raises a `TimeoutError` if the call is not done after `timeout_ms` milliseconds; None waits for its own
+        deadline.
+        """
+        if not self._queue.wait_until(self._is_done, timeout_ms):
             raise TimeoutError("the call is not done yet" if timeout_ms is None else f"not done after {timeout_ms} ms")
         if self._error is not None:
-            # The traceback of what is raised holds the caller's variables, this call among them. Kept here it would be
-            # a cycle, and leases among them would not be given back before the garbage collector comes.
+            # The traceback of a raised error holds the caller's variables, this call among them. If the call kept that
+            # very error, they would form a cycle, and the leases among them would be given back only when the garbage
+            # collector runs.
             raise copy.copy(self._error)
         return cast("T", self._value)
 
     def cancel(self) -> bool:
-        """Ends it as soon as it can be; `result` then says how far it got. False if it is done already."""
-        return self._mailbox.cancel_call(self.ticket)
+        """Cancels the call, and returns False if it is done already.
 
-    def then(self, told: Callable[[], object]) -> None:
-        """Has `told` called once when it is done, from whatever thread. What it raises is logged."""
-        self._then.append(told)
+        The call ends within 50 ms; `result` then raises a `NetworkError` whose `outcome` says how far it got.
+        """
+        return self._queue.cancel_call(self.ticket)
+
+    def then(self, callback: Callable[[], object]) -> None:
+        """Calls `callback` once when the call is done, on any thread. An exception of the callback is logged."""
+        self._callbacks.append(callback)
         if self._done:
-            self._tell()
+            self._run_callbacks()
 
-    def settled(self, operation: str, request: bytes) -> T:
-        """Submits it: its result, and its end if nobody waits for it any longer, as after Ctrl-C."""
+    def run(self, operation: str, request: bytes) -> T:
+        """Submits the call, waits for its result, and cancels it if the wait is interrupted, as by Ctrl-C."""
         try:
-            self._mailbox.submit(self, operation, request)
+            self._queue.submit(self, operation, request)
             return self.result()
         finally:
             if self.ticket and not self._done:
                 self.cancel()
 
     def complete(self, event: Mapping[str, Any]) -> None:
-        """Takes the completion; once more, if Ctrl-C came in the middle of it."""
+        """Stores the result that the completion carries. It runs again if Ctrl-C interrupted it."""
         if self._done:
             return
         try:
             if self._value is not None or self._error is not None:
                 pass
             elif event.get("status", Status.INTERNAL) == Status.OK:
-                self._value = self._finish(self, event.get("reply") or {})
+                self._value = self._convert(self, event.get("reply") or {})
             else:
-                self._error = error_from(event.get("error") or {"status": event.get("status")})
+                self._error = error_from_object(event.get("error") or {"status": event.get("status")})
         except Exception as error:
             self._error = error.with_traceback(None)
-        self.end()
+        self.finish()
 
     def fail(self, error: BaseException) -> None:
-        """Ends it without a completion."""
+        """Ends the call with an error, because no completion will come."""
         self._error = error
-        self.end()
+        self.finish()
 
-    def end(self) -> None:
-        """Nothing more is to come."""
-        # What it would have made is not kept alive by a call that somebody forgot.
-        del self._finish
+    def finish(self) -> None:
+        """Marks the call as done, and runs its callbacks."""
+        # A call that a program keeps must not keep its client alive, which the converter refers to.
+        del self._convert
         self._done = True
-        self._tell()
+        self._run_callbacks()
 
-    def _tell(self) -> None:
-        while self._then:
+    def _run_callbacks(self) -> None:
+        while self._callbacks:
             try:
-                # Each is called once: another thread may be in the middle of this.
-                told = self._then.pop(0)
+                # Each is called once, though another thread may be in this loop at the same time.
+                callback = self._callbacks.pop(0)
             except IndexError:
                 return
             try:
-                told()
+                callback()
             except Exception:
-                # The thread that reads the queue at the moment has nothing to do with it, and goes on.
-                logging.getLogger("floatlease").exception("What was to be told of %r failed", self)
+                # This thread happens to read the queue for others, so it must go on.
+                logging.getLogger("floatlease").exception("A callback of %r failed", self)
 
     def _is_done(self) -> bool:
         return self._done
 
 
-class Mailbox:
-    """The queue of one client. It knows nothing of the client, so that it keeps none alive."""
+class CompletionQueue:
+    """Reads the completions and events of one client.
+
+    It refers to the client by its handle only, so that a thread that reads does not keep the client alive.
+    """
 
     def __init__(self, library: Library, handle: int) -> None:
         self._library = library
         self._handle = handle
         self._process = os.getpid()
-        # Reentrant: a signal handler or a finalizer may come in between anywhere. No condition: Ctrl-C in the middle of
-        # its `with`, which is Python's own code, would leave it locked for ever.
+        # Reentrant, because a signal handler or a finalizer may run between any two steps. Not a condition variable:
+        # Ctrl-C inside its `with`, which is Python's own code, would leave it locked for good.
         self._lock = threading.RLock()
-        self._waiting: list[threading.Lock] = []
-        self._leader: int | None = None
-        self._over = False
+        self._waiters: list[threading.Lock] = []
+        # The id of the thread that reads, or None.
+        self._reader: int | None = None
+        self._is_closed = False
         self._cancels = 0
         self._calls: dict[int, Call[Any]] = {}
-        # Completions that a signal handler has read before it was known whose they are.
-        self._early: dict[int, dict[str, Any]] = {}
-        self._told: deque[Event] = deque()
+        # Completions that a signal handler has read before their calls were registered.
+        self._early_completions: dict[int, dict[str, Any]] = {}
+        self._events: deque[Event] = deque()
         self._missed = 0
         self._wakers: list[Callable[[], object]] = []
         self._thread: Optional[threading.Thread] = None
-        # Who leads alone uses them. They outlive an interrupted read, so that nothing is lost by Ctrl-C. That comes
-        # only with a call of a function: what must be done at once is done without one.
+        # Only the thread that reads uses these two. They outlive an interrupted read, so that Ctrl-C loses nothing.
+        # Python raises KeyboardInterrupt at a function call, so steps that belong together contain none.
         self._out = c_void_p()
         self._event: Any = None
 
     @property
-    def inherited(self) -> bool:
-        """Whether this is a forked child, in which it is dead: locks and threads stayed with the parent."""
+    def is_inherited(self) -> bool:
+        """True if this is a forked child. The queue is dead there: its locks and threads stayed with the parent."""
         return os.getpid() != self._process
 
     @property
-    def leads_already(self) -> bool:
-        """Whether this thread is reading: then this is a signal handler in the middle of it, and must not wait."""
-        return self._leader == threading.get_ident()
+    def is_reading_here(self) -> bool:
+        """True if this thread is reading already. This is a signal handler then, which must not wait."""
+        return self._reader == threading.get_ident()
 
     @property
-    def over(self) -> bool:
-        """Whether nothing can come any more: the client was closed."""
-        return self._over
+    def is_closed(self) -> bool:
+        """True if the client was closed, so that nothing more can come."""
+        return self._is_closed
 
     def submit(self, call: Call[Any], operation: str, request: bytes) -> None:
-        """Has a call done in the background; raises if it can't be."""
+        """Submits a call to the library, and registers it. Raises if the library refuses it."""
         number = call._number
-        call._takes_a_lease = operation == "lease_acquire"
+        call._acquires_lease = operation == "lease_acquire"
         with self._lock:
             try:
                 function = self._library.dll.floatlease_submit
                 status = function(self._handle, c_text(operation), request, byref(number))
             finally:
-                # Also if Ctrl-C came just behind it, or comes now: what it comes to must not be left to nobody.
+                # Also if Ctrl-C came right after the call or comes now: its completion must find an owner.
                 if number.value:
                     self._calls[number.value] = call
             if status != Status.OK:
-                raise refusal(self._library, self._handle, status, operation)
-            early = self._early.pop(number.value, None)
+                raise error_for(self._library, self._handle, status, operation)
+            early = self._early_completions.pop(number.value, None)
         if early is not None:
             self._complete(call, early)
 
     def cancel_call(self, ticket: int) -> bool:
-        """Ends one; False if it is done."""
+        """Cancels one call, and returns False if it is done."""
         return bool(self._library.dll.floatlease_cancel(self._handle, ticket) == Status.OK)
 
     def cancel_all(self) -> None:
-        """Ends every call, and every wait for an event."""
+        """Cancels every call, and every wait for an event."""
         with self._lock:
             self._cancels += 1
             tickets = list(self._calls)
-        self._wake()
+        self._wake_waiters()
         for ticket in tickets:
             self.cancel_call(ticket)
 
-    def caught_up(self) -> list[Call[Any]]:
-        """What was under way, after all that is in the queue was read."""
+    def read_pending(self) -> list[Call[Any]]:
+        """Reads all that is in the library's queue, and returns the calls that were under way before."""
         with self._lock:
             calls = list(self._calls.values())
-        self.until(lambda: False, 0)
+        self.wait_until(lambda: False, 0)
         return calls
 
-    def acquires(self) -> list[Call[Any]]:
-        """The calls under way that take a lease. One that was cancelled may have been granted it."""
+    def pending_acquires(self) -> list[Call[Any]]:
+        """Returns the calls under way that acquire a lease. A cancelled one may still have been granted a slot."""
         with self._lock:
-            return [call for call in self._calls.values() if call._takes_a_lease]
+            return [call for call in self._calls.values() if call._acquires_lease]
 
     def next_event(self, wait_ms: int) -> Optional[Event]:
-        """The oldest event; waits for one."""
+        """Waits for an event, takes it from the queue and returns it; None if none came in that time."""
         cancels = self._cancels
         taken: list[Event] = []
 
-        def so() -> bool:
-            # Taken at once: another thread that waits may be as quick.
+        def has_event() -> bool:
+            # It is taken at once, because another thread that waits may be as quick.
             if self._cancels == cancels and not taken and (event := self.take_event()) is not None:
                 taken.append(event)
             return bool(taken) or self._cancels != cancels
 
-        self.until(so, wait_ms)
+        self.wait_until(has_event, wait_ms)
         if taken:
             return taken[0]
         if self._cancels != cancels:
-            raise self._refusal(Status.CANCELLED)
-        if self._over:
-            raise self._refusal(Status.HANDLE)
+            raise self._error_for(Status.CANCELLED)
+        if self._is_closed:
+            raise self._error_for(Status.HANDLE)
         return None
 
     def take_event(self) -> Optional[Event]:
-        """The oldest event that is here."""
+        """Takes the oldest event from the queue; None if there is none. It does not wait."""
         with self._lock:
-            if not self._told:
+            if not self._events:
                 return None
-            event, missed = self._told.popleft(), self._missed
+            event, missed = self._events.popleft(), self._missed
             self._missed = 0
         return {**event, "missed": event.get("missed", 0) + missed} if missed else event
 
     def add_waker(self, waker: Callable[[], object]) -> None:
-        """Has `waker` called, from whatever thread, when there is news."""
+        """Calls `waker` on any thread whenever an event comes or the client is closed."""
         with self._lock:
             self._wakers.append(waker)
 
     def remove_waker(self, waker: Callable[[], object]) -> None:
-        """Ends that."""
+        """Undoes `add_waker`."""
         with self._lock:
             self._wakers.remove(waker)
 
     def read_in_background(self) -> None:
-        """Has a thread read until the client is closed: for asyncio, whose own thread must not wait."""
+        """Starts a thread that reads until the client is closed. asyncio needs it: its own thread must not wait."""
         with self._lock:
             if self._thread is None:
-                thread = threading.Thread(target=self.until, args=(lambda: False,), daemon=True)
+                thread = threading.Thread(target=self.wait_until, args=(lambda: False,), daemon=True)
                 thread.name = "floatlease-events"
                 thread.start()
-                # Not before: where no thread can be started now, one may be later.
+                # Not before the start: a system that refuses a thread now may give one later.
                 self._thread = thread
 
-    def until(self, so: Callable[[], bool], wait_ms: int | None = None) -> bool:
-        """Reads, or has another thread read, until it is `so`; at the most so long. Returns whether it is."""
-        if so():
+    def wait_until(self, predicate: Callable[[], bool], wait_ms: int | None = None) -> bool:
+        """Reads, or lets another thread read, until `predicate` holds or `wait_ms` is over. Returns whether it does."""
+        if predicate():
             return True
-        if self.inherited:
-            raise self._refusal(Status.FORKED)
+        if self.is_inherited:
+            raise self._error_for(Status.FORKED)
         main = threading.current_thread() is threading.main_thread()
         slice_ms = MAIN_SLICE_MS if main else OTHER_SLICE_MS
         end = None if wait_ms is None else time.monotonic() + wait_ms / 1_000
         came = True
-        while not self.leads_already:
+        while not self.is_reading_here:
             left_ms = slice_ms
             if end is not None:
                 left_ms = max(0, min(slice_ms, int((end - time.monotonic()) * 1_000 + 0.999)))
-            leads = False
+            reads = False
             try:
                 with self._lock:
-                    if so() or self._over or not (came or left_ms):
-                        return so()
+                    if predicate() or self._is_closed or not (came or left_ms):
+                        return predicate()
                     turn = threading.Lock()
                     turn.acquire()
-                    if self._leader is None:
-                        self._leader, leads = threading.get_ident(), True
+                    if self._reader is None:
+                        self._reader, reads = threading.get_ident(), True
                     elif left_ms:
-                        self._waiting.append(turn)
-                came = self._read(left_ms) if leads else turn.acquire(timeout=left_ms / 1_000)
+                        self._waiters.append(turn)
+                came = self._read(left_ms) if reads else turn.acquire(timeout=left_ms / 1_000)
             finally:
-                if leads:
-                    self._leader = None
-                    self._wake()
-        return so()
+                if reads:
+                    self._reader = None
+                    self._wake_waiters()
+        return predicate()
 
-    def _wake(self) -> None:
-        """Tells those who wait that there may be what they want, or nobody who reads."""
+    def _wake_waiters(self) -> None:
+        """Wakes the threads that wait, because their predicates may hold now, or because no thread reads any more."""
         with self._lock:
-            waiting, self._waiting = self._waiting, []
-        for turn in waiting:
+            waiters, self._waiters = self._waiters, []
+        for turn in waiters:
             turn.release()
 
     def _read(self, wait_ms: int) -> bool:
-        """Takes one thing out of the library's queue, and puts it where it belongs; whether there was one."""
+        """Takes one completion or event from the library's queue and handles it. Returns whether there was one."""
         out = self._out
         if self._event is None:
             if not out.value:
@@ -322,14 +338,14 @@ class Mailbox:
             with self._lock:
                 call = self._calls.get(event["ticket"])
                 if call is None:
-                    self._early[event["ticket"]], self._event = event, None
+                    self._early_completions[event["ticket"]], self._event = event, None
             if call is not None:
                 self._complete(call, event)
         elif "event" in event:
-            self._tell(event)
+            self._add_event(event)
         elif event.get("status") != Status.CANCELLED:
             # An error object: the client was closed.
-            self._end()
+            self._close()
         self._event = None
         return True
 
@@ -341,36 +357,37 @@ class Mailbox:
                 del self._calls[ticket]
             self._event = None
 
-    def _tell(self, event: Event) -> None:
+    def _add_event(self, event: Event) -> None:
         with self._lock:
-            if len(self._told) == MOST_TOLD:
-                self._missed += 1 + self._told.popleft().get("missed", 0)
-            self._told += (event,)
+            if len(self._events) == MAX_UNREAD_EVENTS:
+                self._missed += 1 + self._events.popleft().get("missed", 0)
+            self._events += (event,)
             self._event = None
             wakers = list(self._wakers)
-        self._wake()
+        self._wake_waiters()
         for waker in wakers:
             waker()
 
-    def _end(self) -> None:
-        """The client was closed, and whatever was under way with it."""
+    def _close(self) -> None:
+        """Ends all calls with an error, because the client was closed."""
         with self._lock:
-            self._over = True
+            self._is_closed = True
             calls, self._calls = list(self._calls.values()), {}
             wakers = list(self._wakers)
-        self._wake()
+        self._wake_waiters()
         for call in calls:
-            call.fail(self._refusal(Status.CANCELLED))
+            call.fail(self._error_for(Status.CANCELLED))
         for waker in wakers:
             waker()
 
-    def _refusal(self, status: int) -> FloatLeaseError:
-        return refusal(self._library, self._handle, status)
+    def _error_for(self, status: int) -> FloatLeaseError:
+        return error_for(self._library, self._handle, status)
 
 
-def refusal(library: Library, handle: int, status: int, operation: str = "") -> FloatLeaseError:
-    """The error for a status that came without a text."""
-    # Asked for what there is not, the library tells what is wrong, and of a wrong handle what is wrong with it.
+def error_for(library: Library, handle: int, status: int, operation: str = "") -> FloatLeaseError:
+    """Returns the error for a status that came without an error object."""
+    # Asked for an operation that does not exist, the library says what is wrong: with the handle, if that is closed.
     name = operation if status == Status.UNKNOWN_OPERATION else ""
     again, text = library.invoke("floatlease_call", handle, name.encode(), encoded({}))
-    return error_of(status, text if again == status else None, text_at(library.dll.floatlease_status_name(status)))
+    status_name = text_at(library.dll.floatlease_status_name(status))
+    return error_from_status(status, text if again == status else None, status_name)

@@ -1,18 +1,26 @@
-"""A client and a lease, for programs whose calls wait."""
+"""The client and the lease of programs whose calls wait."""
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from ctypes import byref, c_void_p
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from ._calls import Call, refusal
+from ._base import ClientBase, LeaseBase
+from ._calls import Call
 from ._json import encoded
-from ._lease import HeldLease, LeaseState
-from ._replies import Borrowed, Consumed, Event, Feature, LeaseInfo, License, Report, Synced
-from ._session import LEAVE_MS, Session, as_it_came, give_back, settle
+from ._replies import (
+    BorrowReply,
+    ConsumptionReply,
+    DiagnoseReport,
+    Event,
+    FeatureReply,
+    LeaseInfo,
+    LicenseReply,
+    SyncReply,
+)
+from ._session import WITH_RELEASE_MS, release_all, unchanged, wait_for_calls
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -26,7 +34,6 @@ if TYPE_CHECKING:
         ChangeRequest,
         CheckFeatureRequest,
         CheckRequest,
-        Config,
         ConsumptionRequest,
         Date,
         DeactivateRequest,
@@ -37,91 +44,21 @@ if TYPE_CHECKING:
         Request,
     )
 
-MOST_MS = 2**32 - 1
 
+class Client(ClientBase):
+    """A client: one product, one device, one server.
 
-def config_of_environment() -> dict[str, Any]:
-    """What FLOATLEASE_CONFIG holds, as `floatlease-server exec` sets it."""
-    text = os.environ.get("FLOATLEASE_CONFIG")
-    if not text:
-        raise LookupError(
-            "FLOATLEASE_CONFIG is not set. It holds a client's config as one JSON object; "
-            "`floatlease-server exec -- COMMAND` runs a command with one."
-        )
-    config: dict[str, Any] = json.loads(text)
-    return config
+        with Client(product="XY", license_key="…", api_key="…", shared_key="…") as client:
+            with client.acquire_lease() as lease:
+                ...
 
+    The config is given as keywords, which `Config` lists, or as one dict. Opening a client touches no network. Any
+    thread may use it. Each call waits for the server, at most for its deadline `timeout_ms`; Ctrl-C in the main thread
+    cancels it at once. A call that fails raises a `FloatLeaseError`. Replies are the server's, unchanged.
 
-class AnyClient:
-    """What a client is, whether its calls wait or are awaited. It never waits itself."""
-
-    def __init__(self, config: Config | None = None, /, **more: Unpack[Config]) -> None:
-        self._session = Session({**(config or {}), **more})
-
-    @classmethod
-    def from_environment(cls, **changes: Unpack[Config]) -> Self:
-        """A client of the config in the environment variable FLOATLEASE_CONFIG, with some of it changed."""
-        return cls(cast("Config", config_of_environment()), **changes)
-
-    def __repr__(self) -> str:
-        return f"<floatlease.{type(self).__name__} {'open' if self._session.close.alive else 'closed'}>"
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a client can't be sent to another process; send its config, and open one there")
-
-    def submit(self, operation: str, request: Mapping[str, Any] | None = None) -> Call[Any]:
-        """Has any operation that `call` knows done in the background, or `"lease_acquire"`, whose result is a lease.
-
-        Returns at once: for a game, which draws a frame meanwhile, and asks `done()` in the next. Up to four are done
-        at the same time.
-        """
-        if operation == "lease_acquire":
-            return self._session.submit(operation, request or {}, self._accepted)
-        return self._session.submit(operation, request or {}, as_it_came)
-
-    def cancel(self) -> None:
-        """Ends every call that is under way, from another thread. Leases go on."""
-        if not self._session.inherited:
-            self._session.mailbox.cancel_all()
-        self._expect_ok(self._session.library.dll.floatlease_client_cancel(self._session.handle))
-
-    def advance_clock(self, by_ms: int) -> None:
-        """Puts the clock of this client's leases ahead, as a sleep of the machine would. For tests."""
-        if by_ms < 0:
-            raise ValueError("a clock can't be put back")
-        # ctypes cuts off what the library's 32 bits don't hold, and says nothing.
-        for part in (*[MOST_MS] * (by_ms // MOST_MS), by_ms % MOST_MS):
-            self._expect_ok(self._session.library.dll.floatlease_client_advance_clock(self._session.handle, part))
-
-    def close(self) -> None:
-        """Ends it and all of its leases. Waits for nothing.
-
-        What they held is given back in the background, if the process lives so long; what is borrowed stays borrowed.
-        The end of a `with` waits until it is given back.
-        """
-        self._session.close()
-
-    def _accepted(self, call: Call[Any], info: dict[str, Any]) -> HeldLease:
-        raise NotImplementedError
-
-    def _expect_ok(self, status: int) -> None:
-        if status:
-            raise refusal(self._session.library, self._session.handle, status)
-
-
-class Client(AnyClient):
-    """One product, one device, one server.
-
-        with Client(product="XY", license_key="…", api_key="…", shared_key="…") as client, client.lease() as lease:
-            ...
-
-    The keys of the config are those of `Config`; they may also be given as one dict. Opening it touches no network. Use
-    it from any thread. Every call has a deadline, `timeout_ms`, and Ctrl-C ends one in the main thread at once; each
-    raises a `FloatLeaseError` when it fails. Replies are the server's, as they came.
-
-    The end of a `with` gives back what leases of this client hold, and waits for it, for 5 seconds at most. What is
-    still held when the interpreter ends is given back too, within 2 seconds. A client that is just dropped closes
-    itself, and gives back in the background, which ends with the process.
+    The end of a `with` gives back the leases of this client, and waits for that for 5 seconds at most. The end of the
+    interpreter gives back what is still held, within 2 seconds. A client that is only dropped closes itself; its slots
+    are given back in the background, which ends with the process.
     """
 
     def __enter__(self) -> Self:
@@ -129,70 +66,98 @@ class Client(AnyClient):
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         try:
-            give_back([self._session], LEAVE_MS)
+            release_all([self._session], WITH_RELEASE_MS)
         finally:
             self.close()
 
-    def activate_license(self, **request: Unpack[ActivateRequest]) -> License:
-        """Makes this device known to the license. Takes no slot. Must precede everything below, once."""
-        return cast("License", self._session.call("activate_license", request))
+    def activate_license(self, **request: Unpack[ActivateRequest]) -> LicenseReply:
+        """Makes this device known to the license. It takes no slot.
 
-    def check_license(self, **request: Unpack[CheckRequest]) -> License:
-        """Asks how the license stands; on a floating one this takes the device's slot, or renews it."""
-        return cast("License", self._session.call("check_license", request))
+        Call it once on each machine, before all other operations; until then they fail with `Status.DEVICE_NOT_FOUND`.
+        """
+        return cast("LicenseReply", self._session.call("activate_license", request))
+
+    def check_license(self, **request: Unpack[CheckRequest]) -> LicenseReply:
+        """Asks the server about the license. On a floating license this takes this device's slot, or renews it.
+
+        Raises a `LicenseError` with `Status.FLOATING_NOT_AVAILABLE` if no slot is free.
+        """
+        return cast("LicenseReply", self._session.call("check_license", request))
 
     def deactivate_license(self, **request: Unpack[DeactivateRequest]) -> dict[str, Any]:
-        """Makes the license forget this device; all its slots are free."""
+        """Makes the license forget this device. The server frees all its slots, borrowed ones too."""
         return self._session.call("deactivate_license", request)
 
-    def borrow_license(self, **request: Unpack[BorrowRequest]) -> Borrowed:
-        """Makes the slot this device's until a date, with or without a network."""
-        return cast("Borrowed", self._session.call("borrow_license", request))
+    def borrow_license(self, **request: Unpack[BorrowRequest]) -> BorrowReply:
+        """Borrows the license: its slot is this device's until a date, with or without a network.
+
+        It takes a slot if the device holds none. Borrowing again moves the date. `Lease.borrow` also keeps the proof
+        that a start without a network needs.
+        """
+        return cast("BorrowReply", self._session.call("borrow_license", request))
 
     def release_license(self, **request: Unpack[ChangeRequest]) -> dict[str, Any]:
-        """Gives the license's slot back, borrowed or not."""
+        """Gives the license's slot back, borrowed or not.
+
+        Raises a `LicenseError` with `Status.FLOATING_NOT_AVAILABLE` if this device holds none.
+        """
         return self._session.call("release_license", request)
 
-    def check_feature(self, **request: Unpack[CheckFeatureRequest]) -> Feature:
-        """Asks how a feature stands; if it floats, this takes the device's slot of it, or renews it."""
-        return cast("Feature", self._session.call("check_feature", request))
+    def check_feature(self, **request: Unpack[CheckFeatureRequest]) -> FeatureReply:
+        """Asks the server about a feature. If the feature floats, this takes this device's slot of it, or renews it."""
+        return cast("FeatureReply", self._session.call("check_feature", request))
 
-    def borrow_feature(self, **request: Unpack[BorrowFeatureRequest]) -> Borrowed:
-        """Borrows a feature whose slot this device holds already."""
-        return cast("Borrowed", self._session.call("borrow_feature", request))
+    def borrow_feature(self, **request: Unpack[BorrowFeatureRequest]) -> BorrowReply:
+        """Borrows a feature whose slot this device holds already; `check_feature` takes the slot."""
+        return cast("BorrowReply", self._session.call("borrow_feature", request))
 
     def release_feature(self, **request: Unpack[FeatureRequest]) -> dict[str, Any]:
         """Gives a feature's slot back, borrowed or not."""
         return self._session.call("release_feature", request)
 
-    def add_consumption(self, **request: Unpack[ConsumptionRequest]) -> Consumed:
-        """Books consumptions on a license: all of them or none."""
-        return cast("Consumed", self._session.call("add_consumption", request))
+    def add_consumption(self, **request: Unpack[ConsumptionRequest]) -> ConsumptionReply:
+        """Books consumptions on a license of type consumption: all of them or none.
 
-    def add_feature_consumption(self, **request: Unpack[FeatureConsumptionRequest]) -> Consumed:
-        """Books consumptions on a feature: all of them or none."""
-        return cast("Consumed", self._session.call("add_feature_consumption", request))
+        With `offline="queue"` they are kept on disk while the server can't be reached, and booked later.
+        """
+        return cast("ConsumptionReply", self._session.call("add_consumption", request))
+
+    def add_feature_consumption(self, **request: Unpack[FeatureConsumptionRequest]) -> ConsumptionReply:
+        """Books consumptions on a feature that counts: all of them or none.
+
+        With `offline="queue"` they are kept on disk while the server can't be reached, and booked later.
+        """
+        return cast("ConsumptionReply", self._session.call("add_feature_consumption", request))
 
     def product_details(self, **request: Unpack[ProductRequest]) -> dict[str, Any]:
-        """Describes the product."""
+        """Asks the server about the product: its names, its environments, its latest version."""
         return self._session.call("product_details", request)
 
-    def sync_consumptions(self, **request: Unpack[Request]) -> Synced:
-        """Books what waits since the server could not be reached."""
-        return cast("Synced", self._session.call("sync_consumptions", request))
+    def sync_consumptions(self, **request: Unpack[Request]) -> SyncReply:
+        """Books the consumptions that are queued because the server could not be reached.
+
+        A server that still can't be reached is no error: `waiting` and `reason` of the reply say so.
+        """
+        return cast("SyncReply", self._session.call("sync_consumptions", request))
 
     def call(self, operation: str, request: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Any of the above by name."""
+        """Performs an operation by its name, for example `"borrow_license"`, and returns the reply."""
         return self._session.call(operation, request or {})
 
-    def diagnose(self) -> Report:
-        """Tries each step from here to the server's signature, and tells how it went. Ctrl-C waits for it."""
-        return cast("Report", json.loads(self._session.invoke("floatlease_client_diagnose", self._session.handle)))
+    def diagnose(self) -> DiagnoseReport:
+        """Checks each step from this machine to the server's signature, and returns what it found. It takes no slot.
 
-    def lease(self, **request: Unpack[LeaseRequest]) -> Lease:
-        """Takes a slot, or several features all or none, and keeps them: renews in time, comes back when it can.
+        Ctrl-C does not cancel it: it ends at its deadline.
+        """
+        return cast(
+            "DiagnoseReport", json.loads(self._session.invoke("floatlease_client_diagnose", self._session.handle))
+        )
 
-        The device must be known: a `DeviceError` with `Status.DEVICE_NOT_FOUND` asks for `activate_license`, once.
+    def acquire_lease(self, **request: Unpack[LeaseRequest]) -> Lease:
+        """Takes a slot, or the slots of several features, and keeps them: the library renews them in time.
+
+        The device must be known to the license. Otherwise this raises a `DeviceError` with `Status.DEVICE_NOT_FOUND`:
+        call `activate_license` once, and acquire again. With `wait_ms` it queues while all slots are taken.
         """
 
         def directly() -> Lease:
@@ -200,25 +165,26 @@ class Client(AnyClient):
             text = session.invoke("floatlease_lease_acquire", session.handle, encoded(request), byref(handle))
             return Lease(session, handle.value or 0, json.loads(text))
 
-        return self._session.perform("lease_acquire", request, self._accepted, directly)
+        return self._session.perform("lease_acquire", request, self._accept_lease, directly)
 
     def next_event(self, wait_ms: int = 0) -> Event | None:
-        """The oldest thing that happened to a lease by itself and was not read yet; waits for one so long at most.
+        """Returns the oldest event that was not read yet; None if none comes within `wait_ms` milliseconds.
 
         while event := client.next_event():
             ...
         """
         return cast("Event | None", self._session.next_event(wait_ms))
 
-    def _accepted(self, call: Call[Any], info: dict[str, Any]) -> Lease:
-        return Lease(self._session, self._session.accepted(call), info)
+    def _accept_lease(self, call: Call[Any], info: dict[str, Any]) -> Lease:
+        return Lease(self._session, self._session.accept_lease(call), info)
 
 
-class Lease(HeldLease):
-    """A slot, or several, that the library keeps for this program; `Client.lease` makes it.
+class Lease(LeaseBase):
+    """One or more slots that the library keeps for this program. `Client.acquire_lease` returns it.
 
-    The end of a `with` gives it back and waits for the server, for 5 seconds at most; it never raises, so the body's
-    own exception comes through, and what can't be given back is left to time. What is borrowed stays borrowed.
+    The end of a `with` gives the slots back and waits for the server, for 5 seconds at most. It never raises, so an
+    exception of the body comes through; a slot that can't be given back is freed by the server after its timeout.
+    Borrowed slots stay borrowed.
     """
 
     def __enter__(self) -> Self:
@@ -226,21 +192,31 @@ class Lease(HeldLease):
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         try:
-            settle(self._session.begin_release([self], LEAVE_MS), LEAVE_MS)
+            wait_for_calls(self._session.begin_release([self], WITH_RELEASE_MS), WITH_RELEASE_MS)
         finally:
             self.close()
 
     def renew(self) -> LeaseInfo:
-        """Renews it now, whoever keeps it alive."""
+        """Renews the lease now, and returns its info. Needed with `keep_alive="host"` only.
+
+        If it fails, `state` says whether the slot is still yours.
+        """
         return self._do("lease_renew", {})
 
     def borrow(self, borrowed_until: Date = None, *, timeout_ms: int | None = None) -> LeaseInfo:
-        """Makes its slots this machine's until a date, None: as long as the license allows. Needs `storage_dir`."""
+        """Borrows all slots of the lease, or none, until a date, so that this machine needs no network until then.
+
+        None borrows for as long as the license allows. The config must have a `storage_dir`. If it fails, the lease
+        goes on as it was.
+        """
         request = {"borrowed_until": borrowed_until, "timeout_ms": timeout_ms}
         return self._do("lease_borrow", request, encoded(request))
 
     def release(self) -> LeaseInfo:
-        """Gives it back, borrowed or not, and waits for the server."""
+        """Gives the slots back, borrowed or not, and waits for the server. Returns the info of the released lease.
+
+        If it fails, the lease is still held. Other processes of this machine that share a slot keep it.
+        """
         return self._do("lease_release", {})
 
     def _do(self, operation: str, request: dict[str, Any], *arguments: bytes) -> LeaseInfo:
@@ -250,10 +226,10 @@ class Lease(HeldLease):
             return info
 
         if not self._free.alive:
-            # Of a closed one the number says nothing, the handle says it.
+            # The number of a closed lease means nothing; the handle makes the library say what is wrong.
             return cast("LeaseInfo", directly())
         submitted = {**request, "lease": self.number}
-        return cast("LeaseInfo", self._session.perform(operation, submitted, as_it_came, directly))
+        return cast("LeaseInfo", self._session.perform(operation, submitted, unchanged, directly))
 
 
-__all__ = ["Client", "Lease", "LeaseState"]
+__all__ = ["Client", "Lease"]

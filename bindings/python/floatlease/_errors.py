@@ -1,4 +1,4 @@
-"""What a call that failed raises."""
+"""The exceptions that failed calls raise."""
 
 from __future__ import annotations
 
@@ -12,35 +12,39 @@ from ._status import CATEGORIES, Status
 class FloatLeaseError(Exception):
     """A call failed. Each category of failures has a class of its own, derived from this one.
 
-    `str()` of it is for the user: what happened, and what to do about it.
+    `str()` of it can be shown to a user: it says what happened and what to do.
     """
 
     status: int
-    """The number: a `Status`, or a plain int that this version does not know."""
+    """The status of the failure: a `Status`, or a plain int for one that is newer than this package."""
     name: str
-    """Its name, for example `"FLOATING_NOT_AVAILABLE"`."""
+    """The name of the status, for example `"FLOATING_NOT_AVAILABLE"`."""
     category: str
-    """What it is about, for example `"license"`."""
+    """The category of the failure, for example `"license"` or `"network"`."""
     message: str
-    """What happened."""
+    """A sentence that says what happened."""
     advice: str
-    """What to do about it."""
+    """A sentence that says what to do about the failure."""
     retryable: bool
-    """Whether the same call may succeed later without anybody changing anything."""
+    """True if the same call may succeed later, although no setting is changed."""
     retry_after_ms: Optional[int]
-    """When the server wants the next request, if it said so."""
+    """Milliseconds after which the server accepts the next request; None if it did not say."""
     outcome: str
-    """What to know before trying again: `"not_sent"`, `"rejected"`, or `"unknown"`: it may have been carried out."""
+    """The progress of the call, which a program must know before it tries again.
+
+    `"not_sent"`: the request did not leave this machine. `"rejected"`: the server refused it and did nothing.
+    `"unknown"`: the server may have carried it out, so ask first.
+    """
     http_status: Optional[int]
-    """The HTTP status of the last reply."""
+    """The HTTP status of the last reply; None if there was no reply."""
     server_code: Optional[str]
-    """The `code` in the last reply."""
+    """The error code in the last reply, for example `"floating_not_available"`; None if it has none."""
     attempts: int
-    """How many requests were tried."""
+    """The number of requests that the call has tried."""
     elapsed_ms: int
-    """How long the call took."""
+    """Milliseconds that the call took."""
     json: dict[str, Any]
-    """The whole error object, as it came."""
+    """The whole error object of the library, with members that have no attribute here."""
 
     def __init__(self, error: Mapping[str, Any]) -> None:
         # The one argument, so that it can be pickled: errors travel between processes.
@@ -64,31 +68,31 @@ class FloatLeaseError(Exception):
 
 
 class UsageError(FloatLeaseError):
-    """The caller's mistake: an argument, the config, a client or lease that is closed or of another process."""
+    """Your program made a mistake: an argument or the config is invalid, or a client or lease is closed."""
 
 
 class NetworkError(FloatLeaseError):
-    """On the way to the server and back: no connection, no answer in time, cancelled."""
+    """The request or its reply did not get through: no connection, no answer in time, or a cancelled call."""
 
 
 class ReplyError(FloatLeaseError):
-    """A reply that must not be believed."""
+    """A reply came that the server's public key does not prove, or that is no reply to this request."""
 
 
 class LocalError(FloatLeaseError):
-    """This machine: its disk, its clock, its certificates."""
+    """This machine is the reason: its disk, its clock or its certificates."""
 
 
 class InternalError(FloatLeaseError):
-    """A defect of the library."""
+    """The library has a defect. Please report it with the message."""
 
 
 class AuthorizationError(FloatLeaseError):
-    """The server refused the keys or the request's headers."""
+    """The server refused the API key, the shared key or the request's headers."""
 
 
 class RequestError(FloatLeaseError):
-    """The server refused the request itself."""
+    """The server refused the request's parameters."""
 
 
 class ProductError(FloatLeaseError):
@@ -96,15 +100,15 @@ class ProductError(FloatLeaseError):
 
 
 class LicenseError(FloatLeaseError):
-    """The server refused because of the license: its state, or no slot of it is free."""
+    """The server refused because of the license: it is expired or disabled, or no slot of it is free."""
 
 
 class DeviceError(FloatLeaseError):
-    """The server refused this device: it is not activated, or is shut out."""
+    """The server refused this device: it is not activated, or it is blocked."""
 
 
 class FeatureError(FloatLeaseError):
-    """The server refused because of a feature, or no slot of it is free."""
+    """The server refused because of a feature: the license lacks it, or no slot of it is free."""
 
 
 class ConsumptionError(FloatLeaseError):
@@ -133,23 +137,25 @@ CLASSES: dict[str, type[FloatLeaseError]] = {
 
 
 def status_of(number: int) -> int:
-    """The `Status` of that number, or the number itself if it is newer than this package."""
+    """Returns the `Status` of a number, or the number itself if it is newer than this package."""
     try:
         return Status(number)
     except ValueError:
         return number
 
 
-def error_from(error: Mapping[str, Any]) -> FloatLeaseError:
-    """The exception for an error object; a category that is not known here is no hindrance."""
+def error_from_object(error: Mapping[str, Any]) -> FloatLeaseError:
+    """Returns the exception for an error object. A category that is newer than this package gives the base class."""
     return CLASSES.get(error.get("category", ""), FloatLeaseError)(error)
 
 
-def error_of(status: int, text: str | None, name: str) -> FloatLeaseError:
-    """The exception for a call that gave this status, and this text or none."""
+def error_from_status(status: int, text: str | None, name: str) -> FloatLeaseError:
+    """Returns the exception for a call that gave this status, and an error object as a text or none."""
     if text:
-        return error_from(json.loads(text))
+        return error_from_object(json.loads(text))
     sentence = name.replace("_", " ").capitalize() + "."
     outcome = "unknown" if status == Status.CANCELLED else "not_sent"
     category = CATEGORIES.get(status, "")
-    return error_from({"status": status, "name": name, "category": category, "message": sentence, "outcome": outcome})
+    return error_from_object(
+        {"status": status, "name": name, "category": category, "message": sentence, "outcome": outcome}
+    )

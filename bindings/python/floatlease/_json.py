@@ -1,4 +1,4 @@
-"""How Python's values become the JSON that the library reads."""
+"""Writes Python's values as the JSON that the library reads."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 
 def encoded(values: Mapping[str, Any]) -> bytes:
-    """One JSON object. Besides what JSON knows there may be a `datetime` with a time zone, and a path."""
+    """Returns one JSON object. Besides JSON's own types it takes paths, and `datetime` values with a time zone."""
     return json.dumps(values, default=_other, allow_nan=False).encode("ascii")
 
 
@@ -18,7 +18,7 @@ def _other(value: Any) -> Any:
     if isinstance(value, datetime):
         if value.utcoffset() is None:
             raise ValueError(f"{value!r} has no time zone, so it names no moment; give it one, such as timezone.utc")
-        # In UTC, because there are time zones whose offset has seconds: those of pytz have.
+        # In UTC, because some time zones, such as those of pytz, have offsets with seconds.
         return value.astimezone(timezone.utc).isoformat(timespec="milliseconds")
     if isinstance(value, os.PathLike):
         return os.fspath(value)

@@ -1,4 +1,4 @@
-"""Where the native libraries are, and what their functions look like to ctypes."""
+"""Finds the native libraries, and declares their functions to ctypes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ABI_VERSION = 1
 
 _OUT = POINTER(c_void_p)
 
-# Texts that come out are c_void_p: a c_char_p result would lose the pointer that is to be freed.
+# Texts that the library returns are c_void_p: ctypes would turn a c_char_p into bytes and lose the pointer to free.
 _CLIENT: dict[str, tuple[Any, ...]] = {
     "floatlease_abi_version": (c_uint32,),
     "floatlease_version": (c_void_p,),
@@ -47,12 +47,12 @@ _SANDBOX: dict[str, tuple[Any, ...]] = {
 }
 
 
-# What never waits keeps the interpreter: another thread would take it meanwhile, and hold it for 5 ms and more.
+# Functions that never wait keep the interpreter's lock. Another thread would take it meanwhile, and hold it for 5 ms.
 _WAIT_FREE = ("floatlease_lease_state", "floatlease_lease_remaining")
 
 
 class Library:
-    """A loaded library. Its functions may be called from any thread; ctypes lets go of the interpreter meanwhile."""
+    """A loaded library. Any thread may call its functions; ctypes releases the interpreter's lock meanwhile."""
 
     def __init__(self, dll: ctypes.CDLL, path: str, functions: dict[str, tuple[Any, ...]], free: str) -> None:
         self.path = path
@@ -70,7 +70,7 @@ class Library:
         self._free = getattr(dll, free)
 
     def invoke(self, name: str, *arguments: Any) -> tuple[int, str | None]:
-        """Calls a function whose last argument is `json_out`: gives its status, and that text."""
+        """Calls a function whose last argument is `json_out`, and returns its status and that text."""
         out = c_void_p()
         status: int = getattr(self.dll, name)(*arguments, ctypes.byref(out))
         if not out.value:
@@ -82,19 +82,19 @@ class Library:
 
 
 def c_text(text: str) -> bytes:
-    """A text as the library takes it; raises ValueError for one that C would cut."""
+    """Returns a text as the library takes it. Raises a ValueError for a NUL inside, where C would cut the text."""
     if "\0" in text:
         raise ValueError(f"embedded null character in {text!r}")
     return text.encode()
 
 
 def text_at(address: int) -> str:
-    """The UTF-8 text that begins there."""
+    """Returns the UTF-8 text that begins at an address."""
     return ctypes.string_at(address).decode("utf-8")
 
 
 def load_client() -> Library:
-    """Loads floatlease itself, and makes sure that both speak of the same."""
+    """Loads floatlease, and checks that its ABI is the one that this package was made for."""
     dll, path = _load("floatlease", "FLOATLEASE_LIBRARY")
     library = Library(dll, path, _CLIENT, "floatlease_string_free")
     found = dll.floatlease_abi_version()
@@ -107,7 +107,7 @@ def load_client() -> Library:
 
 
 def load_sandbox() -> Library:
-    """Loads the sandbox."""
+    """Loads the library of the sandbox."""
     dll, path = _load("floatlease_sandbox", "FLOATLEASE_SANDBOX_LIBRARY")
     return Library(dll, path, _SANDBOX, "floatlease_sandbox_string_free")
 
@@ -121,7 +121,7 @@ def _file_names(name: str) -> list[str]:
 
 
 def _load(name: str, variable: str) -> tuple[ctypes.CDLL, str]:
-    """From where `variable` says; or the package's own folder; or where the system looks: the first that has it."""
+    """Loads a library from the path in `variable`, else from the package's own folder, else as the system finds it."""
     here, chosen, names = Path(__file__).resolve().parent, os.environ.get(variable), _file_names(name)
     if chosen:
         places = [os.path.abspath(chosen)]

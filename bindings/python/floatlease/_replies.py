@@ -1,158 +1,246 @@
-"""What is told: replies as the server sent them, and events. Expect members that are not named here."""
+"""The types of replies and events. Expect members that are not named here: a newer server may send them."""
 
 from __future__ import annotations
 
 from typing import Any, Optional, TypedDict
 
 
-class License(TypedDict, total=False):
-    """The reply of `activate_license` and `check_license`."""
+class LicenseReply(TypedDict, total=False):
+    """The license as the server describes it: the reply of `activate_license` and `check_license`."""
 
     id: int
+    """The server's number of the license."""
     device_id: int
+    """The server's number of this device."""
     license_type: str
+    """The type of the license: `"perpetual"`, `"subscription"`, `"time-limited"` or `"consumption"`."""
     license_active: bool
+    """True if the license is active. The vendor activates it."""
     license_enabled: bool
+    """True if the license is enabled. The vendor can disable it."""
     is_expired: bool
+    """True if the license has expired."""
     is_trial: bool
+    """True if the license is a trial."""
     license_key: Optional[str]
+    """The license key; None for a license that belongs to a user."""
     validity_period: Optional[str]
+    """The date at which the license expires; None if it never does."""
     maintenance_period: Optional[str]
+    """The date at which the maintenance of the license ends; None if it never does."""
     is_floating_cloud: bool
-    """Whether the license floats: its slots are what `lease` takes."""
+    """True if the license floats. `acquire_lease` takes one of its slots."""
     is_floating: bool
-    """Whether it floats on a server that the vendor runs at the site, which this library does not know."""
+    """True if the license floats on a server that the vendor runs at the site. This library does not support those."""
     floating_users: int
+    """The number of slots that the license has."""
     floating_in_use_devices: int
+    """The number of slots that are in use."""
     floating_timeout: int
+    """Minutes without a renewal after which the server frees a slot."""
     can_borrow: bool
+    """True if a slot of the license may be borrowed."""
     is_borrowed: bool
+    """True if this device has borrowed a slot."""
     borrowed_until: Optional[str]
+    """The date until which this device has borrowed its slot; None if it has not."""
     max_borrow_time: int
+    """The longest borrow in hours."""
     total_consumptions: int
+    """The consumptions that were booked so far."""
     max_consumptions: int
+    """The consumptions that the license includes."""
     product_features: list[dict[str, Any]]
+    """The features of the license."""
 
 
-class Feature(TypedDict, total=False):
-    """The reply of `check_feature`."""
+class FeatureReply(TypedDict, total=False):
+    """A feature as the server describes it: the reply of `check_feature`."""
 
     id: int
+    """The server's number of the feature."""
     code: str
+    """The code that names the feature in requests."""
     name: str
+    """The name of the feature, for people."""
     license_id: int
+    """The server's number of the license that has the feature."""
     feature_type: str
+    """The type of the feature: `"activation"` or `"consumption"`."""
     expiry_date: Optional[str]
+    """The date at which the feature expires; None if it never does."""
     is_expired: bool
+    """True if the feature has expired."""
     is_floating_cloud: bool
-    """Whether the feature floats: its slots are what `lease` takes."""
+    """True if the feature floats. `acquire_lease` takes one of its slots."""
     is_floating: bool
-    """Whether it floats on a server that the vendor runs at the site, which this library does not know."""
+    """True if the feature floats on a server that the vendor runs at the site. This library does not support those."""
     floating_users: int
+    """The number of slots that the feature has."""
     floating_in_use_devices: int
+    """The number of slots that are in use."""
     floating_timeout: int
+    """Minutes without a renewal after which the server frees a slot."""
     can_borrow: bool
+    """True if a slot of the feature may be borrowed."""
     is_borrowed: bool
+    """True if this device has borrowed a slot."""
     max_borrow_time: int
+    """The longest borrow in hours."""
     total_consumptions: int
+    """The consumptions that were booked so far."""
     max_consumption: int
-    """The limit. The replies about a license and about consumptions spell it `max_consumptions`."""
+    """The consumptions that the feature includes. Replies about licenses spell this member `max_consumptions`."""
 
 
-class Borrowed(TypedDict, total=False):
+class BorrowReply(TypedDict, total=False):
     """The reply of `borrow_license` and `borrow_feature`."""
 
     borrowed_until: str
+    """The date until which the slot is this device's."""
     max_borrow_time: int
+    """The longest borrow in hours."""
     device_id: int
+    """The server's number of this device."""
     license_id: int
+    """The server's number of the license."""
     floating_in_use_devices: int
+    """The number of slots that are in use."""
 
 
-class Consumed(TypedDict, total=False):
+class ConsumptionReply(TypedDict, total=False):
     """The reply of `add_consumption` and `add_feature_consumption`."""
 
     total_consumptions: int
+    """The consumptions that were booked so far, these included."""
     max_consumptions: int
+    """The consumptions that the license or the feature includes."""
     queued: bool
-    """With `offline="queue"`: it is on disk, and booked later."""
+    """True if the server could not be reached, so that the consumption is kept on disk and booked later."""
     queued_consumptions: int
+    """The number of queued consumptions of this license on this device, if this one was queued."""
     idempotency_key: str
+    """The key of the queued consumption. The reply of `sync_consumptions` names it if it is refused."""
     status: int
+    """The status that explains why the consumption was queued, for example `Status.CONNECT`."""
     name: str
+    """The name of the status that explains why the consumption was queued, for example `"CONNECT"`."""
     reason: str
+    """A sentence that explains why the consumption was queued."""
 
 
-class Synced(TypedDict, total=False):
-    """The reply of `sync_consumptions`, and the event CONSUMPTIONS_SYNCED."""
+class SyncReply(TypedDict, total=False):
+    """The result of booking queued consumptions: the reply of `sync_consumptions`, and of an event."""
 
     event: str
+    """Always `"CONSUMPTIONS_SYNCED"`."""
     booked: int
+    """The number of consumptions that were booked."""
     refused: list[dict[str, Any]]
+    """The consumptions that the server refused. Each is reported once and not booked."""
     unknown: list[dict[str, Any]]
+    """The consumptions that may have been booked or not. Each is reported once and not sent again."""
     waiting: int
+    """The number of consumptions that are still queued."""
     status: int
+    """The status that explains why consumptions are still queued; `Status.OK` if none is."""
     name: str
+    """The name of that `status`, for example `"CONNECT"`."""
     reason: Optional[str]
+    """A sentence that explains why consumptions are still queued; None if none is."""
 
 
 class LeaseInfo(TypedDict, total=False):
-    """All that is known of a lease."""
+    """Everything that the library knows about a lease."""
 
     lease: int
+    """The number that names the lease in events."""
     state: str
+    """The name of the lease's state, for example `"ACTIVE"`."""
     remaining_ms: int
+    """Milliseconds until licensed work must stop."""
     renews_in_ms: Optional[int]
+    """Milliseconds until the next renewal; None if the lease is not going to be renewed."""
     status: int
+    """The status of the last failure; `Status.OK` if the last request succeeded."""
     name: str
+    """The name of that `status`, for example `"CONNECT"`."""
     reason: Optional[str]
+    """A sentence about the last failure; None if the last request succeeded."""
     borrowed_until: Optional[str]
+    """The date until which the lease is borrowed; None if it is not."""
     keep_alive: str
+    """The part that renews the lease: `"thread"` for the library, `"host"` for your program."""
     slots: list[dict[str, Any]]
+    """The slots of the lease, each with its `feature` and the server's last `reply`."""
 
 
 class Event(TypedDict, total=False):
-    """What happened to a lease by itself.
+    """An event of a lease, or the result of booking queued consumptions.
 
-    `event` is DEGRADED, RENEWED, GRACE_STARTED, LOST, REGAINED, BORROW_ENDING, EXPIRING, WAITING or
-    CONSUMPTIONS_SYNCED; expect others.
+    `event` is one of DEGRADED, RENEWED, GRACE_STARTED, LOST, REGAINED, BORROW_ENDING, EXPIRING, WAITING and
+    CONSUMPTIONS_SYNCED. Expect names that are not listed here.
     """
 
     event: str
+    """The name of the event, for example `"GRACE_STARTED"`."""
     lease: int
-    """The lease's `number`."""
+    """The `number` of the lease that the event is about."""
     state: str
+    """The name of the lease's state, for example `"GRACE"`."""
     remaining_ms: int
+    """Milliseconds until licensed work must stop."""
     status: int
+    """The status of the last failure; `Status.OK` if the last request succeeded."""
     name: str
+    """The name of that `status`, for example `"CONNECT"`."""
     reason: Optional[str]
+    """A sentence about the last failure; None if the last request succeeded."""
     borrowed_until: Optional[str]
+    """The date until which the lease is borrowed; None if it is not."""
     at: str
+    """The time of the event in UTC."""
     asks_again_in_ms: int
+    """Milliseconds until the acquire asks the server again. Only WAITING has it."""
     left_ms: int
+    """Milliseconds until the acquire gives up. Only WAITING has it."""
     booked: int
+    """The number of consumptions that were booked. Only CONSUMPTIONS_SYNCED has it."""
     refused: list[dict[str, Any]]
+    """The consumptions that the server refused. Only CONSUMPTIONS_SYNCED has it."""
     unknown: list[dict[str, Any]]
+    """The consumptions that may have been booked or not. Only CONSUMPTIONS_SYNCED has it."""
     waiting: int
+    """The number of consumptions that are still queued. Only CONSUMPTIONS_SYNCED has it."""
     missed: int
-    """So many events before this one were dropped, because nobody read them."""
+    """The number of events that were dropped before this one, because the program did not read them."""
 
 
-class Check(TypedDict, total=False):
-    """One line of a report."""
+class DiagnoseCheck(TypedDict, total=False):
+    """One check of a `DiagnoseReport`."""
 
     check: str
+    """The name of the check, for example `"dns"`."""
     verdict: str
+    """The result: `"ok"`, `"warning"`, `"failed"` or `"skipped"`."""
     ms: float
+    """Milliseconds that the check took."""
     detail: str
+    """A sentence about what the check found."""
 
 
-class Report(TypedDict, total=False):
-    """What `diagnose` found. It holds no secret."""
+class DiagnoseReport(TypedDict, total=False):
+    """The report of `Client.diagnose`. It holds no secret, so it may be shown and sent."""
 
     ok: bool
+    """True if no check failed."""
     version: str
+    """The version of the library."""
     base_url: str
+    """The address of the server."""
     product: str
+    """The product's short code."""
     hardware_id: str
-    checks: list[Check]
+    """The id that names this device to the server."""
+    checks: list[DiagnoseCheck]
+    """The checks, in the order in which they were made."""

@@ -1,4 +1,4 @@
-"""An open client of the library: its handle, its leases, and its end."""
+"""An open client of the library: its handle, its queue, its leases, and how all of them are given back at the end."""
 
 from __future__ import annotations
 
@@ -10,146 +10,156 @@ import time
 import weakref
 from collections.abc import Iterable, Mapping
 from ctypes import byref, c_void_p
-from typing import TYPE_CHECKING, Any, Callable, TypeVar
+from typing import Any, Callable, Protocol, TypeVar
 
-from ._calls import Call, Finish, Mailbox, refusal
-from ._errors import FloatLeaseError, error_of
+from ._calls import Call, CompletionQueue, Converter, error_for
+from ._errors import FloatLeaseError, error_from_status
 from ._finalizer import Finalizer, free_orphans
 from ._json import encoded
 from ._library import Library, c_text, load_client, text_at
+from ._state import LeaseState
 from ._status import Status
-
-if TYPE_CHECKING:
-    from ._lease import HeldLease
 
 T = TypeVar("T")
 
-LEAVE_MS = 5_000
-"""So long the end of a `with` waits for slots to be given back."""
-EXIT_MS = 2_000
-"""So long the end of the interpreter does."""
+WITH_RELEASE_MS = 5_000
+"""Time limit for the end of a `with`, which waits until the slots are given back."""
+EXIT_RELEASE_MS = 2_000
+"""Time limit for the end of the interpreter, which waits likewise."""
 
 library = load_client()
 
 
-def as_it_came(_: Call[Any], reply: dict[str, Any]) -> dict[str, Any]:
-    """A reply that is to become nothing else."""
+def unchanged(_: Call[Any], reply: dict[str, Any]) -> dict[str, Any]:
+    """Converts nothing: the result of the call is the reply as the library gave it."""
     return reply
 
 
+class OpenLease(Protocol):
+    """A lease as a session sees it. The classes of leases are in `_base`, which is above this module."""
+
+    number: int
+
+    @property
+    def state(self) -> LeaseState:
+        """The state of the lease."""
+
+
 class Session:
-    """What a client and its leases have in common. The last of them to go closes it."""
+    """The part that a client and its leases share. It is closed when the last of them is gone."""
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         handle = c_void_p()
-        self._leases: weakref.WeakSet[HeldLease] = weakref.WeakSet()
+        self._leases: weakref.WeakSet[OpenLease] = weakref.WeakSet()
         self.library: Library = library
         try:
-            _raise_for(*library.invoke("floatlease_client_open", encoded(config), byref(handle)))
+            _text_or_raise(*library.invoke("floatlease_client_open", encoded(config), byref(handle)))
             self.handle: int = handle.value or 0
-            self.mailbox = Mailbox(library, self.handle)
-            # In a forked child the library does nothing then.
+            self.queue = CompletionQueue(library, self.handle)
+            # In a forked child the library does nothing when it is called.
             self.close = Finalizer(self, library.dll.floatlease_client_close, self.handle)
         except BaseException:
-            # Ctrl-C may come as soon as it is open.
+            # Ctrl-C may come as soon as the client is open.
             library.dll.floatlease_client_close(handle)
             raise
-        with _living_lock:
-            _living.add(self)
+        with _open_sessions_lock:
+            _open_sessions.add(self)
 
     @property
-    def inherited(self) -> bool:
-        """Whether this is a forked child, in which it is dead: locks and threads stayed with the parent."""
-        return self.mailbox.inherited
+    def is_inherited(self) -> bool:
+        """True if this is a forked child. The session is dead there: its locks and threads stayed with the parent."""
+        return self.queue.is_inherited
 
-    def add_lease(self, lease: HeldLease) -> None:
-        """Takes note of a lease, which is given back at the end."""
-        with _living_lock:
+    def add_lease(self, lease: OpenLease) -> None:
+        """Registers a lease, so that it is given back at the end."""
+        with _open_sessions_lock:
             self._leases.add(lease)
 
     def invoke(self, name: str, *arguments: Any) -> str:
-        """A function of the library, on this thread: its text, or what it raises."""
-        return _raise_for(*library.invoke(name, *arguments))
+        """Calls a function of the library on this thread. Returns its text, or raises its error."""
+        return _text_or_raise(*library.invoke(name, *arguments))
 
-    def submit(self, operation: str, request: Mapping[str, Any], finish: Finish[T]) -> Call[T]:
-        """A call in the background."""
-        if self.inherited:
-            raise refusal(library, self.handle, Status.FORKED)
-        call = Call(self.mailbox, finish)
-        self.mailbox.submit(call, operation, encoded(request))
+    def submit(self, operation: str, request: Mapping[str, Any], convert: Converter[T]) -> Call[T]:
+        """Submits a call, which is performed in the background."""
+        if self.is_inherited:
+            raise error_for(library, self.handle, Status.FORKED)
+        call = Call(self.queue, convert)
+        self.queue.submit(call, operation, encoded(request))
         return call
 
     def perform(
         self,
         operation: str,
         request: Mapping[str, Any],
-        finish: Finish[T],
+        convert: Converter[T],
         directly: Callable[[], T],
     ) -> T:
-        """A call that is waited for.
+        """Performs a call and waits for its result.
 
-        The main thread has it done in the background, since it must hear Ctrl-C meanwhile, which then ends the call.
+        On the main thread the call is submitted, because Python must handle Ctrl-C while it waits; Ctrl-C then cancels
+        the call. On other threads, and where the call can't be submitted, `directly` performs it.
         """
         main = threading.current_thread() is threading.main_thread()
-        if main and not self.inherited and not self.mailbox.leads_already:
-            call = Call(self.mailbox, finish)
+        if main and not self.is_inherited and not self.queue.is_reading_here:
+            call = Call(self.queue, convert)
             try:
-                return call.settled(operation, encoded(request))
+                return call.run(operation, encoded(request))
             except FloatLeaseError:
                 if call.ticket:
                     raise
-        # What can't be submitted is done directly, and says better what is wrong.
+        # If the library refused the submit, the direct call explains better what is wrong.
         return directly()
 
     def call(self, operation: str, request: Mapping[str, Any]) -> dict[str, Any]:
-        """An operation by name, waited for."""
+        """Performs an operation by its name and waits for the reply."""
 
         def directly() -> dict[str, Any]:
             text = self.invoke("floatlease_call", self.handle, c_text(operation), encoded(request))
             reply: dict[str, Any] = json.loads(text)
             return reply
 
-        return self.perform(operation, request, as_it_came, directly)
+        return self.perform(operation, request, unchanged, directly)
 
-    def accepted(self, call: Call[Any]) -> int:
-        """The handle of a lease that a submitted call has taken."""
+    def accept_lease(self, call: Call[Any]) -> int:
+        """Returns the handle of the lease that a submitted call has acquired."""
         if not call._handle.value:
             self.invoke("floatlease_lease_accept", self.handle, call.ticket, byref(call._handle))
         return call._handle.value or 0
 
     def next_event(self, wait_ms: int) -> Any:
-        """The oldest event."""
-        if self.inherited:
-            raise refusal(library, self.handle, Status.FORKED)
-        return self.mailbox.next_event(wait_ms)
+        """Returns the oldest event that was not read yet, and waits for one; None if none came in that time."""
+        if self.is_inherited:
+            raise error_for(library, self.handle, Status.FORKED)
+        return self.queue.next_event(wait_ms)
 
-    def acquires(self) -> list[Call[Any]]:
-        """The calls under way that take a lease, which is to be given back too."""
-        return self.mailbox.acquires() if self.close.alive and not self.inherited else []
+    def pending_acquires(self) -> list[Call[Any]]:
+        """Returns the calls under way that acquire a lease. What they are granted must be given back too."""
+        return self.queue.pending_acquires() if self.close.alive and not self.is_inherited else []
 
-    def leases(self) -> list[HeldLease]:
-        """Those that are in use, and those that submitted calls have taken without anybody asking yet."""
-        calls = [] if self.inherited else self.mailbox.caught_up()
-        with _living_lock:
+    def leases(self) -> list[OpenLease]:
+        """Returns the leases in use, and those that completed calls hold for a program that has not asked yet."""
+        calls = [] if self.is_inherited else self.queue.read_pending()
+        with _open_sessions_lock:
             leases = list(self._leases)
+        # The calls kept their leases from being collected until here.
         del calls
         return leases
 
-    def begin_release(self, leases: Iterable[HeldLease], within_ms: int) -> list[Call[Any]]:
-        """Has them given back in the background, but for what is borrowed: that is to stay."""
+    def begin_release(self, leases: Iterable[OpenLease], within_ms: int) -> list[Call[Any]]:
+        """Begins to give leases back in the background, except borrowed ones. Returns the calls that do it."""
         calls = []
-        for lease in leases if self.close.alive and not self.inherited else ():
+        for lease in leases if self.close.alive and not self.is_inherited else ():
             if lease.state.name not in ("NONE", "BORROWED", "RELEASED"):
                 request = {"lease": lease.number, "timeout_ms": within_ms}
                 try:
-                    calls.append(self.submit("lease_release", request, as_it_came))
+                    calls.append(self.submit("lease_release", request, unchanged))
                 except FloatLeaseError:
                     continue
         return calls
 
 
-def settle(calls: Iterable[Call[Any]], within_ms: int) -> None:
-    """Waits for calls, so long at most in all; what becomes of them is nobody's concern."""
+def wait_for_calls(calls: Iterable[Call[Any]], within_ms: int) -> None:
+    """Waits for calls, at most `within_ms` for all of them, and cancels the others. It ignores their errors."""
     end = time.monotonic() + within_ms / 1_000
     for call in calls:
         try:
@@ -159,58 +169,58 @@ def settle(calls: Iterable[Call[Any]], within_ms: int) -> None:
 
 
 def left_ms(end: float) -> int:
-    """The milliseconds until this moment of the monotonic clock; 1 at least, which is the shortest deadline."""
+    """Returns the milliseconds until `end` on the monotonic clock, at least 1, which is the shortest deadline."""
     return max(1, int((end - time.monotonic()) * 1_000))
 
 
-def give_back(sessions: Iterable[Session], within_ms: int) -> None:
-    """Gives back what leases hold, those too that are being taken, and waits so long at most in all."""
+def release_all(sessions: Iterable[Session], within_ms: int) -> None:
+    """Gives back all leases of these sessions, those too that are being acquired, and waits at most `within_ms`."""
     sessions, end = list(sessions), time.monotonic() + within_ms / 1_000
-    # Leases that nobody else has live as long as these.
-    acquires = [call for session in sessions for call in session.acquires()]
+    # These lists keep leases alive that have no other reference.
+    acquires = [call for session in sessions for call in session.pending_acquires()]
     leases = [(session, session.leases()) for session in sessions]
     calls = [call for session, held in leases for call in session.begin_release(held, within_ms)]
-    settle(acquires, left_ms(end))
+    wait_for_calls(acquires, left_ms(end))
     granted = [(session, [lease for lease in session.leases() if lease not in held]) for session, held in leases]
     calls += [call for session, held in granted for call in session.begin_release(held, left_ms(end))]
-    settle(calls, left_ms(end))
+    wait_for_calls(calls, left_ms(end))
 
 
 def version() -> str:
-    """The native library's version."""
+    """Returns the version of the native library, for example `"0.1.0"`."""
     return text_at(library.dll.floatlease_version())
 
 
-def _raise_for(status: int, text: str | None) -> str:
+def _text_or_raise(status: int, text: str | None) -> str:
     if status != Status.OK:
-        raise error_of(status, text, text_at(library.dll.floatlease_status_name(status)))
+        raise error_from_status(status, text, text_at(library.dll.floatlease_status_name(status)))
     return text or "{}"
 
 
-at_the_end: list[Callable[[], object]] = []
-"""What is to end after the leases were given back, such as a sandbox, which is their server."""
+exit_callbacks: list[Callable[[], object]] = []
+"""Functions that the end of the interpreter calls after the leases were given back; one stops the sandboxes."""
 
-_living: weakref.WeakSet[Session] = weakref.WeakSet()
-_living_lock = threading.RLock()
+_open_sessions: weakref.WeakSet[Session] = weakref.WeakSet()
+_open_sessions_lock = threading.RLock()
 
 
-def _release_all() -> None:
-    """The interpreter ends: what is still held is given back, all at once and within a bounded time."""
-    with _living_lock:
-        sessions = list(_living)
-    give_back(sessions, EXIT_MS)
+def _release_at_exit() -> None:
+    """Gives all leases back when the interpreter ends, within a bounded time."""
+    with _open_sessions_lock:
+        sessions = list(_open_sessions)
+    release_all(sessions, EXIT_RELEASE_MS)
     free_orphans()
-    for end_later in at_the_end:
-        end_later()
-    # The clients stay open: threads that wait for events would hear of their end, and print what they heard.
+    for callback in exit_callbacks:
+        callback()
+    # The clients stay open: closing them would wake threads that wait for events, and those would print an error.
 
 
 def _renew_lock() -> None:
-    """A forked child must not wait for one whose holder stayed with its parent."""
-    global _living_lock
-    _living_lock = threading.RLock()
+    """Replaces the lock in a forked child, because its holder may have stayed with the parent."""
+    global _open_sessions_lock
+    _open_sessions_lock = threading.RLock()
 
 
-atexit.register(_release_all)
+atexit.register(_release_at_exit)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_lock)

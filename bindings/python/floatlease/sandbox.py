@@ -5,10 +5,10 @@
 
     with Sandbox(rate=0) as sandbox, Client(sandbox.client_config()) as client:
         client.activate_license()
-        with client.lease() as lease:
+        with client.acquire_lease() as lease:
             sandbox.advance("2h", client)
 
-For tests only: it licenses whoever asks. `GET /openapi.json` of `Sandbox.control` lists all that it can be told.
+For tests only: it grants a license to every program that asks. `control("GET /openapi.json")` lists all its calls.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from ctypes import byref, c_void_p
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypedDict, Union, cast
 
-from ._client import AnyClient
-from ._errors import error_of
+from ._base import ClientBase
+from ._errors import error_from_status
 from ._finalizer import Finalizer
 from ._json import encoded
 from ._library import c_text, load_sandbox, text_at
-from ._session import at_the_end
+from ._session import exit_callbacks
 from ._session import library as client_library
 
 if TYPE_CHECKING:
@@ -36,46 +36,53 @@ if TYPE_CHECKING:
     from ._requests import Config
 
 library = load_sandbox()
-"""The native library behind it."""
+"""The native library of the sandbox."""
 
 
 class Options(TypedDict, total=False):
-    """How a sandbox begins; all optional."""
+    """The options of a sandbox at its start. All keys are optional."""
 
     catalogue: Union[str, Mapping[str, Any]]
-    """What is licensed to whom: TOML as a text, or the same as a dict."""
+    """The products and licenses of the server: TOML as a text, or the same as a dict; by default the sandbox's own."""
     presets: bool
-    """An easy way to provoke each refusal of the API; `Sandbox.info` lists them."""
+    """True adds licenses that provoke each refusal of the API; `Sandbox.info` lists them under `presets`."""
     now: str
-    """Its time at the beginning, for example `"2028-02-29T12:00:00Z"` or `"now-1h"`."""
+    """The server's time at the start, for example `"2028-02-29T12:00:00Z"` or `"now-1h"`; by default the real time."""
     rate: float
-    """How time passes: 1 (default) is real time, 0 stands still."""
+    """The speed of the server's clock: 1 (default) is real time, 60 lets a minute pass in a second, 0 stands still."""
     date_check: str
+    """The clock that the Date of requests must agree with: `"real"` (default), or `"world"` for the server's own."""
     order: bool
-    """False: `FloatLease-Order` is ignored, as by the vendor's cloud."""
+    """False makes the server ignore the header `FloatLease-Order`, as the vendor's cloud does."""
     idempotency: bool
-    """False: `Idempotency-Key` is ignored likewise."""
+    """False makes the server ignore the header `Idempotency-Key`, as the vendor's cloud does."""
     faults: list[Mapping[str, Any]]
+    """The faults that are active from the start, each as `Sandbox.fault` takes it."""
     port: int
+    """The port of the license server; 0 (default) is a free one."""
     control_port: int
+    """A port for the control interface, so that other processes can use it; 0 is a free one."""
 
 
 class Fault(TypedDict, total=False):
-    """What goes wrong."""
+    """A fault that the sandbox injects. `do` is required."""
 
     match: Mapping[str, Any]
-    """Whose requests."""
+    """The requests that the fault is for, for example `{"operation": "check_license"}`; by default all."""
     when: Mapping[str, Any]
-    """Which of those."""
+    """The choice among the matching requests, for example `{"times": 1}` for the first; by default all."""
     do: Mapping[str, Any]
-    """What happens to them, for example `{"after_commit": "reset"}`."""
+    """The fault itself. `{"after_commit": "reset"}` loses the reply of a request that was carried out."""
 
 
 class Sandbox:
-    """A license server in this process, with data, keys and a clock of its own. Any number run side by side."""
+    """A license server in this process, with data, keys and a clock of its own. Any number may run side by side.
+
+    The end of a `with` stops it.
+    """
 
     info: dict[str, Any]
-    """What it told at its start: `base_url`, `public_key`, `license_key` and more."""
+    """The server's description for its clients: `base_url`, `public_key`, `license_key` and more."""
 
     def __init__(self, options: Options | None = None, /, **more: Unpack[Options]) -> None:
         handle = c_void_p()
@@ -92,21 +99,24 @@ class Sandbox:
         self.stop()
 
     def control(self, method_path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Asks or tells it something, for example `control("GET /slots")`."""
+        """Performs a call of the control interface, for example `control("GET /slots")`, and returns its answer.
+
+        Raises a `FloatLeaseError` with `Status.SANDBOX` if the sandbox refuses the call.
+        """
         request = None if body is None else encoded(body)
         text = _invoke("floatlease_sandbox_control", self._handle, c_text(method_path), request)
         answer: dict[str, Any] = json.loads(text)
         return answer
 
     def client_config(self, **changes: Unpack[Config]) -> Config:
-        """The config of a client of this sandbox, with some of it changed: `client_config(hardware_id="my-desk")`."""
+        """Returns the config of a client of this sandbox. `changes` replace its keys: `hardware_id="my-desk"`."""
         return cast("Config", {**self.control("GET /client_config"), **changes})
 
-    def advance(self, by: str | timedelta, *clients: AnyClient) -> dict[str, Any]:
-        """Lets time pass at once, `"2h"` or `"1h 30m"` or a `timedelta`, and tells what happened meanwhile.
+    def advance(self, by: str | timedelta, *clients: ClientBase) -> dict[str, Any]:
+        """Lets time pass at once: `"2h"`, `"1h 30m"` or a `timedelta`. Returns what happened at the server meanwhile.
 
-        It passes for the server, and for the leases of the clients that are named: one without the other is a lie to
-        somebody.
+        The time passes for the server and for the leases of the given clients. Give all clients of the sandbox, because
+        a client whose clock stands still would take its slot for confirmed.
         """
         text = f"{by // timedelta(milliseconds=1)}ms" if isinstance(by, timedelta) else by
         before = _moment(self.control("GET /clock"))
@@ -117,16 +127,16 @@ class Sandbox:
         return answer
 
     def fault(self, fault: Fault | None = None, /, **more: Unpack[Fault]) -> dict[str, Any]:
-        """Makes something go wrong from now on: `fault(do={"before": "hang"})`. `control("DELETE /faults")` ends it."""
+        """Injects a fault: `fault(do={"before": "hang"})`. `control("DELETE /faults")` ends all faults."""
         return self.control("POST /faults", {**(fault or {}), **more})
 
     @property
     def is_stopped(self) -> bool:
-        """Whether `stop` was called."""
+        """True if the sandbox was stopped."""
         return not self._stop.alive
 
     def stop(self) -> None:
-        """Ends it within a second, whatever its clients do, and leaves nothing behind."""
+        """Stops the sandbox within a second, whatever its clients do. Stopping twice is allowed."""
         self._stop()
 
 
@@ -134,12 +144,12 @@ _running: weakref.WeakSet[Sandbox] = weakref.WeakSet()
 
 
 def _stop_all() -> None:
-    """The interpreter ends, and the leases that it held have been given back."""
+    """Stops all sandboxes when the interpreter ends, after its leases were given back."""
     for sandbox in list(_running):
         sandbox.stop()
 
 
-at_the_end.append(_stop_all)
+exit_callbacks.append(_stop_all)
 
 
 def _moment(clock: Mapping[str, Any]) -> datetime:
@@ -149,5 +159,5 @@ def _moment(clock: Mapping[str, Any]) -> datetime:
 def _invoke(name: str, *arguments: Any) -> str:
     status, text = library.invoke(name, *arguments)
     if status:
-        raise error_of(status, text, text_at(client_library.dll.floatlease_status_name(status)))
+        raise error_from_status(status, text, text_at(client_library.dll.floatlease_status_name(status)))
     return text or "{}"

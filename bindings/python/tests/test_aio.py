@@ -49,7 +49,7 @@ def test_every_verb_is_awaited(desk: Desk) -> None:
 
 def test_a_lease_is_awaited_held_and_given_back(desk: Desk) -> None:
     async def body(client: AsyncClient) -> Any:
-        async with client.lease(features=["MESH"]) as lease:
+        async with client.acquire_lease(features=["MESH"]) as lease:
             assert lease.state is LeaseState.ACTIVE
             assert desk.slots() == ["MESH"]
             assert (await lease.renew())["state"] == "ACTIVE"
@@ -57,9 +57,9 @@ def test_a_lease_is_awaited_held_and_given_back(desk: Desk) -> None:
         with pytest.raises(UsageError) as caught:
             await lease.release()
         assert caught.value.status == Status.HANDLE
-        other = await client.lease()
+        other = await client.acquire_lease()
         assert (await other.release(timeout_ms=5_000))["state"] == "RELEASED"
-        kept = await client.lease()
+        kept = await client.acquire_lease()
         assert desk.slots() == [None]
         # Or it would be dropped before the client's end.
         return kept
@@ -70,10 +70,10 @@ def test_a_lease_is_awaited_held_and_given_back(desk: Desk) -> None:
 
 
 def test_the_bodys_exception_comes_through_a_silent_server(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(floatlease._aio, "LEAVE_MS", 300)
+    monkeypatch.setattr(floatlease._aio, "WITH_RELEASE_MS", 300)
 
     async def body(client: AsyncClient) -> None:
-        async with client.lease():
+        async with client.acquire_lease():
             desk.hang()
             raise ZeroDivisionError
 
@@ -112,7 +112,7 @@ def test_an_acquire_that_is_cancelled_leaves_no_slot(desk: Desk) -> None:
             await asyncio.sleep(0.01)
 
     async def acquire(client: AsyncClient) -> None:
-        await client.lease()
+        await client.acquire_lease()
 
     run(desk, body)
 
@@ -124,7 +124,7 @@ def test_a_task_that_is_cancelled_twice_gives_its_slot_back_and_leaves_nothing_t
         held, forever = asyncio.Event(), asyncio.Event()
 
         async def work() -> None:
-            async with client.lease():
+            async with client.acquire_lease():
                 held.set()
                 await forever.wait()
 
@@ -148,7 +148,7 @@ def test_a_task_that_is_cancelled_twice_gives_its_slot_back_and_leaves_nothing_t
 
 def test_an_acquire_that_is_entered_twice_takes_two_leases_and_gives_both_back(desk: Desk) -> None:
     async def body(client: AsyncClient) -> None:
-        acquiring = client.lease()
+        acquiring = client.acquire_lease()
         async with acquiring as outer:
             async with acquiring as inner:
                 assert inner.number != outer.number
@@ -168,7 +168,7 @@ def test_events_come_in_their_order_to_everybody_who_waits_and_end_with_the_clie
                 told.append(event["event"])
 
         listening = asyncio.ensure_future(listen())
-        lease = await client.lease()
+        lease = await client.acquire_lease()
         desk.sandbox.control("POST /faults/profile", {"profile": "outage"})
         for minutes, name in ((75, "DEGRADED"), (46, "GRACE_STARTED"), (5, "LOST")):
             desk.sandbox.advance(f"{minutes}m", client)
@@ -191,12 +191,12 @@ def test_a_wait_for_an_event_that_is_given_up_loses_none(desk: Desk) -> None:
             events = client.events()
             waiting = asyncio.ensure_future(events.__anext__())
             await asyncio.sleep(0)
-            client._session.mailbox._tell({"event": "NEWS", "lease": number})
+            client._session.queue._add_event({"event": "NEWS", "lease": number})
             waiting.cancel()
             await asyncio.gather(waiting, return_exceptions=True)
             got = await events.__anext__() if waiting.cancelled() else waiting.result()
             assert got["lease"] == number
-        assert client._session.mailbox._wakers == []
+        assert client._session.queue._wakers == []
 
     run(desk, body)
 
@@ -233,7 +233,7 @@ def test_a_client_that_is_dropped_ends_its_thread(desk: Desk) -> None:
     async def main() -> Any:
         client = AsyncClient(desk.config)
         await client.check_license()
-        await client.lease()
+        await client.acquire_lease()
         return weakref.ref(client._session)
 
     session = asyncio.run(main())
@@ -266,7 +266,7 @@ def test_a_coroutine_that_is_thrown_away_ends_its_call(desk: Desk) -> None:
         coroutine.close()
 
     asyncio.run(main())
-    soon(lambda: not client._session.mailbox._calls)
+    soon(lambda: not client._session.queue._calls)
     client.close()
 
 
@@ -276,7 +276,7 @@ def test_a_config_comes_from_the_environment(desk: Desk, monkeypatch: pytest.Mon
     async def main() -> None:
         async with AsyncClient.from_environment(hardware_id="unknown") as client:
             with pytest.raises(DeviceError):
-                await client.lease()
+                await client.acquire_lease()
 
     asyncio.run(main())
 

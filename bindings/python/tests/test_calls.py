@@ -115,9 +115,9 @@ def test_many_threads_wait_for_calls_and_events_of_one_client(desk: Desk) -> Non
 
 
 def test_a_thread_that_waits_for_events_goes_on_waiting_when_another_has_got_the_one_that_came(desk: Desk) -> None:
-    mailbox = desk.client._session.mailbox
+    queue = desk.client._session.queue
     got: list[Any] = []
-    take = mailbox.take_event
+    take = queue.take_event
 
     def wait() -> None:
         got.append(desk.client.next_event(60_000))
@@ -128,15 +128,15 @@ def test_a_thread_that_waits_for_events_goes_on_waiting_when_another_has_got_the
         return take()
 
     threads = [threading.Thread(target=wait) for _ in range(2)]
-    mailbox.take_event = take_late  # type: ignore[method-assign]
+    queue.take_event = take_late  # type: ignore[method-assign]
     # A third reads for them.
-    mailbox._leader = -1
+    queue._reader = -1
     for thread in threads:
         thread.start()
-    soon(lambda: len(mailbox._waiting) == 2)
-    mailbox._tell({"event": "NEWS", "lease": 1})
+    soon(lambda: len(queue._waiters) == 2)
+    queue._add_event({"event": "NEWS", "lease": 1})
     soon(lambda: got)
-    mailbox._tell({"event": "NEWS", "lease": 2})
+    queue._add_event({"event": "NEWS", "lease": 2})
     for thread in threads:
         thread.join()
     assert sorted(event["lease"] for event in got) == [1, 2]
@@ -147,7 +147,7 @@ def test_a_thread_that_waits_for_events_goes_on_waiting_when_another_has_got_the
     ("call", "left"),
     [
         (lambda client: client.check_license(), 0),
-        (lambda client: client.lease(), 0),
+        (lambda client: client.acquire_lease(), 0),
         (lambda client: client.next_event(60_000), 0),
         (lambda client: client.submit("check_license").result(), 1),
     ],
@@ -164,11 +164,11 @@ def test_ctrl_c_is_heard_while_the_main_thread_waits_and_the_client_is_as_before
         call(desk.client)
     # Each would wait for a minute; and what nobody waits for any longer is not under way for one.
     assert time.monotonic() - began < 20
-    soon(lambda: desk.client.next_event() or len(desk.client._session.mailbox._calls) == left)
+    soon(lambda: desk.client.next_event() or len(desk.client._session.queue._calls) == left)
     timer.join()
     desk.sandbox.control("DELETE /faults")
     assert desk.client.check_license()["floating_in_use_devices"] == 1
-    with desk.client.lease():
+    with desk.client.acquire_lease():
         assert desk.slots() == [None]
     assert desk.slots() == []
 
@@ -188,19 +188,19 @@ def test_a_signals_handler_may_use_the_client_in_the_middle_of_a_call(desk: Desk
 
 
 def test_a_handler_in_the_middle_of_reading_waits_for_nothing(desk: Desk) -> None:
-    desk.client._session.mailbox._leader = threading.get_ident()
+    desk.client._session.queue._reader = threading.get_ident()
     assert desk.client.next_event(3_600_000) is None
     assert desk.client.product_details()["short_code"] == "CAD-PRO"
     call = desk.client.submit("product_details")
     assert not call.done()
     with pytest.raises(TimeoutError):
         call.result()
-    desk.client._session.mailbox._leader = None
+    desk.client._session.queue._reader = None
     assert call.result()["short_code"] == "CAD-PRO"
 
 
 def test_nothing_runs_in_the_background_of_python_for_calls_that_wait(desk: Desk) -> None:
-    with desk.client.lease():
+    with desk.client.acquire_lease():
         desk.client.submit("check_license").result()
         assert threading.active_count() == 1
 
@@ -233,7 +233,7 @@ def interrupted(work: Any, number: int) -> bool:
     "call",
     [
         lambda client: client.product_details(),
-        lambda client: client.lease(),
+        lambda client: client.acquire_lease(),
         lambda client: client.next_event(1),
         lambda client: client.submit("lease_acquire").result(),
     ],
@@ -241,7 +241,7 @@ def interrupted(work: Any, number: int) -> bool:
 )
 def test_wherever_ctrl_c_comes_others_go_on_and_nothing_is_left_behind(desk: Desk, call: Any) -> None:
     told: list[Any] = []
-    mailbox = desk.client._session.mailbox
+    queue = desk.client._session.queue
     for number in range(1, 10_000):
         if not interrupted(lambda: call(desk.client), number):
             break
@@ -250,8 +250,8 @@ def test_wherever_ctrl_c_comes_others_go_on_and_nothing_is_left_behind(desk: Des
         thread.join(30)
         assert not thread.is_alive(), number
         assert len(told) == number
-        soon(lambda: desk.client.next_event() or not mailbox._calls)
-        assert mailbox._early == {}, number
+        soon(lambda: desk.client.next_event() or not queue._calls)
+        assert queue._early_completions == {}, number
     assert number > 20
     soon(lambda: desk.slots() == [])
 
@@ -261,7 +261,7 @@ def test_wherever_ctrl_c_comes_others_go_on_and_nothing_is_left_behind(desk: Des
 def test_wherever_ctrl_c_comes_the_end_of_a_lease_or_client_is_not_lost(desk: Desk, how: str) -> None:
     for number in range(1, 10_000):
         client = Client(desk.config)
-        leases = [client.lease()]
+        leases = [client.acquire_lease()]
 
         def end(client: Client = client, leases: list[Any] = leases) -> None:
             if how == "close":
@@ -345,7 +345,7 @@ def test_what_is_told_and_fails_is_logged_and_hurts_nobody_else(desk: Desk, capl
 
 def test_an_error_that_was_caught_keeps_nothing_of_the_function_that_caught_it(desk: Desk) -> None:
     def work() -> weakref.ref[Any]:
-        lease = desk.client.lease()
+        lease = desk.client.acquire_lease()
         call = desk.client.submit("check_feature", {"feature": "NONE"})
         for ask in (call.result, call.result, lambda: desk.client.check_license(hardware_id="unknown")):
             with pytest.raises(FloatLeaseError) as caught:
@@ -355,7 +355,7 @@ def test_an_error_that_was_caught_keeps_nothing_of_the_function_that_caught_it(d
 
     async def work_of_asyncio() -> weakref.ref[Any]:
         async with AsyncClient(desk.config) as client:
-            lease = await client.lease()
+            lease = await client.acquire_lease()
             with contextlib.suppress(DeviceError):
                 await client.check_license(hardware_id="unknown")
             return weakref.ref(lease)

@@ -21,7 +21,7 @@ from floatlease import (
     Status,
     UsageError,
 )
-from floatlease._errors import CLASSES, error_from, error_of
+from floatlease._errors import CLASSES, error_from_object, error_from_status
 from floatlease._status import CATEGORIES
 
 VERBS: list[tuple[str, dict[str, Any], str]] = [
@@ -112,11 +112,11 @@ def test_an_error_travels_between_processes(desk: Desk) -> None:
 def test_each_category_has_a_class_and_an_unknown_one_the_common() -> None:
     assert set(CATEGORIES.values()) - {"ok"} == CLASSES.keys()
     assert len(set(CLASSES.values())) == len(CLASSES)
-    error = error_from({"status": 777, "name": "NEW", "category": "newer", "more": [1]})
+    error = error_from_object({"status": 777, "name": "NEW", "category": "newer", "more": [1]})
     assert type(error) is FloatLeaseError
     assert (error.status, error.name, error.json["more"], error.outcome) == (777, "NEW", [1], "unknown")
-    assert str(error_from({})) == "UNKNOWN_STATUS: "
-    bare = error_of(Status.TOO_MANY_CALLS, None, "TOO_MANY_CALLS")
+    assert str(error_from_object({})) == "UNKNOWN_STATUS: "
+    bare = error_from_status(Status.TOO_MANY_CALLS, None, "TOO_MANY_CALLS")
     assert (type(bare), bare.message, bare.outcome) == (UsageError, "Too many calls.", "not_sent")
 
 
@@ -153,7 +153,7 @@ def test_dates_and_paths_may_be_pythons_own(desk: Desk, tmp_path: Path) -> None:
         desk.client.check_license(extra={"what": set()})
     with pytest.raises(ValueError, match="not JSON compliant"):
         desk.client.check_license(extra={"what": float("nan")})
-    with Client(desk.config, storage_dir=tmp_path / "Größe") as client, client.lease():
+    with Client(desk.config, storage_dir=tmp_path / "Größe") as client, client.acquire_lease():
         assert (tmp_path / "Größe").is_dir()
 
 
@@ -173,7 +173,7 @@ def test_a_closed_client_says_so_whatever_it_is_asked(desk: Desk) -> None:
     assert repr(client) == "<floatlease.Client closed>"
     calls: list[Any] = [
         client.check_license,
-        client.lease,
+        client.acquire_lease,
         client.diagnose,
         client.next_event,
         client.cancel,
@@ -192,7 +192,7 @@ def test_a_closed_client_says_so_whatever_it_is_asked(desk: Desk) -> None:
 def test_a_client_can_not_be_pickled_and_the_error_says_what_to_do(desk: Desk) -> None:
     with pytest.raises(TypeError, match="send its config"):
         pickle.dumps(desk.client)
-    with desk.client.lease() as lease, pytest.raises(TypeError, match="open a client there"):
+    with desk.client.acquire_lease() as lease, pytest.raises(TypeError, match="open a client there"):
         pickle.dumps(lease)
 
 

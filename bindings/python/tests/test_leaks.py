@@ -65,7 +65,7 @@ def test_clients_that_called_and_held_leases(desk: Desk, at_rest: int) -> None:
         for _ in range(100):
             client = Client(desk.config)
             client.product_details()
-            client.lease(feature="MESH")
+            client.acquire_lease(feature="MESH")
             client.submit("product_details")
 
     check_flat(desk, drop, 1_024, at_rest)
@@ -90,11 +90,11 @@ def test_clients_of_asyncio(desk: Desk, at_rest: int) -> None:
 
 def test_leases_of_one_client(desk: Desk) -> None:
     client = Client(desk.config)
-    held = client.lease(feature="MESH")
+    held = client.acquire_lease(feature="MESH")
 
     def drop() -> None:
         for _ in range(500):
-            client.lease(feature="MESH")
+            client.acquire_lease(feature="MESH")
 
     check_flat(desk, drop, 1_024)
     assert held.is_licensed

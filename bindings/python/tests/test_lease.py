@@ -11,7 +11,7 @@ import floatlease._client
 import pytest
 from conftest import Desk, soon
 from floatlease import Client, LeaseState, NetworkError, Status, UsageError
-from floatlease._calls import MOST_TOLD
+from floatlease._calls import MAX_UNREAD_EVENTS
 
 
 class WorkError(Exception):
@@ -19,7 +19,7 @@ class WorkError(Exception):
 
 
 def test_a_lease_is_held_inside_of_its_with_and_given_back_at_its_end(desk: Desk) -> None:
-    with desk.client.lease(features=["MESH", "SOLVER"]) as lease:
+    with desk.client.acquire_lease(features=["MESH", "SOLVER"]) as lease:
         assert sorted(desk.slots()) == ["MESH", "SOLVER"]
         assert (lease.state, lease.is_licensed) == (LeaseState.ACTIVE, True)
         assert 30 * 60_000 < lease.remaining_ms <= 35 * 60_000
@@ -39,8 +39,8 @@ def test_a_lease_is_held_inside_of_its_with_and_given_back_at_its_end(desk: Desk
 def test_the_bodys_exception_comes_through_whatever_the_server_does(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, server: str
 ) -> None:
-    monkeypatch.setattr(floatlease._client, "LEAVE_MS", 300)
-    with pytest.raises(WorkError), desk.client.lease():
+    monkeypatch.setattr(floatlease._client, "WITH_RELEASE_MS", 300)
+    with pytest.raises(WorkError), desk.client.acquire_lease():
         if server == "hangs":
             desk.hang()
         elif server == "is gone":
@@ -53,21 +53,21 @@ def test_the_bodys_exception_comes_through_whatever_the_server_does(
 def test_a_with_whose_server_is_silent_ends_within_its_time_and_says_nothing(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(floatlease._client, "LEAVE_MS", 300)
-    with desk.client, desk.client.lease() as lease:
+    monkeypatch.setattr(floatlease._client, "WITH_RELEASE_MS", 300)
+    with desk.client, desk.client.acquire_lease() as lease:
         desk.hang()
     assert lease.state is LeaseState.NONE
 
 
 def test_what_is_borrowed_stays_borrowed_after_the_with(desk: Desk, tmp_path: Path) -> None:
     config = {**desk.config, "storage_dir": tmp_path}
-    with Client(config) as client, client.lease() as lease:  # type: ignore[arg-type]
+    with Client(config) as client, client.acquire_lease() as lease:  # type: ignore[arg-type]
         assert lease.borrow()["state"] == "BORROWED"
     assert desk.slots() == [None]
-    with Client(config, base_url="http://127.0.0.1:9/api/v4") as client, client.lease() as lease:  # type: ignore[arg-type]
+    with Client(config, base_url="http://127.0.0.1:9/api/v4") as client, client.acquire_lease() as lease:  # type: ignore[arg-type]
         assert lease.state is LeaseState.BORROWED
     with Client(config) as client:  # type: ignore[arg-type]
-        lease = client.lease()
+        lease = client.acquire_lease()
         assert lease.state is LeaseState.BORROWED
         assert lease.release()["state"] == "RELEASED"
         assert "RELEASED" in repr(lease)
@@ -78,7 +78,7 @@ def test_what_is_borrowed_stays_borrowed_after_the_with(desk: Desk, tmp_path: Pa
 
 def test_the_end_of_a_clients_with_gives_back_what_its_leases_hold(desk: Desk) -> None:
     with Client(desk.config) as client:
-        leases = [client.lease(), client.lease(feature="MESH")]
+        leases = [client.acquire_lease(), client.acquire_lease(feature="MESH")]
         assert len(desk.slots()) == 2
     assert desk.slots() == []
     assert [lease.state for lease in leases] == [LeaseState.RELEASED] * 2 or leases[0].state is LeaseState.NONE
@@ -88,7 +88,7 @@ def test_another_thread_may_do_it_all(desk: Desk) -> None:
     told: list[Any] = []
 
     def work() -> None:
-        with Client(desk.config) as client, client.lease(feature="MESH") as lease:
+        with Client(desk.config) as client, client.acquire_lease(feature="MESH") as lease:
             told.append(lease.renew()["state"])
             with pytest.raises(UsageError, match="storage_dir"):
                 lease.borrow("2030-01-01")
@@ -101,7 +101,7 @@ def test_another_thread_may_do_it_all(desk: Desk) -> None:
 
 
 def test_an_outage_is_told_from_beginning_to_end(desk: Desk) -> None:
-    with desk.client.lease(grace_ms=300_000) as lease:
+    with desk.client.acquire_lease(grace_ms=300_000) as lease:
         desk.sandbox.control("POST /faults/profile", {"profile": "outage"})
         # A renewal comes after 48 to 72 minutes.
         desk.sandbox.advance("75m", desk.client)
@@ -121,7 +121,7 @@ def test_an_outage_is_told_from_beginning_to_end(desk: Desk) -> None:
 
 
 def test_a_host_may_keep_it_alive(desk: Desk) -> None:
-    with desk.client.lease(keep_alive="host") as lease:
+    with desk.client.acquire_lease(keep_alive="host") as lease:
         desk.sandbox.advance("119m", desk.client)
         assert lease.info()["renews_in_ms"] == 0
         assert lease.renew()["renews_in_ms"] != 0
@@ -133,14 +133,14 @@ def test_a_host_may_keep_it_alive(desk: Desk) -> None:
 def test_a_lease_that_is_dropped_is_given_back_and_so_is_a_client(desk: Desk) -> None:
     gc.disable()
     try:
-        lease = desk.client.lease()
+        lease = desk.client.acquire_lease()
         gone = weakref.ref(lease)
         del lease
         assert gone() is None, "a cycle keeps it"
         soon(lambda: desk.slots() == [])
 
         client = Client(desk.config)
-        lease = client.lease()
+        lease = client.acquire_lease()
         session = weakref.ref(client._session)
         del client
         assert lease.state is LeaseState.ACTIVE, "a lease keeps its client"
@@ -155,7 +155,7 @@ def test_a_lease_that_is_dropped_is_given_back_and_so_is_a_client(desk: Desk) ->
 def test_a_cycle_of_leases_and_clients_is_collected_in_any_order(desk: Desk) -> None:
     for _ in range(20):
         holder: dict[str, Any] = {"client": Client(desk.config)}
-        holder["lease"], holder["self"] = holder["client"].lease(), holder
+        holder["lease"], holder["self"] = holder["client"].acquire_lease(), holder
         del holder
     gc.collect()
     soon(lambda: desk.slots() == [])
@@ -168,7 +168,7 @@ def test_a_state_that_is_newer_than_the_package_is_no_hindrance() -> None:
 
 
 def test_who_reads_a_state_in_every_frame_does_not_let_threads_in_that_compute(desk: Desk) -> None:
-    lease, interval = desk.client.lease(), sys.getswitchinterval()
+    lease, interval = desk.client.acquire_lease(), sys.getswitchinterval()
     turns = [threading.Lock() for _ in range(4)]
     ready: list[Any] = []
     ran: list[Any] = []
@@ -200,8 +200,8 @@ def test_who_reads_a_state_in_every_frame_does_not_let_threads_in_that_compute(d
 
 
 def test_events_that_nobody_reads_are_counted(desk: Desk) -> None:
-    for number in range(MOST_TOLD + 5):
-        desk.client._session.mailbox._tell({"event": "NEWS", "lease": number})
+    for number in range(MAX_UNREAD_EVENTS + 5):
+        desk.client._session.queue._add_event({"event": "NEWS", "lease": number})
     first = desk.client.next_event()
     assert first == {"event": "NEWS", "lease": 5, "missed": 5}
     assert desk.client.next_event() == {"event": "NEWS", "lease": 6}
@@ -219,7 +219,7 @@ def test_a_wait_for_events_ends_with_cancel_and_with_close(desk: Desk) -> None:
         threads = [threading.Thread(target=wait) for _ in range(2)]
         for thread in threads:
             thread.start()
-        soon(lambda: desk.client._session.mailbox._leader)
+        soon(lambda: desk.client._session.queue._reader)
         # Again and again: one of the two may only be about to wait.
         while any(thread.is_alive() for thread in threads):
             if desk.client._session.close.alive:

@@ -22,24 +22,24 @@ config = json.loads(os.environ["FLOATLEASE_CONFIG"])
 """
 
 ENDS = {
-    "a lease of the module": "client = Client(config); lease = client.lease()",
-    "an exit": "client = Client(config); lease = client.lease(); sys.exit(0)",
+    "a lease of the module": "client = Client(config); lease = client.acquire_lease()",
+    "an exit": "client = Client(config); lease = client.acquire_lease(); sys.exit(0)",
     "leases of several clients": """
-leases = [Client(config).lease(feature=feature) for feature in ("MESH", "SOLVER")]
+leases = [Client(config).acquire_lease(feature=feature) for feature in ("MESH", "SOLVER")]
 """,
     "a lease that another thread took": """
 leases = []
-thread = threading.Thread(target=lambda: leases.append(Client(config).lease()))
+thread = threading.Thread(target=lambda: leases.append(Client(config).acquire_lease()))
 thread.start()
 thread.join()
 """,
     "a thread that waits for ever": """
-client = Client(config); lease = client.lease()
+client = Client(config); lease = client.acquire_lease()
 threading.Thread(target=lambda: client.next_event(3_600_000), daemon=True).start()
 """,
     "a cycle": """
 class Program: pass
-program = Program(); program.self = program; program.lease = Client(config).lease()
+program = Program(); program.self = program; program.lease = Client(config).acquire_lease()
 """,
     "a submitted acquire whose end nobody has asked for": """
 client = Client(config)
@@ -54,12 +54,12 @@ with Client(config) as client:
     "a client of asyncio": """
 async def main():
     client = AsyncClient(config)
-    return await client.lease()
+    return await client.acquire_lease()
 lease = asyncio.run(main())
 """,
     "an atexit of the program, which still works": """
 import atexit
-client = Client(config); lease = client.lease()
+client = Client(config); lease = client.acquire_lease()
 atexit.register(lambda: client.check_license() and lease.is_licensed or os._exit(1))
 """,
 }
@@ -105,7 +105,7 @@ def stop_and_tell():
 sandbox.stop = stop_and_tell
 client = Client(sandbox.client_config())
 client.activate_license()
-lease = client.lease()
+lease = client.acquire_lease()
 """
     told = tmp_path / "slots"
     subprocess.run([sys.executable, "-c", program, str(told)], check=True)
@@ -114,13 +114,13 @@ lease = client.lease()
 
 def test_the_end_waits_for_a_slow_server(desk: Desk) -> None:
     desk.sandbox.fault(do={"before": {"delay": {"fixed_ms": 500}}}, match={"operation": "release_license"})
-    process = start(desk, "lease = Client(config).lease()")
+    process = start(desk, "lease = Client(config).acquire_lease()")
     assert process.wait(30) == 0
     assert desk.slots() == []
 
 
 def test_an_uncaught_exception_gives_it_back_too(desk: Desk) -> None:
-    process = start(desk, "lease = Client(config).lease(); 1 / 0")
+    process = start(desk, "lease = Client(config).acquire_lease(); 1 / 0")
     _, said = process.communicate(timeout=30)
     assert process.returncode == 1
     assert said.count("Traceback") == 1
@@ -128,7 +128,9 @@ def test_an_uncaught_exception_gives_it_back_too(desk: Desk) -> None:
 
 
 def test_an_end_with_a_silent_server_is_not_held_up_for_long(desk: Desk) -> None:
-    process = start(desk, "lease = Client(config).lease(); print('held', flush=True); input()", stdin=subprocess.PIPE)
+    process = start(
+        desk, "lease = Client(config).acquire_lease(); print('held', flush=True); input()", stdin=subprocess.PIPE
+    )
     assert process.stdout is not None
     assert process.stdout.readline() == "held\n"
     desk.hang()
@@ -141,7 +143,9 @@ def test_an_end_with_a_silent_server_is_not_held_up_for_long(desk: Desk) -> None
 
 @posix
 def test_ctrl_c_ends_a_program_that_waits_and_gives_its_slot_back(desk: Desk) -> None:
-    program = "client = Client(config); lease = client.lease(); print('held', flush=True); client.borrow_license()"
+    program = (
+        "client = Client(config); lease = client.acquire_lease(); print('held', flush=True); client.borrow_license()"
+    )
     desk.hang("borrow_license")
     process = start(desk, program)
     assert process.stdout is not None
@@ -176,8 +180,8 @@ def in_child(work: Any) -> None:
 @posix
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_a_forked_child_has_nothing_and_takes_nothing(desk: Desk) -> None:
-    client, lease, call = desk.client, desk.client.lease(), desk.client.submit("check_license")
-    asking: list[Any] = [client.check_license, client.lease, client.diagnose, client.cancel, client.next_event]
+    client, lease, call = desk.client, desk.client.acquire_lease(), desk.client.submit("check_license")
+    asking: list[Any] = [client.check_license, client.acquire_lease, client.diagnose, client.cancel, client.next_event]
     asking += [lambda: client.submit("check_license"), lambda: client.next_event(60_000)]
     asking += [lambda: client.advance_clock(1), lease.info, lease.renew, lease.release, lease.borrow]
 
@@ -194,7 +198,7 @@ def test_a_forked_child_has_nothing_and_takes_nothing(desk: Desk) -> None:
             pass
         own = Client(desk.config, hardware_id="child")
         own.activate_license()
-        with own.lease() as mine:
+        with own.acquire_lease() as mine:
             assert mine.is_licensed
         del client, lease, asking, mine, own
 
@@ -223,7 +227,7 @@ def test_a_fork_in_the_middle_of_everything_hangs_nobody(desk: Desk) -> None:
         thread.start()
 
     async def main() -> None:
-        async with AsyncClient(desk.config) as client, client.lease() as lease:
+        async with AsyncClient(desk.config) as client, client.acquire_lease() as lease:
 
             def child() -> None:
                 assert lease.state is LeaseState.NONE
@@ -251,19 +255,19 @@ def test_a_forked_child_waits_for_no_lock_and_no_thread_of_its_parent(desk: Desk
     desk.hang("borrow_license")
     client, done = desk.client, desk.client.submit("product_details")
     done.result()
-    call, mailbox, held, over = (
+    call, queue, held, over = (
         client.submit("borrow_license"),
-        client._session.mailbox,
+        client._session.queue,
         threading.Event(),
         threading.Event(),
     )
 
     def hold() -> None:
-        with mailbox._lock:
-            mailbox._leader = threading.get_ident()
+        with queue._lock:
+            queue._reader = threading.get_ident()
             held.set()
             over.wait()
-            mailbox._leader = None
+            queue._reader = None
 
     async def listen() -> None:
         dead = AsyncClient(desk.config)
@@ -295,13 +299,13 @@ def hold_in_worker(config: Any, device: str) -> str:
     """What a worker of a pool does: a client of its own."""
     with Client(config, hardware_id=device) as client:
         client.activate_license()
-        with client.lease() as lease:
+        with client.acquire_lease() as lease:
             return lease.state.name
 
 
 def refuse_in_worker(config: Any) -> None:
     with Client(config, hardware_id="unknown") as client:
-        client.lease()
+        client.acquire_lease()
 
 
 @pytest.mark.parametrize("how", ["fork", "spawn"])
@@ -309,7 +313,7 @@ def refuse_in_worker(config: Any) -> None:
 def test_multiprocessing_works(desk: Desk, how: str) -> None:
     if how not in multiprocessing.get_all_start_methods():
         pytest.skip("a system without it")
-    with desk.client.lease() as lease:
+    with desk.client.acquire_lease() as lease:
         with multiprocessing.get_context(how).Pool(2) as pool:
             states = pool.starmap(hold_in_worker, [(desk.config, "worker")] * 6, chunksize=1)
             with pytest.raises(FloatLeaseError, match="DEVICE_NOT_FOUND") as caught:

@@ -39,7 +39,7 @@ def test_time_passes_for_the_server_and_for_the_clients_that_are_named() -> None
     with Sandbox(rate=0) as sandbox, Client(sandbox.client_config()) as near, Client(sandbox.client_config()) as far:
         near.activate_license()
         before = sandbox.control("GET /clock")["now"]
-        leases = near.lease(feature="MESH"), far.lease(feature="SOLVER")
+        leases = near.acquire_lease(feature="MESH"), far.acquire_lease(feature="SOLVER")
         sandbox.control("POST /faults/profile", {"profile": "outage"})
         answer = sandbox.advance("1h 5m", near)
         assert {event["event"] for event in answer["happened"]} == {"slot_expired"}
@@ -147,12 +147,12 @@ def test_a_time_that_is_longer_than_32_bits_of_milliseconds_passes_too_and_none_
     with Sandbox(rate=0) as sandbox, Client(sandbox.client_config()) as client:
         client.activate_license()
         for by in (timedelta(milliseconds=2**32), timedelta(days=60)):
-            lease = client.lease(keep_alive="host")
+            lease = client.acquire_lease(keep_alive="host")
             assert lease.remaining_ms > 0
             sandbox.advance(by, client)
             assert lease.remaining_ms == 0
             lease.close()
-        lease = client.lease(keep_alive="host")
+        lease = client.acquire_lease(keep_alive="host")
         with pytest.raises(ValueError, match="can't be put back"):
             client.advance_clock(-1)
         assert lease.remaining_ms > 0

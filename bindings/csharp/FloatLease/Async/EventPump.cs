@@ -6,16 +6,20 @@ using System.Threading;
 namespace FloatLease
 {
     /// <summary>
-    /// Reads a client's events, completes its Tasks and delivers the rest; on a thread of its own if need be.
+    /// Reads a client's events, completes the Tasks of its submitted calls, and delivers all other events. It starts a
+    /// thread for that when one is needed.
     /// </summary>
     /// <remarks>
-    /// The thread knows the client by its token and a weak reference: a client that was dropped is collected, its
+    /// The thread knows the client by its token and a weak reference. So a client that was dropped is collected; its
     /// finalizer closes it, and that ends the thread.
     /// </remarks>
     internal sealed class EventPump
     {
-        // How long there must be nobody to tell anything before the thread ends.
-        internal static uint PatienceMs = 10000;
+        // Time without events, pending calls and handlers after which the thread ends.
+        internal static uint IdleTimeoutMs = 10000;
+
+        // Starts the thread. Tests replace it, because a failed start can't be provoked in every runtime.
+        internal static Action<Thread> Start = thread => thread.Start();
 
         private readonly object gate = new object();
         private readonly Dictionary<ulong, PendingCall> pending = new Dictionary<ulong, PendingCall>();
@@ -34,45 +38,60 @@ namespace FloatLease
 
         internal ulong Submit(ClientHandle handle, byte[] operation, byte[] request, PendingCall call)
         {
-            // The completion can't be looked for before the call is noted here.
+            // Under the lock, so that the thread does not look for the completion before the call is registered here.
             lock (gate)
             {
                 if (isClosed) throw new ObjectDisposedException(nameof(Client));
+                // First, because it may fail: a call that is under way, and that nobody awaits, could take a lease.
+                EnsureThread();
                 Failure.ThrowUnlessOk(Native.Submit(handle, operation, request, out var ticket));
                 pending.Add(ticket, call);
-                EnsureThread();
                 return ticket;
             }
         }
 
+        /// <summary>Starts the thread if there is none.</summary>
+        /// <exception cref="OutOfMemoryException">The system gave no thread. The next call tries again.</exception>
         internal void EnsureThread()
         {
             lock (gate)
             {
                 if (isManual || isClosed || thread != null) return;
-                thread = new Thread(Run) { IsBackground = true, Name = "floatlease events" };
-                OpenClients.Add(thread);
-                StartOnItsOwn(thread);
+                var started = new Thread(Run) { IsBackground = true, Name = "floatlease events" };
+                OpenClients.Add(started);
+                try
+                {
+                    StartWithoutContext(started);
+                }
+                catch
+                {
+                    OpenClients.Remove(started);
+                    throw;
+                }
+                // Not before: a thread that never ran would keep all later calls waiting for their completions.
+                thread = started;
             }
         }
 
-        // Not in the context of whoever came first: it would act in his name, and keep his request, or the very client,
-        // from being collected.
-        private static void StartOnItsOwn(Thread thread)
+        // The execution context of the caller must not flow into the thread: handlers would act in the caller's name,
+        // and the context would keep a request, or the client itself, from being collected.
+        private static void StartWithoutContext(Thread thread)
         {
-            if (ExecutionContext.IsFlowSuppressed()) thread.Start();
-            else using (ExecutionContext.SuppressFlow()) thread.Start();
+            if (ExecutionContext.IsFlowSuppressed()) Start(thread);
+            else using (ExecutionContext.SuppressFlow()) Start(thread);
         }
 
-        /// <summary>Reads one event and delivers it; null if none came.</summary>
-        internal int Read(ClientHandle handle, uint waitMs, out ClientEvent happened)
+        /// <summary>Reads one event and delivers it. The event is null if none came in that time.</summary>
+        internal int Read(ClientHandle handle, uint waitMs, out ClientEvent received)
         {
             int status = handle.NextEvent(waitMs, out var json);
-            happened = Deliver(status, json);
+            received = Deliver(status, json);
             return status;
         }
 
-        /// <summary>No completion will come any more.</summary>
+        /// <summary>
+        /// Ends all pending calls, because the client is closed and no completion will come any more.
+        /// </summary>
         internal void Close()
         {
             PendingCall[] left;
@@ -93,12 +112,12 @@ namespace FloatLease
                 while (true)
                 {
                     StaleStack.Wipe();
-                    int status = Native.NextEvent(token, PatienceMs, out var json);
+                    int status = Native.NextEvent(token, IdleTimeoutMs, out var json);
                     bool isQuiet = json == IntPtr.Zero;
-                    Hear(status, json);
-                    // Client.Cancel wakes this too.
+                    DeliverOne(status, json);
+                    // Client.Cancel wakes this thread too; it goes on then.
                     if (status != (int)Status.Ok && status != (int)Status.Cancelled) break;
-                    if (isQuiet && Retires()) return;
+                    if (isQuiet && ShouldStop()) return;
                 }
                 Close();
             }
@@ -108,18 +127,19 @@ namespace FloatLease
             }
         }
 
-        // In frames of their own: while the thread waits, nothing on its stack may keep the client from being collected.
+        // This method and the next have frames of their own: while the thread waits, nothing on its stack may keep the
+        // client from being collected.
         [MethodImpl(MethodImplOptions.NoInlining)]
-        private void Hear(int status, IntPtr json) => Deliver(status, json);
+        private void DeliverOne(int status, IntPtr json) => Deliver(status, json);
 
-        // Whether nobody is left to tell; who comes after this finds no thread and starts one.
+        // True if there is no pending call and no handler. A later caller finds no thread then, and starts one.
         [MethodImpl(MethodImplOptions.NoInlining)]
-        private bool Retires()
+        private bool ShouldStop()
         {
             lock (gate)
             {
                 if (pending.Count > 0) return false;
-                if (client.TryGetTarget(out var listening) && listening.HasListeners) return false;
+                if (client.TryGetTarget(out var open) && open.HasListeners) return false;
                 thread = null;
                 return true;
             }
@@ -128,13 +148,13 @@ namespace FloatLease
         private ClientEvent Deliver(int status, IntPtr json)
         {
             string text = Answer.Take(json);
-            if (text == null || status != (int)Status.Ok) return null; // none came, or it is an error object
-            ClientEvent happened = ClientEvent.Of(text);
-            var completed = happened as CompletedEvent;
+            if (text == null || status != (int)Status.Ok) return null; // no event came, or this is an error object
+            ClientEvent received = ClientEvent.Parse(text);
+            var completed = received as CompletedEvent;
             PendingCall call = completed == null ? null : Take(completed.Ticket);
             if (call != null) call.Complete(completed);
-            else if (client.TryGetTarget(out var told)) told.Deliver(happened);
-            return happened;
+            else if (client.TryGetTarget(out var open)) open.Deliver(received);
+            return received;
         }
 
         private PendingCall Take(ulong ticket)

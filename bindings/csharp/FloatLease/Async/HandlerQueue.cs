@@ -5,8 +5,8 @@ using System.Threading;
 namespace FloatLease
 {
     /// <summary>
-    /// Runs handlers one after another on threads of the pool, and not where events are read: one that takes its time,
-    /// or waits for a Task of its client, must not hold up the Tasks.
+    /// Runs handlers one after another on threads of the pool. They do not run on the thread that reads events: a
+    /// handler that is slow, or that waits for a Task of its client, must not hold up the client's Tasks.
     /// </summary>
     internal sealed class HandlerQueue : SynchronizationContext
     {
@@ -21,9 +21,18 @@ namespace FloatLease
             {
                 waiting.Enqueue(new KeyValuePair<SendOrPostCallback, object>(callback, state));
                 if (isRunning) return;
+                try
+                {
+                    ThreadPool.UnsafeQueueUserWorkItem(Run, null);
+                }
+                catch
+                {
+                    // The caller reports this one event as failed. The next event finds an empty queue and tries again.
+                    waiting.Clear();
+                    throw;
+                }
                 isRunning = true;
             }
-            ThreadPool.UnsafeQueueUserWorkItem(Run, null);
         }
 
         private void Run(object nothing)

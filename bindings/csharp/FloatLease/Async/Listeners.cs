@@ -2,7 +2,7 @@ using System;
 
 namespace FloatLease
 {
-    /// <summary>The handlers of one event. One that throws keeps nobody else from hearing of it.</summary>
+    /// <summary>The handlers of one event. If one of them throws, the others are still called.</summary>
     internal sealed class Listeners<T> where T : ClientEvent
     {
         private readonly object gate = new object();
@@ -26,7 +26,7 @@ namespace FloatLease
             lock (gate) handlers -= handler;
         }
 
-        internal void Raise(object sender, T happened, Action<Exception, ClientEvent> report)
+        internal void Raise(object sender, T received, Action<Exception, ClientEvent> report)
         {
             EventHandler<T> all;
             lock (gate) all = handlers;
@@ -35,11 +35,11 @@ namespace FloatLease
             {
                 try
                 {
-                    ((EventHandler<T>)each)(sender, happened);
+                    ((EventHandler<T>)each)(sender, received);
                 }
                 catch (Exception exception)
                 {
-                    report(exception, happened);
+                    report(exception, received);
                 }
             }
         }

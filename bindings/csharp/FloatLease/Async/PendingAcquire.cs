@@ -4,8 +4,8 @@ using System.Runtime.ExceptionServices;
 namespace FloatLease
 {
     /// <summary>
-    /// A submitted acquire. Its lease is accepted before the next event is read, so that none of the lease's own events
-    /// comes before there is a <see cref="Lease"/> to tell.
+    /// A submitted "lease_acquire". Its lease is accepted before the next event is read, so that the lease's first
+    /// event finds a <see cref="Lease"/> to be raised on.
     /// </summary>
     internal sealed class PendingAcquire : PendingCall
     {

@@ -3,11 +3,12 @@ using System.Threading.Tasks;
 namespace FloatLease
 {
     /// <summary>
-    /// A submitted call whose Task somebody awaits. It keeps its client from being collected meanwhile.
+    /// A submitted call with the Task that its caller awaits. Until it is completed it keeps its client from being
+    /// collected.
     /// </summary>
     internal class PendingCall
     {
-        // Continuations run elsewhere: one that takes its time, or throws, must not hold up the events.
+        // Continuations run on threads of the pool: one that is slow or throws must not hold up the events.
         private readonly TaskCompletionSource<CompletedEvent> source =
             new TaskCompletionSource<CompletedEvent>(TaskCreationOptions.RunContinuationsAsynchronously);
 
@@ -20,7 +21,7 @@ namespace FloatLease
 
         internal ulong Ticket { get; set; }
 
-        /// <summary>Its completion; null if the client was closed before it came.</summary>
+        /// <summary>The call's completion; null if the client was closed before it came.</summary>
         internal Task<CompletedEvent> Done => source.Task;
 
         internal virtual void Complete(CompletedEvent completed) => source.TrySetResult(completed);

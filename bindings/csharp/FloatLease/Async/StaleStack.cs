@@ -4,8 +4,8 @@ using System.Runtime.InteropServices;
 namespace FloatLease
 {
     /// <summary>
-    /// Mono's and Unity's collectors take whatever lies on a stack for a reference. A thread that waits for long wipes
-    /// first what its last work has left there, or that would be kept for as long as it waits.
+    /// Wipes what earlier calls have left on a thread's stack. The collectors of Mono and Unity take every word on a
+    /// stack for a reference, so a thread that waits for long would keep what its last work used.
     /// </summary>
     internal static class StaleStack
     {
@@ -21,7 +21,7 @@ namespace FloatLease
             Keep(ref blank);
         }
 
-        // Else the compiler sees that nobody reads it.
+        // The compiler would leave out a variable that no method reads.
         [MethodImpl(MethodImplOptions.NoInlining)]
         private static void Keep(ref Blank blank)
         {

@@ -1,5 +1,5 @@
-// .NET Framework takes an exception from one application domain to another, out of a plugin say, by serialization; what
-// can't be serialized arrives as a complaint about that. Unity's players have no other domain, and .NET 8 has given it up.
+// .NET Framework serializes an exception that leaves an application domain, for example a plugin's. One that can't be
+// serialized arrives as another exception. Unity's players have one domain only, and .NET 8 has dropped the feature.
 #if !UNITY_5_3_OR_NEWER && !NET8_0_OR_GREATER
 using System;
 using System.Runtime.Serialization;
@@ -9,7 +9,7 @@ namespace FloatLease
     [Serializable]
     public partial class FloatLeaseException
     {
-        /// <summary>For serialization.</summary>
+        /// <summary>Reads an exception that comes from another application domain.</summary>
         protected FloatLeaseException(SerializationInfo info, StreamingContext context) : base(info, context)
         {
             StatusNumber = info.GetInt32(nameof(StatusNumber));
@@ -17,7 +17,7 @@ namespace FloatLease
             error = JsonValue.ParseOrNull(Json);
         }
 
-        /// <summary>For serialization.</summary>
+        /// <summary>Writes the exception for another application domain.</summary>
         public override void GetObjectData(SerializationInfo info, StreamingContext context)
         {
             base.GetObjectData(info, context);

@@ -3,26 +3,26 @@ using System.Threading;
 
 namespace FloatLease
 {
-    /// <summary>Which exception a status is.</summary>
+    /// <summary>Makes the exception for a status.</summary>
     internal static class Failure
     {
-        internal static Exception Of(
+        internal static Exception FromStatus(
             int status, string json, CancellationToken cancellation = default(CancellationToken))
         {
             var failure = new FloatLeaseException(status, json);
             if (status != (int)Status.Cancelled) return failure;
-            // Who asks whose token it was must not be told of one that nobody cancelled.
+            // The exception names the token only if the token was cancelled: the client may have been disposed instead.
             bool isByToken = cancellation.IsCancellationRequested;
             return new FloatLeaseCanceledException(failure, isByToken ? cancellation : CancellationToken.None);
         }
 
-        /// <summary>A status without an error object, from the functions that give none.</summary>
+        /// <summary>Throws unless the status is Ok, for functions that give no error object.</summary>
         internal static void ThrowUnlessOk(int status)
         {
-            if (status != (int)Status.Ok) throw Of(status, null);
+            if (status != (int)Status.Ok) throw FromStatus(status, null);
         }
 
-        /// <summary>A call that was cancelled on this side of the library.</summary>
+        /// <summary>Makes the exception for a call that this assembly has cancelled, not the library.</summary>
         internal static Exception Cancelled(string outcome, string message, CancellationToken cancellation)
         {
             JsonValue error = JsonValue.NewObject();
@@ -30,7 +30,7 @@ namespace FloatLease
             error["name"] = StatusNames.Of((int)Status.Cancelled);
             error["message"] = message;
             error["outcome"] = outcome;
-            return Of((int)Status.Cancelled, error.ToString(), cancellation);
+            return FromStatus((int)Status.Cancelled, error.ToString(), cancellation);
         }
     }
 }

@@ -4,7 +4,8 @@ using System.Threading;
 namespace FloatLease
 {
     /// <summary>
-    /// A call was cancelled: by its token, by <see cref="Client.Cancel()"/>, or because its client was disposed.
+    /// The exception of a cancelled call. Its token, <see cref="Client.Cancel()"/> or the client's Dispose has
+    /// cancelled it.
     /// </summary>
     public sealed partial class FloatLeaseCanceledException : OperationCanceledException
     {
@@ -14,11 +15,12 @@ namespace FloatLease
             Failure = failure;
         }
 
-        /// <summary>All that is known of it.</summary>
+        /// <summary>The failure with all its details, such as the status and the advice.</summary>
         public FloatLeaseException Failure { get; }
 
         /// <summary>
-        /// How far it got: with <see cref="FloatLease.Outcome.Unknown"/> it may have been carried out.
+        /// The progress of the cancelled call. After <see cref="FloatLease.Outcome.Unknown"/> the server may have
+        /// carried it out.
         /// </summary>
         public Outcome Outcome => Failure.Outcome;
 

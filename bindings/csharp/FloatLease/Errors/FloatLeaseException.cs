@@ -3,7 +3,8 @@ using System;
 namespace FloatLease
 {
     /// <summary>
-    /// A call failed. <see cref="Exception.Message"/> says what happened, <see cref="Advice"/> what to do.
+    /// The exception of a failed call. <see cref="Exception.Message"/> says what happened, and <see cref="Advice"/>
+    /// what to do.
     /// </summary>
     public partial class FloatLeaseException : Exception
     {
@@ -26,22 +27,24 @@ namespace FloatLease
             this.error = error;
         }
 
-        /// <summary>What the call came to; a number that this version does not list is possible.</summary>
+        /// <summary>
+        /// The status of the failure. It may be a number that this version of the enum does not list.
+        /// </summary>
         public Status Status => (Status)StatusNumber;
 
-        /// <summary>The same as the number it is.</summary>
+        /// <summary>The number of the status, as the library gave it.</summary>
         public int StatusNumber { get; }
 
-        /// <summary>The same as its name, for example "FLOATING_NOT_AVAILABLE".</summary>
+        /// <summary>The name of the status, for example "FLOATING_NOT_AVAILABLE".</summary>
         public string Name => error["name"].Text ?? StatusNames.Of(StatusNumber);
 
-        /// <summary>What kind of failure it is, for example "license" or "network".</summary>
+        /// <summary>The category of the failure, for example "license" or "network".</summary>
         public string Category => error["category"].Text ?? "";
 
-        /// <summary>What to do about it.</summary>
+        /// <summary>A sentence that says what to do about the failure.</summary>
         public string Advice => error["advice"].Text ?? "";
 
-        /// <summary>Where the request stands.</summary>
+        /// <summary>The progress of the call, which a program must know before it tries again.</summary>
         public Outcome Outcome
         {
             get
@@ -53,28 +56,30 @@ namespace FloatLease
             }
         }
 
-        /// <summary>Whether the same call may succeed later.</summary>
+        /// <summary>True if the same call may succeed later, although no setting is changed.</summary>
         public bool Retryable => error["retryable"].Boolean ?? false;
 
-        /// <summary>When the server wants the next request, if it said so.</summary>
+        /// <summary>The time after which the server accepts the next request; null if it did not say.</summary>
         public TimeSpan? RetryAfter => Dates.Length(error["retry_after_ms"].Int64);
 
-        /// <summary>The HTTP status of the last reply, if there was one.</summary>
+        /// <summary>The HTTP status of the last reply; null if there was no reply.</summary>
         public int? HttpStatus => (int?)error["http_status"].Int64;
 
-        /// <summary>The server's own code in it, for example "floating_not_available".</summary>
+        /// <summary>
+        /// The error code in the last reply, for example "floating_not_available"; null if it has none.
+        /// </summary>
         public string ServerCode => error["server_code"].Text;
 
-        /// <summary>How many requests were tried.</summary>
+        /// <summary>The number of requests that the call has tried.</summary>
         public int Attempts => (int)(error["attempts"].Int64 ?? 0);
 
-        /// <summary>How long the call took.</summary>
+        /// <summary>The time that the call took.</summary>
         public TimeSpan Elapsed => Dates.Length(error["elapsed_ms"].Int64) ?? TimeSpan.Zero;
 
-        /// <summary>The whole error object, as the library gave it.</summary>
+        /// <summary>The whole error object, as the library gave it, with members that have no property here.</summary>
         public string Json { get; }
 
-        // Functions that only prepare something give no error object.
+        // The error object for functions that give none. They only prepare a call, so nothing was sent.
         private static string Unsent(int status)
         {
             JsonValue error = JsonValue.NewObject();
@@ -89,7 +94,7 @@ namespace FloatLease
                     break;
                 case Status.TooManyCalls:
                     error["message"] = "1,000 calls of this client are under way, or done and not read.";
-                    error["advice"] = "Await some of them before you begin another, or call Pump if it is yours to call.";
+                    error["advice"] = "Await some of them before you begin another; with ManualPump call Pump.";
                     break;
                 case Status.Ticket:
                     error["message"] = "No such call is under way.";

@@ -1,15 +1,17 @@
 namespace FloatLease
 {
-    /// <summary>Where a failed request stands: the one thing a program must know before it tries again.</summary>
+    /// <summary>The progress of a failed call, which a program must know before it tries again.</summary>
     public enum Outcome
     {
-        /// <summary>It may have been carried out: ask first.</summary>
+        /// <summary>
+        /// The server may have carried the request out. Ask for the state of things before you try again.
+        /// </summary>
         Unknown,
 
-        /// <summary>It did not leave this machine.</summary>
+        /// <summary>The request did not leave this machine.</summary>
         NotSent,
 
-        /// <summary>The server refused it and did nothing.</summary>
+        /// <summary>The server refused the request and did nothing.</summary>
         Rejected,
     }
 }

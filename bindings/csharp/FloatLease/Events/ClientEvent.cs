@@ -2,7 +2,7 @@ using System;
 
 namespace FloatLease
 {
-    /// <summary>Something that happened by itself. Expect names that this version does not know.</summary>
+    /// <summary>An event of a client. Expect names that this version does not know.</summary>
     public class ClientEvent : EventArgs
     {
         internal ClientEvent(string json, JsonValue members)
@@ -11,19 +11,21 @@ namespace FloatLease
             Members = members;
         }
 
-        /// <summary>What happened, for example "DEGRADED".</summary>
+        /// <summary>The name of the event, for example "DEGRADED".</summary>
         public string Name => Members["event"].Text ?? "";
 
-        /// <summary>The whole event as a text.</summary>
+        /// <summary>The whole event as a JSON text.</summary>
         public string Json { get; }
 
-        /// <summary>Its members, those that have no property here too.</summary>
+        /// <summary>The members of the event, including those that have no property here.</summary>
         public JsonValue Members { get; }
 
-        /// <summary>How many events of leases were dropped before this one, because nobody read them.</summary>
+        /// <summary>
+        /// The number of events that were dropped before this one, because your program did not read them.
+        /// </summary>
         public long Missed => Members["missed"].Int64 ?? 0;
 
-        internal static ClientEvent Of(string json)
+        internal static ClientEvent Parse(string json)
         {
             JsonValue members = JsonValue.ParseOrNull(json);
             switch (members["event"].Text)

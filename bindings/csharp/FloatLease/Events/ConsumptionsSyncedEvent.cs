@@ -1,6 +1,6 @@
 namespace FloatLease
 {
-    /// <summary>Consumptions that waited were booked, or refused.</summary>
+    /// <summary>Queued consumptions were booked or refused.</summary>
     public sealed class ConsumptionsSyncedEvent : ClientEvent
     {
         internal ConsumptionsSyncedEvent(string json, JsonValue members) : base(json, members)
@@ -8,7 +8,9 @@ namespace FloatLease
             Reply = new SyncReply(members);
         }
 
-        /// <summary>What became of them.</summary>
+        /// <summary>
+        /// The numbers of consumptions that were booked and are still queued, and those that were refused.
+        /// </summary>
         public SyncReply Reply { get; }
     }
 }

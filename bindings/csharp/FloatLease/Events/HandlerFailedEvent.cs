@@ -2,7 +2,7 @@ using System;
 
 namespace FloatLease
 {
-    /// <summary>A handler of your program threw. Nothing stops because of it.</summary>
+    /// <summary>A handler of your program has thrown. The client and all other handlers go on.</summary>
     public sealed class HandlerFailedEvent : EventArgs
     {
         internal HandlerFailedEvent(Exception exception, ClientEvent cause)
@@ -11,10 +11,10 @@ namespace FloatLease
             Cause = cause;
         }
 
-        /// <summary>What it threw,</summary>
+        /// <summary>The exception that the handler has thrown.</summary>
         public Exception Exception { get; }
 
-        /// <summary>and at which event.</summary>
+        /// <summary>The event that the handler was called for.</summary>
         public ClientEvent Cause { get; }
     }
 }

@@ -2,7 +2,7 @@ using System;
 
 namespace FloatLease
 {
-    /// <summary>Something happened to a lease.</summary>
+    /// <summary>An event of a lease, such as a failed renewal or the loss of the slot.</summary>
     public class LeaseEvent : ClientEvent
     {
         internal LeaseEvent(string json, JsonValue members) : base(json, members)
@@ -10,7 +10,8 @@ namespace FloatLease
         }
 
         /// <summary>
-        /// What happened; <see cref="LeaseEventKind.Other"/> for what this version does not know: see Name.
+        /// The kind of the event; <see cref="LeaseEventKind.Other"/> for one that this version does not know, whose
+        /// Name says more.
         /// </summary>
         public LeaseEventKind Kind
         {
@@ -31,31 +32,33 @@ namespace FloatLease
             }
         }
 
-        /// <summary>Whether this is the time to save: the license is about to be lost, or is.</summary>
+        /// <summary>True if the user's work should be saved now: the license is about to be lost, or is lost.</summary>
         public bool IsTimeToSave => Kind == LeaseEventKind.GraceStarted || Kind == LeaseEventKind.Lost;
 
-        /// <summary>The lease, or null if it is not acquired yet, or was disposed or dropped.</summary>
+        /// <summary>
+        /// The lease that the event is about; null if it is not acquired yet, or was disposed or dropped.
+        /// </summary>
         public Lease Lease { get; internal set; }
 
-        /// <summary>Its number.</summary>
+        /// <summary>The number of the lease, as <see cref="Lease.Number"/> gives it.</summary>
         public long LeaseNumber => Members["lease"].Int64 ?? 0;
 
-        /// <summary>How it stands.</summary>
+        /// <summary>The state of the lease after the event.</summary>
         public LeaseState State => LeaseStates.Named(Members["state"].Text);
 
         /// <summary>The time until licensed work must stop.</summary>
         public TimeSpan Remaining => Dates.Length(Members["remaining_ms"].Int64) ?? TimeSpan.Zero;
 
-        /// <summary>Why: the last failure, or Ok.</summary>
+        /// <summary>The status of the last failure; Ok if the last request succeeded.</summary>
         public Status Status => (Status)(Members["status"].Int64 ?? 0);
 
-        /// <summary>The last failure in a sentence; null without one.</summary>
+        /// <summary>A sentence about the last failure; null if the last request succeeded.</summary>
         public string Reason => Members["reason"].Text;
 
-        /// <summary>Until when it is borrowed.</summary>
+        /// <summary>The date until which the lease is borrowed; null if it is not.</summary>
         public DateTimeOffset? BorrowedUntil => Members["borrowed_until"].Date;
 
-        /// <summary>When it happened.</summary>
+        /// <summary>The time of the event.</summary>
         public DateTimeOffset? At => Members["at"].Date;
     }
 }

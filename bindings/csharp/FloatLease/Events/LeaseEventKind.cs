@@ -1,30 +1,32 @@
 namespace FloatLease
 {
-    /// <summary>What happens to leases.</summary>
+    /// <summary>The kinds of events that a lease has.</summary>
     public enum LeaseEventKind
     {
-        /// <summary>Something that this version does not know.</summary>
+        /// <summary>An event that this version does not know.</summary>
         Other,
 
         /// <summary>A renewal failed; the slot is still yours.</summary>
         Degraded,
 
-        /// <summary>It was renewed.</summary>
+        /// <summary>The lease was renewed.</summary>
         Renewed,
 
-        /// <summary>The slot is no longer surely yours: save.</summary>
+        /// <summary>The slot may have gone to another device. Save the user's work.</summary>
         GraceStarted,
 
-        /// <summary>Save, and stop licensed work; the library goes on asking.</summary>
+        /// <summary>
+        /// The lease is lost. Save the user's work and stop licensed work; the library goes on asking for the slot.
+        /// </summary>
         Lost,
 
-        /// <summary>After GraceStarted or Lost, it is yours again.</summary>
+        /// <summary>The slot is yours again, after GraceStarted or Lost.</summary>
         Regained,
 
         /// <summary>The borrow ends soon.</summary>
         BorrowEnding,
 
-        /// <summary>The license, or a feature, expires soon.</summary>
+        /// <summary>The license, or one of the lease's features, expires soon.</summary>
         Expiring,
 
         /// <summary>An acquire queues for a slot.</summary>

@@ -9,10 +9,10 @@ namespace FloatLease
         {
         }
 
-        /// <summary>When it asks again.</summary>
+        /// <summary>The time until the acquire asks the server again.</summary>
         public TimeSpan AsksAgainIn => Dates.Length(Members["asks_again_in_ms"].Int64) ?? TimeSpan.Zero;
 
-        /// <summary>How long it goes on.</summary>
+        /// <summary>The time until the acquire gives up.</summary>
         public TimeSpan Left => Dates.Length(Members["left_ms"].Int64) ?? TimeSpan.Zero;
     }
 }

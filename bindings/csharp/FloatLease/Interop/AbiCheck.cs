@@ -3,7 +3,9 @@ using System.IO;
 
 namespace FloatLease
 {
-    /// <summary>Whether the native library is there and is the one this assembly was written for; asked once.</summary>
+    /// <summary>
+    /// Checks once that the native library is there and has the ABI that this assembly was written for.
+    /// </summary>
     internal static class AbiCheck
     {
         // FLOATLEASE_ABI_VERSION of the floatlease.h that Native.cs was written after.
@@ -11,7 +13,8 @@ namespace FloatLease
 
         private static volatile bool holds;
 
-        /// <exception cref="FloatLeaseLibraryException">It is not; the message says what to do.</exception>
+        /// <summary>Throws unless the library fits.</summary>
+        /// <exception cref="FloatLeaseLibraryException">The message says what to do.</exception>
         internal static void Ensure()
         {
             if (holds) return;
@@ -37,7 +40,7 @@ namespace FloatLease
             holds = true;
         }
 
-        /// <summary>What is wrong with a library of that ABI, or null.</summary>
+        /// <summary>Returns what is wrong with a library of that ABI version, or null.</summary>
         internal static string Difference(uint version) => version == Written
             ? null
             : "The native library \"" + FileName + "\" has ABI version " + version + ", FloatLease.Managed.dll needs "
@@ -67,16 +70,16 @@ namespace FloatLease
             + "Build your program as the library is, for x64 or arm64; in .NET Framework not \"prefer 32-bit\".";
 
         private static string Foreign() =>
-            "What was found as \"" + FileName + "\" is not floatlease. Take it from the same release of floatlease as "
-            + "FloatLease.Managed.dll.";
+            "The library \"" + FileName + "\" that was found is not floatlease. Take it from the same release of "
+            + "floatlease as FloatLease.Managed.dll.";
 
 #if !UNITY_5_3_OR_NEWER
-        // Not in Unity: in a player of IL2CPP there are no assemblies to find.
+        // Left out in Unity: a player of IL2CPP has no assembly files.
         private static string[] Places()
         {
             string program = AppDomain.CurrentDomain.BaseDirectory;
 #if NET5_0_OR_GREATER
-            string assembly = null; // in a program of one file it is nowhere
+            string assembly = null; // a program of a single file has no assembly files
 #else
             string assembly = typeof(AbiCheck).Assembly.Location;
 #endif

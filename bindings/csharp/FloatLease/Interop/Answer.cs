@@ -2,18 +2,18 @@ using System;
 
 namespace FloatLease
 {
-    /// <summary>What every function gives: a status, and a text that is freed here.</summary>
+    /// <summary>The answer of a function of the library: a status, and a text that is freed here.</summary>
     internal static class Answer
     {
-        /// <summary>The text; what is no success is thrown.</summary>
-        internal static string Of(int status, IntPtr json)
+        /// <summary>Returns the text, or throws the error that it describes.</summary>
+        internal static string TextOrThrow(int status, IntPtr json)
         {
             string text = Take(json);
-            if (status != (int)Status.Ok) throw Failure.Of(status, text);
+            if (status != (int)Status.Ok) throw Failure.FromStatus(status, text);
             return text;
         }
 
-        /// <summary>The text alone.</summary>
+        /// <summary>Returns the text, whatever the status was.</summary>
         internal static string Take(IntPtr json)
         {
             try

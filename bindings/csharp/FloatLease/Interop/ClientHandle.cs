@@ -3,14 +3,14 @@ using System.Runtime.InteropServices;
 
 namespace FloatLease
 {
-    /// <summary>A client of the library. Its finalizer closes it, which is local and waits for nothing.</summary>
+    /// <summary>The handle of an open client. Its finalizer closes the client, which waits for nothing.</summary>
     /// <remarks>
-    /// What is called by the token is called here, where the handle is kept alive until the function returns: otherwise
-    /// the collector may run the finalizer under it.
+    /// Functions that take the token are called here, where the handle is kept alive until they return. Otherwise the
+    /// collector could run the finalizer during the call.
     /// </remarks>
     internal sealed class ClientHandle : SafeHandle
     {
-        // Stays what it was when the client is closed: the library answers that it is.
+        // Keeps its value when the client is closed; the library then answers that the client is not open.
         private readonly IntPtr token;
 
         internal ClientHandle(IntPtr token) : base(IntPtr.Zero, true)
@@ -23,7 +23,7 @@ namespace FloatLease
         public override bool IsInvalid => handle == IntPtr.Zero;
 
         /// <summary>
-        /// Closes it under the calls that are in flight, so that they end; Dispose would wait for them.
+        /// Closes the client while calls are in flight, so that they end. Dispose alone would wait for their end.
         /// </summary>
         internal void CloseNow()
         {
@@ -55,7 +55,7 @@ namespace FloatLease
         protected override bool ReleaseHandle()
         {
             OpenClients.Remove(handle);
-            Native.ClientClose(handle); // a second time does nothing
+            Native.ClientClose(handle); // closing a second time does nothing
             return true;
         }
     }

@@ -4,15 +4,15 @@ using System.Runtime.InteropServices;
 namespace FloatLease
 {
     /// <summary>
-    /// A lease of the library. Its finalizer frees it, in whatever order: before its client or after.
+    /// The handle of a lease. Its finalizer frees the lease; the client may be finalized before it or after it.
     /// </summary>
     /// <remarks>
-    /// What is called by the token is called here, where the handle is kept alive until the function returns: otherwise
-    /// the collector may run the finalizer under it.
+    /// Functions that take the token are called here, where the handle is kept alive until they return. Otherwise the
+    /// collector could run the finalizer during the call.
     /// </remarks>
     internal sealed class LeaseHandle : SafeHandle
     {
-        // Stays what it was when the lease is freed: the library answers that it is.
+        // Keeps its value when the lease is freed; the library then answers that the lease is not open.
         private readonly IntPtr token;
 
         internal LeaseHandle(IntPtr token) : base(IntPtr.Zero, true)
@@ -38,7 +38,7 @@ namespace FloatLease
         }
 
         /// <summary>
-        /// Frees it under the calls that are in flight; with Dispose alone it would be held until the last of them ends.
+        /// Frees the lease while calls are in flight. With Dispose alone it would be held until the last of them ends.
         /// </summary>
         internal void FreeNow()
         {
@@ -48,7 +48,7 @@ namespace FloatLease
 
         protected override bool ReleaseHandle()
         {
-            Native.LeaseFree(handle); // a second time does nothing
+            Native.LeaseFree(handle); // freeing a second time does nothing
             return true;
         }
     }

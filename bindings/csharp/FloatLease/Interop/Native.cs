@@ -1,17 +1,17 @@
 using System;
 using System.Runtime.InteropServices;
 
-// Beside this assembly, beside the program, in the system's folders; never in the current one, where anybody may lay
-// a library of that name.
+// The library is looked for beside this assembly, beside the program and in the system's folders. It is never looked
+// for in the current folder, where any other user may have put a file of that name.
 [assembly: DefaultDllImportSearchPaths(DllImportSearchPath.AssemblyDirectory | DllImportSearchPath.SafeDirectories)]
 
 namespace FloatLease
 {
-    /// <summary>The functions of floatlease.h that are needed here, as they stand there.</summary>
+    /// <summary>The functions of floatlease.h that this assembly calls, as the header declares them.</summary>
     /// <remarks>
-    /// Handles are tokens that the library checks: a closed one is a status, never a crash. So what must be reachable
-    /// while a handle is being closed, or in every frame, takes the token itself, which the two handles alone have; all
-    /// else takes the SafeHandle.
+    /// Handles are tokens that the library checks: a closed one gives a status, never a crash. So functions that are
+    /// called while a handle is being closed, or in every frame, take the token itself, which only the two handle
+    /// classes have. All others take the SafeHandle.
     /// </remarks>
     internal static class Native
     {

@@ -5,22 +5,21 @@ using System.Threading;
 namespace FloatLease
 {
     /// <summary>
-    /// The clients of this application domain and the threads that read their events, so that none of them stays
-    /// behind when the domain is unloaded, as Unity's editor does at every change of a script: the library itself stays
-    /// loaded.
+    /// The clients of this application domain and the threads that read their events. When the domain is unloaded, as
+    /// Unity's editor does whenever scripts change, all of them are closed, because the native library stays loaded.
     /// </summary>
     internal static class OpenClients
     {
-        // A thread of ours returns from the library as soon as its client is closed.
-        private static readonly TimeSpan Patience = TimeSpan.FromSeconds(2);
+        // Time limit for each reader to end. It returns from the library as soon as its client is closed.
+        private static readonly TimeSpan JoinTimeout = TimeSpan.FromSeconds(2);
 
         private static readonly HashSet<IntPtr> Tokens = new HashSet<IntPtr>();
         private static readonly HashSet<Thread> Readers = new HashSet<Thread>();
 
         static OpenClients()
         {
-            // The first one is never unloaded; in .NET, where there is no other, a handler there would only keep a
-            // load context from being unloaded.
+            // The default domain is never unloaded. In .NET there is no other, and a handler would only keep a load
+            // context from being unloaded.
             AppDomain domain = AppDomain.CurrentDomain;
             if (!domain.IsDefaultAppDomain()) domain.DomainUnload += (sender, arguments) => CloseAll();
         }
@@ -45,13 +44,15 @@ namespace FloatLease
             lock (Readers) Readers.Remove(reader);
         }
 
-        /// <summary>For whoever knows sooner that the domain ends.</summary>
+        /// <summary>
+        /// Closes all clients, and waits until their readers have ended. Unity's package calls it early.
+        /// </summary>
         internal static void CloseAll()
         {
             foreach (IntPtr token in CopyOf(Tokens)) Native.ClientClose(token);
             foreach (Thread reader in CopyOf(Readers))
             {
-                if (reader != Thread.CurrentThread) reader.Join(Patience);
+                if (reader != Thread.CurrentThread) reader.Join(JoinTimeout);
             }
         }
 

@@ -4,14 +4,14 @@ using System.Text;
 
 namespace FloatLease
 {
-    /// <summary>Texts on their way into the library and out of it.</summary>
+    /// <summary>Converts texts for the library and from it.</summary>
     internal static class Utf8
     {
-        // Half a surrogate pair is refused here, with a sentence, rather than sent as a question mark.
+        // Throws for half a surrogate pair, which would otherwise be sent as a question mark.
         private static readonly UTF8Encoding Strict = new UTF8Encoding(false, true);
 
-        /// <summary>With a NUL at its end; null stays null.</summary>
-        internal static byte[] In(string text)
+        /// <summary>Returns a text as UTF-8 with a NUL at its end; null stays null.</summary>
+        internal static byte[] ToNative(string text)
         {
             if (text == null) return null;
             if (text.IndexOf('\0') >= 0)
@@ -23,7 +23,7 @@ namespace FloatLease
             return bytes;
         }
 
-        /// <summary>A copy of a text that stays the library's; null stays null.</summary>
+        /// <summary>Returns a copy of the library's text, which the library still owns; null stays null.</summary>
         internal static string Copy(IntPtr text)
         {
             if (text == IntPtr.Zero) return null;

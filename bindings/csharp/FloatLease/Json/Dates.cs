@@ -3,7 +3,7 @@ using System.Globalization;
 
 namespace FloatLease
 {
-    /// <summary>Times as the library writes and reads them, and lengths of time as its "…_ms".</summary>
+    /// <summary>Converts dates to the library's text form, and lengths of time to milliseconds.</summary>
     internal static class Dates
     {
         internal static string Format(DateTimeOffset date) =>
@@ -17,7 +17,7 @@ namespace FloatLease
                 : (DateTimeOffset?)null;
         }
 
-        // .NET would complete a time with today, and a month with this year.
+        // Without this check .NET would complete a bare time with today's date, and a month with this year.
         private static bool BeginsWithADay(string text)
         {
             const string Day = "0000-00-00";
@@ -30,7 +30,7 @@ namespace FloatLease
             return text.Length == Day.Length || text[Day.Length] == 'T' || text[Day.Length] == ' ';
         }
 
-        // Rounded up: a deadline of half a millisecond is not none.
+        // Rounded up, so that a deadline of half a millisecond does not become 0.
         internal static long Milliseconds(TimeSpan length)
         {
             long whole = length.Ticks / TimeSpan.TicksPerMillisecond;

@@ -1,24 +1,24 @@
 namespace FloatLease
 {
-    /// <summary>What a <see cref="JsonValue"/> is.</summary>
+    /// <summary>The kinds of a <see cref="JsonValue"/>.</summary>
     public enum JsonKind
     {
-        /// <summary>null, and what is not there.</summary>
+        /// <summary>The value null, and a member that does not exist.</summary>
         Null,
 
-        /// <summary>true or false.</summary>
+        /// <summary>The value true or false.</summary>
         Boolean,
 
         /// <summary>A number, kept as it was written.</summary>
         Number,
 
-        /// <summary>A text.</summary>
+        /// <summary>A JSON string.</summary>
         Text,
 
         /// <summary>A list of values.</summary>
         Array,
 
-        /// <summary>Members with names, in the order they were written.</summary>
+        /// <summary>Members with names, in the order in which they were written.</summary>
         Object,
     }
 }

@@ -4,10 +4,10 @@ using System.Text;
 
 namespace FloatLease
 {
-    /// <summary>Reads a JSON text, strictly, without reflection and without ever running out of stack.</summary>
+    /// <summary>Reads a JSON text strictly, without reflection and with a bounded use of the stack.</summary>
     internal struct JsonReader
     {
-        // The library reads replies to a depth of 128, and wraps them a few times.
+        // The deepest nesting that is read. The library accepts replies of depth 128, and wraps them a few times.
         internal const int MostNested = 256;
 
         private readonly string json;
@@ -77,7 +77,7 @@ namespace FloatLease
             at++;
         }
 
-        // Whether another item comes before the end.
+        // Returns whether another item comes before the end of the array or object.
         private bool More(char end, bool isFirst)
         {
             SkipSpace();
@@ -181,14 +181,15 @@ namespace FloatLease
             while (at < json.Length && " \t\r\n".IndexOf(json[at]) >= 0) at++;
         }
 
-        // NUL at the end, which fits nothing.
+        // Returns NUL at the end of the text, which is valid nowhere.
         private char Peek() => at < json.Length ? json[at] : '\0';
 
         private FormatException Wrong(string expected)
         {
-            // Not what is there: it may be a secret.
+            // The message leaves out the text at that position: it may be a secret.
             string found = at < json.Length ? "" : ", where the text ends";
-            return new FormatException("This is no JSON: " + expected + " is expected at position " + at + found + ".");
+            return new FormatException(
+                "The text is not valid JSON: " + expected + " is expected at position " + at + found + ".");
         }
     }
 }

@@ -5,21 +5,22 @@ using System.Globalization;
 namespace FloatLease
 {
     /// <summary>
-    /// A JSON value. Numbers stay as they were written, so no id loses a digit; members that nobody knows are kept.
+    /// A JSON value. Numbers stay as they were written, so no id loses a digit. Unknown members are kept.
     /// </summary>
     /// <remarks>
-    /// To read it is never an error: what is not there, or is of another kind, is null. It is here because
-    /// netstandard2.0 has no JSON of its own, and a package for it would clash with another one in many a program.
+    /// Reading never throws: a member that does not exist, or that is of another kind, reads as null. This class exists
+    /// because netstandard2.0 has no JSON of its own, and a package for it would clash with the version that many
+    /// programs have.
     /// </remarks>
     public sealed class JsonValue
     {
-        /// <summary>null.</summary>
+        /// <summary>The value null.</summary>
         public static readonly JsonValue Null = new JsonValue(JsonKind.Null, "null", null, null);
 
         private static readonly JsonValue True = new JsonValue(JsonKind.Boolean, "true", null, null);
         private static readonly JsonValue False = new JsonValue(JsonKind.Boolean, "false", null, null);
 
-        // Of a text its content, of a number, a boolean and null what was written.
+        // The content of a string; the written form of a number, a boolean and null.
         private readonly string text;
         private readonly List<JsonValue> items;
         private readonly List<KeyValuePair<string, JsonValue>> members;
@@ -33,19 +34,21 @@ namespace FloatLease
             this.members = members;
         }
 
-        /// <summary>What it is.</summary>
+        /// <summary>The kind of the value.</summary>
         public JsonKind Kind { get; }
 
-        /// <summary>Whether it is null, or not there.</summary>
+        /// <summary>True if the value is null, or a member that does not exist.</summary>
         public bool IsNull => Kind == JsonKind.Null;
 
-        /// <summary>The text, or null if it is none.</summary>
+        /// <summary>The text of a JSON string; null for any other kind.</summary>
         public string Text => Kind == JsonKind.Text ? text : null;
 
-        /// <summary>true or false, or null if it is neither.</summary>
+        /// <summary>The value of true or false; null for any other kind.</summary>
         public bool? Boolean => Kind == JsonKind.Boolean ? ReferenceEquals(this, True) : (bool?)null;
 
-        /// <summary>The integer, or null if it is none, or has no room here.</summary>
+        /// <summary>
+        /// The value of an integer; null for any other kind, and for a number that is no 64-bit integer.
+        /// </summary>
         public long? Int64
         {
             get
@@ -57,7 +60,7 @@ namespace FloatLease
             }
         }
 
-        /// <summary>The number with its fraction, or null if it is none.</summary>
+        /// <summary>The value of a number; null for any other kind.</summary>
         public double? Double
         {
             get
@@ -70,20 +73,22 @@ namespace FloatLease
         }
 
         /// <summary>
-        /// The moment that a text names, null if it names none. It begins with a day: "2026-09-27", "2026-09-27T21:30:48Z".
+        /// The moment that a text names; null if it names none. The text must begin with a day: "2026-09-27" or
+        /// "2026-09-27T21:30:48Z".
         /// </summary>
         public DateTimeOffset? Date => Dates.Parse(Text);
 
-        /// <summary>The items of an array; none if it is no array.</summary>
+        /// <summary>The items of an array; an empty list for any other kind.</summary>
         public IReadOnlyList<JsonValue> Items => items ?? (IReadOnlyList<JsonValue>)new JsonValue[0];
 
-        /// <summary>The members of an object; none if it is no object.</summary>
+        /// <summary>The members of an object; an empty list for any other kind.</summary>
         public IReadOnlyList<KeyValuePair<string, JsonValue>> Members =>
             members ?? (IReadOnlyList<KeyValuePair<string, JsonValue>>)new KeyValuePair<string, JsonValue>[0];
 
         /// <summary>
-        /// The member of that name; <see cref="Null"/> if there is none. To set it to null removes it.
+        /// The member of that name; <see cref="Null"/> if there is none. Setting it to null removes it.
         /// </summary>
+        /// <exception cref="InvalidOperationException">A member was set, but the value is no object.</exception>
         public JsonValue this[string name]
         {
             get
@@ -106,14 +111,16 @@ namespace FloatLease
         }
 
         /// <summary>Reads a JSON text.</summary>
-        /// <exception cref="FormatException">It is none; the message tells where.</exception>
+        /// <exception cref="FormatException">
+        /// The text is not valid JSON; the message says at which position.
+        /// </exception>
         public static JsonValue Parse(string json) => JsonReader.Read(json);
 
-        /// <summary>An object without members yet: <c>var o = JsonValue.NewObject(); o["by"] = "2h";</c></summary>
+        /// <summary>Makes an object without members: <c>var o = JsonValue.NewObject(); o["by"] = "2h";</c></summary>
         public static JsonValue NewObject() =>
             new JsonValue(JsonKind.Object, null, null, new List<KeyValuePair<string, JsonValue>>());
 
-        /// <summary>An array of these values.</summary>
+        /// <summary>Makes an array of these values.</summary>
         public static JsonValue NewArray(IEnumerable<JsonValue> values)
         {
             var list = new List<JsonValue>();
@@ -121,7 +128,7 @@ namespace FloatLease
             return new JsonValue(JsonKind.Array, null, list, null);
         }
 
-        /// <summary>An array of these texts.</summary>
+        /// <summary>Makes an array of these texts.</summary>
         public static JsonValue NewArray(IEnumerable<string> texts)
         {
             var list = new List<JsonValue>();
@@ -129,8 +136,10 @@ namespace FloatLease
             return new JsonValue(JsonKind.Array, null, list, null);
         }
 
-        /// <summary>A number with a fraction.</summary>
-        /// <exception cref="ArgumentOutOfRangeException">JSON has no such number: it is infinite, or none.</exception>
+        /// <summary>Makes a number with a fraction.</summary>
+        /// <exception cref="ArgumentOutOfRangeException">
+        /// The number is infinite or NaN, which JSON can't express.
+        /// </exception>
         public static JsonValue Number(double number)
         {
             if (double.IsNaN(number) || double.IsInfinity(number))
@@ -140,21 +149,21 @@ namespace FloatLease
             return Literal(number.ToString("R", CultureInfo.InvariantCulture));
         }
 
-        /// <summary>A text.</summary>
+        /// <summary>Makes a JSON string of a text; null becomes <see cref="Null"/>.</summary>
         public static implicit operator JsonValue(string text) =>
             text == null ? Null : new JsonValue(JsonKind.Text, text, null, null);
 
-        /// <summary>An integer.</summary>
+        /// <summary>Makes a number of an integer.</summary>
         public static implicit operator JsonValue(long number) =>
             Literal(number.ToString(CultureInfo.InvariantCulture));
 
-        /// <summary>true or false.</summary>
+        /// <summary>Makes the value true or false.</summary>
         public static implicit operator JsonValue(bool value) => value ? True : False;
 
-        /// <summary>The JSON text, without spaces.</summary>
+        /// <summary>Returns the value as a JSON text without spaces.</summary>
         public override string ToString() => JsonWriter.Write(this);
 
-        // For what came from the library, which is JSON; if ever it is not, the text is still there for the host.
+        // For texts of the library, which are JSON. If one ever is not, the program can still read the text itself.
         internal static JsonValue ParseOrNull(string json)
         {
             try
@@ -167,18 +176,18 @@ namespace FloatLease
             }
         }
 
-        // What a number, a boolean or null is written as.
+        // The written form of a number, a boolean or null.
         internal string Written => text;
 
-        // A number as it was written.
+        // Makes a number of its written form.
         internal static JsonValue Literal(string number) => new JsonValue(JsonKind.Number, number, null, null);
 
-        // Without a look at those there are: of a name given twice the last one counts.
+        // Does not look for a member of the same name: if a name is given twice, the last one counts.
         internal void Append(string name, JsonValue value) =>
             members.Add(new KeyValuePair<string, JsonValue>(name, value));
 
-        // Of a name given twice the last one counts here. Others who read what is written of it may take the first, so none
-        // of the others stays.
+        // Removes all other members of that name. The last one counts here, but another reader of the written text
+        // might take the first.
         private void Replace(int last, string name, JsonValue value)
         {
             members[last] = new KeyValuePair<string, JsonValue>(name, value);

@@ -5,7 +5,7 @@ using System.Text;
 
 namespace FloatLease
 {
-    /// <summary>Writes a JSON text.</summary>
+    /// <summary>Writes a value as a JSON text.</summary>
     internal static class JsonWriter
     {
         internal static string Write(JsonValue value)
@@ -17,7 +17,7 @@ namespace FloatLease
 
         private static void Append(StringBuilder json, JsonValue value, int depth)
         {
-            // One that holds itself would take the whole stack, and the process with it.
+            // An object that contains itself would use up the stack and end the process.
             if (depth > JsonReader.MostNested) throw new InvalidOperationException("Too many values are nested.");
             switch (value.Kind)
             {

@@ -2,31 +2,31 @@ using System.Collections.Generic;
 
 namespace FloatLease
 {
-    /// <summary>How each step from here to the server's signature went. It holds no secret.</summary>
+    /// <summary>The report of <see cref="Client.Diagnose"/>. It holds no secret, so it may be shown and sent.</summary>
     public sealed class DiagnoseReport : Reply
     {
         internal DiagnoseReport(string json) : base(json)
         {
         }
 
-        /// <summary>Whether no check failed.</summary>
+        /// <summary>True if no check failed.</summary>
         public bool IsOk => Is(Members["ok"]);
 
-        /// <summary>The library's version,</summary>
+        /// <summary>The version of the library.</summary>
         public string Version => Members["version"].Text;
 
-        /// <summary>the server,</summary>
+        /// <summary>The address of the server.</summary>
         public string BaseUrl => Members["base_url"].Text;
 
-        /// <summary>the product</summary>
+        /// <summary>The product's short code.</summary>
         public string Product => Members["product"].Text;
 
-        /// <summary>and the device it was asked for.</summary>
+        /// <summary>The id that names this device to the server.</summary>
         public string HardwareId => Members["hardware_id"].Text;
 
         /// <summary>
-        /// The checks, each with <c>check</c>, <c>verdict</c> ("ok", "warning", "failed", "skipped"), <c>ms</c> and
-        /// <c>detail</c>.
+        /// The checks in their order. Each has <c>check</c>, <c>verdict</c> ("ok", "warning", "failed" or "skipped"),
+        /// <c>ms</c> and <c>detail</c>.
         /// </summary>
         public IReadOnlyList<JsonValue> Checks => Members["checks"].Items;
     }

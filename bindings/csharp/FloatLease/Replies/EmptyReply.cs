@@ -1,13 +1,13 @@
 namespace FloatLease
 {
-    /// <summary>The reply to what is just done.</summary>
+    /// <summary>The reply of an operation that answers no data.</summary>
     public sealed class EmptyReply : Reply
     {
         internal EmptyReply(string json) : base(json)
         {
         }
 
-        /// <summary>What the server said, if anything.</summary>
+        /// <summary>The server's message, for example "license_deactivated"; null if it sent none.</summary>
         public string Message => Members["message"].Text;
     }
 }

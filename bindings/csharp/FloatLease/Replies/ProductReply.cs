@@ -1,29 +1,29 @@
 namespace FloatLease
 {
-    /// <summary>What the server says of a product.</summary>
+    /// <summary>A product as the server describes it.</summary>
     public sealed class ProductReply : Reply
     {
         internal ProductReply(string json) : base(json)
         {
         }
 
-        /// <summary>Its number,</summary>
+        /// <summary>The server's number of the product.</summary>
         public long? ProductId => Members["product_id"].Int64;
 
-        /// <summary>its name,</summary>
+        /// <summary>The name of the product, for people.</summary>
         public string Name => Members["product_name"].Text;
 
-        /// <summary>its code.</summary>
+        /// <summary>The code that names the product in configs and requests.</summary>
         public string ShortCode => Members["short_code"].Text;
 
-        /// <summary>How licenses of it are named.</summary>
+        /// <summary>The way in which licenses of the product are named: "license-key" or "user".</summary>
         public string AuthorizationMethod => Members["authorization_method"].Text;
 
-        /// <summary>Whether there are trials of it.</summary>
+        /// <summary>True if the product offers trials.</summary>
         public bool AllowsTrial => Is(Members["allow_trial"]);
 
         /// <summary>
-        /// After how many minutes without a renewal a slot is freed, unless the license says otherwise.
+        /// Minutes without a renewal after which the server frees a slot, unless the license says otherwise.
         /// </summary>
         public long? FloatingTimeoutMinutes => Members["floating_timeout"].Int64;
     }

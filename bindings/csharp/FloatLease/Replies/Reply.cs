@@ -1,6 +1,6 @@
 namespace FloatLease
 {
-    /// <summary>What a call answered. A property is null where the reply has no such member.</summary>
+    /// <summary>A reply of the library or the server. A property is null where the reply has no such member.</summary>
     public abstract class Reply
     {
         internal Reply(string json) : this(json, JsonValue.ParseOrNull(json))
@@ -17,10 +17,10 @@ namespace FloatLease
             Members = members;
         }
 
-        /// <summary>The whole reply as a text.</summary>
+        /// <summary>The whole reply as a JSON text.</summary>
         public string Json { get; }
 
-        /// <summary>Its members, those that have no property here too.</summary>
+        /// <summary>The members of the reply, including those that have no property here.</summary>
         public JsonValue Members { get; }
 
         internal static bool Is(JsonValue value) => value.Boolean ?? false;

@@ -1,9 +1,9 @@
 namespace FloatLease
 {
-    /// <summary>For <see cref="Client.ActivateLicense"/>.</summary>
+    /// <summary>The request of <see cref="Client.ActivateLicense"/>.</summary>
     public sealed class ActivationRequest : DeviceRequest
     {
-        /// <summary>An object of what the license keeps about the device.</summary>
+        /// <summary>Device variables that the license keeps for this device: an object of names and values.</summary>
         public JsonValue Variables
         {
             get => Members["variables"];

@@ -1,23 +1,23 @@
 namespace FloatLease
 {
-    /// <summary>For <see cref="Client.CheckLicense"/>.</summary>
+    /// <summary>The request of <see cref="Client.CheckLicense"/>.</summary>
     public sealed class CheckRequest : DeviceRequest
     {
-        /// <summary>Whether the reply lists expired features too.</summary>
+        /// <summary>True makes the reply list expired features too.</summary>
         public bool? IncludeExpiredFeatures
         {
             get => Boolean("include_expired_features");
             set => Set("include_expired_features", value);
         }
 
-        /// <summary>Of which environment the newest version is told.</summary>
+        /// <summary>The environment whose latest version the reply names, for example "win64" or "linux64".</summary>
         public string Environment
         {
             get => Text("env");
             set => Set("env", value);
         }
 
-        /// <summary>Of which channel.</summary>
+        /// <summary>The release channel whose latest version the reply names.</summary>
         public string Channel
         {
             get => Text("channel");

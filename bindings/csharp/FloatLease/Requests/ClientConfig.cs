@@ -2,11 +2,17 @@ using System;
 
 namespace FloatLease
 {
-    /// <summary>Which product, license, server and device a <see cref="Client"/> is of.</summary>
-    public sealed class ClientConfig : LicenseNaming
+    /// <summary>The config of a <see cref="Client"/>: one product, one license, one server, one device.</summary>
+    /// <remarks>
+    /// Required are <see cref="Product"/>, <see cref="ApiKey"/>, <see cref="SharedKey"/> and what names the license,
+    /// such as <see cref="LicenseIdentity.LicenseKey"/>.
+    /// </remarks>
+    public sealed class ClientConfig : LicenseIdentity
     {
-        /// <summary>Reads a config from JSON, for example from a file; set further properties afterwards.</summary>
-        /// <exception cref="System.FormatException">It is no JSON object.</exception>
+        /// <summary>
+        /// Reads a config from a JSON object, for example from a file. Its properties can be set afterwards.
+        /// </summary>
+        /// <exception cref="System.FormatException">The text is not a JSON object.</exception>
         public static ClientConfig Parse(string json)
         {
             var config = new ClientConfig();
@@ -14,28 +20,28 @@ namespace FloatLease
             return config;
         }
 
-        /// <summary>Required: the product's short code.</summary>
+        /// <summary>The product's short code. Required.</summary>
         public string Product
         {
             get => Text("product");
             set => Set("product", value);
         }
 
-        /// <summary>Required: the key of the vendor's account, and</summary>
+        /// <summary>The API key of the vendor's account. Required.</summary>
         public string ApiKey
         {
             get => Text("api_key");
             set => Set("api_key", value);
         }
 
-        /// <summary>required: what signs requests under it.</summary>
+        /// <summary>The secret that belongs to <see cref="ApiKey"/>; it signs requests. Required.</summary>
         public string SharedKey
         {
             get => Text("shared_key");
             set => Set("shared_key", value);
         }
 
-        /// <summary>The server; by default the vendor's cloud.</summary>
+        /// <summary>The address of the server's API, which ends in "/api/v4"; by default the vendor's cloud.</summary>
         public string BaseUrl
         {
             get => Text("base_url");
@@ -43,7 +49,8 @@ namespace FloatLease
         }
 
         /// <summary>
-        /// PEM public key or certificate that proves replies; required for any server but the vendor's cloud.
+        /// The PEM public key or certificate that proves the server's replies. Required for any server but the vendor's
+        /// cloud.
         /// </summary>
         public string PublicKey
         {
@@ -51,49 +58,55 @@ namespace FloatLease
             set => Set("public_key", value);
         }
 
-        /// <summary>"on" (default) or "off": believe replies without proof.</summary>
+        /// <summary>"on" (default), or "off" to believe replies without proof.</summary>
         public string Verify
         {
             get => Text("verify");
             set => Set("verify", value);
         }
 
-        /// <summary>Names this device; by default derived from an id of the system.</summary>
+        /// <summary>The id that names this device; by default derived from an id of the system.</summary>
         public string HardwareId
         {
             get => Text("hardware_id");
             set => Set("hardware_id", value);
         }
 
-        /// <summary>The deadline of a call that names none; by default 15 s.</summary>
+        /// <summary>The deadline of a call that names none; by default 15 seconds.</summary>
         public TimeSpan? Timeout
         {
             get => Length("timeout_ms");
             set => Set("timeout_ms", value);
         }
 
-        /// <summary>The most of it for name, connection and TLS together; by default 5 s.</summary>
+        /// <summary>
+        /// The longest time for resolving the name, connecting and TLS together; by default 5 seconds.
+        /// </summary>
         public TimeSpan? ConnectTimeout
         {
             get => Length("connect_timeout_ms");
             set => Set("connect_timeout_ms", value);
         }
 
-        /// <summary>"env" (default), "none" or "http://name:password@host:port".</summary>
+        /// <summary>
+        /// "env" (default) for the proxy of the environment, "none", or "http://name:password@host:port".
+        /// </summary>
         public string Proxy
         {
             get => Text("proxy");
             set => Set("proxy", value);
         }
 
-        /// <summary>"platform" (default), "bundled" or PEM certificates.</summary>
+        /// <summary>
+        /// The trusted certificate authorities: "platform" (default), "bundled", or PEM certificates.
+        /// </summary>
         public string TlsRoots
         {
             get => Text("tls_roots");
             set => Set("tls_roots", value);
         }
 
-        /// <summary>true: plain http:// also to other machines.</summary>
+        /// <summary>true allows plain http:// to another machine, where others can read the license key.</summary>
         public bool? AllowHttp
         {
             get => Boolean("allow_http");
@@ -101,8 +114,8 @@ namespace FloatLease
         }
 
         /// <summary>
-        /// The absolute path of a folder for what leases and consumptions keep beyond the process; without it no file
-        /// is written.
+        /// The absolute path of a folder for leases and consumptions that outlive the process. Without it the library
+        /// writes no file.
         /// </summary>
         public string StorageDir
         {
@@ -110,14 +123,14 @@ namespace FloatLease
             set => Set("storage_dir", value);
         }
 
-        /// <summary>Your program, and</summary>
+        /// <summary>The name of your program, for the server's logs.</summary>
         public string AppName
         {
             get => Text("app_name");
             set => Set("app_name", value);
         }
 
-        /// <summary>its version, for the server's logs.</summary>
+        /// <summary>The version of your program, for the server's logs.</summary>
         public string AppVersion
         {
             get => Text("app_version");

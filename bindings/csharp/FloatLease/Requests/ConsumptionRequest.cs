@@ -2,45 +2,59 @@ using System.Collections.Generic;
 
 namespace FloatLease
 {
-    /// <summary>For <see cref="Client.AddConsumption"/> and <see cref="Client.AddFeatureConsumption"/>.</summary>
+    /// <summary>
+    /// The request of <see cref="Client.AddConsumption"/> and <see cref="Client.AddFeatureConsumption"/>.
+    /// </summary>
     public sealed class ConsumptionRequest : Request
     {
-        /// <summary>The feature's code, for <see cref="Client.AddFeatureConsumption"/> alone.</summary>
+        /// <summary>
+        /// The code of the feature to count on. <see cref="Client.AddFeatureConsumption"/> requires it; the other does
+        /// not take it.
+        /// </summary>
         public string Feature
         {
             get => Text("feature");
             set => Set("feature", value);
         }
 
-        /// <summary>How many; by default 1, negative if the license allows it.</summary>
+        /// <summary>
+        /// The number of consumptions to book; by default 1. Negative numbers are allowed if the license says so.
+        /// </summary>
         public long? Consumptions
         {
             get => Integer("consumptions");
             set => Set("consumptions", value);
         }
 
-        /// <summary>Of a license: how many more than it has.</summary>
+        /// <summary>
+        /// The number of consumptions that may be booked beyond those that the license includes. Not for features.
+        /// </summary>
         public long? MaxOverages
         {
             get => Integer("max_overages");
             set => Set("max_overages", value);
         }
 
-        /// <summary>Of a license: whether more than it has.</summary>
+        /// <summary>
+        /// True allows more consumptions than the license includes. Not for features.
+        /// </summary>
         public bool? AllowOverages
         {
             get => Boolean("allow_overages");
             set => Set("allow_overages", value);
         }
 
-        /// <summary>One name of what was consumed for.</summary>
+        /// <summary>
+        /// A list of one kind of booking: "consumption_add" (default), or "offline_floating_consumptions_sync" for what
+        /// was consumed offline.
+        /// </summary>
         public IReadOnlyList<string> Events
         {
             get => Texts("event");
             set => Set("event", value);
         }
 
-        /// <summary>Of a license: count whatever the event.</summary>
+        /// <summary>True counts the consumptions whatever <see cref="Events"/> says. Not for features.</summary>
         public bool? IgnoreEvents
         {
             get => Boolean("ignore_events");
@@ -48,7 +62,8 @@ namespace FloatLease
         }
 
         /// <summary>
-        /// "queue": if the server can't be reached it is kept in the config's StorageDir and booked later.
+        /// "queue" keeps the consumptions in <see cref="ClientConfig.StorageDir"/> while the server can't be reached,
+        /// and books them later.
         /// </summary>
         public string Offline
         {

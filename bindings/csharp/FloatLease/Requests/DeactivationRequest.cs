@@ -1,9 +1,9 @@
 namespace FloatLease
 {
-    /// <summary>For <see cref="Client.DeactivateLicense"/>.</summary>
+    /// <summary>The request of <see cref="Client.DeactivateLicense"/>.</summary>
     public sealed class DeactivationRequest : Request
     {
-        /// <summary>An object of what the license keeps about the device.</summary>
+        /// <summary>Device variables that the license keeps for this device: an object of names and values.</summary>
         public JsonValue Variables
         {
             get => Members["variables"];

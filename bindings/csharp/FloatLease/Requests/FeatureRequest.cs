@@ -1,27 +1,27 @@
 namespace FloatLease
 {
-    /// <summary>For <see cref="Client.CheckFeature"/> and <see cref="Client.ReleaseFeature"/>.</summary>
+    /// <summary>The request of <see cref="Client.CheckFeature"/> and <see cref="Client.ReleaseFeature"/>.</summary>
     public sealed class FeatureRequest : Request
     {
-        /// <summary>A request about no feature yet.</summary>
+        /// <summary>Makes a request whose <see cref="Feature"/> is to be set.</summary>
         public FeatureRequest()
         {
         }
 
-        /// <summary>A request about this feature.</summary>
+        /// <summary>Makes a request about this feature.</summary>
         public FeatureRequest(string feature)
         {
             Feature = feature;
         }
 
-        /// <summary>Required: the feature's code.</summary>
+        /// <summary>The code of the feature. Required.</summary>
         public string Feature
         {
             get => Text("feature");
             set => Set("feature", value);
         }
 
-        /// <summary>Whether a check tells the metadata as a text too.</summary>
+        /// <summary>True makes the reply of a check include the feature's metadata as a text too.</summary>
         public bool? IncludeMetadataString
         {
             get => Boolean("include_metadata_string");

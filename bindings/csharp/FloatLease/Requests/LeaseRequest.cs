@@ -3,30 +3,31 @@ using System.Collections.Generic;
 
 namespace FloatLease
 {
-    /// <summary>
-    /// For <see cref="Client.AcquireLease"/>. Timeout is the deadline of each request about the lease, renewals too.
-    /// </summary>
+    /// <summary>The request of <see cref="Client.AcquireLease"/>.</summary>
+    /// <remarks><see cref="Request.Timeout"/> is the deadline of each request about the lease, renewals too.</remarks>
     public sealed class LeaseRequest : Request
     {
-        /// <summary>The license's own slot, until you name features.</summary>
+        /// <summary>Makes a request for the license's own slot, unless features are set.</summary>
         public LeaseRequest()
         {
         }
 
-        /// <summary>These features: all of them or none.</summary>
+        /// <summary>Makes a request for the slots of these features: all of them or none.</summary>
         public LeaseRequest(params string[] features)
         {
             Features = features;
         }
 
-        /// <summary>The floating feature to take; without it, the license's own slot.</summary>
+        /// <summary>
+        /// The code of the floating feature to take. Without it the lease takes the license's own slot.
+        /// </summary>
         public string Feature
         {
             get => Text("feature");
             set => Set("feature", value);
         }
 
-        /// <summary>Several features, 64 at most: all of them or none.</summary>
+        /// <summary>The codes of up to 64 features. The lease takes the slots of all of them, or none.</summary>
         public IReadOnlyList<string> Features
         {
             get => Texts("features");
@@ -34,8 +35,8 @@ namespace FloatLease
         }
 
         /// <summary>
-        /// "thread" (default): the library renews. "host": your program calls <see cref="Lease.Renew"/>, and
-        /// <see cref="Client.Pump"/> every second or so.
+        /// "thread" (default): a thread of the library renews the lease. "host": your program calls
+        /// <see cref="Lease.Renew"/>, and <see cref="Client.Pump"/> every second or so.
         /// </summary>
         public string KeepAlive
         {
@@ -43,36 +44,43 @@ namespace FloatLease
             set => Set("keep_alive", value);
         }
 
-        /// <summary>How long you may run on when the slot is no longer surely yours; by default 5 minutes.</summary>
+        /// <summary>
+        /// The time that licensed work may go on after the slot may have gone to another device; by default 5 minutes.
+        /// </summary>
         public TimeSpan? Grace
         {
             get => Length("grace_ms");
             set => Set("grace_ms", value);
         }
 
-        /// <summary>How long before its end a borrow is announced to end; by default 2.</summary>
+        /// <summary>
+        /// Hours before the end of a borrow, or before a license expires, at which an event announces it; by default 2.
+        /// </summary>
         public long? BorrowEndingHours
         {
             get => Integer("borrow_ending_hours");
             set => Set("borrow_ending_hours", value);
         }
 
-        /// <summary>How long to queue for a slot while all are taken; by default not at all.</summary>
+        /// <summary>The time to queue for a slot while all are taken. By default the acquire fails at once.</summary>
         public TimeSpan? Wait
         {
             get => Length("wait_ms");
             set => Set("wait_ms", value);
         }
 
-        /// <summary>How long the slot may still be given back after the lease was disposed; by default 5 s.</summary>
+        /// <summary>
+        /// The time within which the library gives the slot back in the background after the lease was disposed; by
+        /// default 5 seconds.
+        /// </summary>
         public TimeSpan? ReleaseOnClose
         {
             get => Length("release_on_close_ms");
             set => Set("release_on_close_ms", value);
         }
 
-        /// <summary>Reads a request from JSON, for example with keys that have no property here.</summary>
-        /// <exception cref="System.FormatException">It is no JSON object.</exception>
+        /// <summary>Reads a request from a JSON object, for example one with keys that have no property here.</summary>
+        /// <exception cref="System.FormatException">The text is not a JSON object.</exception>
         public static LeaseRequest Parse(string json)
         {
             var request = new LeaseRequest();

@@ -1,23 +1,23 @@
 namespace FloatLease
 {
-    /// <summary>For <see cref="Client.ProductDetails"/>.</summary>
+    /// <summary>The request of <see cref="Client.ProductDetails"/>.</summary>
     public sealed class ProductRequest : Request
     {
-        /// <summary>Whether the newest version is told.</summary>
+        /// <summary>True makes the reply name the latest version of the product.</summary>
         public bool? IncludeLatestVersion
         {
             get => Boolean("include_latest_version");
             set => Set("include_latest_version", value);
         }
 
-        /// <summary>Whether custom fields are told.</summary>
+        /// <summary>True makes the reply include the product's custom fields.</summary>
         public bool? IncludeCustomFields
         {
             get => Boolean("include_custom_fields");
             set => Set("include_custom_fields", value);
         }
 
-        /// <summary>Of which environment.</summary>
+        /// <summary>The environment whose latest version the reply names, for example "win64" or "linux64".</summary>
         public string Environment
         {
             get => Text("env");

@@ -2,24 +2,26 @@ using System;
 
 namespace FloatLease
 {
-    /// <summary>What every request may say. All of it has its default in the client's config.</summary>
-    public class Request : LicenseNaming
+    /// <summary>
+    /// The properties that every request may have. Each is taken from the client's config if it is null.
+    /// </summary>
+    public class Request : LicenseIdentity
     {
-        /// <summary>Another product than the config's.</summary>
+        /// <summary>The short code of another product than the config's.</summary>
         public string Product
         {
             get => Text("product");
             set => Set("product", value);
         }
 
-        /// <summary>Another device than the config's.</summary>
+        /// <summary>The id of another device than the config's.</summary>
         public string HardwareId
         {
             get => Text("hardware_id");
             set => Set("hardware_id", value);
         }
 
-        /// <summary>What the server is told of the library.</summary>
+        /// <summary>The version of the library that the server is told, if it should not be this one's.</summary>
         public string SdkVersion
         {
             get => Text("sdk_ver");
@@ -34,7 +36,7 @@ namespace FloatLease
         }
 
         /// <summary>
-        /// Names this very wish, for what does more than ask: floatlease-server books a consumption once for each.
+        /// A name of your choice for this change. floatlease-server books a consumption once for each key.
         /// </summary>
         public string IdempotencyKey
         {
@@ -42,7 +44,9 @@ namespace FloatLease
             set => Set("idempotency_key", value);
         }
 
-        /// <summary>An object whose members go to the server untouched.</summary>
+        /// <summary>
+        /// An object whose members are sent to the server unchanged. Use it for keys that this library does not know.
+        /// </summary>
         public JsonValue Extra
         {
             get => Members["extra"];

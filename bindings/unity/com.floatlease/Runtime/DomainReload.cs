@@ -3,17 +3,17 @@ using UnityEngine;
 namespace FloatLease.Unity
 {
     /// <summary>
-    /// The native library stays loaded as long as the editor runs, while scripts come and go. So nothing of ours may
-    /// outlive the scripts that opened it.
+    /// Closes all clients before Unity's editor unloads the scripts that opened them. The native library stays loaded
+    /// as long as the editor runs, so clients and their threads would stay behind.
     /// </summary>
     internal static class DomainReload
     {
-        // With "Enter Play Mode Options" statics survive from one play to the next.
+        // With "Enter Play Mode Options" static fields survive from one play to the next.
         [RuntimeInitializeOnLoadMethod(RuntimeInitializeLoadType.SubsystemRegistration)]
-        private static void BeginPlay() => LicenseManager.ForgetPlay();
+        private static void BeginPlay() => LicenseManager.ResetStatics();
 
 #if UNITY_EDITOR
-        // Sooner than AppDomain.DomainUnload, which closes them too but which not every editor raises.
+        // AppDomain.DomainUnload closes them too, but it comes later, and not every editor raises it.
         [UnityEditor.InitializeOnLoadMethod]
         private static void BeginDomain()
         {

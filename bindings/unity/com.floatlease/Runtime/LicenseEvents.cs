@@ -4,38 +4,40 @@ using UnityEngine.Events;
 
 namespace FloatLease.Unity
 {
-    /// <summary>For the Inspector: the lease stands otherwise than in the last frame.</summary>
+    /// <summary>An event of the Inspector that carries the new state of the lease.</summary>
     [Serializable]
     public sealed class LeaseStateEvent : UnityEvent<LeaseState>
     {
     }
 
-    /// <summary>For the Inspector: a sentence for the player.</summary>
+    /// <summary>An event of the Inspector that carries a sentence to show to the player.</summary>
     [Serializable]
     public sealed class LicenseMessageEvent : UnityEvent<string>
     {
     }
 
-    /// <summary>Tells everybody, though one of them throws.</summary>
-    internal static class Everybody
+    /// <summary>
+    /// Calls handlers of the game. An exception of a handler is logged, and the next handler is called.
+    /// </summary>
+    internal static class SafeInvoke
     {
-        internal static void Hears<T>(Action<T> handlers, T what)
+        internal static void All<T>(Action<T> handlers, T argument)
         {
             if (handlers == null) return;
-            foreach (Delegate one in handlers.GetInvocationList()) Try((Action<T>)one, what);
+            foreach (Delegate one in handlers.GetInvocationList()) One((Action<T>)one, argument);
         }
 
-        internal static void Hears(Action handlers)
+        internal static void All(Action handlers)
         {
             if (handlers == null) return;
-            foreach (Delegate one in handlers.GetInvocationList()) Try(each => each(), (Action)one);
+            foreach (Delegate one in handlers.GetInvocationList()) One(each => each(), (Action)one);
         }
 
-        internal static void Try<T>(Action<T> handler, T what)
+        internal static void One<T>(Action<T> handler, T argument)
         {
             try
             {
-                handler(what);
+                handler(argument);
             }
             catch (Exception exception)
             {

@@ -5,75 +5,93 @@ using UnityEngine.Events;
 namespace FloatLease.Unity
 {
     /// <summary>
-    /// Holds the game's license. Put it on an object of the first scene. No frame ever waits for it, but the last one:
-    /// see <see cref="quitPatienceSeconds"/>.
+    /// Holds the game's license: takes a lease when the game starts, keeps it, and gives it back at the end. Put it on
+    /// an object of the first scene.
     /// </summary>
     /// <remarks>
-    /// All of it is for the main thread, and all events are raised there, in Update. It runs on no thread of its own
-    /// here; the library's one thread renews, also while the game is paused.
+    /// Use it on the main thread only; it raises all its events there, in Update. No frame waits for the server, except
+    /// the last one: see <see cref="quitTimeoutSeconds"/>. The library's own thread renews the lease, also while the
+    /// game is paused.
     /// </remarks>
     [AddComponentMenu("FloatLease/License Manager")]
     [DisallowMultipleComponent]
     public sealed class LicenseManager : MonoBehaviour
     {
-        /// <summary>Which license.</summary>
+        /// <summary>The license, the server and the features that <see cref="AcquireLease()"/> asks for.</summary>
         public LicenseSettings settings = new LicenseSettings();
 
-        /// <summary>Whether it asks by itself; otherwise call Acquire, for example when a key was typed in.</summary>
-        [Tooltip("Off: your script calls Acquire, for example when the user has typed a key in.")]
+        /// <summary>
+        /// True if the manager acquires a lease in Start. Otherwise your script calls <see cref="AcquireLease()"/>, for
+        /// example when the user has typed a license key in.
+        /// </summary>
+        [Tooltip("Off: your script calls AcquireLease, for example when the user has typed a key in.")]
         public bool acquireOnStart = true;
 
-        /// <summary>Whether the license is held on when another scene is loaded.</summary>
+        /// <summary>
+        /// True if the manager, and with it the lease, stays when another scene is loaded. Its object must be at the
+        /// top of the scene then.
+        /// </summary>
         [Tooltip("Hold the license when another scene is loaded. The object must be at the scene's top.")]
         public bool keepAcrossScenes = true;
 
         /// <summary>
-        /// How long the end of the game may wait until the slot is given back. 0: not at all; then, and when the server
-        /// does not answer in time, the slot is free when its time is up, or taken over by the next start.
+        /// The longest time in seconds that the end of the game waits for the slot to be given back; 0 does not wait.
+        /// If the server does not answer in time, it frees the slot after its timeout, or the next start takes the slot
+        /// over.
         /// </summary>
-        [Tooltip("How long quitting may wait until the slot is given back."), Range(0, 10)]
-        public float quitPatienceSeconds = 2;
+        [Tooltip("The longest time that quitting waits for the slot to be given back."), Range(0, 10)]
+        public float quitTimeoutSeconds = 2;
 
-        /// <summary>See <see cref="TimeToSave"/>.</summary>
+        /// <summary>The Inspector's form of <see cref="TimeToSave"/>.</summary>
         public UnityEvent onTimeToSave = new UnityEvent();
 
-        /// <summary>See <see cref="StateChanged"/>.</summary>
+        /// <summary>The Inspector's form of <see cref="StateChanged"/>.</summary>
         public LeaseStateEvent onStateChanged = new LeaseStateEvent();
 
-        /// <summary>See <see cref="Refused"/>; with what to tell the player.</summary>
+        /// <summary>The Inspector's form of <see cref="Refused"/>, with a sentence to show to the player.</summary>
         public LicenseMessageEvent onRefused = new LicenseMessageEvent();
 
         private static LicenseManager current;
 
-        // Unity keeps these when scripts change in Play mode, and the session not: it is opened anew from them.
+        // Unity keeps these fields when scripts change in Play mode, but not the session: it is opened again from them.
         private string configJson;
         private string requestJson;
-        private LeaseState shown;
+        private LeaseState lastState;
 
         [NonSerialized] private LicenseSession session;
 
         /// <summary>
-        /// Save now: the license may soon be gone (<see cref="LeaseState.Grace"/>), or it is
-        /// (<see cref="LeaseState.Lost"/>).
+        /// Raised when the game should be saved: the license may soon be gone (<see cref="LeaseState.Grace"/>), or is
+        /// gone (<see cref="LeaseState.Lost"/>).
         /// </summary>
         public event Action TimeToSave;
 
-        /// <summary>The lease stands otherwise than in the last frame.</summary>
+        /// <summary>Raised once for each change of <see cref="State"/>, with the new state.</summary>
         public event Action<LeaseState> StateChanged;
 
-        /// <summary>Something happened to the lease: for a queue's progress, and for logs.</summary>
-        public event Action<LeaseEvent> Happened;
+        /// <summary>
+        /// Raised for each event of the client, as <see cref="FloatLease.Client.EventReceived"/> is: a
+        /// <see cref="WaitingEvent"/> shows the progress in a queue, and all of them are worth a line in a log.
+        /// </summary>
+        public event Action<ClientEvent> EventReceived;
 
-        /// <summary>There is no license; the message says why. Acquire asks again.</summary>
+        /// <summary>
+        /// Raised when no lease could be acquired; the exception says why and what to do.
+        /// <see cref="AcquireLease()"/> tries again.
+        /// </summary>
         public event Action<FloatLeaseException> Refused;
 
-        /// <summary>The one of the game; null before its Awake and after its end.</summary>
+        /// <summary>The game's manager; null before its Awake and after its end.</summary>
         public static LicenseManager Current => current;
 
-        /// <summary>How the lease stands: costs nothing, ask in every frame. None: there is none (yet).</summary>
+        /// <summary>
+        /// The state of the lease; None while there is no lease. Reading it costs nothing: read it in every frame.
+        /// </summary>
         public LeaseState State => session == null ? LeaseState.None : session.State;
 
-        /// <summary>Whether licensed work goes on.</summary>
+        /// <summary>
+        /// True if licensed work may go on: the state is Active, Degraded, Grace or Borrowed. Reading it costs nothing.
+        /// </summary>
         public bool IsLicensed
         {
             get
@@ -83,50 +101,61 @@ namespace FloatLease.Unity
             }
         }
 
-        /// <summary>The time until licensed work must stop; costs nothing.</summary>
+        /// <summary>
+        /// The time until licensed work must stop; zero while there is no lease. Reading it costs nothing.
+        /// </summary>
         public TimeSpan Remaining => session == null ? TimeSpan.Zero : session.Remaining;
 
-        /// <summary>Whether the answer to an Acquire is awaited.</summary>
-        public bool IsAsking => session != null && session.IsAsking;
+        /// <summary>True if an acquire is under way: neither a lease nor a refusal has come yet.</summary>
+        public bool IsAcquiring => session != null && session.IsAcquiring;
 
-        /// <summary>Why there is no license; null if there is one, or none was refused.</summary>
+        /// <summary>The reason why the last acquire failed; null if it succeeded, or if there was none.</summary>
         public FloatLeaseException Failure => session?.Failure;
 
-        /// <summary>For the API's other calls; null before Acquire. It is pumped in Update.</summary>
+        /// <summary>
+        /// The client of the lease, for the API's other calls; null before <see cref="AcquireLease()"/>. The manager
+        /// pumps it in Update.
+        /// </summary>
         public Client Client => session?.Client;
 
-        /// <summary>The lease; null if there is none.</summary>
+        /// <summary>The lease; null while there is none.</summary>
         public Lease Lease => session?.Lease;
 
-        /// <summary>Asks for a license as the settings say. Waits for nothing.</summary>
-        /// <exception cref="FloatLeaseException">The settings are wrong; the message names the key.</exception>
-        public void Acquire() => Acquire(settings.ToConfig(), settings.ToRequest());
+        /// <summary>Acquires a lease as <see cref="settings"/> says. It waits for nothing: see the events.</summary>
+        /// <exception cref="FloatLeaseException">The settings are invalid; the message names the key.</exception>
+        public void AcquireLease() => AcquireLease(settings.ToConfig(), settings.ToRequest());
 
         /// <summary>
-        /// Asks for a license, in the place of any there is. Waits for nothing. If that one is held and its config has no
-        /// <see cref="ClientConfig.StorageDir"/>, <see cref="Release"/> it first: it is given back in the background,
-        /// and might take the new one along.
+        /// Acquires a lease with this config and request, and disposes the one that the manager had. It waits for
+        /// nothing: see the events.
         /// </summary>
-        /// <exception cref="FloatLeaseException">The config is wrong; the message names the key.</exception>
-        public void Acquire(ClientConfig config, LeaseRequest request = null)
+        /// <remarks>
+        /// If a lease is held and its config has no <see cref="ClientConfig.StorageDir"/>, call
+        /// <see cref="ReleaseLease"/> first. The old slot is given back in the background, and without the folder that
+        /// might free the new slot too.
+        /// </remarks>
+        /// <exception cref="FloatLeaseException">The config is invalid; the message names the key.</exception>
+        public void AcquireLease(ClientConfig config, LeaseRequest request = null)
         {
             Close();
             Open(config.ToJson(), request?.ToJson());
         }
 
-        /// <summary>Gives the license back, in the background. Acquire takes one again.</summary>
-        public void Release()
+        /// <summary>
+        /// Gives the lease back in the background. <see cref="AcquireLease()"/> takes one again.
+        /// </summary>
+        public void ReleaseLease()
         {
             if (session?.Lease == null)
             {
                 Close();
                 return;
             }
-            ForgetSession();
+            ForgetRequest();
             session.Release();
         }
 
-        internal static void ForgetPlay()
+        internal static void ResetStatics()
         {
             if (!ReferenceEquals(current, null)) current.Close();
             current = null;
@@ -134,7 +163,7 @@ namespace FloatLease.Unity
 
         private void Awake()
         {
-            // The first scene is loaded again: the one that holds the license stays.
+            // The first scene was loaded again: the manager that holds the license stays.
             if (current != null && current != this)
             {
                 Destroy(gameObject);
@@ -144,23 +173,24 @@ namespace FloatLease.Unity
             if (keepAcrossScenes) DontDestroyOnLoad(gameObject);
         }
 
-        // After Awake, and again when scripts have changed in Play mode.
+        // Unity calls it after Awake, and again when scripts have changed in Play mode.
         private void OnEnable()
         {
             if (current == null) current = this;
             if (string.IsNullOrEmpty(configJson) || session != null) return;
-            Everybody.Try(manager => manager.Open(configJson, requestJson), this);
+            SafeInvoke.One(manager => manager.Open(configJson, requestJson), this);
         }
 
         private void Start()
         {
-            if (acquireOnStart && current == this && session == null) Everybody.Try(manager => manager.Acquire(), this);
+            if (!acquireOnStart || current != this || session != null) return;
+            SafeInvoke.One(manager => manager.AcquireLease(), this);
         }
 
         private void Update()
         {
-            if (session != null) Everybody.Try(one => one.Pump(), session);
-            Look();
+            if (session != null) SafeInvoke.One(one => one.Pump(), session);
+            RaiseIfStateChanged();
         }
 
         private void OnApplicationPause(bool isPaused)
@@ -175,7 +205,7 @@ namespace FloatLease.Unity
 
         private void OnApplicationQuit()
         {
-            if (session != null) Everybody.Try(one => one.ReleaseWithin(quitPatienceSeconds), session);
+            if (session != null) SafeInvoke.One(one => one.ReleaseWithin(quitTimeoutSeconds), session);
             Close();
         }
 
@@ -187,45 +217,45 @@ namespace FloatLease.Unity
 
         private void Open(string config, string request)
         {
-            // Unity has brought null back as "".
+            // Unity serializes null as "".
             session = new LicenseSession(config, string.IsNullOrEmpty(request) ? null : request);
             configJson = config;
             requestJson = request;
-            session.Happened += happened => Everybody.Hears(Happened, happened);
+            session.EventReceived += received => SafeInvoke.All(EventReceived, received);
             session.Refused += Refuse;
         }
 
         private void Close()
         {
-            ForgetSession();
+            ForgetRequest();
             session?.Dispose();
             session = null;
         }
 
-        // What was given back must not be taken again because scripts have changed.
-        private void ForgetSession() => configJson = requestJson = null;
+        // A lease that was given back must not be acquired again because scripts have changed.
+        private void ForgetRequest() => configJson = requestJson = null;
 
-        private void Look()
+        private void RaiseIfStateChanged()
         {
-            LeaseState before = shown;
-            shown = State;
-            if (shown == before) return;
+            LeaseState before = lastState;
+            lastState = State;
+            if (lastState == before) return;
             // A script may have released the lease itself, or closed the client.
-            if (shown == LeaseState.Released) ForgetSession();
-            // First what must not be missed, and each though another throws.
-            if (shown == LeaseState.Grace || shown == LeaseState.Lost)
+            if (lastState == LeaseState.Released) ForgetRequest();
+            // TimeToSave comes first, because it must not be missed.
+            if (lastState == LeaseState.Grace || lastState == LeaseState.Lost)
             {
-                Everybody.Hears(TimeToSave);
-                Everybody.Try(handlers => handlers.Invoke(), onTimeToSave);
+                SafeInvoke.All(TimeToSave);
+                SafeInvoke.One(handlers => handlers.Invoke(), onTimeToSave);
             }
-            Everybody.Hears(StateChanged, shown);
-            Everybody.Try(handlers => handlers.Invoke(shown), onStateChanged);
+            SafeInvoke.All(StateChanged, lastState);
+            SafeInvoke.One(handlers => handlers.Invoke(lastState), onStateChanged);
         }
 
         private void Refuse(FloatLeaseException failure)
         {
-            Everybody.Hears(Refused, failure);
-            Everybody.Try(handlers => handlers.Invoke(failure.Message + " " + failure.Advice), onRefused);
+            SafeInvoke.All(Refused, failure);
+            SafeInvoke.One(handlers => handlers.Invoke(failure.Message + " " + failure.Advice), onRefused);
         }
     }
 }

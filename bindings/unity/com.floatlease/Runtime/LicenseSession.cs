@@ -4,27 +4,27 @@ using System.Diagnostics;
 namespace FloatLease.Unity
 {
     /// <summary>
-    /// A client, and the lease that it asks for. What talks to the server is submitted; what came of it is heard in
-    /// <see cref="Pump"/>, in the thread that calls it. There is no other.
+    /// A client and the lease that it acquires. Requests to the server are submitted; their results arrive in
+    /// <see cref="Pump"/>, on the thread that calls it. There is no other thread.
     /// </summary>
     internal sealed class LicenseSession : IDisposable
     {
         private readonly Client client;
-        private readonly string request;
-        private string asked; // the operation that is under way, or null
+        private readonly string acquireRequest;
+        private string operation; // the operation that is under way, or null
         private ulong ticket;
         private bool wasActivated;
 
-        internal LicenseSession(string config, string request)
+        internal LicenseSession(string config, string acquireRequest)
         {
-            this.request = request;
+            this.acquireRequest = acquireRequest;
             client = new Client(config, new ClientOptions { ManualPump = true });
-            client.EventReceived += (sender, happened) => Hear(happened);
+            client.EventReceived += (sender, received) => OnEventReceived(received);
             client.HandlerFailed += (sender, failed) => UnityEngine.Debug.LogException(failed.Exception);
-            Ask("lease_acquire", request);
+            Submit("lease_acquire", acquireRequest);
         }
 
-        internal event Action<LeaseEvent> Happened;
+        internal event Action<ClientEvent> EventReceived;
 
         internal event Action<FloatLeaseException> Refused;
 
@@ -34,95 +34,97 @@ namespace FloatLease.Unity
 
         internal FloatLeaseException Failure { get; private set; }
 
-        internal bool IsAsking => asked != null && Lease == null;
+        internal bool IsAcquiring => operation != null && Lease == null;
 
         internal LeaseState State => Lease == null ? LeaseState.None : Lease.State;
 
         internal TimeSpan Remaining => Lease == null ? TimeSpan.Zero : Lease.Remaining;
 
-        // Who hears of something may end this session, and begin another.
+        // A handler may end this session and begin another one meanwhile.
         internal void Pump() => client.Pump();
 
         /// <summary>
-        /// After a sleep: asks at once what the library would ask within seconds. What was confirmed lately is not asked.
+        /// Renews the lease now if its renewal is due or the last one failed, because the library would do so within
+        /// seconds. It is called after a sleep or a pause. A lease that was confirmed lately causes no request.
         /// </summary>
         internal void RenewIfDue()
         {
-            if (Lease == null || asked != null) return;
+            if (Lease == null || operation != null) return;
             LeaseState state = Lease.State;
             bool isDue = state == LeaseState.Active && !(Lease.Info().RenewsIn > TimeSpan.Zero);
             bool isInTrouble =
                 state == LeaseState.Degraded || state == LeaseState.Grace || state == LeaseState.Lost;
-            if (isDue || isInTrouble) AskOfLease("lease_renew");
+            if (isDue || isInTrouble) SubmitForLease("lease_renew");
         }
 
         /// <summary>Gives the slot back in the background.</summary>
-        internal void Release() => AskOfLease("lease_release");
+        internal void Release() => SubmitForLease("lease_release");
 
         /// <summary>
-        /// Gives the slot back and waits for that, for so long at most. A borrow stays: the trip goes on.
+        /// Gives the slot back and waits for that, at most for this many seconds. A borrow stays.
         /// </summary>
         internal void ReleaseWithin(float seconds)
         {
-            if (Lease == null || !Lease.IsHeld || Lease.State == LeaseState.Borrowed) return;
-            TimeSpan patience = TimeSpan.FromSeconds(seconds);
+            if (Lease == null || !Lease.IsLicensed || Lease.State == LeaseState.Borrowed) return;
+            TimeSpan timeout = TimeSpan.FromSeconds(seconds);
             var waited = Stopwatch.StartNew();
             Release();
-            // The clock is read once a round: had the time passed between a look and the next, NextEvent might get exactly
-            // -1 ms, which means for ever.
-            for (TimeSpan left = patience; asked != null && left > TimeSpan.Zero; left = patience - waited.Elapsed)
+            // The clock is read once a round. If it were read again for NextEvent, the rest could be exactly -1 ms by
+            // then, which means an endless wait.
+            for (TimeSpan left = timeout; operation != null && left > TimeSpan.Zero; left = timeout - waited.Elapsed)
             {
                 client.NextEvent(left);
             }
         }
 
-        /// <summary>Waits for nothing. What is still held is given back in the background.</summary>
+        /// <summary>
+        /// Closes the client without waiting. A slot that is still held is given back in the background.
+        /// </summary>
         public void Dispose()
         {
             Lease?.Dispose();
             client.Dispose();
         }
 
-        private void AskOfLease(string operation)
+        private void SubmitForLease(string leaseOperation)
         {
-            JsonValue wish = JsonValue.NewObject();
-            wish["lease"] = Lease.Number;
-            Ask(operation, wish.ToString());
+            JsonValue request = JsonValue.NewObject();
+            request["lease"] = Lease.Number;
+            Submit(leaseOperation, request.ToString());
         }
 
-        private void Ask(string operation, string wish)
+        private void Submit(string submitted, string requestJson)
         {
-            ticket = client.Submit(operation, wish);
-            asked = operation;
+            ticket = client.Submit(submitted, requestJson);
+            operation = submitted;
         }
 
-        private void Hear(ClientEvent happened)
+        private void OnEventReceived(ClientEvent received)
         {
-            var completed = happened as CompletedEvent;
-            if (completed != null && completed.Ticket == ticket) Completed(completed);
-            var ofLease = happened as LeaseEvent;
-            if (ofLease != null) Everybody.Hears(Happened, ofLease);
+            var completed = received as CompletedEvent;
+            if (completed != null && completed.Ticket == ticket) OnCompleted(completed);
+            SafeInvoke.All(EventReceived, received);
         }
 
-        private void Completed(CompletedEvent completed)
+        private void OnCompleted(CompletedEvent completed)
         {
-            string done = asked;
-            asked = null;
+            string done = operation;
+            operation = null;
             if (done == "lease_acquire" && completed.Status == Status.Ok) Lease = client.AcceptLease(ticket);
             else if (done == "lease_acquire" && completed.Status == Status.DeviceNotFound && !wasActivated)
             {
                 wasActivated = true;
-                Ask("activate_license", null); // the first start on this machine
+                Submit("activate_license", null); // the first start on this machine
             }
-            else if (done == "activate_license" && completed.Status == Status.Ok) Ask("lease_acquire", request);
+            else if (done == "activate_license" && completed.Status == Status.Ok) Submit("lease_acquire", acquireRequest);
             else if (done == "lease_acquire" || done == "activate_license") Refuse(completed);
-            // What came of a renewal or a release is seen in the lease's state.
+            // The result of a renewal or a release shows in the lease's state.
         }
 
         private void Refuse(CompletedEvent completed)
         {
             Failure = new FloatLeaseException(completed.StatusNumber, completed.Reply.ToString());
-            Everybody.Hears(Refused, Failure);
+            SafeInvoke.All(Refused, Failure);
         }
     }
 }

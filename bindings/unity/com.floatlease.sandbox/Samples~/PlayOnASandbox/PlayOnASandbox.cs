@@ -12,14 +12,16 @@ public sealed class PlayOnASandbox : MonoBehaviour
 {
     private LicenseManager license;
 
-    /// <summary>A server of its own: its slots take 120 minutes, and nobody else is there.</summary>
+    /// <summary>
+    /// The license server of this component. Its slots last 120 minutes, and no other device uses it.
+    /// </summary>
     public Sandbox Sandbox { get; private set; }
 
     private void Start()
     {
         Sandbox = Sandbox.Start();
         license = GetComponent<LicenseManager>();
-        license.Acquire(Sandbox.ClientConfig("my-desk"));
+        license.AcquireLease(Sandbox.ClientConfig("my-desk"));
     }
 
     // In the next frames: Degraded, the library tries again and again.

@@ -1,8 +1,8 @@
-// A game with a floating license: it plays on through an outage, saves when the license may be lost, and stops when it
-// is.
+// A game with a floating license: it plays on through an outage, saves when the license may be lost, and stops when the
+// license is lost.
 //
 // Put a License Manager on an object of your first scene, fill in its settings, and put this beside it. Nothing here
-// ever waits: the manager asks the server in the background, and all events come in its Update, on the main thread.
+// waits: the manager asks the server in the background, and raises all events in its Update, on the main thread.
 using System.IO;
 using FloatLease;
 using FloatLease.Unity;
@@ -12,10 +12,10 @@ public sealed class LicenseBanner : MonoBehaviour
 {
     public LicenseManager license;
 
-    /// <summary>What is worth saving in this game.</summary>
+    /// <summary>The score, which is all that this game saves.</summary>
     public int score;
 
-    /// <summary>Over the picture; empty: nothing to say.</summary>
+    /// <summary>The text shown over the picture; empty for none.</summary>
     public string banner = "";
 
     private string SavedGame => Path.Combine(Application.persistentDataPath, "saved_game.txt");
@@ -25,7 +25,7 @@ public sealed class LicenseBanner : MonoBehaviour
         if (license == null) license = GetComponent<LicenseManager>();
         license.TimeToSave += Save;
         license.StateChanged += Tell;
-        license.Happened += Queue;
+        license.EventReceived += ShowQueue;
         license.Refused += Refuse;
         banner = "Looking for a license.";
     }
@@ -34,13 +34,13 @@ public sealed class LicenseBanner : MonoBehaviour
     {
         license.TimeToSave -= Save;
         license.StateChanged -= Tell;
-        license.Happened -= Queue;
+        license.EventReceived -= ShowQueue;
         license.Refused -= Refuse;
     }
 
     private void Update()
     {
-        // To read the state costs nothing: do it in every frame, wherever you like.
+        // Reading the state costs nothing: do it in every frame, wherever you like.
         if (license.IsLicensed) score++;
         if (license.State == LeaseState.Grace)
         {
@@ -53,13 +53,15 @@ public sealed class LicenseBanner : MonoBehaviour
     {
         if (banner != "") GUI.Box(new Rect(0, 0, Screen.width, 32), banner);
         // No license: the player may try again, for example when a colleague has left.
-        if (license.Failure != null && GUI.Button(new Rect(0, 40, 120, 32), "Try again")) license.Acquire();
+        if (license.Failure != null && GUI.Button(new Rect(0, 40, 120, 32), "Try again")) license.AcquireLease();
     }
 
-    /// <summary>Called when the license may soon be gone, and again when it is. It is still the player's game.</summary>
+    /// <summary>
+    /// Saves when the license may soon be gone, and again when it is: the game is still the player's.
+    /// </summary>
     private void Save() => File.WriteAllText(SavedGame, "score " + score);
 
-    /// <summary>What each state means for the player.</summary>
+    /// <summary>Shows what the new state means for the player.</summary>
     private void Tell(LeaseState state)
     {
         switch (state)
@@ -81,11 +83,11 @@ public sealed class LicenseBanner : MonoBehaviour
         }
     }
 
-    private void Queue(LeaseEvent happened)
+    private void ShowQueue(ClientEvent received)
     {
-        if (happened.Kind == LeaseEventKind.Waiting) banner = "Every license is in use. You are in the queue.";
+        if (received is WaitingEvent) banner = "Every license is in use. You are in the queue.";
     }
 
-    /// <summary>What happened, and what to do about it: both are sentences for the player.</summary>
+    /// <summary>Shows why there is no license and what to do: both are sentences for the player.</summary>
     private void Refuse(FloatLeaseException failure) => banner = failure.Message + " " + failure.Advice;
 }

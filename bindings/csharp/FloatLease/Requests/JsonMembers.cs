@@ -3,25 +3,25 @@ using System.Collections.Generic;
 
 namespace FloatLease
 {
-    /// <summary>What a config and a request are: members with names. A property that is null is left out.</summary>
-    public abstract class JsonBag
+    /// <summary>The members of a config or a request. A property that is null is left out.</summary>
+    public abstract class JsonMembers
     {
-        internal JsonBag()
+        internal JsonMembers()
         {
         }
 
-        /// <summary>The members themselves, for a key that has no property here.</summary>
+        /// <summary>The members as a JSON object. Set a key here that has no property.</summary>
         public JsonValue Members { get; private set; } = JsonValue.NewObject();
 
-        /// <summary>As the library gets it. It may hold secrets.</summary>
+        /// <summary>Returns the JSON text that the library gets. It may hold secrets.</summary>
         public string ToJson() => Members.ToString();
 
-        internal static string ToJson(JsonBag bag) => bag?.ToJson();
+        internal static string ToJson(JsonMembers request) => request?.ToJson();
 
         internal void Load(string json)
         {
             JsonValue members = JsonValue.Parse(json);
-            if (members.Kind != JsonKind.Object) throw new FormatException("This is no JSON object.");
+            if (members.Kind != JsonKind.Object) throw new FormatException("The text is not a JSON object.");
             Members = members;
         }
 
