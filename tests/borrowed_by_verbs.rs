@@ -160,17 +160,23 @@ fn release_by_verb_of_part_of_lease_loses_it_until_whole() {
     assert_eq!((set.state(), world.slots_of(DEVICE).len()), ("ACTIVE", 2));
 }
 
+/// A client whose lease was borrowed and then closed, and its config.
+fn with_borrow_of_closed_lease(world: &World, folder: &Folder) -> (Value, Client) {
+    let config = with(&world.config(DEVICE), json!({ "storage_dir": folder.path() }));
+    let client = Client::open(&config).unwrap();
+    client.call("activate_license", &Value::Null).ok();
+    let (lease, _) = client.acquire(&Value::Null);
+    lease.borrow(&Value::Null).ok();
+    lease.free();
+    (config, client)
+}
+
 #[test]
 fn borrow_that_a_verb_has_ended_is_not_believed_without_network() {
     let demo = Demo::start();
     for verb in ["release_license", "deactivate_license"] {
         let (world, folder) = (World::new(&demo, &json!({ "rate": 0 })), Folder::new(&format!("ended-{verb}")));
-        let config = with(&world.config(DEVICE), json!({ "storage_dir": folder.path() }));
-        let client = Client::open(&config).unwrap();
-        client.call("activate_license", &Value::Null).ok();
-        let (lease, _) = client.acquire(&Value::Null);
-        lease.borrow(&Value::Null).ok();
-        lease.free();
+        let (config, client) = with_borrow_of_closed_lease(&world, &folder);
         until("it is let go of", || {
             folder.files("holders").iter().all(|seat| fs::File::open(seat).unwrap().try_lock().is_ok())
         });
@@ -260,12 +266,7 @@ fn release_by_verb_without_answer_leaves_no_proof() {
     let demo = Demo::start();
     for (verb, request) in [("release_license", json!({ "timeout_ms": 500 })), ("deactivate_license", json!({}))] {
         let (world, folder) = (World::new(&demo, &json!({ "rate": 0 })), Folder::new(&format!("unheard-{verb}")));
-        let config = with(&world.config(DEVICE), json!({ "storage_dir": folder.path() }));
-        let client = Client::open(&config).unwrap();
-        client.call("activate_license", &Value::Null).ok();
-        let (lease, _) = client.acquire(&Value::Null);
-        lease.borrow(&Value::Null).ok();
-        lease.free();
+        let (config, client) = with_borrow_of_closed_lease(&world, &folder);
         world.only_fault(&json!({ "after_commit": "reset" }));
         client.call(verb, &request).failed("CONNECTION_LOST", "unknown");
         client.close();

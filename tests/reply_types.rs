@@ -20,7 +20,11 @@ fn root() -> PathBuf {
 
 /// The members that a class of C# reads.
 fn of_csharp(file: &str) -> Names {
-    let text = fs::read_to_string(root().join("bindings/csharp/FloatLease").join(file)).unwrap();
+    let read = |file: &str| fs::read_to_string(root().join("bindings/csharp/FloatLease").join(file)).unwrap();
+    let mut text = read(file);
+    if text.contains(" : FloatingReply") {
+        text.push_str(&read("Replies/FloatingReply.cs"));
+    }
     text.split("Members[\"").skip(1).map(|rest| rest.split('"').next().unwrap().to_owned()).collect()
 }
 
@@ -30,7 +34,9 @@ fn of_python(class: &str) -> Names {
     let body = text.split(&format!("class {class}(")).nth(1).unwrap().split("\nclass ").next().unwrap();
     let member = |line: &str| Some(line.strip_prefix("    ")?.split_once(": ")?.0.to_owned());
     let is_name = |name: &String| name.chars().all(|c| c.is_ascii_lowercase() || c == '_');
-    body.lines().filter_map(member).filter(is_name).collect()
+    let own = body.lines().filter_map(member).filter(is_name);
+    let inherited = if body.starts_with("FloatingReply") { of_python("FloatingReply") } else { Names::new() };
+    own.chain(inherited).collect()
 }
 
 fn members(replies: &[Value]) -> Names {

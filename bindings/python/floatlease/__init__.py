@@ -34,6 +34,7 @@ from ._replies import (
     DiagnoseReport,
     Event,
     FeatureReply,
+    FloatingReply,
     LeaseInfo,
     LicenseReply,
     SyncReply,

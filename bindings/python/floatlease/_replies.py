@@ -5,11 +5,36 @@ from __future__ import annotations
 from typing import Any, Optional, TypedDict
 
 
-class LicenseReply(TypedDict, total=False):
-    """The license as the server describes it: the reply of `activate_license` and `check_license`."""
+class FloatingReply(TypedDict, total=False):
+    """The members that replies about a license and about a feature share."""
 
     id: int
-    """The server's number of the license."""
+    """The server's number of the license, or of the feature."""
+    is_expired: bool
+    """True if the license, or the feature, has expired."""
+    is_floating_cloud: bool
+    """True if the server counts slots. `acquire_lease` takes one of them."""
+    is_floating: bool
+    """True if a server that the vendor runs at the site counts slots. This library does not support those."""
+    floating_users: int
+    """The number of slots that the license, or the feature, has."""
+    floating_in_use_devices: int
+    """The number of slots that are in use."""
+    floating_timeout: int
+    """Minutes without a renewal after which the server frees a slot."""
+    can_borrow: bool
+    """True if a slot may be borrowed."""
+    is_borrowed: bool
+    """True if this device has borrowed a slot."""
+    max_borrow_time: int
+    """The longest borrow in hours."""
+    total_consumptions: int
+    """The consumptions that were booked so far."""
+
+
+class LicenseReply(FloatingReply, total=False):
+    """The license as the server describes it: the reply of `activate_license` and `check_license`."""
+
     device_id: int
     """The server's number of this device."""
     license_type: str
@@ -18,8 +43,6 @@ class LicenseReply(TypedDict, total=False):
     """True if the license is active. The vendor activates it."""
     license_enabled: bool
     """True if the license is enabled. The vendor can disable it."""
-    is_expired: bool
-    """True if the license has expired."""
     is_trial: bool
     """True if the license is a trial."""
     license_key: Optional[str]
@@ -28,37 +51,17 @@ class LicenseReply(TypedDict, total=False):
     """The date at which the license expires; None if it never does."""
     maintenance_period: Optional[str]
     """The date at which the maintenance of the license ends; None if it never does."""
-    is_floating_cloud: bool
-    """True if the license floats. `acquire_lease` takes one of its slots."""
-    is_floating: bool
-    """True if the license floats on a server that the vendor runs at the site. This library does not support those."""
-    floating_users: int
-    """The number of slots that the license has."""
-    floating_in_use_devices: int
-    """The number of slots that are in use."""
-    floating_timeout: int
-    """Minutes without a renewal after which the server frees a slot."""
-    can_borrow: bool
-    """True if a slot of the license may be borrowed."""
-    is_borrowed: bool
-    """True if this device has borrowed a slot."""
     borrowed_until: Optional[str]
     """The date until which this device has borrowed its slot; None if it has not."""
-    max_borrow_time: int
-    """The longest borrow in hours."""
-    total_consumptions: int
-    """The consumptions that were booked so far."""
     max_consumptions: int
     """The consumptions that the license includes."""
     product_features: list[dict[str, Any]]
     """The features of the license."""
 
 
-class FeatureReply(TypedDict, total=False):
+class FeatureReply(FloatingReply, total=False):
     """A feature as the server describes it: the reply of `check_feature`."""
 
-    id: int
-    """The server's number of the feature."""
     code: str
     """The code that names the feature in requests."""
     name: str
@@ -69,26 +72,6 @@ class FeatureReply(TypedDict, total=False):
     """The type of the feature: `"activation"` or `"consumption"`."""
     expiry_date: Optional[str]
     """The date at which the feature expires; None if it never does."""
-    is_expired: bool
-    """True if the feature has expired."""
-    is_floating_cloud: bool
-    """True if the feature floats. `acquire_lease` takes one of its slots."""
-    is_floating: bool
-    """True if the feature floats on a server that the vendor runs at the site. This library does not support those."""
-    floating_users: int
-    """The number of slots that the feature has."""
-    floating_in_use_devices: int
-    """The number of slots that are in use."""
-    floating_timeout: int
-    """Minutes without a renewal after which the server frees a slot."""
-    can_borrow: bool
-    """True if a slot of the feature may be borrowed."""
-    is_borrowed: bool
-    """True if this device has borrowed a slot."""
-    max_borrow_time: int
-    """The longest borrow in hours."""
-    total_consumptions: int
-    """The consumptions that were booked so far."""
     max_consumption: int
     """The consumptions that the feature includes. Replies about licenses spell this member `max_consumptions`."""
 
