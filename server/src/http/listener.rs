@@ -166,9 +166,9 @@ async fn connection(mut stream: TcpStream, handler: Arc<impl Handler>, stopping:
             let _ = http.await;
             return;
         };
-        let stream = http.into_parts().io.into_inner();
+        let raw_stream = http.into_parts().io.into_inner();
         let left = tokio::select! {
-            left = perform(actions, stream) => left,
+            left = perform(actions, raw_stream) => left,
             () = stopped(stopping.clone(), Stop::WhenAnswered) => return,
         };
         let Some(left) = left else { return };
