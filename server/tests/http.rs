@@ -360,7 +360,7 @@ fn odd_requests_are_answered_with_an_error_body() {
         assert_eq!((answer.status, answer.code().as_deref()), (status, Some(code)), "{method} {target}");
     }
     let answer = client.send("GET", "/api/v4/floating/borrow", &headers, b"").unwrap();
-    assert!(answer.json()["message"].as_str().unwrap().ends_with("use POST."), "{}", answer.json());
+    assert!(answer.json()["message"].as_str().unwrap().ends_with("expected POST, found GET."), "{}", answer.json());
     let answer = client.send("POST", "/api/v4/nothing", &headers, &vec![b'x'; 2 << 20]).unwrap();
     assert_eq!(answer.code().unwrap(), "not_found");
     let odd = [("Content-Type".to_owned(), "\u{fffd}".to_owned()), ("X-Long".to_owned(), "x".repeat(8000))];

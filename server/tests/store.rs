@@ -214,7 +214,7 @@ fn a_file_of_a_newer_server_is_refused() {
     drop(SqliteStore::open(&file).unwrap());
     sql(&file).pragma_update(None, "user_version", 99).unwrap();
     let message = SqliteStore::open(&file).unwrap_err().to_string();
-    assert!(message.contains("version 99") && message.contains("newer server"), "{message}");
+    assert!(message.contains("found 99") && message.contains("newer server"), "{message}");
 }
 
 #[test]
