@@ -65,6 +65,7 @@ __all__ = [
     "FeatureError",
     "FeatureReply",
     "FloatLeaseError",
+    "FloatingReply",
     "InternalError",
     "Lease",
     "LeaseInfo",
