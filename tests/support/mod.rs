@@ -71,7 +71,7 @@ pub fn server_binary() -> PathBuf {
 
 /// A tool of the system; a missing one is a failure, never a skip.
 pub fn tool(name: &str) -> Command {
-    let found = Command::new("sh").args(["-c", &format!("command -v {name}")]).stdout(Stdio::null()).status();
+    let found = Command::new("sh").args(["-c", "command -v \"$1\"", "sh", name]).stdout(Stdio::null()).status();
     assert!(found.unwrap().success(), "{name} is missing: run scripts/setup");
     Command::new(name)
 }
