@@ -57,7 +57,7 @@ def borrows(rounds, requests, python_requests):
 
 def threads_started(requests):
     """How many threads or processes a client starts from its open to its close, by the system calls that do it."""
-    with running([RESPONDER]) as (_, base_url), tempfile.NamedTemporaryFile("r") as log:
+    with running([RESPONDER]) as (_, base_url), tempfile.NamedTemporaryFile("r", encoding="utf-8") as log:
         environment = settings(LICENSE, base_url, (HERE / "data/public-key.pem").read_text())
         trace = ["strace", "-f", "-e", "trace=clone,clone3,fork,vfork", "-o", log.name]
         measured([*trace, BUILT / "floatlease_borrow", requests], environment)
