@@ -3,6 +3,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
+# Tools speak English, for scripts look at what they say; numbers and letters stay as the locale has them.
+export LANGUAGE := C
 CARGO ?= cargo
 CC ?= cc
 TARGET := $(or $(CARGO_TARGET_DIR),target)
