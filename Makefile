@@ -3,6 +3,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
+# Tools speak English, for scripts look at what they say; numbers and letters stay as the locale has them.
+export LANGUAGE := C
 CARGO ?= cargo
 CC ?= cc
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -12,13 +14,16 @@ RELEASE := $(BUILT)/release
 SANDBOX := $(BUILT)/sandbox
 SERVER := $(BUILT)/debug/floatlease-server
 
+# What installs comes before what it is needed for, with -j too. Cargo uses all processors anyway.
+.NOTPARALLEL:
+
 .PHONY: help
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: setup
-setup: ## Install what is missing for test, lint and bench (Debian, Ubuntu)
-	scripts/setup
+setup: ## Only install what make test needs (Debian, Ubuntu)
+	@scripts/setup
 
 # The library is built alone: an rlib beside it would silently switch link-time optimisation off. The server and the
 # sandbox have profiles, and so folders, of their own: as their dependency the library would be built again,
@@ -45,16 +50,16 @@ header: ## Write the headers in include/, and the bindings' tables of statuses, 
 	$(CARGO) test -q -p floatlease -p floatlease-sandbox --test header --test status_tables -- --ignored write_the_header
 
 .PHONY: demo
-demo: library ## Watch C, C++, C# and Python take, borrow and give back the same license, on a server of its own
+demo: tools-demo library ## Watch C, C++, C# and Python take, borrow and give back the same license, on a server of its own
 	@$(CARGO) build -p floatlease-server
 	@scripts/demo "$(SERVER)" "$(RELEASE)"
 
-.PHONY: tools
-tools:
-	@scripts/setup --check
+.PHONY: tools-demo
+tools-demo:
+	@scripts/setup demo
 
 .PHONY: test
-test: tools release test-panic test-loom docs ## Prove everything: unit, C ABI, every language, server, documentation
+test: setup release test-panic test-loom docs ## Prove everything: unit, C ABI, every language, server, documentation
 	@$(CARGO) build --workspace
 	@$(CARGO) test --workspace --lib --bins --tests
 	@echo "every test passed"
@@ -73,7 +78,7 @@ test-loom:
 	@RUSTFLAGS="--cfg loom" CARGO_PROFILE_RELEASE_LTO=off $(CARGO) test -q -p floatlease --lib --release --target-dir "$(TARGET)/loom" loom
 
 .PHONY: soak
-soak: tools ## Kill, share and interrupt thousands of times more than make test does (some minutes)
+soak: setup ## Kill, share and interrupt thousands of times more than make test does (some minutes)
 	@$(CARGO) build --workspace
 	@$(CARGO) test -p floatlease --lib --test sharing --test crashes --test one_folder --test shared_slots -- --ignored
 	@FLOATLEASE_HISTORIES=1000000 $(CARGO) test -p floatlease-server --test order_model
@@ -132,12 +137,12 @@ lint: ## Formatting and lints, warnings are errors
 	$(CARGO) clippy -q --workspace --all-targets -- -D warnings
 
 .PHONY: bench
-bench: release server ## Measure, and write docs/figures.md (some minutes, a quiet machine)
+bench: setup release server ## Measure, and write docs/figures.md (some minutes, a quiet machine)
 	@$(CARGO) build -p floatlease-benches --profile server
 	python3 benches/run.py
 
 .PHONY: docs
-docs: tools ## Write the documentation as one site, target/site; a warning, or a link that leads nowhere, ends it
+docs: setup ## Write the documentation as one site, target/site; a warning, or a link that leads nowhere, ends it
 	@scripts/docs/build
 
 .PHONY: clean

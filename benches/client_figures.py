@@ -1,11 +1,10 @@
 """What a client costs: against a responder that costs next to nothing, and at a program's start."""
 
 import re
-import sys
 import tempfile
 from statistics import median
 
-from programs import BUILT, HERE, LIBRARY, RESPONDER, measured, on_processor, running, settings
+from programs import BUILT, HERE, LIBRARY, RESPONDER, TARGET, measured, on_processor, running, settings
 
 LICENSE = {
     "api_key": "bench-api-key",
@@ -31,7 +30,7 @@ def borrows(rounds, requests, python_requests):
         public_key = (HERE / "data/public-key.pem").read_text()
         verifying = settings(LICENSE, base_url, public_key)
         believing = settings(LICENSE, base_url, public_key, verify="off")
-        python = [sys.executable, HERE / "requests_borrow.py"]
+        python = [TARGET / "schemathesis/bin/python", HERE / "requests_borrow.py"]
         contenders = {
             RAW: ([BUILT / "raw_borrow", requests], verifying),
             CURL: ([BUILT / "libcurl_borrow", requests], verifying),
@@ -58,7 +57,7 @@ def borrows(rounds, requests, python_requests):
 
 def threads_started(requests):
     """How many threads or processes a client starts from its open to its close, by the system calls that do it."""
-    with running([RESPONDER]) as (_, base_url), tempfile.NamedTemporaryFile("r") as log:
+    with running([RESPONDER]) as (_, base_url), tempfile.NamedTemporaryFile("r", encoding="utf-8") as log:
         environment = settings(LICENSE, base_url, (HERE / "data/public-key.pem").read_text())
         trace = ["strace", "-f", "-e", "trace=clone,clone3,fork,vfork", "-o", log.name]
         measured([*trace, BUILT / "floatlease_borrow", requests], environment)

@@ -36,7 +36,7 @@ def counted(which, looks, file, environment):
     function = f"--toggle-collect=floatlease_lease_{which}"
     callgrind = ["valgrind", "--quiet", "--tool=callgrind", f"--callgrind-out-file={file}", function]
     measured([*callgrind, BUILT / "lease_reads", looks, which], environment)
-    with open(file) as counts:
+    with open(file, encoding="utf-8") as counts:
         return int(re.search(r"^(?:totals|summary): (\d+)", counts.read(), re.MULTILINE)[1]) / looks
 
 

@@ -94,7 +94,7 @@ def written(figures, size):
 
 def circumstances():
     """Where, when and of what the figures are."""
-    model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text(encoding="utf-8"))
     rows = [
         ("processor", f"{model[1] if model else platform.machine()}, {os.cpu_count()} cores"),
         ("system", f"{platform.system()} {platform.release()}"),

@@ -93,7 +93,7 @@ def running(command, prepare=None):
 
 def resident_mb(process):
     """How much memory a process holds."""
-    status = Path(f"/proc/{process.pid}/status").read_text()
+    status = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8")
     return int(re.search(r"VmRSS:\s*(\d+) kB", status)[1]) * 1024 / 1e6
 
 

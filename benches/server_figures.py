@@ -32,7 +32,7 @@ def serving(data, *flags):
     command = [SERVER, "serve", "--data", data, "--catalogue", CATALOGUE]
     with running([*command, "--listen", "127.0.0.1:0", *flags]) as (process, line):
         said = json.loads(line)
-        yield process, said["base_url"], Path(said["public_key_file"]).read_text()
+        yield process, said["base_url"], Path(said["public_key_file"]).read_text(encoding="utf-8")
 
 
 def pairs_per_second(rounds, pairs):

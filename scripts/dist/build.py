@@ -3,6 +3,7 @@
 import os
 import pathlib
 import re
+import shlex
 import shutil
 import subprocess
 
@@ -10,7 +11,8 @@ import apple
 from targets import CLIENT
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-DIST = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "dist"
+# Absolute: what cargo starts runs in folders of its own.
+DIST = (ROOT / os.environ.get("CARGO_TARGET_DIR", "target")).absolute() / "dist"
 CARGO_HOME = pathlib.Path(os.environ.get("CARGO_HOME", pathlib.Path.home() / ".cargo"))
 ENVIRONMENT = DIST / "environment" / "bin"
 JOBS = os.environ.get("FLOATLEASE_DIST_JOBS", "3")
@@ -42,19 +44,26 @@ def build(target, made):
             (made / folder).rmdir()
 
 
-def compile_part(target, part, *more):
-    flags = [f"--remap-path-prefix={path}={name}" for path, name in PATHS]
-    c_flags = " ".join(f"-ffile-prefix-map={path}={name}" for path, name in PATHS)
-    environment = os.environ | dict(target.environment) | {
+def environment_of(target):
+    """Of cargo and the compilers. A folder's name may have a blank in it."""
+    c_flags = shlex.join(f"-ffile-prefix-map={path}={name}" for path, name in PATHS)
+    return os.environ | dict(target.environment) | {
         "PATH": f"{ENVIRONMENT}:/usr/bin:{os.environ['PATH']}",
         "RUSTC": "/usr/bin/rustc",
         "CARGO": "/usr/bin/cargo",
         # The standard library is built along, and that is asked for by options that are not stable yet.
         "RUSTC_BOOTSTRAP": "1",
-        "RUSTFLAGS": " ".join(flags + list(target.flags)),
+        "CARGO_ENCODED_RUSTFLAGS": "\x1f".join(
+            [*(f"--remap-path-prefix={path}={name}" for path, name in PATHS), *target.flags]
+        ),
+        "CC_SHELL_ESCAPED_FLAGS": "1",
         f"CFLAGS_{target.name.replace('-', '_')}": c_flags,
         f"CXXFLAGS_{target.name.replace('-', '_')}": c_flags,
     }
+
+
+def compile_part(target, part, *more):
+    environment = environment_of(target)
     linked = LINKED[target.form](target, part)
     if target.form == "macho":
         environment["SDKROOT"] = str(sdk(target))

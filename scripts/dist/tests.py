@@ -6,6 +6,7 @@ import importlib.util
 import json
 import os
 import pathlib
+import shlex
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from unittest import mock
 
 sys.dont_write_bytecode = True
 
+import build
 import licenses
 import linked
 import packed
@@ -23,6 +25,7 @@ import papers
 import project
 import sizes
 import standard
+import targets
 from packed import Entry
 
 HERE = "x86_64-unknown-linux-gnu"
@@ -88,6 +91,26 @@ class Locale(unittest.TestCase):
             self.assertEqual(done.returncode, 0, done.stderr)
         for archive in (home / "here").iterdir():
             self.assertEqual(archive.read_bytes(), (home / "C" / archive.name).read_bytes(), archive.name)
+
+
+class Folders(unittest.TestCase):
+    def test_one_with_a_blank_in_its_name_is_one_argument_of_the_compilers(self):
+        folder = pathlib.Path("/tmp/Müller Projekte/floatlease")
+        with mock.patch.object(build, "PATHS", [(folder, "floatlease")]):
+            environment = build.environment_of(targets.TARGETS[HERE])
+        rust, c = environment["CARGO_ENCODED_RUSTFLAGS"], environment["CFLAGS_x86_64_unknown_linux_gnu"]
+        self.assertIn(f"--remap-path-prefix={folder}=floatlease", rust.split("\x1f"))
+        self.assertEqual(shlex.split(c), [f"-ffile-prefix-map={folder}=floatlease"])
+        self.assertTrue(environment["CC_SHELL_ESCAPED_FLAGS"])
+
+    def test_cargos_is_absolute_wherever_cargo_was_told_to_build(self):
+        for told in ["built", "/tmp/built", str(build.ROOT / "built")]:
+            said = subprocess.run(
+                [sys.executable, "-c", "import build; print(build.DIST)"],
+                cwd=build.ROOT / "scripts/dist", env=os.environ | {"CARGO_TARGET_DIR": told},
+                check=True, text=True, capture_output=True,
+            ).stdout
+            self.assertEqual(said.strip(), f"{build.ROOT / told}/dist")
 
 
 class Papers(unittest.TestCase):

@@ -69,11 +69,13 @@ pub fn server_binary() -> PathBuf {
     path
 }
 
-/// A tool of the system; a missing one is a failure, never a skip.
+/// A tool of the system; a missing one is a failure, never a skip. It speaks English, for what it says is looked at.
 pub fn tool(name: &str) -> Command {
-    let found = Command::new("sh").args(["-c", &format!("command -v {name}")]).stdout(Stdio::null()).status();
+    let found = Command::new("sh").args(["-c", "command -v \"$1\"", "sh", name]).stdout(Stdio::null()).status();
     assert!(found.unwrap().success(), "{name} is missing: run scripts/setup");
-    Command::new(name)
+    let mut command = Command::new(name);
+    command.env("LANGUAGE", "C");
+    command
 }
 
 /// Runs a command, asserts that it succeeds and returns what it printed.
