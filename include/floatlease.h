@@ -635,8 +635,8 @@ void floatlease_string_free(char *string);
  *                                        beyond the process; created if missing; default: no file is written
  *     app_name, app_version   strings    your program, for the server's logs
  *
- * On Windows and macOS, "platform" lets the system verify certificates. The system may ask the network for
- * revocations, which neither a deadline nor a cancel ends.
+ * On Windows and macOS, "platform" lets the system verify certificates on a thread of its own. The system may ask the
+ * network for revocations; a call waits for that only until its deadline or a cancel.
  *
  * Reply: {}
  *

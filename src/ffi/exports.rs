@@ -136,8 +136,8 @@ pub unsafe extern "C" fn floatlease_string_free(string: *mut c_char) {
 ///                                        beyond the process; created if missing; default: no file is written
 ///     app_name, app_version   strings    your program, for the server's logs
 ///
-/// On Windows and macOS, "platform" lets the system verify certificates. The system may ask the network for
-/// revocations, which neither a deadline nor a cancel ends.
+/// On Windows and macOS, "platform" lets the system verify certificates on a thread of its own. The system may ask the
+/// network for revocations; a call waits for that only until its deadline or a cancel.
 ///
 /// Reply: {}
 ///
