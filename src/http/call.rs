@@ -1,7 +1,7 @@
 //! A call in flight: its deadline, whether it was cancelled, how far it got.
 //!
-//! ureq runs a request on the calling thread from beginning to end, so the resolver and the transport find the call
-//! they work for by their thread. So does whatever else a call may have to wait for on its way, such as a file in use.
+//! ureq runs a request on the calling thread from beginning to end, so the resolver and the transport find their call by
+//! the thread. So does other code that a call may have to wait for, such as the retries for a file in use.
 
 use std::cell::RefCell;
 use std::net::{Shutdown, TcpStream};
@@ -17,7 +17,7 @@ pub(crate) enum Stop {
     Cancelled,
 }
 
-/// When the phases of a fresh connection ended, for `diagnose`.
+/// The ends of the phases of a new connection, for `diagnose`.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Trace {
     pub(crate) resolved: Option<Instant>,
@@ -25,15 +25,15 @@ pub(crate) struct Trace {
     pub(crate) secured: Option<Instant>,
 }
 
-/// Who waits for a call, and so what ends it early.
+/// The part that waits for a call, which decides what ends the call early.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Waiter {
-    /// The host: its cancel, and the client's end.
+    /// The host. Its cancel ends the call, and so does closing the client.
     Host,
-    /// The keeper of leases: the client's end.
-    Keeper,
-    /// Nobody: what is given back when a client ends is given back all the same.
-    Nobody,
+    /// A thread that renews leases. Closing the client ends the call.
+    Renewal,
+    /// A thread that releases leases, which goes on after the client was closed.
+    Release,
 }
 
 /// One call of the host, however many attempts it takes.
@@ -43,9 +43,9 @@ pub(crate) struct Call {
     waiter: Waiter,
     deadline: Instant,
     cancelled: AtomicBool,
-    /// How many connectors are at work: a proxy's and the target's are nested.
+    /// The number of connectors at work. Those of a proxy and of the target are nested.
     connecting: AtomicU32,
-    /// Whether a byte of the request itself may have left this machine.
+    /// True once a byte of the request itself may have left this machine.
     sent: AtomicBool,
     waiting: Mutex<Waiting>,
     woken: Condvar,
@@ -53,11 +53,11 @@ pub(crate) struct Call {
 
 #[derive(Debug, Default)]
 struct Waiting {
-    /// The end of the attempt to connect, while there is one.
+    /// The deadline of the attempt to connect, while there is one.
     connect_deadline: Option<Instant>,
-    /// The end of one request of several, while there is one.
+    /// The deadline of one request of several, while there is one.
     request_deadline: Option<Instant>,
-    /// What a blocked read or write waits on.
+    /// The socket of a blocked read or write.
     socket: Option<Arc<TcpStream>>,
     trace: Trace,
 }
@@ -80,7 +80,7 @@ impl Call {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Wakes whatever the call waits for.
+    /// Cancels the call, and wakes its thread wherever it waits.
     pub(crate) fn cancel(&self) {
         let waiting = self.waiting();
         self.cancelled.store(true, Ordering::Release);
@@ -91,7 +91,7 @@ impl Call {
         self.woken.notify_all();
     }
 
-    /// The time left for what the call is doing now.
+    /// The time left for the current step of the call.
     pub(crate) fn left(&self) -> Result<Duration, Stop> {
         if self.cancelled.load(Ordering::Acquire) {
             return Err(Stop::Cancelled);
@@ -122,24 +122,24 @@ impl Call {
         }
     }
 
-    /// Sleeps, but no longer than the call lasts; tells if it is over.
+    /// Sleeps, but no longer than the call lasts. Fails if the call is over.
     pub(crate) fn pause(&self, duration: Duration) -> Result<(), Stop> {
         let left = self.left()?;
         self.sleep(duration.min(left))
     }
 
-    /// Gives the next request so much of the call's time and no more; `None` gives it all.
+    /// Limits the next request to this part of the call's time; `None` removes the limit.
     pub(crate) fn limit_request(&self, timeout: Option<Duration>) {
         self.waiting().request_deadline = timeout.map(|timeout| Instant::now() + timeout);
     }
 
-    /// Begins a new attempt: nothing of it has been sent.
+    /// Begins a new attempt, of which nothing was sent yet.
     pub(crate) fn begin_attempt(&self) {
         self.sent.store(false, Ordering::Release);
         self.waiting().trace = Trace::default();
     }
 
-    /// Ends it, wherever it stopped.
+    /// Ends the attempt, at whatever step it stopped.
     pub(crate) fn end_attempt(&self) {
         self.connecting.store(0, Ordering::Release);
         let mut waiting = self.waiting();
@@ -147,14 +147,14 @@ impl Call {
         waiting.socket = None;
     }
 
-    /// A connector starts; the outermost starts the time a connection may take.
+    /// Notes that a connector starts. The outermost one starts the time limit of connecting.
     pub(crate) fn begin_connecting(&self, connect_timeout: Duration) {
         if self.connecting.fetch_add(1, Ordering::AcqRel) == 0 {
             self.waiting().connect_deadline = Some(Instant::now() + connect_timeout);
         }
     }
 
-    /// A connector is done; after the outermost, the connection carries the request.
+    /// Notes that a connector is done. After the outermost one, the connection carries the request.
     pub(crate) fn end_connecting(&self) {
         if self.connecting.fetch_sub(1, Ordering::AcqRel) == 1 {
             let mut waiting = self.waiting();
@@ -163,14 +163,14 @@ impl Call {
         }
     }
 
-    /// Bytes are about to leave on this call's connection.
+    /// Notes that bytes are about to leave on this call's connection.
     pub(crate) fn about_to_send(&self) {
         if self.connecting.load(Ordering::Acquire) == 0 {
             self.sent.store(true, Ordering::Release);
         }
     }
 
-    /// Whether the connection is still being made, through a proxy perhaps.
+    /// Returns whether the connection is still being made, perhaps through a proxy.
     pub(crate) fn is_connecting(&self) -> bool {
         self.connecting.load(Ordering::Acquire) > 0
     }
@@ -179,13 +179,13 @@ impl Call {
         self.sent.load(Ordering::Acquire)
     }
 
-    /// Names the socket a cancel must shut down.
+    /// Sets the socket that a cancel shuts down.
     pub(crate) fn waits_on(&self, socket: &Arc<TcpStream>) {
         self.waiting().socket = Some(Arc::clone(socket));
     }
 
-    /// Lets go of the socket, so that it may serve another call; false if a cancel was faster and has shut it down.
-    pub(crate) fn let_go(&self) -> bool {
+    /// Removes the socket, so that it may serve another call. False if a cancel has shut it down before.
+    pub(crate) fn forget_socket(&self) -> bool {
         self.waiting().socket = None;
         !self.cancelled.load(Ordering::Acquire)
     }
@@ -200,17 +200,17 @@ impl Call {
 }
 
 thread_local! {
-    /// The call that this thread works for, of whichever client.
+    /// The call that this thread works for. It may be a call of any client.
     static CALL_OF_THREAD: RefCell<Weak<Call>> = const { RefCell::new(Weak::new()) };
 }
 
-/// Tells the thread which call it works for. A thread that is just ending can't remember one, and does without.
+/// Sets the call of the thread. A thread that is just ending has no room for one, and does without.
 fn set_call_of_thread(call: Weak<Call>) {
     let _ = CALL_OF_THREAD.try_with(|current| current.replace(call));
 }
 
-/// Sleeps for something that the call of this thread needs, or for whatever a thread without a call does; false if the
-/// call is over. For code that every verb reaches on some way, and that no verb passes its call to.
+/// Sleeps on behalf of the call of this thread, or of a thread without a call. False if the call is over. For code that
+/// many calls reach, but that none of them passes itself to.
 pub(crate) fn pause_call_of_thread(duration: Duration) -> bool {
     match CALL_OF_THREAD.try_with(|current| current.borrow().upgrade()) {
         Ok(Some(call)) => call.pause(duration).is_ok(),
@@ -228,7 +228,7 @@ pub(crate) struct Calls(Mutex<InFlightCalls>);
 #[derive(Debug, Default)]
 struct InFlightCalls {
     list: Vec<Arc<Call>>,
-    /// The client was closed: whatever begins now is over.
+    /// True once the client was closed. A call that begins later is over at once.
     shut: bool,
 }
 
@@ -238,7 +238,7 @@ impl Calls {
         let call = Arc::new(Call::new(waiter, deadline));
         let mut calls = self.calls();
         calls.list.push(Arc::clone(&call));
-        if calls.shut && waiter != Waiter::Nobody {
+        if calls.shut && waiter != Waiter::Release {
             call.cancel();
         }
         drop(calls);
@@ -246,22 +246,22 @@ impl Calls {
         InFlight { calls: Arc::clone(self), call }
     }
 
-    /// The call this thread works for.
+    /// The call that this thread works for.
     pub(crate) fn current(&self) -> Option<Arc<Call>> {
         let thread = thread::current().id();
         self.calls().list.iter().find(|call| call.thread == thread).cloned()
     }
 
-    /// Ends every call that the host waits for; later ones are not touched.
+    /// Cancels every call that the host waits for. Later calls are not affected.
     pub(crate) fn cancel_all(&self) {
         self.calls().list.iter().filter(|call| call.waiter == Waiter::Host).for_each(|call| call.cancel());
     }
 
-    /// Ends every call that anybody waits for, and every later one.
+    /// Cancels every call but those that release leases, and every later one.
     pub(crate) fn shut(&self) {
         let mut calls = self.calls();
         calls.shut = true;
-        calls.list.iter().filter(|call| call.waiter != Waiter::Nobody).for_each(|call| call.cancel());
+        calls.list.iter().filter(|call| call.waiter != Waiter::Release).for_each(|call| call.cancel());
     }
 
     fn calls(&self) -> MutexGuard<'_, InFlightCalls> {
@@ -269,7 +269,7 @@ impl Calls {
     }
 }
 
-/// Keeps a call registered.
+/// Keeps a call registered until it is dropped.
 pub(crate) struct InFlight {
     calls: Arc<Calls>,
     pub(crate) call: Arc<Call>,

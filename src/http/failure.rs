@@ -1,4 +1,4 @@
-//! What our resolver and transport tell through ureq, and what ureq's own errors mean.
+//! Failures of this module's resolver and transport, which pass through ureq, and the meaning of ureq's own errors.
 
 use super::call::Stop;
 use crate::status::Status;
@@ -7,7 +7,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-/// A failure of ours, carried through ureq as it is.
+/// A failure of this module, passed through ureq unchanged.
 #[derive(Debug)]
 pub(super) enum Failure {
     /// The deadline passed, or the call was cancelled.
@@ -48,7 +48,7 @@ impl From<Failure> for ureq::Error {
     }
 }
 
-/// A status and, where it helps, the words of whoever noticed.
+/// A status and, where it helps, the words of the system, ureq or rustls.
 pub(super) type Verdict = (Status, Option<String>);
 
 pub(super) fn stopped(stop: Stop) -> Status {
@@ -58,7 +58,7 @@ pub(super) fn stopped(stop: Stop) -> Status {
     }
 }
 
-/// What an error of ureq means to a host.
+/// Translates an error of ureq into a status for the host.
 pub(super) fn verdict(error: &ureq::Error) -> Verdict {
     match error {
         ureq::Error::Other(other) => match other.downcast_ref::<Failure>() {
@@ -114,7 +114,7 @@ fn tls(error: &rustls::Error) -> Verdict {
     (status, Some(format!("({error})")))
 }
 
-/// What the verifiers of systems say in words only, by the number that ends them.
+/// Failures that the systems' verifiers tell in words only, recognised by the number at their end.
 const OF_SYSTEMS: [(&str, Status); 3] = [
     // Windows, CERT_E_CHAINING: no path to a root. A private authority whose root is not installed here.
     ("(os error -2146762486)", Status::TlsUnknownCa),

@@ -30,7 +30,7 @@ use ureq::http::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderNam
 use ureq::http::{HeaderValue, Request, StatusCode};
 use ureq::{Agent, Body, Proxy, ProxyProtocol};
 
-/// No reply of the API comes near this.
+/// The longest reply that is read. Replies of the API are far shorter.
 const LONGEST_REPLY_BYTES: u64 = 1024 * 1024;
 
 /// Carries a reply's v2 signature.
@@ -57,7 +57,7 @@ pub(crate) struct Http {
     pub(crate) roots: String,
 }
 
-/// What goes out.
+/// A request.
 pub(crate) struct Exchange<'a> {
     pub(crate) method: Method,
     pub(crate) url: &'a str,
@@ -68,7 +68,7 @@ pub(crate) struct Exchange<'a> {
     pub(crate) body: &'a str,
 }
 
-/// What came back, whatever it is.
+/// A reply, whatever its status.
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
@@ -90,7 +90,7 @@ pub(crate) struct Reply {
 pub(crate) struct Lost {
     pub(crate) status: Status,
     pub(crate) detail: Option<String>,
-    /// Whether a byte of the request may have left.
+    /// True if a byte of the request may have left this machine.
     pub(crate) sent: bool,
     /// The status line, if at least that came.
     pub(crate) http_status: Option<u16>,
@@ -151,7 +151,7 @@ impl Http {
         self.calls.begin(waiter, std::time::Instant::now() + timeout)
     }
 
-    /// Ends every call that somebody waits for, and every one that begins from now on.
+    /// Cancels every call but those that release leases, and every call that begins later.
     pub(crate) fn shut(&self) {
         self.calls.shut();
     }
@@ -219,7 +219,7 @@ impl Http {
 }
 
 fn read(body: Body, status: StatusCode) -> Result<Vec<u8>, ureq::Error> {
-    // A redirect's body matters to nobody.
+    // The body of a redirect is not needed.
     if status.is_redirection() {
         return Ok(Vec::new());
     }
@@ -238,9 +238,9 @@ fn choose_proxy(config: &Config) -> Result<Option<Proxy>, Error> {
         ProxyChoice::Direct => None,
         ProxyChoice::Env if config.is_local_server() => None,
         ProxyChoice::Env => match Proxy::try_from_env() {
-            // Going another way than the one that was named would surprise whoever named it.
+            // An invalid proxy is an error: the administrator who named it does not expect a direct connection.
             None if PROXY_VARIABLES.iter().any(|name| std::env::var_os(name).is_some_and(|url| !url.is_empty())) => {
-                return refuse("the environment names a proxy by what is no URL");
+                return refuse("the proxy in the environment is not a valid URL");
             }
             proxy => proxy.filter(|proxy| !config.base_url.parse().is_ok_and(|url| proxy.is_no_proxy(&url))),
         },
@@ -251,7 +251,7 @@ fn choose_proxy(config: &Config) -> Result<Option<Proxy>, Error> {
     };
     match &proxy {
         Some(found) if !matches!(found.protocol(), ureq::ProxyProtocol::Http | ureq::ProxyProtocol::Https) => {
-            refuse("the proxy is of a kind that is not supported")
+            refuse("the proxy must be an http or https proxy")
         }
         // ureq takes what is no number for a port that was left out, and would send the credentials to port 80.
         Some(found) if !has_usable_port(found.uri().authority().map_or("", |authority| authority.as_str())) => {
@@ -261,7 +261,7 @@ fn choose_proxy(config: &Config) -> Result<Option<Proxy>, Error> {
     }
 }
 
-/// Whether the port of `user:password@host:port` can be connected to, if one is named.
+/// Returns whether the port of `user:password@host:port` is valid, if one is named.
 fn has_usable_port(authority: &str) -> bool {
     let host_and_port = authority.rsplit('@').next().unwrap_or_default();
     let behind_address = host_and_port.rsplit(']').next().unwrap_or_default();

@@ -33,7 +33,7 @@ fn current(calls: &Calls) -> Result<Arc<Call>, Failure> {
     calls.current().ok_or(Failure::NoCall)
 }
 
-/// Starts the clock of a connection.
+/// The first connector: starts the time limit of connecting.
 #[derive(Debug)]
 struct Begin {
     calls: Arc<Calls>,
@@ -49,7 +49,7 @@ impl<In: Transport> Connector<In> for Begin {
     }
 }
 
-/// Stops it.
+/// The last connector: ends the time limit of connecting.
 #[derive(Debug)]
 struct End {
     calls: Arc<Calls>,
@@ -121,10 +121,10 @@ struct Socket {
     /// Written at once, when the reply is waited for: header and body leave in one packet.
     unsent: Vec<u8>,
     waits: Waits,
-    /// Whether the connection was put aside after a reply and not yet looked at again.
+    /// True while the connection is idle after a reply and was not checked again.
     idle: bool,
-    /// Whether anything that came before the first request is an answer to nothing: what a proxy sends behind its own
-    /// reply would be read as the server's. TLS proves by itself who speaks.
+    /// True if no byte may arrive before the first request. Bytes that a proxy sends behind its own reply would be read as
+    /// the server's. TLS needs no such check, because it authenticates the server.
     expects_silence: bool,
 }
 
@@ -190,11 +190,11 @@ impl Transport for Socket {
         if std::mem::replace(&mut self.idle, true) {
             return socket::is_quiet(&self.stream);
         }
-        current(&self.calls).is_ok_and(|call| call.let_go())
+        current(&self.calls).is_ok_and(|call| call.forget_socket())
     }
 }
 
-/// Whether to go on after a failed read or write: yes, unless it is a real failure or the call is over.
+/// Decides whether to go on after a failed read or write: yes, unless it is a real failure or the call is over.
 fn again(error: io::Error, call: &Call) -> Result<(), Error> {
     match (error.kind(), call.left()) {
         (_, Err(Stop::Cancelled)) => Err(Failure::Stopped(Stop::Cancelled).into()),

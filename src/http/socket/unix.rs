@@ -54,7 +54,7 @@ fn start_connect(address: SocketAddr) -> io::Result<TcpStream> {
     if descriptor < 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: `descriptor` was just opened and is owned by nobody else.
+    // SAFETY: `descriptor` was just opened, and nothing else owns it.
     let stream = TcpStream::from(unsafe { OwnedFd::from_raw_fd(descriptor) });
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     close_on_exec_without_sigpipe(&stream)?;
@@ -120,7 +120,7 @@ fn close_on_exec_without_sigpipe(stream: &TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether an idle kept connection still is what it was: open, and nothing unasked for has arrived.
+/// Returns whether an idle connection is still open and no byte has arrived on it. A byte would answer no request.
 pub(crate) fn is_quiet(stream: &TcpStream) -> bool {
     let mut byte = 0_u8;
     // SAFETY: one byte of room is given and `byte` has it; the descriptor is owned by `stream`.
@@ -171,7 +171,7 @@ fn set_timeout(
     Ok(())
 }
 
-/// Whether the system refuses options because the connection has ended: macOS does, after the peer's reset. The error
+/// Returns whether the system refuses options because the connection has ended, as macOS does after the peer's reset. The error
 /// must not end the reading, since the reply may have arrived before the reset. Nor is the timeout missed: on such a
 /// socket reads and writes never wait, and tell by themselves how the connection ended.
 fn is_of_ended_connection(error: &io::Error) -> bool {

@@ -1,6 +1,6 @@
 //! Windows: everything that waits asks the system in slices.
 //!
-//! Not by a socket's own timeouts: what they end leaves a socket in a state that nobody vouches for, and they are half a
+//! A socket's own timeouts are not used: after one the state of the socket is not documented, and they are half a
 //! second late. And what another thread's shutdown wakes is not written down anywhere.
 #![allow(unsafe_code)]
 
@@ -100,7 +100,7 @@ fn start_connect(address: SocketAddr) -> io::Result<TcpStream> {
     if socket == Socket::MAX {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: `socket` was just opened and is owned by nobody else.
+    // SAFETY: `socket` was just opened, and nothing else owns it.
     let stream = TcpStream::from(unsafe { OwnedSocket::from_raw_socket(socket as u64) });
     stream.set_nonblocking(true)?;
     stream.set_nodelay(true)?;
@@ -146,7 +146,7 @@ fn start_winsock() -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(result)) }
 }
 
-/// Whether any of `events`, or the connection's end, happens within this time.
+/// Returns whether any of `events`, or the end of the connection, happens within this time.
 fn happens(stream: &TcpStream, events: i16, within: Duration) -> io::Result<bool> {
     let mut watched = Watched { socket: stream.as_raw_socket() as Socket, events, happened: 0 };
     // SAFETY: `watched` is the one that is counted, alive for the call; its socket is owned by `stream`.
@@ -182,7 +182,7 @@ fn wait_for(events: i16, stream: &TcpStream, call: &Call) -> Result<(), WaitErro
     }
 }
 
-/// Whether an idle kept connection still is what it was: open, and nothing unasked for has arrived.
+/// Returns whether an idle connection is still open and no byte has arrived on it. A byte would answer no request.
 pub(crate) fn is_quiet(stream: &TcpStream) -> bool {
     happens(stream, READABLE, Duration::ZERO).is_ok_and(|happened| !happened)
 }

@@ -130,7 +130,7 @@ pub(crate) fn sync(shared: &Shared, request_json: &str, ticket: Option<&Ticket>)
 /// Sends queued consumptions after a lease has reached the server, and queues an event with the result.
 pub(crate) fn sync_in_background(shared: &Shared, license_ref: &LicenseRef, timeout: Duration) {
     let Some(folder) = shared.folder() else { return };
-    let in_flight = shared.client.begin(Waiter::Keeper, BACKGROUND);
+    let in_flight = shared.client.begin(Waiter::Renewal, BACKGROUND);
     let Ok(mut sync) = ConsumptionSync::new(shared.context(license_ref, &in_flight.call, timeout), folder) else {
         return;
     };

@@ -227,7 +227,7 @@ impl LeaseManager {
         lease: Arc<LeaseInner>,
     ) -> MutexGuard<'a, Registry> {
         lease.cancel_calls();
-        let in_flight = self.shared.client.begin(Waiter::Nobody, lease.release_on_close);
+        let in_flight = self.shared.client.begin(Waiter::Release, lease.release_on_close);
         let release = self.begin_release(&mut registry, &lease, ReleaseTarget::OwnSlots, &in_flight.call);
         drop(registry);
         lease.release_after_close(&in_flight.call);
@@ -253,7 +253,7 @@ impl LeaseManager {
         repeat: RepeatedRelease,
     ) -> MutexGuard<'a, Registry> {
         let lease = Arc::clone(&repeat.lease);
-        let in_flight = self.shared.client.begin(Waiter::Nobody, lease.timeout.max(lease.release_on_close));
+        let in_flight = self.shared.client.begin(Waiter::Release, lease.timeout.max(lease.release_on_close));
         let release = self.begin_release(&mut registry, &lease, repeat.target, &in_flight.call);
         drop(registry);
         let is_final = match repeat.target {

@@ -210,7 +210,7 @@ impl LeaseManager {
     }
 
     fn renew(&self, lease: &LeaseInner, timeout: Duration) -> Result<(), Error> {
-        let in_flight = self.shared.client.begin(Waiter::Keeper, timeout);
+        let in_flight = self.shared.client.begin(Waiter::Renewal, timeout);
         lease.cancellable(&in_flight.call, || lease.renew(&in_flight.call, lease.timeout))
     }
 
