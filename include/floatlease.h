@@ -36,7 +36,7 @@
  *            client with leases to keep alive, unless they are yours to keep ("keep_alive":"host"); one while freed
  *            leases are given back; one while consumptions that wait are booked after a renewal; up to four while
  *            submitted calls are under way, and ten seconds longer; one while the system resolves a host name that is
- *            no address.
+ *            no address, and one while Windows or macOS checks a certificate.
  * Proof      A reply counts only if it carries the server's signature over its very bytes and answers what was asked.
  *            The API leaves the answers to release and deactivate unsigned, and signs no question: an old reply to
  *            the same question verifies as well as a new one. floatlease-server repeats the number of the request, so a
@@ -609,8 +609,8 @@ void floatlease_string_free(char *string);
  *     proxy                "env" (default), "none" or "http://name:password@host:port"; from the environment it is
  *                          not used for a server on this machine
  *     tls_roots            "platform" (default), "bundled" or PEM certificates. On Windows and macOS "platform" leaves
- *                          the check of certificates to the system, which may ask the network for revocations: neither
- *                          the deadline nor a cancel ends that
+ *                          the check of certificates to the system, which may ask the network for revocations: a
+ *                          thread waits for that, and a call no longer than its deadline
  *     allow_http           true: plain http:// also to other machines
  *     storage_dir          the absolute path of a folder on a local disk, made if need be, for what leases and
  *                          consumptions keep beyond the process: see floatlease_lease_acquire,

@@ -127,8 +127,8 @@ pub unsafe extern "C" fn floatlease_string_free(string: *mut c_char) {
 ///     proxy                "env" (default), "none" or "http://name:password@host:port"; from the environment it is
 ///                          not used for a server on this machine
 ///     tls_roots            "platform" (default), "bundled" or PEM certificates. On Windows and macOS "platform" leaves
-///                          the check of certificates to the system, which may ask the network for revocations: neither
-///                          the deadline nor a cancel ends that
+///                          the check of certificates to the system, which may ask the network for revocations: a
+///                          thread waits for that, and a call no longer than its deadline
 ///     allow_http           true: plain http:// also to other machines
 ///     storage_dir          the absolute path of a folder on a local disk, made if need be, for what leases and
 ///                          consumptions keep beyond the process: see floatlease_lease_acquire,

@@ -5,6 +5,7 @@ use crate::status::Status;
 use rustls::CertificateError;
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 
 /// A failure of ours, carried through ureq as it is.
 #[derive(Debug)]
@@ -35,6 +36,12 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
+impl From<Failure> for rustls::Error {
+    fn from(failure: Failure) -> Self {
+        rustls::Error::Other(rustls::OtherError(Arc::new(failure)))
+    }
+}
+
 impl From<Failure> for ureq::Error {
     fn from(failure: Failure) -> Self {
         ureq::Error::Other(Box::new(failure))
@@ -55,13 +62,9 @@ pub(super) fn stopped(stop: Stop) -> Status {
 pub(super) fn verdict(error: &ureq::Error) -> Verdict {
     match error {
         ureq::Error::Other(other) => match other.downcast_ref::<Failure>() {
-            Some(Failure::Stopped(stop)) => (stopped(*stop), None),
-            Some(Failure::Dns(error)) => (Status::Dns, Some(format!("({error})"))),
-            Some(Failure::Connect(error)) => (Status::Connect, Some(format!("({error})"))),
-            Some(Failure::SpokeFirst) => (Status::Proxy, Some(format!("({other})"))),
-            Some(Failure::NoCall) | None => (Status::Internal, Some(other.to_string())),
+            Some(failure) => ours(failure),
+            None => (Status::Internal, Some(other.to_string())),
         },
-        ureq::Error::Rustls(error) => tls(error),
         ureq::Error::Io(error) => match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
             Some(error) => tls(error),
             None => (Status::ConnectionLost, Some(format!("({error})"))),
@@ -76,7 +79,24 @@ pub(super) fn verdict(error: &ureq::Error) -> Verdict {
     }
 }
 
+fn ours(failure: &Failure) -> Verdict {
+    let words = Some(format!("({failure})"));
+    match failure {
+        Failure::Stopped(stop) => (stopped(*stop), None),
+        Failure::Dns(_) => (Status::Dns, words),
+        Failure::Connect(_) => (Status::Connect, words),
+        Failure::SpokeFirst => (Status::Proxy, words),
+        Failure::NoCall => (Status::Internal, words),
+    }
+}
+
 fn tls(error: &rustls::Error) -> Verdict {
+    // Our verifier of certificates has no other way to tell that the call is over.
+    if let rustls::Error::Other(other) = error
+        && let Some(failure) = other.0.downcast_ref::<Failure>()
+    {
+        return ours(failure);
+    }
     let status = match error {
         rustls::Error::InvalidCertificate(certificate) => match certificate {
             CertificateError::Expired
@@ -110,7 +130,6 @@ fn of_system(words: &str) -> Status {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
 
     /// As rustls-platform-verifier words what it does not map.
     #[test]

@@ -1,14 +1,19 @@
 //! One exchange with the server. The only place that knows ureq.
 //!
 //! ureq's own timeouts, resolver and TCP transport are not used: with any timeout set it starts a thread for each
-//! request, and nothing in it can be woken. Deadlines and cancelling live in [`call`], sockets in [`transport`].
+//! request, and nothing in it can be woken. Deadlines and cancelling live in [`call`], sockets in [`transport`]. Nor is its
+//! TLS: it would verify certificates on the call's thread, for as long as the system likes.
 
 mod call;
 mod failure;
+mod helpers;
 mod resolver;
+mod secure;
 mod socket;
 mod tls;
 mod transport;
+#[cfg(any(windows, target_vendor = "apple", test))]
+mod verifier;
 
 pub(crate) use call::{Call, Calls, InFlight, Stop, Trace, Waiter, pause_call_of_thread};
 
@@ -17,13 +22,13 @@ use crate::error::Error;
 use crate::model::parse_order;
 use crate::operations::Method;
 use crate::status::Status;
+use rustls::ClientConfig;
 use std::sync::Arc;
 use std::time::Duration;
 use ureq::config::AutoHeaderValue;
 use ureq::http::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderName, RETRY_AFTER};
 use ureq::http::{HeaderValue, Request, StatusCode};
-use ureq::tls::{RootCerts, TlsConfig};
-use ureq::{Agent, Body, Proxy};
+use ureq::{Agent, Body, Proxy, ProxyProtocol};
 
 /// No reply of the API comes near this.
 const LONGEST_REPLY_BYTES: u64 = 1024 * 1024;
@@ -44,6 +49,8 @@ pub(crate) struct Http {
     connect_timeout: Duration,
     /// Without TLS.
     is_plain: bool,
+    /// `None` if neither the server nor the proxy speaks TLS.
+    tls: Option<Arc<ClientConfig>>,
     /// The proxy's host and port, if there is one, without its credentials.
     pub(crate) proxy: Option<String>,
     /// Which authorities are trusted, in words.
@@ -92,12 +99,14 @@ pub(crate) struct Lost {
 impl Http {
     /// The same settings and the same calls, without a connection yet.
     pub(crate) fn unconnected(&self) -> Http {
-        let connector = transport::connector(&self.calls, self.connect_timeout, self.is_plain);
+        let tls = self.tls.as_deref().map(tls::without_sessions);
+        let connector = transport::connector(&self.calls, self.connect_timeout, self.is_plain, tls.clone());
         Http {
             agent: Agent::with_parts(self.agent.config().clone(), connector, resolver::Later),
             calls: Arc::clone(&self.calls),
             connect_timeout: self.connect_timeout,
             is_plain: self.is_plain,
+            tls,
             proxy: self.proxy.clone(),
             roots: self.roots.clone(),
         }
@@ -107,20 +116,19 @@ impl Http {
     /// proxy variables and `SSL_CERT_FILE`.
     pub(crate) fn new(config: &Config) -> Result<Http, Error> {
         let proxy = choose_proxy(config)?;
-        let (root_certs, roots) = match &config.tls_roots {
-            TlsRoots::Platform if config.base_url.starts_with("http:") => (RootCerts::WebPki, "none".to_owned()),
-            chosen => tls::roots(chosen)?,
+        let is_plain = config.base_url.starts_with("http:");
+        let needs_tls = !is_plain || proxy.as_ref().is_some_and(|proxy| proxy.protocol() == ProxyProtocol::Https);
+        let calls = Arc::new(Calls::default());
+        let (tls, roots) = match &config.tls_roots {
+            TlsRoots::Platform | TlsRoots::Bundled if !needs_tls => (None, "none".to_owned()),
+            chosen => tls::client_config(chosen, &calls).map(|(tls, roots)| (Some(tls), roots))?,
         };
         let proxy_name = proxy.as_ref().map(|proxy| format!("{}:{}", proxy.host(), proxy.port()));
-        let calls = Arc::new(Calls::default());
-        let tls =
-            TlsConfig::builder().root_certs(root_certs).unversioned_rustls_crypto_provider(tls::provider()).build();
         let settings = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
             .max_redirects_will_error(false)
             .proxy(proxy)
-            .tls_config(tls)
             .user_agent(config.user_agent())
             .accept("application/json")
             .accept_encoding(AutoHeaderValue::None)
@@ -133,10 +141,9 @@ impl Http {
             .input_buffer_size(16 * 1024)
             .output_buffer_size(16 * 1024)
             .build();
-        let is_plain = config.base_url.starts_with("http:");
-        let connector = transport::connector(&calls, config.connect_timeout, is_plain);
+        let connector = transport::connector(&calls, config.connect_timeout, is_plain, tls.clone());
         let agent = Agent::with_parts(settings, connector, resolver::Later);
-        Ok(Http { agent, calls, connect_timeout: config.connect_timeout, is_plain, proxy: proxy_name, roots })
+        Ok(Http { agent, calls, connect_timeout: config.connect_timeout, is_plain, tls, proxy: proxy_name, roots })
     }
 
     /// Registers a call of this thread that ends by itself after `timeout`. A thread has one at a time.

@@ -1,21 +1,27 @@
 //! TLS: the certificate authorities to trust, and no more cryptography than a client needs.
 
+use super::call::Calls;
 use crate::config::TlsRoots;
 use crate::error::Error;
 use crate::status::Status;
 use ring::rand::{SecureRandom as _, SystemRandom};
-use rustls::SignatureScheme;
+use rustls::client::{Resumption, WantsClientCert};
 use rustls::crypto::ring::{cipher_suite, kx_group};
 use rustls::crypto::{CryptoProvider, GetRandomFailed, KeyProvider, SecureRandom, WebPkiSupportedAlgorithms};
-use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::SigningKey;
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore, SignatureScheme, WantsVerifier};
 use std::sync::Arc;
-use ureq::tls::{Certificate, PemItem, RootCerts, parse_pem};
 use webpki::ring as algorithm;
+
+/// TLS before and after it is said which certificates are trusted.
+type Unverified = ConfigBuilder<ClientConfig, WantsVerifier>;
+type Verified = ConfigBuilder<ClientConfig, WantsClientCert>;
 
 /// ring without what every server can do without: ChaCha20, P-384, and keys of our own. Smaller by a twentieth of the
 /// library, and never the process's default provider.
-pub(super) fn provider() -> Arc<CryptoProvider> {
+fn provider() -> Arc<CryptoProvider> {
     Arc::new(CryptoProvider {
         cipher_suites: vec![
             cipher_suite::TLS13_AES_128_GCM_SHA256,
@@ -76,7 +82,7 @@ impl KeyProvider for Client {
 }
 
 /// Where systems without a certificate API keep their authorities, as a file of PEM certificates.
-#[cfg(all(unix, not(target_vendor = "apple")))]
+#[cfg(not(any(windows, target_vendor = "apple")))]
 const SYSTEM_FILES: &[&str] = &[
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
@@ -86,51 +92,65 @@ const SYSTEM_FILES: &[&str] = &[
     "/usr/local/share/certs/ca-root-nss.crt",
 ];
 
-/// The authorities, and what to call them in an error.
-pub(super) fn roots(roots: &TlsRoots) -> Result<(RootCerts, String), Error> {
-    match roots {
-        TlsRoots::Bundled => Ok((RootCerts::WebPki, "the bundled authorities".to_owned())),
+/// TLS for one client, and what to call the authorities that it trusts in an error.
+pub(super) fn client_config(roots: &TlsRoots, calls: &Arc<Calls>) -> Result<(Arc<ClientConfig>, String), Error> {
+    let builder = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| Error::because(Status::Internal, error.to_string()))?;
+    let (builder, words) = match roots {
+        TlsRoots::Bundled => {
+            let store: RootCertStore = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect();
+            (builder.with_root_certificates(store), "the bundled authorities".to_owned())
+        }
         TlsRoots::Pem(pem) => match certificates(pem.as_bytes()) {
-            Some(certificates) => Ok((certificates, "the authorities of \"tls_roots\"".to_owned())),
+            Some(store) => (builder.with_root_certificates(store), "the authorities of \"tls_roots\"".to_owned()),
             None => {
                 let message = "\"tls_roots\" in the config holds no readable certificate.";
-                Err(Error::because(Status::BadValue, message))
+                return Err(Error::because(Status::BadValue, message));
             }
         },
-        TlsRoots::Platform => platform(),
-    }
+        TlsRoots::Platform => platform(builder, calls)?,
+    };
+    Ok((Arc::new(builder.with_no_client_auth()), words))
+}
+
+/// The same, without the sessions that a server would resume: resumed ones show no certificate.
+pub(super) fn without_sessions(config: &ClientConfig) -> Arc<ClientConfig> {
+    let mut config = config.clone();
+    config.resumption = Resumption::default();
+    Arc::new(config)
 }
 
 /// The variable that OpenSSL, curl and Python honour, else the first file that holds certificates.
-#[cfg(all(unix, not(target_vendor = "apple")))]
-fn platform() -> Result<(RootCerts, String), Error> {
+#[cfg(not(any(windows, target_vendor = "apple")))]
+fn platform(builder: Unverified, _: &Arc<Calls>) -> Result<(Verified, String), Error> {
     let read = |file: &str| Some((certificates(&std::fs::read(file).ok()?)?, file.to_owned()));
-    match std::env::var("SSL_CERT_FILE") {
+    let (store, file) = match std::env::var("SSL_CERT_FILE") {
         // Whoever narrows what is trusted must not get everything because of a slip.
         Ok(file) if !file.is_empty() => read(&file).ok_or_else(|| {
             Error::because(
                 Status::TlsRoots,
                 "The environment's SSL_CERT_FILE names a file that holds no readable certificate.",
             )
-        }),
-        _ => SYSTEM_FILES.iter().find_map(|file| read(file)).ok_or_else(|| Error::new(Status::TlsRoots)),
-    }
+        })?,
+        _ => SYSTEM_FILES.iter().find_map(|file| read(file)).ok_or_else(|| Error::new(Status::TlsRoots))?,
+    };
+    Ok((builder.with_root_certificates(store), file))
 }
 
-/// The system's own verifier. It runs inside the handshake, on the thread of the call, and may fetch lists of revoked
-/// certificates for seconds, which neither deadline nor cancel ends: ureq builds its TLS from the name of a verifier, so
-/// none of ours can come between to wait for the system's on a thread of its own.
-#[cfg(not(all(unix, not(target_vendor = "apple"))))]
-fn platform() -> Result<(RootCerts, String), Error> {
-    Ok((RootCerts::PlatformVerifier, "the system's authorities".to_owned()))
+/// The system's own verifier. It may fetch lists of revoked certificates for seconds and can't be ended, so a call waits
+/// for it only while the call lasts.
+#[cfg(any(windows, target_vendor = "apple"))]
+fn platform(builder: Unverified, calls: &Arc<Calls>) -> Result<(Verified, String), Error> {
+    let system = rustls_platform_verifier::Verifier::new(Arc::clone(builder.crypto_provider()))
+        .map_err(|error| Error::because(Status::TlsRoots, error.to_string()))?;
+    let verifier = super::verifier::Verifier::new(Arc::new(system), calls);
+    let builder = builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier));
+    Ok((builder, "the system's authorities".to_owned()))
 }
 
-fn certificates(pem: &[u8]) -> Option<RootCerts> {
-    let certificates: Vec<Certificate<'static>> = parse_pem(pem)
-        .filter_map(|item| match item {
-            Ok(PemItem::Certificate(certificate)) => Some(certificate),
-            _ => None,
-        })
-        .collect();
-    (!certificates.is_empty()).then(|| RootCerts::new_with_certs(&certificates))
+fn certificates(pem: &[u8]) -> Option<RootCertStore> {
+    let mut store = RootCertStore::empty();
+    store.add_parsable_certificates(CertificateDer::pem_slice_iter(pem).filter_map(Result::ok));
+    (!store.is_empty()).then_some(store)
 }

@@ -3,23 +3,29 @@
 use super::call::{Call, Calls, Stop};
 use super::failure::Failure;
 use super::resolver::Names;
+use super::secure::Secure;
 use super::socket::{self, WaitError, Waits};
+use rustls::ClientConfig;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use ureq::Error;
 use ureq::unversioned::transport::{
-    Buffers, ConnectProxyConnector, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout, RustlsConnector,
-    Transport,
+    Buffers, ConnectProxyConnector, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout, Transport,
 };
 
 /// The chain that makes a connection: through the proxy if there is one, by TCP, then TLS for `https`.
-pub(super) fn connector(calls: &Arc<Calls>, connect_timeout: Duration, is_plain: bool) -> impl Connector<()> {
+pub(super) fn connector(
+    calls: &Arc<Calls>,
+    connect_timeout: Duration,
+    is_plain: bool,
+    tls: Option<Arc<ClientConfig>>,
+) -> impl Connector<()> {
     ().chain(Begin { calls: Arc::clone(calls), connect_timeout })
         .chain(ConnectProxyConnector::default())
-        .chain(Dial { calls: Arc::clone(calls), names: Arc::default(), is_plain })
-        .chain(RustlsConnector::default())
+        .chain(Dial { calls: Arc::clone(calls), names: Names::new(), is_plain })
+        .chain(Secure::new(tls))
         .chain(End { calls: Arc::clone(calls) })
 }
 
@@ -62,7 +68,7 @@ impl<In: Transport> Connector<In> for End {
 #[derive(Debug)]
 struct Dial {
     calls: Arc<Calls>,
-    names: Arc<Names>,
+    names: Names,
     is_plain: bool,
 }
 

@@ -1,0 +1,84 @@
+//! TLS around a connection, for `https`.
+
+use super::resolver::bare;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::sync::Arc;
+use ureq::Error;
+use ureq::unversioned::transport::{
+    Buffers, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout, Transport, TransportAdapter,
+};
+
+/// Makes a connection secure, if its URL asks for that.
+#[derive(Debug)]
+pub(super) struct Secure {
+    config: Option<Arc<ClientConfig>>,
+}
+
+impl Secure {
+    /// Without a config, every `https` URL is refused.
+    pub(super) fn new(config: Option<Arc<ClientConfig>>) -> Secure {
+        Secure { config }
+    }
+}
+
+impl<In: Transport> Connector<In> for Secure {
+    type Out = Either<In, SecureTransport>;
+
+    /// Shakes hands at once: a certificate that is refused is known before anything of the request leaves.
+    fn connect(&self, details: &ConnectionDetails, chained: Option<In>) -> Result<Option<Self::Out>, Error> {
+        let Some(transport) = chained else {
+            return Ok(None);
+        };
+        if !details.needs_tls() || transport.is_tls() {
+            return Ok(Some(Either::A(transport)));
+        }
+        let config = self.config.clone().ok_or(Error::TlsRequired)?;
+        let host = bare(details.uri.host().unwrap_or_default());
+        let name = ServerName::try_from(host).map_err(|_| Error::Tls("no certificate can be for such a host"))?;
+        let mut connection = ClientConnection::new(config, name.to_owned()).map_err(io::Error::other)?;
+        // The call's deadline and cancel are the socket's business, so the adapter's own timeout stays unset.
+        let mut socket = TransportAdapter::new(transport.boxed(), Arc::clone(&details.current_time));
+        connection.complete_io(&mut socket)?;
+        let buffers = LazyBuffers::new(details.config.input_buffer_size(), details.config.output_buffer_size());
+        Ok(Some(Either::B(SecureTransport { buffers, stream: StreamOwned::new(connection, socket) })))
+    }
+}
+
+/// A connection that is secure.
+pub(super) struct SecureTransport {
+    buffers: LazyBuffers,
+    stream: StreamOwned<ClientConnection, TransportAdapter>,
+}
+
+impl Transport for SecureTransport {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        &mut self.buffers
+    }
+
+    fn transmit_output(&mut self, amount: usize, _: NextTimeout) -> Result<(), Error> {
+        Ok(self.stream.write_all(&self.buffers.output()[..amount])?)
+    }
+
+    fn await_input(&mut self, _: NextTimeout) -> Result<bool, Error> {
+        let count = self.stream.read(self.buffers.input_append_buf())?;
+        self.buffers.input_appended(count);
+        Ok(count > 0)
+    }
+
+    fn is_open(&mut self) -> bool {
+        self.stream.sock.get_mut().is_open()
+    }
+
+    fn is_tls(&self) -> bool {
+        true
+    }
+}
+
+impl fmt::Debug for SecureTransport {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("SecureTransport")
+    }
+}
