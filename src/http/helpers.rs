@@ -19,6 +19,9 @@ const MOST_THREADS: usize = 8;
 /// How long an answer is kept that no call waited for.
 const ANSWER_KEPT_FOR: Duration = Duration::from_secs(30);
 
+/// Said, because the standard library would ask the environment.
+const STACK_BYTES: usize = 2 * 1024 * 1024;
+
 const CANCEL_NOTICED_WITHIN: Duration = Duration::from_millis(20);
 
 /// One kind of work.
@@ -45,8 +48,11 @@ pub(super) enum Unanswered {
 #[derive(Debug)]
 pub(super) struct Helpers<W: Work> {
     work: W,
-    tasks: Mutex<Vec<(W::Question, Arc<Task<W::Answer>>)>>,
+    tasks: Mutex<Tasks<W>>,
 }
+
+/// What was asked, and how far its answer is.
+type Tasks<W> = Vec<(<W as Work>::Question, Arc<Task<<W as Work>::Answer>>)>;
 
 /// A question that a thread works on, and its answer for every call that waits.
 #[derive(Debug)]
@@ -99,7 +105,7 @@ impl<W: Work> Helpers<W> {
         }
         let task = Arc::new(Task { progress: Mutex::new(Progress::Running), progressed: Condvar::new() });
         let (helpers, asked, answered) = (Arc::clone(self), question.clone(), Arc::clone(&task));
-        thread::Builder::new().name(W::THREAD_NAME.to_owned()).spawn(move || {
+        thread::Builder::new().name(W::THREAD_NAME.to_owned()).stack_size(STACK_BYTES).spawn(move || {
             // Calls would wait until their deadline for an answer that never comes.
             let answer = catch_unwind(AssertUnwindSafe(|| helpers.work.answer(&asked)));
             helpers.finish(answered, answer.ok());
@@ -123,7 +129,7 @@ impl<W: Work> Helpers<W> {
         task.progressed.notify_all();
     }
 
-    fn tasks(&self) -> MutexGuard<'_, Vec<(W::Question, Arc<Task<W::Answer>>)>> {
+    fn tasks(&self) -> MutexGuard<'_, Tasks<W>> {
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

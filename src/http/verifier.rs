@@ -170,12 +170,7 @@ mod tests {
 
     impl Scene {
         fn with_verdict(verdict: Result<(), Error>) -> Scene {
-            let url = format!("https://{}/api/v4", serve());
-            let config = serde_json::json!({
-                "product": "XY", "license_key": "AAAA", "api_key": "api", "shared_key": "shared", "base_url": url,
-                "verify": "off", "tls_roots": "bundled", "proxy": "none", "timeout_ms": 60_000, "connect_timeout_ms": 60_000,
-            });
-            let mut http = Http::new(&Config::parse(&config.to_string()).unwrap()).unwrap();
+            let (mut http, url) = client_and_server("bundled");
             let algorithms = ring::default_provider().signature_verification_algorithms;
             let system = Arc::new(HangingSystem { gate: Gate::default(), verdict, algorithms });
             let verifier = Arc::new(Verifier::new(Arc::clone(&system) as _, &http.calls));
@@ -186,17 +181,7 @@ mod tests {
         }
 
         fn ask(&self, timeout: Duration) -> Result<u16, Lost> {
-            let in_flight = self.http.begin(Waiter::Host, timeout);
-            let exchange = Exchange {
-                method: Method::Get,
-                url: &self.url,
-                date: "",
-                authorization: "",
-                idempotency_key: None,
-                order: None,
-                body: "",
-            };
-            self.http.exchange(&in_flight.call, &exchange).map(|reply| reply.status)
+            ask(&self.http, &self.url, timeout)
         }
 
         /// Ends a call in its verification, and tells its status.
@@ -214,6 +199,30 @@ mod tests {
         fn drop(&mut self) {
             self.system.gate.open();
         }
+    }
+
+    /// A client that trusts `roots`, and the URL of a server that it can ask.
+    fn client_and_server(roots: &str) -> (Http, String) {
+        let url = format!("https://{}/api/v4", serve());
+        let config = serde_json::json!({
+            "product": "XY", "license_key": "AAAA", "api_key": "api", "shared_key": "shared", "base_url": url,
+            "verify": "off", "tls_roots": roots, "proxy": "none", "timeout_ms": 60_000, "connect_timeout_ms": 60_000,
+        });
+        (Http::new(&Config::parse(&config.to_string()).unwrap()).unwrap(), url)
+    }
+
+    fn ask(http: &Http, url: &str, timeout: Duration) -> Result<u16, Lost> {
+        let in_flight = http.begin(Waiter::Host, timeout);
+        let exchange = Exchange {
+            method: Method::Get,
+            url,
+            date: "",
+            authorization: "",
+            idempotency_key: None,
+            order: None,
+            body: "",
+        };
+        http.exchange(&in_flight.call, &exchange).map(|reply| reply.status)
     }
 
     /// Answers one request of each connection, and returns its address.
@@ -292,5 +301,12 @@ mod tests {
         let scene = Scene::with_verdict(Err(Error::InvalidCertificate(CertificateError::Expired)));
         scene.system.gate.open();
         assert_eq!(scene.ask(PATIENCE).unwrap_err().status, Status::TlsExpired);
+    }
+
+    #[cfg(windows)]
+    #[test]
+    fn unknown_certificate_is_refused_by_windows() {
+        let (http, url) = client_and_server("platform");
+        assert_eq!(ask(&http, &url, PATIENCE).unwrap_err().status, Status::TlsUnknownCa);
     }
 }
