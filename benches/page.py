@@ -39,7 +39,7 @@ are callgrind's, under which the clock is a system call, so that what it does is
 WHILE_IT_HANGS = """\
 ### While the server hangs
 
-A lease whose renewal hangs in the keeper's thread, with two submitted calls that hang too: how long the host waits for
+A lease whose renewal hangs in the library's thread, with two submitted calls that hang too: how long the host waits for
 each function, {rounds_hanging:,} times, without the network being touched."""
 
 CANCELLED = """\

@@ -83,7 +83,7 @@ impl Client {
     /// Equal requests that run on several threads share one number. The server takes them for repetitions, so it
     /// refuses none of them because another thread was faster.
     pub(crate) fn perform(&self, call: &Call, mut request: Request) -> Result<Answer, Error> {
-        if !request.operation.ordered {
+        if !request.operation.is_ordered() {
             return self.ask(call, &request);
         }
         let under_way = self.orders.begin(request.operation.name, request.content.clone());

@@ -66,6 +66,23 @@ pub enum Reply {
     Text(&'static str),
 }
 
+/// The effect of an operation on slots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SlotEffect {
+    /// It changes no slot.
+    None,
+    /// It activates the device, and changes no slot.
+    Activates,
+    /// It takes the slot, or keeps it for another timeout.
+    Takes,
+    /// It borrows the slot.
+    Borrows,
+    /// It releases the slot.
+    Releases,
+    /// It deactivates the device, which releases all of its slots.
+    ReleasesAll,
+}
+
 /// One row of the table.
 #[derive(Debug, Clone, Copy)]
 pub struct Operation {
@@ -85,9 +102,8 @@ pub struct Operation {
     pub reply: Reply,
     /// True if a repetition after a lost reply leaves the server in the same state as one call.
     pub idempotent: bool,
-    /// True if it takes, keeps or releases a slot or a device. Such a request could undo a later one if it arrives
-    /// late, so it carries [`crate::model::ORDER`].
-    pub ordered: bool,
+    /// Its effect on slots.
+    pub slots: SlotEffect,
 }
 
 const fn required(name: &'static str, kind: Kind) -> Parameter {
@@ -144,7 +160,7 @@ pub const OPERATIONS: &[Operation] = &[
         own: with_device_info!(optional("variables", Kind::Object)),
         reply: Reply::License,
         idempotent: false,
-        ordered: true,
+        slots: SlotEffect::Activates,
     },
     Operation {
         name: "check_license",
@@ -159,7 +175,7 @@ pub const OPERATIONS: &[Operation] = &[
         ),
         reply: Reply::License,
         idempotent: true,
-        ordered: true,
+        slots: SlotEffect::Takes,
     },
     Operation {
         name: "deactivate_license",
@@ -170,7 +186,7 @@ pub const OPERATIONS: &[Operation] = &[
         own: &[optional("variables", Kind::Object)],
         reply: Reply::Text("license_deactivated"),
         idempotent: false,
-        ordered: true,
+        slots: SlotEffect::ReleasesAll,
     },
     Operation {
         name: "borrow_license",
@@ -181,7 +197,7 @@ pub const OPERATIONS: &[Operation] = &[
         own: &[required("borrowed_until", Kind::TimeOrNull)],
         reply: Reply::Signed(&["borrowed_until", "license_id", "device_id"]),
         idempotent: false,
-        ordered: true,
+        slots: SlotEffect::Borrows,
     },
     Operation {
         name: "release_license",
@@ -192,7 +208,7 @@ pub const OPERATIONS: &[Operation] = &[
         own: &[],
         reply: Reply::Empty,
         idempotent: false,
-        ordered: true,
+        slots: SlotEffect::Releases,
     },
     Operation {
         name: "check_feature",
@@ -203,7 +219,7 @@ pub const OPERATIONS: &[Operation] = &[
         own: &[required("feature", Kind::Text), optional("include_metadata_string", Kind::Boolean)],
         reply: Reply::Signed(&["license_id"]),
         idempotent: true,
-        ordered: true,
+        slots: SlotEffect::Takes,
     },
     Operation {
         name: "borrow_feature",
@@ -214,7 +230,7 @@ pub const OPERATIONS: &[Operation] = &[
         own: &[required("feature", Kind::Text), required("borrowed_until", Kind::TimeOrNull)],
         reply: Reply::Signed(&["borrowed_until", "license_id", "device_id"]),
         idempotent: false,
-        ordered: true,
+        slots: SlotEffect::Borrows,
     },
     Operation {
         name: "release_feature",
@@ -225,7 +241,7 @@ pub const OPERATIONS: &[Operation] = &[
         own: &[required("feature", Kind::Text)],
         reply: Reply::Empty,
         idempotent: false,
-        ordered: true,
+        slots: SlotEffect::Releases,
     },
     Operation {
         name: "add_consumption",
@@ -242,7 +258,7 @@ pub const OPERATIONS: &[Operation] = &[
         ],
         reply: Reply::Signed(&["total_consumptions"]),
         idempotent: false,
-        ordered: false,
+        slots: SlotEffect::None,
     },
     Operation {
         name: "add_feature_consumption",
@@ -257,7 +273,7 @@ pub const OPERATIONS: &[Operation] = &[
         ],
         reply: Reply::Signed(&["total_consumptions"]),
         idempotent: false,
-        ordered: false,
+        slots: SlotEffect::None,
     },
     Operation {
         name: "product_details",
@@ -272,7 +288,7 @@ pub const OPERATIONS: &[Operation] = &[
         ],
         reply: Reply::Signed(&["short_code"]),
         idempotent: true,
-        ordered: false,
+        slots: SlotEffect::None,
     },
 ];
 
@@ -280,6 +296,17 @@ impl Operation {
     /// Returns the operation called `name`.
     pub fn named(name: &str) -> Option<&'static Operation> {
         OPERATIONS.iter().find(|operation| operation.name == name)
+    }
+
+    /// Returns true if it changes a slot or a device. Such a request could undo a later one if it arrives late, so it
+    /// carries [`crate::model::ORDER`].
+    pub fn is_ordered(&self) -> bool {
+        self.slots != SlotEffect::None
+    }
+
+    /// Returns true if it releases one slot, or all slots of the device.
+    pub fn releases(&self) -> bool {
+        matches!(self.slots, SlotEffect::Releases | SlotEffect::ReleasesAll)
     }
 
     /// Returns true if it books consumptions. A server may do that once for each `Idempotency-Key`.
@@ -323,7 +350,7 @@ mod tests {
     #[test]
     fn what_concerns_a_device_or_its_slots_is_ordered() {
         for operation in OPERATIONS {
-            assert_eq!(operation.ordered, operation.device && !operation.is_consumption(), "{}", operation.name);
+            assert_eq!(operation.is_ordered(), operation.device && !operation.is_consumption(), "{}", operation.name);
         }
     }
 

@@ -35,7 +35,7 @@ pub(crate) fn judge(request: &Request, reply: &http::Reply, config: &Config) -> 
     })
 }
 
-/// Returns the license in a stored reply, if the reply still verifies as it did when it arrived.
+/// Returns the members of a stored reply, if the reply still verifies as it did when it arrived.
 pub(crate) fn judge_kept(
     request: &Request,
     body: &str,

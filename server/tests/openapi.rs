@@ -274,7 +274,7 @@ fn real_replies_are_as_it_says() {
         let operation = Operation::named(name).unwrap();
         let number = number.to_string();
         let answer = client.call_with(name, &request, &[(ORDER, &number), (IDEMPOTENCY_KEY, &number)]);
-        assert_eq!(answer.headers.contains_key("floatlease-order"), operation.ordered, "{name}");
+        assert_eq!(answer.headers.contains_key("floatlease-order"), operation.is_ordered(), "{name}");
         check(&document, operation.path, method(operation), &answer);
         match answer.code() {
             None => succeeded.insert(name),

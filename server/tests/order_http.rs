@@ -54,7 +54,7 @@ fn success_of_each_ordered_operation_repeats_the_number() {
         "release_feature",
         "deactivate_license",
     ];
-    assert_eq!(steps.len(), OPERATIONS.iter().filter(|operation| operation.ordered).count());
+    assert_eq!(steps.len(), OPERATIONS.iter().filter(|operation| operation.is_ordered()).count());
     for (number, operation) in (41..).zip(steps) {
         let answer = numbered(&mut client, number, operation, &everything());
         assert_eq!(answer.status, 200, "{operation}: {answer:?}");

@@ -30,13 +30,13 @@ pub(crate) struct Trace {
 pub(crate) enum Waiter {
     /// The host. Its cancel ends the call, and so does closing the client.
     Host,
-    /// A thread that renews leases. Closing the client ends the call.
-    Renewal,
+    /// A thread of the library that renews leases or sends queued consumptions. Closing the client ends the call.
+    Library,
     /// A thread that releases leases, which goes on after the client was closed.
     Release,
 }
 
-/// One call of the host, however many attempts it takes.
+/// One call of the host or of a thread of the library, with all of its attempts.
 #[derive(Debug)]
 pub(crate) struct Call {
     thread: ThreadId,

@@ -11,6 +11,7 @@ use crate::lease::license_ref::LicenseRef;
 use crate::lease::state_machine::Millis;
 use crate::lease::storage::process_lock::ProcessLock;
 use crate::lease::unanswered::{Late, Subject, Unanswered};
+use crate::operations::Operation;
 use crate::status::Status;
 use crate::strict::Object;
 use chrono::{DateTime, Utc};
@@ -124,7 +125,7 @@ impl RequestContext<'_> {
         if in_order {
             self.shared.unanswered.settle(&self.subject(feature));
         } else if is_unanswered {
-            self.note_unanswered(feature, Late::of(operation));
+            self.note_unanswered(feature, Operation::named(operation).map_or(Late::Takes, Late::of));
         }
     }
 

@@ -14,7 +14,7 @@ use crate::lease::slot::{Record, Slot};
 use crate::lease::state_machine::{Millis, State};
 use crate::lease::unanswered::{Late, Subject};
 use crate::model;
-use crate::operations::Operation;
+use crate::operations::{Operation, SlotEffect};
 use crate::request::{Request, wipe};
 use crate::strict;
 use chrono::{DateTime, Utc};
@@ -34,21 +34,6 @@ enum Effect {
     Deactivated,
 }
 
-/// Verbs that are about the license of a lease of the same user, unless the caller names another license. The user may
-/// have been sold a newer license since the lease was acquired.
-const ABOUT_THE_LEASE: [&str; 7] = [
-    "borrow_license",
-    "borrow_feature",
-    "release_license",
-    "release_feature",
-    "deactivate_license",
-    "add_consumption",
-    "add_feature_consumption",
-];
-
-/// Verbs that take a slot of what floats.
-const TAKING: [&str; 4] = ["check_license", "check_feature", "borrow_license", "borrow_feature"];
-
 /// Calls a verb, or [`consumption::SYNC`], and tells the leases of the client what it has done to their slots.
 pub(crate) fn call(
     manager: &Arc<LeaseManager>,
@@ -60,16 +45,16 @@ pub(crate) fn call(
     if operation == consumption::SYNC {
         return consumption::sync(shared, request_json, ticket);
     }
-    if Operation::named(operation).is_none() {
+    let Some(operation) = Operation::named(operation) else {
         return Err(unknown_operation(operation, &[consumption::SYNC]));
-    }
+    };
     if let Some(given) = consumption::may_be_queued(operation, request_json) {
         let text = Zeroizing::new(serde_json::to_string(&given).unwrap_or_default());
-        let request = shared.client.prepare(operation, &text).ok();
+        let request = shared.client.prepare(operation.name, &text).ok();
         let license_id = request.and_then(|request| license_of_lease(manager, &request));
-        return consumption::add(shared, operation, given, license_id, ticket);
+        return consumption::add(shared, operation.name, given, license_id, ticket);
     }
-    let request = shared.client.prepare(operation, request_json)?;
+    let request = shared.client.prepare(operation.name, request_json)?;
     let in_flight = shared.begin_host_call(request.timeout, ticket);
     let call = VerbCall {
         manager,
@@ -87,7 +72,7 @@ pub(crate) fn call(
 /// A verb under way.
 struct VerbCall<'a> {
     manager: &'a Arc<LeaseManager>,
-    operation: &'a str,
+    operation: &'static Operation,
     request_json: &'a str,
     timeout: Duration,
     call: &'a Call,
@@ -101,7 +86,8 @@ struct VerbCall<'a> {
 impl VerbCall<'_> {
     fn perform(mut self, request: Request) -> Result<String, Error> {
         let slot = SlotName { owner: self.subject.owner.clone(), feature: self.subject.feature.clone() };
-        let suspended = TAKING.contains(&self.operation).then(|| self.manager.suspend(self.call, slot));
+        let suspended = matches!(self.operation.slots, SlotEffect::Takes | SlotEffect::Borrows)
+            .then(|| self.manager.suspend(self.call, slot));
         let answer = self.send(request);
         if may_be_outstanding(self.operation, &answer) {
             self.note_unanswered();
@@ -125,7 +111,7 @@ impl VerbCall<'_> {
         let Some(license_id) = license_of_lease(self.manager, &request) else {
             return client.perform(self.call, request);
         };
-        let of_lease = client.prepare(self.operation, &with_license(self.request_json, license_id)?)?;
+        let of_lease = client.prepare(self.operation.name, &with_license(self.request_json, license_id)?)?;
         match client.perform(self.call, of_lease) {
             Err(error) if is_for_another_license(&error) => client.perform(self.call, request),
             answer => {
@@ -137,7 +123,7 @@ impl VerbCall<'_> {
 
     /// Notes, for other processes and for the leases of this client, that the verb got no answer that decides.
     fn note_unanswered(&self) {
-        let gives_back = Late::of(self.operation) == Late::GivesBack;
+        let gives_back = self.operation.releases();
         self.with_stored_slots(self.subject.is_whole_device, self.shared().client.config().timeout, |slot, context| {
             slot.note_unanswered_verb(context, gives_back);
         });
@@ -163,7 +149,7 @@ impl VerbCall<'_> {
             let until = now.saturating_add(life_ms(self.timeout));
             shared.unanswered.add(self.subject.clone(), Late::of(self.operation), until, now);
         }
-        let is_release = matches!(self.operation, "release_license" | "release_feature");
+        let is_release = self.operation.slots == SlotEffect::Releases;
         answer.map_err(|error| match outstanding_until {
             Some(until) if is_release && !in_order && error.is_refusal() => {
                 let left = Duration::from_millis(until.saturating_sub(now).unsigned_abs());
@@ -241,24 +227,28 @@ impl VerbCall<'_> {
 
 /// Whether a server without order numbers may carry out a verb, once or once more, after what is asked next about a slot.
 /// A late activation changes no slot.
-fn may_come_late(operation: &str, answer: &Result<Answer, Error>) -> bool {
+fn may_come_late(operation: &Operation, answer: &Result<Answer, Error>) -> bool {
     let (in_order, is_unanswered) = match answer {
         Ok(answer) => (answer.in_order, answer.unanswered_attempt),
         Err(error) => (error.in_order, error.outcome == Outcome::Unknown),
     };
-    let is_about_slots = Operation::named(operation).is_some_and(|row| row.ordered && row.name != "activate_license");
+    let is_about_slots = operation.is_ordered() && operation.slots != SlotEffect::Activates;
     is_unanswered && !in_order && is_about_slots
 }
 
 /// Whether a verb got no answer that decides, from whatever server.
-fn may_be_outstanding(operation: &str, answer: &Result<Answer, Error>) -> bool {
+fn may_be_outstanding(operation: &Operation, answer: &Result<Answer, Error>) -> bool {
     let is_unknown = answer.as_ref().is_err_and(|error| error.outcome == Outcome::Unknown);
-    may_come_late(operation, answer) || is_unknown && Late::of(operation) == Late::GivesBack
+    may_come_late(operation, answer) || is_unknown && operation.releases()
 }
 
 /// The license of a held lease that a request is about, if the request names no license itself.
 fn license_of_lease(manager: &LeaseManager, request: &Request) -> Option<u64> {
-    if !ABOUT_THE_LEASE.contains(&request.operation.name) || request.said("license_id").is_some() {
+    // The user may have been sold a newer license since the lease was acquired, and means the license that the program runs
+    // on. A check or an activation asks for whichever license the server finds.
+    let operation = request.operation;
+    let is_meant = operation.releases() || operation.slots == SlotEffect::Borrows || operation.is_consumption();
+    if !is_meant || request.said("license_id").is_some() {
         return None;
     }
     let leases = manager.leases();
@@ -266,9 +256,9 @@ fn license_of_lease(manager: &LeaseManager, request: &Request) -> Option<u64> {
         return None;
     }
     let owner = LicenseRef::owner_of(request);
-    let is_meant =
+    let is_held =
         |lease: &&Arc<LeaseInner>| lease.status().state() != State::Released && lease.license_ref().owner == owner;
-    leases.iter().find(is_meant).and_then(|lease| lease.license_id())
+    leases.iter().find(is_held).and_then(|lease| lease.license_id())
 }
 
 /// The request with this license added.
@@ -284,7 +274,7 @@ fn subject_of(request: &Request) -> Subject {
     Subject {
         owner: LicenseRef::owner_of(request),
         feature: request.said("feature").and_then(Value::as_str).map(str::to_owned),
-        is_whole_device: matches!(request.operation.name, "activate_license" | "deactivate_license"),
+        is_whole_device: matches!(request.operation.slots, SlotEffect::Activates | SlotEffect::ReleasesAll),
     }
 }
 
@@ -294,15 +284,15 @@ fn named_license(answer: &Answer) -> Option<u64> {
     reply.get("license_id").or(reply.get("id")).and_then(Value::as_u64)
 }
 
-fn effect(operation: &str, answer: &Answer) -> Option<Effect> {
-    match operation {
-        "borrow_license" | "borrow_feature" => {
+fn effect(operation: &Operation, answer: &Answer) -> Option<Effect> {
+    match operation.slots {
+        SlotEffect::Borrows => {
             let reply = object(answer);
             let until = reply.get("borrowed_until").and_then(Value::as_str).and_then(model::parse_time);
             until.map(Effect::Borrowed)
         }
-        "release_license" | "release_feature" => Some(Effect::Released),
-        "deactivate_license" => Some(Effect::Deactivated),
-        _ => None,
+        SlotEffect::Releases => Some(Effect::Released),
+        SlotEffect::ReleasesAll => Some(Effect::Deactivated),
+        SlotEffect::None | SlotEffect::Activates | SlotEffect::Takes => None,
     }
 }

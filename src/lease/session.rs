@@ -262,7 +262,7 @@ fn acquire(manager: &Arc<LeaseManager>, request_json: &str, ticket: Option<&Tick
         if !inner.may_be_held_at_server() {
             manager.repeat_release_later(&inner);
         }
-        manager.release_orphaned_license_slot(&inner);
+        manager.release_stray_license_slot(&inner);
         manager.drop_lease(&inner);
         return Err(error);
     }
@@ -300,7 +300,7 @@ fn run(
                 // A lease that is lost may have released slots.
                 manager.repeat_release_later(lease);
             }
-            manager.release_orphaned_license_slot(lease);
+            manager.release_stray_license_slot(lease);
             renewed
         }
         "lease_borrow" => {
@@ -310,7 +310,7 @@ fn run(
                 return Err(Error::because(Status::MissingKey, message));
             }
             let borrowed = lease.cancellable(call, || lease.borrow(call, timeout, &until));
-            manager.release_orphaned_license_slot(lease);
+            manager.release_stray_license_slot(lease);
             borrowed
         }
         _ => {

@@ -1,6 +1,7 @@
 //! Requests about slots that got no answer, and how long a server without order numbers may still carry them out.
 
 use crate::lease::state_machine::Millis;
+use crate::operations::Operation;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The slot, or the device, that a request was about.
@@ -36,10 +37,9 @@ pub(crate) enum Late {
 }
 
 impl Late {
-    /// The effect of the operation of this name.
-    pub(crate) fn of(operation: &str) -> Late {
-        let gives_back = matches!(operation, "release_license" | "release_feature" | "deactivate_license");
-        if gives_back { Late::GivesBack } else { Late::Takes }
+    /// The effect of this operation.
+    pub(crate) fn of(operation: &Operation) -> Late {
+        if operation.releases() { Late::GivesBack } else { Late::Takes }
     }
 }
 
@@ -86,6 +86,10 @@ impl Unanswered {
 mod tests {
     use super::*;
 
+    fn late(operation: &str) -> Late {
+        Late::of(Operation::named(operation).unwrap())
+    }
+
     fn subject(feature: Option<&str>) -> Subject {
         Subject { owner: "mine".to_owned(), feature: feature.map(str::to_owned), is_whole_device: false }
     }
@@ -104,8 +108,8 @@ mod tests {
     #[test]
     fn unanswered_release_counts_for_a_slot_that_is_renewed() {
         let requests = Unanswered::default();
-        requests.add(subject(None), Late::of("release_license"), 30, 0);
-        requests.add(subject(None), Late::of("check_license"), 40, 10);
+        requests.add(subject(None), late("release_license"), 30, 0);
+        requests.add(subject(None), late("check_license"), 40, 10);
         assert_eq!(requests.given_back_until(&subject(None), 20), Some(30));
         assert_eq!(requests.until(&subject(None), 20), Some(40));
     }
@@ -114,7 +118,7 @@ mod tests {
     fn unanswered_deactivation_counts_for_each_slot() {
         let requests = Unanswered::default();
         let device = Subject { is_whole_device: true, ..subject(None) };
-        requests.add(device, Late::of("deactivate_license"), 30, 0);
+        requests.add(device, late("deactivate_license"), 30, 0);
         assert_eq!(requests.given_back_until(&subject(Some("MESH")), 0), Some(30));
         assert_eq!(requests.until(&Subject { owner: "yours".to_owned(), ..subject(None) }, 0), None);
         requests.settle(&subject(None));

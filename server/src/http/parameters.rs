@@ -288,7 +288,7 @@ pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Ref
 
 /// Returns the request's order number, if its operation is ordered.
 pub(super) fn order(operation: &Operation, headers: &HeaderMap) -> Result<Option<u64>, Refusal> {
-    let Some(value) = headers.get(ORDER).filter(|_| operation.ordered) else { return Ok(None) };
+    let Some(value) = headers.get(ORDER).filter(|_| operation.is_ordered()) else { return Ok(None) };
     let alone = headers.get_all(ORDER).iter().count() == 1;
     let number = value.to_str().ok().filter(|_| alone).and_then(parse_order);
     let wrong = || format!("{ORDER} must be given once, as a whole number from 1 to {MAX_ORDER}");

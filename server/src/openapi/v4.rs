@@ -114,7 +114,7 @@ fn request_headers(operation: &Operation) -> Vec<Value> {
         key["description"] = "The same request again, under the same key, is answered and not booked again.".into();
         headers.push(key);
     }
-    if operation.ordered {
+    if operation.is_ordered() {
         let mut order = parameter("header", ORDER, false, order_schema());
         order["description"] = "A number that grows from request to request of a device. A request is refused as \
             order_outdated if one with a higher number came first about the same slot, or about the device; the same \
@@ -158,7 +158,7 @@ fn example(operation: &Operation, parameter: &str) -> Option<Value> {
 }
 
 fn reply_to(operation: &Operation, document: &mut Document) -> Value {
-    let echoed = if operation.ordered { json!({ ORDER: echoed_order() }) } else { json!({}) };
+    let echoed = if operation.is_ordered() { json!({ ORDER: echoed_order() }) } else { json!({}) };
     let mut json = |required: &[&str]| {
         let schema = reply::schema(operation.name, document.generator());
         let mut schema = schema.map(Value::from).unwrap_or_default();
@@ -169,7 +169,7 @@ fn reply_to(operation: &Operation, document: &mut Document) -> Value {
         if operation.is_consumption() {
             headers[IDEMPOTENCY_KEY] = echoed_key();
         }
-        if operation.ordered {
+        if operation.is_ordered() {
             headers[ORDER] = echoed_order();
         }
         json_reply("Done.", headers, schema)

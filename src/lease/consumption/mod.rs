@@ -39,8 +39,10 @@ pub(crate) const SYNC: &str = "sync_consumptions";
 const BACKGROUND: Duration = Duration::from_secs(10 * 60);
 
 /// Returns the request of consumptions that may be queued, without the key `offline` that says so.
-pub(crate) fn may_be_queued(operation: &str, request_json: &str) -> Option<Object> {
-    Operation::named(operation).filter(|operation| operation.is_consumption())?;
+pub(crate) fn may_be_queued(operation: &Operation, request_json: &str) -> Option<Object> {
+    if !operation.is_consumption() {
+        return None;
+    }
     let mut given: Object = serde_json::from_str(request_json).ok()?;
     let queue = given.get("offline").and_then(Value::as_str) == Some("queue");
     if !queue {
@@ -130,7 +132,7 @@ pub(crate) fn sync(shared: &Shared, request_json: &str, ticket: Option<&Ticket>)
 /// Sends queued consumptions after a lease has reached the server, and queues an event with the result.
 pub(crate) fn sync_in_background(shared: &Shared, license_ref: &LicenseRef, timeout: Duration) {
     let Some(folder) = shared.folder() else { return };
-    let in_flight = shared.client.begin(Waiter::Renewal, BACKGROUND);
+    let in_flight = shared.client.begin(Waiter::Library, BACKGROUND);
     let Ok(mut sync) = ConsumptionSync::new(shared.context(license_ref, &in_flight.call, timeout), folder) else {
         return;
     };

@@ -90,7 +90,7 @@ impl LeaseInner {
         for feature in Record::stored_features(folder, &self.license_ref) {
             let slot = Slot::new(&self.shared, &self.license_ref, feature.as_deref());
             match slot.and_then(|mut slot| slot.release_orphan(&context)) {
-                Ok(is_released) => is_final &= is_released,
+                Ok(is_done) => is_final &= is_done,
                 Err(_) => return false,
             }
         }

@@ -256,10 +256,10 @@ impl LeaseInner {
     }
 
     /// Whether a check may have taken a slot of the license that is not needed. Says so once.
-    pub(crate) fn take_orphaned_license_slot(&self) -> bool {
+    pub(crate) fn pop_stray_license_slot(&self) -> bool {
         let Some(mut slots) = self.try_slots() else { return false };
         // Each slot is asked: one release covers what all of them have left.
-        slots.iter_mut().map(Slot::take_orphaned_license_slot).filter(|is_left| *is_left).count() > 0
+        slots.iter_mut().map(Slot::pop_stray_license_slot).filter(|is_left| *is_left).count() > 0
     }
 
     /// Stores what the clock shows, if the lease is borrowed. False if the slots or their locks are in use.

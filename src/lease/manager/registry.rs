@@ -52,15 +52,16 @@ pub(super) struct Registry {
     pub(super) closed: bool,
 }
 
-/// Whether the thread that waits for what is due is there.
+/// What the main thread does, which waits until a lease is due.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) enum MainThread {
+    /// There is none: no lease needs it.
     #[default]
     Absent,
     /// It waits, or is about to.
     Waiting,
-    /// It sends a request first, because no other lease needed it when the request began.
-    Requesting,
+    /// It renews the only lease, and waits again afterwards.
+    Renewing,
 }
 
 impl LeaseManager {

@@ -129,8 +129,8 @@ impl LeaseManager {
     }
 
     /// Releases in the background a slot of the license that a check, whose answer was lost, may have taken.
-    pub(crate) fn release_orphaned_license_slot(self: &Arc<LeaseManager>, lease: &Arc<LeaseInner>) {
-        if lease.take_orphaned_license_slot() {
+    pub(crate) fn release_stray_license_slot(self: &Arc<LeaseManager>, lease: &Arc<LeaseInner>) {
+        if lease.pop_stray_license_slot() {
             self.release_orphans_later(lease);
         }
     }

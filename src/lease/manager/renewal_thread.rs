@@ -23,11 +23,12 @@ const OVERDUE_MS: i64 = 5_000;
 /// The job of a thread that renews leases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ThreadRole {
-    /// It waits for what is due.
+    /// It is the main thread, which waits for what is due.
     Main,
-    /// It renews one lease, and then waits for what is due, unless another thread does by then.
-    Requesting,
-    /// It renews what is due at the moment, while another thread waits.
+    /// It is the main thread and renews a lease. If another thread has become the main thread meanwhile, it is a helper
+    /// afterwards.
+    MainRenewing,
+    /// It renews what is due now, and then ends; another thread is the main thread.
     Helper,
 }
 
@@ -82,7 +83,7 @@ impl LeaseManager {
             return false;
         }
         registry.leases.push(Arc::clone(lease));
-        if registry.main_thread == MainThread::Requesting && lease.keep_alive == KeepAlive::Thread {
+        if registry.main_thread == MainThread::Renewing && lease.keep_alive == KeepAlive::Thread {
             // The lease must not wait for another one's answer. If no thread can be started, it has to.
             let _ = self.start_main_thread(&mut registry);
         }
@@ -109,8 +110,8 @@ impl LeaseManager {
     /// Waits for the next task; `None` when this thread is not needed any more.
     fn next_task(self: &Arc<LeaseManager>, role: &mut ThreadRole) -> Option<Task> {
         let mut registry = self.registry();
-        if *role == ThreadRole::Requesting {
-            let is_replaced = registry.main_thread != MainThread::Requesting;
+        if *role == ThreadRole::MainRenewing {
+            let is_replaced = registry.main_thread != MainThread::Renewing;
             *role = if is_replaced { ThreadRole::Helper } else { ThreadRole::Main };
         }
         if *role == ThreadRole::Helper {
@@ -177,7 +178,7 @@ impl LeaseManager {
             *role = ThreadRole::Helper;
             return self.active_renewal(lease, Millis::MAX);
         }
-        (*role, registry.main_thread) = (ThreadRole::Requesting, MainThread::Requesting);
+        (*role, registry.main_thread) = (ThreadRole::MainRenewing, MainThread::Renewing);
         // A lease that is being renewed has a thread of its own.
         let others = others.filter(|other| !registry.renewals.is_active(other));
         let needed_at = others.filter_map(|other| other.status().state_machine().wake_at()).min();
@@ -204,13 +205,13 @@ impl LeaseManager {
                     self.repeat_release_later(lease);
                 }
             }
-            self.release_orphaned_license_slot(lease);
+            self.release_stray_license_slot(lease);
         }
         lease.tick();
     }
 
     fn renew(&self, lease: &LeaseInner, timeout: Duration) -> Result<(), Error> {
-        let in_flight = self.shared.client.begin(Waiter::Renewal, timeout);
+        let in_flight = self.shared.client.begin(Waiter::Library, timeout);
         lease.cancellable(&in_flight.call, || lease.renew(&in_flight.call, lease.timeout))
     }
 

@@ -167,7 +167,7 @@ impl Slot {
                     self.ask(context, record, RecordWrite::BestEffort, "activate_license", &own)
                 }
                 license => {
-                    self.orphaned_license_slot |= license.is_err();
+                    self.stray_license_slot |= license.is_err();
                     license
                 }
             },

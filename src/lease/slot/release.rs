@@ -143,8 +143,9 @@ impl Slot {
         self.has_running_borrow(&self.read(), context)
     }
 
-    /// Releases a slot that a dead process has left, if no process holds it and it is not borrowed. False if a late
-    /// request may take it again, or if another process has the lock.
+    /// Releases the slot if a dead process has left it: the record says that it may be held, no process holds it, and it is
+    /// not borrowed. Returns true if nothing is left to do; false if a late request may take the slot again, or if another
+    /// process has the lock.
     pub(crate) fn release_orphan(&mut self, context: &RequestContext) -> Result<bool, Error> {
         // A process that has the lock finds the orphan itself.
         let Some(guard) = self.try_lock() else { return Ok(false) };
@@ -192,7 +193,8 @@ impl Slot {
             (false, true) => RecordWrite::Forbidden,
             (false, false) => RecordWrite::BestEffort,
         };
-        // Read before and after the request: the answer may arrive when this time is over, but tells of the time before.
+        // A request that got no answer may be carried out before this release, and its time may be over when the release's
+        // answer arrives. So it is looked for before the request and again after it.
         let outstanding_until = self.unanswered_until(context, &record);
         let ReleaseAnswer { refusal, in_order } = match self.request_release(context, &mut record, record_write) {
             Ok(answer) => answer,

@@ -15,7 +15,8 @@ impl Slot {
     /// Asks the server for another timeout of the slot.
     pub(crate) fn renew(&mut self, context: &RequestContext) -> Result<Confirmation, Error> {
         self.replace_removed_holder(context);
-        // Read before and after the request: the answer may arrive when this time is over, but tells of the time before.
+        // A release that got no answer may be carried out before this renewal, and its time may be over when the renewal's
+        // answer arrives. So it is looked for before the request and again after it.
         let released_until = context.given_back_until(self.feature.as_deref());
         let was_in_doubt = self.in_doubt;
         let proof_before = self.read().ok().and_then(|record| record.proof);

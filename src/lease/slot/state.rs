@@ -32,7 +32,7 @@ pub(crate) struct Slot {
     /// that request out until this moment, so the release is repeated until then.
     pub(super) repeat_release_until: Option<Millis>,
     /// A check of the feature's license got no answer, and may have taken a slot of the license.
-    pub(super) orphaned_license_slot: bool,
+    pub(super) stray_license_slot: bool,
     /// The slot was borrowed, and the record proves it, as far as this process knows.
     pub(super) borrowed: bool,
     /// The end of the borrow, as the server or a verb of this client has reported it.
@@ -58,7 +58,7 @@ impl Slot {
             open_lock_files: None,
             in_doubt: false,
             repeat_release_until: None,
-            orphaned_license_slot: false,
+            stray_license_slot: false,
             borrowed: false,
             borrowed_until: None,
             license_id: None,
@@ -106,8 +106,8 @@ impl Slot {
     }
 
     /// Whether a check may have taken a slot of the license that is not needed. Says so once.
-    pub(crate) fn take_orphaned_license_slot(&mut self) -> bool {
-        std::mem::take(&mut self.orphaned_license_slot)
+    pub(crate) fn pop_stray_license_slot(&mut self) -> bool {
+        std::mem::take(&mut self.stray_license_slot)
     }
 
     /// The moment until which the release is to be repeated, if it is to be repeated at all.
