@@ -1,6 +1,9 @@
 //! The consumptions of one license on one device that wait to be booked, and those of which the host must still hear.
 //!
 //! Any process may add one; whoever changes others has the turn to book them, see [`crate::lease::consumption::sync`].
+//!
+//! The names of the members and variants are part of the file's format. `tests/data/recorded.consumption` pins them: a test
+//! reads this file, and compares its JSON with what is written today. Attributes would only repeat the names.
 
 use crate::client::Client;
 use crate::error::Error;

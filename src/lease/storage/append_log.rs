@@ -24,7 +24,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
 
-const MAGIC: &Magic = b"flledgr1";
+const MAGIC: &Magic = b"flqueue2";
 /// Length of the random id of a file, which tells it from the file that it has replaced.
 const ID_LEN: usize = 16;
 const HEADER_LEN: usize = MAGIC.len() + KEY_ID_LEN + ID_LEN;

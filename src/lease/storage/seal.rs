@@ -12,6 +12,9 @@ use std::path::Path;
 /// The first bytes of a file: seven that name its kind, and one that names the version of its format.
 pub(crate) type Magic = [u8; 8];
 
+/// The magics of the format's first version: of a sealed file and of an append log.
+const FIRST_MAGICS: [&Magic; 2] = [b"fllease1", b"flledgr1"];
+
 /// Length of the key's id in a header. The id tells a file that another key has sealed from a damaged one.
 pub(crate) const KEY_ID_LEN: usize = 8;
 
@@ -56,6 +59,7 @@ impl Seal {
         match header.strip_prefix(magic) {
             Some(key_id) if key_id == self.key_id => Ok(()),
             Some(_) => Err(Error::because(Status::StorageForeign, format!("The file is {}.", path.display()))),
+            None if is_of_other_version(magic, header) => Err(other_version(path)),
             None => Err(damaged(path)),
         }
     }
@@ -85,7 +89,63 @@ impl Seal {
     }
 }
 
+/// Whether another version of this library has written a file with this header, where a file with `magic` is expected.
+fn is_of_other_version(magic: &Magic, header: &[u8]) -> bool {
+    let [kind @ .., _version] = magic;
+    header.starts_with(kind) || FIRST_MAGICS.iter().any(|first| header.starts_with(&first[..]))
+}
+
+fn other_version(path: &Path) -> Error {
+    let detail = format!(
+        "{} was written by another version of floatlease. Move the file away, or run that version.",
+        path.display()
+    );
+    Error::because(Status::StorageDamaged, detail)
+}
+
 /// The error for a file whose content is not what was written.
 pub(crate) fn damaged(path: &Path) -> Error {
     Error::because(Status::StorageDamaged, format!("The file is {}.", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATH: &str = "/folder/a.lease";
+
+    fn check_error(magic: &Magic, found: &[u8; 8]) -> Error {
+        let seal = Seal::new("XY", "hw-1").unwrap();
+        seal.check(magic, &seal.header(found), Path::new(PATH)).unwrap_err()
+    }
+
+    #[test]
+    fn header_of_own_magic_and_key_is_accepted() {
+        let seal = Seal::new("XY", "hw-1").unwrap();
+        assert!(seal.check(b"flqueue2", &seal.header(b"flqueue2"), Path::new(PATH)).is_ok());
+    }
+
+    #[test]
+    fn header_of_other_version_is_reported_as_such() {
+        for magic in [b"fllease2", b"flqueue2"] {
+            let mut later = *magic;
+            later[7] = b'3';
+            for found in [*b"fllease1", *b"flledgr1", later] {
+                let error = check_error(magic, &found);
+                assert_eq!(error.status, Status::StorageDamaged);
+                let detail = error.detail.as_deref().unwrap_or_default();
+                let expected = "/folder/a.lease was written by another version of floatlease. Move the file away";
+                assert!(detail.starts_with(expected), "{detail}");
+            }
+        }
+    }
+
+    #[test]
+    fn header_of_no_version_is_reported_as_damaged() {
+        for (magic, found) in [(b"fllease2", b"flqueue2"), (b"flqueue2", b"fllease2"), (b"fllease2", b"flleasf2")] {
+            let error = check_error(magic, found);
+            assert_eq!(error.status, Status::StorageDamaged);
+            assert_eq!(error.detail.as_deref(), Some("The file is /folder/a.lease."));
+        }
+    }
 }

@@ -13,7 +13,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-const MAGIC: &Magic = b"fllease1";
+const MAGIC: &Magic = b"fllease2";
 const HEADER_LEN: usize = MAGIC.len() + KEY_ID_LEN;
 /// Longest file that is read. Everything that this library stores is much shorter.
 const LONGEST_BYTES: u64 = 1 << 20;
