@@ -1,10 +1,11 @@
-//! Handles: tokens that name a slot, its generation, its kind and the process, never addresses.
+//! Handles of the C ABI. A handle is a token that names a table entry, its generation, its kind and the process. It is
+//! never an address.
 //!
-//! A wrong token is found out by looking it up, so a double close, a use after close, another kind of handle, a
-//! garbage pointer and a handle inherited through `fork` are all statuses.
+//! Each call looks its token up, so a wrong one is an error and no undefined behaviour: a token that was closed, a
+//! handle of another kind, an arbitrary pointer, or a handle that was inherited through `fork`.
 //!
-//! Under each token there is also a [`StateCell`], which is found and read without waiting. It never moves, and is lent to
-//! the thing under the token until the thing lets go of it; a slot is not given out again before.
+//! Each entry also has a [`StateCell`], which is found and read without waiting and never moves. The object of the
+//! entry has the cell's writer. An entry is used again only after that writer was dropped.
 
 use super::chunks::Chunks;
 use crate::error::Error;
@@ -15,7 +16,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// What a handle is. Zero is left out: addresses of real objects have zeros in these bits.
+/// The kind of a handle. Zero is no kind, because addresses of real objects have zeros in these bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Kind {
@@ -23,20 +24,21 @@ pub enum Kind {
     Client = 1,
     /// A `floatlease_lease`.
     Lease = 2,
-    /// A `floatlease_sandbox`, which another library gives out.
+    /// A `floatlease_sandbox`, which another library makes.
     Sandbox = 3,
 }
 
-/// How many bits of a token say what, lowest first: slot, generation, fork epoch, kind.
+/// The number of bits of each part of a token, lowest part first: entry, generation, fork epoch, kind.
 const BITS: [u32; 4] = if usize::BITS >= 64 { [24, 24, 8, 8] } else { [12, 12, 4, 4] };
 
 const fn largest(bits: u32) -> usize {
     (1 << bits) - 1
 }
 
+/// The parts of a handle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Token {
-    slot: usize,
+    entry: usize,
     generation: u32,
     epoch: usize,
     kind: usize,
@@ -44,121 +46,125 @@ struct Token {
 
 impl Token {
     fn pack(self) -> usize {
-        let [slot, generation, epoch, _] = BITS;
-        self.slot
-            | (self.generation as usize) << slot
-            | self.epoch << (slot + generation)
-            | self.kind << (slot + generation + epoch)
+        let [entry, generation, epoch, _] = BITS;
+        self.entry
+            | (self.generation as usize) << entry
+            | self.epoch << (entry + generation)
+            | self.kind << (entry + generation + epoch)
     }
 
     fn unpack(raw: usize) -> Token {
-        let [slot, generation, epoch, kind] = BITS;
+        let [entry, generation, epoch, kind] = BITS;
         let part = |from: u32, bits: u32| raw >> from & largest(bits);
         Token {
-            slot: part(0, slot),
-            generation: part(slot, generation) as u32,
-            epoch: part(slot + generation, epoch),
-            kind: part(slot + generation + epoch, kind),
+            entry: part(0, entry),
+            generation: part(entry, generation) as u32,
+            epoch: part(entry + generation, epoch),
+            kind: part(entry + generation + epoch, kind),
         }
     }
 }
 
-/// The open handles of one kind: a static of the library that gives them out.
+/// The open handles of one kind. Each kind is a static of the library that makes such handles.
 #[derive(Debug)]
 pub struct Handles<T: 'static> {
     kind: Kind,
     table: AtomicPtr<Table<T>>,
 }
 
-/// The handles of one process. A forked child gets a table of its own and never touches its parent's, whose lock
-/// may have been held by a thread that the child does not have.
+/// The handles of one process. A forked child makes a new table and never locks its parent's, because the lock may have
+/// been held by a thread that the child does not have.
 #[derive(Debug)]
 struct Table<T: 'static> {
-    /// The cookie of the process that made it.
+    /// The cookie of the process that made the table.
     process: usize,
     epoch: usize,
-    /// By slot.
+    /// The state cells, by entry.
     cells: Chunks<StateCell>,
-    slots: Mutex<Slots<T>>,
-    /// The parent's: tells its handles from invented ones, and is no leak for leak checkers.
+    entries: Mutex<Entries<T>>,
+    /// The parent process's table, which tells the parent's handles from invented ones. The reference also keeps leak
+    /// checkers from reporting that table.
     inherited: Option<&'static Table<T>>,
 }
 
 #[derive(Debug)]
-struct Slots<T> {
-    all: Vec<Slot<T>>,
+struct Entries<T> {
+    all: Vec<Entry<T>>,
     free: Vec<usize>,
 }
 
 #[derive(Debug)]
-struct Slot<T> {
+struct Entry<T> {
     generation: u32,
-    held: Option<Arc<T>>,
+    object: Option<Arc<T>>,
 }
 
 impl<T: Send + Sync + 'static> Handles<T> {
-    /// None are open.
+    /// Makes an empty set of handles.
     pub const fn new(kind: Kind) -> Handles<T> {
         Handles { kind, table: AtomicPtr::new(ptr::null_mut()) }
     }
 
-    /// Keeps a thing under a new token.
-    pub fn insert(&self, thing: T) -> Result<usize, Error> {
-        self.insert_shown(|_| thing)
+    /// Stores an object, and returns its new token.
+    pub fn insert(&self, object: T) -> Result<usize, Error> {
+        self.insert_with_writer(|_| object)
     }
 
-    /// Keeps the thing that is made of the display of its face: what it shows there, [`Handles::state_cell`] finds.
-    pub fn insert_shown(&self, make: impl FnOnce(StateWriter) -> T) -> Result<usize, Error> {
+    /// Stores the object that `make` returns, and returns its new token. The states that the object publishes by the
+    /// writer are read by [`Handles::state_cell`].
+    pub fn insert_with_writer(&self, make: impl FnOnce(StateWriter) -> T) -> Result<usize, Error> {
         let table = self.own();
-        let (slot, writer) = table.reserve()?;
-        // No lock is held while foreign code runs. If it panics, the slot is out of use for good.
-        let thing = Arc::new(make(writer));
-        let mut slots = table.slots();
-        slots.all[slot].held = Some(thing);
-        let generation = slots.all[slot].generation;
-        Ok(Token { slot, generation, epoch: table.epoch, kind: self.kind as usize }.pack())
+        let (entry, writer) = table.reserve()?;
+        // No lock is held while `make` runs, which may be any code. If it panics, the entry is never used again.
+        let object = Arc::new(make(writer));
+        let mut entries = table.entries();
+        entries.all[entry].object = Some(object);
+        let generation = entries.all[entry].generation;
+        Ok(Token { entry, generation, epoch: table.epoch, kind: self.kind as usize }.pack())
     }
 
-    /// The thing under a token.
+    /// Returns the object of a token.
     pub fn get(&self, raw: usize) -> Result<Arc<T>, Error> {
         let (table, token) = self.of(raw).ok_or_else(|| self.not_found(raw))?;
-        let mut slots = table.slots();
-        slots.of(token)?.held.clone().ok_or_else(|| Error::new(Status::Handle))
+        let mut entries = table.entries();
+        entries.of(token)?.object.clone().ok_or_else(|| Error::new(Status::Handle))
     }
 
-    /// The face under a token, and the generation to ask it for. It answers by itself that the token was freed or is
-    /// none. Wait-free: no lock, no allocation, and no system call where the system wipes a page at a
-    /// fork (see `process.rs`).
+    /// Returns the state cell of a token, and the generation to read it with. For a token that was removed the cell
+    /// returns no state.
+    ///
+    /// This is wait-free: it takes no lock, allocates nothing, and makes no system call where the system wipes a page
+    /// at a fork (see `process.rs`).
     pub fn state_cell(&self, raw: usize) -> Option<(&'static StateCell, u32)> {
         let (table, token) = self.of(raw)?;
-        Some((table.cells.get(token.slot)?, token.generation))
+        Some((table.cells.get(token.entry)?, token.generation))
     }
 
-    /// Ends a token, and clears its face. What was under it lives on in the calls that still use it.
+    /// Removes a token, clears its state cell and returns its object. Calls that still use the object keep it alive.
     pub fn remove(&self, raw: usize) -> Result<Arc<T>, Error> {
         let (table, token) = self.of(raw).ok_or_else(|| self.not_found(raw))?;
-        let mut slots = table.slots();
-        let slot = slots.of(token)?;
-        let thing = slot.held.take().ok_or_else(|| Error::new(Status::Handle))?;
-        slot.generation += 1;
-        // A slot whose generations are used up is retired: a token is never given out twice.
-        if slot.generation as usize <= largest(BITS[1]) {
-            slots.free.push(token.slot);
+        let mut entries = table.entries();
+        let entry = entries.of(token)?;
+        let object = entry.object.take().ok_or_else(|| Error::new(Status::Handle))?;
+        entry.generation += 1;
+        // An entry whose generations are used up is never used again, so no token is made twice.
+        if entry.generation as usize <= largest(BITS[1]) {
+            entries.free.push(token.entry);
         }
-        // Still under the lock, and so before the face is lent again.
-        if let Some(state_cell) = table.cells.get(token.slot) {
+        // Under the lock, so that the cell is cleared before it has a new writer.
+        if let Some(state_cell) = table.cells.get(token.entry) {
             state_cell.clear();
         }
-        Ok(thing)
+        Ok(object)
     }
 
-    /// The latest table, whichever process made it.
+    /// Returns the latest table, whichever process has made it.
     fn current(&self) -> Option<&'static Table<T>> {
-        // SAFETY: what is stored in `table` comes from `Box::into_raw` and is never freed.
+        // SAFETY: the pointer is null, or comes from `Box::into_raw` and is never freed.
         unsafe { self.table.load(Ordering::Acquire).as_ref() }
     }
 
-    /// This process's table, made if need be.
+    /// Returns this process's table, and makes it if there is none.
     fn own(&self) -> &'static Table<T> {
         let process = process::cookie();
         loop {
@@ -167,8 +173,8 @@ impl<T: Send + Sync + 'static> Handles<T> {
                 return table;
             }
             let epoch = current.map_or(0, |table| (table.epoch + 1) & largest(BITS[2]));
-            let slots = Mutex::new(Slots { all: Vec::new(), free: Vec::new() });
-            let table = Table { process, epoch, cells: Chunks::new(), slots, inherited: current };
+            let entries = Mutex::new(Entries { all: Vec::new(), free: Vec::new() });
+            let table = Table { process, epoch, cells: Chunks::new(), entries, inherited: current };
             let fresh = Box::into_raw(Box::new(table));
             let expected = current.map_or(ptr::null_mut(), |table| ptr::from_ref(table).cast_mut());
             if self.table.compare_exchange(expected, fresh, Ordering::AcqRel, Ordering::Acquire).is_err() {
@@ -178,8 +184,8 @@ impl<T: Send + Sync + 'static> Handles<T> {
         }
     }
 
-    /// The table and token that `raw` belongs to, if it can belong to any. Inlined for [`Handles::state_cell`], where its
-    /// result would take longer to hand over than to find.
+    /// Returns the table and the token of `raw`, if `raw` can be a token of this process and kind. Inlined for the sake
+    /// of [`Handles::state_cell`], where a call would take longer than the work.
     #[inline(always)]
     fn of(&self, raw: usize) -> Option<(&'static Table<T>, Token)> {
         let token = Token::unpack(raw);
@@ -188,53 +194,54 @@ impl<T: Send + Sync + 'static> Handles<T> {
         (is_own && token.kind == self.kind as usize).then_some((table, token))
     }
 
-    /// Why a token belongs to no table of this process: a handle of an ancestor's, or no handle at all.
+    /// Returns the error for a token of no table of this process: it is a handle of an ancestor process, or no handle.
     #[cold]
     fn not_found(&self, raw: usize) -> Error {
         let token = Token::unpack(raw);
         let inherited = std::iter::successors(self.current(), |table| table.inherited)
             .filter(|table| table.process != process::cookie())
-            .any(|table| table.epoch == token.epoch && table.has_given_out(token));
+            .any(|table| table.epoch == token.epoch && table.has_open(token));
         Error::new(if inherited && token.kind == self.kind as usize { Status::Forked } else { Status::Handle })
     }
 }
 
 impl<T> Table<T> {
-    /// Whether this token was given out here and not ended before the fork. Read from the face alone: the lock of a
+    /// Whether this token was open in this table at the fork. Only the state cell is read, because the lock of a
     /// parent's table may be held by a thread that is not in this process.
-    fn has_given_out(&self, token: Token) -> bool {
-        self.cells.get(token.slot).is_some_and(|state_cell| state_cell.is_of(token.generation))
+    fn has_open(&self, token: Token) -> bool {
+        self.cells.get(token.entry).is_some_and(|state_cell| state_cell.is_of(token.generation))
     }
 
-    fn slots(&self) -> MutexGuard<'_, Slots<T>> {
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    fn entries(&self) -> MutexGuard<'_, Entries<T>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A slot that is nobody's, and what shows its next thing.
+    /// Reserves a free entry. Returns it with the writer of its state cell.
     fn reserve(&'static self) -> Result<(usize, StateWriter), Error> {
-        let mut slots = self.slots();
-        let lend = |slot: usize, generation| Some((slot, self.cells.reach(slot)?.writer(generation)?));
-        // The face of a slot that was freed lately may still be in the hands of its last thing.
-        let again = (0..slots.free.len()).find_map(|place| {
-            let slot = slots.free[place];
-            Some((place, lend(slot, slots.all[slot].generation)?))
+        let mut entries = self.entries();
+        let with_writer = |entry: usize, generation| Some((entry, self.cells.get_or_make(entry)?.writer(generation)?));
+        // The last object of a free entry may still have the writer.
+        let again = (0..entries.free.len()).find_map(|place| {
+            let entry = entries.free[place];
+            Some((place, with_writer(entry, entries.all[entry].generation)?))
         });
         if let Some((place, reserved)) = again {
-            slots.free.swap_remove(place);
+            entries.free.swap_remove(place);
             return Ok(reserved);
         }
-        let slot = slots.all.len();
-        let fresh = if slot <= largest(BITS[0]) { lend(slot, 0) } else { None };
-        let reserved = fresh.ok_or_else(|| Error::because(Status::Internal, "Too many handles are open."))?;
-        slots.all.push(Slot { generation: 0, held: None });
+        let entry = entries.all.len();
+        let fresh = if entry <= largest(BITS[0]) { with_writer(entry, 0) } else { None };
+        let too_many = || Error::because(Status::Internal, "Too many handles are open; close those not in use.");
+        let reserved = fresh.ok_or_else(too_many)?;
+        entries.all.push(Entry { generation: 0, object: None });
         Ok(reserved)
     }
 }
 
-impl<T> Slots<T> {
-    fn of(&mut self, token: Token) -> Result<&mut Slot<T>, Error> {
-        let slot = self.all.get_mut(token.slot).filter(|slot| slot.generation == token.generation);
-        slot.ok_or_else(|| Error::new(Status::Handle))
+impl<T> Entries<T> {
+    fn of(&mut self, token: Token) -> Result<&mut Entry<T>, Error> {
+        let entry = self.all.get_mut(token.entry).filter(|entry| entry.generation == token.generation);
+        entry.ok_or_else(|| Error::new(Status::Handle))
     }
 }
 
