@@ -53,7 +53,7 @@ fn client(handle: *mut floatlease_client) -> Result<Arc<Session>, Error> {
 
 /// Gives out a handle for a lease.
 fn lease_handle(lease: Lease) -> Result<usize, Error> {
-    LEASES.insert_shown(|writer| {
+    LEASES.insert_with_writer(|writer| {
         lease.publish_to(writer);
         lease
     })

@@ -1,10 +1,11 @@
-//! Handles: tokens that name a table slot, its generation, its kind and the process. They are never addresses.
+//! Handles of the C ABI. A handle is a token that names a table entry, its generation, its kind and the process. It is
+//! never an address.
 //!
-//! A lookup detects a wrong token. So a double close, a use after close, a handle of another kind, a garbage pointer
-//! and a handle inherited through `fork` each give a status instead of a crash.
+//! Each call looks its token up, so a wrong one is an error and no undefined behaviour: a token that was closed, a
+//! handle of another kind, an arbitrary pointer, or a handle that was inherited through `fork`.
 //!
-//! Each token also has a [`StateCell`], which a reader finds and reads without waiting. A state cell never moves. The
-//! value behind the token writes to it; the table reuses the slot only after that value has dropped its access.
+//! Each entry also has a [`StateCell`], which is found and read without waiting and never moves. The object of the
+//! entry has the cell's writer. An entry is used again only after that writer was dropped.
 
 use super::chunks::Chunks;
 use crate::error::Error;
@@ -15,7 +16,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The type of a handle. Zero is not used, because addresses of real objects have zeros in these bits.
+/// The kind of a handle. Zero is no kind, because addresses of real objects have zeros in these bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Kind {
@@ -23,20 +24,21 @@ pub enum Kind {
     Client = 1,
     /// A `floatlease_lease`.
     Lease = 2,
-    /// A `floatlease_sandbox`. The sandbox's library gives it out.
+    /// A `floatlease_sandbox`, which another library makes.
     Sandbox = 3,
 }
 
-/// Number of bits for each part of a token, lowest first: slot, generation, fork epoch, kind.
+/// The number of bits of each part of a token, lowest part first: entry, generation, fork epoch, kind.
 const BITS: [u32; 4] = if usize::BITS >= 64 { [24, 24, 8, 8] } else { [12, 12, 4, 4] };
 
 const fn largest(bits: u32) -> usize {
     (1 << bits) - 1
 }
 
+/// The parts of a handle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Token {
-    slot: usize,
+    entry: usize,
     generation: u32,
     epoch: usize,
     kind: usize,
@@ -44,125 +46,125 @@ struct Token {
 
 impl Token {
     fn pack(self) -> usize {
-        let [slot, generation, epoch, _] = BITS;
-        self.slot
-            | (self.generation as usize) << slot
-            | self.epoch << (slot + generation)
-            | self.kind << (slot + generation + epoch)
+        let [entry, generation, epoch, _] = BITS;
+        self.entry
+            | (self.generation as usize) << entry
+            | self.epoch << (entry + generation)
+            | self.kind << (entry + generation + epoch)
     }
 
     fn unpack(raw: usize) -> Token {
-        let [slot, generation, epoch, kind] = BITS;
+        let [entry, generation, epoch, kind] = BITS;
         let part = |from: u32, bits: u32| raw >> from & largest(bits);
         Token {
-            slot: part(0, slot),
-            generation: part(slot, generation) as u32,
-            epoch: part(slot + generation, epoch),
-            kind: part(slot + generation + epoch, kind),
+            entry: part(0, entry),
+            generation: part(entry, generation) as u32,
+            epoch: part(entry + generation, epoch),
+            kind: part(entry + generation + epoch, kind),
         }
     }
 }
 
-/// The open handles of one kind, as a static of the library that gives them out.
+/// The open handles of one kind. Each kind is a static of the library that makes such handles.
 #[derive(Debug)]
 pub struct Handles<T: 'static> {
     kind: Kind,
     table: AtomicPtr<Table<T>>,
 }
 
-/// The handles of one process.
-///
-/// A forked child gets a table of its own and never locks its parent's table. A thread that the child does not have
-/// may have held that lock during the fork.
+/// The handles of one process. A forked child makes a new table and never locks its parent's, because the lock may have
+/// been held by a thread that the child does not have.
 #[derive(Debug)]
 struct Table<T: 'static> {
-    /// The cookie of the process that made this table; see `process.rs`.
+    /// The cookie of the process that made the table.
     process: usize,
     epoch: usize,
-    /// The state cell of each slot.
+    /// The state cells, by entry.
     cells: Chunks<StateCell>,
-    slots: Mutex<Slots<T>>,
-    /// The parent process's table. It tells the parent's handles from invented ones, and keeps leak checkers quiet.
+    entries: Mutex<Entries<T>>,
+    /// The parent process's table, which tells the parent's handles from invented ones. The reference also keeps leak
+    /// checkers from reporting that table.
     inherited: Option<&'static Table<T>>,
 }
 
 #[derive(Debug)]
-struct Slots<T> {
-    all: Vec<Slot<T>>,
+struct Entries<T> {
+    all: Vec<Entry<T>>,
     free: Vec<usize>,
 }
 
 #[derive(Debug)]
-struct Slot<T> {
+struct Entry<T> {
     generation: u32,
-    held: Option<Arc<T>>,
+    object: Option<Arc<T>>,
 }
 
 impl<T: Send + Sync + 'static> Handles<T> {
-    /// Makes an empty table.
+    /// Makes an empty set of handles.
     pub const fn new(kind: Kind) -> Handles<T> {
         Handles { kind, table: AtomicPtr::new(ptr::null_mut()) }
     }
 
-    /// Stores a value and returns its new token.
-    pub fn insert(&self, value: T) -> Result<usize, Error> {
-        self.insert_shown(|_| value)
+    /// Stores an object, and returns its new token.
+    pub fn insert(&self, object: T) -> Result<usize, Error> {
+        self.insert_with_writer(|_| object)
     }
 
-    /// Stores the value that `make` builds from write access to its state cell. [`Handles::state_cell`] reads what it
-    /// writes there.
-    pub fn insert_shown(&self, make: impl FnOnce(StateWriter) -> T) -> Result<usize, Error> {
+    /// Stores the object that `make` returns, and returns its new token. The states that the object publishes by the
+    /// writer are read by [`Handles::state_cell`].
+    pub fn insert_with_writer(&self, make: impl FnOnce(StateWriter) -> T) -> Result<usize, Error> {
         let table = self.own();
-        let (slot, writer) = table.reserve()?;
-        // No lock is held while `make` runs. If it panics, the slot stays unused for good.
-        let value = Arc::new(make(writer));
-        let mut slots = table.slots();
-        slots.all[slot].held = Some(value);
-        let generation = slots.all[slot].generation;
-        Ok(Token { slot, generation, epoch: table.epoch, kind: self.kind as usize }.pack())
+        let (entry, writer) = table.reserve()?;
+        // No lock is held while `make` runs, which may be any code. If it panics, the entry is never used again.
+        let object = Arc::new(make(writer));
+        let mut entries = table.entries();
+        entries.all[entry].object = Some(object);
+        let generation = entries.all[entry].generation;
+        Ok(Token { entry, generation, epoch: table.epoch, kind: self.kind as usize }.pack())
     }
 
-    /// Returns the value behind a token.
+    /// Returns the object of a token.
     pub fn get(&self, raw: usize) -> Result<Arc<T>, Error> {
         let (table, token) = self.of(raw).ok_or_else(|| self.not_found(raw))?;
-        let mut slots = table.slots();
-        slots.of(token)?.held.clone().ok_or_else(|| Error::new(Status::Handle))
+        let mut entries = table.entries();
+        entries.of(token)?.object.clone().ok_or_else(|| Error::new(Status::Handle))
     }
 
-    /// Returns the state cell behind a token, and the generation to ask it for. The cell itself knows whether the
-    /// token was freed or is invalid.
+    /// Returns the state cell of a token, and the generation to read it with. For a token that was removed the cell
+    /// returns no state.
     ///
-    /// Wait-free: no lock, no allocation, and no system call on systems that wipe a page at a fork (see `process.rs`).
+    /// This is wait-free: it takes no lock, allocates nothing, and makes no system call where the system wipes a page
+    /// at a fork (see `process.rs`).
     pub fn state_cell(&self, raw: usize) -> Option<(&'static StateCell, u32)> {
         let (table, token) = self.of(raw)?;
-        Some((table.cells.get(token.slot)?, token.generation))
+        Some((table.cells.get(token.entry)?, token.generation))
     }
 
-    /// Removes a token and clears its state cell. Calls that still use the value keep it alive.
+    /// Removes a token, clears its state cell and returns its object. Calls that still use the object keep it alive.
     pub fn remove(&self, raw: usize) -> Result<Arc<T>, Error> {
         let (table, token) = self.of(raw).ok_or_else(|| self.not_found(raw))?;
-        let mut slots = table.slots();
-        let slot = slots.of(token)?;
-        let value = slot.held.take().ok_or_else(|| Error::new(Status::Handle))?;
-        slot.generation += 1;
-        // A slot that has used up its generations is retired, so no token is ever given out twice.
-        if slot.generation as usize <= largest(BITS[1]) {
-            slots.free.push(token.slot);
+        let mut entries = table.entries();
+        let entry = entries.of(token)?;
+        let object = entry.object.take().ok_or_else(|| Error::new(Status::Handle))?;
+        entry.generation += 1;
+        // An entry whose generations are used up is never used again, so no token is made twice.
+        if entry.generation as usize <= largest(BITS[1]) {
+            entries.free.push(token.entry);
         }
-        // This happens under the lock, before another value can get the state cell.
-        if let Some(state_cell) = table.cells.get(token.slot) {
+        // Under the lock, so that the cell is cleared before it has a new writer.
+        if let Some(state_cell) = table.cells.get(token.entry) {
             state_cell.clear();
         }
-        Ok(value)
+        Ok(object)
     }
 
-    /// Returns the latest table, of this process or of an ancestor.
+    /// Returns the latest table, whichever process has made it.
     fn current(&self) -> Option<&'static Table<T>> {
-        // SAFETY: what is stored in `table` comes from `Box::into_raw` and is never freed.
+        // SAFETY: the pointer is null, or comes from `Box::into_raw` and is never freed.
         unsafe { self.table.load(Ordering::Acquire).as_ref() }
     }
 
-    /// Returns this process's table, and makes it if it is missing.
+    /// Returns this process's table, and makes it if there is none.
     fn own(&self) -> &'static Table<T> {
         let process = process::cookie();
         loop {
@@ -171,19 +173,19 @@ impl<T: Send + Sync + 'static> Handles<T> {
                 return table;
             }
             let epoch = current.map_or(0, |table| (table.epoch + 1) & largest(BITS[2]));
-            let slots = Mutex::new(Slots { all: Vec::new(), free: Vec::new() });
-            let table = Table { process, epoch, cells: Chunks::new(), slots, inherited: current };
+            let entries = Mutex::new(Entries { all: Vec::new(), free: Vec::new() });
+            let table = Table { process, epoch, cells: Chunks::new(), entries, inherited: current };
             let fresh = Box::into_raw(Box::new(table));
             let expected = current.map_or(ptr::null_mut(), |table| ptr::from_ref(table).cast_mut());
             if self.table.compare_exchange(expected, fresh, Ordering::AcqRel, Ordering::Acquire).is_err() {
-                // SAFETY: `fresh` was made above, and another thread published its table instead.
+                // SAFETY: `fresh` was made above and was not published.
                 drop(unsafe { Box::from_raw(fresh) });
             }
         }
     }
 
-    /// Returns the table and the token of `raw`, or `None` if `raw` can't belong to this process. Inlined for
-    /// [`Handles::state_cell`], where a function call would cost more than the lookup.
+    /// Returns the table and the token of `raw`, if `raw` can be a token of this process and kind. Inlined for the sake
+    /// of [`Handles::state_cell`], where a call would take longer than the work.
     #[inline(always)]
     fn of(&self, raw: usize) -> Option<(&'static Table<T>, Token)> {
         let token = Token::unpack(raw);
@@ -192,53 +194,54 @@ impl<T: Send + Sync + 'static> Handles<T> {
         (is_own && token.kind == self.kind as usize).then_some((table, token))
     }
 
-    /// Returns the error for a token that this process did not give out: an ancestor's handle, or an invalid one.
+    /// Returns the error for a token of no table of this process: it is a handle of an ancestor process, or no handle.
     #[cold]
     fn not_found(&self, raw: usize) -> Error {
         let token = Token::unpack(raw);
         let inherited = std::iter::successors(self.current(), |table| table.inherited)
             .filter(|table| table.process != process::cookie())
-            .any(|table| table.epoch == token.epoch && table.has_given_out(token));
+            .any(|table| table.epoch == token.epoch && table.has_open(token));
         Error::new(if inherited && token.kind == self.kind as usize { Status::Forked } else { Status::Handle })
     }
 }
 
 impl<T> Table<T> {
-    /// Returns true if this table gave out the token and did not remove it before the fork. It reads the state cell
-    /// alone, because a thread that is not in this process may hold the lock of a parent's table.
-    fn has_given_out(&self, token: Token) -> bool {
-        self.cells.get(token.slot).is_some_and(|state_cell| state_cell.is_of(token.generation))
+    /// Whether this token was open in this table at the fork. Only the state cell is read, because the lock of a
+    /// parent's table may be held by a thread that is not in this process.
+    fn has_open(&self, token: Token) -> bool {
+        self.cells.get(token.entry).is_some_and(|state_cell| state_cell.is_of(token.generation))
     }
 
-    fn slots(&self) -> MutexGuard<'_, Slots<T>> {
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    fn entries(&self) -> MutexGuard<'_, Entries<T>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reserves a free slot, and returns write access to its state cell.
+    /// Reserves a free entry. Returns it with the writer of its state cell.
     fn reserve(&'static self) -> Result<(usize, StateWriter), Error> {
-        let mut slots = self.slots();
-        let lend = |slot: usize, generation| Some((slot, self.cells.reach(slot)?.writer(generation)?));
-        // The last value of a slot that was just freed may still have access to its state cell.
-        let again = (0..slots.free.len()).find_map(|place| {
-            let slot = slots.free[place];
-            Some((place, lend(slot, slots.all[slot].generation)?))
+        let mut entries = self.entries();
+        let with_writer = |entry: usize, generation| Some((entry, self.cells.get_or_make(entry)?.writer(generation)?));
+        // The last object of a free entry may still have the writer.
+        let again = (0..entries.free.len()).find_map(|place| {
+            let entry = entries.free[place];
+            Some((place, with_writer(entry, entries.all[entry].generation)?))
         });
         if let Some((place, reserved)) = again {
-            slots.free.swap_remove(place);
+            entries.free.swap_remove(place);
             return Ok(reserved);
         }
-        let slot = slots.all.len();
-        let fresh = if slot <= largest(BITS[0]) { lend(slot, 0) } else { None };
-        let reserved = fresh.ok_or_else(|| Error::because(Status::Internal, "Too many handles are open."))?;
-        slots.all.push(Slot { generation: 0, held: None });
+        let entry = entries.all.len();
+        let fresh = if entry <= largest(BITS[0]) { with_writer(entry, 0) } else { None };
+        let too_many = || Error::because(Status::Internal, "Too many handles are open; close those not in use.");
+        let reserved = fresh.ok_or_else(too_many)?;
+        entries.all.push(Entry { generation: 0, object: None });
         Ok(reserved)
     }
 }
 
-impl<T> Slots<T> {
-    fn of(&mut self, token: Token) -> Result<&mut Slot<T>, Error> {
-        let slot = self.all.get_mut(token.slot).filter(|slot| slot.generation == token.generation);
-        slot.ok_or_else(|| Error::new(Status::Handle))
+impl<T> Entries<T> {
+    fn of(&mut self, token: Token) -> Result<&mut Entry<T>, Error> {
+        let entry = self.all.get_mut(token.entry).filter(|entry| entry.generation == token.generation);
+        entry.ok_or_else(|| Error::new(Status::Handle))
     }
 }
 

@@ -1,105 +1,115 @@
-//! What of a lease is read without waiting: its state and its deadline, a few loads away for any number of threads, an
-//! audio callback's too, whatever its owner is doing.
+//! The state and the deadline of a lease, which any thread reads by a few atomic loads and without waiting. Even an
+//! audio callback may read them, whatever another thread does with the lease.
 //!
-//! A [`StateCell`] stays where it is for good and shows one lease after another, each under a generation of its own. Its one
-//! writer is a [`StateWriter`], which is lent to the lease: it can't be copied, and the face is not lent again before it is
-//! dropped. So nobody has to tell a lease whose handle was freed to keep still; what it shows then is seen by nobody.
+//! A [`StateCell`] is never moved or freed. It belongs to one lease after another, each under its own generation. A
+//! lease writes to it by the cell's only [`StateWriter`], which can't be copied, and the next lease gets a writer only
+//! after this one was dropped. A lease whose handle was freed may therefore go on writing: no reader sees it, because
+//! the cell was cleared.
 
 use crate::lease::state_machine::{Millis, State};
 use crate::lease::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use crate::lease::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 
-/// What of a lease is read without waiting.
+/// The state and the deadline of a lease, for readers that must not wait.
 #[derive(Debug, Default)]
 pub struct StateCell {
-    /// Whose it is, and what it shows: a [`stamp`], or [`NOBODY`].
+    /// The generation of the lease and the lease's state, as [`stamp`] packs them; or [`CLEARED`].
     stamp: AtomicU64,
-    /// Of the lease in `stamp`, or of one that will be there soon, or was.
+    /// The deadline of the lease in `stamp`. While another lease takes over the cell, it may belong to the earlier or
+    /// the later lease.
     runs_until: AtomicI64,
-    /// There is a [`StateWriter`] of it.
+    /// Whether there is a [`StateWriter`] of the cell.
     has_writer: AtomicBool,
 }
 
-/// The stamp of a face that is nobody's.
-const NOBODY: u64 = 0;
-/// In a stamp, the state of a lease that has shown none yet.
-const BLANK: u32 = u32::MAX;
+/// The stamp of a cell that belongs to no lease.
+const CLEARED: u64 = 0;
+/// In a stamp, the state of a lease that has published no state yet.
+const UNPUBLISHED: u32 = u32::MAX;
 
-/// A generation, and a state's number, which is never 0.
+/// Packs a generation and a state's number, which is never 0.
 const fn stamp(generation: u32, state: u32) -> u64 {
     (generation as u64) << 32 | state as u64
 }
 
-/// The states, by number from 1.
+/// The states in the order of their numbers, which begin at 1.
 const STATES: [State; 6] =
     [State::Active, State::Degraded, State::Grace, State::Borrowed, State::Lost, State::Released];
 
 impl StateCell {
-    /// How the lease of this generation stands; `None` if it is not here, or has not shown itself yet. One load.
+    /// Returns the state of the lease of this generation, by one load. `None` if the cell does not belong to that
+    /// lease, or the lease has published no state yet.
     pub fn state(&self, generation: u32) -> Option<State> {
-        // Nothing is read beside it, so nothing needs to be ordered.
+        // Relaxed, because no other value is read that would have to be ordered.
         state_of(self.stamp.load(Relaxed), generation)
     }
 
-    /// When licensed work must stop, by the lease of this generation; `None` as for [`StateCell::state`]. Three loads.
+    /// Returns when licensed work must stop, as the lease of this generation says, by three loads. `None` as for
+    /// [`StateCell::state`].
     ///
-    /// It is at least as new as any state that this thread has read.
+    /// The deadline is at least as new as any state that this thread has read.
     pub fn runs_until(&self, generation: u32) -> Option<Millis> {
-        // The stamp was released after this lease's first deadline, so what is read is this lease's or a later one's. A
-        // later one's was released after the stamp had become another's, which is then seen too. A stamp never becomes
-        // this lease's again, so two looks are enough, and whatever changes in between, there is no loop.
+        // The stamp was released after this lease's first deadline, so the deadline that is read belongs to this lease
+        // or to a later one. A later lease's deadline was released after the stamp had changed its generation, so the
+        // second load of the stamp sees that change. A stamp never returns to an earlier generation, so two loads are
+        // enough, and no loop is needed.
         state_of(self.stamp.load(Acquire), generation)?;
         let runs_until = self.runs_until.load(Acquire);
         state_of(self.stamp.load(Relaxed), generation)?;
         Some(runs_until)
     }
 
-    /// Whether it was lent to the lease of this generation last, and not cleared since.
+    /// Whether the cell belongs to the lease of this generation: it had the last writer, and the cell was not cleared
+    /// since.
     pub fn is_of(&self, generation: u32) -> bool {
         let seen = self.stamp.load(Relaxed);
-        // A stamp has a state beside the generation, so it is never that of nobody.
-        seen != NOBODY && seen >> 32 == u64::from(generation)
+        // A stamp contains a state beside the generation, so generation 0 is never taken for a cleared cell.
+        seen != CLEARED && seen >> 32 == u64::from(generation)
     }
 
-    /// The one who may write here, for the lease of this generation; `None` while there is still another. Each lease has
-    /// a generation of its own, and one is let in at a time.
+    /// Returns the writer of the cell for the lease of this generation; `None` while an earlier writer exists. No two
+    /// leases have the same generation.
     pub fn writer(&'static self, generation: u32) -> Option<StateWriter> {
-        // Acquired from the last one's drop, so that whatever it wrote comes before what this one writes.
+        // This acquires the drop of the last writer, so that everything that it has written comes before.
         self.has_writer.compare_exchange(false, true, Acquire, Relaxed).ok()?;
-        let published = stamp(generation, BLANK);
+        let published = stamp(generation, UNPUBLISHED);
         self.stamp.store(published, Relaxed);
         Some(StateWriter { cell: self, published })
     }
 
-    /// It is nobody's, until it is lent again: whatever its writer shows from now on is not seen. Who clears and lends does
-    /// one after the other, under a lock.
+    /// Takes the cell from its lease: readers see nothing that the writer publishes from now on. The caller holds a
+    /// lock, so that a clear and a new writer come one after the other.
     pub fn clear(&self) {
-        // Nothing is read beside it. Swapped, so that it falls before or after a `publish` and never between.
-        self.stamp.swap(NOBODY, Relaxed);
+        // Relaxed, because no other value has to be ordered. A swap, so that it comes before or after the exchange in
+        // `publish` and never between its load and its store.
+        self.stamp.swap(CLEARED, Relaxed);
     }
 }
 
-/// The state in a stamp, if it is of this generation.
+/// Returns the state in a stamp, if the stamp is of this generation.
 fn state_of(seen: u64, generation: u32) -> Option<State> {
     let number = usize::try_from(seen ^ stamp(generation, 0)).ok()?;
     STATES.get(number.checked_sub(1)?).copied()
 }
 
-/// The writer's end of a [`StateCell`]: one lease's, for as long as it likes.
+/// The only writer of a [`StateCell`], which belongs to one lease.
 #[derive(Debug)]
 pub struct StateWriter {
     cell: &'static StateCell,
-    /// The last stamp it has put there.
+    /// The last stamp that this writer has stored.
     published: u64,
 }
 
 impl StateWriter {
-    /// Shows how the lease stands, to whoever has its handle; to nobody once that is freed. When licensed work must stop
-    /// at once, in [`State::Lost`] and [`State::Released`], `runs_until` is [`Millis::MIN`].
+    /// Publishes the state and the deadline of the lease to every thread that has the lease's handle. After the handle
+    /// was freed, no thread sees them. In [`State::Lost`] and [`State::Released`] licensed work must stop at once, so
+    /// `runs_until` is [`Millis::MIN`].
     pub fn publish(&mut self, state: State, runs_until: Millis) {
-        // Released, so that who reads it also sees that the face was cleared before; see `StateCell::runs_until`.
+        // Released, so that a thread that reads it also sees that the cell was cleared before; see
+        // `StateCell::runs_until`.
         self.cell.runs_until.store(runs_until, Release);
-        // A cleared face stays clear. Released, so that who sees this state sees this deadline.
+        // The exchange fails for a cleared cell, which stays cleared. Released, so that a thread that reads this state
+        // also reads this deadline.
         let next = self.published & !stamp(0, u32::MAX) | stamp(0, state as u32);
         if self.cell.stamp.compare_exchange(self.published, next, Release, Relaxed).is_ok() {
             self.published = next;
@@ -129,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn every_state_and_deadline_is_read_as_it_was_shown() {
+    fn state_and_deadline_are_read_as_published() {
         let cell = cell();
         for generation in [0, 1, u32::MAX] {
             let mut lease = cell.writer(generation).unwrap();
@@ -145,26 +155,26 @@ mod tests {
     }
 
     #[test]
-    fn a_face_shows_nothing_to_other_generations_nor_before_its_lease_has_shown_anything() {
+    fn cell_shows_only_what_its_own_generation_published() {
         let cell = cell();
-        let strangers: Vec<u32> = (0..u32::BITS).map(|bit| 7 ^ 1 << bit).collect();
-        let nobody_sees_any = |generations: &[u32]| generations.iter().all(|one| published(cell, *one) == (None, None));
-        assert!(nobody_sees_any(&strangers) && nobody_sees_any(&[7]), "nobody's");
+        let others: Vec<u32> = (0..u32::BITS).map(|bit| 7 ^ 1 << bit).collect();
+        let none_sees_any = |generations: &[u32]| generations.iter().all(|one| published(cell, *one) == (None, None));
+        assert!(none_sees_any(&others) && none_sees_any(&[7]), "cleared");
         assert!(!cell.is_of(0) && !cell.is_of(7));
         let mut lease = cell.writer(7).unwrap();
-        assert!(nobody_sees_any(&strangers) && nobody_sees_any(&[7]), "blank");
-        assert!(cell.is_of(7) && !strangers.iter().any(|one| cell.is_of(*one)));
+        assert!(none_sees_any(&others) && none_sees_any(&[7]), "unpublished");
+        assert!(cell.is_of(7) && !others.iter().any(|one| cell.is_of(*one)));
         lease.publish(State::Grace, 70);
-        assert!(nobody_sees_any(&strangers));
+        assert!(none_sees_any(&others));
         assert_eq!(published(cell, 7), (Some(State::Grace), Some(70)));
     }
 
     #[test]
-    fn once_cleared_nothing_that_its_lease_shows_is_seen_again() {
-        for seen in [false, true] {
+    fn cleared_cell_shows_nothing_that_is_published_later() {
+        for was_published in [false, true] {
             let cell = cell();
             let mut lease = cell.writer(0).unwrap();
-            if seen {
+            if was_published {
                 lease.publish(State::Active, 10);
             }
             cell.clear();
@@ -177,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_face_is_lent_again_when_its_display_is_dropped_and_not_before() {
+    fn cell_has_a_new_writer_only_after_the_last_is_dropped() {
         let cell = cell();
         let mut first = cell.writer(0).unwrap();
         first.publish(State::Active, 10);
@@ -189,14 +199,14 @@ mod tests {
         assert_eq!(
             (published(cell, 0), published(cell, 1)),
             ((None, None), (None, None)),
-            "not the deadline of the first"
+            "the deadline of the first lease is not seen"
         );
         second.publish(State::Borrowed, 20);
         assert_eq!((published(cell, 0), published(cell, 1)), ((None, None), (Some(State::Borrowed), Some(20))));
     }
 
     #[test]
-    fn what_a_lease_showed_last_stays_when_it_has_gone_until_its_handle_is_freed() {
+    fn last_state_stays_until_the_cell_is_cleared() {
         let cell = cell();
         cell.writer(3).unwrap().publish(State::Lost, Millis::MIN);
         assert_eq!(published(cell, 3), (Some(State::Lost), Some(Millis::MIN)));

@@ -1,5 +1,6 @@
-//! Atomics and locks of the files whose interleavings are tried out: std's, and in those tests (`make test-loom`) loom's,
-//! which run every order of things that the memory model allows.
+//! Atomics, locks and threads for the modules that loom tests: std's in the library, loom's in those tests.
+//!
+//! loom runs a test in every order of its threads that the memory model allows (`make test-loom`).
 
 #[cfg(all(test, loom))]
 pub(crate) use loom::{sync::*, thread};

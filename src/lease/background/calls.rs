@@ -1,4 +1,5 @@
-//! Submitted calls: each is done on a thread of ours, and each has exactly one completion in the [`Events`].
+//! The queue of submitted calls. A thread of the library runs each of them, and each has exactly one completion in the
+//! [`Events`].
 
 use crate::error::Error;
 use crate::lease::background::events::Events;
@@ -12,52 +13,54 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 use std::{io, mem};
 
-/// How many are done at the same time.
+/// Most calls that run at the same time.
 const MOST_THREADS: usize = 4;
 
-/// How many may be under way or wait to be read.
+/// Most calls that may be under way or have a completion that the host has not read.
 const MOST_TICKETS: usize = 1_000;
 
-/// What is submitted: it does the call and returns the server's object. It may be cancelled from the moment its turn
-/// comes; its ticket tells.
+/// A submitted call, which returns the server's JSON object. Its ticket can cancel it while it runs.
 pub(crate) type BackgroundCall = Box<dyn FnOnce(&Ticket) -> Result<String, Error> + Send>;
 
-/// Runs what it is given; a panic in it becomes an `Err` with what it said.
+/// Runs a function. If it panics, returns an `Err` with the panic's message.
 pub type Guard = fn(&mut dyn FnMut()) -> Result<(), String>;
 
-/// Runs what it is given on a thread of its own.
+/// Starts a thread that runs a function.
 type Start = fn(Box<dyn FnOnce() + Send>) -> io::Result<()>;
 
 /// The submitted calls of a client.
 ///
-/// There is no thread before the first of them. Dropping it waits for nothing and touches no lock, which a thread may
-/// hold that a forked child does not have: [`close`](BackgroundCalls::close) is what ends the threads at once.
+/// No thread exists before the first call. Dropping this waits for nothing and takes no lock, because in a forked child
+/// a lock may be held by a thread that the child does not have. To end the threads at once, use
+/// [`close`](BackgroundCalls::close).
 pub(crate) struct BackgroundCalls(Arc<Inner>);
 
 struct Inner {
     events: Arc<Events>,
     guard: Guard,
     start: Start,
-    /// How long a thread stays that has nothing to do.
+    /// After this time without a call, a thread ends.
     idle: Duration,
-    /// Locked before the events are, so that at any time an errand is either under way or among the completions.
+    /// Locked before the events are, so that at any time a call is either under way or has its completion.
     state: Mutex<State>,
-    /// An errand came, or none will come any more.
+    /// Signals a new call or the close.
     changed: Condvar,
 }
 
 #[derive(Default)]
 struct State {
     last_ticket: u64,
+    /// The calls that are queued or running.
     under_way: Vec<Arc<Ticket>>,
-    /// Those of them that no thread has begun.
+    /// The calls that no thread has begun.
     queue: VecDeque<(Arc<Ticket>, BackgroundCall)>,
     threads: usize,
     closed: bool,
 }
 
 impl BackgroundCalls {
-    /// Completions go to `events`. `guard` is what every errand runs in: [`caught`], or one that prints nothing.
+    /// Makes an empty queue. Completions go to `events`, and every call runs in `guard`: in [`caught`], or in a guard
+    /// that prints nothing.
     pub(crate) fn new(events: Arc<Events>, guard: Guard) -> BackgroundCalls {
         BackgroundCalls::with(events, guard, thread::start, Duration::from_secs(10))
     }
@@ -67,11 +70,13 @@ impl BackgroundCalls {
         BackgroundCalls(Arc::new(Inner { events, guard, start, idle, state, changed }))
     }
 
-    /// Has `call` done as soon as a thread is free, in the order of submission. Returns the number of its ticket.
+    /// Queues `call`. A thread runs it as soon as one is free, in the order of submission. Returns the number of its
+    /// ticket.
     ///
     /// # Errors
-    /// [`Status::Handle`] once it is closed, [`Status::TooManyCalls`], [`Status::Internal`] if there is no thread and
-    /// none can be started. The errand is not done then, and has no completion.
+    /// [`Status::Handle`] after a close, [`Status::TooManyCalls`] if too many calls are under way or unread, and
+    /// [`Status::Internal`] if there is no thread and none can be started. The call is not run then, and has no
+    /// completion.
     pub(crate) fn submit(&self, call: BackgroundCall) -> Result<u64, Error> {
         let inner = &self.0;
         let mut state = inner.state();
@@ -81,7 +86,7 @@ impl BackgroundCalls {
         if state.under_way.len() + inner.events.completions() >= MOST_TICKETS {
             return Err(Error::new(Status::TooManyCalls));
         }
-        // Every thread without an errand is spoken for by one in the line.
+        // Each thread that runs no call is about to run one of the queue.
         if state.under_way.len() >= state.threads && state.threads < MOST_THREADS {
             let worker = Arc::clone(inner);
             match (inner.start)(Box::new(move || worker.work())) {
@@ -90,7 +95,7 @@ impl BackgroundCalls {
                     let detail = format!("A thread for the call can't be started: {error}.");
                     return Err(Error::because(Status::Internal, detail));
                 }
-                // The threads there are will come to it.
+                // A thread that exists runs the call later.
                 Err(_) => {}
             }
         }
@@ -102,15 +107,15 @@ impl BackgroundCalls {
         Ok(state.last_ticket)
     }
 
-    /// Ends the call of this ticket as soon as it can be; at once if no thread has begun it. It still has its completion,
-    /// which says how far it got.
+    /// Cancels the call of this ticket: at once if no thread has begun it, else as soon as the call can end. The call
+    /// still has its completion, which says how far the call got.
     ///
     /// # Errors
-    /// [`Status::Ticket`] if it is done already, or was never submitted.
+    /// [`Status::Ticket`] if the call is done, or was never submitted.
     pub(crate) fn cancel(&self, ticket: u64) -> Result<(), Error> {
         let mut state = self.0.state();
         let waiting = state.queue.iter().position(|(open, _)| open.number == ticket);
-        // Dropped after the lock is given up: what an errand holds is foreign code.
+        // Dropped after the lock is freed, because dropping a call may run any code.
         let _never_begun = waiting.and_then(|at| state.queue.remove(at));
         let under_way = state.under_way.iter().position(|open| open.number == ticket);
         let at = under_way.ok_or_else(|| Error::new(Status::Ticket))?;
@@ -126,7 +131,7 @@ impl BackgroundCalls {
         Ok(())
     }
 
-    /// Cancels every call and takes no more. Waits for nothing: the threads end when they have told all of them.
+    /// Cancels every call and refuses new ones. Waits for nothing: the threads end when each call has its completion.
     pub(crate) fn close(&self) {
         let mut state = self.0.state();
         state.closed = true;
@@ -138,7 +143,7 @@ impl BackgroundCalls {
 }
 
 impl Inner {
-    /// The life of a thread.
+    /// Runs calls until this thread is not needed any more.
     fn work(&self) {
         while let Some((ticket, call)) = self.take() {
             let completion = completion(ticket.number, self.run(&ticket, call));
@@ -148,7 +153,7 @@ impl Inner {
         }
     }
 
-    /// The next in the line; `None` if the thread is to end, which `threads` says already.
+    /// Waits for the next call; `None` if this thread is to end, and then `threads` does not count it any more.
     fn take(&self) -> Option<(Arc<Ticket>, BackgroundCall)> {
         let idle_since = Instant::now();
         let mut state = self.state();
@@ -179,7 +184,7 @@ impl Inner {
     }
 }
 
-/// The event that ends a ticket: the server's object, or the error object.
+/// Returns the JSON of the event that ends a ticket, with the server's object or the error object.
 fn completion(ticket: u64, result: Result<String, Error>) -> String {
     let (status, name, object) = match result {
         Ok(reply) => (Status::Ok, "reply", reply),
@@ -188,14 +193,14 @@ fn completion(ticket: u64, result: Result<String, Error>) -> String {
     format!(r#"{{"event":"COMPLETED","ticket":{ticket},"status":{},"{name}":{object}}}"#, status.number())
 }
 
-/// The plain guard. The process's panic hook, which prints, is as it was.
+/// A [`Guard`] that leaves the process's panic hook as it is, so that a panic is printed.
 pub fn caught(body: &mut dyn FnMut()) -> Result<(), String> {
     panic::catch_unwind(AssertUnwindSafe(body)).map_err(|payload| {
         let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
-        let said = text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_default();
+        let message = text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_default();
         // Dropping a payload could panic again.
         mem::forget(payload);
-        said
+        message
     })
 }
 

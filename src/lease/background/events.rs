@@ -1,4 +1,4 @@
-//! The queue that a host reads: what leases and the log tell, and the completions of submitted calls, in one order.
+//! The queue that a host reads: notices of leases and of the log, and completions of submitted calls, in one order.
 
 use crate::error::Error;
 use crate::lease::sync::atomic::{AtomicBool, Ordering};
@@ -8,19 +8,19 @@ use std::collections::VecDeque;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
-/// Of what is told, so many are kept for a host that does not read.
+/// Most notices that are stored for a host that does not read them.
 const MOST_NOTICES: usize = 1_000;
 
-/// JSON objects on their way to the host.
+/// A queue of JSON objects for the host.
 #[derive(Debug)]
 pub(crate) struct Events {
     queue: Mutex<Queue>,
-    /// Something came, or nothing will come any more.
+    /// Signals a new event, a cancel or the close.
     changed: Condvar,
-    /// Whether there is an event or the queue is closed: what `queue` says, for those who may not wait for its lock.
+    /// Whether there is an event or the queue is closed, for a reader that may not wait for the lock of `queue`.
     ///
-    /// It is written under the lock alone, so its values follow one another as the queue's do. It leads nobody to
-    /// anything but the lock, which orders the rest; so relaxed is enough.
+    /// This is written only under the lock, so its values change in the same order as the queue does. A reader that
+    /// sees true takes the lock, which orders everything else, so relaxed loads and stores are enough.
     maybe_nonempty: AtomicBool,
 }
 
@@ -28,16 +28,16 @@ pub(crate) struct Events {
 struct Queue {
     notices: VecDeque<Numbered>,
     completions: VecDeque<Numbered>,
-    /// How many events have come in.
-    came: u64,
-    /// How many of them were dropped since one was last given out.
+    /// How many events were ever added.
+    added: u64,
+    /// How many notices were dropped since the host last read an event.
     missed: u64,
-    /// How often those who wait were sent away.
+    /// How often the waiting readers were cancelled.
     cancels: u64,
     closed: bool,
 }
 
-/// An event and its place in the order of all.
+/// An event and its place in the order of all events.
 #[derive(Debug)]
 struct Numbered {
     place: u64,
@@ -45,14 +45,15 @@ struct Numbered {
 }
 
 impl Events {
+    /// Makes an empty queue.
     pub(crate) fn new() -> Events {
         Events { queue: Mutex::new(Queue::default()), changed: Condvar::new(), maybe_nonempty: AtomicBool::new(false) }
     }
 
-    /// Adds what a lease or the log tells, a JSON object. Of these the newest 1,000 are kept; the event that is given
-    /// out next after a loss says how many are missing, as its last member: `"missed":3`.
+    /// Adds a notice of a lease or of the log, a JSON object. If there are more than 1,000 notices, the oldest is
+    /// dropped. The next event that the host reads says how many were dropped, as its last member: `"missed":3`.
     pub(crate) fn push(&self, json: String) {
-        self.change(|queue| {
+        self.add(|queue| {
             if queue.notices.len() == MOST_NOTICES {
                 queue.notices.pop_front();
                 queue.missed += 1;
@@ -62,26 +63,26 @@ impl Events {
         });
     }
 
-    /// Adds the completion of a submitted call, a JSON object. None is ever dropped; whoever submits sees to it that
-    /// they stay few, see [`completions`](Events::completions).
+    /// Adds the completion of a submitted call, a JSON object. A completion is never dropped. To limit their number,
+    /// the queue of calls reads [`completions`](Events::completions) before it accepts a call.
     pub(crate) fn push_completion(&self, json: String) {
-        self.change(|queue| {
+        self.add(|queue| {
             let event = queue.numbered(json);
             queue.completions.push_back(event);
         });
     }
 
-    /// How many completions wait to be read.
+    /// Returns how many completions the host has not read.
     pub(crate) fn completions(&self) -> usize {
         self.queue().completions.len()
     }
 
-    /// The oldest event; waits for one at most `wait`. `None`: none came. Zero asks without waiting, and takes no lock
-    /// when there is none.
+    /// Removes and returns the oldest event. If there is none, waits for one up to `wait`, and then returns `None`.
+    /// With a `wait` of zero this never waits, and takes no lock if there is no event.
     ///
     /// # Errors
-    /// [`Status::Cancelled`] if [`cancel`](Events::cancel) was called while it waited, [`Status::Handle`] once
-    /// [`close`](Events::close) was.
+    /// [`Status::Cancelled`] if [`cancel`](Events::cancel) was called during the wait, and [`Status::Handle`] after
+    /// [`close`](Events::close).
     pub(crate) fn next(&self, wait: Duration) -> Result<Option<String>, Error> {
         if wait.is_zero() && !self.maybe_nonempty.load(Ordering::Relaxed) {
             return Ok(None);
@@ -89,15 +90,16 @@ impl Events {
         self.next_since(self.cancels(), wait)
     }
 
-    /// How often those who wait were sent away so far: for a caller who waits several times for one event.
+    /// Returns how often the waiting readers were cancelled, for a caller that waits for one event in several parts.
     pub(crate) fn cancels(&self) -> u64 {
         self.queue().cancels
     }
 
-    /// The same as [`next`](Events::next), for a caller who has waited since there were so many `cancels`.
+    /// Does the same as [`next`](Events::next), for a caller whose wait began when [`cancels`](Events::cancels)
+    /// returned this number.
     ///
     /// # Errors
-    /// Those of [`next`](Events::next).
+    /// The errors of [`next`](Events::next).
     pub(crate) fn next_since(&self, cancels: u64, wait: Duration) -> Result<Option<String>, Error> {
         let started = Instant::now();
         let mut queue = self.queue();
@@ -105,12 +107,13 @@ impl Events {
             if queue.closed {
                 return Err(Error::new(Status::Handle));
             }
-            // Before the event, which is not lost by it: a host that reads until none comes must hear of the cancel.
+            // The cancel is reported before an event, because a host that reads until there is no event must hear of
+            // it. The event stays in the queue.
             if queue.cancels != cancels {
                 return Err(Error::new(Status::Cancelled));
             }
             if let Some(json) = queue.take() {
-                self.note(&queue);
+                self.update_maybe_nonempty(&queue);
                 return Ok(Some(json));
             }
             let left = wait.saturating_sub(started.elapsed());
@@ -121,32 +124,32 @@ impl Events {
         }
     }
 
-    /// Sends those away who wait now; those who come later wait as ever.
+    /// Cancels the readers that wait now. Later readers wait as before.
     pub(crate) fn cancel(&self) {
         self.queue().cancels += 1;
         self.changed.notify_all();
     }
 
-    /// Nothing is taken nor given out from now on: a closed client has no events. What was left is dropped.
+    /// Closes the queue: drops all events, ignores new ones, and makes every read an error.
     pub(crate) fn close(&self) {
         let mut queue = self.queue();
         *queue = Queue { closed: true, ..Queue::default() };
-        self.note(&queue);
+        self.update_maybe_nonempty(&queue);
         self.changed.notify_all();
     }
 
-    fn change(&self, add: impl FnOnce(&mut Queue)) {
+    fn add(&self, add: impl FnOnce(&mut Queue)) {
         let mut queue = self.queue();
         if !queue.closed {
             add(&mut queue);
-            self.note(&queue);
-            // One event, one reader. Whom it wakes may have been cancelled and leave it; then so were all who waited,
-            // and who comes later looks before he waits.
+            self.update_maybe_nonempty(&queue);
+            // One event wakes one reader. If that reader was cancelled, it leaves the event, but then every other
+            // waiting reader was cancelled too, and a later reader looks into the queue before it waits.
             self.changed.notify_one();
         }
     }
 
-    fn note(&self, queue: &Queue) {
+    fn update_maybe_nonempty(&self, queue: &Queue) {
         self.maybe_nonempty.store(queue.closed || !queue.is_empty(), Ordering::Relaxed);
     }
 
@@ -157,24 +160,24 @@ impl Events {
 
 impl Queue {
     fn numbered(&mut self, json: String) -> Numbered {
-        self.came += 1;
-        Numbered { place: self.came, json }
+        self.added += 1;
+        Numbered { place: self.added, json }
     }
 
     fn is_empty(&self) -> bool {
         self.notices.is_empty() && self.completions.is_empty()
     }
 
-    /// The oldest of both kinds.
+    /// Removes and returns the oldest event of both kinds.
     fn take(&mut self) -> Option<String> {
         let place = |events: &VecDeque<Numbered>| events.front().map_or(u64::MAX, |event| event.place);
-        let told_first = place(&self.notices) < place(&self.completions);
-        let oldest = if told_first { &mut self.notices } else { &mut self.completions }.pop_front()?;
+        let notice_is_older = place(&self.notices) < place(&self.completions);
+        let oldest = if notice_is_older { &mut self.notices } else { &mut self.completions }.pop_front()?;
         Some(with_missed(oldest.json, std::mem::take(&mut self.missed)))
     }
 }
 
-/// The JSON object `json` with one more member, unless nothing was missed.
+/// Adds the member `missed` to a JSON object, unless it is zero.
 fn with_missed(json: String, missed: u64) -> String {
     match json.strip_suffix('}') {
         Some(members) if missed > 0 => {

@@ -1,32 +1,33 @@
-//! Threads of ours, inside somebody else's process.
+//! Threads of the library inside the host's process.
 #![allow(unsafe_code)]
 
 use crate::lease::sync::thread;
 use std::io;
 
-/// Said, because the standard library would ask the environment.
+/// Size of a thread's stack. Without one the standard library would read an environment variable of the host.
 const STACK_BYTES: usize = 2 * 1024 * 1024;
 
-/// Starts a thread that the host's signals leave alone: their handlers run on the host's own threads.
+/// Starts a thread that blocks the host's signals, so that their handlers run on the host's own threads.
 pub(crate) fn start(body: Box<dyn FnOnce() + Send>) -> io::Result<()> {
     let body = move || {
-        leave_signals_to_the_host();
+        block_signals_of_host();
         body();
     };
     thread::Builder::new().name("floatlease".to_owned()).stack_size(STACK_BYTES).spawn(body).map(drop)
 }
 
-/// All but those by which the processor reports what this very thread has done: a host's crash reporter wants them.
+/// Blocks every signal on this thread, except those that report a fault of this thread: a host's crash reporter handles
+/// them.
 #[cfg(unix)]
-fn leave_signals_to_the_host() {
-    const OF_THIS_THREAD: [libc::c_int; 7] =
+fn block_signals_of_host() {
+    const FAULTS: [libc::c_int; 7] =
         [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGTRAP, libc::SIGABRT, libc::SIGSYS];
-    // SAFETY: the set is filled before it is used, lives for the calls, and nothing else has it; a null old set is
-    // allowed.
+    // SAFETY: the set is filled before it is used, and lives as long as the calls. No other thread has it. A null old
+    // set is allowed.
     unsafe {
         let mut signals = std::mem::zeroed();
         libc::sigfillset(&raw mut signals);
-        for signal in OF_THIS_THREAD {
+        for signal in FAULTS {
             libc::sigdelset(&raw mut signals, signal);
         }
         libc::pthread_sigmask(libc::SIG_BLOCK, &raw const signals, std::ptr::null_mut());
@@ -34,7 +35,7 @@ fn leave_signals_to_the_host() {
 }
 
 #[cfg(not(unix))]
-fn leave_signals_to_the_host() {}
+fn block_signals_of_host() {}
 
 #[cfg(test)]
 #[cfg(all(target_os = "linux", not(loom)))]
@@ -42,12 +43,12 @@ mod tests {
     use std::sync::mpsc::channel;
 
     #[test]
-    fn a_host_signals_its_own_threads_and_a_crash_is_reported_all_the_same() {
-        let (push, notices) = channel();
-        let read = move || push.send(std::fs::read_to_string("/proc/thread-self/status").unwrap()).unwrap();
+    fn thread_blocks_signals_of_host_but_no_faults() {
+        let (sender, statuses) = channel();
+        let read = move || sender.send(std::fs::read_to_string("/proc/thread-self/status").unwrap()).unwrap();
         super::start(Box::new(read)).unwrap();
-        let status = notices.recv().unwrap();
-        let blocked = status.lines().find_map(|queue| queue.strip_prefix("SigBlk:")).unwrap();
+        let status = statuses.recv().unwrap();
+        let blocked = status.lines().find_map(|line| line.strip_prefix("SigBlk:")).unwrap();
         let blocked = u64::from_str_radix(blocked.trim(), 16).unwrap();
         let is_blocked = |signal: i32| blocked >> (signal - 1) & 1 == 1;
         for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGCHLD, libc::SIGALRM, libc::SIGPROF, libc::SIGUSR1] {

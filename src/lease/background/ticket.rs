@@ -1,53 +1,54 @@
-//! What names a submitted call, and how a cancel reaches it wherever it is.
+//! The ticket of a submitted call, by which the host cancels the call.
 
 use crate::lease::sync::{Mutex, MutexGuard};
 use std::sync::PoisonError;
 
-/// What wakes a call from whatever it waits for.
+/// Ends the wait of a call.
 pub(crate) type Wake = Box<dyn FnOnce() + Send>;
 
-/// A submitted call, as it and those who cancel it see it.
+/// The ticket of a submitted call, shared by the call and the threads that may cancel it.
 pub(crate) struct Ticket {
     pub(crate) number: u64,
-    wish: Mutex<AcquireRequest>,
+    state: Mutex<TicketState>,
 }
 
-/// Whether the host still wants the call.
-enum AcquireRequest {
-    Wanted(Option<Wake>),
+/// Whether a call was cancelled.
+enum TicketState {
+    /// The call was not cancelled. A cancel calls the function, if there is one.
+    Active(Option<Wake>),
     Cancelled,
 }
 
 impl Ticket {
     pub(crate) fn new(number: u64) -> Ticket {
-        Ticket { number, wish: Mutex::new(AcquireRequest::Wanted(None)) }
+        Ticket { number, state: Mutex::new(TicketState::Active(None)) }
     }
 
     #[cfg(test)]
     pub(crate) fn is_cancelled(&self) -> bool {
-        matches!(*self.wish(), AcquireRequest::Cancelled)
+        matches!(*self.state(), TicketState::Cancelled)
     }
 
-    /// Has `wake` called by the cancel, in the place of what was given before; if the cancel was faster, now. It is
-    /// called once at most, maybe when the call is over.
+    /// Registers `wake` to be called by a cancel, instead of an earlier one. If the call was cancelled before, `wake`
+    /// is called now. It is called once at most, possibly when the call has ended.
     pub(crate) fn on_cancel(&self, wake: Wake) {
-        if let AcquireRequest::Wanted(place) = &mut *self.wish() {
-            *place = Some(wake);
+        if let TicketState::Active(registered) = &mut *self.state() {
+            *registered = Some(wake);
             return;
         }
         wake();
     }
 
-    /// The host does not want the call any more; a second time changes nothing.
+    /// Cancels the call. A second cancel has no effect.
     pub(crate) fn cancel(&self) {
-        let before = std::mem::replace(&mut *self.wish(), AcquireRequest::Cancelled);
-        if let AcquireRequest::Wanted(Some(wake)) = before {
+        let before = std::mem::replace(&mut *self.state(), TicketState::Cancelled);
+        if let TicketState::Active(Some(wake)) = before {
             wake();
         }
     }
 
-    fn wish(&self) -> MutexGuard<'_, AcquireRequest> {
-        self.wish.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, TicketState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -59,7 +60,7 @@ mod loom_tests {
     use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
     #[test]
-    fn a_cancel_reaches_the_call_once_whenever_it_comes() {
+    fn cancel_wakes_the_call_once_at_any_moment() {
         loom::model(|| {
             let (ticket, woken) = (Arc::new(Ticket::new(1)), Arc::new(AtomicUsize::new(0)));
             let cancels = [(); 2].map(|()| {
@@ -81,27 +82,27 @@ mod tests {
     use std::sync::mpsc::channel;
 
     #[test]
-    fn of_two_ways_to_be_woken_the_later_counts() {
-        let (woken, notices) = channel();
+    fn later_registered_wake_replaces_earlier_one() {
+        let (woken, wakes) = channel();
         let ticket = Ticket::new(1);
-        for way in ["first", "second"] {
+        for wake in ["first", "second"] {
             let woken = woken.clone();
-            ticket.on_cancel(Box::new(move || woken.send(way).unwrap()));
+            ticket.on_cancel(Box::new(move || woken.send(wake).unwrap()));
         }
         assert!(!ticket.is_cancelled());
         ticket.cancel();
         ticket.cancel();
         assert!(ticket.is_cancelled());
-        assert_eq!(notices.try_iter().collect::<Vec<_>>(), ["second"]);
+        assert_eq!(wakes.try_iter().collect::<Vec<_>>(), ["second"]);
     }
 
     #[test]
-    fn what_comes_after_the_cancel_is_woken_at_once_and_may_look_at_the_ticket() {
-        let (woken, notices) = channel();
+    fn wake_registered_after_cancel_is_called_at_once() {
+        let (woken, wakes) = channel();
         let ticket = std::sync::Arc::new(Ticket::new(1));
         ticket.cancel();
         let seen = std::sync::Arc::clone(&ticket);
         ticket.on_cancel(Box::new(move || woken.send(seen.is_cancelled()).unwrap()));
-        assert!(notices.try_recv().unwrap());
+        assert!(wakes.try_recv().unwrap());
     }
 }

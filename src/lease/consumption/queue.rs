@@ -1,6 +1,9 @@
 //! The queued consumptions of one license on one device, and those whose result the host has not heard yet.
 //!
 //! Any process may add one. Only the process that sends them changes the others; see [`crate::lease::consumption::sync`].
+//!
+//! The names of the members and variants are part of the file's format. `tests/data/recorded.consumption` pins them: a test
+//! reads this file, and compares its JSON with what is written today. Attributes would only repeat the names.
 
 use crate::client::Client;
 use crate::error::Error;

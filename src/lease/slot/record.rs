@@ -3,7 +3,8 @@
 //! The record is written before a request leaves and again when its answer is known, always under the slot's process lock.
 //! So at whatever instant a process dies, the next one knows what this device may hold, and asks the server.
 //!
-//! The names of the members are part of the file's format; a recorded file in `tests/data` holds them.
+//! The names of the members are part of the file's format. `tests/data/recorded.lease` pins them: a test reads this file,
+//! and compares its JSON with what is written today. An attribute beside each member would only repeat its name.
 
 use crate::client::Answer;
 use crate::error::Error;
@@ -332,6 +333,37 @@ mod tests {
         for record in [whole, Record { proof: Some(proof), ..Record::default() }, Record::default()] {
             assert_eq!(read(&serde_json::to_string(&record).unwrap()), Some(record));
         }
+    }
+
+    /// A record in which no member has its default.
+    fn full_record() -> Record {
+        let signed =
+            |body: &str, signature: &str| Signed { body: body.to_owned(), signature: Some(signature.to_owned()) };
+        Record {
+            server_time_fresh: false,
+            feature: Some("COUNT".to_owned()),
+            may_hold: true,
+            proof: Some(Proof { license: signed(r#"{"id":7001}"#, "license"), borrow: Some(signed("{}", "borrow")) }),
+            in_doubt: true,
+            return_pending: true,
+            license_id: Some(7001),
+            order: 41,
+            unanswered_until_ms: 1_700_000_000_001,
+            borrowed_by_verb_until_ms: 1_700_000_000_002,
+            latest_local_ms: 1_700_000_000_003,
+            latest_server_ms: 1_700_000_000_004,
+        }
+    }
+
+    /// The recorded file is `full_record()`, written by a [`SealedFile`] of product "XY" and hardware id "hw-1". If this
+    /// fails, files of earlier versions can't be read any more: the format needs a new version.
+    #[test]
+    fn recorded_file_has_the_members_of_today() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/recorded.lease");
+        let file = SealedFile::new(path, "XY", "hw-1").unwrap();
+        assert_eq!(Record::read(&file, Some("COUNT")).unwrap(), full_record());
+        let content: serde_json::Value = serde_json::from_slice(&file.read().unwrap().unwrap()).unwrap();
+        assert_eq!(content, serde_json::to_value(full_record()).unwrap());
     }
 
     #[test]

@@ -1,17 +1,17 @@
-//! Every order in which readers, a lease and the handle table can come upon a face; `make test-loom` runs these.
+//! Tests of the state cell in every order of readers, a lease and the handle table. `make test-loom` runs them.
 
 use super::*;
 use ::loom::model::Builder;
 use ::loom::sync::{Arc, Mutex};
 use ::loom::{model, thread};
 
-/// In a model nothing is freed while its threads run, and there is nothing in a face to free.
+/// Makes a cell that is never freed, as the cells of the handle table are not.
 fn cell() -> &'static StateCell {
     Box::leak(Box::default())
 }
 
 #[test]
-fn in_loom_no_lease_has_the_deadline_of_the_one_before_or_after() {
+fn deadline_is_never_that_of_another_lease() {
     model(|| {
         let cell = cell();
         let mut first = cell.writer(1).unwrap();
@@ -19,7 +19,7 @@ fn in_loom_no_lease_has_the_deadline_of_the_one_before_or_after() {
         let table = thread::spawn(move || {
             cell.clear();
             first.publish(State::Degraded, 11);
-            assert_eq!((cell.state(1), cell.runs_until(1)), (None, None), "it was freed");
+            assert_eq!((cell.state(1), cell.runs_until(1)), (None, None), "the cell was cleared");
             drop(first);
             cell.writer(2).unwrap().publish(State::Active, 20);
         });
@@ -30,8 +30,8 @@ fn in_loom_no_lease_has_the_deadline_of_the_one_before_or_after() {
 }
 
 #[test]
-fn in_loom_nor_when_the_table_and_both_leases_are_on_threads_of_their_own() {
-    // Three threads in every order would take a minute.
+fn deadline_is_never_that_of_another_lease_on_three_threads() {
+    // All orders of three threads would take a minute.
     let mut model = Builder::new();
     model.preemption_bound = Some(3);
     model.check(|| {
@@ -41,7 +41,7 @@ fn in_loom_nor_when_the_table_and_both_leases_are_on_threads_of_their_own() {
         let owner = thread::spawn(move || first.publish(State::Degraded, 11));
         let table = thread::spawn(move || {
             cell.clear();
-            assert_eq!(cell.state(1), None, "it was freed");
+            assert_eq!(cell.state(1), None, "the cell was cleared");
             if let Some(mut second) = cell.writer(2) {
                 second.publish(State::Active, 20);
             }
@@ -54,7 +54,7 @@ fn in_loom_nor_when_the_table_and_both_leases_are_on_threads_of_their_own() {
 }
 
 #[test]
-fn in_loom_a_face_that_is_lent_again_shows_the_new_lease_alone() {
+fn reused_cell_shows_only_the_new_lease() {
     model(|| {
         let cell = cell();
         let mut first = cell.writer(1).unwrap();
@@ -74,12 +74,12 @@ fn in_loom_a_face_that_is_lent_again_shows_the_new_lease_alone() {
         let published = second.is_some().then_some(20);
         assert_eq!(cell.runs_until(2), published);
         drop(second);
-        assert!(cell.writer(3).is_some(), "it is free in the end");
+        assert!(cell.writer(3).is_some(), "the cell has no writer in the end");
     });
 }
 
 #[test]
-fn in_loom_a_deadline_is_as_new_as_the_state_that_was_read() {
+fn deadline_is_as_new_as_the_state_that_was_read() {
     model(|| {
         let cell = cell();
         let mut lease = cell.writer(1).unwrap();
@@ -98,22 +98,22 @@ fn in_loom_a_deadline_is_as_new_as_the_state_that_was_read() {
 }
 
 #[test]
-fn in_loom_two_who_would_have_a_face_are_let_in_one_at_a_time() {
+fn only_one_writer_exists_at_a_time() {
     model(|| {
         let cell = cell();
-        let inside = Arc::new(Mutex::new(0));
-        let enter = |generation, inside: Arc<Mutex<u32>>| {
+        let writers = Arc::new(Mutex::new(0));
+        let open_writer = |generation, writers: Arc<Mutex<u32>>| {
             move || {
-                let display = cell.writer(generation);
-                if display.is_some() {
-                    *inside.lock().unwrap() += 1;
-                    assert_eq!(*inside.lock().unwrap(), 1);
-                    *inside.lock().unwrap() -= 1;
+                let writer = cell.writer(generation);
+                if writer.is_some() {
+                    *writers.lock().unwrap() += 1;
+                    assert_eq!(*writers.lock().unwrap(), 1);
+                    *writers.lock().unwrap() -= 1;
                 }
             }
         };
-        let other = thread::spawn(enter(1, Arc::clone(&inside)));
-        enter(2, inside)();
+        let other = thread::spawn(open_writer(1, Arc::clone(&writers)));
+        open_writer(2, writers)();
         other.join().unwrap();
     });
 }

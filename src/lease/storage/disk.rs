@@ -1,13 +1,13 @@
-//! What makes a file's content outlast a power cut.
+//! Flushing a file to the disk, so that its content survives a power cut.
 #![cfg_attr(target_vendor = "apple", allow(unsafe_code))]
 
 use std::fs::File;
 use std::io;
 
-/// Returns when what was written to this file, or the names in this folder, are on disk.
+/// Flushes the content of a file, or the names in a folder, to the disk. Returns when they are there.
 ///
-/// On Apple's systems std asks for F_FULLFSYNC, which empties the disk's own cache too. File systems that have no disk of
-/// their own to do that with, such as SMB's, refuse it; `fsync` is then the most that they do.
+/// On Apple's systems std calls F_FULLFSYNC, which also empties the disk's own cache. File systems without a local
+/// disk, such as SMB, do not support it; there this calls `fsync`, the most that they offer.
 pub(crate) fn flush(file: &File) -> io::Result<()> {
     let full = file.sync_all();
     #[cfg(target_vendor = "apple")]
@@ -15,14 +15,14 @@ pub(crate) fn flush(file: &File) -> io::Result<()> {
     full
 }
 
-/// Falls back to a plain flush only where the full one is not supported: after a failing disk's EIO, a plain one that
-/// succeeds would promise what was not kept.
+/// Falls back to a plain flush only where the full flush is not supported. After any other error, such as EIO of a
+/// failing disk, a plain flush might succeed although the content is not on the disk.
 #[cfg(any(target_vendor = "apple", all(unix, test)))]
 fn full_or_plain(full: io::Result<()>, plain: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
     const NOT_SUPPORTED: [i32; 5] = [libc::ENOTSUP, libc::EOPNOTSUPP, libc::EINVAL, libc::ENOTTY, libc::ENOSYS];
     match full {
         Err(error) if error.raw_os_error().is_some_and(|code| NOT_SUPPORTED.contains(&code)) => plain(),
-        answer => answer,
+        result => result,
     }
 }
 
@@ -30,7 +30,7 @@ fn full_or_plain(full: io::Result<()>, plain: impl FnOnce() -> io::Result<()>) -
 fn plain(file: &File) -> io::Result<()> {
     use std::os::fd::AsRawFd;
     loop {
-        // SAFETY: no pointers; `file` owns the descriptor.
+        // SAFETY: fsync takes no pointers, and `file` keeps the descriptor open.
         if unsafe { libc::fsync(file.as_raw_fd()) } == 0 {
             return Ok(());
         }
@@ -46,39 +46,40 @@ fn plain(file: &File) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    /// The answer when the full flush ends with `full` and the plain one with EIO, and whether the plain one was made.
-    fn answer_after(full: io::Result<()>) -> (Option<i32>, bool) {
+    /// Returns the error after a full flush that ends with `full` and a plain one that ends with EIO, and whether the
+    /// plain one was made.
+    fn error_after(full: io::Result<()>) -> (Option<i32>, bool) {
         let mut is_plain = false;
-        let answer = full_or_plain(full, || {
+        let result = full_or_plain(full, || {
             is_plain = true;
             Err(io::Error::from_raw_os_error(libc::EIO))
         });
-        (answer.err().and_then(|error| error.raw_os_error()), is_plain)
+        (result.err().and_then(|error| error.raw_os_error()), is_plain)
     }
 
     #[test]
     fn full_flush_that_succeeds_is_enough() {
-        assert_eq!(answer_after(Ok(())), (None, false));
+        assert_eq!(error_after(Ok(())), (None, false));
     }
 
     #[test]
-    fn full_flush_that_is_not_supported_is_followed_by_a_plain_one() {
+    fn unsupported_full_flush_is_followed_by_plain_one() {
         for code in [libc::ENOTSUP, libc::EOPNOTSUPP, libc::EINVAL, libc::ENOTTY, libc::ENOSYS] {
-            assert_eq!(answer_after(Err(io::Error::from_raw_os_error(code))), (Some(libc::EIO), true), "{code}");
+            assert_eq!(error_after(Err(io::Error::from_raw_os_error(code))), (Some(libc::EIO), true), "{code}");
             assert!(full_or_plain(Err(io::Error::from_raw_os_error(code)), || Ok(())).is_ok(), "{code}");
         }
     }
 
     #[test]
-    fn full_flush_that_fails_otherwise_has_failed() {
+    fn full_flush_that_fails_otherwise_is_an_error() {
         for code in [libc::EIO, libc::ENOSPC, libc::EDQUOT, libc::EBADF, libc::EROFS] {
-            assert_eq!(answer_after(Err(io::Error::from_raw_os_error(code))), (Some(code), false), "{code}");
+            assert_eq!(error_after(Err(io::Error::from_raw_os_error(code))), (Some(code), false), "{code}");
         }
         assert!(full_or_plain(Err(io::ErrorKind::Other.into()), || Ok(())).is_err());
     }
 
     #[test]
-    fn files_and_folders_are_flushed() {
+    fn files_and_folders_can_be_flushed() {
         let folder = std::env::temp_dir();
         let path = folder.join(format!("floatlease-disk-{}", std::process::id()));
         flush(&File::create(&path).unwrap()).unwrap();

@@ -1,13 +1,14 @@
-//! Reading again what was kept as JSON. Member by member, because what serde derives for this is 40 KB of the library.
+//! Reads JSON objects that were stored. Each member is read by hand, because derived deserializers would add 40 KB to
+//! the library.
 
 use crate::strict::Object;
 use serde_json::Value;
 
-/// An object that was kept. Each answer is `None` if that is not what was written.
+/// A JSON object that was stored. Each function returns `None` if the member is missing or of another type.
 #[derive(Clone, Copy)]
 pub(crate) struct StoredObject<'a>(&'a Object);
 
-/// The object that a text is, for [`StoredObject::new`].
+/// Parses a JSON object, for [`StoredObject::new`].
 pub(crate) fn parse(text: &[u8]) -> Option<Object> {
     serde_json::from_str(std::str::from_utf8(text).ok()?).ok()
 }
@@ -38,7 +39,7 @@ impl<'a> StoredObject<'a> {
         self.0.get(key)
     }
 
-    /// What `read` makes of a member, unless it is null or missing.
+    /// Reads a member with `read`. Returns `Some(None)` if the member is null or missing.
     pub(crate) fn optional<T>(self, key: &str, read: fn(StoredObject<'a>, &str) -> Option<T>) -> Option<Option<T>> {
         match self.0.get(key) {
             None | Some(Value::Null) => Some(None),
@@ -46,7 +47,7 @@ impl<'a> StoredObject<'a> {
         }
     }
 
-    /// The name of the one member there is.
+    /// Returns the name of the object's only member: serde writes a variant of an enum this way.
     pub(crate) fn variant(self) -> Option<&'a str> {
         let (name, _) = self.0.iter().next()?;
         (self.0.len() == 1).then_some(name)
@@ -58,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_member_is_read_as_what_was_written_or_not_at_all() {
+    fn member_is_read_only_as_its_own_type() {
         type Read = fn(StoredObject) -> bool;
         let (text, flag): (Read, Read) = (|stored| stored.text("x").is_some(), |stored| stored.flag("x").is_some());
         let (number, object): (Read, Read) =
@@ -82,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn the_values_are_those_that_were_written() {
+    fn members_have_the_values_that_were_written() {
         let object = parse(br#"{"text":"y","flag":false,"number":-7,"object":{"x":1}}"#).unwrap();
         let stored = StoredObject::new(&object);
         assert_eq!(
@@ -97,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_object_is_none() {
+    fn text_that_is_no_object_is_none() {
         for text in [&b"[]"[..], b"{", b"", b"{\"x\":\"\xff\"}", b"7"] {
             assert_eq!(parse(text), None);
         }

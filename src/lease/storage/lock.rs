@@ -1,13 +1,17 @@
-//! A lock that nobody waits for: held by one alone or by several together, in a file or in memory.
+//! A lock in a file or in memory, shared or exclusive. Taking it never waits.
 //!
-//! A file's lock ends with the process that holds it, however that ends. It belongs to the open file, which forked
-//! children have too, also those that are just about to become another program. So whoever gives a lock up says so to
-//! the system, which takes it from such children as well; a child that drops its copy merely closes it. Only the lock
-//! of a process that was killed may stay until its forked children have ended.
+//! # Processes that end or fork
+//! The system frees a file's lock when the process that holds it ends, in whatever way. The lock belongs to the open
+//! file, which forked children inherit, even a child that is about to run another program. So a guard unlocks the file
+//! explicitly, which frees the lock although such a child has the file open. A child that drops an inherited guard only
+//! closes its own copy of the file. The lock of a process that was killed may stay until its forked children have
+//! ended.
 //!
-//! Files are made when they are missing, and never removed here. On Windows nobody else can remove one that is open;
-//! elsewhere they can, and who comes then would lock another file of that name. Therefore a lock counts only if its
-//! file is still in place once it is locked; afterwards [`LockGuard::is_in_place`] tells.
+//! # Removed files
+//! A missing lock file is created, and no lock file is ever removed here. On Windows no program can remove a file that
+//! is open. Elsewhere another program can, and the next process would lock a new file of the same name. A lock
+//! therefore counts only if its file is still in place after it was locked. [`LockGuard::is_in_place`] checks this
+//! again later.
 
 use crate::error::Error;
 use crate::lease::storage::retry::retry_while_in_use;
@@ -18,82 +22,83 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Who removes the file more often than this while it is being locked will go on doing so.
+/// How often a lock file may be removed while it is being locked. A program that removes it more often won't stop.
 const MOST_TRIES: u32 = 16;
 
-/// What Windows says of a lock that somebody else has.
+/// The error code of Windows for a region of a file that is not locked, or is locked by another process.
 const LOCK_VIOLATION: i32 = 33;
 
-/// In whose company a lock is held.
+/// How a lock is held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
-    /// By as many as like.
+    /// Any number of holders have the lock at the same time.
     Shared,
-    /// By one.
+    /// One holder has the lock alone.
     Exclusive,
 }
 
-/// Where a lock is.
+/// A lock, which may be held or not.
 #[derive(Debug, Clone)]
 pub(crate) enum Lock {
-    /// In a file, for every process that opens it.
+    /// A lock in a file, for every process that opens the file.
     File(PathBuf),
-    /// In this process, for every clone.
+    /// A lock in the memory of this process, shared by every clone.
     Memory(Arc<Mutex<Holders>>),
 }
 
-/// Who holds a lock in memory.
+/// The holders of a lock in memory.
 #[derive(Debug, Default)]
 pub(crate) struct Holders {
     shared: usize,
     exclusive: bool,
 }
 
-/// A lock that is held; given up when dropped.
+/// A lock that is held. Dropping it unlocks.
 #[derive(Debug)]
 pub(crate) enum LockGuard {
-    /// See [`Lock::File`].
+    /// A guard of a [`Lock::File`].
     File(LockFile),
-    /// See [`Lock::Memory`].
-    Memory(InMemory),
+    /// A guard of a [`Lock::Memory`].
+    Memory(MemoryGuard),
 }
 
 impl Lock {
-    /// One in memory, held by nobody.
+    /// Makes a lock in memory that has no holder.
     pub(crate) fn in_memory() -> Lock {
         Lock::Memory(Arc::default())
     }
 
-    /// Takes it; `None` if whoever holds it stands against that.
+    /// Takes the lock; `None` if another holder excludes that.
     pub(crate) fn try_lock(&self, mode: Mode) -> Result<Option<LockGuard>, Error> {
         Ok(match self {
             Lock::File(path) => LockFile::open_locked(path, mode, &open)?.map(LockGuard::File),
-            Lock::Memory(holders) => InMemory::try_lock(holders, mode).map(LockGuard::Memory),
+            Lock::Memory(holders) => MemoryGuard::try_lock(holders, mode).map(LockGuard::Memory),
         })
     }
 }
 
 impl LockGuard {
-    /// Gives it up, and tells whether nobody else held it: in a file that was removed, nobody else of before then.
+    /// Unlocks, and returns whether the lock had no other holder. If its file was removed, only the holders of before
+    /// the removal count.
     pub(crate) fn unlock(self) -> Result<bool, Error> {
         match self {
             LockGuard::File(file) => file.unlock().and_then(|()| file.try_lock(Mode::Exclusive)),
-            LockGuard::Memory(hold) => {
-                let holders = Arc::clone(&hold.holders);
-                drop(hold);
-                Ok(InMemory::try_lock(&holders, Mode::Exclusive).is_some())
+            LockGuard::Memory(guard) => {
+                let holders = Arc::clone(&guard.holders);
+                drop(guard);
+                Ok(MemoryGuard::try_lock(&holders, Mode::Exclusive).is_some())
             }
         }
     }
 
-    /// The open file of the lock, which can be locked again when its path leads nowhere any more. `None` for a lock in
-    /// memory, and where no more files can be opened.
+    /// Returns the open file of the lock, which can be locked again even if its path can't be opened any more. `None`
+    /// for a lock in memory, and if the process can't open more files.
     pub(crate) fn keep_open(&self) -> Option<OpenLock> {
-        let LockGuard::File(held) = self else { return None };
-        Some(OpenLock { path: held.path.clone(), file: held.file.try_clone().ok()? })
+        let LockGuard::File(locked) = self else { return None };
+        Some(OpenLock { path: locked.path.clone(), file: locked.file.try_clone().ok()? })
     }
 
-    /// Whether those who come now meet it.
+    /// Whether a process that opens the lock file now meets this lock. False if the file was removed.
     pub(crate) fn is_in_place(&self) -> Result<bool, Error> {
         match self {
             LockGuard::File(file) => file.is_in_place(),
@@ -102,8 +107,8 @@ impl LockGuard {
     }
 }
 
-/// The open file of a lock, kept for a time when its path leads nowhere: the folder was moved, or the process may not
-/// open it any more. It is not locked by being kept.
+/// The open file of a lock, for when its path can't be opened any more: the folder was moved, or the process has lost
+/// the permission. The file is not locked by being open.
 #[derive(Debug)]
 pub(crate) struct OpenLock {
     path: PathBuf,
@@ -111,7 +116,7 @@ pub(crate) struct OpenLock {
 }
 
 impl OpenLock {
-    /// Locks the file that is open, whatever became of its path; `None` if another holder stands against that.
+    /// Locks the file that is open, whatever has become of its path; `None` if another holder excludes that.
     pub(crate) fn try_lock(&self, mode: Mode) -> Result<Option<LockGuard>, Error> {
         let file = self.file.try_clone().map_err(|error| not_opened(&self.path, &error))?;
         let opened = LockFile { path: self.path.clone(), file, owner: process::cookie() };
@@ -119,7 +124,7 @@ impl OpenLock {
     }
 }
 
-/// What opens a lock file.
+/// Opens a lock file. A test removes the file right after.
 type Open<'a> = dyn Fn(&Path) -> io::Result<File> + 'a;
 
 /// An open file and the lock on it.
@@ -141,24 +146,28 @@ impl LockFile {
                 return Ok(locked.then_some(opened));
             }
         }
-        Err(Error::because(Status::Storage, format!("Something removes {} again and again.", path.display())))
+        let detail = format!(
+            "{} was removed {MOST_TRIES} times while it was being locked. Stop the program that removes it.",
+            path.display()
+        );
+        Err(Error::because(Status::Storage, detail))
     }
 
     fn try_lock(&self, mode: Mode) -> Result<bool, Error> {
-        let mut attempt = || match mode {
+        let mut try_once = || match mode {
             Mode::Shared => self.file.try_lock_shared(),
             Mode::Exclusive => self.file.try_lock(),
         };
-        granted(&mut attempt).map_err(|error| not_locked(&self.path, &error))
+        uninterrupted(&mut try_once).map_err(|error| not_locked(&self.path, &error))
     }
 
     fn unlock(&self) -> Result<(), Error> {
-        let mut attempt = || match self.file.unlock() {
-            // On Windows, std unlocks until nothing is left to be unlocked; this is how Wine says so.
+        let mut try_once = || match self.file.unlock() {
+            // On Windows, std unlocks until the system reports that nothing is locked. Wine reports it by this error.
             Err(error) if cfg!(windows) && error.raw_os_error() == Some(LOCK_VIOLATION) => Ok(()),
             unlocked => unlocked.map_err(TryLockError::Error),
         };
-        granted(&mut attempt).map(drop).map_err(|error| not_locked(&self.path, &error))
+        uninterrupted(&mut try_once).map(drop).map_err(|error| not_locked(&self.path, &error))
     }
 
     #[cfg(unix)]
@@ -183,26 +192,26 @@ impl LockFile {
 impl Drop for LockFile {
     fn drop(&mut self) {
         if self.owner == process::cookie() {
-            // If it fails, closing the file does it.
+            // If this fails, closing the file unlocks it.
             let _ = self.unlock();
         }
     }
 }
 
-/// Opens a lock file, or makes one that nobody else may open.
+/// Opens a lock file. A missing one is created, and no other user may open it.
 fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    // FILE_SHARE_READ and FILE_SHARE_WRITE, but not FILE_SHARE_DELETE: what is open can't be removed.
+    // FILE_SHARE_READ and FILE_SHARE_WRITE without FILE_SHARE_DELETE: a file that is open can't be removed.
     #[cfg(windows)]
     std::os::windows::fs::OpenOptionsExt::share_mode(&mut options, 1 | 2);
     retry_while_in_use(|| options.open(path))
 }
 
-/// Whether the system does as it is asked; a signal is no answer.
-fn granted(attempt: &mut dyn FnMut() -> Result<(), TryLockError>) -> io::Result<bool> {
+/// Repeats `attempt` while a signal interrupts it. Returns false if another process has the lock.
+fn uninterrupted(attempt: &mut dyn FnMut() -> Result<(), TryLockError>) -> io::Result<bool> {
     loop {
         match attempt() {
             Ok(()) => return Ok(true),
@@ -215,27 +224,27 @@ fn granted(attempt: &mut dyn FnMut() -> Result<(), TryLockError>) -> io::Result<
 
 fn not_opened(path: &Path, error: &io::Error) -> Error {
     let advice = match error.kind() {
-        ErrorKind::NotFound => " Make its folder first.",
-        ErrorKind::PermissionDenied => " If another user made it, give each user a \"storage_dir\" of his own.",
+        ErrorKind::NotFound => " Create its folder first.",
+        ErrorKind::PermissionDenied => " If another user created it, give each user another \"storage_dir\".",
         _ => "",
     };
     Error::because(Status::Storage, format!("{} can't be opened: {error}.{advice}", path.display()))
 }
 
 fn not_locked(path: &Path, error: &io::Error) -> Error {
-    let advice = "Keep it on a file system that knows locks, such as a local disk's.";
+    let advice = "Set \"storage_dir\" to a folder on a file system that supports locks, such as a local disk.";
     Error::because(Status::Storage, format!("{} can't be locked: {error}. {advice}", path.display()))
 }
 
-/// One that holds a lock in memory.
+/// A lock in memory that is held. Dropping it unlocks.
 #[derive(Debug)]
-pub(crate) struct InMemory {
+pub(crate) struct MemoryGuard {
     holders: Arc<Mutex<Holders>>,
     mode: Mode,
 }
 
-impl InMemory {
-    fn try_lock(holders: &Arc<Mutex<Holders>>, mode: Mode) -> Option<InMemory> {
+impl MemoryGuard {
+    fn try_lock(holders: &Arc<Mutex<Holders>>, mode: Mode) -> Option<MemoryGuard> {
         let mut held = holders.lock().unwrap_or_else(PoisonError::into_inner);
         match mode {
             _ if held.exclusive => return None,
@@ -243,11 +252,11 @@ impl InMemory {
             Mode::Exclusive if held.shared > 0 => return None,
             Mode::Exclusive => held.exclusive = true,
         }
-        Some(InMemory { holders: Arc::clone(holders), mode })
+        Some(MemoryGuard { holders: Arc::clone(holders), mode })
     }
 }
 
-impl Drop for InMemory {
+impl Drop for MemoryGuard {
     fn drop(&mut self) {
         let mut held = self.holders.lock().unwrap_or_else(PoisonError::into_inner);
         match self.mode {

@@ -1,14 +1,22 @@
-//! One slot among the processes of a machine, which the server counts once: the last one out gives it back.
+//! The lock of one slot, or of one queue of consumptions, among the processes of a machine.
 //!
-//! Everybody who uses the slot keeps a seat, a shared lock. Whoever takes or leaves one stands in the gate, alone,
-//! until the server has been told what follows from it, so that no release overtakes a newcomer's check. A process
-//! that is killed takes its locks with it: the seats can't be miscounted, and what the dead one left undone is found
-//! by the next who comes and [finds nobody](ProcessLockGuard::is_empty).
+//! The server counts a slot once for a device, however many of its processes use it, so only the last of them may
+//! release it. Each process that uses the slot therefore holds a shared lock, its [`HolderLock`]. To add or remove it,
+//! a process first takes the exclusive [`ProcessLock`]. It keeps this until the server has answered the request that
+//! follows from the change. Otherwise a release could overtake the check of a process that has just begun to use the
+//! slot.
 //!
-//! What holds if somebody removes the lock files, where the system lets them: with the gate's file, a second one may
-//! enter while another is inside, but not while a last one gives the slot back. With the seats' file, those who sit
-//! don't count for those who come later, who may give the slot back behind their back; they themselves still count
-//! both. [`HolderLock::is_in_place`] tells them, and a new seat mends it.
+//! The system frees the locks of a process that is killed, so the holders are never miscounted. What the killed process
+//! has left undone is found by the next process that takes the lock and [finds no
+//! holder](ProcessLockGuard::has_no_holder).
+//!
+//! # Removed lock files
+//! Where the system lets another program remove a file that is open, two promises become weaker:
+//! - The file of the process lock was removed: a second process may take the lock while the first has it, but not while
+//!   a [`LastHolder`] releases the slot.
+//! - The file of the holders was removed: a later process does not count the holders of before, and may release the
+//!   slot although they use it. The holders of before count both. [`HolderLock::is_in_place`] notices the removal, and
+//!   a new holder lock repairs it.
 
 use crate::client::jittered;
 use crate::error::Error;
@@ -18,10 +26,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// About how long somebody waits before trying the gate again.
+/// Mean time between two attempts to take the process lock.
 const PAUSE: Duration = Duration::from_millis(8);
 
-/// Where those who share one slot meet. Clones lead to the same place.
+/// The exclusive lock of a slot, and the shared lock of its holders. Clones are the same locks.
 #[derive(Debug, Clone)]
 pub(crate) struct ProcessLock {
     access: Lock,
@@ -29,48 +37,47 @@ pub(crate) struct ProcessLock {
 }
 
 impl ProcessLock {
-    /// In two files of this folder, for every process that has the same files; touches nothing yet.
+    /// A lock in two files of this folder, for every process that has the same folder. Touches no file.
     pub(crate) fn on_disk(folder: &Path, name: &str) -> ProcessLock {
         let file = |ending| Lock::File(folder.join(format!("{name}.{ending}")));
         ProcessLock { access: file("lock"), holders: file("holders") }
     }
 
-    /// In this process, for every clone.
+    /// A lock in the memory of this process, shared by every clone.
     pub(crate) fn in_memory() -> ProcessLock {
         ProcessLock { access: Lock::in_memory(), holders: Lock::in_memory() }
     }
 
-    /// Comes through the gate. While somebody else stands in it, asks `pause` to let so much time pass, again and
-    /// again, until it refuses.
+    /// Takes the lock. While another process has it, this calls `pause` to wait, until `pause` returns an error.
     ///
     /// # Errors
-    /// [`Status::Storage`], and whatever `pause` says.
+    /// [`Status::Storage`] if a lock file can't be opened or locked, and the error of `pause`.
     pub(crate) fn lock(&self, pause: &mut dyn FnMut(Duration) -> Result<(), Error>) -> Result<ProcessLockGuard, Error> {
         loop {
             if let Some(lock_guard) = self.access.try_lock(Mode::Exclusive)?
-                // Nobody may sit yet if the gate is another than the one in which somebody is the last one out.
+                // A last holder may be releasing the slot under a lock file that was removed since.
                 && self.holders.try_lock(Mode::Shared)?.is_some()
             {
                 return Ok(ProcessLockGuard { holders: self.holders.clone(), lock_guard, open_holders: None });
             }
-            // Many who wait come at different times, so that each comes through.
+            // Processes that wait at the same time try at different moments, so that each gets the lock.
             pause(jittered(PAUSE))?;
         }
     }
 
-    /// The same by the files that were kept open, when the path of the gate can't be opened. Other processes that have
-    /// opened the same files are kept out, and counted, as ever.
+    /// Takes the lock by its open files, because their paths can't be opened. Other processes that have opened the same
+    /// files are excluded and counted as by [`ProcessLock::lock`].
     ///
     /// # Errors
-    /// [`Status::Storage`], and whatever `pause` says.
+    /// [`Status::Storage`] if a lock file can't be locked, and the error of `pause`.
     pub(crate) fn lock_open_files(
         &self,
-        kept: &OpenLockFiles,
+        open_files: &OpenLockFiles,
         pause: &mut dyn FnMut(Duration) -> Result<(), Error>,
     ) -> Result<ProcessLockGuard, Error> {
         loop {
-            if let Some(lock_guard) = kept.access.try_lock(Mode::Exclusive)? {
-                let open_holders = Some(Arc::clone(&kept.holders));
+            if let Some(lock_guard) = open_files.access.try_lock(Mode::Exclusive)? {
+                let open_holders = Some(Arc::clone(&open_files.holders));
                 return Ok(ProcessLockGuard { holders: self.holders.clone(), lock_guard, open_holders });
             }
             pause(jittered(PAUSE))?;
@@ -78,78 +85,84 @@ impl ProcessLock {
     }
 }
 
-/// The files of the gate and of the process's own seat, kept open by a process that holds the slot, so that it can leave
-/// whatever becomes of the folder.
+/// The open lock files of a process that holds the slot, so that it can release the slot whatever becomes of the
+/// folder.
 #[derive(Debug)]
 pub(crate) struct OpenLockFiles {
     access: OpenLock,
     holders: Arc<OpenLock>,
 }
 
-/// The gate, with nobody else in it. Opens when dropped.
+/// The process lock while this process has it. Dropping it unlocks.
 #[derive(Debug)]
 pub(crate) struct ProcessLockGuard {
     holders: Lock,
     lock_guard: LockGuard,
-    /// The lock files can't be opened by their paths, so the one of the seats that is open already must do. The lock on it
-    /// is that of this process's own seat, as long as it has one.
+    /// The open file of the holders, used if the lock files can't be opened by their paths. While this process is a
+    /// holder, the lock on this file is its own holder lock.
     open_holders: Option<Arc<OpenLock>>,
 }
 
 impl ProcessLockGuard {
-    /// Whether nobody sits: what is found to be held then was left by the dead. The caller has no seat.
+    /// Whether no process holds the slot. If the server counts the slot nevertheless, a dead process has left it. The
+    /// caller has no holder lock.
     ///
     /// # Errors
-    /// [`Status::Storage`].
+    /// [`Status::Storage`] if the lock file can't be opened or locked.
     pub(crate) fn has_no_holder(&self) -> Result<bool, Error> {
-        Ok(self.try_holders(Mode::Exclusive)?.is_some())
+        Ok(self.try_lock_holders(Mode::Exclusive)?.is_some())
     }
 
-    fn try_holders(&self, mode: Mode) -> Result<Option<LockGuard>, Error> {
-        self.open_holders.as_ref().map_or_else(|| self.holders.try_lock(mode), |kept| kept.try_lock(mode))
+    fn try_lock_holders(&self, mode: Mode) -> Result<Option<LockGuard>, Error> {
+        self.open_holders.as_ref().map_or_else(|| self.holders.try_lock(mode), |open| open.try_lock(mode))
     }
 
-    /// Takes a seat: from now on nobody else is the last one out. Not by the file that was kept open: two seats would have
-    /// one lock, which ends with the first of them.
+    /// Adds this process to the holders of the slot, so that no other process is the last holder. Never by the file
+    /// that is open already: two holder locks on one open file are one lock, which ends when the first of them is
+    /// dropped.
     ///
     /// # Errors
-    /// [`Status::Storage`].
+    /// [`Status::Storage`] if the lock file can't be opened or locked.
     pub(crate) fn add_holder(&self) -> Result<HolderLock, Error> {
         self.holders.try_lock(Mode::Shared)?.map(HolderLock).ok_or_else(in_use)
     }
 
-    /// What a holder of the slot keeps to enter again when the path of the gate can't be opened.
+    /// Returns the open lock files, by which a holder can take the lock again when their paths can't be opened. `None`
+    /// for a lock in memory, and if the process can't open more files.
     pub(crate) fn keep_open(&self, holder: &HolderLock) -> Option<OpenLockFiles> {
         Some(OpenLockFiles { access: self.lock_guard.keep_open()?, holders: Arc::new(holder.0.keep_open()?) })
     }
 
-    /// Leaves a seat, and tells if nobody sits any more.
+    /// Removes this process from the holders of the slot. Returns the [`LastHolder`] if no other process holds the
+    /// slot.
     ///
     /// # Errors
-    /// [`Status::Storage`]; the seat is left all the same, and whether it was the last is for the next who comes to
-    /// find out.
+    /// [`Status::Storage`] if the lock file can't be unlocked or opened. The holder is removed all the same. Whether it
+    /// was the last one is found out by the next process that takes the lock.
     pub(crate) fn remove_holder(&self, holder: HolderLock) -> Result<Option<LastHolder<'_>>, Error> {
-        // Others may sit where this one sat and, if that file was removed, where one would sit now.
-        let lock_guard = if holder.0.unlock()? { self.try_holders(Mode::Exclusive)? } else { None };
+        // If the file was removed, other holders may have locked the old file or the new one.
+        let lock_guard = if holder.0.unlock()? { self.try_lock_holders(Mode::Exclusive)? } else { None };
         Ok(lock_guard.map(|lock_guard| LastHolder { guard: self, lock_guard }))
     }
 }
 
-/// A seat. Whoever drops it instead of leaving is gone without a word, as if killed.
+/// The shared lock by which a process counts as a holder of the slot. Dropping it without
+/// [`ProcessLockGuard::remove_holder`] has the effect of a killed process.
 #[derive(Debug)]
 pub(crate) struct HolderLock(LockGuard);
 
 impl HolderLock {
-    /// Whether those who come now find it taken. If not, its file was removed: enter, sit anew, and drop this one.
+    /// Whether later processes count this holder. If not, the lock file was removed. The caller then takes the process
+    /// lock, adds a new holder lock and drops this one.
     ///
     /// # Errors
-    /// [`Status::Storage`].
+    /// [`Status::Storage`] if the file's state can't be read.
     pub(crate) fn is_in_place(&self) -> Result<bool, Error> {
         self.0.is_in_place()
     }
 }
 
-/// The last one out, who gives the slot back before the gate opens. Nobody takes a seat as long as this lives.
+/// The right of the last holder to release the slot. While this exists, no process becomes a holder.
 #[derive(Debug)]
 pub(crate) struct LastHolder<'guard> {
     guard: &'guard ProcessLockGuard,
@@ -157,18 +170,19 @@ pub(crate) struct LastHolder<'guard> {
 }
 
 impl LastHolder<'_> {
-    /// Sits down again: the slot could not be given back.
+    /// Becomes a holder again, because the slot could not be released.
     ///
     /// # Errors
-    /// [`Status::Storage`].
+    /// [`Status::Storage`] if the lock file can't be opened or locked.
     pub(crate) fn keep(self) -> Result<HolderLock, Error> {
         drop(self.lock_guard);
-        self.guard.try_holders(Mode::Shared)?.map(HolderLock).ok_or_else(in_use)
+        self.guard.try_lock_holders(Mode::Shared)?.map(HolderLock).ok_or_else(in_use)
     }
 }
 
 fn in_use() -> Error {
-    Error::because(Status::Storage, "A lock file was removed, or is locked by another program.")
+    let detail = "A lock file of \"storage_dir\" was removed, or another program has locked it. Stop that program.";
+    Error::because(Status::Storage, detail)
 }
 
 #[cfg(test)]

@@ -1,29 +1,35 @@
-//! A file that another program has open for a moment.
+//! Retries of file operations while another program has the file open.
 
 use crate::http::pause_call_of_thread;
 use std::io;
 use std::time::Duration;
 
-/// Tries again for a while if another program has the file open: Windows refuses then, and the virus scanners and
-/// indexers there look into whatever has just been written. Elsewhere nothing is in the way.
+/// Runs `attempt`, and retries it for up to half a second while another program has the file open.
 ///
-/// The longer waits end with the call that this thread works for, at its deadline or by a cancel.
+/// Windows refuses to open or replace a file that another program has open, and virus scanners and indexers open each
+/// file that was just written. Other systems do not refuse, so there is no retry.
+///
+/// The longer waits end at the deadline of the call that this thread works for, or when that call is cancelled.
 pub(crate) fn retry_while_in_use<T>(attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     POLICY.run(attempt, &mut pause_call_of_thread)
 }
 
-/// Which errors are waited for, and how long.
+/// The errors after which an operation is retried, and the waits before the retries.
 struct RetryPolicy {
+    /// The system's error codes for a file that is in use.
     in_use: &'static [i32],
-    /// Waited for whatever became of the call, because a record that is not written costs more than a deadline that is
-    /// missed by this. No longer in all than a cancel may go unnoticed elsewhere.
+    /// The first waits, which neither a deadline nor a cancel ends. A record that is not written is worse than a
+    /// deadline that is missed by so little.
     short_ms: &'static [u64],
-    /// Waited for as long as the call lasts.
+    /// The later waits, which end with the call.
     long_ms: &'static [u64],
 }
 
-/// ERROR_ACCESS_DENIED, which is also said of a name that is being replaced, and ERROR_SHARING_VIOLATION. Half a second in
-/// all: longer than a scanner's look takes, and short enough for a user who really may not open the file.
+/// The policy on Windows. The errors are ERROR_ACCESS_DENIED, which Windows also returns while a file is being
+/// replaced, and ERROR_SHARING_VIOLATION.
+///
+/// The waits are half a second together: longer than a scanner has a file open, and short enough for a user who has no
+/// permission to open the file.
 #[cfg(any(windows, test))]
 const OF_WINDOWS: RetryPolicy =
     RetryPolicy { in_use: &[5, 32], short_ms: &[1, 2, 5, 10], long_ms: &[20, 40, 80, 160, 160] };
@@ -34,8 +40,8 @@ const POLICY: RetryPolicy = OF_WINDOWS;
 const POLICY: RetryPolicy = RetryPolicy { in_use: &[], short_ms: &[], long_ms: &[] };
 
 impl RetryPolicy {
-    /// Makes attempts until one ends otherwise than by a file in use, `pause` says that the call is over, or no wait is
-    /// left.
+    /// Repeats `attempt` until it returns anything but an error for a file in use, `pause` returns false because the
+    /// call is over, or no wait is left.
     fn run<T>(
         &self,
         mut attempt: impl FnMut() -> io::Result<T>,
@@ -53,7 +59,7 @@ impl RetryPolicy {
                         return Err(error);
                     }
                 }
-                (answer, _) => return answer,
+                (result, _) => return result,
             }
         }
     }
@@ -67,45 +73,47 @@ mod tests {
     use std::time::Instant;
 
     const SHARING_VIOLATION: i32 = 32;
-    /// Longer than any test waits.
+    /// A wait that no test sits through.
     const FOR_EVER: Duration = Duration::from_secs(60 * 60);
 
-    /// Tries, on this thread, to open a file that stays in use. Returns what each longer wait said.
+    /// Tries, on this thread, to open a file that stays in use. Returns whether the call went on after each longer
+    /// wait.
     fn open_busy_file() -> Vec<bool> {
         let in_use = || io::Result::<()>::Err(io::Error::from_raw_os_error(SHARING_VIOLATION));
         let mut waits = Vec::new();
-        let answer = OF_WINDOWS.run(in_use, &mut |wait| {
+        let result = OF_WINDOWS.run(in_use, &mut |wait| {
             waits.push(pause_call_of_thread(wait));
             waits.last() == Some(&true)
         });
-        assert_eq!(answer.unwrap_err().raw_os_error(), Some(SHARING_VIOLATION));
+        assert_eq!(result.unwrap_err().raw_os_error(), Some(SHARING_VIOLATION));
         waits
     }
 
-    /// The waits that `pause` was asked for, in milliseconds, if the file is free at the attempt of this number.
-    fn pauses_until_free_at(attempt: usize, is_over_after: usize) -> (Vec<u128>, bool) {
+    /// Returns the longer waits in milliseconds, and whether the file was opened, if it is free at the attempt of
+    /// number `attempt` and the call ends after `over_after` longer waits.
+    fn pauses_until_free_at(attempt: usize, over_after: usize) -> (Vec<u128>, bool) {
         let (mut attempts, mut pauses_ms) = (0, Vec::new());
-        let answer = OF_WINDOWS.run(
+        let result = OF_WINDOWS.run(
             || {
                 attempts += 1;
                 if attempts < attempt { Err(io::Error::from_raw_os_error(SHARING_VIOLATION)) } else { Ok(()) }
             },
             &mut |wait| {
                 pauses_ms.push(wait.as_millis());
-                pauses_ms.len() <= is_over_after
+                pauses_ms.len() <= over_after
             },
         );
-        (pauses_ms, answer.is_ok())
+        (pauses_ms, result.is_ok())
     }
 
     #[test]
-    fn short_look_is_waited_for_without_a_call() {
+    fn short_waits_need_no_call() {
         assert_eq!(pauses_until_free_at(1, 0), (vec![], true));
         assert_eq!(pauses_until_free_at(5, 0), (vec![], true));
     }
 
     #[test]
-    fn longer_look_is_waited_for_while_the_call_lasts() {
+    fn longer_waits_end_with_the_call() {
         assert_eq!(pauses_until_free_at(7, 9), (vec![20, 40], true));
         assert_eq!(pauses_until_free_at(10, 9), (vec![20, 40, 80, 160, 160], true));
         assert_eq!(pauses_until_free_at(11, 9), (vec![20, 40, 80, 160, 160], false));
@@ -113,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn other_error_is_not_waited_for() {
+    fn other_error_is_not_retried() {
         let mut attempts = 0;
         let answer: io::Result<()> = OF_WINDOWS.run(
             || {
@@ -130,7 +138,7 @@ mod tests {
     fn deadline_of_the_call_ends_the_wait() {
         let calls = Arc::new(Calls::default());
         let in_flight = calls.begin(Waiter::Host, Instant::now() + Duration::from_millis(30));
-        // The deadline comes while this waits.
+        // The call's deadline passes during this wait.
         pause_call_of_thread(FOR_EVER);
         assert_eq!(open_busy_file(), [false]);
         drop(in_flight);

@@ -1,44 +1,45 @@
-//! A file that must outlive this process: written whole or not at all, and sealed to the product and the device.
+//! A file that is replaced as a whole and outlives this process, sealed for one product on one device.
 //!
-//! The seal keeps what is inside from curious eyes, and tells damage and a file of another machine from one's own. It
-//! proves nothing to a determined reader, who can know the hardware id; what is inside proves itself, by the server's
-//! signatures.
+//! The seal hides the content from a casual reader, and finds damage and files of another device. It does not stop an
+//! attacker, who can find out the hardware id. The content proves itself by the server's signatures.
 
 use crate::error::Error;
 use crate::lease::storage::disk::flush;
 use crate::lease::storage::retry::retry_while_in_use;
-use crate::lease::storage::seal::{MARK_LEN, Seal, damaged};
+use crate::lease::storage::seal::{KEY_ID_LEN, Magic, Seal, damaged};
 use crate::status::Status;
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-/// The first bytes of every such file: what it is, and the version of its form.
-const MAGIC: &[u8; 8] = b"fllease1";
-const HEADER_LEN: usize = MAGIC.len() + MARK_LEN;
-/// Nothing that belongs in there comes near this.
+const MAGIC: &Magic = b"fllease2";
+const HEADER_LEN: usize = MAGIC.len() + KEY_ID_LEN;
+/// Longest file that is read. Everything that this library stores is much shorter.
 const LONGEST_BYTES: u64 = 1 << 20;
 
-/// A file, and what opens it.
+/// A file, and the key that opens it.
 pub struct SealedFile {
     path: PathBuf,
     seal: Seal,
 }
 
 impl SealedFile {
-    /// The file at `path`, of this product on this device; touches nothing yet.
+    /// Describes the file at `path`, of this product on this device. Touches no file.
     ///
     /// # Errors
-    /// None in fact.
+    /// [`Status::Internal`] if the key can't be derived, which does not happen.
     pub fn new(path: PathBuf, product: &str, hardware_id: &str) -> Result<SealedFile, Error> {
         Ok(SealedFile { path, seal: Seal::new(product, hardware_id)? })
     }
 
-    /// What was written last; `None` if nothing ever was. Never changes or removes the file, whatever is wrong with it.
+    /// Returns the content that was written last; `None` if there is no file. Never changes or removes the file,
+    /// because a damaged file may be evidence.
     ///
     /// # Errors
-    /// [`Status::Storage`], [`Status::StorageDamaged`], [`Status::StorageForeign`].
+    /// [`Status::Storage`] if the file can't be read, [`Status::StorageDamaged`] if its content is not what was
+    /// written, or was written by another version, and [`Status::StorageForeign`] if it is of another product or
+    /// device.
     pub fn read(&self) -> Result<Option<Vec<u8>>, Error> {
         let mut bytes = Vec::new();
         let opened = retry_while_in_use(|| File::open(&self.path));
@@ -50,14 +51,14 @@ impl SealedFile {
         }
     }
 
-    /// Puts `content` into the place of what was there: when this returns, it outlasts a power cut; if it fails or is
-    /// interrupted, the old content stands. Whoever calls it keeps other writers away.
+    /// Replaces the content. When this returns, the new content is on the disk and survives a power cut. If this fails
+    /// or is interrupted, the old content stays. The caller holds a lock that keeps other writers away.
     ///
     /// # Errors
-    /// [`Status::Storage`].
+    /// [`Status::Storage`] if the file can't be written.
     pub fn write(&self, content: &[u8]) -> Result<(), Error> {
         let header = self.seal.header(MAGIC);
-        let sealed = self.seal.close(&header, content)?;
+        let sealed = self.seal.seal(&header, content)?;
         replace(&self.path, &[header, sealed].concat()).map_err(|error| failed(&self.path, "written", &error))
     }
 
@@ -78,8 +79,8 @@ impl fmt::Debug for SealedFile {
     }
 }
 
-/// The file beside this one whose name is the same and one more ending. The ending that is there stays: files of different
-/// kinds have the same stem, and are written at the same time.
+/// Returns the path with one more ending. The ending that is there stays, because files of different kinds have the
+/// same stem and are written at the same time.
 pub(crate) fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".");
@@ -87,8 +88,8 @@ pub(crate) fn beside(path: &Path, ending: &str) -> PathBuf {
     name.into()
 }
 
-/// Puts a file of these bytes into the place of what was there, down to the disk. The caller keeps other writers of this
-/// file away; others in the folder do not matter.
+/// Replaces the file by one of these bytes, and flushes it to the disk. The caller keeps other writers of this file
+/// away; writers of other files in the folder do not matter.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let draft = beside(path, "new");
     let written = write_through(&draft, bytes).and_then(|file| {
@@ -96,18 +97,18 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
         Ok(file)
     });
     if written.is_err() {
-        // It is of no use to anybody; the next write replaces it anyway.
+        // If this fails too, the next write replaces the draft.
         let _ = fs::remove_file(&draft);
     }
-    written.and_then(|file| sync_name(&file, path))
+    written.and_then(|file| flush_name(&file, path))
 }
 
-/// What the system says against reading or writing this file.
-pub(crate) fn failed(path: &Path, done: &str, error: &io::Error) -> Error {
-    Error::because(Status::Storage, format!("{} can't be {done}: {error}.", path.display()))
+/// The error for a file that can't be "read" or "written", as `action` says, with the system's reason.
+pub(crate) fn failed(path: &Path, action: &str, error: &io::Error) -> Error {
+    Error::because(Status::Storage, format!("{} can't be {action}: {error}.", path.display()))
 }
 
-/// Writes a file that nobody else may read, down to the disk.
+/// Writes a file that other users may not read, and flushes it to the disk.
 fn write_through(path: &Path, bytes: &[u8]) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true);
@@ -119,8 +120,8 @@ fn write_through(path: &Path, bytes: &[u8]) -> io::Result<File> {
     Ok(file)
 }
 
-/// A new name is on disk when its folder is. On Windows it is kept with the file, which is still open.
-fn sync_name(file: &File, path: &Path) -> io::Result<()> {
+/// Flushes the new name of a file to the disk: on Unix with its folder, on Windows with the file itself.
+fn flush_name(file: &File, path: &Path) -> io::Result<()> {
     match path.parent() {
         _ if cfg!(windows) => flush(file),
         Some(folder) if folder.as_os_str().is_empty() => flush(&File::open(".")?),
@@ -135,12 +136,12 @@ mod tests {
 
     const CONTENT: &[u8] = br#"{"license_key":"KEY-4f1d","borrowed_until":"2027-01-01T00:00:00.000Z"}"#;
 
-    /// A folder of this test's own, removed at its end.
+    /// A temporary folder for one test, removed when dropped.
     struct Folder(PathBuf);
 
     impl Folder {
         fn new(name: &str) -> Folder {
-            let path = std::env::temp_dir().join(format!("floatlease-store-{name}-{}", std::process::id()));
+            let path = std::env::temp_dir().join(format!("floatlease-sealed-file-{name}-{}", std::process::id()));
             let _ = fs::remove_dir_all(&path);
             fs::create_dir_all(&path).unwrap();
             Folder(path)
@@ -161,12 +162,12 @@ mod tests {
         }
     }
 
-    fn refused(file: &SealedFile) -> Status {
+    fn read_status(file: &SealedFile) -> Status {
         file.read().unwrap_err().status
     }
 
     #[test]
-    fn what_was_written_last_is_read_and_nothing_of_it_is_seen_on_disk() {
+    fn read_returns_last_content_which_is_encrypted_on_disk() {
         let folder = Folder::new("last");
         let file = folder.file("XY", "hw-1");
         assert_eq!(file.read().unwrap(), None);
@@ -178,23 +179,23 @@ mod tests {
         let first = folder.bytes();
         assert!(!first.windows(8).any(|window| window == b"KEY-4f1d"));
         file.write(CONTENT).unwrap();
-        assert_ne!(folder.bytes(), first, "the same is not seen to be the same");
+        assert_ne!(folder.bytes(), first, "the same content is sealed with another nonce");
         assert_eq!(fs::read_dir(&folder.0).unwrap().count(), 1, "no draft is left");
     }
 
     #[test]
-    fn a_file_of_another_device_or_product_is_refused_and_stays() {
+    fn file_of_other_device_or_product_is_refused_and_stays() {
         let folder = Folder::new("foreign");
         folder.file("XY", "hw-1").write(CONTENT).unwrap();
         let before = folder.bytes();
         for (product, hardware_id) in [("XY", "hw-2"), ("XZ", "hw-1"), ("XY\0hw", "-1")] {
-            assert_eq!(refused(&folder.file(product, hardware_id)), Status::StorageForeign);
+            assert_eq!(read_status(&folder.file(product, hardware_id)), Status::StorageForeign);
         }
         assert_eq!(folder.bytes(), before);
     }
 
     #[test]
-    fn each_flipped_bit_and_each_missing_byte_is_noticed() {
+    fn flipped_bit_or_missing_byte_is_noticed() {
         let folder = Folder::new("damaged");
         let file = folder.file("XY", "hw-1");
         file.write(CONTENT).unwrap();
@@ -205,24 +206,24 @@ mod tests {
                 let mut bytes = whole.clone();
                 bytes[place] ^= 1 << bit;
                 fs::write(&path, &bytes).unwrap();
-                let of_mark = (MAGIC.len()..MAGIC.len() + MARK_LEN).contains(&place);
-                let expected = if of_mark { Status::StorageForeign } else { Status::StorageDamaged };
-                assert_eq!(refused(&file), expected, "byte {place}, bit {bit}");
-                assert_eq!(fs::read(&path).unwrap(), bytes, "and left as it is");
+                let is_in_key_id = (MAGIC.len()..HEADER_LEN).contains(&place);
+                let expected = if is_in_key_id { Status::StorageForeign } else { Status::StorageDamaged };
+                assert_eq!(read_status(&file), expected, "byte {place}, bit {bit}");
+                assert_eq!(fs::read(&path).unwrap(), bytes, "the file stays as it is");
             }
             fs::write(&path, &whole[..place]).unwrap();
-            assert_eq!(refused(&file), Status::StorageDamaged, "cut at {place}");
+            assert_eq!(read_status(&file), Status::StorageDamaged, "cut at {place}");
         }
         fs::write(&path, [&whole[..], b"x"].concat()).unwrap();
-        assert_eq!(refused(&file), Status::StorageDamaged);
+        assert_eq!(read_status(&file), Status::StorageDamaged);
         fs::write(&path, vec![b'f'; 3 << 20]).unwrap();
-        assert_eq!(refused(&file), Status::StorageDamaged, "too long to be one of ours");
+        assert_eq!(read_status(&file), Status::StorageDamaged, "too long");
         fs::write(&path, &whole).unwrap();
         assert_eq!(file.read().unwrap().as_deref(), Some(CONTENT));
     }
 
     #[test]
-    fn a_write_that_was_interrupted_leaves_the_old_content() {
+    fn interrupted_write_leaves_old_content() {
         let folder = Folder::new("interrupted");
         let file = folder.file("XY", "hw-1");
         file.write(CONTENT).unwrap();
@@ -234,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn files_of_one_stem_are_written_at_the_same_time() {
+    fn files_of_one_stem_can_be_written_at_the_same_time() {
         let folder = Folder::new("stem");
         std::thread::scope(|scope| {
             for ending in ["lease", "consumption"] {
@@ -252,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_is_none_is_told_by_its_name() {
+    fn missing_folder_is_named_in_error() {
         let folder = Folder::new("none");
         let nowhere = SealedFile::new(folder.0.join("missing/lease"), "XY", "hw-1").unwrap();
         assert_eq!(nowhere.read().unwrap(), None);
@@ -260,36 +261,37 @@ mod tests {
         assert_eq!(error.status, Status::Storage);
         assert!(error.message().contains("missing"), "{error}");
         fs::create_dir(folder.0.join("lease")).unwrap();
-        assert_eq!(refused(&folder.file("XY", "hw-1")), Status::Storage);
+        assert_eq!(read_status(&folder.file("XY", "hw-1")), Status::Storage);
         assert_eq!(folder.file("XY", "hw-1").write(CONTENT).unwrap_err().status, Status::Storage);
     }
 
-    /// A virus scanner lets nobody else in, and is gone soon.
+    /// A virus scanner may open a new file for a moment, and lets no other program open it meanwhile.
     #[cfg(windows)]
     #[test]
-    fn somebody_who_looks_at_it_for_a_moment_is_waited_for() {
+    fn file_open_in_other_program_for_a_moment_is_retried() {
         use std::os::windows::fs::OpenOptionsExt;
-        let folder = Folder::new("looked-at");
+        let folder = Folder::new("scanned");
         let file = folder.file("XY", "hw-1");
         file.write(b"old").unwrap();
-        let look = |share_mode| {
-            let looked_at = OpenOptions::new().read(true).share_mode(share_mode).open(folder.0.join("lease")).unwrap();
+        let scan = |share_mode| {
+            let scanned = OpenOptions::new().read(true).share_mode(share_mode).open(folder.0.join("lease")).unwrap();
             std::thread::spawn(move || {
                 std::thread::sleep(std::time::Duration::from_millis(30));
-                drop(looked_at);
+                drop(scanned);
             })
         };
-        let looking = look(0);
+        let scanner = scan(0);
         file.write(CONTENT).unwrap();
-        looking.join().unwrap();
-        let looking = look(0);
+        scanner.join().unwrap();
+        let scanner = scan(0);
         assert_eq!(file.read().unwrap().as_deref(), Some(CONTENT));
-        looking.join().unwrap();
+        scanner.join().unwrap();
     }
 
-    /// Its folder is longer than the 260 characters that Windows once allowed, and not of its code page.
+    /// The folder's path is longer than the 260 characters that Windows once allowed, and has characters that are in no
+    /// code page together.
     #[test]
-    fn it_may_lie_deep_and_be_called_as_people_are() {
+    fn path_may_be_long_and_of_any_characters() {
         let folder = Folder::new("deep-Žofie-健");
         let deep = (0..8).fold(folder.0.clone(), |path, _| path.join("Büro für Lizenzen und Ähnliches"));
         fs::create_dir_all(&deep).unwrap();
@@ -302,7 +304,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn nobody_else_may_read_it() {
+    fn other_users_may_not_read_it() {
         use std::os::unix::fs::PermissionsExt;
         let folder = Folder::new("private");
         folder.file("XY", "hw-1").write(CONTENT).unwrap();

@@ -1,4 +1,4 @@
-//! Each ticket has one completion, whatever its errand does; and how many threads that takes.
+//! Tests of submitted calls: each ticket has one completion, whatever its call does, and few threads are used.
 
 use super::*;
 use serde_json::Value;
@@ -7,11 +7,11 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
 const NOW: Duration = Duration::ZERO;
-/// Longer than any test may take.
+/// A wait that no test sits through.
 const LONG: Duration = Duration::from_secs(60);
 
 thread_local! {
-    /// Whether this thread is refused new ones.
+    /// Whether this thread can't start other threads.
     static REFUSED: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -19,16 +19,16 @@ fn start_or_refuse(body: Box<dyn FnOnce() + Send>) -> io::Result<()> {
     if REFUSED.get() { Err(io::Error::other("the test refuses")) } else { super::thread::start(body) }
 }
 
-fn errands_idle_for(idle: Duration) -> BackgroundCalls {
+fn calls_idle_for(idle: Duration) -> BackgroundCalls {
     BackgroundCalls::with(Arc::new(Events::new()), caught, start_or_refuse, idle)
 }
 
-fn errands() -> BackgroundCalls {
-    errands_idle_for(LONG)
+fn calls() -> BackgroundCalls {
+    calls_idle_for(LONG)
 }
 
 impl BackgroundCalls {
-    /// The next completion, as it was told.
+    /// Waits for the next event.
     fn read(&self) -> String {
         self.0.events.next(LONG).unwrap().unwrap()
     }
@@ -52,277 +52,274 @@ fn nothing() -> BackgroundCall {
     Box::new(|_| Ok("{}".to_owned()))
 }
 
-/// Submits so many that last until they are cancelled, and returns when those that can have begun. Who hears of each
-/// that begins later is the result.
-fn submit_lasting(errands: &BackgroundCalls, many: usize) -> Receiver<u64> {
+/// Submits `many` calls that run until they are cancelled, and waits until as many as possible have begun. Returns a
+/// channel that receives the tickets of calls that begin later.
+fn submit_lasting(calls: &BackgroundCalls, many: usize) -> Receiver<u64> {
     let (begun, beginning) = channel();
     for _ in 0..many {
         let begun = begun.clone();
         let call = move |ticket: &Ticket| {
             let (end, ended) = channel();
-            // Not every test listens for so long.
+            // The test may have dropped the receiver.
             let _ = begun.send(ticket.number);
             ticket.on_cancel(Box::new(move || end.send(()).unwrap()));
             ended.recv().unwrap();
             Err(Error::new(Status::Cancelled))
         };
-        errands.submit(Box::new(call)).unwrap();
+        calls.submit(Box::new(call)).unwrap();
     }
     (0..many.min(MOST_THREADS)).for_each(|_| _ = beginning.recv_timeout(LONG).unwrap());
     beginning
 }
 
 #[test]
-fn a_completion_bears_the_ticket_the_status_and_the_servers_object() {
-    let errands = errands();
-    assert_eq!(errands.submit(Box::new(|_| Ok(r#"{"id":7}"#.to_owned()))).unwrap(), 1);
-    assert_eq!(errands.read(), r#"{"event":"COMPLETED","ticket":1,"status":0,"reply":{"id":7}}"#);
+fn completion_has_ticket_status_and_servers_object() {
+    let calls = calls();
+    assert_eq!(calls.submit(Box::new(|_| Ok(r#"{"id":7}"#.to_owned()))).unwrap(), 1);
+    assert_eq!(calls.read(), r#"{"event":"COMPLETED","ticket":1,"status":0,"reply":{"id":7}}"#);
     let refused = || {
         let mut error = Error::new(Status::FloatingNotAvailable);
         error.attempts = 2;
         error
     };
-    assert_eq!(errands.submit(Box::new(move |_| Err(refused()))).unwrap(), 2);
+    assert_eq!(calls.submit(Box::new(move |_| Err(refused()))).unwrap(), 2);
     let error = refused().to_json();
-    assert_eq!(errands.read(), format!(r#"{{"event":"COMPLETED","ticket":2,"status":141,"error":{error}}}"#));
-    assert_eq!(errands.0.events.next(NOW).unwrap(), None);
+    assert_eq!(calls.read(), format!(r#"{{"event":"COMPLETED","ticket":2,"status":141,"error":{error}}}"#));
+    assert_eq!(calls.0.events.next(NOW).unwrap(), None);
 }
 
 #[test]
-fn there_is_no_thread_before_the_first_errand_and_an_idle_one_is_used_again() {
-    let errands = errands();
-    assert_eq!(errands.threads(), 0);
+fn first_call_starts_a_thread_which_is_used_again() {
+    let calls = calls();
+    assert_eq!(calls.threads(), 0);
     for _ in 0..20 {
-        errands.submit(nothing()).unwrap();
-        errands.read();
+        calls.submit(nothing()).unwrap();
+        calls.read();
     }
-    assert_eq!(errands.threads(), 1);
+    assert_eq!(calls.threads(), 1);
 }
 
 #[test]
-fn threads_bear_our_name() {
-    let errands = errands();
+fn threads_have_the_librarys_name() {
+    let calls = calls();
     let name = |_: &Ticket| Ok(format!("{:?}", thread::current().name()));
-    errands.submit(Box::new(name)).unwrap();
-    assert!(errands.read().contains(r#""reply":Some("floatlease")"#));
+    calls.submit(Box::new(name)).unwrap();
+    assert!(calls.read().contains(r#""reply":Some("floatlease")"#));
 }
 
 #[test]
-fn at_most_four_run_and_the_others_wait_in_their_order() {
-    let errands = errands();
-    let beginning = submit_lasting(&errands, MOST_THREADS + 3);
-    assert_eq!((errands.threads(), errands.0.state().queue.len()), (MOST_THREADS, 3));
+fn at_most_four_calls_run_and_others_wait_in_order() {
+    let calls = calls();
+    let beginning = submit_lasting(&calls, MOST_THREADS + 3);
+    assert_eq!((calls.threads(), calls.0.state().queue.len()), (MOST_THREADS, 3));
     for (ended, begun) in [(2, 5), (5, 6), (1, 7)] {
-        errands.cancel(ended).unwrap();
+        calls.cancel(ended).unwrap();
         assert_eq!(beginning.recv_timeout(LONG).unwrap(), begun);
-        assert_eq!(errands.read_value()["ticket"], ended);
+        assert_eq!(calls.read_value()["ticket"], ended);
     }
-    errands.close();
+    calls.close();
 }
 
 #[test]
-fn a_thread_without_an_errand_ends_and_the_next_errand_starts_another() {
-    let errands = errands_idle_for(Duration::from_millis(5));
+fn idle_thread_ends_and_next_call_starts_another() {
+    let calls = calls_idle_for(Duration::from_millis(5));
     for _ in 0..3 {
-        errands.submit(nothing()).unwrap();
-        errands.read();
-        errands.wait_until(|state| state.threads == 0);
+        calls.submit(nothing()).unwrap();
+        calls.read();
+        calls.wait_until(|state| state.threads == 0);
     }
-    assert!(Arc::strong_count(&errands.0) <= 2);
+    assert!(Arc::strong_count(&calls.0) <= 2);
     assert_eq!(BackgroundCalls::new(Arc::new(Events::new()), caught).0.idle, Duration::from_secs(10));
 }
 
 #[test]
-fn a_thread_stays_for_the_time_it_may_be_idle() {
-    let errands = errands();
-    errands.submit(nothing()).unwrap();
-    errands.read();
-    // It has come back for more, or is about to.
+fn thread_stays_until_its_idle_time_is_over() {
+    let calls = calls();
+    calls.submit(nothing()).unwrap();
+    calls.read();
+    // The thread waits for the next call, or is about to.
     thread::sleep(Duration::from_millis(20));
-    assert_eq!(errands.threads(), 1);
+    assert_eq!(calls.threads(), 1);
 }
 
 #[test]
-fn without_any_thread_a_submit_fails_and_leaves_nothing_behind() {
-    let errands = errands();
+fn submit_without_any_thread_fails_and_queues_nothing() {
+    let calls = calls();
     REFUSED.set(true);
-    let error = errands.submit(nothing()).unwrap_err();
+    let error = calls.submit(nothing()).unwrap_err();
     assert_eq!(error.status, Status::Internal);
     assert!(error.message().contains("can't be started: the test refuses."), "{}", error.message());
-    assert!(errands.0.state().under_way.is_empty() && errands.0.state().queue.is_empty());
+    assert!(calls.0.state().under_way.is_empty() && calls.0.state().queue.is_empty());
     REFUSED.set(false);
-    let ticket = errands.submit(nothing()).unwrap();
-    assert_eq!(errands.read_value()["ticket"], ticket);
+    let ticket = calls.submit(nothing()).unwrap();
+    assert_eq!(calls.read_value()["ticket"], ticket);
 }
 
 #[test]
-fn where_one_thread_is_the_errand_waits_for_it_if_another_cannot_be_started() {
-    let errands = errands();
-    submit_lasting(&errands, 1);
+fn call_waits_for_a_thread_if_no_other_can_be_started() {
+    let calls = calls();
+    submit_lasting(&calls, 1);
     REFUSED.set(true);
-    let ticket = errands.submit(nothing()).unwrap();
-    assert_eq!((errands.threads(), errands.0.state().queue.len()), (1, 1));
-    errands.cancel(1).unwrap();
-    assert_eq!(
-        (errands.read_value()["ticket"].clone(), errands.read_value()["ticket"].clone()),
-        (1.into(), ticket.into())
-    );
+    let ticket = calls.submit(nothing()).unwrap();
+    assert_eq!((calls.threads(), calls.0.state().queue.len()), (1, 1));
+    calls.cancel(1).unwrap();
+    assert_eq!((calls.read_value()["ticket"].clone(), calls.read_value()["ticket"].clone()), (1.into(), ticket.into()));
 }
 
 #[test]
-fn a_cancel_reaches_the_errand_at_work_and_no_other() {
-    let errands = errands();
-    submit_lasting(&errands, 2);
-    errands.cancel(2).unwrap();
-    let completion = errands.read_value();
+fn cancel_ends_the_running_call_and_no_other() {
+    let calls = calls();
+    submit_lasting(&calls, 2);
+    calls.cancel(2).unwrap();
+    let completion = calls.read_value();
     assert_eq!((&completion["ticket"], &completion["status"]), (&2.into(), &Status::Cancelled.number().into()));
     assert_eq!(completion["error"]["outcome"], "not_sent");
-    assert_eq!(errands.0.events.next(NOW).unwrap(), None);
-    assert!(!errands.0.state().under_way[0].is_cancelled());
-    errands.close();
+    assert_eq!(calls.0.events.next(NOW).unwrap(), None);
+    assert!(!calls.0.state().under_way[0].is_cancelled());
+    calls.close();
 }
 
 #[test]
-fn what_is_cancelled_before_its_turn_is_done_at_once_and_never_run() {
-    let errands = errands();
-    submit_lasting(&errands, MOST_THREADS);
+fn queued_call_that_is_cancelled_completes_and_never_runs() {
+    let calls = calls();
+    submit_lasting(&calls, MOST_THREADS);
     let (ran, running) = channel();
     let waiting = [(); 3].map(|()| {
         let ran = ran.clone();
-        errands
+        calls
             .submit(Box::new(move |ticket| {
                 Ok(ran.send(ticket.number).map_or_else(|_| String::new(), |()| "{}".into()))
             }))
             .unwrap()
     });
-    errands.cancel(waiting[1]).unwrap();
-    let completion = errands.read_value();
+    calls.cancel(waiting[1]).unwrap();
+    let completion = calls.read_value();
     assert_eq!((&completion["ticket"], &completion["error"]["name"]), (&waiting[1].into(), &"CANCELLED".into()));
     assert_eq!(completion["error"]["outcome"], "not_sent");
-    assert_eq!(errands.cancel(waiting[1]).unwrap_err().status, Status::Ticket);
-    assert_eq!((errands.threads(), errands.0.state().under_way.len()), (MOST_THREADS, MOST_THREADS + 2));
-    errands.cancel(1).unwrap();
-    assert_eq!([(); 3].map(|()| errands.read_value()["ticket"].as_u64().unwrap()), [1, waiting[0], waiting[2]]);
+    assert_eq!(calls.cancel(waiting[1]).unwrap_err().status, Status::Ticket);
+    assert_eq!((calls.threads(), calls.0.state().under_way.len()), (MOST_THREADS, MOST_THREADS + 2));
+    calls.cancel(1).unwrap();
+    assert_eq!([(); 3].map(|()| calls.read_value()["ticket"].as_u64().unwrap()), [1, waiting[0], waiting[2]]);
     assert_eq!(running.try_iter().collect::<Vec<_>>(), [waiting[0], waiting[2]]);
-    errands.close();
+    calls.close();
 }
 
 #[test]
-fn a_thread_whose_errand_was_cancelled_before_it_began_serves_the_next() {
-    let errands = errands();
+fn thread_whose_call_was_cancelled_runs_the_next() {
+    let calls = calls();
     for _ in 0..50 {
-        let ticket = errands.submit(nothing()).unwrap();
-        // It may have begun or be done.
-        let _ = errands.cancel(ticket);
-        assert_eq!(errands.read_value()["ticket"], ticket);
+        let ticket = calls.submit(nothing()).unwrap();
+        // The call may be queued, running or done.
+        let _ = calls.cancel(ticket);
+        assert_eq!(calls.read_value()["ticket"], ticket);
     }
-    let last = errands.submit(nothing()).unwrap();
-    assert_eq!(errands.read_value()["ticket"], last);
-    assert!(errands.threads() <= 2);
+    let last = calls.submit(nothing()).unwrap();
+    assert_eq!(calls.read_value()["ticket"], last);
+    assert!(calls.threads() <= 2);
 }
 
 #[test]
-fn a_call_that_is_done_or_never_was_cannot_be_cancelled() {
-    let errands = errands();
-    let ticket = errands.submit(nothing()).unwrap();
-    // Done, though its completion waits to be read.
-    errands.wait_until(|state| state.under_way.is_empty());
+fn cancel_of_done_or_unknown_call_is_an_error() {
+    let calls = calls();
+    let ticket = calls.submit(nothing()).unwrap();
+    // The call is done, though its completion was not read.
+    calls.wait_until(|state| state.under_way.is_empty());
     for wrong in [ticket, ticket + 1, 0, u64::MAX] {
-        let error = errands.cancel(wrong).unwrap_err();
+        let error = calls.cancel(wrong).unwrap_err();
         assert_eq!((error.status, error.message().as_str()), (Status::Ticket, "No such call is under way."));
     }
-    errands.read();
-    assert_eq!(errands.cancel(ticket).unwrap_err().status, Status::Ticket);
+    calls.read();
+    assert_eq!(calls.cancel(ticket).unwrap_err().status, Status::Ticket);
 }
 
 #[test]
-fn a_panic_is_the_completion_of_its_ticket_and_the_thread_goes_on() {
-    let errands = errands();
+fn panic_is_the_completion_and_the_thread_goes_on() {
+    let calls = calls();
     let panics: [(BackgroundCall, &str); 3] = [
         (Box::new(|_| panic!("as a text")), "as a text"),
         (Box::new(|ticket| panic!("of ticket {}", ticket.number)), "of ticket 2"),
         (Box::new(|_| panic::panic_any(7)), ""),
     ];
-    for (call, said) in panics {
-        let ticket = errands.submit(call).unwrap();
-        let completion = errands.read_value();
+    for (call, message) in panics {
+        let ticket = calls.submit(call).unwrap();
+        let completion = calls.read_value();
         assert_eq!((&completion["ticket"], &completion["status"]), (&ticket.into(), &Status::Internal.number().into()));
-        assert!(completion["error"]["message"].as_str().unwrap().ends_with(said));
-        // It may have sent its request before.
+        assert!(completion["error"]["message"].as_str().unwrap().ends_with(message));
+        // The call may have sent its request before the panic.
         assert_eq!(completion["error"]["outcome"], "unknown");
     }
-    assert_eq!(errands.threads(), 1);
-    errands.submit(nothing()).unwrap();
-    assert_eq!(errands.read_value()["status"], 0);
+    assert_eq!(calls.threads(), 1);
+    calls.submit(nothing()).unwrap();
+    assert_eq!(calls.read_value()["status"], 0);
 }
 
 #[test]
-fn every_errand_runs_in_the_guard_it_was_given() {
+fn call_runs_in_the_given_guard() {
     fn marking(body: &mut dyn FnMut()) -> Result<(), String> {
-        caught(body).map_err(|said| format!("guarded: {said}"))
+        caught(body).map_err(|message| format!("guarded: {message}"))
     }
-    let errands = BackgroundCalls::new(Arc::new(Events::new()), marking);
-    errands.submit(Box::new(|_| panic!("told"))).unwrap();
-    let message = errands.read_value()["error"]["message"].clone();
-    assert!(message.as_str().unwrap().ends_with("guarded: told"), "{message}");
+    let calls = BackgroundCalls::new(Arc::new(Events::new()), marking);
+    calls.submit(Box::new(|_| panic!("on purpose"))).unwrap();
+    let message = calls.read_value()["error"]["message"].clone();
+    assert!(message.as_str().unwrap().ends_with("guarded: on purpose"), "{message}");
 }
 
 #[test]
-fn a_thousand_may_be_under_way_or_unread_and_reading_makes_room() {
-    let errands = errands();
-    let too_many = |errands: &BackgroundCalls| errands.submit(nothing()).unwrap_err().status == Status::TooManyCalls;
+fn thousand_calls_may_be_under_way_or_unread() {
+    let calls = calls();
+    let too_many = |calls: &BackgroundCalls| calls.submit(nothing()).unwrap_err().status == Status::TooManyCalls;
     for _ in 0..MOST_TICKETS - 1 {
-        errands.submit(nothing()).unwrap();
+        calls.submit(nothing()).unwrap();
     }
-    errands.wait_until(|state| state.under_way.is_empty());
-    submit_lasting(&errands, 1);
-    assert_eq!((errands.0.state().under_way.len(), errands.0.events.completions()), (1, MOST_TICKETS - 1));
-    assert!(too_many(&errands));
-    // What a lease tells takes no room.
-    errands.0.events.push("{}".to_owned());
-    errands.read();
-    let last = errands.submit(nothing()).unwrap();
+    calls.wait_until(|state| state.under_way.is_empty());
+    submit_lasting(&calls, 1);
+    assert_eq!((calls.0.state().under_way.len(), calls.0.events.completions()), (1, MOST_TICKETS - 1));
+    assert!(too_many(&calls));
+    // A notice does not count, and reading a completion makes room.
+    calls.0.events.push("{}".to_owned());
+    calls.read();
+    let last = calls.submit(nothing()).unwrap();
     assert_eq!(last, MOST_TICKETS as u64 + 1);
-    assert!(too_many(&errands));
-    errands.close();
+    assert!(too_many(&calls));
+    calls.close();
 }
 
 #[test]
-fn a_close_cancels_all_takes_no_more_and_ends_every_thread() {
-    let errands = errands();
-    submit_lasting(&errands, MOST_THREADS + 2);
-    errands.close();
-    assert_eq!(errands.submit(nothing()).unwrap_err().status, Status::Handle);
+fn close_cancels_all_calls_and_ends_every_thread() {
+    let calls = calls();
+    submit_lasting(&calls, MOST_THREADS + 2);
+    calls.close();
+    assert_eq!(calls.submit(nothing()).unwrap_err().status, Status::Handle);
     let mut tickets: Vec<u64> = (0..MOST_THREADS + 2)
         .map(|_| {
-            let completion = errands.read_value();
+            let completion = calls.read_value();
             assert_eq!(completion["status"], Status::Cancelled.number());
             completion["ticket"].as_u64().unwrap()
         })
         .collect();
     tickets.sort_unstable();
     assert_eq!(tickets, (1..=MOST_THREADS as u64 + 2).collect::<Vec<_>>());
-    errands.wait_until(|state| state.threads == 0);
-    errands.close();
+    calls.wait_until(|state| state.threads == 0);
+    calls.close();
 }
 
 #[test]
-fn a_close_wakes_threads_that_are_idle() {
-    let errands = errands();
-    errands.submit(nothing()).unwrap();
-    errands.read();
-    errands.close();
-    errands.wait_until(|state| state.threads == 0);
+fn close_ends_idle_threads() {
+    let calls = calls();
+    calls.submit(nothing()).unwrap();
+    calls.read();
+    calls.close();
+    calls.wait_until(|state| state.threads == 0);
 }
 
 #[test]
-fn dropped_in_any_state_it_waits_for_nothing_and_touches_no_lock() {
-    let errands = errands();
-    submit_lasting(&errands, 1);
-    let inner = Arc::clone(&errands.0);
+fn drop_waits_for_nothing_and_takes_no_lock() {
+    let calls = calls();
+    submit_lasting(&calls, 1);
+    let inner = Arc::clone(&calls.0);
     let state = inner.state();
-    drop(errands);
+    drop(calls);
     drop(state);
-    // Those at work are not lost.
+    // The running call is not lost.
     BackgroundCalls(inner).cancel(1).unwrap();
 }

@@ -1,7 +1,7 @@
-//! Every order in which readers and writers can meet.
+//! Tests of the event queue in every order of readers and writers.
 //!
-//! loom's condition variable knows no timeout: who waits, waits until woken. So a wake-up that is lost is a deadlock,
-//! which loom reports, and not a wait that ends late.
+//! loom's condition variable has no timeout, so a reader waits until it is woken. A lost wake-up is therefore a
+//! deadlock, which loom reports, and not a wait that ends late.
 
 use super::*;
 use loom::thread::{self, JoinHandle};
@@ -18,7 +18,7 @@ fn reader(events: &Arc<Events>) -> JoinHandle<Read> {
     thread::spawn(move || events.next(LONG).map_err(|error| error.status))
 }
 
-/// What `run` may end with, over every order.
+/// Returns every result of `run`, over all orders.
 fn outcomes<T: Ord + Send + 'static>(run: impl Fn() -> T + Send + Sync + 'static) -> BTreeSet<T> {
     let seen = Arc::new(StdMutex::new(BTreeSet::new()));
     let all = Arc::clone(&seen);
@@ -30,7 +30,7 @@ fn outcomes<T: Ord + Send + 'static>(run: impl Fn() -> T + Send + Sync + 'static
 }
 
 #[test]
-fn two_writers_and_two_readers_lose_nothing_and_read_nothing_twice() {
+fn two_writers_and_readers_read_each_event_once() {
     loom::model(|| {
         let events = Arc::new(Events::new());
         let readers = [reader(&events), reader(&events)];
@@ -46,7 +46,7 @@ fn two_writers_and_two_readers_lose_nothing_and_read_nothing_twice() {
 }
 
 #[test]
-fn one_writers_order_is_kept_for_one_who_waits_and_one_who_only_looks() {
+fn order_of_a_writer_is_kept_for_all_reads() {
     loom::model(|| {
         let events = Arc::new(Events::new());
         let writer = Arc::clone(&events);
@@ -56,7 +56,7 @@ fn one_writers_order_is_kept_for_one_who_waits_and_one_who_only_looks() {
         });
         let looked = events.next(NOW).unwrap();
         let waited = events.next(LONG).unwrap();
-        // Who has heard of the writer's end finds what it wrote, though no lock told so.
+        // After the writer has ended, a read that takes no lock finds what the writer added.
         writer.join().unwrap();
         let last = events.next(NOW).unwrap();
         let together: Vec<String> = [looked, waited, last].into_iter().flatten().collect();
@@ -65,7 +65,7 @@ fn one_writers_order_is_kept_for_one_who_waits_and_one_who_only_looks() {
 }
 
 #[test]
-fn who_only_looks_while_another_reads_hides_nothing_that_is_left() {
+fn concurrent_read_hides_no_other_event() {
     loom::model(|| {
         let events = Arc::new(Events::new());
         events.push("{1}".to_owned());
@@ -80,7 +80,7 @@ fn who_only_looks_while_another_reads_hides_nothing_that_is_left() {
 }
 
 #[test]
-fn a_close_wakes_all_and_is_seen_by_who_only_looks() {
+fn close_wakes_all_and_is_seen_without_waiting() {
     loom::model(|| {
         let events = Arc::new(Events::new());
         let readers = [reader(&events), reader(&events)];
@@ -91,7 +91,7 @@ fn a_close_wakes_all_and_is_seen_by_who_only_looks() {
 }
 
 #[test]
-fn what_is_told_while_it_closes_is_not_kept() {
+fn event_added_during_close_is_dropped() {
     loom::model(|| {
         let events = Arc::new(Events::new());
         let writer = Arc::clone(&events);
@@ -104,7 +104,7 @@ fn what_is_told_while_it_closes_is_not_kept() {
 }
 
 #[test]
-fn a_cancel_sends_away_all_who_wait() {
+fn cancel_ends_all_waits() {
     let seen = outcomes(|| {
         let events = Arc::new(Events::new());
         let readers = [reader(&events), reader(&events)];
@@ -114,13 +114,13 @@ fn a_cancel_sends_away_all_who_wait() {
         both.sort_unstable();
         both
     });
-    let (late, sent_away) = (Status::Handle.number(), Status::Cancelled.number());
-    // A reader may come too late for the cancel, or be so slow to leave that it sees the close.
-    assert_eq!(seen, BTreeSet::from([[late, late], [late, sent_away], [sent_away, sent_away]]));
+    let (closed, cancelled) = (Status::Handle.number(), Status::Cancelled.number());
+    // A reader may begin after the cancel, or wake so late that it sees the close.
+    assert_eq!(seen, BTreeSet::from([[closed, closed], [closed, cancelled], [cancelled, cancelled]]));
 }
 
 #[test]
-fn a_cancel_right_after_an_event_may_be_heard_before_it_and_the_event_stays() {
+fn cancel_after_an_event_may_be_read_first() {
     let seen = outcomes(|| {
         let events = Arc::new(Events::new());
         let reader = reader(&events);
@@ -138,7 +138,7 @@ fn a_cancel_right_after_an_event_may_be_heard_before_it_and_the_event_stays() {
 }
 
 #[test]
-fn what_one_who_is_cancelled_leaves_is_read_by_the_next() {
+fn event_left_by_cancelled_reader_is_read_by_next() {
     loom::model(|| {
         let events = Arc::new(Events::new());
         let first = reader(&events);

@@ -1,30 +1,30 @@
-//! What comes out, in which order, and what is said of what does not.
+//! Tests of the event queue: the order of events, the report of dropped ones, waits, cancels and the close.
 
 use super::*;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 const NOW: Duration = Duration::ZERO;
-/// Longer than any test may take: who is woken by this alone has waited in vain.
+/// A wait that no test sits through: a reader that times out after it was never woken.
 const LONG: Duration = Duration::from_secs(60);
 
 fn event(number: usize) -> String {
     format!(r#"{{"event":{number}}}"#)
 }
 
-/// What is read without waiting until there is no more.
+/// Reads without waiting until there is no event.
 fn all(events: &Events) -> Vec<String> {
     std::iter::from_fn(|| events.next(NOW).unwrap()).collect()
 }
 
-/// A reader that waits, or will in a moment.
+/// Starts a reader, which waits now or in a moment.
 fn waiting(events: &Arc<Events>) -> JoinHandle<Result<Option<String>, Status>> {
     let reader = Arc::clone(events);
     thread::spawn(move || reader.next(LONG).map_err(|error| error.status))
 }
 
 #[test]
-fn events_and_completions_come_out_in_the_order_in_which_they_went_in() {
+fn notices_and_completions_are_read_in_the_order_added() {
     let events = Events::new();
     let kinds = [false, true, true, false, true, false, false];
     for (number, completion) in kinds.into_iter().enumerate() {
@@ -36,29 +36,29 @@ fn events_and_completions_come_out_in_the_order_in_which_they_went_in() {
 }
 
 #[test]
-fn of_what_is_told_the_newest_thousand_are_kept_and_the_loss_is_said_once() {
+fn oldest_notice_is_dropped_and_the_loss_reported_once() {
     let events = Events::new();
     (0..MOST_NOTICES + 3).for_each(|number| events.push(event(number)));
     let read = all(&events);
     assert_eq!(read[0], r#"{"event":3,"missed":3}"#);
     assert_eq!(read[1..], (4..MOST_NOTICES + 3).map(event).collect::<Vec<_>>());
-    // The next loss is counted anew.
+    // The next loss is counted from zero.
     (0..MOST_NOTICES + 1).for_each(|number| events.push(event(number)));
     assert_eq!(events.next(NOW).unwrap().unwrap(), r#"{"event":1,"missed":1}"#);
-    // A full queue that is read by one has room for one.
+    // Reading one event of a full queue makes room for one.
     events.push(event(7));
     assert_eq!(events.next(NOW).unwrap().unwrap(), r#"{"event":2}"#);
 }
 
 #[test]
-fn exactly_a_thousand_are_no_loss() {
+fn thousand_notices_are_no_loss() {
     let events = Events::new();
     (0..MOST_NOTICES).for_each(|number| events.push(event(number)));
     assert_eq!(all(&events), (0..MOST_NOTICES).map(event).collect::<Vec<_>>());
 }
 
 #[test]
-fn completions_are_never_dropped_and_one_may_bear_the_news_of_a_loss() {
+fn completions_are_never_dropped_and_may_report_a_loss() {
     let events = Events::new();
     events.push_completion(event(9));
     (0..MOST_NOTICES + 5).for_each(|number| events.push(event(number)));
@@ -69,40 +69,40 @@ fn completions_are_never_dropped_and_one_may_bear_the_news_of_a_loss() {
 }
 
 #[test]
-fn the_news_of_a_loss_is_the_last_member_of_any_object() {
-    for (json, notices) in [
+fn missed_is_the_last_member_of_any_object() {
+    for (json, expected) in [
         ("{}", r#"{"missed":2}"#),
         (r#"{"a":{}}"#, r#"{"a":{},"missed":2}"#),
         (r#"{"a":"}{"}"#, r#"{"a":"}{","missed":2}"#),
     ] {
-        assert_eq!(with_missed(json.to_owned(), 2), notices);
+        assert_eq!(with_missed(json.to_owned(), 2), expected);
         assert_eq!(with_missed(json.to_owned(), 0), json);
-        serde_json::from_str::<serde_json::Value>(notices).unwrap();
+        serde_json::from_str::<serde_json::Value>(expected).unwrap();
     }
 }
 
 #[test]
-fn an_empty_queue_is_left_after_the_time_it_was_given() {
+fn read_of_empty_queue_ends_after_its_wait() {
     let events = Events::new();
     assert_eq!(events.next(NOW).unwrap(), None);
     assert_eq!(events.next(Duration::from_millis(20)).unwrap(), None);
 }
 
 #[test]
-fn an_empty_queue_tells_so_while_a_writer_is_busy_with_it() {
+fn read_of_empty_queue_needs_no_lock() {
     let events = Events::new();
     for _ in 0..2 {
         let busy = events.queue();
         assert_eq!(events.next(NOW).unwrap(), None);
         drop(busy);
-        // Also one that has held something.
+        // The same holds after the queue had an event.
         events.push(event(1));
         assert_eq!(all(&events), [event(1)]);
     }
 }
 
 #[test]
-fn a_reader_that_waits_is_woken_by_either_kind() {
+fn waiting_reader_is_woken_by_notice_and_completion() {
     let events = Arc::new(Events::new());
     for push in [Events::push, Events::push_completion] {
         let reader = waiting(&events);
@@ -112,7 +112,7 @@ fn a_reader_that_waits_is_woken_by_either_kind() {
 }
 
 #[test]
-fn a_cancel_sends_away_who_waits_and_nobody_later_and_drops_nothing() {
+fn cancel_ends_only_current_waits_and_drops_nothing() {
     let events = Arc::new(Events::new());
     let reader = waiting(&events);
     while !reader.is_finished() {
@@ -129,7 +129,7 @@ fn a_cancel_sends_away_who_waits_and_nobody_later_and_drops_nothing() {
 }
 
 #[test]
-fn after_a_close_nothing_is_given_out_taken_or_kept() {
+fn closed_queue_stores_and_returns_nothing() {
     let events = Arc::new(Events::new());
     let readers = [(); 2].map(|()| waiting(&events));
     events.close();
@@ -152,7 +152,7 @@ fn after_a_close_nothing_is_given_out_taken_or_kept() {
 }
 
 #[test]
-fn many_writers_and_readers_lose_nothing_and_see_each_writers_order() {
+fn many_writers_and_readers_keep_each_writers_order() {
     let events = Arc::new(Events::new());
     let (writers, each) = (3_usize, 300_usize);
     thread::scope(|scope| {
@@ -170,10 +170,10 @@ fn many_writers_and_readers_lose_nothing_and_see_each_writers_order() {
                 read
             })
         });
-        while events.queue().came < (writers * each) as u64 {
+        while events.queue().added < (writers * each) as u64 {
             thread::yield_now();
         }
-        // The last word, for each reader.
+        // A last event for each reader.
         (0..readers.len()).for_each(|_| events.push("{}".to_owned()));
         let mut together = Vec::new();
         for reader in readers {

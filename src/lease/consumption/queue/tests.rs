@@ -253,3 +253,59 @@ fn who_stands_in_the_gate_too_long_is_told() {
     drop(guard);
     other.add(entry("key", 1)).unwrap();
 }
+
+/// The lines of the recorded file, with every kind of line and every state of an entry.
+fn recorded_lines() -> Vec<LogLine> {
+    let rejection = |reason: &str| Rejection {
+        status: 151,
+        server_code: Some("not_enough_consumptions".to_owned()),
+        reason: reason.to_owned(),
+    };
+    let state = |key: &str, state| LogLine::State(key.to_owned(), state);
+    let server = Server { base_url: "http://127.0.0.1:1".to_owned(), supports_idempotency: true };
+    let mut lines = vec![LogLine::Server(server)];
+    lines.extend(["done", "doubt", "refused", "unknown", "waiting"].map(|key| LogLine::Queued(entry(key, 3))));
+    lines.extend([
+        state("doubt", EntryState::InDoubt { total_before: Some(7), at_ms: 5, life_ms: 30_000 }),
+        state("refused", EntryState::Refused(rejection("refused"))),
+        state("unknown", EntryState::Unknown(rejection("unknown"))),
+        LogLine::Done(vec!["done".to_owned()]),
+    ]);
+    lines
+}
+
+fn recorded_file() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/recorded.consumption")
+}
+
+/// The recorded file is `recorded_lines()`, written by an [`AppendLog`] of product "XY" and hardware id "hw-1". If this
+/// fails, files of earlier versions can't be read any more: the format needs a new version.
+#[test]
+fn recorded_file_has_the_lines_of_today() {
+    let mut log = AppendLog::new(recorded_file(), "XY", "hw-1").unwrap();
+    let read: Vec<Value> = log.read().unwrap().lines.iter().map(|line| serde_json::from_slice(line).unwrap()).collect();
+    let written: Vec<Value> = recorded_lines().iter().map(|line| serde_json::to_value(line).unwrap()).collect();
+    assert_eq!(read, written);
+}
+
+#[test]
+fn recorded_file_is_read_with_every_member() {
+    let folder = Folder::new("recorded");
+    let client = client("http://127.0.0.1:1");
+    fs::copy(recorded_file(), ConsumptionQueue::path(&folder.0, &license_ref(&client))).unwrap();
+    let mut queue = folder.queue();
+    let rejection = |reason: &str| Rejection {
+        status: 151,
+        server_code: Some("not_enough_consumptions".to_owned()),
+        reason: reason.to_owned(),
+    };
+    let expected = [
+        ("doubt", EntryState::InDoubt { total_before: Some(7), at_ms: 5, life_ms: 30_000 }),
+        ("refused", EntryState::Refused(rejection("refused"))),
+        ("unknown", EntryState::Unknown(rejection("unknown"))),
+        ("waiting", EntryState::Waiting),
+    ];
+    assert_eq!(queue.entries().unwrap(), expected.map(|(key, state)| QueuedConsumption { state, ..entry(key, 3) }));
+    queue.share_with(&client).unwrap();
+    assert_eq!(client.supports_idempotency(), Some(true));
+}

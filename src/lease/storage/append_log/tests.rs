@@ -1,38 +1,38 @@
 use super::*;
 use std::fs;
 
-/// A folder of this test's own, removed at its end.
+/// A temporary folder for one test, removed when dropped.
 struct Folder(PathBuf);
 
 impl Folder {
     fn new(name: &str) -> Folder {
-        let path = std::env::temp_dir().join(format!("floatlease-ledger-{name}-{}", std::process::id()));
+        let path = std::env::temp_dir().join(format!("floatlease-append-log-{name}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&path);
         fs::create_dir_all(&path).unwrap();
         Folder(path)
     }
 
     fn file(&self) -> PathBuf {
-        self.0.join("ledger")
+        self.0.join("log")
     }
 
-    fn ledger(&self) -> AppendLog {
+    fn log(&self) -> AppendLog {
         AppendLog::new(self.file(), "XY", "hw-1").unwrap()
     }
 
-    /// What a process reads that has just begun.
+    /// Returns the lines that a new process reads.
     fn all(&self) -> Result<Vec<String>, Status> {
-        let unread = self.ledger().read().map_err(|error| error.status)?;
+        let unread = self.log().read().map_err(|error| error.status)?;
         Ok(texts(&unread))
     }
 
-    /// With these lines, and how long it was after each of them.
+    /// Makes a folder with a log of these lines. Returns also the length of the file after each of them.
     fn with(name: &str, lines: &[&str]) -> (Folder, Vec<usize>) {
         let folder = Folder::new(name);
-        let mut ledger = folder.ledger();
-        ledger.read().unwrap();
+        let mut log = folder.log();
+        log.read().unwrap();
         let lengths = lines.iter().map(|line| {
-            ledger.append(line.as_bytes()).unwrap();
+            log.append(line.as_bytes()).unwrap();
             fs::metadata(folder.file()).unwrap().len() as usize
         });
         let lengths = lengths.collect();
@@ -53,35 +53,39 @@ fn texts(unread: &Unread) -> Vec<String> {
 const LINES: [&str; 4] = ["one KEY-4f1d", "", "three, which is a little longer than the others are", "four"];
 
 #[test]
-fn lines_are_read_in_order_by_the_next_process_and_once_by_this_one() {
+fn lines_are_read_in_order_and_once_by_each_process() {
     let folder = Folder::new("order");
-    let (mut ledger, mut other) = (folder.ledger(), folder.ledger());
-    assert!(ledger.read().unwrap().lines.is_empty());
+    let (mut log, mut other) = (folder.log(), folder.log());
+    assert!(log.read().unwrap().lines.is_empty());
     assert!(!folder.file().exists(), "reading makes no file");
     for line in &LINES[..2] {
-        ledger.append(line.as_bytes()).unwrap();
+        log.append(line.as_bytes()).unwrap();
     }
     let unread = other.read().unwrap();
     assert_eq!((unread.was_replaced, texts(&unread)), (true, vec![LINES[0].to_owned(), LINES[1].to_owned()]));
     other.append(LINES[2].as_bytes()).unwrap();
-    let unread = ledger.read().unwrap();
-    assert_eq!((unread.was_replaced, texts(&unread)), (false, vec![LINES[2].to_owned()]), "its own are not unread");
-    ledger.append(LINES[3].as_bytes()).unwrap();
+    let unread = log.read().unwrap();
+    assert_eq!(
+        (unread.was_replaced, texts(&unread)),
+        (false, vec![LINES[2].to_owned()]),
+        "lines that this process has added are not unread"
+    );
+    log.append(LINES[3].as_bytes()).unwrap();
     assert_eq!(folder.all().unwrap(), LINES);
     assert_eq!(other.read().unwrap().lines.len(), 1);
-    assert_eq!((ledger.lines(), other.lines()), (4, 4));
+    assert_eq!((log.lines(), other.lines()), (4, 4));
     let bytes = fs::read(folder.file()).unwrap();
-    assert!(!bytes.windows(8).any(|part| part == b"KEY-4f1d"), "nothing of it is seen on disk");
+    assert!(!bytes.windows(8).any(|part| part == b"KEY-4f1d"), "the content is encrypted on disk");
 }
 
 #[test]
-fn whoever_reads_on_is_told_that_it_was_replaced() {
+fn read_reports_that_file_was_replaced() {
     let (folder, _) = Folder::with("replaced", &LINES);
-    let (mut ledger, mut other) = (folder.ledger(), folder.ledger());
-    ledger.read().unwrap();
+    let (mut log, mut other) = (folder.log(), folder.log());
+    log.read().unwrap();
     other.read().unwrap();
-    ledger.replace(&[b"left".to_vec()]).unwrap();
-    ledger.append(b"new").unwrap();
+    log.replace(&[b"left".to_vec()]).unwrap();
+    log.append(b"new").unwrap();
     let unread = other.read().unwrap();
     assert_eq!((unread.was_replaced, texts(&unread)), (true, vec!["left".to_owned(), "new".to_owned()]));
     fs::remove_file(folder.file()).unwrap();
@@ -92,18 +96,18 @@ fn whoever_reads_on_is_told_that_it_was_replaced() {
 }
 
 #[test]
-fn what_was_read_and_is_no_more_is_damage() {
+fn file_that_became_shorter_is_damaged() {
     let (folder, lengths) = Folder::with("shorter", &LINES);
-    let mut ledger = folder.ledger();
-    ledger.read().unwrap();
+    let mut log = folder.log();
+    log.read().unwrap();
     let whole = fs::read(folder.file()).unwrap();
     fs::write(folder.file(), &whole[..lengths[2]]).unwrap();
-    assert_eq!(ledger.read().err().unwrap().status, Status::StorageDamaged);
-    assert_eq!(folder.all().unwrap(), LINES[..3], "who comes anew can't know");
+    assert_eq!(log.read().err().unwrap().status, Status::StorageDamaged);
+    assert_eq!(folder.all().unwrap(), LINES[..3], "a new process can't notice it");
 }
 
 #[test]
-fn cut_at_any_length_it_has_every_line_that_was_finished() {
+fn file_cut_at_any_length_has_every_finished_line() {
     let (folder, lengths) = Folder::with("cut", &LINES);
     let whole = fs::read(folder.file()).unwrap();
     for length in 0..whole.len() {
@@ -114,18 +118,18 @@ fn cut_at_any_length_it_has_every_line_that_was_finished() {
             continue;
         }
         assert_eq!(folder.all().unwrap(), LINES[..finished], "at {length}");
-        // The next line takes the place of the one that was never finished.
+        // The next line replaces the unfinished one.
         fs::write(folder.file(), &whole[..length]).unwrap();
-        let mut ledger = folder.ledger();
-        ledger.read().unwrap();
-        ledger.append(b"next").unwrap();
+        let mut log = folder.log();
+        log.read().unwrap();
+        log.append(b"next").unwrap();
         assert_eq!(folder.all().unwrap(), [&LINES[..finished], &["next"]].concat(), "at {length}");
     }
 }
 
-/// Bytes by chance, the same for the same seed.
-fn garbage(seed: usize, length: usize) -> Vec<u8> {
-    let mut state = seed as u64 + 1;
+/// Returns pseudo-random bytes, the same for the same number.
+fn garbage(number: usize, length: usize) -> Vec<u8> {
+    let mut state = number as u64 + 1;
     let mut next = || {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 56) as u8
@@ -133,10 +137,10 @@ fn garbage(seed: usize, length: usize) -> Vec<u8> {
     (0..length).map(|_| next()).collect()
 }
 
-/// After a power cut the file may have its new length, and any block of what was added may not have arrived.
+/// After a power cut the file may have its new length, while any block of the last line is not on the disk.
 #[test]
-fn of_a_last_line_that_has_not_arrived_whole_nothing_else_is_lost() {
-    let (folder, lengths) = Folder::with("not-arrived", &LINES);
+fn last_line_with_lost_blocks_costs_no_other_line() {
+    let (folder, lengths) = Folder::with("lost-last", &LINES);
     let whole = fs::read(folder.file()).unwrap();
     for (number, end) in lengths.iter().enumerate().skip(1) {
         let start = lengths[number - 1];
@@ -144,36 +148,36 @@ fn of_a_last_line_that_has_not_arrived_whole_nothing_else_is_lost() {
             for to in (from + 1..*end).step_by(17).chain([*end]) {
                 for filling in [vec![0; to - from], garbage(from * 1000 + to, to - from)] {
                     let bytes = [&whole[..from], &filling, &whole[to..*end]].concat();
-                    // What has not arrived may be what was to be written.
-                    let arrived = usize::from(bytes == whole[..*end]);
+                    // The filling may happen to be what was written.
+                    let is_whole = usize::from(bytes == whole[..*end]);
                     for beyond in [0, 60] {
                         fs::write(folder.file(), [&bytes[..], &vec![0; beyond]].concat()).unwrap();
-                        let expected = &LINES[..number + arrived];
+                        let expected = &LINES[..number + is_whole];
                         assert_eq!(folder.all().unwrap(), expected, "line {number}, {from}..{to}, {beyond} beyond");
                     }
                 }
             }
         }
-        let mut ledger = folder.ledger();
-        ledger.read().unwrap();
-        ledger.append(b"next").unwrap();
+        let mut log = folder.log();
+        log.read().unwrap();
+        log.append(b"next").unwrap();
         assert_eq!(folder.all().unwrap().last().unwrap(), "next");
     }
 }
 
 #[test]
-fn a_first_line_is_written_with_its_file() {
+fn first_line_is_written_with_its_header() {
     let folder = Folder::new("first");
-    let mut ledger = folder.ledger();
-    ledger.read().unwrap();
-    ledger.replace(&[]).unwrap();
+    let mut log = folder.log();
+    log.read().unwrap();
+    log.replace(&[]).unwrap();
     let header_of = || fs::read(folder.file()).unwrap()[..HEADER_LEN].to_vec();
     let before = header_of();
-    let mut other = folder.ledger();
+    let mut other = folder.log();
     other.read().unwrap();
     other.append(b"one").unwrap();
     assert_ne!(header_of(), before);
-    assert_eq!(texts(&ledger.read().unwrap()), ["one"]);
+    assert_eq!(texts(&log.read().unwrap()), ["one"]);
     let whole = fs::read(folder.file()).unwrap();
     for place in HEADER_LEN..whole.len() {
         fs::write(folder.file(), [&whole[..place], &garbage(place, whole.len() - place)].concat()).unwrap();
@@ -182,7 +186,7 @@ fn a_first_line_is_written_with_its_file() {
 }
 
 #[test]
-fn a_block_that_is_lost_before_the_last_line_is_damage() {
+fn lost_block_before_the_last_line_is_damage() {
     let lines: Vec<String> = (0..200).map(|number| format!("consumption {number}")).collect();
     let texts: Vec<&str> = lines.iter().map(String::as_str).collect();
     let (folder, lengths) = Folder::with("lost-block", &texts);
@@ -200,7 +204,7 @@ fn a_block_that_is_lost_before_the_last_line_is_damage() {
 }
 
 #[test]
-fn every_flipped_bit_before_the_last_line_is_found_and_the_file_stays_as_it_is() {
+fn flipped_bit_before_the_last_line_is_damage() {
     let (folder, lengths) = Folder::with("flipped", &LINES);
     let whole = fs::read(folder.file()).unwrap();
     for place in 0..whole.len() {
@@ -208,27 +212,27 @@ fn every_flipped_bit_before_the_last_line_is_found_and_the_file_stays_as_it_is()
             let mut bytes = whole.clone();
             bytes[place] ^= 1 << bit;
             fs::write(folder.file(), &bytes).unwrap();
-            let mark = MAGIC.len()..MAGIC.len() + MARK_LEN;
+            let key_id = MAGIC.len()..MAGIC.len() + KEY_ID_LEN;
             let is_in_last = place >= lengths[LINES.len() - 2];
             let expected = match place {
                 _ if is_in_last => Ok(LINES[..LINES.len() - 1].iter().map(|line| (*line).to_owned()).collect()),
-                _ if mark.contains(&place) => Err(Status::StorageForeign),
+                _ if key_id.contains(&place) => Err(Status::StorageForeign),
                 _ => Err(Status::StorageDamaged),
             };
             assert_eq!(folder.all(), expected, "bit {bit} of byte {place}");
-            assert!(fs::read(folder.file()).unwrap() == bytes);
+            assert!(fs::read(folder.file()).unwrap() == bytes, "the file stays as it is");
         }
     }
 }
 
 #[test]
-fn lines_that_were_moved_or_taken_from_another_file_are_not_believed() {
+fn line_moved_or_taken_from_another_file_is_refused() {
     let (folder, lengths) = Folder::with("moved", &["first", "other"]);
     let whole = fs::read(folder.file()).unwrap();
     let (first, second) = (&whole[HEADER_LEN..lengths[0]], &whole[lengths[0]..]);
     let (another, foreign_lengths) = Folder::with("moved-from", &["first", "other"]);
     let (foreign, foreign_first) = (fs::read(another.file()).unwrap(), foreign_lengths[0]);
-    // Even if somebody has put the lengths right.
+    // The prefix is right for the new place, and the sealed bytes are not.
     let moved = [&prefix(&whole[..HEADER_LEN], 0, (second.len() - PREFIX_LEN) as u32), &second[PREFIX_LEN..]].concat();
     let all = |lines: &[u8]| {
         fs::write(folder.file(), [&whole[..HEADER_LEN], lines].concat()).unwrap();
@@ -236,55 +240,55 @@ fn lines_that_were_moved_or_taken_from_another_file_are_not_believed() {
     };
     assert_eq!(all(&[second, first].concat()), Err(Status::StorageDamaged));
     assert_eq!(all(second), Err(Status::StorageDamaged));
-    // Of these nothing stands behind what is wrong, so it is as if it had been cut away.
+    // Nothing was written behind these wrong lines, so they are taken for unfinished ones.
     assert_eq!(all(&[first, first].concat()).unwrap(), ["first"]);
     assert_eq!(all(&[first, &foreign[foreign_first..]].concat()).unwrap(), ["first"]);
-    // A first line is written with its file.
+    // A first line is never unfinished.
     assert_eq!(all(&moved), Err(Status::StorageDamaged));
     assert_eq!(all(&foreign[HEADER_LEN..]), Err(Status::StorageDamaged));
 }
 
 #[test]
-fn a_file_of_another_device_or_product_is_told_from_a_damaged_one() {
+fn file_of_other_device_or_product_is_foreign() {
     let (folder, _) = Folder::with("foreign", &LINES);
     for (product, hardware_id) in [("XY", "hw-2"), ("XZ", "hw-1")] {
-        let mut ledger = AppendLog::new(folder.file(), product, hardware_id).unwrap();
-        let error = ledger.read().err().unwrap();
+        let mut log = AppendLog::new(folder.file(), product, hardware_id).unwrap();
+        let error = log.read().err().unwrap();
         assert_eq!(error.status, Status::StorageForeign);
-        assert!(error.message().contains("ledger"), "{error}");
+        assert!(error.message().contains("append-log-"), "{error}");
     }
 }
 
 #[test]
-fn what_can_not_be_written_is_told_and_is_not_there() {
+fn line_that_can_not_be_written_is_an_error() {
     let folder = Folder::new("none");
-    let mut nowhere = AppendLog::new(folder.0.join("missing/ledger"), "XY", "hw-1").unwrap();
+    let mut nowhere = AppendLog::new(folder.0.join("missing/log"), "XY", "hw-1").unwrap();
     nowhere.read().unwrap();
     assert_eq!(nowhere.append(b"line").unwrap_err().status, Status::Storage);
     fs::create_dir(folder.file()).unwrap();
     assert_eq!(folder.all(), Err(Status::Storage));
     fs::remove_dir(folder.file()).unwrap();
 
-    let mut ledger = folder.ledger();
-    ledger.read().unwrap();
+    let mut log = folder.log();
+    log.read().unwrap();
     let long = vec![b'x'; 1 << 20];
     for _ in 0..7 {
-        ledger.append(&long).unwrap();
+        log.append(&long).unwrap();
     }
-    let error = ledger.check_room(long.len()).unwrap_err();
+    let error = log.check_room(long.len()).unwrap_err();
     assert_eq!(error.status, Status::QueueFull);
-    assert!(error.message().contains("ledger"), "{error}");
-    ledger.check_room(b"short".len()).unwrap();
-    // What must be noted is, and is read by everybody.
+    assert!(error.message().contains("append-log-"), "{error}");
+    log.check_room(b"short".len()).unwrap();
+    // Only `check_room` knows the limit: notes about the lines are added and read beyond it.
     for _ in 0..20 {
-        ledger.append(&long).unwrap();
+        log.append(&long).unwrap();
     }
     assert_eq!(folder.all().unwrap().len(), 27);
 }
 
 #[cfg(unix)]
 #[test]
-fn nobody_else_may_read_it() {
+fn other_users_may_not_read_it() {
     use std::os::unix::fs::PermissionsExt;
     let (folder, _) = Folder::with("private", &["line"]);
     assert_eq!(fs::metadata(folder.file()).unwrap().permissions().mode() & 0o777, 0o600);

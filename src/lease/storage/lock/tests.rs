@@ -1,10 +1,10 @@
-//! Locks of both kinds, and what can happen to a file.
+//! Tests of both kinds of locks, and of lock files that are removed or can't be opened.
 
 use super::Mode::{Exclusive, Shared};
 use super::*;
 use std::fs;
 
-/// A folder of one test's own, removed at its end.
+/// A temporary folder for one test, removed when dropped.
 pub(in crate::lease) struct Folder(pub(in crate::lease) PathBuf);
 
 impl Folder {
@@ -23,7 +23,7 @@ impl Folder {
         Lock::File(self.path())
     }
 
-    fn hold(&self, mode: Mode) -> Option<LockGuard> {
+    fn try_lock(&self, mode: Mode) -> Option<LockGuard> {
         self.lock().try_lock(mode).unwrap()
     }
 }
@@ -34,109 +34,109 @@ impl Drop for Folder {
     }
 }
 
-/// The open file of a lock, as a forked child would have it: a lock belongs to what both of them stand for.
-pub(in crate::lease) fn inherited(hold: &LockGuard) -> File {
-    let LockGuard::File(opened) = hold else { panic!("a lock in memory has no file") };
-    opened.file.try_clone().unwrap()
+/// Returns the open file of a lock as a forked child inherits it. The lock belongs to both copies.
+pub(in crate::lease) fn inherited(guard: &LockGuard) -> File {
+    let LockGuard::File(locked) = guard else { panic!("a lock in memory has no file") };
+    locked.file.try_clone().unwrap()
 }
 
 #[test]
-fn one_alone_excludes_all_and_several_exclude_one_alone() {
+fn exclusive_lock_excludes_all_and_shared_excludes_exclusive() {
     let folder = Folder::new("kinds");
     for lock in [folder.lock(), Lock::in_memory()] {
-        let hold = |mode| lock.clone().try_lock(mode).unwrap();
-        let exclusive = hold(Exclusive).unwrap();
+        let try_lock = |mode| lock.clone().try_lock(mode).unwrap();
+        let exclusive = try_lock(Exclusive).unwrap();
         assert!(exclusive.is_in_place().unwrap());
-        assert!(hold(Exclusive).is_none() && hold(Shared).is_none());
+        assert!(try_lock(Exclusive).is_none() && try_lock(Shared).is_none());
         drop(exclusive);
-        let (first, second) = (hold(Shared).unwrap(), hold(Shared).unwrap());
-        assert!(hold(Exclusive).is_none());
+        let (first, second) = (try_lock(Shared).unwrap(), try_lock(Shared).unwrap());
+        assert!(try_lock(Exclusive).is_none());
         drop(first);
-        assert!(hold(Exclusive).is_none());
+        assert!(try_lock(Exclusive).is_none());
         drop(second);
-        assert!(hold(Exclusive).is_some());
-        assert!(hold(Exclusive).is_some(), "dropped, and so given up");
+        assert!(try_lock(Exclusive).is_some());
+        assert!(try_lock(Exclusive).is_some(), "a dropped guard has unlocked");
     }
 }
 
 #[test]
-fn who_gives_it_up_learns_whether_others_hold_it() {
-    let folder = Folder::new("give-up");
+fn unlock_returns_whether_there_was_no_other_holder() {
+    let folder = Folder::new("unlock");
     for lock in [folder.lock(), Lock::in_memory()] {
-        let hold = |mode| lock.try_lock(mode).unwrap();
-        let (first, second) = (hold(Shared).unwrap(), hold(Shared).unwrap());
+        let try_lock = |mode| lock.try_lock(mode).unwrap();
+        let (first, second) = (try_lock(Shared).unwrap(), try_lock(Shared).unwrap());
         assert!(!first.unlock().unwrap());
-        assert!(hold(Exclusive).is_none(), "the second is not disturbed by it");
+        assert!(try_lock(Exclusive).is_none(), "the second still holds the lock");
         assert!(second.unlock().unwrap());
-        assert!(hold(Exclusive).is_some());
-        assert!(hold(Exclusive).unwrap().unlock().unwrap());
-        assert!(hold(Shared).is_some());
+        assert!(try_lock(Exclusive).is_some());
+        assert!(try_lock(Exclusive).unwrap().unlock().unwrap());
+        assert!(try_lock(Shared).is_some());
     }
 }
 
 #[test]
-fn locks_of_other_names_and_other_memory_have_nothing_to_do_with_it() {
+fn locks_of_other_names_and_memory_are_other_locks() {
     let folder = Folder::new("others");
-    let _held = (folder.hold(Exclusive).unwrap(), Lock::in_memory().try_lock(Exclusive).unwrap().unwrap());
+    let _held = (folder.try_lock(Exclusive).unwrap(), Lock::in_memory().try_lock(Exclusive).unwrap().unwrap());
     assert!(Lock::File(folder.0.join("lock2")).try_lock(Exclusive).unwrap().is_some());
     assert!(Lock::in_memory().try_lock(Exclusive).unwrap().is_some());
 }
 
 #[test]
-fn a_file_is_there_from_the_first_attempt_on_and_stays_and_keeps_what_is_in_it() {
+fn lock_file_is_created_once_and_its_content_stays() {
     let folder = Folder::new("stays");
     let lock = folder.lock();
     assert!(!folder.path().exists());
     let held = lock.try_lock(Shared).unwrap().unwrap();
-    fs::write(folder.path(), "somebody's").unwrap();
+    fs::write(folder.path(), "content").unwrap();
     assert!(held.unlock().unwrap());
     drop(lock.try_lock(Exclusive).unwrap());
-    assert_eq!(fs::read(folder.path()).unwrap(), b"somebody's");
+    assert_eq!(fs::read(folder.path()).unwrap(), b"content");
 }
 
 #[test]
-fn a_forked_child_neither_keeps_a_lock_that_was_given_up_nor_gives_up_its_parents() {
+fn forked_child_neither_keeps_nor_frees_parents_lock() {
     let folder = Folder::new("forked");
     for mode in [Shared, Exclusive] {
-        let held = folder.hold(mode).unwrap();
+        let held = folder.try_lock(mode).unwrap();
         let of_child = inherited(&held);
-        assert!(held.unlock().unwrap(), "politely");
-        assert!(folder.hold(Exclusive).is_some());
-        let held = folder.hold(mode).unwrap();
+        assert!(held.unlock().unwrap(), "by unlocking");
+        assert!(folder.try_lock(Exclusive).is_some());
+        let held = folder.try_lock(mode).unwrap();
         let of_another = inherited(&held);
         drop(held);
-        assert!(folder.hold(Exclusive).is_some(), "by dropping it");
+        assert!(folder.try_lock(Exclusive).is_some(), "by dropping the guard");
 
-        let held = folder.hold(mode).unwrap();
+        let held = folder.try_lock(mode).unwrap();
         let mut of_third = LockFile { path: folder.path(), file: inherited(&held), owner: process::cookie() };
         of_third.owner += 1;
         drop(LockGuard::File(of_third));
-        assert!(folder.hold(Exclusive).is_none(), "the parent still holds it");
+        assert!(folder.try_lock(Exclusive).is_none(), "the parent still holds it");
         drop((of_child, of_another));
-        assert!(folder.hold(Exclusive).is_none());
+        assert!(folder.try_lock(Exclusive).is_none());
     }
 }
 
 #[cfg(unix)]
 #[test]
-fn who_comes_after_a_removal_locks_the_new_file_and_who_came_before_can_tell() {
+fn lock_on_removed_file_is_not_in_place() {
     let folder = Folder::new("removed");
     for replace in [false, true] {
-        let before = folder.hold(Shared).unwrap();
+        let before = folder.try_lock(Shared).unwrap();
         assert!(before.is_in_place().unwrap());
         fs::remove_file(folder.path()).unwrap();
         if replace {
             fs::write(folder.path(), "").unwrap();
         }
         assert!(!before.is_in_place().unwrap());
-        let after = folder.hold(Exclusive).unwrap();
+        let after = folder.try_lock(Exclusive).unwrap();
         assert!(after.is_in_place().unwrap() && !before.is_in_place().unwrap());
-        assert!(before.unlock().unwrap(), "nobody else of before holds it");
-        assert!(folder.hold(Shared).is_none(), "and the one who came after was not disturbed");
+        assert!(before.unlock().unwrap(), "the removed file has no other holder");
+        assert!(folder.try_lock(Shared).is_none(), "the holder of the new file still has its lock");
     }
 }
 
-/// Opens the file, which somebody removes right after that, so many times.
+/// Opens the file, and removes it right after, for the first `times` calls. Replaces it too, if `replaced`.
 #[cfg(unix)]
 fn removed_once_open(times: u32, replaced: bool) -> impl Fn(&Path) -> io::Result<File> {
     let left = std::cell::Cell::new(times);
@@ -155,51 +155,51 @@ fn removed_once_open(times: u32, replaced: bool) -> impl Fn(&Path) -> io::Result
 
 #[cfg(unix)]
 #[test]
-fn a_file_removed_before_it_is_locked_is_not_the_one_that_is_locked() {
+fn file_removed_before_it_is_locked_is_opened_again() {
     let folder = Folder::new("just-removed");
     for (mode, replaced) in [(Shared, false), (Shared, true), (Exclusive, false), (Exclusive, true)] {
         let held = LockFile::open_locked(&folder.path(), mode, &removed_once_open(3, replaced)).unwrap().unwrap();
         assert!(held.is_in_place().unwrap());
-        assert!(folder.hold(Exclusive).is_none());
+        assert!(folder.try_lock(Exclusive).is_none());
     }
-    let before = folder.hold(Exclusive).unwrap();
+    let before = folder.try_lock(Exclusive).unwrap();
     let after = LockFile::open_locked(&folder.path(), Shared, &removed_once_open(1, true)).unwrap();
-    assert!(after.is_some(), "whoever holds the removed one is not in the way");
+    assert!(after.is_some(), "a lock on the removed file excludes no other");
     assert!(!before.is_in_place().unwrap());
 }
 
 #[cfg(unix)]
 #[test]
-fn a_file_that_is_removed_again_and_again_is_given_up() {
+fn file_removed_each_time_it_is_locked_is_an_error() {
     let folder = Folder::new("always-removed");
     let error = LockFile::open_locked(&folder.path(), Shared, &removed_once_open(u32::MAX, false)).unwrap_err();
     assert_eq!(error.status, Status::Storage);
     let message = error.message();
-    assert!(message.contains("again and again") && message.contains(folder.path().to_str().unwrap()), "{message}");
+    assert!(message.contains("was removed 16 times") && message.contains(folder.path().to_str().unwrap()), "{message}");
 }
 
 #[cfg(unix)]
 #[test]
-fn nobody_else_may_open_a_file_that_was_made_here() {
+fn other_users_may_not_open_a_created_lock_file() {
     use std::os::unix::fs::PermissionsExt;
     let folder = Folder::new("private");
-    drop(folder.hold(Exclusive));
+    drop(folder.try_lock(Exclusive));
     let mode = || fs::metadata(folder.path()).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(), 0o600);
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o666)).unwrap();
-    drop(folder.hold(Exclusive));
-    assert_eq!(mode(), 0o666, "who lets others share it is not overruled");
+    drop(folder.try_lock(Exclusive));
+    assert_eq!(mode(), 0o666, "wider permissions that a user has set stay");
 }
 
 #[test]
-fn a_file_that_cannot_be_opened_is_named_with_the_reason() {
+fn file_that_can_not_be_opened_is_named_with_reason() {
     let folder = Folder::new("unopened");
     let inside = folder.0.join("missing").join("lock");
     let error = Lock::File(inside.clone()).try_lock(Shared).unwrap_err();
     assert_eq!(error.status, Status::Storage);
     assert!(error.message().contains(inside.to_str().unwrap()), "{error}");
-    assert!(error.message().contains("Make its folder"), "{error}");
-    assert!(!folder.0.join("missing").exists(), "nor is the folder made here");
+    assert!(error.message().contains("Create its folder"), "{error}");
+    assert!(!folder.0.join("missing").exists(), "the folder is not created");
 
     fs::create_dir(folder.path()).unwrap();
     let error = folder.lock().try_lock(Shared).unwrap_err();
@@ -212,26 +212,26 @@ fn a_file_that_cannot_be_opened_is_named_with_the_reason() {
 }
 
 #[test]
-fn a_file_system_without_locks_is_told_from_a_lock_that_is_held() {
+fn file_system_without_locks_is_an_error() {
     let reasons = [ErrorKind::Unsupported.into(), io::Error::other("no locks available")];
     for reason in reasons {
         let text = reason.to_string();
-        let mut answer = Some(reason);
-        let answer = granted(&mut || answer.take().map_or(Ok(()), |reason| Err(TryLockError::Error(reason))));
-        let error = not_locked(Path::new("/far/lock"), &answer.unwrap_err());
+        let mut reason = Some(reason);
+        let result = uninterrupted(&mut || reason.take().map_or(Ok(()), |reason| Err(TryLockError::Error(reason))));
+        let error = not_locked(Path::new("/far/lock"), &result.unwrap_err());
         assert_eq!(error.status, Status::Storage);
         let message = error.message();
         assert!(["/far/lock", &text, "a local disk"].iter().all(|part| message.contains(part)), "{message}");
     }
-    assert!(!granted(&mut || Err(TryLockError::WouldBlock)).unwrap());
+    assert!(!uninterrupted(&mut || Err(TryLockError::WouldBlock)).unwrap());
 }
 
 #[test]
-fn a_signal_is_no_answer() {
-    for (answer, expected) in [(Ok(()), true), (Err(TryLockError::WouldBlock), false)] {
+fn lock_interrupted_by_signal_is_tried_again() {
+    for (result, expected) in [(Ok(()), true), (Err(TryLockError::WouldBlock), false)] {
         let interrupted = || Err(TryLockError::Error(ErrorKind::Interrupted.into()));
-        let mut answers = vec![answer, interrupted(), interrupted()];
-        assert_eq!(granted(&mut || answers.pop().unwrap()).unwrap(), expected);
-        assert!(answers.is_empty());
+        let mut results = vec![result, interrupted(), interrupted()];
+        assert_eq!(uninterrupted(&mut || results.pop().unwrap()).unwrap(), expected);
+        assert!(results.is_empty());
     }
 }

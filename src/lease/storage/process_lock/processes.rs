@@ -1,9 +1,9 @@
-//! Real processes, killed at every point.
+//! Tests of the process lock with real processes, which are killed at every point.
 //!
-//! The children are this test program itself, told by its environment to run [`child`] alone. What the server counts
-//! is played by a file that is only touched inside the gate: `1` is taken, `0` is given back.
+//! The children are this test program itself, which runs [`child`] alone because its environment names a role. A file
+//! that is only touched under the process lock stands for the server's count of the slot: `1` is held, `0` is released.
 
-use super::tests::retry_while_in_use;
+use super::tests::wait_a_minute;
 use super::*;
 use crate::lease::storage::lock::tests::Folder;
 #[cfg(unix)]
@@ -16,12 +16,14 @@ use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::{env, iter, process, thread};
 
-/// What makes the test program a child: how it lives, and where.
-const ROLE: &str = "FLOATLEASE_SHARE_CHILD";
-const FOLDER: &str = "FLOATLEASE_SHARE_FOLDER";
-const TOLD: &str = "told";
+/// Environment variables that make the test program a child: its role, and the folder of the lock.
+const ROLE: &str = "FLOATLEASE_LOCK_CHILD";
+const FOLDER: &str = "FLOATLEASE_LOCK_FOLDER";
+/// The role of a child that obeys commands. Any other role is the name of a child that acts at random.
+const COMMANDED: &str = "commanded";
 const CHILDREN: usize = 4;
 
+/// A source of random numbers.
 struct Jitter(u64);
 
 impl Jitter {
@@ -41,7 +43,7 @@ impl Jitter {
     }
 }
 
-/// One byte on disk, changed in one go.
+/// A file of one byte, which is written at once.
 struct Byte(PathBuf);
 
 impl Byte {
@@ -54,51 +56,51 @@ impl Byte {
     }
 }
 
-/// The folder in which the processes meet, and the slot as the server would count it.
-struct Meeting {
+/// The folder of the lock, and the slot as the server would count it.
+struct SharedSlot {
     folder: PathBuf,
     process_lock: ProcessLock,
-    slot: Byte,
+    at_server: Byte,
 }
 
-impl Meeting {
-    fn at(folder: &Path) -> Meeting {
-        Meeting {
+impl SharedSlot {
+    fn in_folder(folder: &Path) -> SharedSlot {
+        SharedSlot {
             folder: folder.to_owned(),
             process_lock: ProcessLock::on_disk(folder, "lock"),
-            slot: Byte(folder.join("slot")),
+            at_server: Byte(folder.join("slot")),
         }
     }
 
-    /// What a newcomer does first; whether the dead had left the slot taken.
-    fn settle(&self, guard: &ProcessLockGuard) -> bool {
-        let left = guard.has_no_holder().unwrap() && self.slot.get() == b'1';
-        if left {
-            OpenOptions::new().append(true).create(true).open(self.settled()).unwrap().write_all(b"x").unwrap();
-            self.slot.set(b'0');
+    /// Releases the slot if a killed process has left it, as each process does first. Returns whether it was left.
+    fn recover(&self, guard: &ProcessLockGuard) -> bool {
+        let was_left = guard.has_no_holder().unwrap() && self.at_server.get() == b'1';
+        if was_left {
+            OpenOptions::new().append(true).create(true).open(self.recoveries()).unwrap().write_all(b"x").unwrap();
+            self.at_server.set(b'0');
         }
-        left
+        was_left
     }
 
-    /// A file with a byte for each time that something was left.
-    fn settled(&self) -> PathBuf {
-        self.folder.join("settled")
+    /// A file with a byte for each time that the slot was left by a killed process.
+    fn recoveries(&self) -> PathBuf {
+        self.folder.join("recoveries")
     }
 
-    fn spawn(&self, role: &str) -> Living {
+    fn spawn(&self, role: &str) -> ChildProcess {
         let mut command = Command::new(env::current_exe().unwrap());
         command
             .args(["--exact", "lease::storage::process_lock::processes::child"])
             .env(ROLE, role)
             .env(FOLDER, &self.folder);
-        Living(command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap())
+        ChildProcess(command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap())
     }
 }
 
 /// A child process; killed when dropped.
-struct Living(Child);
+struct ChildProcess(Child);
 
-impl Drop for Living {
+impl Drop for ChildProcess {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
@@ -108,54 +110,58 @@ impl Drop for Living {
 #[test]
 fn child() {
     let Ok(role) = env::var(ROLE) else { return };
-    let meeting = Meeting::at(Path::new(&env::var(FOLDER).unwrap()));
-    if role == TOLD { told(&meeting) } else { free(&meeting, &role) }
+    let slot = SharedSlot::in_folder(Path::new(&env::var(FOLDER).unwrap()));
+    if role == COMMANDED { obey(&slot) } else { act_at_random(&slot, &role) }
 }
 
-// ---- children that do what they are told
+// ---- children that obey commands
 
-/// The next order; a child without a parent has nothing left to do.
-fn order() -> String {
+/// Waits for the next command. Ends a child whose parent has ended.
+fn read_command() -> String {
     io::stdin().lines().next().map_or_else(|| process::exit(0), Result::unwrap)
 }
 
 fn answer(text: &str) {
-    // On a line of its own, whatever the test harness has written before.
+    // Begins a new line, because the test harness may have written a part of one.
     writeln!(io::stdout(), "\n>{text}").unwrap();
 }
 
-fn told(meeting: &Meeting) {
+fn obey(slot: &SharedSlot) {
     let mut holder = None;
     loop {
-        assert_eq!(order(), "enter");
-        match meeting.process_lock.lock(&mut |_| Err(Error::new(Status::Timeout))) {
+        assert_eq!(read_command(), "lock");
+        match slot.process_lock.lock(&mut |_| Err(Error::new(Status::Timeout))) {
             Ok(guard) => {
-                holder = told_inside(meeting, &guard, holder);
+                holder = obey_while_locked(slot, &guard, holder);
                 drop(guard);
-                answer("out");
+                answer("unlocked");
             }
             Err(error) => answer(error.status.row().name),
         }
     }
 }
 
-fn told_inside(meeting: &Meeting, guard: &ProcessLockGuard, mut holder: Option<HolderLock>) -> Option<HolderLock> {
-    answer(if meeting.settle(guard) { "settled" } else { "in" });
+fn obey_while_locked(
+    slot: &SharedSlot,
+    guard: &ProcessLockGuard,
+    mut holder: Option<HolderLock>,
+) -> Option<HolderLock> {
+    answer(if slot.recover(guard) { "recovered" } else { "locked" });
     loop {
-        match order().as_str() {
-            "sit" => {
+        match read_command().as_str() {
+            "add" => {
                 holder = Some(guard.add_holder().unwrap());
-                meeting.slot.set(b'1');
-                answer("seated");
+                slot.at_server.set(b'1');
+                answer("added");
             }
-            "leave" => match guard.remove_holder(holder.take().unwrap()).unwrap() {
-                None => answer("left"),
+            "remove" => match guard.remove_holder(holder.take().unwrap()).unwrap() {
+                None => answer("removed"),
                 Some(last) => {
                     answer("last");
-                    if order() == "stay" {
+                    if read_command() == "keep" {
                         holder = Some(last.keep().unwrap());
                     } else {
-                        meeting.slot.set(b'0');
+                        slot.at_server.set(b'0');
                     }
                     answer("done");
                 }
@@ -165,199 +171,204 @@ fn told_inside(meeting: &Meeting, guard: &ProcessLockGuard, mut holder: Option<H
     }
 }
 
-/// A child and where it should be.
-struct Told {
-    _living: Living,
-    orders: ChildStdin,
+/// A child that obeys commands, and the state in which it should be.
+struct CommandedChild {
+    _process: ChildProcess,
+    commands: ChildStdin,
     answers: io::Lines<BufReader<ChildStdout>>,
-    place: Place,
-    seated: bool,
+    state: LockState,
+    is_holder: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
-    Outside,
-    Inside,
+enum LockState {
+    Unlocked,
+    Locked,
     LastHolder,
 }
 
-impl Told {
-    fn new(meeting: &Meeting) -> Told {
-        let mut living = meeting.spawn(TOLD);
-        let (orders, answers) = (living.0.stdin.take().unwrap(), living.0.stdout.take().unwrap());
+impl CommandedChild {
+    fn new(slot: &SharedSlot) -> CommandedChild {
+        let mut process = slot.spawn(COMMANDED);
+        let (commands, answers) = (process.0.stdin.take().unwrap(), process.0.stdout.take().unwrap());
         let answers = BufReader::new(answers).lines();
-        Told { _living: living, orders, answers, place: Place::Outside, seated: false }
+        CommandedChild { _process: process, commands, answers, state: LockState::Unlocked, is_holder: false }
     }
 
-    fn ask(&mut self, order: &str) -> String {
-        writeln!(self.orders, "{order}").unwrap();
+    fn command(&mut self, command: &str) -> String {
+        writeln!(self.commands, "{command}").unwrap();
         let mut answers = iter::from_fn(|| self.answers.next().map(Result::unwrap));
         answers.find_map(|line| line.strip_prefix('>').map(str::to_owned)).expect("the child died")
     }
 }
 
-/// Each step is one order for one child, or its death; each answer is known beforehand.
-fn lives_as_told(rounds: u32) {
-    let folder = Folder::new(&format!("told-{rounds}"));
-    let meeting = Meeting::at(&folder.0);
-    meeting.slot.set(b'0');
-    let (mut chance, mut taken, mut deaths) = (Jitter::new(), false, [0; 3]);
-    let mut children: Vec<Told> = (0..CHILDREN).map(|_| Told::new(&meeting)).collect();
+/// Each round gives one command to one child, or kills it. Each answer is known in advance.
+fn command_children(rounds: u32) {
+    let folder = Folder::new(&format!("commanded-{rounds}"));
+    let slot = SharedSlot::in_folder(&folder.0);
+    slot.at_server.set(b'0');
+    let (mut random, mut is_held, mut deaths) = (Jitter::new(), false, [0; 3]);
+    let mut children: Vec<CommandedChild> = (0..CHILDREN).map(|_| CommandedChild::new(&slot)).collect();
     for _ in 0..rounds {
-        let number = chance.below(CHILDREN as u64) as usize;
-        let is_open = children.iter().all(|child| child.place == Place::Outside);
-        let nobody_sits = children.iter().all(|child| !child.seated);
-        let nobody_else_sits = children.iter().enumerate().all(|(other, child)| other == number || !child.seated);
+        let number = random.below(CHILDREN as u64) as usize;
+        let is_unlocked = children.iter().all(|child| child.state == LockState::Unlocked);
+        let has_no_holder = children.iter().all(|child| !child.is_holder);
+        let has_no_other = children.iter().enumerate().all(|(other, child)| other == number || !child.is_holder);
         let child = &mut children[number];
-        match (child.place, chance.below(8)) {
-            (place, 0) => {
-                deaths[place as usize] += 1;
-                *child = Told::new(&meeting);
+        match (child.state, random.below(8)) {
+            (state, 0) => {
+                deaths[state as usize] += 1;
+                *child = CommandedChild::new(&slot);
             }
-            (Place::Outside, _) if !is_open => assert_eq!(child.ask("enter"), "TIMEOUT"),
-            (Place::Outside, _) => {
-                let left_by_the_dead = nobody_sits && taken;
-                assert_eq!(child.ask("enter"), if left_by_the_dead { "settled" } else { "in" });
-                taken &= !left_by_the_dead;
-                child.place = Place::Inside;
+            (LockState::Unlocked, _) if !is_unlocked => assert_eq!(child.command("lock"), "TIMEOUT"),
+            (LockState::Unlocked, _) => {
+                let was_left = has_no_holder && is_held;
+                assert_eq!(child.command("lock"), if was_left { "recovered" } else { "locked" });
+                is_held &= !was_left;
+                child.state = LockState::Locked;
             }
-            (Place::Inside, 1..4) => {
-                assert_eq!(child.ask("open"), "out");
-                child.place = Place::Outside;
+            (LockState::Locked, 1..4) => {
+                assert_eq!(child.command("unlock"), "unlocked");
+                child.state = LockState::Unlocked;
             }
-            (Place::Inside, _) if !child.seated => {
-                assert_eq!(child.ask("sit"), "seated");
-                (child.seated, taken) = (true, true);
+            (LockState::Locked, _) if !child.is_holder => {
+                assert_eq!(child.command("add"), "added");
+                (child.is_holder, is_held) = (true, true);
             }
-            (Place::Inside, _) => {
-                assert_eq!(child.ask("leave"), if nobody_else_sits { "last" } else { "left" });
-                child.place = if nobody_else_sits { Place::LastHolder } else { Place::Inside };
-                child.seated = false;
+            (LockState::Locked, _) => {
+                assert_eq!(child.command("remove"), if has_no_other { "last" } else { "removed" });
+                child.state = if has_no_other { LockState::LastHolder } else { LockState::Locked };
+                child.is_holder = false;
             }
-            (Place::LastHolder, choice) => {
-                let stays = choice < 4;
-                assert_eq!(child.ask(if stays { "stay" } else { "release" }), "done");
-                (child.seated, taken, child.place) = (stays, stays, Place::Inside);
+            (LockState::LastHolder, choice) => {
+                let keeps = choice < 4;
+                assert_eq!(child.command(if keeps { "keep" } else { "release" }), "done");
+                (child.is_holder, is_held, child.state) = (keeps, keeps, LockState::Locked);
             }
         }
-        assert_eq!(meeting.slot.get() == b'1', taken);
+        assert_eq!(slot.at_server.get() == b'1', is_held);
     }
     assert!(deaths.iter().all(|&count| count > 0), "{deaths:?}");
 }
 
-// ---- children that live as they like
+// ---- children that act at random
 
-/// Comes and goes for ever. Its mark is `g` inside the gate, outside `s` if it sits and `-` if not.
-fn free(meeting: &Meeting, name: &str) {
-    thread::spawn(order);
-    let mark = Byte(meeting.folder.join(name));
-    let mut chance = Jitter::new();
-    let come_in = |chance: &mut Jitter| {
-        let guard = meeting.process_lock.lock(&mut retry_while_in_use()).unwrap();
-        mark.set(b'g');
-        chance.rest();
-        meeting.settle(&guard);
-        assert!(guard.has_no_holder().unwrap() || meeting.slot.get() == b'1', "given back while somebody sits");
+/// Becomes a holder and stops being one, for ever. Its mark is `l` while it has the process lock, else `h` if it is a
+/// holder and `-` if not.
+fn act_at_random(slot: &SharedSlot, name: &str) {
+    thread::spawn(read_command);
+    let mark = Byte(slot.folder.join(name));
+    let mut random = Jitter::new();
+    let lock = |random: &mut Jitter| {
+        let guard = slot.process_lock.lock(&mut wait_a_minute()).unwrap();
+        mark.set(b'l');
+        random.rest();
+        slot.recover(&guard);
+        assert!(guard.has_no_holder().unwrap() || slot.at_server.get() == b'1', "released while there is a holder");
         guard
     };
     loop {
-        let guard = come_in(&mut chance);
+        let guard = lock(&mut random);
         let mut holder = guard.add_holder().unwrap();
-        chance.rest();
-        meeting.slot.set(b'1');
-        mark.set(b's');
+        random.rest();
+        slot.at_server.set(b'1');
+        mark.set(b'h');
         drop(guard);
-        chance.rest();
-        let guard = come_in(&mut chance);
+        random.rest();
+        let guard = lock(&mut random);
         while let Some(last) = guard.remove_holder(holder).unwrap() {
-            assert_eq!(meeting.slot.get(), b'1', "given back twice");
-            chance.rest();
-            if chance.below(4) > 0 {
-                meeting.slot.set(b'0');
+            assert_eq!(slot.at_server.get(), b'1', "released twice");
+            random.rest();
+            if random.below(4) > 0 {
+                slot.at_server.set(b'0');
                 break;
             }
             holder = last.keep().unwrap();
         }
         mark.set(b'-');
         drop(guard);
-        chance.rest();
+        random.rest();
     }
 }
 
-/// The parent kills one now and then, passes the gate itself, and compares what it finds with the marks.
-fn lives_freely(rounds: u32) {
-    let folder = Folder::new(&format!("free-{rounds}"));
-    let meeting = Meeting::at(&folder.0);
-    meeting.slot.set(b'0');
-    fs::write(meeting.settled(), "").unwrap();
+/// The parent kills a child now and then, takes the process lock itself, and compares the state with the marks.
+fn kill_random_children(rounds: u32) {
+    let folder = Folder::new(&format!("random-{rounds}"));
+    let slot = SharedSlot::in_folder(&folder.0);
+    slot.at_server.set(b'0');
+    fs::write(slot.recoveries(), "").unwrap();
     let names: Vec<String> = (0..CHILDREN).map(|number| format!("child-{number}")).collect();
     let mark = |name: &str| Byte(folder.0.join(name));
     names.iter().for_each(|name| mark(name).set(b'-'));
-    let mut children: Vec<Living> = names.iter().map(|name| meeting.spawn(name)).collect();
-    let (mut chance, mut killed_inside, mut killed_outside) = (Jitter::new(), 0, 0);
+    let mut children: Vec<ChildProcess> = names.iter().map(|name| slot.spawn(name)).collect();
+    let (mut random, mut killed_locked, mut killed_unlocked) = (Jitter::new(), 0, 0);
     for round in 0..rounds {
-        chance.rest();
-        // Before the first is killed, nothing at all may be left behind.
-        if round > rounds / 4 && chance.below(2) == 0 {
-            let number = chance.below(CHILDREN as u64) as usize;
+        random.rest();
+        // Before the first child is killed, the slot must never be left.
+        if round > rounds / 4 && random.below(2) == 0 {
+            let number = random.below(CHILDREN as u64) as usize;
             let (child, mark) = (&mut children[number], mark(&names[number]));
             child.0.kill().unwrap();
             child.0.wait().unwrap();
-            *(if mark.get() == b'g' { &mut killed_inside } else { &mut killed_outside }) += 1;
+            *(if mark.get() == b'l' { &mut killed_locked } else { &mut killed_unlocked }) += 1;
             mark.set(b'-');
-            *child = meeting.spawn(&names[number]);
+            *child = slot.spawn(&names[number]);
         }
-        let guard = meeting.process_lock.lock(&mut retry_while_in_use()).unwrap();
+        let guard = slot.process_lock.lock(&mut wait_a_minute()).unwrap();
         let marks: Vec<u8> = names.iter().map(|name| mark(name).get()).collect();
-        let seated = marks.contains(&b's');
-        assert!(!marks.contains(&b'g'), "two in the gate");
-        assert_eq!(guard.has_no_holder().unwrap(), !seated, "{marks:?}");
-        meeting.settle(&guard);
-        assert_eq!(meeting.slot.get() == b'1', seated);
+        let has_holder = marks.contains(&b'h');
+        assert!(!marks.contains(&b'l'), "two processes have the lock");
+        assert_eq!(guard.has_no_holder().unwrap(), !has_holder, "{marks:?}");
+        slot.recover(&guard);
+        assert_eq!(slot.at_server.get() == b'1', has_holder);
         drop(guard);
-        let settled = fs::metadata(meeting.settled()).unwrap().len();
-        assert!(settled <= killed_inside + killed_outside, "{settled} were left, {killed_inside}, {killed_outside}");
-        assert!(children.iter_mut().all(|child| child.0.try_wait().unwrap().is_none()), "a child complains");
+        let recoveries = fs::metadata(slot.recoveries()).unwrap().len();
+        let killed = killed_locked + killed_unlocked;
+        assert!(recoveries <= killed, "{recoveries} recoveries, {killed} killed");
+        assert!(
+            children.iter_mut().all(|child| child.0.try_wait().unwrap().is_none()),
+            "an assertion of a child failed"
+        );
     }
-    assert!(killed_inside > 0 && killed_outside > 0, "{killed_inside} inside, {killed_outside} outside");
+    assert!(killed_locked > 0 && killed_unlocked > 0, "{killed_locked} locked, {killed_unlocked} unlocked");
     drop(children);
-    assert!(meeting.process_lock.lock(&mut retry_while_in_use()).unwrap().has_no_holder().unwrap());
+    assert!(slot.process_lock.lock(&mut wait_a_minute()).unwrap().has_no_holder().unwrap());
 }
 
 // ---- the tests
 
 #[test]
-fn the_living_are_counted_and_the_last_one_out_is_known_whoever_is_killed_where() {
-    lives_as_told(1000);
+fn killed_children_leave_exact_count_of_holders() {
+    command_children(1000);
 }
 
 #[test]
-fn the_slot_is_taken_as_long_as_somebody_living_sits_whenever_others_are_killed() {
-    lives_freely(200);
+fn slot_stays_held_while_any_living_child_holds_it() {
+    kill_random_children(200);
 }
 
 #[test]
 #[ignore = "takes minutes"]
-fn the_same_for_a_long_time() {
-    lives_as_told(5000);
-    lives_freely(5000);
+fn killed_children_for_many_rounds() {
+    command_children(5000);
+    kill_random_children(5000);
 }
 
-/// A child that became another program without closing what it inherited.
+/// A child runs another program, and does not close the lock files that it has inherited.
 #[cfg(unix)]
 #[test]
-fn a_child_with_the_open_files_of_its_parent_holds_nothing_up() {
+fn child_with_inherited_lock_files_holds_no_lock() {
     let folder = Folder::new("inherited");
-    let process_lock = Meeting::at(&folder.0).process_lock;
-    let keep = |file: fs::File| Living(Command::new("sleep").arg("600").stdin(file).spawn().unwrap());
-    let enter = || process_lock.lock(&mut |_| Err(Error::new(Status::Timeout))).unwrap();
-    let guard = enter();
+    let process_lock = SharedSlot::in_folder(&folder.0).process_lock;
+    let keep = |file: fs::File| ChildProcess(Command::new("sleep").arg("600").stdin(file).spawn().unwrap());
+    let lock = || process_lock.lock(&mut |_| Err(Error::new(Status::Timeout))).unwrap();
+    let guard = lock();
     let (dropped, holder) = (guard.add_holder().unwrap(), guard.add_holder().unwrap());
-    let _keepers = [&guard.lock_guard, &dropped.0, &holder.0].map(|hold| keep(inherited(hold)));
+    let _keepers = [&guard.lock_guard, &dropped.0, &holder.0].map(|guard| keep(inherited(guard)));
     drop(guard);
-    let guard = enter();
+    let guard = lock();
     drop(dropped);
-    let last = guard.remove_holder(holder).unwrap().expect("nobody else sits");
+    let last = guard.remove_holder(holder).unwrap().expect("there is no other holder");
     let _keeper = keep(inherited(&last.lock_guard));
     drop(last);
     assert!(guard.has_no_holder().unwrap());

@@ -1,5 +1,5 @@
-//! What a share promises, wherever it is. To the system each lock that is taken is a holder of its own, in whatever
-//! process, so that two shares of one folder are what two processes have.
+//! Tests of the process lock, in memory and on disk. To the system each open lock file is a holder of its own, so two
+//! process locks of one folder behave like those of two processes.
 
 use super::*;
 use crate::lease::storage::lock::tests::Folder;
@@ -7,75 +7,75 @@ use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
-/// Runs it with what makes the same share again and again: in memory, and on disk.
-fn everywhere(name: &str, test: fn(&(dyn Fn() -> ProcessLock + Sync))) {
+/// Runs `test` in memory and on disk. Each process lock that `test` makes is the same one.
+fn in_memory_and_on_disk(name: &str, test: fn(&(dyn Fn() -> ProcessLock + Sync))) {
     let in_memory = ProcessLock::in_memory();
     test(&|| in_memory.clone());
     let folder = Folder::new(name);
     test(&|| ProcessLock::on_disk(&folder.0, "slot"));
 }
 
-/// Waits longer than anybody has to.
-pub(crate) fn retry_while_in_use() -> impl FnMut(Duration) -> Result<(), Error> {
-    let mut patience = Duration::from_secs(60);
+/// Sleeps for each pause, and times out after a minute, which is longer than any test waits.
+pub(crate) fn wait_a_minute() -> impl FnMut(Duration) -> Result<(), Error> {
+    let mut left = Duration::from_secs(60);
     move |pause| {
         thread::sleep(pause);
-        patience = patience.checked_sub(pause).ok_or_else(|| Error::new(Status::Timeout))?;
+        left = left.checked_sub(pause).ok_or_else(|| Error::new(Status::Timeout))?;
         Ok(())
     }
 }
 
-fn at_once(_: Duration) -> Result<(), Error> {
+fn do_not_wait(_: Duration) -> Result<(), Error> {
     Err(Error::new(Status::Timeout))
 }
 
 fn lock(process_lock: &ProcessLock) -> ProcessLockGuard {
-    process_lock.lock(&mut at_once).unwrap()
+    process_lock.lock(&mut do_not_wait).unwrap()
 }
 
 fn is_locked(process_lock: &ProcessLock) -> bool {
-    process_lock.lock(&mut at_once).is_err_and(|error| error.status == Status::Timeout)
+    process_lock.lock(&mut do_not_wait).is_err_and(|error| error.status == Status::Timeout)
 }
 
 #[test]
-fn the_last_one_out_learns_it_and_nobody_before() {
-    everywhere("last", |process_lock| {
+fn only_the_last_holder_is_told_so() {
+    in_memory_and_on_disk("last", |process_lock| {
         let guard = lock(&process_lock());
         assert!(guard.has_no_holder().unwrap());
-        let seats: Vec<HolderLock> = (0..3).map(|_| guard.add_holder().unwrap()).collect();
+        let holders: Vec<HolderLock> = (0..3).map(|_| guard.add_holder().unwrap()).collect();
         drop(guard);
         let guard = lock(&process_lock());
-        let last = seats.len() - 1;
-        for (place, holder) in seats.into_iter().enumerate() {
+        let last = holders.len() - 1;
+        for (number, holder) in holders.into_iter().enumerate() {
             assert!(!guard.has_no_holder().unwrap());
-            assert_eq!(guard.remove_holder(holder).unwrap().is_some(), place == last);
+            assert_eq!(guard.remove_holder(holder).unwrap().is_some(), number == last);
         }
         assert!(guard.has_no_holder().unwrap());
         let holder = guard.add_holder().unwrap();
-        assert!(guard.remove_holder(holder).unwrap().is_some(), "and again");
+        assert!(guard.remove_holder(holder).unwrap().is_some(), "a second time");
     });
 }
 
 #[test]
-fn who_is_killed_leaves_no_seat_behind() {
-    everywhere("killed", |process_lock| {
+fn killed_process_is_no_holder_any_more() {
+    in_memory_and_on_disk("killed", |process_lock| {
         let guard = lock(&process_lock());
-        let (killed, polite) = (guard.add_holder().unwrap(), guard.add_holder().unwrap());
+        let (killed, living) = (guard.add_holder().unwrap(), guard.add_holder().unwrap());
         drop(killed);
         assert!(!guard.has_no_holder().unwrap());
-        assert!(guard.remove_holder(polite).unwrap().is_some());
+        assert!(guard.remove_holder(living).unwrap().is_some());
         drop(guard.add_holder());
         assert!(guard.has_no_holder().unwrap());
     });
 }
 
 #[test]
-fn only_one_stands_in_the_gate_until_it_opens() {
-    everywhere("gate", |process_lock| {
+fn lock_excludes_others_until_it_is_dropped() {
+    in_memory_and_on_disk("excludes", |process_lock| {
         let guard = lock(&process_lock());
         assert!(is_locked(&process_lock()));
         let waits = RefCell::new((Some(guard), 0));
-        let entered = process_lock().lock(&mut |_| {
+        let locked = process_lock().lock(&mut |_| {
             let (guard, count) = &mut *waits.borrow_mut();
             *count += 1;
             if *count == 5 {
@@ -85,14 +85,14 @@ fn only_one_stands_in_the_gate_until_it_opens() {
         });
         assert_eq!(waits.borrow().1, 5);
         assert!(is_locked(&process_lock()));
-        drop(entered);
-        assert!(!is_locked(&process_lock()), "also after a waiting that was ended");
+        drop(locked);
+        assert!(!is_locked(&process_lock()), "also after an attempt that timed out");
     });
 }
 
 #[test]
-fn who_waits_ends_it_with_an_error_of_their_own() {
-    everywhere("ended", |process_lock| {
+fn error_of_pause_ends_the_wait() {
+    in_memory_and_on_disk("ended", |process_lock| {
         let _guard = lock(&process_lock());
         for status in [Status::Timeout, Status::Cancelled] {
             assert_eq!(process_lock().lock(&mut |_| Err(Error::new(status))).unwrap_err().status, status);
@@ -101,8 +101,8 @@ fn who_waits_ends_it_with_an_error_of_their_own() {
 }
 
 #[test]
-fn the_pauses_are_short_and_of_many_lengths() {
-    everywhere("pauses", |process_lock| {
+fn pauses_are_short_and_of_many_lengths() {
+    in_memory_and_on_disk("pauses", |process_lock| {
         let _guard = lock(&process_lock());
         let mut pauses = Vec::new();
         let waited = process_lock().lock(&mut |pause| {
@@ -119,8 +119,8 @@ fn the_pauses_are_short_and_of_many_lengths() {
 }
 
 #[test]
-fn a_last_one_out_who_stays_sits_again() {
-    everywhere("stays", |process_lock| {
+fn last_holder_that_keeps_the_slot_is_a_holder() {
+    in_memory_and_on_disk("keeps", |process_lock| {
         let guard = lock(&process_lock());
         let holder = guard.add_holder().unwrap();
         let holder = guard.remove_holder(holder).unwrap().unwrap().keep().unwrap();
@@ -133,24 +133,24 @@ fn a_last_one_out_who_stays_sits_again() {
 }
 
 #[test]
-fn as_long_as_a_last_one_out_is_there_nobody_sits() {
-    everywhere("belt", |process_lock| {
+fn while_a_last_holder_exists_none_can_be_added() {
+    in_memory_and_on_disk("last-excludes", |process_lock| {
         let guard = lock(&process_lock());
         let holder = guard.add_holder().unwrap();
         let last = guard.remove_holder(holder).unwrap().unwrap();
         assert_eq!(guard.add_holder().unwrap_err().status, Status::Storage);
-        assert!(!guard.has_no_holder().unwrap(), "somebody still has to do with the slot");
+        assert!(!guard.has_no_holder().unwrap(), "the last holder counts");
         drop(last);
         assert!(guard.add_holder().is_ok());
     });
 }
 
 #[test]
-fn slots_of_other_names_are_other_slots() {
+fn locks_of_other_names_are_other_locks() {
     let folder = Folder::new("names");
     let process_lock = |name| ProcessLock::on_disk(&folder.0, name);
     let guard = lock(&process_lock("slot"));
-    let _seat = guard.add_holder().unwrap();
+    let _holder = guard.add_holder().unwrap();
     for other in ["slot2", "slot.1"] {
         assert!(lock(&process_lock(other)).has_no_holder().unwrap());
     }
@@ -160,12 +160,12 @@ fn slots_of_other_names_are_other_slots() {
 }
 
 #[test]
-fn a_share_touches_nothing_until_it_is_entered() {
+fn lock_files_are_created_by_the_first_lock() {
     let folder = Folder::new("untouched");
     let process_lock = ProcessLock::on_disk(&folder.0, "slot");
     assert_eq!(folder.0.read_dir().unwrap().count(), 0);
-    let error = ProcessLock::on_disk(&folder.0.join("missing"), "slot").lock(&mut at_once).unwrap_err();
-    assert_eq!(error.status, Status::Storage, "and not that of whoever waits");
+    let error = ProcessLock::on_disk(&folder.0.join("missing"), "slot").lock(&mut do_not_wait).unwrap_err();
+    assert_eq!(error.status, Status::Storage, "and not the error of `pause`");
     drop(lock(&process_lock));
     assert_eq!(folder.0.read_dir().unwrap().count(), 2);
 }
@@ -192,39 +192,39 @@ mod removed {
     }
 
     #[test]
-    fn who_sits_on_a_removed_file_is_not_the_last_one_out_while_others_sit_on_it_or_on_the_new_one() {
-        let slot = Slot(Folder::new("removed-seats"));
+    fn holder_on_removed_file_counts_those_on_both_files() {
+        let slot = Slot(Folder::new("removed-holders"));
         let guard = slot.lock();
         let mut old = vec![guard.add_holder().unwrap(), guard.add_holder().unwrap()];
         slot.remove("holders");
         let new = guard.add_holder().unwrap();
         assert!(new.is_in_place().unwrap());
         assert!(old.iter().all(|holder| !holder.is_in_place().unwrap()));
-        assert!(guard.remove_holder(old.pop().unwrap()).unwrap().is_none(), "one sits on each");
-        assert!(guard.remove_holder(old.pop().unwrap()).unwrap().is_none(), "one sits on the new one");
+        assert!(guard.remove_holder(old.pop().unwrap()).unwrap().is_none(), "one holder is on each file");
+        assert!(guard.remove_holder(old.pop().unwrap()).unwrap().is_none(), "one holder is on the new file");
         assert!(guard.remove_holder(new).unwrap().is_some());
     }
 
     #[test]
-    fn who_sits_on_a_removed_file_is_the_last_one_out_if_nobody_came_since() {
+    fn holder_on_removed_file_is_last_if_none_came_since() {
         let slot = Slot(Folder::new("removed-last"));
         let guard = slot.lock();
         let (first, second) = (guard.add_holder().unwrap(), guard.add_holder().unwrap());
         slot.remove("holders");
         assert!(guard.remove_holder(first).unwrap().is_none());
         let last = guard.remove_holder(second).unwrap().unwrap();
-        assert!(guard.add_holder().is_err(), "nor may anybody sit on the new file then");
+        assert!(guard.add_holder().is_err(), "no holder can be added on the new file either");
         drop(last);
         assert!(guard.add_holder().is_ok());
     }
 
     #[test]
-    fn a_new_seat_mends_it() {
-        let slot = Slot(Folder::new("removed-mended"));
+    fn new_holder_lock_repairs_a_removed_file() {
+        let slot = Slot(Folder::new("removed-repaired"));
         let guard = slot.lock();
         let mut holder = guard.add_holder().unwrap();
         slot.remove("holders");
-        assert!(guard.has_no_holder().unwrap(), "as far as can be seen");
+        assert!(guard.has_no_holder().unwrap(), "the new file has none");
         assert!(!holder.is_in_place().unwrap());
         holder = guard.add_holder().unwrap();
         assert!(!guard.has_no_holder().unwrap());
@@ -232,8 +232,8 @@ mod removed {
     }
 
     #[test]
-    fn through_another_gate_nobody_comes_while_the_last_one_gives_the_slot_back() {
-        let slot = Slot(Folder::new("removed-gate"));
+    fn removed_lock_file_lets_none_in_while_last_holder_releases() {
+        let slot = Slot(Folder::new("removed-lock"));
         let guard = slot.lock();
         let holder = guard.add_holder().unwrap();
         slot.remove("lock");
@@ -246,44 +246,45 @@ mod removed {
     }
 }
 
-/// Many threads come and go. `slot` is what the server counts, `seated` the truth; both change inside the gate alone.
+/// Many threads become holders and stop again. `slot` is what the server counts, `holders` the true number; both change
+/// only under the process lock.
 #[test]
-fn in_a_crowd_the_slot_is_taken_once_and_given_back_once_and_everybody_has_their_turn() {
-    everywhere("crowd", |process_lock| {
-        let (slot, seated, inside) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicBool::new(false));
-        let come_in = || {
-            let guard = process_lock().lock(&mut retry_while_in_use()).unwrap();
-            assert!(!inside.swap(true, Ordering::SeqCst), "two in the gate");
-            assert_eq!(guard.has_no_holder().unwrap(), seated.load(Ordering::SeqCst) == 0);
-            assert_eq!(slot.load(Ordering::SeqCst), seated.load(Ordering::SeqCst) > 0);
+fn many_threads_take_and_release_the_slot_once_each() {
+    in_memory_and_on_disk("crowd", |process_lock| {
+        let (slot, holders, is_locked) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicBool::new(false));
+        let lock = || {
+            let guard = process_lock().lock(&mut wait_a_minute()).unwrap();
+            assert!(!is_locked.swap(true, Ordering::SeqCst), "two threads have the lock");
+            assert_eq!(guard.has_no_holder().unwrap(), holders.load(Ordering::SeqCst) == 0);
+            assert_eq!(slot.load(Ordering::SeqCst), holders.load(Ordering::SeqCst) > 0);
             guard
         };
-        let go_on = |guard: ProcessLockGuard| {
-            inside.store(false, Ordering::SeqCst);
+        let unlock = |guard: ProcessLockGuard| {
+            is_locked.store(false, Ordering::SeqCst);
             drop(guard);
             thread::yield_now();
         };
-        let live = || {
+        let hold_and_release = || {
             for _ in 0..25 {
-                let guard = come_in();
+                let guard = lock();
                 let holder = guard.add_holder().unwrap();
-                seated.fetch_add(1, Ordering::SeqCst);
+                holders.fetch_add(1, Ordering::SeqCst);
                 slot.store(true, Ordering::SeqCst);
-                go_on(guard);
-                let guard = come_in();
-                let others = seated.fetch_sub(1, Ordering::SeqCst) - 1;
+                unlock(guard);
+                let guard = lock();
+                let others = holders.fetch_sub(1, Ordering::SeqCst) - 1;
                 let last = guard.remove_holder(holder).unwrap();
                 assert_eq!(last.is_some(), others == 0);
                 if last.is_some() {
-                    assert!(slot.swap(false, Ordering::SeqCst), "given back twice");
+                    assert!(slot.swap(false, Ordering::SeqCst), "released twice");
                     drop(last);
                 }
-                go_on(guard);
+                unlock(guard);
             }
         };
         thread::scope(|scope| {
-            (0..6).for_each(|_| drop(scope.spawn(live)));
+            (0..6).for_each(|_| drop(scope.spawn(hold_and_release)));
         });
-        assert!(come_in().has_no_holder().unwrap());
+        assert!(lock().has_no_holder().unwrap());
     });
 }
