@@ -173,8 +173,8 @@ STAGES = {
     "waiting": "sent, waiting for the reply",
     "reading": "reading the reply, byte by byte",
     "pausing": "in the pause before the next attempt",
-    "at_the_gate": "at the gate of a slot, another inside",
-    "queueing": "queueing for a seat",
+    "at_the_gate": "at the lock of a slot, which another process holds",
+    "queueing": "waiting for a slot",
 }
 
 

@@ -339,7 +339,7 @@ fn lost_lease_gives_borrow_back_that_its_release_has_left() {
     assert_eq!(machine.count(), 0);
 }
 
-/// Somebody stands in the gate of a slot that is to be given back, and is killed there.
+/// Another process holds the lock of a slot that is to be released, and is killed.
 #[test]
 fn what_was_left_is_given_back_though_another_was_at_it_and_died() {
     let demo = Demo::start();

@@ -178,7 +178,7 @@ fn borrow_that_a_verb_has_ended_is_not_believed_without_network() {
         let (world, folder) = (World::new(&demo, &json!({ "rate": 0 })), Folder::new(&format!("ended-{verb}")));
         let (config, client) = with_borrow_of_closed_lease(&world, &folder);
         until("it is let go of", || {
-            folder.files("holders").iter().all(|seat| fs::File::open(seat).unwrap().try_lock().is_ok())
+            folder.files("holders").iter().all(|file| fs::File::open(file).unwrap().try_lock().is_ok())
         });
         client.call(verb, &Value::Null).ok();
         assert_eq!(world.slots_of(DEVICE), [], "{verb}");
@@ -253,7 +253,7 @@ fn borrow_that_the_record_does_not_tell_of_is_not_given_back_by_the_next_start()
         }
         lease.free();
         until("it is let go of", || {
-            folder.files("holders").iter().all(|seat| fs::File::open(seat).unwrap().try_lock().is_ok())
+            folder.files("holders").iter().all(|file| fs::File::open(file).unwrap().try_lock().is_ok())
         });
         let next = Client::open(&config).unwrap();
         let (_solver, _) = next.acquire(&with(&json!({ "feature": "SOLVER" }), license));

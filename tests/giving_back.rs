@@ -372,10 +372,10 @@ fn late_renewal_in_unusable_folder_is_undone() {
     }
 }
 
-/// A renewal that finds its seat gone takes no other on the file that it has open: it would end with the old one.
+/// A renewal that finds its holder lock gone takes no other on the file that it has open: it would end with the old one.
 #[test]
-fn renewal_in_lost_folder_keeps_seat() {
-    let Some(place) = Place::new("seat", Trouble::Lost) else { return };
+fn renewal_in_lost_folder_keeps_holder() {
+    let Some(place) = Place::new("holder", Trouble::Lost) else { return };
     let mut first = place.start_with_lease();
     let mut second = place.start_beside(&first);
     assert_eq!(second.tell("acquire").ok(), "ACTIVE");

@@ -143,10 +143,10 @@ fn a_lease_whose_host_is_kept_waiting_does_not_keep_the_others_from_being_renewe
     let (world, folder) = (world(&demo), Folder::new("waiting"));
     let client = start(&world, &folder);
     let (stuck, info) = client.acquire(&json!({ "feature": "MESH", "timeout_ms": 300 }));
-    let gate = fs::File::open(&folder.files("lock")[0]).unwrap();
+    let lock = fs::File::open(&folder.files("lock")[0]).unwrap();
     let (lease, _) = client.acquire(&Value::Null);
-    // Another process stands in the gate and does not move.
-    gate.lock().unwrap();
+    // Another process holds the lock and does not move.
+    lock.lock().unwrap();
     client.submit("lease_borrow", &json!({ "lease": info["lease"], "timeout_ms": 60_000 })).unwrap();
     std::thread::sleep(Duration::from_millis(200));
     client.advance(62 * 60_000);
@@ -156,7 +156,7 @@ fn a_lease_whose_host_is_kept_waiting_does_not_keep_the_others_from_being_renewe
     assert_eq!((lease.state(), stuck.state()), ("ACTIVE", "GRACE"));
     // Nor does the thread try again without a pause.
     until("it is put off", || stuck.info()["renews_in_ms"].as_i64().unwrap() > 0);
-    drop(gate);
+    drop(lock);
 }
 
 #[test]

@@ -186,12 +186,12 @@ fn what_the_clock_shows_while_a_borrow_runs_is_kept_whoever_keeps_the_lease_aliv
         outage(&world);
         let running = start(&world, "laptop", folder.path());
         let (lease, _) = running.acquire(&json!({ "keep_alive": keep_alive }));
-        // At first somebody stands in the gate.
-        let gate = fs::File::open(folder.proof().with_extension("lock")).unwrap();
-        gate.lock().unwrap();
+        // At first another process holds the lock.
+        let lock = fs::File::open(folder.proof().with_extension("lock")).unwrap();
+        lock.lock().unwrap();
         running.advance(10 * 3_600_000);
         assert_eq!(running.next_event(300), Ok(Value::Null));
-        drop(gate);
+        drop(lock);
         // The program runs on until it is killed; then the clock is set back.
         let end = Instant::now() + Duration::from_secs(20);
         let set_back = || {

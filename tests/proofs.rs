@@ -17,8 +17,8 @@ use support::{Demo, believing, with};
 /// The license's own record.
 fn license_record(folder: &Folder) -> PathBuf {
     let gates = folder.files("lock");
-    let gate = gates.into_iter().find(|path| path.to_str().unwrap().ends_with("-license.lock")).unwrap();
-    gate.with_extension("lease")
+    let lock = gates.into_iter().find(|path| path.to_str().unwrap().ends_with("-license.lock")).unwrap();
+    lock.with_extension("lease")
 }
 
 const DEVICE: &str = "laptop";
@@ -51,8 +51,8 @@ fn refused(client: &Client, request: &Value, status: &str) {
 fn record_of(folder: &Folder, client: &Client, request: &Value) -> PathBuf {
     let before = folder.files("lock");
     client.try_acquire(&with(request, json!({ "timeout_ms": 300, "release_on_close_ms": 0 })));
-    let gate = folder.files("lock").into_iter().find(|path| !before.contains(path)).unwrap();
-    gate.with_extension("lease")
+    let lock = folder.files("lock").into_iter().find(|path| !before.contains(path)).unwrap();
+    lock.with_extension("lease")
 }
 
 /// What is kept for this product and device, as whoever knows both reads and writes it.

@@ -94,7 +94,7 @@ fn eight_processes_of_which_five_are_killed_have_one_slot_until_the_last_leaves_
     on_machines("eight", 200, five_of_eight_are_killed);
 }
 
-// ---- two processes at the gate
+// ---- two processes at one lock
 
 /// Has the next request of this operation met with this.
 fn next(machine: &Machine, operation: &str, what: &Value) {
@@ -137,9 +137,9 @@ fn one_leaves_while_another_enters(machine: &Machine, [leaving, coming]: &mut [H
     assert_eq!(machine.count(), 0);
 }
 
-/// One is killed inside the gate, with another before it: on the way in or out, before the server has heard of it or
+/// One is killed while it holds the lock, with another that waits for it: on the way in or out, before the server has heard of it or
 /// after.
-fn one_is_killed_inside_the_gate(machine: &Machine, pair: &mut [Holder; 2], chance: &mut Chance) {
+fn one_is_killed_holding_the_lock(machine: &Machine, pair: &mut [Holder; 2], chance: &mut Chance) {
     const NEVER_DONE: &str = r#"{"before":"hang"}"#;
     const DONE_UNHEARD: &str = r#"{"after_commit":{"delay":{"fixed_ms":60000}}}"#;
     let what = if chance.below(2) == 0 { NEVER_DONE } else { DONE_UNHEARD };
@@ -166,13 +166,13 @@ fn one_is_killed_inside_the_gate(machine: &Machine, pair: &mut [Holder; 2], chan
     machine.world.control("DELETE /faults", &Value::Null);
 }
 
-fn two_at_the_gate(machine: &Machine, rounds: u64, chance: &mut Chance) {
+fn two_at_one_lock(machine: &Machine, rounds: u64, chance: &mut Chance) {
     let mut pair = [machine.start(), machine.start()];
     for round in 0..rounds {
         match round % 3 {
             0 => two_leave_at_the_same_instant(machine, &mut pair),
             1 => one_leaves_while_another_enters(machine, &mut pair, chance),
-            _ => one_is_killed_inside_the_gate(machine, &mut pair, chance),
+            _ => one_is_killed_holding_the_lock(machine, &mut pair, chance),
         }
         pair.reverse();
     }
@@ -180,20 +180,20 @@ fn two_at_the_gate(machine: &Machine, rounds: u64, chance: &mut Chance) {
 
 #[test]
 fn whoever_meets_or_dies_at_the_gate_leaves_no_slot_behind_and_nobody_without_one() {
-    on_machines("gate", 300, two_at_the_gate);
+    on_machines("lock", 300, two_at_one_lock);
 }
 
 #[test]
 #[ignore = "takes minutes"]
 fn whoever_meets_or_dies_at_the_gate_five_thousand_times() {
-    on_machines("gate-often", 5_000, two_at_the_gate);
+    on_machines("lock-often", 5_000, two_at_one_lock);
 }
 
-/// The gate is waited for, and no longer than the call may take.
+/// A call waits for the lock, but no longer than its deadline.
 #[test]
 fn whoever_can_not_come_in_because_another_hangs_inside_is_told_so() {
     let demo = Demo::start();
-    let machine = Machine::new(&demo, "gate-hangs");
+    let machine = Machine::new(&demo, "lock-hangs");
     let (mut hanging, mut other) = (machine.start(), machine.start());
     assert_eq!(hanging.tell("acquire").ok(), "ACTIVE");
     next(&machine, "release_license", &json!({ "before": "hang" }));

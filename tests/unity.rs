@@ -72,7 +72,8 @@ impl Compiler {
         let said = run(&mut command);
         assert_eq!(below(&temporary), BTreeSet::new());
         assert!(said.ends_with("every play ended well\n"), "{said}");
-        said
+        // Mono itself complains about a process that has ended, now and then.
+        said.lines().filter(|line| !line.starts_with("w32error-unix.c")).map(|line| format!("{line}\n")).collect()
     }
 }
 

@@ -1,4 +1,4 @@
-"""What the tests share: a client on a desk of its own, and what the server knows of it."""
+"""What the tests share: a client on a workplace of its own, and what the server knows of it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HANG = {"before": "hang"}
 posix = pytest.mark.skipif(os.name != "posix", reason="signals, fork and LD_LIBRARY_PATH are POSIX's")
 
 
-class Desk:
+class Workplace:
     """A machine whose license server is a sandbox."""
 
     def __init__(self, sandbox: Sandbox) -> None:
@@ -44,10 +44,10 @@ class Desk:
 
 
 @pytest.fixture
-def desk(floatlease_sandbox: Sandbox) -> Iterator[Desk]:
-    desk = Desk(floatlease_sandbox)
-    yield desk
-    desk.client.close()
+def workplace(floatlease_sandbox: Sandbox) -> Iterator[Workplace]:
+    workplace = Workplace(floatlease_sandbox)
+    yield workplace
+    workplace.client.close()
 
 
 def soon(so: Callable[[], Any]) -> Any:

@@ -10,18 +10,18 @@ from typing import Any, Callable
 
 import floatlease._aio
 import pytest
-from conftest import Desk, soon
+from conftest import Workplace, soon
 from floatlease import AsyncClient, DeviceError, LeaseState, NetworkError, Status, UsageError
 from test_client import VERBS
 
 Body = Callable[[AsyncClient], Coroutine[Any, Any, Any]]
 
 
-def run(desk: Desk, body: Body) -> Any:
-    """The body on a loop of its own, with a client of this desk."""
+def run(workplace: Workplace, body: Body) -> Any:
+    """The body on a loop of its own, with a client of this workplace."""
 
     async def main() -> Any:
-        async with AsyncClient(desk.config) as client:
+        async with AsyncClient(workplace.config) as client:
             return await body(client)
 
     return asyncio.run(asyncio.wait_for(main(), 30))
@@ -31,7 +31,7 @@ def readers() -> int:
     return sum(thread.name == "floatlease-events" for thread in threading.enumerate())
 
 
-def test_every_verb_is_awaited(desk: Desk) -> None:
+def test_every_verb_is_awaited(workplace: Workplace) -> None:
     async def body(client: AsyncClient) -> None:
         for verb, request, member in VERBS:
             reply = await getattr(client, verb)(**request)
@@ -44,45 +44,47 @@ def test_every_verb_is_awaited(desk: Desk) -> None:
         with pytest.raises(UsageError, match="storage_dir"):
             await client.sync_consumptions()
 
-    run(desk, body)
+    run(workplace, body)
 
 
-def test_a_lease_is_awaited_held_and_given_back(desk: Desk) -> None:
+def test_a_lease_is_awaited_held_and_given_back(workplace: Workplace) -> None:
     async def body(client: AsyncClient) -> Any:
         async with client.acquire_lease(features=["MESH"]) as lease:
             assert lease.state is LeaseState.ACTIVE
-            assert desk.slots() == ["MESH"]
+            assert workplace.slots() == ["MESH"]
             assert (await lease.renew())["state"] == "ACTIVE"
-        assert desk.slots() == []
+        assert workplace.slots() == []
         with pytest.raises(UsageError) as caught:
             await lease.release()
         assert caught.value.status == Status.HANDLE
         other = await client.acquire_lease()
         assert (await other.release(timeout_ms=5_000))["state"] == "RELEASED"
         kept = await client.acquire_lease()
-        assert desk.slots() == [None]
+        assert workplace.slots() == [None]
         # Or it would be dropped before the client's end.
         return kept
 
-    lease = run(desk, body)
-    assert desk.slots() == []
+    lease = run(workplace, body)
+    assert workplace.slots() == []
     assert lease.state is not LeaseState.ACTIVE
 
 
-def test_the_bodys_exception_comes_through_a_silent_server(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_bodys_exception_comes_through_a_silent_server(
+    workplace: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(floatlease._aio, "WITH_RELEASE_MS", 300)
 
     async def body(client: AsyncClient) -> None:
         async with client.acquire_lease():
-            desk.hang()
+            workplace.hang()
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        run(desk, body)
+        run(workplace, body)
 
 
-def test_a_task_that_is_cancelled_cancels_its_call(desk: Desk) -> None:
-    desk.hang("borrow_license")
+def test_a_task_that_is_cancelled_cancels_its_call(workplace: Workplace) -> None:
+    workplace.hang("borrow_license")
 
     async def body(client: AsyncClient) -> None:
         # Four hang; if one did not end with its task, those behind it would wait for a minute.
@@ -97,10 +99,10 @@ def test_a_task_that_is_cancelled_cancels_its_call(desk: Desk) -> None:
         with pytest.raises(asyncio.TimeoutError):
             await asyncio.wait_for(client.borrow_license(), 0.05)
 
-    run(desk, body)
+    run(workplace, body)
 
 
-def test_an_acquire_that_is_cancelled_leaves_no_slot(desk: Desk) -> None:
+def test_an_acquire_that_is_cancelled_leaves_no_slot(workplace: Workplace) -> None:
     async def body(client: AsyncClient) -> None:
         for wait in range(30):
             task = asyncio.ensure_future(acquire(client))
@@ -108,17 +110,17 @@ def test_an_acquire_that_is_cancelled_leaves_no_slot(desk: Desk) -> None:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
             del task
-        while desk.slots():
+        while workplace.slots():
             await asyncio.sleep(0.01)
 
     async def acquire(client: AsyncClient) -> None:
         await client.acquire_lease()
 
-    run(desk, body)
+    run(workplace, body)
 
 
 def test_a_task_that_is_cancelled_twice_gives_its_slot_back_and_leaves_nothing_to_be_logged(
-    desk: Desk, caplog: pytest.LogCaptureFixture
+    workplace: Workplace, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def body(client: AsyncClient) -> None:
         held, forever = asyncio.Event(), asyncio.Event()
@@ -131,22 +133,22 @@ def test_a_task_that_is_cancelled_twice_gives_its_slot_back_and_leaves_nothing_t
         task = asyncio.ensure_future(work())
         await held.wait()
         slow = {"before": {"delay": {"fixed_ms": 300}}}
-        desk.sandbox.fault(match={"operation": "release_license"}, when={"times": 1}, do=slow)
+        workplace.sandbox.fault(match={"operation": "release_license"}, when={"times": 1}, do=slow)
         task.cancel()
-        while desk.asked("release_license") == 0:
+        while workplace.asked("release_license") == 0:
             await asyncio.sleep(0.005)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        while desk.slots():
+        while workplace.slots():
             await asyncio.sleep(0.005)
         gc.collect()
 
-    run(desk, body)
+    run(workplace, body)
     assert caplog.records == []
 
 
-def test_an_acquire_that_is_entered_twice_takes_two_leases_and_gives_both_back(desk: Desk) -> None:
+def test_an_acquire_that_is_entered_twice_takes_two_leases_and_gives_both_back(workplace: Workplace) -> None:
     async def body(client: AsyncClient) -> None:
         acquiring = client.acquire_lease()
         async with acquiring as outer:
@@ -154,12 +156,12 @@ def test_an_acquire_that_is_entered_twice_takes_two_leases_and_gives_both_back(d
                 assert inner.number != outer.number
             assert (inner.state, outer.state) == (LeaseState.NONE, LeaseState.ACTIVE)
         assert outer.state is LeaseState.NONE
-        assert desk.slots() == []
+        assert workplace.slots() == []
 
-    run(desk, body)
+    run(workplace, body)
 
 
-def test_events_come_in_their_order_to_everybody_who_waits_and_end_with_the_client(desk: Desk) -> None:
+def test_events_come_in_their_order_to_everybody_who_waits_and_end_with_the_client(workplace: Workplace) -> None:
     async def body(client: AsyncClient) -> None:
         told: list[str] = []
 
@@ -169,12 +171,12 @@ def test_events_come_in_their_order_to_everybody_who_waits_and_end_with_the_clie
 
         listening = asyncio.ensure_future(listen())
         lease = await client.acquire_lease()
-        desk.sandbox.control("POST /faults/profile", {"profile": "outage"})
+        workplace.sandbox.control("POST /faults/profile", {"profile": "outage"})
         for minutes, name in ((75, "DEGRADED"), (46, "GRACE_STARTED"), (5, "LOST")):
-            desk.sandbox.advance(f"{minutes}m", client)
+            workplace.sandbox.advance(f"{minutes}m", client)
             while told[-1:] != [name]:
                 await asyncio.sleep(0.002)
-        desk.sandbox.control("DELETE /faults")
+        workplace.sandbox.control("DELETE /faults")
         await lease.renew()
         while len(told) < 4:
             await asyncio.sleep(0.002)
@@ -182,10 +184,10 @@ def test_events_come_in_their_order_to_everybody_who_waits_and_end_with_the_clie
         client.close()
         await asyncio.wait_for(listening, 20)
 
-    run(desk, body)
+    run(workplace, body)
 
 
-def test_a_wait_for_an_event_that_is_given_up_loses_none(desk: Desk) -> None:
+def test_a_wait_for_an_event_that_is_given_up_loses_none(workplace: Workplace) -> None:
     async def body(client: AsyncClient) -> None:
         for number in range(50):
             events = client.events()
@@ -198,22 +200,22 @@ def test_a_wait_for_an_event_that_is_given_up_loses_none(desk: Desk) -> None:
             assert got["lease"] == number
         assert client._session.queue._wakers == []
 
-    run(desk, body)
+    run(workplace, body)
 
 
-def test_there_is_one_thread_for_a_client_however_many_calls_and_none_after_it(desk: Desk) -> None:
+def test_there_is_one_thread_for_a_client_however_many_calls_and_none_after_it(workplace: Workplace) -> None:
     async def body(client: AsyncClient) -> None:
         assert readers() == 0
         replies = await asyncio.gather(*(client.product_details() for _ in range(200)))
         assert {reply["short_code"] for reply in replies} == {"CAD-PRO"}
         assert readers() == 1
 
-    run(desk, body)
+    run(workplace, body)
     soon(lambda: readers() == 0)
 
 
-def test_closing_ends_what_is_awaited(desk: Desk) -> None:
-    desk.hang()
+def test_closing_ends_what_is_awaited(workplace: Workplace) -> None:
+    workplace.hang()
 
     async def body(client: AsyncClient) -> None:
         calls = asyncio.gather(*(client.check_license() for _ in range(6)), return_exceptions=True)
@@ -226,12 +228,12 @@ def test_closing_ends_what_is_awaited(desk: Desk) -> None:
             await client.check_license()
         assert caught.value.status == Status.HANDLE
 
-    run(desk, body)
+    run(workplace, body)
 
 
-def test_a_client_that_is_dropped_ends_its_thread(desk: Desk) -> None:
+def test_a_client_that_is_dropped_ends_its_thread(workplace: Workplace) -> None:
     async def main() -> Any:
-        client = AsyncClient(desk.config)
+        client = AsyncClient(workplace.config)
         await client.check_license()
         await client.acquire_lease()
         return weakref.ref(client._session)
@@ -239,12 +241,12 @@ def test_a_client_that_is_dropped_ends_its_thread(desk: Desk) -> None:
     session = asyncio.run(main())
     # The thread that reads may be on its way out of the call.
     soon(lambda: gc.collect() >= 0 and session() is None)
-    soon(lambda: readers() == 0 and desk.slots() == [])
+    soon(lambda: readers() == 0 and workplace.slots() == [])
 
 
-def test_a_loop_that_ends_in_the_middle_of_a_call_hurts_nobody(desk: Desk) -> None:
-    desk.hang("borrow_license")
-    client = AsyncClient(desk.config)
+def test_a_loop_that_ends_in_the_middle_of_a_call_hurts_nobody(workplace: Workplace) -> None:
+    workplace.hang("borrow_license")
+    client = AsyncClient(workplace.config)
     loop = asyncio.new_event_loop()
     task = loop.create_task(client.borrow_license())
     loop.run_until_complete(asyncio.sleep(0.05))
@@ -256,9 +258,9 @@ def test_a_loop_that_ends_in_the_middle_of_a_call_hurts_nobody(desk: Desk) -> No
     client.close()
 
 
-def test_a_coroutine_that_is_thrown_away_ends_its_call(desk: Desk) -> None:
-    desk.hang("borrow_license")
-    client = AsyncClient(desk.config)
+def test_a_coroutine_that_is_thrown_away_ends_its_call(workplace: Workplace) -> None:
+    workplace.hang("borrow_license")
+    client = AsyncClient(workplace.config)
 
     async def main() -> None:
         coroutine = client.borrow_license()
@@ -270,8 +272,8 @@ def test_a_coroutine_that_is_thrown_away_ends_its_call(desk: Desk) -> None:
     client.close()
 
 
-def test_a_config_comes_from_the_environment(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FLOATLEASE_CONFIG", json.dumps(desk.config))
+def test_a_config_comes_from_the_environment(workplace: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLOATLEASE_CONFIG", json.dumps(workplace.config))
 
     async def main() -> None:
         async with AsyncClient.from_environment(hardware_id="unknown") as client:
@@ -282,7 +284,7 @@ def test_a_config_comes_from_the_environment(desk: Desk, monkeypatch: pytest.Mon
 
 
 def test_a_thread_that_cannot_be_started_ends_its_call_and_no_other(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    workplace: Workplace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_thread(_: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
@@ -294,4 +296,4 @@ def test_a_thread_that_cannot_be_started_ends_its_call_and_no_other(
                 await client.product_details()
         await asyncio.wait_for(client.product_details(), 20)
 
-    run(desk, body)
+    run(workplace, body)

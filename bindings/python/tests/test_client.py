@@ -9,7 +9,7 @@ from typing import Any, Callable
 
 import floatlease
 import pytest
-from conftest import Desk, soon
+from conftest import Workplace, soon
 from floatlease import (
     AsyncClient,
     Client,
@@ -62,22 +62,22 @@ def in_thread(work: Callable[[], Any]) -> Any:
 
 
 @pytest.mark.parametrize("on", [here, in_thread], ids=["main thread", "another thread"])
-def test_every_verb_is_performed_and_so_is_every_name(desk: Desk, on: Any) -> None:
+def test_every_verb_is_performed_and_so_is_every_name(workplace: Workplace, on: Any) -> None:
     for verb, request, member in VERBS:
-        reply = on(lambda verb=verb, request=request: getattr(desk.client, verb)(**request))
+        reply = on(lambda verb=verb, request=request: getattr(workplace.client, verb)(**request))
         assert member in reply or not member
-        assert desk.asked(verb) >= 1
+        assert workplace.asked(verb) >= 1
         if verb not in ("deactivate_license", "release_license", "release_feature"):
-            desk.client.call(verb, request)
-    desk.client.activate_license(license_key="CADP-CONS-UMPT-0100")
-    counted = on(lambda: desk.client.add_consumption(license_key="CADP-CONS-UMPT-0100", consumptions=3))
+            workplace.client.call(verb, request)
+    workplace.client.activate_license(license_key="CADP-CONS-UMPT-0100")
+    counted = on(lambda: workplace.client.add_consumption(license_key="CADP-CONS-UMPT-0100", consumptions=3))
     assert counted["total_consumptions"] == 3
 
 
 @pytest.mark.parametrize("on", [here, in_thread], ids=["main thread", "another thread"])
-def test_a_failure_is_an_exception_of_its_category_that_carries_all(desk: Desk, on: Any) -> None:
+def test_a_failure_is_an_exception_of_its_category_that_carries_all(workplace: Workplace, on: Any) -> None:
     with pytest.raises(DeviceError) as caught:
-        on(lambda: desk.client.check_license(hardware_id="unknown"))
+        on(lambda: workplace.client.check_license(hardware_id="unknown"))
     error = caught.value
     assert error.status is Status.DEVICE_NOT_FOUND
     assert (error.name, error.category, error.outcome) == ("DEVICE_NOT_FOUND", "device", "rejected")
@@ -91,19 +91,19 @@ def test_a_failure_is_an_exception_of_its_category_that_carries_all(desk: Desk, 
     assert str(error) == f"DEVICE_NOT_FOUND: {error.message} {error.advice}"
 
     with pytest.raises(UsageError, match='"feture" is not a key'):
-        on(lambda: desk.client.call("check_feature", {"feture": "MESH"}))
+        on(lambda: workplace.client.call("check_feature", {"feture": "MESH"}))
     with pytest.raises(UsageError, match='"borow_license" is not an operation') as unknown:
-        on(lambda: desk.client.call("borow_license"))
+        on(lambda: workplace.client.call("borow_license"))
     assert unknown.value.status == Status.UNKNOWN_OPERATION
-    desk.sandbox.fault(do={"before": {"http": {"status": 429, "retry_after_s": 100}}})
+    workplace.sandbox.fault(do={"before": {"http": {"status": 429, "retry_after_s": 100}}})
     with pytest.raises(NetworkError) as limited:
-        on(lambda: desk.client.release_license())
+        on(lambda: workplace.client.release_license())
     assert (limited.value.retryable, limited.value.retry_after_ms) == (True, 100_000)
 
 
-def test_an_error_travels_between_processes(desk: Desk) -> None:
+def test_an_error_travels_between_processes(workplace: Workplace) -> None:
     with pytest.raises(FloatLeaseError) as caught:
-        desk.client.check_license(hardware_id="unknown")
+        workplace.client.check_license(hardware_id="unknown")
     error = pickle.loads(pickle.dumps(caught.value))
     assert type(error) is DeviceError
     assert error.json == caught.value.json
@@ -120,53 +120,53 @@ def test_each_category_has_a_class_and_an_unknown_one_the_common() -> None:
     assert (type(bare), bare.message, bare.outcome) == (UsageError, "Too many calls.", "not_sent")
 
 
-def test_a_config_is_a_dict_or_names_or_the_environments(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    for client in (Client(desk.config, timeout_ms=1_000), Client(**desk.config)):
+def test_a_config_is_a_dict_or_names_or_the_environments(workplace: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
+    for client in (Client(workplace.config, timeout_ms=1_000), Client(**workplace.config)):
         with client:
             assert client.check_license()["floating_in_use_devices"] == 1
     with pytest.raises(UsageError, match='"license_key"') as missing:
         Client()
     assert missing.value.status == Status.MISSING_KEY
     with pytest.raises(UsageError, match="license_key"):
-        Client({**desk.config, "licence_key": "x"})  # type: ignore[arg-type]
+        Client({**workplace.config, "licence_key": "x"})  # type: ignore[arg-type]
 
     monkeypatch.delenv("FLOATLEASE_CONFIG", raising=False)
     for kind in (Client, AsyncClient):
         with pytest.raises(LookupError, match="FLOATLEASE_CONFIG is not set"):
             kind.from_environment()
-    monkeypatch.setenv("FLOATLEASE_CONFIG", floatlease._json.encoded(desk.config).decode())
+    monkeypatch.setenv("FLOATLEASE_CONFIG", floatlease._json.encoded(workplace.config).decode())
     with Client.from_environment(hardware_id="another-desk") as client, pytest.raises(DeviceError):
         client.check_license()
 
 
-def test_dates_and_paths_may_be_pythons_own(desk: Desk, tmp_path: Path) -> None:
-    clock = desk.sandbox.control("GET /clock")["now"]
+def test_dates_and_paths_may_be_pythons_own(workplace: Workplace, tmp_path: Path) -> None:
+    clock = workplace.sandbox.control("GET /clock")["now"]
     now = datetime.fromisoformat(clock.replace("Z", "+00:00"))
     until = (now + timedelta(hours=3)).astimezone(timezone(timedelta(hours=5, minutes=30)))
-    borrowed = desk.client.borrow_license(borrowed_until=until)["borrowed_until"]
+    borrowed = workplace.client.borrow_license(borrowed_until=until)["borrowed_until"]
     assert datetime.fromisoformat(borrowed.replace("Z", "+00:00")) == now + timedelta(hours=3)
     mean = datetime(2030, 1, 1, 12, tzinfo=timezone(timedelta(minutes=53, seconds=28)))
     assert floatlease._json.encoded({"at": mean}) == b'{"at": "2030-01-01T11:06:32.000+00:00"}'
     with pytest.raises(ValueError, match="has no time zone"):
-        desk.client.borrow_license(borrowed_until=datetime(2030, 1, 1))
+        workplace.client.borrow_license(borrowed_until=datetime(2030, 1, 1))
     with pytest.raises(TypeError, match="set has no place in JSON"):
-        desk.client.check_license(extra={"what": set()})
+        workplace.client.check_license(extra={"what": set()})
     with pytest.raises(ValueError, match="not JSON compliant"):
-        desk.client.check_license(extra={"what": float("nan")})
-    with Client(desk.config, storage_dir=tmp_path / "Größe") as client, client.acquire_lease():
+        workplace.client.check_license(extra={"what": float("nan")})
+    with Client(workplace.config, storage_dir=tmp_path / "Größe") as client, client.acquire_lease():
         assert (tmp_path / "Größe").is_dir()
 
 
-def test_texts_of_all_scripts_and_numbers_of_all_sizes_arrive(desk: Desk) -> None:
-    desk.client.activate_license(hardware_id="机器-ß-\U0001f600", extra={"big": 2**63 - 1})
-    desk.client.check_license(hardware_id="机器-ß-\U0001f600")
-    assert desk.sandbox.control("GET /slots")["slots"][0]["hardware_id"] == "机器-ß-\U0001f600"
+def test_texts_of_all_scripts_and_numbers_of_all_sizes_arrive(workplace: Workplace) -> None:
+    workplace.client.activate_license(hardware_id="机器-ß-\U0001f600", extra={"big": 2**63 - 1})
+    workplace.client.check_license(hardware_id="机器-ß-\U0001f600")
+    assert workplace.sandbox.control("GET /slots")["slots"][0]["hardware_id"] == "机器-ß-\U0001f600"
     with pytest.raises(UsageError):
-        desk.client.check_license(hardware_id="half of a pair: \ud83d")
+        workplace.client.check_license(hardware_id="half of a pair: \ud83d")
 
 
-def test_a_closed_client_says_so_whatever_it_is_asked(desk: Desk) -> None:
-    client = desk.client
+def test_a_closed_client_says_so_whatever_it_is_asked(workplace: Workplace) -> None:
+    client = workplace.client
     assert repr(client) == "<floatlease.Client open>"
     client.close()
     client.close()
@@ -189,20 +189,20 @@ def test_a_closed_client_says_so_whatever_it_is_asked(desk: Desk) -> None:
             assert caught.value.advice
 
 
-def test_a_client_can_not_be_pickled_and_the_error_says_what_to_do(desk: Desk) -> None:
+def test_a_client_can_not_be_pickled_and_the_error_says_what_to_do(workplace: Workplace) -> None:
     with pytest.raises(TypeError, match="send its config"):
-        pickle.dumps(desk.client)
-    with desk.client.acquire_lease() as lease, pytest.raises(TypeError, match="open a client there"):
+        pickle.dumps(workplace.client)
+    with workplace.client.acquire_lease() as lease, pytest.raises(TypeError, match="open a client there"):
         pickle.dumps(lease)
 
 
-def test_cancel_ends_what_is_under_way_in_the_main_thread_and_in_others(desk: Desk) -> None:
-    desk.hang()
+def test_cancel_ends_what_is_under_way_in_the_main_thread_and_in_others(workplace: Workplace) -> None:
+    workplace.hang()
     ended: list[int] = []
 
     def call() -> None:
         with pytest.raises(NetworkError) as caught:
-            desk.client.check_license()
+            workplace.client.check_license()
         ended.append(caught.value.status)
 
     threads = [threading.Thread(target=call) for _ in range(6)]
@@ -210,8 +210,8 @@ def test_cancel_ends_what_is_under_way_in_the_main_thread_and_in_others(desk: De
         thread.start()
 
     def cancel_when_all_hang() -> None:
-        soon(lambda: desk.asked("check_license") >= 7)
-        desk.client.cancel()
+        soon(lambda: workplace.asked("check_license") >= 7)
+        workplace.client.cancel()
 
     # All seven at once: from other threads, calls run side by side, however many they are.
     canceller = threading.Thread(target=cancel_when_all_hang)
@@ -222,48 +222,48 @@ def test_cancel_ends_what_is_under_way_in_the_main_thread_and_in_others(desk: De
     assert ended == [Status.CANCELLED] * 7
 
 
-def test_a_call_has_a_deadline_of_its_own(desk: Desk) -> None:
-    desk.hang()
+def test_a_call_has_a_deadline_of_its_own(workplace: Workplace) -> None:
+    workplace.hang()
     for on in (here, in_thread):
         with pytest.raises(NetworkError) as caught:
-            on(lambda: desk.client.borrow_license(timeout_ms=200))
+            on(lambda: workplace.client.borrow_license(timeout_ms=200))
         assert (caught.value.status, caught.value.outcome) == (Status.TIMEOUT, "unknown")
 
 
-def test_a_slot_that_is_taken_is_a_license_error_and_a_feature_a_feature_error(desk: Desk) -> None:
+def test_a_slot_that_is_taken_is_a_license_error_and_a_feature_a_feature_error(workplace: Workplace) -> None:
     for colleague in ("office-1", "office-2"):
-        desk.client.activate_license(hardware_id=colleague)
-        desk.client.check_license(hardware_id=colleague)
+        workplace.client.activate_license(hardware_id=colleague)
+        workplace.client.check_license(hardware_id=colleague)
     with pytest.raises(LicenseError) as caught:
-        desk.client.check_license()
+        workplace.client.check_license()
     assert caught.value.status == Status.FLOATING_NOT_AVAILABLE
     with pytest.raises(FeatureError):
-        desk.client.release_feature(feature="MESH")
+        workplace.client.release_feature(feature="MESH")
 
 
-def test_a_diagnosis_names_each_step(desk: Desk) -> None:
-    report = desk.client.diagnose()
+def test_a_diagnosis_names_each_step(workplace: Workplace) -> None:
+    report = workplace.client.diagnose()
     assert report["ok"] is True
     assert {"hardware_id", "tcp", "signature"} <= {check["check"] for check in report["checks"]}
 
 
-def test_the_version_is_the_librarys(desk: Desk) -> None:
-    assert floatlease.__version__ == floatlease.version() == desk.client.diagnose()["version"]
+def test_the_version_is_the_librarys(workplace: Workplace) -> None:
+    assert floatlease.__version__ == floatlease.version() == workplace.client.diagnose()["version"]
 
 
-def test_a_call_waits_no_longer_than_it_must(desk: Desk) -> None:
+def test_a_call_waits_no_longer_than_it_must(workplace: Workplace) -> None:
     # Not by slices of the waiting, nor for another thread that waits for events.
     over = threading.Event()
 
     def listen() -> None:
         while not over.is_set():
-            desk.client.next_event(100)
+            workplace.client.next_event(100)
 
     listener = threading.Thread(target=listen)
     listener.start()
     began = time.monotonic()
     for _ in range(200):
-        desk.client.product_details()
+        workplace.client.product_details()
     took = time.monotonic() - began
     over.set()
     listener.join()

@@ -9,7 +9,7 @@ import sys
 from typing import Callable
 
 import pytest
-from conftest import Desk, soon
+from conftest import Workplace, soon
 from floatlease import AsyncClient, Client
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="/proc")
@@ -25,14 +25,14 @@ def resident_kib() -> int:
         return next(int(line.split()[1]) for line in status if line.startswith("VmRSS"))
 
 
-def check_flat(desk: Desk, work: Callable[[], object], most_kib: int, threads: int | None = None) -> None:
+def check_flat(workplace: Workplace, work: Callable[[], object], most_kib: int, threads: int | None = None) -> None:
     """After a first time, so that what is made once is there, none leaves more than the one before."""
 
     def settle() -> None:
         gc.collect()
         soon(lambda: threads is None or left()[0] <= threads)
         # The server is in this process too, and remembers what it was asked.
-        desk.sandbox.control("DELETE /journal")
+        workplace.sandbox.control("DELETE /journal")
 
     work()
     settle()
@@ -46,35 +46,35 @@ def check_flat(desk: Desk, work: Callable[[], object], most_kib: int, threads: i
 
 
 @pytest.fixture
-def at_rest(desk: Desk) -> int:
+def at_rest(workplace: Workplace) -> int:
     """How many threads there are without a client."""
-    desk.client.close()
+    workplace.client.close()
     return left()[0]
 
 
-def test_ten_thousand_clients_that_are_dropped(desk: Desk, at_rest: int) -> None:
+def test_ten_thousand_clients_that_are_dropped(workplace: Workplace, at_rest: int) -> None:
     def drop() -> None:
         for _ in range(2_000):
-            Client(desk.config)
+            Client(workplace.config)
 
-    check_flat(desk, drop, 1_024, at_rest)
+    check_flat(workplace, drop, 1_024, at_rest)
 
 
-def test_clients_that_called_and_held_leases(desk: Desk, at_rest: int) -> None:
+def test_clients_that_called_and_held_leases(workplace: Workplace, at_rest: int) -> None:
     def drop() -> None:
         for _ in range(100):
-            client = Client(desk.config)
+            client = Client(workplace.config)
             client.product_details()
             client.acquire_lease(feature="MESH")
             client.submit("product_details")
 
-    check_flat(desk, drop, 1_024, at_rest)
-    soon(lambda: desk.slots() == [])
+    check_flat(workplace, drop, 1_024, at_rest)
+    soon(lambda: workplace.slots() == [])
 
 
-def test_clients_of_asyncio(desk: Desk, at_rest: int) -> None:
+def test_clients_of_asyncio(workplace: Workplace, at_rest: int) -> None:
     async def call() -> None:
-        client = AsyncClient(desk.config)
+        client = AsyncClient(workplace.config)
         await client.product_details()
         events = client.events()
         waiting = asyncio.ensure_future(events.__anext__())
@@ -85,18 +85,18 @@ def test_clients_of_asyncio(desk: Desk, at_rest: int) -> None:
         for _ in range(60):
             asyncio.run(call())
 
-    check_flat(desk, drop, 1_024, at_rest)
+    check_flat(workplace, drop, 1_024, at_rest)
 
 
-def test_leases_of_one_client(desk: Desk) -> None:
-    client = Client(desk.config)
+def test_leases_of_one_client(workplace: Workplace) -> None:
+    client = Client(workplace.config)
     held = client.acquire_lease(feature="MESH")
 
     def drop() -> None:
         for _ in range(500):
             client.acquire_lease(feature="MESH")
 
-    check_flat(desk, drop, 1_024)
+    check_flat(workplace, drop, 1_024)
     assert held.is_licensed
     assert len(client._session.leases()) == 1
     client.close()

@@ -9,7 +9,7 @@ from typing import Any
 
 import floatlease._client
 import pytest
-from conftest import Desk, soon
+from conftest import Workplace, soon
 from floatlease import Client, LeaseState, NetworkError, Status, UsageError
 from floatlease._calls import MAX_UNREAD_EVENTS
 
@@ -18,15 +18,15 @@ class WorkError(Exception):
     """The body's own."""
 
 
-def test_a_lease_is_held_inside_of_its_with_and_given_back_at_its_end(desk: Desk) -> None:
-    with desk.client.acquire_lease(features=["MESH", "SOLVER"]) as lease:
-        assert sorted(desk.slots()) == ["MESH", "SOLVER"]
+def test_a_lease_is_held_inside_of_its_with_and_given_back_at_its_end(workplace: Workplace) -> None:
+    with workplace.client.acquire_lease(features=["MESH", "SOLVER"]) as lease:
+        assert sorted(workplace.slots()) == ["MESH", "SOLVER"]
         assert (lease.state, lease.is_licensed) == (LeaseState.ACTIVE, True)
         assert 30 * 60_000 < lease.remaining_ms <= 35 * 60_000
         assert lease.info()["lease"] == lease.number
         assert [slot["feature"] for slot in lease.info()["slots"]] == ["MESH", "SOLVER"]
         assert repr(lease) == f"<floatlease.Lease {lease.number} ACTIVE>"
-    assert desk.slots() == []
+    assert workplace.slots() == []
     assert (lease.state, lease.is_licensed, lease.remaining_ms) == (LeaseState.NONE, False, 0)
     for call in (lease.info, lease.renew, lease.borrow, lease.release):
         with pytest.raises(UsageError) as caught:
@@ -37,33 +37,33 @@ def test_a_lease_is_held_inside_of_its_with_and_given_back_at_its_end(desk: Desk
 
 @pytest.mark.parametrize("server", ["answers", "hangs", "is gone"])
 def test_the_bodys_exception_comes_through_whatever_the_server_does(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch, server: str
+    workplace: Workplace, monkeypatch: pytest.MonkeyPatch, server: str
 ) -> None:
     monkeypatch.setattr(floatlease._client, "WITH_RELEASE_MS", 300)
-    with pytest.raises(WorkError), desk.client.acquire_lease():
+    with pytest.raises(WorkError), workplace.client.acquire_lease():
         if server == "hangs":
-            desk.hang()
+            workplace.hang()
         elif server == "is gone":
-            desk.sandbox.stop()
+            workplace.sandbox.stop()
         raise WorkError
     if server == "answers":
-        assert desk.slots() == []
+        assert workplace.slots() == []
 
 
 def test_a_with_whose_server_is_silent_ends_within_its_time_and_says_nothing(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    workplace: Workplace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(floatlease._client, "WITH_RELEASE_MS", 300)
-    with desk.client, desk.client.acquire_lease() as lease:
-        desk.hang()
+    with workplace.client, workplace.client.acquire_lease() as lease:
+        workplace.hang()
     assert lease.state is LeaseState.NONE
 
 
-def test_what_is_borrowed_stays_borrowed_after_the_with(desk: Desk, tmp_path: Path) -> None:
-    config = {**desk.config, "storage_dir": tmp_path}
+def test_what_is_borrowed_stays_borrowed_after_the_with(workplace: Workplace, tmp_path: Path) -> None:
+    config = {**workplace.config, "storage_dir": tmp_path}
     with Client(config) as client, client.acquire_lease() as lease:  # type: ignore[arg-type]
         assert lease.borrow()["state"] == "BORROWED"
-    assert desk.slots() == [None]
+    assert workplace.slots() == [None]
     with Client(config, base_url="http://127.0.0.1:9/api/v4") as client, client.acquire_lease() as lease:  # type: ignore[arg-type]
         assert lease.state is LeaseState.BORROWED
     with Client(config) as client:  # type: ignore[arg-type]
@@ -76,19 +76,19 @@ def test_what_is_borrowed_stays_borrowed_after_the_with(desk: Desk, tmp_path: Pa
         assert caught.value.status == Status.LEASE_OVER
 
 
-def test_the_end_of_a_clients_with_gives_back_what_its_leases_hold(desk: Desk) -> None:
-    with Client(desk.config) as client:
+def test_the_end_of_a_clients_with_gives_back_what_its_leases_hold(workplace: Workplace) -> None:
+    with Client(workplace.config) as client:
         leases = [client.acquire_lease(), client.acquire_lease(feature="MESH")]
-        assert len(desk.slots()) == 2
-    assert desk.slots() == []
+        assert len(workplace.slots()) == 2
+    assert workplace.slots() == []
     assert [lease.state for lease in leases] == [LeaseState.RELEASED] * 2 or leases[0].state is LeaseState.NONE
 
 
-def test_another_thread_may_do_it_all(desk: Desk) -> None:
+def test_another_thread_may_do_it_all(workplace: Workplace) -> None:
     told: list[Any] = []
 
     def work() -> None:
-        with Client(desk.config) as client, client.acquire_lease(feature="MESH") as lease:
+        with Client(workplace.config) as client, client.acquire_lease(feature="MESH") as lease:
             told.append(lease.renew()["state"])
             with pytest.raises(UsageError, match="storage_dir"):
                 lease.borrow("2030-01-01")
@@ -100,46 +100,46 @@ def test_another_thread_may_do_it_all(desk: Desk) -> None:
     assert told == ["ACTIVE", "RELEASED"]
 
 
-def test_an_outage_is_told_from_beginning_to_end(desk: Desk) -> None:
-    with desk.client.acquire_lease(grace_ms=300_000) as lease:
-        desk.sandbox.control("POST /faults/profile", {"profile": "outage"})
+def test_an_outage_is_told_from_beginning_to_end(workplace: Workplace) -> None:
+    with workplace.client.acquire_lease(grace_ms=300_000) as lease:
+        workplace.sandbox.control("POST /faults/profile", {"profile": "outage"})
         # A renewal comes after 48 to 72 minutes.
-        desk.sandbox.advance("75m", desk.client)
-        event = desk.client.next_event(20_000)
+        workplace.sandbox.advance("75m", workplace.client)
+        event = workplace.client.next_event(20_000)
         assert event is not None
         assert (event["event"], event["lease"], event["state"]) == ("DEGRADED", lease.number, "DEGRADED")
         assert lease.state is LeaseState.DEGRADED
         for minutes, name, licensed in ((46, "GRACE_STARTED", True), (5, "LOST", False)):
-            desk.sandbox.advance(f"{minutes}m", desk.client)
-            assert (desk.client.next_event(20_000) or {})["event"] == name
+            workplace.sandbox.advance(f"{minutes}m", workplace.client)
+            assert (workplace.client.next_event(20_000) or {})["event"] == name
             assert lease.is_licensed is licensed
-        desk.sandbox.control("DELETE /faults")
+        workplace.sandbox.control("DELETE /faults")
         assert lease.renew()["state"] == "ACTIVE"
-        assert (desk.client.next_event(20_000) or {})["event"] == "REGAINED"
-        assert desk.client.next_event() is None
-        assert desk.client.next_event(10) is None
+        assert (workplace.client.next_event(20_000) or {})["event"] == "REGAINED"
+        assert workplace.client.next_event() is None
+        assert workplace.client.next_event(10) is None
 
 
-def test_a_host_may_keep_it_alive(desk: Desk) -> None:
-    with desk.client.acquire_lease(keep_alive="host") as lease:
-        desk.sandbox.advance("119m", desk.client)
+def test_a_host_may_keep_it_alive(workplace: Workplace) -> None:
+    with workplace.client.acquire_lease(keep_alive="host") as lease:
+        workplace.sandbox.advance("119m", workplace.client)
         assert lease.info()["renews_in_ms"] == 0
         assert lease.renew()["renews_in_ms"] != 0
-        desk.sandbox.advance("121m", desk.client)
-        assert [desk.client.next_event(), desk.client.next_event()] != [None, None]
+        workplace.sandbox.advance("121m", workplace.client)
+        assert [workplace.client.next_event(), workplace.client.next_event()] != [None, None]
         assert lease.state is LeaseState.GRACE
 
 
-def test_a_lease_that_is_dropped_is_given_back_and_so_is_a_client(desk: Desk) -> None:
+def test_a_lease_that_is_dropped_is_given_back_and_so_is_a_client(workplace: Workplace) -> None:
     gc.disable()
     try:
-        lease = desk.client.acquire_lease()
+        lease = workplace.client.acquire_lease()
         gone = weakref.ref(lease)
         del lease
         assert gone() is None, "a cycle keeps it"
-        soon(lambda: desk.slots() == [])
+        soon(lambda: workplace.slots() == [])
 
-        client = Client(desk.config)
+        client = Client(workplace.config)
         lease = client.acquire_lease()
         session = weakref.ref(client._session)
         del client
@@ -147,18 +147,18 @@ def test_a_lease_that_is_dropped_is_given_back_and_so_is_a_client(desk: Desk) ->
         assert session() is not None
         del lease
         assert session() is None, "a cycle keeps it"
-        soon(lambda: desk.slots() == [])
+        soon(lambda: workplace.slots() == [])
     finally:
         gc.enable()
 
 
-def test_a_cycle_of_leases_and_clients_is_collected_in_any_order(desk: Desk) -> None:
+def test_a_cycle_of_leases_and_clients_is_collected_in_any_order(workplace: Workplace) -> None:
     for _ in range(20):
-        holder: dict[str, Any] = {"client": Client(desk.config)}
+        holder: dict[str, Any] = {"client": Client(workplace.config)}
         holder["lease"], holder["self"] = holder["client"].acquire_lease(), holder
         del holder
     gc.collect()
-    soon(lambda: desk.slots() == [])
+    soon(lambda: workplace.slots() == [])
 
 
 def test_a_state_that_is_newer_than_the_package_is_no_hindrance() -> None:
@@ -167,8 +167,8 @@ def test_a_state_that_is_newer_than_the_package_is_no_hindrance() -> None:
     assert LeaseState(1) is LeaseState.ACTIVE
 
 
-def test_who_reads_a_state_in_every_frame_does_not_let_threads_in_that_compute(desk: Desk) -> None:
-    lease, interval = desk.client.acquire_lease(), sys.getswitchinterval()
+def test_who_reads_a_state_in_every_frame_does_not_let_threads_in_that_compute(workplace: Workplace) -> None:
+    lease, interval = workplace.client.acquire_lease(), sys.getswitchinterval()
     turns = [threading.Lock() for _ in range(4)]
     ready: list[Any] = []
     ran: list[Any] = []
@@ -199,30 +199,30 @@ def test_who_reads_a_state_in_every_frame_does_not_let_threads_in_that_compute(d
             thread.join()
 
 
-def test_events_that_nobody_reads_are_counted(desk: Desk) -> None:
+def test_events_that_nobody_reads_are_counted(workplace: Workplace) -> None:
     for number in range(MAX_UNREAD_EVENTS + 5):
-        desk.client._session.queue._add_event({"event": "NEWS", "lease": number})
-    first = desk.client.next_event()
+        workplace.client._session.queue._add_event({"event": "NEWS", "lease": number})
+    first = workplace.client.next_event()
     assert first == {"event": "NEWS", "lease": 5, "missed": 5}
-    assert desk.client.next_event() == {"event": "NEWS", "lease": 6}
+    assert workplace.client.next_event() == {"event": "NEWS", "lease": 6}
 
 
-def test_a_wait_for_events_ends_with_cancel_and_with_close(desk: Desk) -> None:
+def test_a_wait_for_events_ends_with_cancel_and_with_close(workplace: Workplace) -> None:
     ended: list[int] = []
 
     def wait() -> None:
         with pytest.raises((NetworkError, UsageError)) as caught:
-            desk.client.next_event(60_000)
+            workplace.client.next_event(60_000)
         ended.append(caught.value.status)
 
-    for end, status in ((desk.client.cancel, Status.CANCELLED), (desk.client.close, Status.HANDLE)):
+    for end, status in ((workplace.client.cancel, Status.CANCELLED), (workplace.client.close, Status.HANDLE)):
         threads = [threading.Thread(target=wait) for _ in range(2)]
         for thread in threads:
             thread.start()
-        soon(lambda: desk.client._session.queue._reader)
+        soon(lambda: workplace.client._session.queue._reader)
         # Again and again: one of the two may only be about to wait.
         while any(thread.is_alive() for thread in threads):
-            if desk.client._session.close.alive:
+            if workplace.client._session.close.alive:
                 end()
             for thread in threads:
                 thread.join(0.05)

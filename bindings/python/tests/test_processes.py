@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Desk, posix, soon
+from conftest import Workplace, posix, soon
 from floatlease import AsyncClient, Client, FloatLeaseError, LeaseState, Status, UsageError
 
 BEGIN = """
@@ -65,8 +65,8 @@ atexit.register(lambda: client.check_license() and lease.is_licensed or os._exit
 }
 
 
-def start(desk: Desk, program: str, **options: Any) -> subprocess.Popen[str]:
-    environment = {**os.environ, "FLOATLEASE_CONFIG": json.dumps(desk.config)}
+def start(workplace: Workplace, program: str, **options: Any) -> subprocess.Popen[str]:
+    environment = {**os.environ, "FLOATLEASE_CONFIG": json.dumps(workplace.config)}
     return subprocess.Popen(
         [sys.executable, "-W", "error", "-c", BEGIN + program],
         env=environment,
@@ -78,18 +78,18 @@ def start(desk: Desk, program: str, **options: Any) -> subprocess.Popen[str]:
 
 
 @pytest.mark.parametrize("program", ENDS.values(), ids=ENDS)
-def test_the_end_of_the_interpreter_gives_back_what_is_held(desk: Desk, program: str) -> None:
+def test_the_end_of_the_interpreter_gives_back_what_is_held(workplace: Workplace, program: str) -> None:
     # What is given back in the background is too late.
-    desk.sandbox.fault(do={"before": {"delay": {"fixed_ms": 100}}}, match={"operation": "release_license"})
-    process = start(desk, program, stdin=subprocess.PIPE)
+    workplace.sandbox.fault(do={"before": {"delay": {"fixed_ms": 100}}}, match={"operation": "release_license"})
+    process = start(workplace, program, stdin=subprocess.PIPE)
     if "input" in program:
-        soon(desk.slots)
+        soon(workplace.slots)
     # The reply may be on its way still.
     time.sleep(0.1)
     _, said = process.communicate("\n", timeout=30)
     assert (process.returncode, said) == (0, "")
-    assert desk.slots() == []
-    assert desk.asked("check_license") + desk.asked("check_feature") >= 1
+    assert workplace.slots() == []
+    assert workplace.asked("check_license") + workplace.asked("check_feature") >= 1
 
 
 def test_the_end_gives_leases_back_before_it_stops_their_server(tmp_path: Path) -> None:
@@ -112,28 +112,28 @@ lease = client.acquire_lease()
     assert told.read_text() == "[]"
 
 
-def test_the_end_waits_for_a_slow_server(desk: Desk) -> None:
-    desk.sandbox.fault(do={"before": {"delay": {"fixed_ms": 500}}}, match={"operation": "release_license"})
-    process = start(desk, "lease = Client(config).acquire_lease()")
+def test_the_end_waits_for_a_slow_server(workplace: Workplace) -> None:
+    workplace.sandbox.fault(do={"before": {"delay": {"fixed_ms": 500}}}, match={"operation": "release_license"})
+    process = start(workplace, "lease = Client(config).acquire_lease()")
     assert process.wait(30) == 0
-    assert desk.slots() == []
+    assert workplace.slots() == []
 
 
-def test_an_uncaught_exception_gives_it_back_too(desk: Desk) -> None:
-    process = start(desk, "lease = Client(config).acquire_lease(); 1 / 0")
+def test_an_uncaught_exception_gives_it_back_too(workplace: Workplace) -> None:
+    process = start(workplace, "lease = Client(config).acquire_lease(); 1 / 0")
     _, said = process.communicate(timeout=30)
     assert process.returncode == 1
     assert said.count("Traceback") == 1
-    assert desk.slots() == []
+    assert workplace.slots() == []
 
 
-def test_an_end_with_a_silent_server_is_not_held_up_for_long(desk: Desk) -> None:
+def test_an_end_with_a_silent_server_is_not_held_up_for_long(workplace: Workplace) -> None:
     process = start(
-        desk, "lease = Client(config).acquire_lease(); print('held', flush=True); input()", stdin=subprocess.PIPE
+        workplace, "lease = Client(config).acquire_lease(); print('held', flush=True); input()", stdin=subprocess.PIPE
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "held\n"
-    desk.hang()
+    workplace.hang()
     began = time.monotonic()
     _, said = process.communicate("\n", timeout=30)
     assert (process.returncode, said) == (0, "")
@@ -142,12 +142,12 @@ def test_an_end_with_a_silent_server_is_not_held_up_for_long(desk: Desk) -> None
 
 
 @posix
-def test_ctrl_c_ends_a_program_that_waits_and_gives_its_slot_back(desk: Desk) -> None:
+def test_ctrl_c_ends_a_program_that_waits_and_gives_its_slot_back(workplace: Workplace) -> None:
     program = (
         "client = Client(config); lease = client.acquire_lease(); print('held', flush=True); client.borrow_license()"
     )
-    desk.hang("borrow_license")
-    process = start(desk, program)
+    workplace.hang("borrow_license")
+    process = start(workplace, program)
     assert process.stdout is not None
     assert process.stdout.readline() == "held\n"
     time.sleep(0.1)
@@ -155,7 +155,7 @@ def test_ctrl_c_ends_a_program_that_waits_and_gives_its_slot_back(desk: Desk) ->
     _, said = process.communicate(timeout=30)
     assert process.returncode == -signal.SIGINT
     assert said.endswith("KeyboardInterrupt\n")
-    assert desk.slots() == []
+    assert workplace.slots() == []
 
 
 def in_child(work: Any) -> None:
@@ -179,8 +179,8 @@ def in_child(work: Any) -> None:
 
 @posix
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
-def test_a_forked_child_has_nothing_and_takes_nothing(desk: Desk) -> None:
-    client, lease, call = desk.client, desk.client.acquire_lease(), desk.client.submit("check_license")
+def test_a_forked_child_has_nothing_and_takes_nothing(workplace: Workplace) -> None:
+    client, lease, call = workplace.client, workplace.client.acquire_lease(), workplace.client.submit("check_license")
     asking: list[Any] = [client.check_license, client.acquire_lease, client.diagnose, client.cancel, client.next_event]
     asking += [lambda: client.submit("check_license"), lambda: client.next_event(60_000)]
     asking += [lambda: client.advance_clock(1), lease.info, lease.renew, lease.release, lease.borrow]
@@ -196,7 +196,7 @@ def test_a_forked_child_has_nothing_and_takes_nothing(desk: Desk) -> None:
                 assert error.status == Status.FORKED, error
         with lease, client:
             pass
-        own = Client(desk.config, hardware_id="child")
+        own = Client(workplace.config, hardware_id="child")
         own.activate_license()
         with own.acquire_lease() as mine:
             assert mine.is_licensed
@@ -205,14 +205,14 @@ def test_a_forked_child_has_nothing_and_takes_nothing(desk: Desk) -> None:
     in_child(work)
     assert lease.is_licensed
     assert call.result()["floating_in_use_devices"] == 1
-    assert desk.slots() == [None]
+    assert workplace.slots() == [None]
     lease.release()
-    assert desk.slots() == []
+    assert workplace.slots() == []
 
 
 @posix
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
-def test_a_fork_in_the_middle_of_everything_hangs_nobody(desk: Desk) -> None:
+def test_a_fork_in_the_middle_of_everything_hangs_nobody(workplace: Workplace) -> None:
     import asyncio
     import threading
 
@@ -220,18 +220,18 @@ def test_a_fork_in_the_middle_of_everything_hangs_nobody(desk: Desk) -> None:
 
     def work() -> None:
         while not over.is_set():
-            desk.client.submit("product_details").result()
+            workplace.client.submit("product_details").result()
 
     threads = [threading.Thread(target=work) for _ in range(3)]
     for thread in threads:
         thread.start()
 
     async def main() -> None:
-        async with AsyncClient(desk.config) as client, client.acquire_lease() as lease:
+        async with AsyncClient(workplace.config) as client, client.acquire_lease() as lease:
 
             def child() -> None:
                 assert lease.state is LeaseState.NONE
-                for ask in (desk.client.check_license, lambda: client.submit("check_license")):
+                for ask in (workplace.client.check_license, lambda: client.submit("check_license")):
                     with pytest.raises(FloatLeaseError):
                         ask()
 
@@ -248,12 +248,12 @@ def test_a_fork_in_the_middle_of_everything_hangs_nobody(desk: Desk) -> None:
 
 @posix
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
-def test_a_forked_child_waits_for_no_lock_and_no_thread_of_its_parent(desk: Desk) -> None:
+def test_a_forked_child_waits_for_no_lock_and_no_thread_of_its_parent(workplace: Workplace) -> None:
     import asyncio
     import threading
 
-    desk.hang("borrow_license")
-    client, done = desk.client, desk.client.submit("product_details")
+    workplace.hang("borrow_license")
+    client, done = workplace.client, workplace.client.submit("product_details")
     done.result()
     call, queue, held, over = (
         client.submit("borrow_license"),
@@ -270,7 +270,7 @@ def test_a_forked_child_waits_for_no_lock_and_no_thread_of_its_parent(desk: Desk
             queue._reader = None
 
     async def listen() -> None:
-        dead = AsyncClient(desk.config)
+        dead = AsyncClient(workplace.config)
         dead._session = client._session
         await dead.events().__anext__()
 
@@ -310,17 +310,17 @@ def refuse_in_worker(config: Any) -> None:
 
 @pytest.mark.parametrize("how", ["fork", "spawn"])
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
-def test_multiprocessing_works(desk: Desk, how: str) -> None:
+def test_multiprocessing_works(workplace: Workplace, how: str) -> None:
     if how not in multiprocessing.get_all_start_methods():
         pytest.skip("a system without it")
-    with desk.client.acquire_lease() as lease:
+    with workplace.client.acquire_lease() as lease:
         with multiprocessing.get_context(how).Pool(2) as pool:
-            states = pool.starmap(hold_in_worker, [(desk.config, "worker")] * 6, chunksize=1)
+            states = pool.starmap(hold_in_worker, [(workplace.config, "worker")] * 6, chunksize=1)
             with pytest.raises(FloatLeaseError, match="DEVICE_NOT_FOUND") as caught:
-                pool.apply(refuse_in_worker, (desk.config,))
+                pool.apply(refuse_in_worker, (workplace.config,))
             pool.close()
             pool.join()
         assert states == ["ACTIVE"] * 6
         assert caught.value.status == Status.DEVICE_NOT_FOUND
         assert lease.is_licensed
-        assert desk.slots() == [None]
+        assert workplace.slots() == [None]
