@@ -256,7 +256,7 @@
  *  Check that "storage_dir" is a folder that this program may write to, and that its disk has room. */
 #define FLOATLEASE_E_STORAGE 52
 
-/** A file in "storage_dir" is damaged.
+/** A file in "storage_dir" is damaged, or was written by another version.
  *  Restore the file, or move it away and connect to the server, which then confirms the slot again. */
 #define FLOATLEASE_E_STORAGE_DAMAGED 53
 

@@ -211,7 +211,7 @@ statuses! {
     50 HardwareId HARDWARE_ID Local "" Never "No stable id of this machine was found." "Set \"hardware_id\" in the config to an id that stays the same on this machine."
     51 TlsRoots TLS_ROOTS Local "" Never "This machine's trusted certificate authorities are missing." "Set \"tls_roots\" to \"bundled\" or to PEM certificates, or install the system's CA certificates."
     52 Storage STORAGE Local "" Never "A file in \"storage_dir\" could not be read or written." "Check that \"storage_dir\" is a folder that this program may write to, and that its disk has room."
-    53 StorageDamaged STORAGE_DAMAGED Local "" Never "A file in \"storage_dir\" is damaged." "Restore the file, or move it away and connect to the server, which then confirms the slot again."
+    53 StorageDamaged STORAGE_DAMAGED Local "" Never "A file in \"storage_dir\" is damaged, or was written by another version." "Restore the file, or move it away and connect to the server, which then confirms the slot again."
     54 StorageForeign STORAGE_FOREIGN Local "" Never "A file in \"storage_dir\" belongs to another device or product." "Give each machine a \"storage_dir\" of its own, and move copied files away."
     55 ClockMovedBack CLOCK_MOVED_BACK Local "" Never "This machine's clock was set back, so the end of a borrow can't be checked." "Correct this machine's clock, or connect to the server once."
     56 NoProof NO_PROOF Local "" Later "The server can't be reached, and no stored borrow is valid now." "Connect to the network. Next time, borrow before you go offline."

@@ -177,7 +177,7 @@ namespace FloatLease
         /// <remarks>Check that "storage_dir" is a folder that this program may write to, and that its disk has room.</remarks>
         Storage = 52,
 
-        /// <summary>A file in "storage_dir" is damaged.</summary>
+        /// <summary>A file in "storage_dir" is damaged, or was written by another version.</summary>
         /// <remarks>Restore the file, or move it away and connect to the server, which then confirms the slot again.</remarks>
         StorageDamaged = 53,
 

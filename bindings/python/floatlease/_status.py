@@ -268,7 +268,7 @@ class Status(enum.IntEnum):
     """
 
     STORAGE_DAMAGED = 53
-    """A file in "storage_dir" is damaged.
+    """A file in "storage_dir" is damaged, or was written by another version.
 
     Restore the file, or move it away and connect to the server, which then confirms the slot again.
     """
