@@ -19,6 +19,7 @@
 //! | [`status`], [`error`] | the status table; the error object |
 //! | `json`, `secret` | JSON objects for hosts; text that no message shows |
 //! | [`hardware`] | the hardware id and how it was found |
+//! | `thread` | threads of the library inside the host's process |
 //! | `process` | tells this process from those that it was forked from |
 //! | `diagnose` | a test of each step of the way to the server |
 //!
@@ -47,6 +48,7 @@ mod send;
 pub mod sign;
 pub mod status;
 mod strict;
+mod thread;
 pub mod verify;
 
 pub use client::Client;

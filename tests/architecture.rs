@@ -94,7 +94,7 @@ fn arrows_of_lease_run_one_way() {
         ("Inside `lease/lease_inner/`", "src/lease/lease_inner", "crate::lease::lease_inner", 5),
         ("Inside `lease/slot/`", "src/lease/slot", "crate::lease::slot", 20),
         ("Inside `lease/consumption/`", "src/lease/consumption", "crate::lease::consumption", 3),
-        ("Inside `lease/background/`", "src/lease/background", "crate::lease::background", 3),
+        ("Inside `lease/background/`", "src/lease/background", "crate::lease::background", 2),
         ("Inside `lease/storage/`", "src/lease/storage", "crate::lease::storage", 6),
     ] {
         let uses = uses_along_arrows(place, folder, path);

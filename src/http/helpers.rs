@@ -1,16 +1,15 @@
 //! Helper threads, for work of the system that knows neither a deadline nor a cancel.
 //!
 //! A call waits for an answer no longer than the call lasts. The thread goes on without it, because nothing can end it.
-//! Calls that ask the same question wait for the same thread. An answer that came after its last call had gone is kept
-//! for a while: otherwise calls that are shorter than the work would never get one.
+//! Calls that ask the same question wait for the same thread.
 
 use super::call::{Call, Stop};
+use crate::thread;
 use std::fmt::Debug;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// Upper bound for the threads of one kind of work. Without it, a server that shows another certificate at each
 /// connection could have any number of threads started.
@@ -19,15 +18,18 @@ const MOST_THREADS: usize = 8;
 /// How long an answer is kept that no call waited for.
 const ANSWER_KEPT_FOR: Duration = Duration::from_secs(30);
 
-/// Said, because the standard library would ask the environment.
-const STACK_BYTES: usize = 2 * 1024 * 1024;
+/// How long later calls wait for a thread that another call has started. After this long the system probably never answers
+/// it, and the next call starts another one.
+const SHARED_FOR: Duration = Duration::from_secs(60);
 
 const CANCEL_NOTICED_WITHIN: Duration = Duration::from_millis(20);
 
 /// One kind of work.
 pub(super) trait Work: Debug + Send + Sync + 'static {
-    /// As debuggers show it; Linux has room for 15 characters.
     const THREAD_NAME: &str;
+    /// True if an answer that came after its last call had gone is kept for the next call. Calls that are shorter than the
+    /// work would never get one otherwise.
+    const KEEPS_LATE_ANSWERS: bool;
     type Question: Clone + Debug + PartialEq + Send + 'static;
     type Answer: Clone + Debug + Send + 'static;
 
@@ -40,8 +42,10 @@ pub(super) trait Work: Debug + Send + Sync + 'static {
 pub(super) enum Unanswered {
     /// The call is over.
     Stopped(Stop),
-    /// No thread could be started, or it panicked.
+    /// No thread could be started.
     NoThread(io::Error),
+    /// The thread panicked.
+    Panicked,
 }
 
 /// The threads that do one kind of work for one client.
@@ -63,8 +67,8 @@ struct Task<A> {
 
 #[derive(Debug)]
 enum Progress<A> {
-    Running,
-    Answered { answer: A, at: Instant },
+    Running { since: Instant },
+    Answered { answer: A, at: Instant, at_wall: SystemTime },
     Panicked,
 }
 
@@ -93,7 +97,8 @@ impl<W: Work> Helpers<W> {
     fn task_of(self: &Arc<Self>, question: &W::Question) -> io::Result<Option<Arc<Task<W::Answer>>>> {
         let mut tasks = self.tasks();
         tasks.retain(|(_, task)| !task.progress().is_outdated());
-        if let Some(index) = tasks.iter().position(|(asked, _)| asked == question) {
+        let is_shared = |task: &Task<_>| !task.progress().is_hanging();
+        if let Some(index) = tasks.iter().position(|(asked, task)| asked == question && is_shared(task)) {
             let task = Arc::clone(&tasks[index].1);
             if !task.progress().is_running() {
                 tasks.swap_remove(index);
@@ -103,13 +108,18 @@ impl<W: Work> Helpers<W> {
         if tasks.iter().filter(|(_, task)| task.progress().is_running()).count() >= MOST_THREADS {
             return Ok(None);
         }
-        let task = Arc::new(Task { progress: Mutex::new(Progress::Running), progressed: Condvar::new() });
+        let task = Arc::new(Task {
+            progress: Mutex::new(Progress::Running { since: Instant::now() }),
+            progressed: Condvar::new(),
+        });
         let (helpers, asked, answered) = (Arc::clone(self), question.clone(), Arc::clone(&task));
-        thread::Builder::new().name(W::THREAD_NAME.to_owned()).stack_size(STACK_BYTES).spawn(move || {
-            // Calls would wait until their deadline for an answer that never comes.
+        let body = move || {
+            // Without this, calls would wait until their deadline for an answer that never comes.
             let answer = catch_unwind(AssertUnwindSafe(|| helpers.work.answer(&asked)));
-            helpers.finish(answered, answer.ok());
-        })?;
+            // Dropping a panic's payload could panic again.
+            helpers.finish(answered, answer.map_err(std::mem::forget).ok());
+        };
+        thread::start_named(W::THREAD_NAME, Box::new(body))?;
         tasks.push((question.clone(), Arc::clone(&task)));
         Ok(Some(task))
     }
@@ -119,11 +129,11 @@ impl<W: Work> Helpers<W> {
         let mut tasks = self.tasks();
         // The list has the task, this thread has it, and so has each call that waits.
         let is_awaited = Arc::strong_count(&task) > 2;
-        if is_awaited || answer.is_none() {
+        if is_awaited || answer.is_none() || !W::KEEPS_LATE_ANSWERS {
             tasks.retain(|(_, listed)| !Arc::ptr_eq(listed, &task));
         }
         *task.progress() = match answer {
-            Some(answer) => Progress::Answered { answer, at: Instant::now() },
+            Some(answer) => Progress::Answered { answer, at: Instant::now(), at_wall: SystemTime::now() },
             None => Progress::Panicked,
         };
         task.progressed.notify_all();
@@ -139,9 +149,9 @@ impl<A: Clone> Task<A> {
         let mut progress = self.progress();
         loop {
             match &*progress {
-                Progress::Running => {}
+                Progress::Running { .. } => {}
                 Progress::Answered { answer, .. } => return Ok(answer.clone()),
-                Progress::Panicked => return Err(Unanswered::NoThread(io::Error::other("a helper thread panicked"))),
+                Progress::Panicked => return Err(Unanswered::Panicked),
             }
             let left = call.left().map_err(Unanswered::Stopped)?.min(CANCEL_NOTICED_WITHIN);
             progress = self.progressed.wait_timeout(progress, left).unwrap_or_else(PoisonError::into_inner).0;
@@ -157,11 +167,19 @@ impl<A> Task<A> {
 
 impl<A> Progress<A> {
     fn is_running(&self) -> bool {
-        matches!(self, Progress::Running)
+        matches!(self, Progress::Running { .. })
     }
 
+    fn is_hanging(&self) -> bool {
+        matches!(self, Progress::Running { since } if since.elapsed() > SHARED_FOR)
+    }
+
+    /// Returns true for an answer that is too old. The monotonic clock may stand still while the machine sleeps, and the
+    /// wall clock may be set, so the age must be small by both.
     fn is_outdated(&self) -> bool {
-        matches!(self, Progress::Answered { at, .. } if at.elapsed() > ANSWER_KEPT_FOR)
+        let Progress::Answered { at, at_wall, .. } = self else { return false };
+        let is_recent = |age: Duration| age <= ANSWER_KEPT_FOR;
+        !(is_recent(at.elapsed()) && at_wall.elapsed().is_ok_and(is_recent))
     }
 }
 
@@ -170,6 +188,7 @@ pub(super) mod tests {
     use super::*;
     use crate::http::call::{Calls, InFlight, Waiter};
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::thread;
 
     /// The time of a call that must not end by itself, and of one that must.
     pub(in crate::http) const PATIENCE: Duration = Duration::from_secs(60);
@@ -211,10 +230,11 @@ pub(super) mod tests {
 
     /// Doubles a number; panics at 13.
     #[derive(Debug, Default)]
-    struct Doubling(Gate);
+    struct Doubling<const KEEPS_LATE_ANSWERS: bool>(Gate);
 
-    impl Work for Doubling {
+    impl<const KEEPS_LATE_ANSWERS: bool> Work for Doubling<KEEPS_LATE_ANSWERS> {
         const THREAD_NAME: &str = "doubling";
+        const KEEPS_LATE_ANSWERS: bool = KEEPS_LATE_ANSWERS;
         type Question = usize;
         type Answer = usize;
 
@@ -225,7 +245,7 @@ pub(super) mod tests {
         }
     }
 
-    fn helpers() -> Arc<Helpers<Doubling>> {
+    fn helpers() -> Arc<Helpers<Doubling<true>>> {
         Helpers::new(Doubling::default())
     }
 
@@ -275,6 +295,38 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn answer_that_came_too_late_is_forgotten_if_not_kept() {
+        let helpers = Helpers::new(Doubling::<false>::default());
+        helpers.ask(&21, &begin(BRIEFLY).call).unwrap_err();
+        helpers.work.0.open();
+        wait_until(|| helpers.tasks().is_empty());
+        assert_eq!(helpers.ask(&21, &begin(PATIENCE).call).unwrap(), 42);
+        assert_eq!(helpers.work.0.begun(), 2);
+    }
+
+    #[test]
+    fn kept_answer_is_outdated_by_either_clock() {
+        let (now, wall) = (Instant::now(), SystemTime::now());
+        let is_outdated = |at, at_wall| Progress::Answered { answer: (), at, at_wall }.is_outdated();
+        let hour = Duration::from_secs(3600);
+        assert!(!is_outdated(now, wall));
+        assert!(is_outdated(now, wall - hour), "the machine has slept");
+        assert!(is_outdated(now, wall + hour), "the wall clock was set back");
+        assert!(now.checked_sub(hour).is_none_or(|before| is_outdated(before, wall)));
+    }
+
+    #[test]
+    fn question_whose_thread_hangs_for_long_gets_another_thread() {
+        let helpers = helpers();
+        helpers.ask(&21, &begin(BRIEFLY).call).unwrap_err();
+        let Some(long_ago) = Instant::now().checked_sub(SHARED_FOR * 2) else { return };
+        *helpers.tasks()[0].1.progress() = Progress::Running { since: long_ago };
+        helpers.ask(&21, &begin(BRIEFLY).call).unwrap_err();
+        wait_until(|| helpers.work.0.begun() == 2);
+        helpers.work.0.open();
+    }
+
+    #[test]
     fn questions_beyond_the_most_threads_wait() {
         let helpers = helpers();
         for number in 0..MOST_THREADS {
@@ -292,7 +344,7 @@ pub(super) mod tests {
         let helpers = helpers();
         helpers.work.0.open();
         let result = helpers.ask(&13, &begin(PATIENCE).call);
-        assert!(matches!(result, Err(Unanswered::NoThread(_))));
+        assert!(matches!(result, Err(Unanswered::Panicked)));
         assert!(helpers.tasks().is_empty());
     }
 }

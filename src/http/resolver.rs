@@ -43,6 +43,7 @@ impl Names {
             Ok(answer) => answer.map_err(|(kind, words)| Failure::Dns(io::Error::new(kind, words))),
             Err(Unanswered::Stopped(stop)) => Err(Failure::Stopped(stop)),
             Err(Unanswered::NoThread(error)) => self.0.work().last_known(&name).ok_or(Failure::Dns(error)),
+            Err(Unanswered::Panicked) => Err(Failure::Dns(io::Error::other("the system's resolver panicked"))),
         }
     }
 }
@@ -56,6 +57,8 @@ struct SystemResolver {
 
 impl Work for SystemResolver {
     const THREAD_NAME: &str = "floatlease-dns";
+    /// A network that has just come back gives other answers than before.
+    const KEEPS_LATE_ANSWERS: bool = false;
     /// A host and its port.
     type Question = String;
     /// Addresses, or an error in a form that can be told to every call.

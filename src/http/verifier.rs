@@ -43,6 +43,7 @@ impl Verifier {
 
 impl Work for System {
     const THREAD_NAME: &str = "floatlease-cert";
+    const KEEPS_LATE_ANSWERS: bool = true;
     type Question = Presented;
     type Answer = Result<(), Error>;
 
@@ -73,6 +74,7 @@ impl ServerCertVerifier for Verifier {
             Err(Unanswered::Stopped(stop)) => return Err(Failure::Stopped(stop).into()),
             // A verification that can't be ended is better than none.
             Err(Unanswered::NoThread(_)) => self.helpers.work().answer(&presented),
+            Err(Unanswered::Panicked) => return Err(Error::General("the system's verifier panicked".to_owned())),
         };
         answer.map(|()| ServerCertVerified::assertion())
     }

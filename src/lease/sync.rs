@@ -5,4 +5,4 @@
 #[cfg(all(test, loom))]
 pub(crate) use loom::{sync::*, thread};
 #[cfg(not(all(test, loom)))]
-pub(crate) use std::{sync::*, thread};
+pub(crate) use std::sync::*;

@@ -3,10 +3,10 @@
 
 use crate::error::Error;
 use crate::lease::background::events::Events;
-use crate::lease::background::thread;
 use crate::lease::background::ticket::Ticket;
 use crate::lease::sync::{Condvar, Mutex, MutexGuard};
 use crate::status::Status;
+use crate::thread;
 use std::collections::VecDeque;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, PoisonError};

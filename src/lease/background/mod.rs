@@ -5,9 +5,7 @@
 //! | `calls` | the queue of submitted calls, and the threads that run them |
 //! | `ticket` | the handle of one submitted call, by which it is cancelled |
 //! | `events` | the queue of events and completions that the host reads |
-//! | `thread` | starting a thread of the library |
 
 pub(crate) mod calls;
 pub(crate) mod events;
-pub(crate) mod thread;
 pub(crate) mod ticket;

@@ -108,9 +108,9 @@ pub(crate) fn sync(shared: &Shared, request_json: &str, ticket: Option<&Ticket>)
         Some(value) => checked_millis("timeout_ms", value.as_u64())?,
         None => shared.client.config().timeout,
     };
-    let owner = take_license_keys(&mut given);
+    let license_keys = take_license_keys(&mut given);
     strict::check(SYNC, &mut given, &[("timeout_ms", Kind::Integer)])?;
-    let license_ref = LicenseRef::new(&shared.client, owner)?;
+    let license_ref = LicenseRef::new(&shared.client, license_keys)?;
     let in_flight = shared.begin_host_call(timeout, ticket);
     let mut sync = ConsumptionSync::new(shared.context(&license_ref, &in_flight.call, timeout), folder)?;
     let result = sync.run(None)?;

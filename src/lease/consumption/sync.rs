@@ -84,23 +84,23 @@ impl<'a> ConsumptionSync<'a> {
     /// # Errors
     /// `own` can't be queued.
     pub(crate) fn run(&mut self, own: Option<QueuedConsumption>) -> Result<SyncResult, Error> {
-        let mut booked = SyncResult::default();
+        let mut synced = SyncResult::default();
         let key = own.as_ref().map(|own| own.key.clone());
         // The process that has the lock sends everything in the queue. `own` is therefore queued once this process has the
         // lock, so that no other process hears of its result; or when the lock can't be had in time.
         let guard = self.lock();
         if let Some(own) = own {
-            booked.own = self.enqueue(own)?;
+            synced.own = self.enqueue(own)?;
         }
-        let mut result = guard.and_then(|_guard| self.send_all(key.as_deref(), &mut booked));
+        let mut result = guard.and_then(|_guard| self.send_all(key.as_deref(), &mut synced));
         // A host that waits for its own consumptions hears at once that they are queued.
         while let Some(left) = self.retry_after_life.take().filter(|_| key.is_none()) {
             // The lock is free meanwhile, so that other processes can queue consumptions.
             let again = self.context.pause(left).and_then(|()| self.lock());
-            result = again.and_then(|_guard| self.send_all(None, &mut booked));
+            result = again.and_then(|_guard| self.send_all(None, &mut synced));
         }
-        booked.failure = result.err();
-        Ok(booked)
+        synced.failure = result.err();
+        Ok(synced)
     }
 
     /// Queues consumptions. If the outcome of the same request is unknown from before, returns that instead: sending it
@@ -125,7 +125,7 @@ impl<'a> ConsumptionSync<'a> {
         })
     }
 
-    fn send_all(&mut self, own: Option<&str>, booked: &mut SyncResult) -> Result<(), Error> {
+    fn send_all(&mut self, own: Option<&str>, result: &mut SyncResult) -> Result<(), Error> {
         self.queue.share_with(&self.context.shared.client)?;
         while let Some(mut entry) = self.queue.first_open()? {
             let is_own = own == Some(entry.key.as_str());
@@ -133,24 +133,24 @@ impl<'a> ConsumptionSync<'a> {
             let key = vec![entry.key.clone()];
             match sent {
                 SendResult::Booked(reply) if is_own => {
-                    booked.own = Some(Ok(reply));
+                    result.own = Some(Ok(reply));
                     self.queue.done(key)?;
                 }
                 SendResult::Booked(_) => {
-                    booked.count += 1;
+                    result.count += 1;
                     self.queue.done(key)?;
                 }
                 SendResult::Refused(error) | SendResult::Unknown(error) if is_own => {
-                    booked.own = Some(Err(error));
+                    result.own = Some(Err(error));
                     self.queue.done(key)?;
                 }
                 SendResult::Waits(error) if is_own => {
-                    booked.own = Some(Err(error.clone()));
+                    result.own = Some(Err(error.clone()));
                     self.queue.done(key)?;
                     return Err(error);
                 }
-                SendResult::Refused(error) => self.add_result(entry, EntryState::Refused(rejection(&error)), booked)?,
-                SendResult::Unknown(error) => self.add_result(entry, EntryState::Unknown(rejection(&error)), booked)?,
+                SendResult::Refused(error) => self.add_result(entry, EntryState::Refused(rejection(&error)), result)?,
+                SendResult::Unknown(error) => self.add_result(entry, EntryState::Unknown(rejection(&error)), result)?,
                 SendResult::Waits(error) => return Err(error),
             }
             self.queue.share_with(&self.context.shared.client)?;
@@ -162,11 +162,11 @@ impl<'a> ConsumptionSync<'a> {
         &mut self,
         entry: QueuedConsumption,
         state: EntryState,
-        booked: &mut SyncResult,
+        result: &mut SyncResult,
     ) -> Result<(), Error> {
         let entry = QueuedConsumption { state, ..entry };
         self.queue.set_state(&entry)?;
-        booked.results.push(entry);
+        result.results.push(entry);
         Ok(())
     }
 
@@ -223,6 +223,9 @@ impl<'a> ConsumptionSync<'a> {
                 // The clock was set back, so the age of the request is not known. It is treated as if it were sent now.
                 at_ms = self.now_ms();
                 self.set_state(entry, EntryState::InDoubt { total_before, at_ms, life_ms })?;
+                if self.is_remembered(entry, at_ms) {
+                    return Ok(None);
+                }
             }
             self.check_end_of(at_ms, life_ms)?;
         }

@@ -41,8 +41,9 @@ impl LeaseInner {
             Err(error) => error,
         };
         if !slots.iter().all(Slot::is_held) {
-            self.status().set_error(&error);
-            self.step(Input::PartlyReleased);
+            let mut status = self.status();
+            status.set_error(&error);
+            status.step(Input::PartlyReleased, &self.shared.clock, &self.shared.events);
         } else if error.outcome == Outcome::Unknown {
             self.note_unanswered_release();
         }

@@ -2,13 +2,13 @@
 
 use crate::error::Error;
 use crate::lease::acquire_request::KeepAlive;
-use crate::lease::background::thread;
 use crate::lease::context::Shared;
 use crate::lease::lease_inner::LeaseInner;
 use crate::lease::manager::release_queue::ReleaseQueue;
 use crate::lease::manager::renewals::Renewals;
 use crate::lease::state_machine::State;
 use crate::status::Status;
+use crate::thread;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

@@ -18,7 +18,7 @@ fn model(run: impl Fn() + Send + Sync + 'static) {
 }
 
 fn calls(idle: Duration) -> BackgroundCalls {
-    BackgroundCalls::with(Arc::new(Events::new()), caught, crate::lease::background::thread::start, idle)
+    BackgroundCalls::with(Arc::new(Events::new()), caught, crate::thread::start, idle)
 }
 
 /// A call whose reply says whether it saw a cancel.

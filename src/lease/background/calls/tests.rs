@@ -16,7 +16,7 @@ thread_local! {
 }
 
 fn start_or_refuse(body: Box<dyn FnOnce() + Send>) -> io::Result<()> {
-    if REFUSED.get() { Err(io::Error::other("the test refuses")) } else { super::thread::start(body) }
+    if REFUSED.get() { Err(io::Error::other("the test refuses")) } else { crate::thread::start(body) }
 }
 
 fn calls_idle_for(idle: Duration) -> BackgroundCalls {

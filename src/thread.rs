@@ -1,19 +1,27 @@
 //! Threads of the library inside the host's process.
 #![allow(unsafe_code)]
 
-use crate::lease::sync::thread;
+#[cfg(all(test, loom))]
+use loom::thread;
 use std::io;
+#[cfg(not(all(test, loom)))]
+use std::thread;
 
 /// Size of a thread's stack. Without one the standard library would read an environment variable of the host.
 const STACK_BYTES: usize = 2 * 1024 * 1024;
 
 /// Starts a thread that blocks the host's signals, so that their handlers run on the host's own threads.
 pub(crate) fn start(body: Box<dyn FnOnce() + Send>) -> io::Result<()> {
+    start_named("floatlease", body)
+}
+
+/// Starts such a thread under a name of its own, for debuggers. Linux shows 15 characters of it.
+pub(crate) fn start_named(name: &str, body: Box<dyn FnOnce() + Send>) -> io::Result<()> {
     let body = move || {
         block_signals_of_host();
         body();
     };
-    thread::Builder::new().name("floatlease".to_owned()).stack_size(STACK_BYTES).spawn(body).map(drop)
+    thread::Builder::new().name(name.to_owned()).stack_size(STACK_BYTES).spawn(body).map(drop)
 }
 
 /// Blocks every signal on this thread, except those that report a fault of this thread: a host's crash reporter handles
