@@ -1,4 +1,4 @@
-//! The ten operations as a program uses them, by their own functions and by name, against a real server.
+//! The operations as a program uses them, by their own functions and by name, against a real server.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
