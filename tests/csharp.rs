@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use support::csharp::{Runtime, compile};
@@ -65,7 +66,21 @@ fn calls_keep_what_they_are_made_on_under_a_collector() {
 
 #[test]
 fn an_application_domain_that_is_unloaded_leaves_no_thread_and_no_slot() {
-    holds_on(Runtime::Mono, &["Unloading_an_application_domain_leaves_no_thread_behind"], 1);
+    let test = "Unloading_an_application_domain_leaves_no_thread_behind";
+    // In one run of about fifteen Mono 6.8 waits for ever while it unloads the domain, with no thread of the library or of
+    // the binding left: for a request in its own thread pool. Such a run says nothing, and another one is made.
+    let ends = (0..3).any(|_| {
+        let mut limited = tool("timeout");
+        let mono = Runtime::Mono.command(&tests());
+        limited.args(["-s", "KILL", "60"]).arg(mono.get_program()).args(mono.get_args()).arg(test);
+        limited.envs(mono.get_envs().filter_map(|(key, value)| Some((key, value?))));
+        let output = limited.env("FLOATLEASE_SERVER", server_binary()).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        let was_killed = output.status.signal() == Some(9) || output.status.code() == Some(137);
+        assert!(was_killed || said.ends_with("every test holds\n"), "{said}");
+        !was_killed
+    });
+    assert!(ends, "three runs of Mono did not end");
 }
 
 #[test]
