@@ -176,7 +176,7 @@ fn exec(seed: &Seed, command: &[String]) -> Result<u8, Exit> {
         child.wait().await.map(exit_code)
     });
     sandbox.stop()?;
-    // Shells, env and timeout use the same codes, which differ from the command's own.
+    // Shells, env and timeout use the same codes, which few commands use themselves.
     let code = |error: &io::Error| if error.kind() == io::ErrorKind::NotFound { NO_COMMAND } else { NO_PROGRAM };
     let failed = |error| Exit(code(&error), format!("can't run {program}: {error}; check the command after --"));
     ended.unwrap_or(Ok(1)).map_err(failed)
@@ -195,7 +195,7 @@ impl Seed {
 fn run_serve(serve: Serve) -> Result<u8, Exit> {
     for (flag, given) in [("--control-port", &serve.control_port), ("--seed", &serve.seed)] {
         if given.is_some() {
-            let message = "serve hands out real licenses, so its clock and its catalogue must not be changed";
+            let message = "serve hands out real licenses, so its clock can't be moved, and its catalogue comes from --catalogue alone";
             return Err(Exit(USAGE, format!("{flag} is for demo and exec: {message}")));
         }
     }

@@ -172,17 +172,20 @@ fn file_of_the_second_version_is_brought_up_to_date() {
     let file = directory("second-version").join("data");
     let [first, second] = [include_str!("../src/store/schema_1.sql"), include_str!("../src/store/schema_2.sql")];
     sql(&file).execute_batch(&format!("{first}; {second}; PRAGMA user_version = 2;")).unwrap();
-    let insert = "INSERT INTO used_key (device_id, key, license_id, feature_id, amount) VALUES (5, 'a', 1, 2, 1)";
+    let insert = "INSERT INTO fulfilled (device_id, key, license_id, feature_id, amount) VALUES (5, 'a', 1, 2, 1)";
     sql(&file).execute_batch(insert).unwrap();
+    let last_heartbeat = time("2026-01-02T03:04:05.006Z");
+    let heartbeat = "INSERT INTO meta (name, value) VALUES ('alive_at_ms', ?)";
+    sql(&file).execute(heartbeat, [last_heartbeat.timestamp_millis()]).unwrap();
     let latest = ordered("hw", OrderScope::Slot(None), 4, OrderedAction::Release, None);
     let mut store = SqliteStore::open(&file).unwrap();
     store.commit(std::slice::from_ref(&latest)).unwrap();
     let Change::KeyUsed { key, booked, .. } = used_key("a", 1) else { panic!() };
     let old = Change::KeyUsed { key, booked, at: time("1970-01-01") };
-    assert_eq!(store.load().unwrap(), [old, latest]);
+    assert_eq!(store.load().unwrap(), [old, latest, Change::Heartbeat { at: last_heartbeat }]);
     drop(store);
     let mut again = SqliteStore::open(&file).unwrap();
-    assert_eq!(again.load().unwrap().len(), 2, "nothing is done to it twice");
+    assert_eq!(again.load().unwrap().len(), 3, "nothing is done to it twice");
 }
 
 /// Whatever it was, the client is told to draw a higher number, and the server starts.

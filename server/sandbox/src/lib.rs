@@ -72,6 +72,7 @@ pub unsafe extern "C" fn floatlease_sandbox_start(
 /// Reply: the JSON of that call.
 ///
 /// Errors:
+/// - FLOATLEASE_E_JSON: request_json is not one JSON object.
 /// - FLOATLEASE_E_SANDBOX: the sandbox refused the call, or an expectation did not hold; message says why.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn floatlease_sandbox_control(

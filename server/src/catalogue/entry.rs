@@ -75,7 +75,7 @@ impl<'n> Entry<'n> {
         text
     }
 
-    /// ErrorList a text that is longer than a request may say it.
+    /// Reports a text that is longer than a request may hold.
     pub(super) fn check_length(&self, key: &str, text: &str, longest: usize) {
         if text.len() > longest {
             self.report(format!(

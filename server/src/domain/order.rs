@@ -74,7 +74,7 @@ impl State {
 impl Transition<'_> {
     /// Replies to a request whose number is the highest already, and changes nothing.
     ///
-    /// If it is the same request, the first reply was lost, and it gets the same reply again. It is outdated if its effect
+    /// If it is the same request, the first reply was lost, and the client gets its reply again. It is outdated if its effect
     /// is gone meanwhile, or if another request has the same number: a client that still waits takes a higher number.
     pub(super) fn answer_repetition(&mut self, order: Order, subject: &Subject, command: &Command) -> Outcome {
         let Order { number, scope, action } = order;

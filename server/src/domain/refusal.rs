@@ -1,4 +1,5 @@
-//! Every refusal, in one table: HTTP status, code, and the message that the protocol's documentation gives.
+//! Every refusal, in one table: HTTP status, code and message. The message is the protocol's where its documentation gives
+//! one.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -203,7 +204,7 @@ impl Refusal {
         self.row().1
     }
 
-    /// Returns the message for people, as the operation's documentation words it.
+    /// Returns the message for people, in the words of the operation's documentation where it has any.
     pub fn message(&self, operation: &str) -> String {
         let (_, code, message) = self.row();
         if let Some((.., worded)) = WORDED_OTHERWISE.iter().find(|row| (row.0, row.1) == (operation, code)) {

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::domain::Refusal;
 
-/// A v4 error body. Every 4xx and 5xx has one, since clients read `code` from all of them.
+/// A v4 error body. Every refusal of the service has one, since clients read `code` from all of them.
 #[derive(Serialize)]
 struct ErrorBody<'a> {
     status: u16,

@@ -1,5 +1,5 @@
 -- Consumptions that must not be booked twice: what their devices call them by Idempotency-Key, oldest first.
-CREATE TABLE used_key (
+CREATE TABLE fulfilled (
     id         INTEGER PRIMARY KEY AUTOINCREMENT,
     device_id  INTEGER NOT NULL,
     key        TEXT NOT NULL,

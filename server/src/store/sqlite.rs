@@ -23,6 +23,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema_2.sql"),
     include_str!("schema_3.sql"),
     include_str!("schema_4.sql"),
+    include_str!("schema_5.sql"),
 ];
 /// Size of the statement cache: more than there are statements, so that each is parsed once.
 const CACHED_STATEMENTS: usize = 32;
@@ -84,7 +85,8 @@ impl SqliteStore {
         Ok(SqliteStore { connection, stopping: Arc::default() })
     }
 
-    /// Begins a transaction, and waits while another program writes to the file. Nothing was written yet, so nothing is lost.
+    /// Begins a transaction, and waits while another program writes to the file. Nothing was written yet, so nothing is
+    /// lost.
     fn begin(&self) -> Result<(), StoreError> {
         let mut has_warned = false;
         loop {

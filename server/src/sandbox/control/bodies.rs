@@ -75,7 +75,7 @@ pub(super) struct ClockReply {
 pub(super) struct DueReply {
     /// The time of the event, by the world's clock.
     pub(super) at: String,
-    /// EntryBody, to whom.
+    /// The event.
     #[serde(flatten)]
     pub(super) event: EventRecord,
 }

@@ -267,9 +267,9 @@ impl Fault {
             FaultAction::AfterCommit(AfterCommit::Dribble(dribble)) if dribble.bytes == 0 => {
                 Err(ControlError::invalid("`do.after_commit.dribble.bytes` must be at least 1"))
             }
-            FaultAction::AfterCommit(AfterCommit::WrongLength(0)) => {
-                Err(ControlError::invalid("`do.after_commit.wrong_length` must not be 0, the right length"))
-            }
+            FaultAction::AfterCommit(AfterCommit::WrongLength(0)) => Err(ControlError::invalid(
+                "`do.after_commit.wrong_length` must not be 0, which leaves the length right",
+            )),
             FaultAction::Before(Before::Delay(delay)) | FaultAction::AfterCommit(AfterCommit::Delay(delay)) => {
                 delay.check()
             }

@@ -31,7 +31,8 @@ pub(crate) fn wire_actions(fault: &AfterCommit, reply: &Response<Vec<u8>>) -> Op
         AfterCommit::WrongLength(by) => {
             let claimed = length.saturating_add_signed(isize::try_from(*by).unwrap_or_default());
             let written = WireAction::Write(bytes(reply, claimed));
-            // If too many bytes are claimed, the client waits for the rest. If too few are, it goes on with the next request.
+            // If too many bytes are claimed, the client waits for the rest. If too few are, it goes on with the next
+            // request.
             if claimed > length { vec![written, WireAction::Hold] } else { vec![written] }
         }
         AfterCommit::Delay(_) => return None,
