@@ -19,12 +19,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut config = cbindgen::Config::from_file(root.join("cbindgen.toml"))?;
     config.header = Some(comment(&fs::read_to_string(root.join("src/ffi/manual.txt"))?));
     config.after_includes = Some(status_constants()?);
-    cbindgen::Builder::new()
-        .with_src(root.join("src/ffi/call.rs")) // the type of a status
-        .with_src(root.join("src/ffi/exports.rs"))
-        .with_config(config)
-        .generate()?
-        .write_to_file(&header);
+    // The first file has the type of a status. The others are in the order of the header.
+    let files = ["call", "exports/library", "exports/client", "exports/verbs", "exports/background", "exports/lease"];
+    let sources = files.iter().map(|file| root.join(format!("src/ffi/{file}.rs")));
+    let builder = sources.fold(cbindgen::Builder::new().with_config(config), cbindgen::Builder::with_src);
+    builder.generate()?.write_to_file(&header);
     println!("cargo:rustc-env=FLOATLEASE_GENERATED_HEADER={}", header.display());
 
     // Cargo passes these arguments to every shared library that depends on this package. The sandbox's library has a name

@@ -23,7 +23,8 @@
  * Threads    You may call any function from any thread at any time. Calls on one client run side by side. The library
  *            never calls back into your program: floatlease_next_event returns what happens by itself.
  * Waiting    A call that talks to the server ends at its deadline at the latest, and within 50 ms when it is cancelled.
- *            An acquire may queue for its wait_ms in addition. floatlease_submit runs a call in the background.
+ *            A call about a lease may make three requests for each of its slots, each of which has this deadline, unless
+ *            the call names a timeout_ms of its own. An acquire may queue for its wait_ms in addition. floatlease_submit runs a call in the background.
  *            Functions that free, close, or read the state of a lease never wait.
  * Host       The library never ends your process, except that the system does when memory runs out. No panic or
  *            exception leaves it. It prints nothing, handles no signal, and writes files in "storage_dir" only. It
@@ -277,7 +278,7 @@
 #define FLOATLEASE_E_NOT_FLOATING 57
 
 /** The queue holds as many consumptions as it can keep.
- *  Connect to the network and call sync_consumptions. Its reply lists what was booked and refused. */
+ *  Connect to the network and call sync_consumptions. Its reply counts what was booked and lists what was refused. */
 #define FLOATLEASE_E_QUEUE_FULL 58
 
 /** The sandbox refused the call, or an expectation of the call did not hold.
@@ -1008,8 +1009,7 @@ floatlease_status floatlease_submit(floatlease_client *client,
                                     uint64_t *ticket_out);
 
 /**
- * Cancels a submitted call. Its completion arrives within 50 ms, unless the system is resolving a host name, and
- * tells how far the call got.
+ * Cancels a submitted call. Its completion arrives within 50 ms, and tells how far the call got.
  *
  * Errors:
  * - FLOATLEASE_E_TICKET: the call is done already.
@@ -1079,7 +1079,8 @@ floatlease_status floatlease_client_advance_clock(floatlease_client *client, uin
  *     wait_ms              integer  how long to queue while all slots are taken, or the server can't be reached; 0 to
  *                                   86400000, default 0
  *     release_on_close_ms  integer  how long the library tries to release the slot in the background after
- *                                   floatlease_lease_free or floatlease_client_close; 0 to 3600000, default 5000
+ *                                   floatlease_lease_free or floatlease_client_close; 0 to 3600000, default 5000; 0
+ *                                   releases nothing, nor does "keep_alive":"host"
  *     timeout_ms           integer  deadline of each request about this lease, renewals too; 1 to 3600000, default:
  *                                   the config's. A call may take three times as long for each slot
  *
@@ -1098,8 +1099,8 @@ floatlease_status floatlease_client_advance_clock(floatlease_client *client, uin
  * processes of this user that use the same folder share the slot, and a borrow is proven at the next start without a
  * network.
  *
- * On success *lease_out is a handle: free it with floatlease_lease_free. On failure it is NULL. Blocks until the
- * deadline, and for wait_ms in addition; floatlease_submit does not block.
+ * On success *lease_out is a handle: free it with floatlease_lease_free. On failure it is NULL. Blocks for
+ * three times timeout_ms at most for each slot, and for wait_ms in addition; floatlease_submit does not block.
  */
 floatlease_status floatlease_lease_acquire(floatlease_client *client,
                                            const char *request_json,
@@ -1221,7 +1222,8 @@ floatlease_status floatlease_lease_release(floatlease_lease *lease, char **json_
 /**
  * Frees the handle of a lease.
  *
- * The library releases a slot that is still held in the background, within release_on_close_ms. A borrow stays,
+ * The library releases a slot that is still held in the background, within release_on_close_ms; not if that is 0, nor
+ * for a lease with "keep_alive":"host". A borrow stays,
  * whether the lease or a verb of this client made it. Call floatlease_lease_release before the process ends, because
  * the background work ends with the process.
  *

@@ -11,7 +11,7 @@
 ///     if (client.acquire_lease(lease, "{\"feature\":\"MESH\"}")) ...
 ///     if (lease.is_licensed()) ...        at no cost, in every frame
 ///
-/// A thin layer over floatlease.h, which is the manual: each function here calls the one of that name there, with the
+/// A thin layer over floatlease.h, which is the manual: each function here calls the one of a like name there, with the
 /// same requests, replies and statuses. Header-only; no exception, no RTTI, nothing to link but the C library.
 ///
 /// Failure   Every function that can fail returns a Result, and the compiler warns if the caller ignores it. A client, a

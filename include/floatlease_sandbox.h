@@ -91,6 +91,7 @@ floatlease_status floatlease_sandbox_start(const char *options_json, floatlease_
  * Reply: the JSON of that call.
  *
  * Errors:
+ * - FLOATLEASE_E_JSON: request_json is not one JSON object.
  * - FLOATLEASE_E_SANDBOX: the sandbox refused the call, or an expectation did not hold; message says why.
  */
 floatlease_status floatlease_sandbox_control(floatlease_sandbox *sandbox,

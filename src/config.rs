@@ -111,7 +111,7 @@ impl Config {
         let mut object = strict::parse_object("the config", json)?;
         strict::check("the config", &mut object, KEYS)?;
         for (key, value) in &object {
-            // NUL and line ends would end up in headers or C strings. An empty text is a value that somebody forgot.
+            // NUL and line ends would end up in headers or C strings. An empty text is a value that was forgotten.
             let text = value.as_str().unwrap_or("-");
             let printable = key == "public_key" || key == "tls_roots" || !text.contains(char::is_control);
             if key == "api_key" && !text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"') {
@@ -372,7 +372,7 @@ mod tests {
     #[test]
     fn every_key_is_documented() {
         for (key, _) in KEYS {
-            assert!(include_str!("ffi/exports.rs").contains(key), "{key} in the header");
+            assert!(include_str!("ffi/exports/client.rs").contains(key), "{key} in the header");
             assert!(
                 include_str!("../docs/configuration.md").contains(&format!("`{key}`")),
                 "{key} in docs/configuration.md"

@@ -58,8 +58,8 @@ pub fn is_idempotency_key(text: &str) -> bool {
 
 /// The header that orders the requests about one slot of one device: a number that only grows.
 ///
-/// A server that supports it refuses a request whose number is lower than the highest that it has seen, and repeats
-/// the number in each reply. The vendor's cloud ignores the header.
+/// A server that supports it refuses a request whose number is lower than the highest that it has seen, and names the
+/// highest in that refusal. It repeats the number in every other reply. The vendor's cloud ignores the header.
 pub const ORDER: &str = "FloatLease-Order";
 
 /// The highest order number. JavaScript would round higher ones.

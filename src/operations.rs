@@ -1,7 +1,7 @@
 //! The API as one table: the name, address, parameters and reply of each operation.
 //!
 //! The client checks requests against it before it sends them, and the server checks requests when they arrive. A new
-//! operation is a new row here, a function in `ffi/exports.rs` if it deserves one, and an action in the server's
+//! operation is a new row here, a function in `ffi/exports/verbs.rs` if it deserves one, and an action in the server's
 //! `domain`.
 
 /// The HTTP method of an operation.

@@ -216,7 +216,7 @@ statuses! {
     55 ClockMovedBack CLOCK_MOVED_BACK Local "" Never "This machine's clock was set back, so the end of a borrow can't be checked." "Correct this machine's clock, or connect to the server once."
     56 NoProof NO_PROOF Local "" Later "The server can't be reached, and no stored borrow is valid now." "Connect to the network. Next time, borrow before you go offline."
     57 NotFloating NOT_FLOATING Local "" Never "The slots of this license are counted by an on-premise server of the vendor." "Use the vendor's client for that server, or ask the vendor for a floating cloud license."
-    58 QueueFull QUEUE_FULL Local "" Later "The queue holds as many consumptions as it can keep." "Connect to the network and call sync_consumptions. Its reply lists what was booked and refused."
+    58 QueueFull QUEUE_FULL Local "" Later "The queue holds as many consumptions as it can keep." "Connect to the network and call sync_consumptions. Its reply counts what was booked and lists what was refused."
     60 Sandbox SANDBOX Local "" Never "The sandbox refused the call, or an expectation of the call did not hold." "Read the message. GET /openapi.json of the sandbox lists every call."
 
     // ---- 70 to 79: defects of this library

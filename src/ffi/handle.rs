@@ -206,7 +206,7 @@ impl<T: Send + Sync + 'static> Handles<T> {
 }
 
 impl<T> Table<T> {
-    /// Whether this token was open in this table at the fork. Only the state cell is read, because the lock of a
+    /// Returns whether this token was open in this table at the fork. Only the state cell is read, because the lock of a
     /// parent's table may be held by a thread that is not in this process.
     fn has_open(&self, token: Token) -> bool {
         self.cells.get(token.entry).is_some_and(|state_cell| state_cell.is_of(token.generation))

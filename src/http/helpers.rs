@@ -55,7 +55,7 @@ pub(super) struct Helpers<W: Work> {
     tasks: Mutex<Tasks<W>>,
 }
 
-/// What was asked, and how far its answer is.
+/// Questions, and the progress of their answers.
 type Tasks<W> = Vec<(<W as Work>::Question, Arc<Task<<W as Work>::Answer>>)>;
 
 /// A question that a thread works on, and its answer for every call that waits.

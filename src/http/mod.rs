@@ -97,7 +97,7 @@ pub(crate) struct Lost {
 }
 
 impl Http {
-    /// The same settings and the same calls, without a connection yet.
+    /// Copies the settings and shares the calls, without a connection yet.
     pub(crate) fn unconnected(&self) -> Http {
         let tls = self.tls.as_deref().map(tls::without_sessions);
         let connector = transport::connector(&self.calls, self.connect_timeout, self.is_plain, tls.clone());

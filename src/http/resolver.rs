@@ -1,6 +1,6 @@
 //! Names to addresses, within the deadline.
 //!
-//! An address literal and `localhost` need nobody. Any other name needs the system's resolver, which can neither be
+//! An address literal and `localhost` need no lookup. Any other name needs the system's resolver, which can neither be
 //! given a deadline nor be cancelled, so a helper thread asks it, and only for a new connection. Where no thread can be
 //! started, the answer of last time does.
 
@@ -84,7 +84,7 @@ impl SystemResolver {
     }
 }
 
-/// ureq asks for addresses before it looks for a kept connection; this answers with one that nobody uses, and the
+/// ureq asks for addresses before it looks for a kept connection; this answers with one that is not used, and the
 /// connector asks [`Names`] when a new connection is really made.
 #[derive(Debug)]
 pub(super) struct Later;
@@ -97,7 +97,7 @@ impl Resolver for Later {
     }
 }
 
-/// What a host means without asking anybody; `localhost` is loopback by RFC 6761.
+/// Returns the addresses of a literal, or of `localhost`, which is loopback by RFC 6761. Needs no lookup.
 fn literal(host: &str) -> Option<Vec<IpAddr>> {
     if host.eq_ignore_ascii_case("localhost") {
         return Some(vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]);

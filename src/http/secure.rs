@@ -27,7 +27,7 @@ impl Secure {
 impl<In: Transport> Connector<In> for Secure {
     type Out = Either<In, SecureTransport>;
 
-    /// Shakes hands at once: a certificate that is refused is known before anything of the request leaves.
+    /// Shakes hands at once, so that a refused certificate is known before any byte of the request leaves.
     fn connect(&self, details: &ConnectionDetails, chained: Option<In>) -> Result<Option<Self::Out>, Error> {
         let Some(transport) = chained else {
             return Ok(None);
@@ -37,9 +37,10 @@ impl<In: Transport> Connector<In> for Secure {
         }
         let config = self.config.clone().ok_or(Error::TlsRequired)?;
         let host = bare(details.uri.host().unwrap_or_default());
-        let name = ServerName::try_from(host).map_err(|_| Error::Tls("no certificate can be for such a host"))?;
+        let name =
+            ServerName::try_from(host).map_err(|_| Error::Tls("the host in base_url can't be in a certificate"))?;
         let mut connection = ClientConnection::new(config, name.to_owned()).map_err(io::Error::other)?;
-        // The call's deadline and cancel are the socket's business, so the adapter's own timeout stays unset.
+        // The socket applies the call's deadline and cancel, so the adapter's own timeout stays unset.
         let mut socket = TransportAdapter::new(transport.boxed(), Arc::clone(&details.current_time));
         connection.complete_io(&mut socket)?;
         let buffers = LazyBuffers::new(details.config.input_buffer_size(), details.config.output_buffer_size());

@@ -114,7 +114,7 @@ pub(super) fn client_config(roots: &TlsRoots, calls: &Arc<Calls>) -> Result<(Arc
     Ok((Arc::new(builder.with_no_client_auth()), words))
 }
 
-/// The same, without the sessions that a server would resume: resumed ones show no certificate.
+/// Copies a config without the sessions that a server would resume, because a resumed session shows no certificate.
 pub(super) fn without_sessions(config: &ClientConfig) -> Arc<ClientConfig> {
     let mut config = config.clone();
     config.resumption = Resumption::default();
@@ -126,7 +126,7 @@ pub(super) fn without_sessions(config: &ClientConfig) -> Arc<ClientConfig> {
 fn platform(builder: Unverified, _: &Arc<Calls>) -> Result<(Verified, String), Error> {
     let read = |file: &str| Some((certificates(&std::fs::read(file).ok()?)?, file.to_owned()));
     let (store, file) = match std::env::var("SSL_CERT_FILE") {
-        // Whoever narrows what is trusted must not get everything because of a slip.
+        // A mistake in the variable must not widen the trust to all authorities of the system.
         Ok(file) if !file.is_empty() => read(&file).ok_or_else(|| {
             Error::because(
                 Status::TlsRoots,

@@ -185,7 +185,8 @@ impl Transport for Socket {
         }
     }
 
-    /// Asked twice of a kept connection: when it is put aside, which is when this call lets go of it, and when it is taken up again.
+    /// Asked twice of a kept connection: when it is put aside, which is when this call lets go of it, and when it is
+    /// taken up again.
     fn is_open(&mut self) -> bool {
         if std::mem::replace(&mut self.idle, true) {
             return socket::is_quiet(&self.stream);

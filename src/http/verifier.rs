@@ -22,7 +22,7 @@ pub(super) struct Verifier {
 #[derive(Debug)]
 struct System(Arc<dyn ServerCertVerifier>);
 
-/// What a server shows of itself. Servers that differ in any of it are verified each for itself.
+/// The evidence that a server presents. Servers that differ in any part of it are verified separately.
 #[derive(Debug, Clone, PartialEq)]
 struct Presented {
     certificate: CertificateDer<'static>,

@@ -20,7 +20,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// What the leases and calls of one client share.
+/// The parts of a client that its leases and calls share.
 pub(crate) struct Shared {
     pub(crate) client: Client,
     pub(crate) clock: Clock,

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use zeroize::Zeroizing;
 
-/// What a verb has done to slots.
+/// The effect that a verb has had on slots.
 #[derive(Clone, Copy)]
 enum Effect {
     /// The slot is borrowed until this date.
@@ -213,7 +213,7 @@ impl VerbCall<'_> {
         LicenseRef::new(&self.shared().client, take_license_keys(&mut given)).ok()
     }
 
-    /// Whether a lease is of the same license, device and user. `named_license_id` is the license in the answer.
+    /// Returns whether a lease is of the same license, device and user. `named_license_id` is the license in the answer.
     fn is_about(&self, lease: &LeaseInner, named_license_id: Option<u64>) -> bool {
         let license_id = named_license_id.or(self.license_id);
         let is_license = license_id.is_none() || lease.license_id().is_none() || license_id == lease.license_id();
@@ -225,8 +225,8 @@ impl VerbCall<'_> {
     }
 }
 
-/// Whether a server without order numbers may carry out a verb, once or once more, after what is asked next about a slot.
-/// A late activation changes no slot.
+/// Returns whether a server without order numbers may carry out a verb, once or once more, after what is asked next about
+/// a slot. A late activation changes no slot.
 fn may_come_late(operation: &Operation, answer: &Result<Answer, Error>) -> bool {
     let (in_order, is_unanswered) = match answer {
         Ok(answer) => (answer.in_order, answer.unanswered_attempt),
@@ -236,7 +236,7 @@ fn may_come_late(operation: &Operation, answer: &Result<Answer, Error>) -> bool 
     is_unanswered && !in_order && is_about_slots
 }
 
-/// Whether a verb got no answer that decides, from whatever server.
+/// Returns whether a verb got no answer that decides, from whatever server.
 fn may_be_outstanding(operation: &Operation, answer: &Result<Answer, Error>) -> bool {
     let is_unknown = answer.as_ref().is_err_and(|error| error.outcome == Outcome::Unknown);
     may_come_late(operation, answer) || is_unknown && operation.releases()

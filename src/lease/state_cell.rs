@@ -18,7 +18,7 @@ pub struct StateCell {
     /// The deadline of the lease in `stamp`. While another lease takes over the cell, it may belong to the earlier or
     /// the later lease.
     runs_until: AtomicI64,
-    /// Whether there is a [`StateWriter`] of the cell.
+    /// True if there is a [`StateWriter`] of the cell.
     has_writer: AtomicBool,
 }
 
@@ -59,8 +59,8 @@ impl StateCell {
         Some(runs_until)
     }
 
-    /// Whether the cell belongs to the lease of this generation: it had the last writer, and the cell was not cleared
-    /// since.
+    /// Returns whether the cell belongs to the lease of this generation: it had the last writer, and the cell was not
+    /// cleared since.
     pub fn is_of(&self, generation: u32) -> bool {
         let seen = self.stamp.load(Relaxed);
         // A stamp contains a state beside the generation, so generation 0 is never taken for a cleared cell.

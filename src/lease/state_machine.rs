@@ -1,8 +1,8 @@
 //! The state of a lease, as a pure function of inputs and their times: no I/O, no clock, no randomness. A test can
 //! therefore combine every state with every input, and simulate a day in microseconds.
 //!
-//! Times are milliseconds on a clock that counts sleep. Two of them decide over a lease: `held_until`, when the server frees a
-//! slot that was not renewed, and `runs_until`, later by the host's own `grace_ms`, when licensed work must stop.
+//! Times are milliseconds on a clock that counts sleep. Two of them decide over a lease: `held_until`, when the server
+//! frees a slot that was not renewed, and `runs_until`, later by the host's own `grace_ms`, when licensed work must stop.
 
 /// Milliseconds on a clock that counts sleep.
 pub type Millis = i64;
@@ -39,7 +39,7 @@ impl State {
     }
 }
 
-/// What has happened to a lease.
+/// An input of the state machine: something has happened to the lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Input {
     /// The server has confirmed the slot.
@@ -117,7 +117,7 @@ impl LeaseEvent {
     }
 }
 
-/// What an input means at its time; the second column of [`TRANSITIONS`].
+/// The meaning of an input at its time; the second column of [`TRANSITIONS`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Trigger {
     /// The slot is held for another timeout.
@@ -159,7 +159,7 @@ pub const TRANSITIONS: &[Transition] = {
     ]
 };
 
-/// What the host has asked for in the acquire.
+/// Options of a lease, which the host gives in the acquire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LeaseOptions {
     /// How long licensed work may go on after the server may have freed the slot.
@@ -186,7 +186,7 @@ pub struct StateMachine {
     return_pending: bool,
     /// The number of failures since the last confirmation.
     failures: u32,
-    /// Whether the end of the borrow, or of the license, was announced.
+    /// True if the end of the borrow, or of the license, was announced.
     announced: bool,
 }
 
@@ -262,16 +262,16 @@ impl StateMachine {
         Some(next_transition_at).filter(|at| *at != NEVER)
     }
 
-    /// Whether the lease may be renewed together with others that are due: after three quarters of the time until its own
-    /// renewal.
+    /// Returns whether the lease may be renewed together with others that are due: after three quarters of the time until
+    /// its own renewal.
     pub fn renewal_window_open(&self, now: Millis) -> bool {
         let early = self.renew_at.saturating_sub(self.asked_at) / 4;
         let well = self.failures == 0 && self.state == State::Active;
         now >= if well { self.renew_at.saturating_sub(early) } else { self.renew_at }
     }
 
-    /// Whether the lease must be renewed now. After a sleep, the renewal comes first and [`Input::Tick`] second, so that the
-    /// host does not hear of a loss that a renewal can prevent.
+    /// Returns whether the lease must be renewed now. After a sleep, the renewal comes first and [`Input::Tick`] second,
+    /// so that the host does not hear of a loss that a renewal can prevent.
     pub fn renewal_due(&self, now: Millis) -> bool {
         now >= self.renew_at
     }
@@ -299,7 +299,7 @@ impl StateMachine {
         (self, *event)
     }
 
-    /// What the input means. Sets the times accordingly.
+    /// Returns the meaning of the input, and sets the times accordingly.
     fn trigger(&mut self, input: Input, now: Millis, jitter: Jitter) -> Option<Trigger> {
         match input {
             Input::Released => {
@@ -420,7 +420,8 @@ impl StateMachine {
         if self.expires_at == NEVER { NEVER } else { self.expires_at.saturating_sub(self.options.borrow_ending_ms) }
     }
 
-    /// Whether an answer is to be applied. Answers may overtake each other, and one may arrive when its time is over.
+    /// Returns whether an answer is to be applied. Answers may overtake each other, and one may arrive when its time is
+    /// over.
     fn is_newer(&self, asked_at: Millis, good_until: Millis, now: Millis) -> bool {
         asked_at >= self.asked_at && good_until > now
     }

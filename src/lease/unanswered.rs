@@ -20,7 +20,7 @@ impl Subject {
         self.feature.as_deref()
     }
 
-    /// Whether a request about this can change the slot that `other` is about.
+    /// Returns whether a request about this can change the slot that `other` is about.
     fn concerns(&self, other: &Subject) -> bool {
         let lower = |subject: &Subject| subject.feature.as_deref().map(str::to_ascii_lowercase);
         self.owner == other.owner && (self.is_whole_device || lower(self) == lower(other))

@@ -143,7 +143,7 @@ impl Waits {
         Ok(set_timeout(&mut self.read, left, |timeout| stream.set_read_timeout(timeout))?)
     }
 
-    /// The same for a write.
+    /// Waits until the socket can be written to, as [`Waits::before_read`] waits for a read.
     pub(crate) fn before_write(&mut self, stream: &TcpStream, call: &Call) -> Result<(), WaitError> {
         let left = call.left()?;
         Ok(set_timeout(&mut self.write, left, |timeout| stream.set_write_timeout(timeout))?)
@@ -171,9 +171,9 @@ fn set_timeout(
     Ok(())
 }
 
-/// Returns whether the system refuses options because the connection has ended, as macOS does after the peer's reset. The error
-/// must not end the reading, since the reply may have arrived before the reset. Nor is the timeout missed: on such a
-/// socket reads and writes never wait, and tell by themselves how the connection ended.
+/// Returns whether the system refuses options because the connection has ended, as macOS does after the peer's reset. The
+/// error must not end the reading, since the reply may have arrived before the reset. Nor is the timeout missed: on such
+/// a socket reads and writes never wait, and tell by themselves how the connection ended.
 fn is_of_ended_connection(error: &io::Error) -> bool {
     cfg!(any(target_vendor = "apple", test)) && error.raw_os_error() == Some(libc::EINVAL)
 }

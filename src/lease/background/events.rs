@@ -17,7 +17,7 @@ pub(crate) struct Events {
     queue: Mutex<Queue>,
     /// Signals a new event, a cancel or the close.
     changed: Condvar,
-    /// Whether there is an event or the queue is closed, for a reader that may not wait for the lock of `queue`.
+    /// True if there is an event or the queue is closed, for a reader that may not wait for the lock of `queue`.
     ///
     /// This is written only under the lock, so its values change in the same order as the queue does. A reader that
     /// sees true takes the lock, which orders everything else, so relaxed loads and stores are enough.

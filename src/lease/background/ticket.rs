@@ -12,7 +12,7 @@ pub(crate) struct Ticket {
     state: Mutex<TicketState>,
 }
 
-/// Whether a call was cancelled.
+/// The state of a submitted call.
 enum TicketState {
     /// The call was not cancelled. A cancel calls the function, if there is one.
     Active(Option<Wake>),

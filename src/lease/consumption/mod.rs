@@ -148,7 +148,7 @@ pub(crate) fn sync_in_background(shared: &Shared, license_ref: &LicenseRef, time
     }
 }
 
-/// Whether consumptions of this license may be queued: whether there is a file for them.
+/// Returns whether consumptions of this license may be queued: whether there is a file for them.
 pub(crate) fn may_have_any(shared: &Shared, license_ref: &LicenseRef) -> bool {
     let folder = shared.folder();
     folder.is_some_and(|folder| ConsumptionQueue::path(folder, license_ref).exists())

@@ -124,12 +124,12 @@ impl QueuedConsumption {
         self.parameters.get("license_id").and_then(Value::as_u64)
     }
 
-    /// Whether the consumptions are still to be sent or to be asked about.
+    /// Returns whether the consumptions are still to be sent or to be asked about.
     pub(crate) fn is_open(&self) -> bool {
         matches!(self.state, EntryState::Waiting | EntryState::InDoubt { .. })
     }
 
-    /// Whether two requests are the same. The license may have become known between them.
+    /// Returns whether two requests are the same. The license may have become known between them.
     fn is_same_request(&self, other: &QueuedConsumption) -> bool {
         let wanted = |entry: &QueuedConsumption| {
             let mut parameters = entry.parameters.clone();
@@ -152,7 +152,7 @@ enum LogLine {
     Server(Server),
 }
 
-/// What is known about the server of this address.
+/// The capability of the server at this address.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 struct Server {
     base_url: String,

@@ -242,13 +242,13 @@ impl<'a> ConsumptionSync<'a> {
         self.set_state(entry, EntryState::InDoubt { total_before, at_ms, life_ms })
     }
 
-    /// Whether the server surely does not book this key, which was sent at `at_ms`, a second time.
+    /// Returns whether the server surely does not book this key, which was sent at `at_ms`, a second time.
     fn is_remembered(&self, entry: &QueuedConsumption, at_ms: i64) -> bool {
         self.supports_idempotency(entry) && SURELY_REMEMBERED_MS.contains(&self.now_ms().saturating_sub(at_ms))
     }
 
-    /// Whether the server books a key once. If it has not shown that yet, it is asked to book a consumption of 0, whose reply
-    /// shows it. A request in doubt can then be repeated instead of being judged by a total.
+    /// Returns whether the server books a key once. If it has not shown that yet, it is asked to book a consumption of 0,
+    /// whose reply shows it. A request in doubt can then be repeated instead of being judged by a total.
     fn supports_idempotency(&self, entry: &QueuedConsumption) -> bool {
         if let (None, Some(operation)) =
             (self.context.shared.client.supports_idempotency(), Operation::named(&entry.operation))
@@ -278,8 +278,8 @@ impl<'a> ConsumptionSync<'a> {
         }
     }
 
-    /// The total before consumptions are sent, which tells afterwards whether they were booked. Not needed from a server that
-    /// supports keys; `None` if the server does not tell it.
+    /// The total before consumptions are sent, which tells afterwards whether they were booked. Not needed from a server
+    /// that supports keys; `None` if the server does not tell it.
     fn total_before(&mut self, entry: &QueuedConsumption) -> Result<Option<i64>, Error> {
         if self.context.shared.client.supports_idempotency() == Some(true) {
             return Ok(None);
@@ -294,8 +294,8 @@ impl<'a> ConsumptionSync<'a> {
         }
     }
 
-    /// Fails as long as a request that was sent at `at_ms` and lives for `life_ms` may still be carried out. A slow server may
-    /// book it after it was asked for the total, so the total proves something only later.
+    /// Fails as long as a request that was sent at `at_ms` and lives for `life_ms` may still be carried out. A slow
+    /// server may book it after it was asked for the total, so the total proves something only later.
     fn check_end_of(&mut self, at_ms: i64, life_ms: i64) -> Result<(), Error> {
         let age_ms = self.now_ms().saturating_sub(at_ms);
         let left_ms = life_ms.saturating_sub(age_ms);
@@ -367,7 +367,7 @@ impl<'a> ConsumptionSync<'a> {
     }
 }
 
-/// What the total says about consumptions whose reply was lost.
+/// The conclusion from the total about consumptions whose reply was lost.
 #[derive(Debug, PartialEq)]
 enum TotalCheck {
     /// They were not booked, or their amount is 0, so they can be sent again.
@@ -394,16 +394,16 @@ fn consumed(reply: &Object) -> Option<i64> {
     reply.get("total_consumptions").and_then(Value::as_i64)
 }
 
-/// Whether the server would refuse the same consumptions again: the refusal is about them or their license, and not about
-/// the connection. A proxy may answer with unknown codes too, but with other HTTP statuses.
+/// Returns whether the server would refuse the same consumptions again: the refusal is about them or their license, and
+/// not about the connection. A proxy may answer with unknown codes too, but with other HTTP statuses.
 fn is_final(error: &Error) -> bool {
     let about_the_request = matches!(error.status, Status::ValidationError | Status::MissingParameters);
     let unheard_of = error.status == Status::UnknownCode && error.http_status == Some(400);
     error.is_refusal() || error.outcome == Outcome::Rejected && (about_the_request || unheard_of)
 }
 
-/// Whether a request about the license of a lease was meant for another license of the same user, because the lease's
-/// license has no such feature, or has no consumptions. The server has done nothing then.
+/// Returns whether a request about the license of a lease was meant for another license of the same user, because the
+/// lease's license has no such feature, or has no consumptions. The server has done nothing then.
 pub(crate) fn is_for_another_license(error: &Error) -> bool {
     let of_others =
         [Status::LicenseNotConsumption, Status::UnsupportedProductFeature, Status::InvalidLicenseFeatureCode];
@@ -414,7 +414,7 @@ fn is_too_few(status: Status) -> bool {
     matches!(status, Status::FeatureNotEnoughConsumptions | Status::LicenseNotEnoughConsumptions)
 }
 
-/// Whether the server has refused, and not only asked to come back later.
+/// Returns whether the server has refused, and not only asked to come back later.
 fn is_definite(error: &Error) -> bool {
     error.outcome == Outcome::Rejected && error.status.row().category != Category::Network
 }

@@ -113,7 +113,7 @@ fn acquire_all(context: &RequestContext, slots: &mut [Slot]) -> Result<Confirmat
     Ok(confirmations)
 }
 
-/// Whether waiting may help: all slots are taken, or the server can't be reached just now.
+/// Returns whether waiting may help: all slots are taken, or the server can't be reached just now.
 fn may_succeed_later(error: &Error) -> bool {
     let row = error.status.row();
     let is_unreachable = row.category == Category::Network && row.retry == Retry::Later;

@@ -110,12 +110,12 @@ impl LeaseInner {
         self.status().info(&self.shared.clock, self.keep_alive.name())
     }
 
-    /// Whether the lease has a slot of this feature, held or not; `None`: the license's own.
+    /// Returns whether the lease has a slot of this feature, held or not; `None`: the license's own.
     pub(crate) fn has_slot(&self, feature: Option<&str>) -> bool {
         self.slot_names.contains(&self.license_ref.file_stem(feature))
     }
 
-    /// Whether the server may count a slot of the lease for this device.
+    /// Returns whether the server may count a slot of the lease for this device.
     pub(crate) fn may_be_held_at_server(&self) -> bool {
         self.try_slots().is_none_or(|slots| slots.iter().any(Slot::may_be_held_at_server))
     }
@@ -206,7 +206,8 @@ impl LeaseInner {
         self.slots_after(call, || {})
     }
 
-    /// The same, running `before_each_try` again and again, because another call may begin meanwhile.
+    /// Waits until no other call uses the slots, and runs `before_each_try` again and again, because another call may begin
+    /// meanwhile. Fails if the lease is over.
     pub(super) fn slots_after(
         &self,
         call: &Call,
@@ -255,7 +256,7 @@ impl LeaseInner {
         self.borrows_by_verbs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether a check may have taken a slot of the license that is not needed. Says so once.
+    /// Returns whether a check may have taken a slot of the license that is not needed. Says so once.
     pub(crate) fn pop_stray_license_slot(&self) -> bool {
         let Some(mut slots) = self.try_slots() else { return false };
         // Each slot is asked: one release covers what all of them have left.
@@ -283,8 +284,8 @@ pub(super) fn doubted_until(confirmations: &Confirmations) -> Option<Millis> {
     confirmations.iter().filter_map(|(_, confirmation)| confirmation.doubted_until).max()
 }
 
-/// What the server's yes to each slot means for the lease, which ends as soon as one slot does. Also returns the end of
-/// the borrow, if all slots are borrowed, and the replies.
+/// Combines the server's yes to each slot into one input. A lease ends as soon as one of its slots does. Also returns the
+/// end of the borrow, if all slots are borrowed, and the replies.
 pub(super) fn combined(confirmations: Confirmations, now: Millis) -> (Input, Option<DateTime<Utc>>, Vec<Reply>) {
     let mut first_asked_at = Millis::MAX;
     let (mut first_end, mut first_expiry) = (Millis::MAX, NEVER);

@@ -56,7 +56,7 @@ impl LeaseInner {
     }
 }
 
-/// Whether these are the same feature. The server does not distinguish upper and lower case.
+/// Returns whether these are the same feature. The server does not distinguish upper and lower case.
 fn is_same(feature: &Option<String>, other: Option<&str>) -> bool {
     feature.as_deref().map(str::to_ascii_lowercase) == other.map(str::to_ascii_lowercase)
 }

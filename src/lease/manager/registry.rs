@@ -45,14 +45,14 @@ pub(super) struct Registry {
     pub(super) main_thread: MainThread,
     /// The number of threads that release slots.
     pub(super) release_threads: usize,
-    /// Whether one of them waits, for a release that is not due yet or for the others to finish.
+    /// True if one of them waits, for a release that is not due yet or for the others to finish.
     pub(super) release_thread_waits: bool,
-    /// Whether a thread sends queued consumptions.
+    /// True if a thread sends queued consumptions.
     pub(super) is_syncing: bool,
     pub(super) closed: bool,
 }
 
-/// What the main thread does, which waits until a lease is due.
+/// The state of the main thread, which waits until a lease is due.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) enum MainThread {
     /// There is none: no lease needs it.

@@ -41,7 +41,7 @@ impl SlotName {
         (lease.license_ref().owner == self.owner && lease.slot_names.contains(&name)).then_some(name)
     }
 
-    /// Whether this release may free the slot.
+    /// Returns whether this release may free the slot.
     fn is_in(&self, lease: &LeaseInner, target: ReleaseTarget) -> bool {
         match target {
             ReleaseTarget::OwnSlots => self.of(lease).is_some(),
@@ -68,7 +68,7 @@ struct ActiveRelease {
     interruption: Interruption,
 }
 
-/// What has come in between while slots were being released.
+/// The events that have interrupted a release.
 #[derive(Default)]
 pub(super) struct Interruption {
     /// The names of slots that a new lease takes.
@@ -101,7 +101,7 @@ impl RepeatedRelease {
         }
     }
 
-    /// Whether there is still something to release.
+    /// Returns whether there is still something to release.
     fn is_open(&self) -> bool {
         self.target == ReleaseTarget::OrphanedSlots || self.lease.repeat_release_until().is_some()
     }
@@ -122,7 +122,7 @@ impl ReleaseQueue {
         self.pending.drain(..).for_each(|lease| lease.abandon(&lease.slot_names));
     }
 
-    /// Whether anything is to be released now.
+    /// Returns whether anything is to be released now.
     pub(super) fn is_any_due(&self, now: Millis) -> bool {
         self.next_pending().is_some() || self.next_repeat_at().is_some_and(|next_at| next_at <= now)
     }
@@ -136,7 +136,7 @@ impl ReleaseQueue {
         self.next_pending().map(|at| self.pending.remove(at))
     }
 
-    /// Whether a verb is taking a slot that this release may free.
+    /// Returns whether a verb is taking a slot that this release may free.
     fn is_suspended(&self, lease: &LeaseInner, target: ReleaseTarget) -> bool {
         self.suspended.iter().any(|slot| slot.is_in(lease, target))
     }

@@ -281,7 +281,7 @@ impl LeaseManager {
     }
 }
 
-/// Whether the host lets the library release the slots of this lease by itself.
+/// Returns whether the host lets the library release the slots of this lease by itself.
 fn may_release_in_background(lease: &Arc<LeaseInner>) -> bool {
     lease.keep_alive == KeepAlive::Thread && !lease.release_on_close.is_zero()
 }

@@ -254,7 +254,7 @@ fn renewal_timeout(lease: &LeaseInner, needed_at: Millis, now: Millis) -> Durati
     until_needed.min(if left_ms <= 0 { limit(OVERDUE_MS) } else { limit(left_ms) })
 }
 
-/// Whether another request would fail too. A request that was never made, or was cancelled, tells nothing.
+/// Returns whether another request would fail too. A request that was never made, or was cancelled, tells nothing.
 fn is_network_failure(error: &Error) -> bool {
     error.attempts > 0 && error.status != Status::Cancelled && error.status.row().category == Category::Network
 }

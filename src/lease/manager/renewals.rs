@@ -35,12 +35,12 @@ impl Renewals {
         }
     }
 
-    /// Whether this lease is to be renewed, or is being renewed.
+    /// Returns whether this lease is to be renewed, or is being renewed.
     pub(super) fn has(&self, lease: &Arc<LeaseInner>) -> bool {
         self.all().any(|other| Arc::ptr_eq(other, lease))
     }
 
-    /// Whether a thread is renewing this lease.
+    /// Returns whether a thread is renewing this lease.
     pub(super) fn is_active(&self, lease: &Arc<LeaseInner>) -> bool {
         self.active.iter().any(|other| Arc::ptr_eq(other, lease))
     }

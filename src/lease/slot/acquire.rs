@@ -18,11 +18,11 @@ struct Attempt {
     guard: ProcessLockGuard,
     holder: HolderLock,
     record: Record,
-    /// Whether the record that was there can't be read.
+    /// True if the record that was there can't be read.
     is_damaged: bool,
-    /// Whether the record said that the server may count the slot.
+    /// True if the record said that the server may count the slot.
     may_have_held: bool,
-    /// Whether no other process of this machine holds the slot.
+    /// True if no other process of this machine holds the slot.
     is_only_process: bool,
     /// The license of the slot as this lease knew it.
     own_license_id: Option<u64>,

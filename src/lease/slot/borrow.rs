@@ -28,7 +28,7 @@ pub(crate) struct BorrowSnapshot {
     proof: Option<Proof>,
     /// The end of the borrow, by whomever it was made; `None`: no borrow was running.
     runs_until: Option<DateTime<Utc>>,
-    /// What this lease knew of it.
+    /// True if this lease had made the borrow.
     borrowed: bool,
     borrowed_until: Option<DateTime<Utc>>,
 }
@@ -113,7 +113,7 @@ impl Slot {
         }
     }
 
-    /// Whether a borrow until this date would end before the one that this lease knows of.
+    /// Returns whether a borrow until this date would end before the one that this lease knows of.
     pub(crate) fn would_shorten(&self, until: &Value) -> bool {
         ends_sooner(until, self.borrowed_until)
     }
@@ -267,7 +267,7 @@ impl Slot {
     }
 }
 
-/// Whether the date of a request comes before that end of a borrow.
+/// Returns whether the date of a request comes before that end of a borrow.
 fn ends_sooner(until: &Value, than: Option<DateTime<Utc>>) -> bool {
     let until = until.as_str().and_then(model::parse_time);
     until.zip(than).is_some_and(|(until, than)| until < than)

@@ -70,8 +70,9 @@ impl Proof {
         if dated.get("license_id") != license.get("id") || dated.get("device_id") != license.get("device_id") {
             return Err(no_proof("The replies are about different devices or licenses."));
         }
-        // The API does not require a borrow's reply to name the feature. If it does not, the license must tell that the feature
-        // is borrowed. The license always tells of its own slot, and a reply that names a feature is not about that slot.
+        // The API does not require a borrow's reply to name the feature. If it does not, the license must tell that the
+        // feature is borrowed. The license always tells of its own slot, and a reply that names a feature is not about
+        // that slot.
         let told = entry(&license, feature);
         let named = feature.is_some() && dated.contains_key("feature");
         if !named && !told.is_some_and(is_borrowed) {

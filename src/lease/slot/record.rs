@@ -32,7 +32,7 @@ pub(crate) const LONGEST_LIFE_MS: i64 = 60 * 60 * 1000;
 pub(crate) struct Record {
     /// The feature of the slot; `None`: the license's own slot.
     pub(super) feature: Option<String>,
-    /// Whether the server may count the slot for this device.
+    /// True if the server may count the slot for this device.
     pub(super) may_hold: bool,
     /// Proves that the slot is borrowed.
     pub(super) proof: Option<Proof>,
@@ -55,7 +55,7 @@ pub(crate) struct Record {
     latest_local_ms: i64,
     /// The latest time that the server has told, in milliseconds since 1970.
     latest_server_ms: i64,
-    /// Whether the server has told its time since the record was read. This machine's clock does not count then.
+    /// True if the server has told its time since the record was read. This machine's clock does not count then.
     #[serde(skip)]
     server_time_fresh: bool,
 }
@@ -263,7 +263,8 @@ impl Record {
         Ok(Some(until))
     }
 
-    /// Whether a borrow runs, proven or made by a verb. While the clock can't be believed, a borrow that may run counts.
+    /// Returns whether a borrow runs, proven or made by a verb. While the clock can't be believed, a borrow that may run
+    /// counts.
     pub(super) fn is_borrowed(&self, context: &RequestContext) -> bool {
         if self.borrowed_by_verb_until_ms > context.shared.clock.wall().timestamp_millis() {
             return true;

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 /// The pause before a release that got no answer is repeated within its call.
 const REPEAT_PAUSE: Duration = Duration::from_millis(100);
 
-/// What a release does to a borrow.
+/// The effect of a release on a borrow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ReleaseMode {
     /// The host releases the lease, which ends a borrow too.
@@ -28,7 +28,7 @@ pub(crate) type ReleaseRefusal = Option<Error>;
 /// The server's answer to a release.
 struct ReleaseAnswer {
     refusal: ReleaseRefusal,
-    /// Whether the server carries out nothing that was sent before.
+    /// True if the server carries out nothing that was sent before.
     in_order: bool,
 }
 
@@ -125,7 +125,7 @@ impl Slot {
         released
     }
 
-    /// Whether a borrow runs that only a release may end.
+    /// Returns whether a borrow runs that only a release may end.
     fn has_running_borrow(&self, stored: &Result<Record, Error>, context: &RequestContext) -> bool {
         match stored {
             // Another process has returned the borrow, which the last holder tells the server.
@@ -138,7 +138,7 @@ impl Slot {
         }
     }
 
-    /// Whether a release with [`ReleaseMode::KeepBorrow`] would leave the slot borrowed.
+    /// Returns whether a release with [`ReleaseMode::KeepBorrow`] would leave the slot borrowed.
     pub(crate) fn stays_borrowed(&self, context: &RequestContext) -> bool {
         self.has_running_borrow(&self.read(), context)
     }
@@ -255,13 +255,13 @@ impl Slot {
     }
 }
 
-/// Whether the server's code says that the slot was free already.
+/// Returns whether the server's code says that the slot was free already.
 fn is_not_held(status: Status) -> bool {
     matches!(status, Status::FloatingNotAvailable | Status::FloatingFeatureDeviceNotInUse)
 }
 
-/// Whether a refusal says that the server does not know the slot, so that it can't count one. Otherwise the server knows
-/// the license but does not serve it now, and its slot becomes free with its timeout.
+/// Returns whether a refusal says that the server does not know the slot, so that it can't count one. Otherwise the
+/// server knows the license but does not serve it now, and its slot becomes free with its timeout.
 fn is_unknown_slot(refusal: &Error) -> bool {
     let withheld = [Status::LicenseNotActive, Status::LicenseNotEnabled, Status::Blacklisted];
     let of_product = [Status::ArchivedProduct, Status::DisabledProduct];

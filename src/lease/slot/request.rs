@@ -10,7 +10,7 @@ use crate::lease::state_machine::Millis;
 use crate::lease::unanswered::Late;
 use serde_json::Value;
 
-/// Whether the record must be on disk before a request leaves.
+/// How a request depends on its record being on disk before it leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RecordWrite {
     /// If it can't be written, the request is not sent.

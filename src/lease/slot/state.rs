@@ -39,7 +39,7 @@ pub(crate) struct Slot {
     pub(super) borrowed_until: Option<DateTime<Utc>>,
     /// The license of the slot, as the server named it. A user may have several licenses.
     pub(super) license_id: Option<u64>,
-    /// Whether the server counts a slot, which must be released.
+    /// True if the server counts a slot, which must be released.
     pub(super) is_floating: bool,
 }
 
@@ -71,22 +71,22 @@ impl Slot {
         self.license_id
     }
 
-    /// Whether this is the slot of `feature`; `None`: the license's own.
+    /// Returns whether this is the slot of `feature`; `None`: the license's own.
     pub(crate) fn is_of(&self, feature: Option<&str>) -> bool {
         self.feature.as_deref().map(str::to_ascii_lowercase) == feature.map(str::to_ascii_lowercase)
     }
 
-    /// Whether this process holds the slot.
+    /// Returns whether this process holds the slot.
     pub(crate) fn is_held(&self) -> bool {
         self.holder.is_some()
     }
 
-    /// Whether the server may count the slot for this device.
+    /// Returns whether the server may count the slot for this device.
     pub(crate) fn may_be_held_at_server(&self) -> bool {
         self.in_doubt || self.is_held()
     }
 
-    /// Whether the server, or a verb, has reported a borrow that still runs.
+    /// Returns whether the server, or a verb, has reported a borrow that still runs.
     pub(super) fn is_borrowed(&self, clock: &Clock) -> bool {
         self.borrowed_until.is_some_and(|until| until > clock.wall())
     }
@@ -105,7 +105,7 @@ impl Slot {
         };
     }
 
-    /// Whether a check may have taken a slot of the license that is not needed. Says so once.
+    /// Returns whether a check may have taken a slot of the license that is not needed. Says so once.
     pub(crate) fn pop_stray_license_slot(&mut self) -> bool {
         std::mem::take(&mut self.stray_license_slot)
     }

@@ -29,7 +29,7 @@ pub(crate) struct Confirmation {
     /// The end of the borrow that the server reports, by whomever it was made. The latest possible date if the server
     /// reports a borrow without its end.
     pub(crate) borrowed_until: Option<DateTime<Utc>>,
-    /// Whether the server counts a slot. A license that does not float is only checked from time to time.
+    /// True if the server counts a slot. A license that does not float is only checked from time to time.
     pub(crate) is_floating: bool,
     /// Until this moment, a server without order numbers may still carry out an earlier request that frees the slot.
     pub(crate) doubted_until: Option<Millis>,

@@ -187,8 +187,8 @@ impl AppendLog {
         Some((self.seal.open(&associated_data(header, number), sealed)?, PREFIX_LEN + sealed.len()))
     }
 
-    /// Whether the line at the start of `rest`, which can't be opened, is damaged and not unfinished: another line was
-    /// written behind it.
+    /// Returns whether the line at the start of `rest`, which can't be opened, is damaged and not unfinished: another
+    /// line was written behind it.
     fn is_damaged(&self, header: &[u8], number: u32, rest: &[u8]) -> bool {
         let length = length_at(header, number, rest);
         if number == 0 && length.is_none_or(|length| PREFIX_LEN + length <= rest.len()) {

@@ -98,7 +98,7 @@ impl LockGuard {
         Some(OpenLock { path: locked.path.clone(), file: locked.file.try_clone().ok()? })
     }
 
-    /// Whether a process that opens the lock file now meets this lock. False if the file was removed.
+    /// Returns whether a process that opens the lock file now meets this lock. False if the file was removed.
     pub(crate) fn is_in_place(&self) -> Result<bool, Error> {
         match self {
             LockGuard::File(file) => file.is_in_place(),

@@ -104,8 +104,8 @@ pub(crate) struct ProcessLockGuard {
 }
 
 impl ProcessLockGuard {
-    /// Whether no process holds the slot. If the server counts the slot nevertheless, a dead process has left it. The
-    /// caller has no holder lock.
+    /// Returns whether no process holds the slot. If the server counts the slot nevertheless, a dead process has left it.
+    /// The caller has no holder lock.
     ///
     /// # Errors
     /// [`Status::Storage`] if the lock file can't be opened or locked.
@@ -152,8 +152,8 @@ impl ProcessLockGuard {
 pub(crate) struct HolderLock(LockGuard);
 
 impl HolderLock {
-    /// Whether later processes count this holder. If not, the lock file was removed. The caller then takes the process
-    /// lock, adds a new holder lock and drops this one.
+    /// Returns whether later processes count this holder. If not, the lock file was removed. The caller then takes the
+    /// process lock, adds a new holder lock and drops this one.
     ///
     /// # Errors
     /// [`Status::Storage`] if the file's state can't be read.

@@ -89,7 +89,8 @@ impl Seal {
     }
 }
 
-/// Whether another version of this library has written a file with this header, where a file with `magic` is expected.
+/// Returns whether another version of this library has written a file with this header, where a file with `magic` is
+/// expected.
 fn is_of_other_version(magic: &Magic, header: &[u8]) -> bool {
     let [kind @ .., _version] = magic;
     header.starts_with(kind) || FIRST_MAGICS.iter().any(|first| header.starts_with(&first[..]))

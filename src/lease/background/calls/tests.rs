@@ -11,7 +11,7 @@ const NOW: Duration = Duration::ZERO;
 const LONG: Duration = Duration::from_secs(60);
 
 thread_local! {
-    /// Whether this thread can't start other threads.
+    /// True if this thread can't start other threads.
     static REFUSED: Cell<bool> = const { Cell::new(false) };
 }
 

@@ -1,0 +1,127 @@
+//! Opening, cancelling, closing and diagnosing a client.
+
+use crate::error::Outcome;
+use crate::ffi::call::{self, floatlease_status, guard, quietly, text};
+use crate::ffi::exports::library::{CLIENTS, client, floatlease_client};
+use crate::lease::Session;
+use std::ffi::c_char;
+use std::ptr;
+
+/// Opens a client for one product, one device and one server.
+///
+/// config_json is one object. An unknown key is an error that names the nearest known key. docs/configuration.md has
+/// examples.
+///
+///     key                     type       meaning
+///     product                 string     required: the product's short code
+///     api_key, shared_key     strings    required: the keys of the vendor's account
+///     license_key             string     names the license; one of this and the next two is required
+///     username, password      strings    name the license of a user-based product
+///     id_token or code        string     names it by SSO, with customer_account_code; redirect_uri may go with code
+///     license_id              integer    which of several licenses of a user
+///     bundle_code             string     the bundle that the license came with
+///     base_url                string     the server's API; default "https://api.licensespring.com/api/v4"
+///     public_key              string     PEM public key or certificate that verifies replies; required for any other
+///                                        base_url
+///     verify                  string     "on" (default) or "off": accept replies without verification
+///     hardware_id             string     names this device; default: derived from an id of the system, which
+///                                        floatlease_client_diagnose reports
+///     timeout_ms              integer    deadline of a call that names none, 1 to 3600000; default 15000
+///     connect_timeout_ms      integer    limit for resolving the name, connecting and TLS together; default 5000
+///     proxy                   string     "env" (default), "none" or "http://name:password@host:port"; a proxy of the
+///                                        environment is not used for a server on this machine
+///     tls_roots               string     "platform" (default), "bundled" or PEM certificates
+///     allow_http              boolean    true: allow plain http:// to another machine too
+///     storage_dir             string     absolute path of a folder on a local disk, for what leases and consumptions keep
+///                                        beyond the process; created if missing; default: no file is written
+///     app_name, app_version   strings    your program, for the server's logs
+///
+/// On Windows and macOS, "platform" lets the system verify certificates on a thread of its own. The system may ask the
+/// network for revocations; a call waits for that only until its deadline or a cancel.
+///
+/// Reply: {}
+///
+/// Errors:
+/// - FLOATLEASE_E_UNKNOWN_KEY, FLOATLEASE_E_WRONG_TYPE, FLOATLEASE_E_BAD_VALUE, FLOATLEASE_E_MISSING_KEY,
+///   FLOATLEASE_E_CONFLICTING_KEYS: the config is wrong; message names the key.
+/// - FLOATLEASE_E_NO_PUBLIC_KEY: base_url is not the vendor's cloud, and public_key is missing.
+/// - FLOATLEASE_E_INSECURE_URL: base_url is plain http:// to another machine.
+/// - FLOATLEASE_E_HARDWARE_ID: the system has no stable id; set hardware_id.
+///
+/// On success *client_out is a handle: close it with floatlease_client_close. On failure it is NULL. This function
+/// uses no network, starts no thread and writes no file. It reads the environment (proxy variables, SSL_CERT_FILE); no
+/// other function does.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn floatlease_client_open(
+    config_json: *const c_char,
+    client_out: *mut *mut floatlease_client,
+    json_out: *mut *mut c_char,
+) -> floatlease_status {
+    // SAFETY: the caller keeps the rules of the header's manual.
+    unsafe {
+        call::open(&CLIENTS, "client_out", client_out, json_out, || {
+            Ok((Session::open(text("config_json", config_json)?, call::contain)?, "{}".to_owned()))
+        })
+    }
+}
+
+/// Cancels every call in flight on this client: each returns FLOATLEASE_E_CANCELLED within 50 ms.
+///
+/// It also ends floatlease_client_diagnose and floatlease_next_event. It does not touch later calls, renewals of
+/// leases, or submitted calls that have not started: floatlease_cancel ends those.
+///
+/// Errors:
+/// - FLOATLEASE_E_HANDLE: the client is closed.
+///
+/// Call it from any thread. It does not wait for the cancelled calls to return.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn floatlease_client_cancel(client: *mut floatlease_client) -> floatlease_status {
+    // SAFETY: this function dereferences no pointer.
+    unsafe {
+        guard(ptr::null_mut(), Outcome::NotSent, || {
+            self::client(client)?.cancel();
+            Ok(String::new())
+        })
+    }
+}
+
+/// Closes a client and ends its leases.
+///
+/// Calls in flight on other threads are cancelled. The client's leases become RELEASED. The library releases their
+/// slots in the background, each within its release_on_close_ms, except for leases with "keep_alive":"host". A
+/// borrowed slot stays borrowed. You still free the handles of the leases, before or after.
+///
+/// This function uses no network and waits for nothing. Closing NULL, closing twice, or in a forked child does
+/// nothing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn floatlease_client_close(client: *mut floatlease_client) {
+    quietly(|| {
+        if let Ok(client) = CLIENTS.remove(client.addr()) {
+            client.close();
+        }
+    });
+}
+
+/// Tests each step of the way to the server, and reports how each went. Takes no slot.
+///
+/// Reply: the report, which holds no secret.
+///
+///     {"ok":false,"version":"0.1.0","base_url":"…","product":"…","hardware_id":"…","checks":[
+///      {"check":"dns","verdict":"ok","ms":1.2,"detail":"…"}, …]}
+///
+///     check      hardware_id, proxy, dns, tcp, tls, http, clock_skew, authorisation or signature
+///     verdict    ok, warning, failed or skipped
+///     ok         false if the verdict of any check is failed
+///
+/// Errors: a failed check is not an error, because the report tells it.
+/// - FLOATLEASE_E_CANCELLED: floatlease_client_cancel was called meanwhile.
+///
+/// Blocks until the config's timeout_ms at most.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn floatlease_client_diagnose(
+    client: *mut floatlease_client,
+    json_out: *mut *mut c_char,
+) -> floatlease_status {
+    // SAFETY: the caller keeps the rules of the header's manual.
+    unsafe { guard(json_out, Outcome::NotSent, || self::client(client)?.client().diagnose()) }
+}
