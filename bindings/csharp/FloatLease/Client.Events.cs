@@ -56,7 +56,7 @@ namespace FloatLease
         /// <summary>Submits an operation to be performed in the background, and returns its ticket at once.</summary>
         /// <remarks>
         /// The completion comes as a <see cref="CompletedEvent"/> with that ticket. The methods with "Async" are built
-        /// on it; call it for what they do not do, such as "lease_renew" of a lease by its number. Up to four calls are
+        /// on it; call it if you need the ticket, or to match completions yourself. Up to four calls are
         /// performed at the same time.
         /// </remarks>
         public ulong Submit(string operation, string requestJson = null)

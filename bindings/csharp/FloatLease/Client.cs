@@ -45,8 +45,8 @@ namespace FloatLease
         }
 
         /// <summary>
-        /// Cancels every call that waits on its thread; each throws a <see cref="FloatLeaseCanceledException"/>. Call
-        /// it from another thread. Leases go on.
+        /// Cancels every call that is under way; each throws a <see cref="FloatLeaseCanceledException"/>, and so does the
+        /// Task of a submitted one that has begun. Call it from another thread. Leases go on.
         /// </summary>
         public void Cancel() => Failure.ThrowUnlessOk(Native.ClientCancel(handle));
 

@@ -198,7 +198,7 @@ namespace FloatLease
         NotFloating = 57,
 
         /// <summary>The queue holds as many consumptions as it can keep.</summary>
-        /// <remarks>Connect to the network and call sync_consumptions. Its reply lists what was booked and refused.</remarks>
+        /// <remarks>Connect to the network and call sync_consumptions. Its reply counts what was booked and lists what was refused.</remarks>
         QueueFull = 58,
 
         /// <summary>The sandbox refused the call, or an expectation of the call did not hold.</summary>

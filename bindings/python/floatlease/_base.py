@@ -151,7 +151,7 @@ class LeaseBase:
         """Closes the lease at once, without waiting for the server.
 
         The library gives the slot back in the background within `release_on_close_ms`, if the process lives long
-        enough; a borrowed slot stays borrowed. `release` gives the slot back before your program goes on. Dropping the
-        last reference to a lease closes it too.
+        enough; not if that is 0, nor with `keep_alive` "host". A borrowed slot stays borrowed. `release` gives the
+        slot back before your program goes on. Dropping the last reference to a lease closes it too.
         """
         self._free()

@@ -26,6 +26,8 @@ class FloatingReply(TypedDict, total=False):
     """True if a slot may be borrowed."""
     is_borrowed: bool
     """True if this device has borrowed a slot."""
+    borrowed_until: Optional[str]
+    """The date until which this device has borrowed its slot; None if it has not."""
     max_borrow_time: int
     """The longest borrow in hours."""
     total_consumptions: int
@@ -51,8 +53,6 @@ class LicenseReply(FloatingReply, total=False):
     """The date at which the license expires; None if it never does."""
     maintenance_period: Optional[str]
     """The date at which the maintenance of the license ends; None if it never does."""
-    borrowed_until: Optional[str]
-    """The date until which this device has borrowed its slot; None if it has not."""
     max_consumptions: int
     """The consumptions that the license includes."""
     product_features: list[dict[str, Any]]

@@ -240,4 +240,4 @@ class LeaseRequest(Request, total=False):
     wait_ms: int
     """Milliseconds to queue for a slot while all are taken; default 0, which fails at once."""
     release_on_close_ms: int
-    """Milliseconds within which `close` gives the slot back in the background; default 5000."""
+    """Milliseconds within which `close` gives the slot back in the background; default 5000, 0 gives nothing back."""

@@ -300,7 +300,7 @@ class Status(enum.IntEnum):
     QUEUE_FULL = 58
     """The queue holds as many consumptions as it can keep.
 
-    Connect to the network and call sync_consumptions. Its reply lists what was booked and refused.
+    Connect to the network and call sync_consumptions. Its reply counts what was booked and lists what was refused.
     """
 
     SANDBOX = 60

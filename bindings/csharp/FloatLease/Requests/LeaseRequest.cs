@@ -71,7 +71,7 @@ namespace FloatLease
 
         /// <summary>
         /// The time within which the library gives the slot back in the background after the lease was disposed; by
-        /// default 5 seconds.
+        /// default 5 seconds. With zero, or with <c>"host"</c> as <see cref="KeepAlive"/>, the library gives nothing back.
         /// </summary>
         public TimeSpan? ReleaseOnClose
         {

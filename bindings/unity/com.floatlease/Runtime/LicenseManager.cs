@@ -9,7 +9,7 @@ namespace FloatLease.Unity
     /// an object of the first scene.
     /// </summary>
     /// <remarks>
-    /// Use it on the main thread only; it raises all its events there, in Update. No frame waits for the server, except
+    /// Use it on the main thread only; it raises its events there, in Update, and at the game's end those of the release. No frame waits for the server, except
     /// the last one: see <see cref="quitTimeoutSeconds"/>. The library's own thread renews the lease, also while the
     /// game is paused.
     /// </remarks>
@@ -66,7 +66,10 @@ namespace FloatLease.Unity
         /// </summary>
         public event Action TimeToSave;
 
-        /// <summary>Raised once for each change of <see cref="State"/>, with the new state.</summary>
+        /// <summary>
+        /// Raised in Update if <see cref="State"/> differs from the last frame's, with the new state. Changes within one
+        /// frame raise it once.
+        /// </summary>
         public event Action<LeaseState> StateChanged;
 
         /// <summary>

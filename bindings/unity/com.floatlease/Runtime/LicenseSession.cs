@@ -14,6 +14,7 @@ namespace FloatLease.Unity
         private string operation; // the operation that is under way, or null
         private ulong ticket;
         private bool wasActivated;
+        private bool isDisposed;
 
         internal LicenseSession(string config, string acquireRequest)
         {
@@ -82,6 +83,7 @@ namespace FloatLease.Unity
         /// </summary>
         public void Dispose()
         {
+            isDisposed = true;
             Lease?.Dispose();
             client.Dispose();
         }
@@ -102,8 +104,16 @@ namespace FloatLease.Unity
         private void OnEventReceived(ClientEvent received)
         {
             var completed = received as CompletedEvent;
-            if (completed != null && completed.Ticket == ticket) OnCompleted(completed);
-            SafeInvoke.All(EventReceived, received);
+            try
+            {
+                if (completed != null && completed.Ticket == ticket) OnCompleted(completed);
+            }
+            finally
+            {
+                // A handler of Refused may have ended this session and begun another one, whose tickets have the same
+                // numbers.
+                if (!isDisposed) SafeInvoke.All(EventReceived, received);
+            }
         }
 
         private void OnCompleted(CompletedEvent completed)
