@@ -75,7 +75,7 @@ test-panic:
 # built anew.
 .PHONY: test-loom
 test-loom:
-	@RUSTFLAGS="--cfg loom" CARGO_PROFILE_RELEASE_LTO=off $(CARGO) test -q -p floatlease --lib --release --target-dir "$(TARGET)/loom" loom
+	@RUSTFLAGS="--cfg loom -D warnings" CARGO_PROFILE_RELEASE_LTO=off $(CARGO) test -q -p floatlease --lib --release --target-dir "$(TARGET)/loom" loom
 
 .PHONY: soak
 soak: setup ## Kill, share and interrupt thousands of times more than make test does (some minutes)
@@ -136,8 +136,12 @@ lint: ## Formatting and lints, warnings are errors
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy -q --workspace --all-targets -- -D warnings
 
+.PHONY: setup-bench
+setup-bench:
+	@scripts/setup bench
+
 .PHONY: bench
-bench: setup release server ## Measure, and write docs/figures.md (some minutes, a quiet machine)
+bench: setup-bench release server ## Measure, and write docs/figures.md (some minutes, a quiet machine)
 	@$(CARGO) build -p floatlease-benches --profile server
 	python3 benches/run.py
 

@@ -62,12 +62,17 @@ fn comment_of_function_lists_keys_reply_errors_in_order() {
             continue;
         }
         functions += 1;
-        let places: Vec<usize> =
-            ["Request keys", "Reply", "Errors"].iter().filter_map(|part| before.find(part)).collect();
-        assert!(places.is_sorted(), "{declaration}");
-        assert!(before.contains("Errors"), "{declaration}");
-        let takes_request = declaration.contains("const char *request_json") && !declaration.contains("*operation");
-        assert_eq!(before.contains("Request keys"), takes_request, "{declaration}");
+        let part = |name: &str| before.find(&format!("\n * {name}"));
+        let (keys, reply, errors) = (part("Request keys"), part("Reply"), part("Errors"));
+        // The keys and the reply of floatlease_call are those of its operation.
+        let any_operation = declaration.contains("*operation");
+        let takes_request = declaration.contains("const char *request_json") && !any_operation;
+        assert_eq!(keys.is_some(), takes_request, "{declaration}");
+        // An event is no reply.
+        let replies = !any_operation && !declaration.contains("floatlease_next_event");
+        assert_eq!(reply.is_some(), replies, "{declaration}");
+        assert!(errors.is_some(), "{declaration}");
+        assert!([keys, reply, errors].into_iter().flatten().is_sorted(), "{declaration}");
     }
     assert!(functions > 15, "{functions}");
 }

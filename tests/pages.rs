@@ -92,7 +92,9 @@ fn the_targets_and_tests_they_name_exist() {
 fn folders_of_contributing_exist() {
     let page = read("CONTRIBUTING.md");
     let words = page.split('`').skip(1).step_by(2).filter(|word| word.ends_with('/') || word.ends_with(".rs"));
-    for word in words.filter(|word| word.contains('/')) {
+    let paths: Vec<_> = words.filter(|word| word.contains('/')).collect();
+    assert!(paths.len() > 15, "{paths:?}");
+    for word in paths {
         let found = [word.to_owned(), format!("src/{word}")].iter().any(|path| root().join(path).exists());
         assert!(found, "{word}");
     }

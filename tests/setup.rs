@@ -303,6 +303,8 @@ fn make_test_sets_itself_up_before_anything_else() {
         .env_remove("MAKEFLAGS")
         .env_remove("MAKELEVEL"));
     assert_eq!(plan.lines().next(), Some("scripts/setup"));
+    // A plan is in order with -j too; only this keeps make from running ahead.
+    assert!(std::fs::read_to_string(root().join("Makefile")).unwrap().contains("\n.NOTPARALLEL:\n"));
 }
 
 #[test]
