@@ -202,14 +202,18 @@ impl CommandedChild {
     }
 }
 
-/// Each round gives one command to one child, or kills it. Each answer is known in advance.
+/// Each round gives one command to one child, or kills it. Each answer is known in advance. There are more rounds than
+/// `rounds` if chance has killed no child in one of the states by then.
 fn command_children(rounds: u32) {
     let folder = Folder::new(&format!("commanded-{rounds}"));
     let slot = SharedSlot::in_folder(&folder.0);
     slot.at_server.set(b'0');
-    let (mut random, mut is_held, mut deaths) = (Jitter::new(), false, [0; 3]);
+    let (mut random, mut is_held, mut deaths) = (Jitter::new(), false, [0_u32; 3]);
     let mut children: Vec<CommandedChild> = (0..CHILDREN).map(|_| CommandedChild::new(&slot)).collect();
-    for _ in 0..rounds {
+    for round in 0.. {
+        if round >= rounds && deaths.iter().all(|&count| count > 0) {
+            break;
+        }
         let number = random.below(CHILDREN as u64) as usize;
         let is_unlocked = children.iter().all(|child| child.state == LockState::Unlocked);
         let has_no_holder = children.iter().all(|child| !child.is_holder);
@@ -248,7 +252,6 @@ fn command_children(rounds: u32) {
         }
         assert_eq!(slot.at_server.get() == b'1', is_held);
     }
-    assert!(deaths.iter().all(|&count| count > 0), "{deaths:?}");
 }
 
 // ---- children that act at random
