@@ -46,6 +46,7 @@ fn it_is_typed_and_so_are_its_examples() {
     let checked = [
         "floatlease",
         "floatlease_pytest.py",
+        "hatch_build.py",
         "tests",
         "../../tests/drivers/driver.py",
         "../../examples/python/editor.py",

@@ -40,7 +40,11 @@ def holds_what_it_should(stranger: Stranger, target: Packed) -> None:
         held(len(same) == 1, f"the wheel holds {library} of the archive {len(same)} times")
     papers = [
         f"{info}/{paper}"
-        for paper in ["LICENSE", "floatlease-THIRD-PARTY-NOTICES", "floatlease-sandbox-THIRD-PARTY-NOTICES"]
+        for paper in [
+            "licenses/LICENSE",
+            *(f"licenses/{product}-THIRD-PARTY-NOTICES" for product in [CLIENT, SANDBOX]),
+            *(f"sboms/{product}-sbom.cdx.json" for product in [CLIENT, SANDBOX]),
+        ]
     ]
     missing = [name for name in ["floatlease/py.typed", *papers] if name not in files]
     held(not missing, f"the wheel holds no {', no '.join(missing)}")

@@ -1,0 +1,23 @@
+"""What hatchling can't know: for which platform a wheel is, and what is in its native libraries.
+
+`scripts/dist/wheel` lays the libraries and their papers beside the package, and names the platform. Without a platform,
+as for `pip install bindings/python`, the wheel holds no library, and the package loads the system's.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+
+class PlatformHook(BuildHookInterface[Any]):
+    """Adds the platform's tag and the lists of parts to a wheel."""
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Is called by hatchling before it collects the files."""
+        platform = os.environ.get("FLOATLEASE_WHEEL_PLATFORM")
+        if platform:
+            build_data["pure_python"] = False
+            build_data["tag"] = f"py3-none-{platform}"
+            build_data["sbom_files"] = sorted(path.name for path in Path(self.root).glob("*.cdx.json"))
