@@ -68,6 +68,8 @@
  *     "rejected"   the server refused and did nothing
  *     "unknown"    the server may have carried it out: ask for the current state first
  *
+ * attempts counts how often the last request was sent, elapsed_ms the time of the whole call.
+ *
  * ERRORS OF THE NETWORK, of every call that talks to the server
  *
  *     FLOATLEASE_E_CONNECT, FLOATLEASE_E_DNS, FLOATLEASE_E_TIMEOUT    retry later; a lease retries by itself
@@ -265,7 +267,7 @@
  *  Give each machine a "storage_dir" of its own, and move copied files away. */
 #define FLOATLEASE_E_STORAGE_FOREIGN 54
 
-/** This machine's clock was set back, so the end of a borrow can't be checked.
+/** This machine's clock is behind a date that it has shown or the server has told, so the end of a borrow can't be checked.
  *  Correct this machine's clock, or connect to the server once. */
 #define FLOATLEASE_E_CLOCK_MOVED_BACK 55
 
@@ -309,7 +311,7 @@
  *  Check that base_url is the address of a License API v4. */
 #define FLOATLEASE_E_HMAC_REQUIRED 104
 
-/** This machine's clock differs too much from the server's, also after the library's correction.
+/** This machine's clock differs too much from the server's.
  *  Set this machine's clock. */
 #define FLOATLEASE_E_DATE_HEADER_DIFF 105
 
@@ -682,14 +684,14 @@ floatlease_status floatlease_client_cancel(floatlease_client *client);
 void floatlease_client_close(floatlease_client *client);
 
 /**
- * Tests each step of the way to the server, and reports how each went. Takes no slot.
+ * Tests the files in storage_dir and each step of the way to the server, and reports how each went. Takes no slot.
  *
  * Reply: the report, which holds no secret.
  *
  *     {"ok":false,"version":"0.1.0","base_url":"…","product":"…","hardware_id":"…","checks":[
  *      {"check":"dns","verdict":"ok","ms":1.2,"detail":"…"}, …]}
  *
- *     check      hardware_id, proxy, dns, tcp, tls, http, clock_skew, authorisation or signature
+ *     check      hardware_id, storage, proxy, dns, tcp, tls, http, clock_skew, authorisation or signature
  *     verdict    ok, warning, failed or skipped
  *     ok         false if the verdict of any check is failed
  *

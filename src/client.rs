@@ -183,7 +183,12 @@ impl Client {
     /// # Errors
     /// [`Status::Cancelled`] if another thread cancels it.
     pub fn diagnose(&self) -> Result<String, Error> {
-        diagnose::report(&self.config, &self.http)
+        self.diagnose_with(None)
+    }
+
+    /// Does the same, with the check of the stored files.
+    pub(crate) fn diagnose_with(&self, storage: Option<diagnose::Check>) -> Result<String, Error> {
+        diagnose::report(&self.config, &self.http, storage)
     }
 
     /// Sends a request until a reply decides, a failure must not be repeated, or time is up.
@@ -203,7 +208,7 @@ impl Client {
                     (corrected, offset_ms) = (true, skew_ms);
                     continue;
                 }
-                Err(Failed { error, .. }) => error,
+                Err(Failed { error, .. }) => told_of_correction(error, corrected),
             };
             // A refusal does not tell whether the server carried out an earlier attempt.
             let error = if in_doubt { error.with_outcome(Outcome::Unknown) } else { error };
@@ -251,13 +256,15 @@ impl Client {
         }
     }
 
-    /// Returns how far the server's clock is ahead of ours, or `None` if the time is not believable.
+    /// Returns how far the server's clock is ahead of ours at most, or `None` if the time is not believable.
+    ///
+    /// A `Date` header tells whole seconds, and a license must not last longer here than at the server.
     ///
     /// An authorisation covers the date alone. An attacker who answers with a future time could collect authorisations
     /// for that time. TLS proves who answers; without TLS a clock may be wrong by a time zone and no more.
     fn believable_skew(&self, server_time: DateTime<Utc>) -> Option<TimeDelta> {
         const SANE_YEARS: std::ops::RangeInclusive<i32> = 2020..=2100;
-        let skew = server_time - Utc::now();
+        let skew = server_time + TimeDelta::milliseconds(999) - model::now();
         let proven = self.config.base_url.starts_with("https:");
         let believable = SANE_YEARS.contains(&server_time.year()) && (proven || skew <= MAX_TIME_ZONE_OFFSET);
         believable.then_some(skew)
@@ -266,7 +273,7 @@ impl Client {
     /// Returns the current date and its signature. The API signs only the date, so one signature serves a whole
     /// second.
     fn signed(&self, offset: TimeDelta) -> Arc<SignedDate> {
-        let now = Utc::now().checked_add_signed(offset).unwrap_or_else(Utc::now);
+        let now = model::now().checked_add_signed(offset).unwrap_or_else(model::now);
         let mut signed = self.signed.lock().unwrap_or_else(PoisonError::into_inner);
         match &*signed {
             Some(signed) if signed.is_of(now) => Arc::clone(signed),
@@ -301,6 +308,20 @@ impl From<Error> for Failed {
     fn from(error: Error) -> Self {
         Failed { error, clock_skew_ms: None }
     }
+}
+
+/// Adds to the refusal of a date whether the library had corrected it.
+fn told_of_correction(error: Error, corrected: bool) -> Error {
+    if error.status != Status::DateHeaderDiff {
+        return error;
+    }
+    let what = if corrected {
+        "The server refused the date also after the library had corrected it."
+    } else {
+        "The reply tells no date by which the library could correct it."
+    };
+    let detail = [error.detail.as_deref().unwrap_or_default(), what].join(" ");
+    error.with_detail(detail.trim())
 }
 
 /// Returns the pause before the next attempt; `None` if a repetition must not happen or would not help.

@@ -1,6 +1,26 @@
 //! Wire formats that client and server share: times, the text under a v1 signature, and two request headers.
 
-use chrono::{DateTime, Datelike, SecondsFormat, Timelike, Utc};
+use chrono::{DateTime, Datelike, SecondsFormat, TimeDelta, Timelike, Utc};
+use std::time::{Duration, SystemTime};
+
+/// Returns the date that this machine's clock shows, or the nearest that can be written if it shows none.
+///
+/// `Utc::now` panics before 1970, and a clock without a battery may start there.
+pub fn now() -> DateTime<Utc> {
+    let delta = |duration| TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX);
+    match SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(since) => DateTime::UNIX_EPOCH.checked_add_signed(delta(since)).unwrap_or(DateTime::<Utc>::MAX_UTC),
+        Err(before) => {
+            let before = delta(before.duration());
+            DateTime::UNIX_EPOCH.checked_sub_signed(before).unwrap_or(DateTime::<Utc>::MIN_UTC)
+        }
+    }
+}
+
+/// Returns how long ago 1970 began by this machine's clock; nothing if it shows an earlier date.
+pub fn since_1970() -> Duration {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+}
 
 /// Reads a time in any of the API's five forms, or in RFC 3339 with an offset. `None` if it is invalid.
 ///

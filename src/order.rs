@@ -1,8 +1,7 @@
 //! Order numbers of a client's requests about slots. With them a server ignores a request that arrives late.
 
-use crate::model::MAX_ORDER;
+use crate::model::{self, MAX_ORDER};
 use crate::secret::Secret;
-use chrono::Utc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -125,7 +124,7 @@ impl Drop for UnderWay<'_> {
 
 /// Returns the wall clock in milliseconds.
 fn wall_ms() -> u64 {
-    u64::try_from(Utc::now().timestamp_millis()).unwrap_or_default()
+    u64::try_from(model::since_1970().as_millis()).unwrap_or_default()
 }
 
 #[cfg(test)]

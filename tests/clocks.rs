@@ -1,4 +1,5 @@
-//! A device whose clock is set back, by a day and by a year: its order numbers go on growing, and no host hears of it.
+//! A device whose clock is set back, by a day and by a year: its order numbers go on growing, and no host hears of it. And
+//! one whose clock shows a date before 1970, as without a battery.
 //!
 //! The processes run under libfaketime, which shifts the date that they see and leaves the clocks alone that count time.
 //! The world's clock is set back along with them, so that the server takes their dates for right.
@@ -14,6 +15,7 @@ use std::process::Command;
 use support::folder::Folder;
 use support::holder::{self, Holder};
 use support::sandbox::World;
+use support::tls::Authority;
 use support::{Demo, with};
 
 #[test]
@@ -68,10 +70,14 @@ impl Device {
     fn start(&self) -> Holder {
         let records = self.keeps_records.then(|| self.folder.path().join("records"));
         let config = with(&self.world.config(DEVICE), json!({ "storage_dir": records }));
+        self.start_with(&config)
+    }
+
+    fn start_with(&self, config: &Value) -> Holder {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.env("LD_PRELOAD", libfaketime()).env("FAKETIME_TIMESTAMP_FILE", self.clock());
         command.env("FAKETIME_NO_CACHE", "1").env("FAKETIME_DONT_FAKE_MONOTONIC", "1").env("NO_FAKE_STAT", "1");
-        Holder::start_by(command, &config)
+        Holder::start_by(command, config)
     }
 
     /// How many requests were answered by this code.
@@ -141,4 +147,29 @@ fn slot_shared_while_the_clock_is_set_back_stays_held() {
         assert_eq!(device.world.slots_of(DEVICE), []);
         device.assert_refusals(0);
     }
+}
+
+#[test]
+fn clock_that_shows_a_date_before_1970_is_named() {
+    let demo = Demo::start();
+    let device = Device::new(&demo, "before-1970", true);
+    device.show("-100y");
+    let mut holder = device.start();
+    let said = holder.tell("acquire");
+    assert_eq!(said.status, "DATE_HEADER_DIFF", "{said:?}");
+    device.show("+0");
+    use_slot(&mut holder);
+    // A borrow that is stored is not believed, either.
+    assert_eq!(holder.tell("acquire").ok(), "ACTIVE");
+    assert_eq!(holder.tell("borrow").ok(), "BORROWED");
+    drop(holder);
+    device.world.control("POST /faults/profile", &json!({ "profile": "outage" }));
+    device.show("-100y");
+    assert_eq!(device.start().tell("acquire").status, "CLOCK_MOVED_BACK");
+    // By TLS the server is not believed: no certificate was valid then.
+    let authority = Authority::new();
+    let front = authority.front(demo.address(), &["localhost"], false);
+    let url = format!("https://localhost:{}/api/v4", front.rsplit(':').next().unwrap());
+    let config = with(&demo.config(DEVICE), json!({ "base_url": url, "tls_roots": authority.pem() }));
+    assert_eq!(device.start_with(&config).tell("acquire").status, "TLS_EXPIRED");
 }

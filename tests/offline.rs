@@ -3,6 +3,7 @@
 
 mod support;
 
+use chrono::{TimeDelta, Utc};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
@@ -23,7 +24,10 @@ fn outage(world: &World) {
 
 /// A laptop on which the license, or this feature, was borrowed before the program ended.
 fn borrowed(demo: &Demo, folder: &Folder, request: &Value) -> World {
-    let world = World::new(demo, &json!({ "rate": 0 }));
+    borrowed_in(World::new(demo, &json!({ "rate": 0 })), folder, request)
+}
+
+fn borrowed_in(world: World, folder: &Folder, request: &Value) -> World {
     let client = start(&world, "laptop", folder.path());
     client.call("activate_license", &Value::Null).ok();
     // Without a thread of ours, nothing goes on when it ends.
@@ -173,8 +177,39 @@ fn a_clock_that_was_set_back_proves_nothing() {
     let error = refused(&client, &json!({}), "CLOCK_MOVED_BACK");
     let message = error["message"].as_str().unwrap();
     assert!(message.contains("It shows") && message.contains("has shown") && message.contains("server"), "{error}");
+    assert!(message.contains(" The borrow can be used again once it shows "), "{error}");
     client.advance(3_600_000);
     assert_eq!(client.acquire(&json!({})).0.state(), "BORROWED", "and the hour after");
+}
+
+const HOUR_MS: i64 = 3_600_000;
+
+#[test]
+fn clock_that_is_always_wrong_counts_a_borrow_as_the_server_does() {
+    let demo = Demo::start();
+    for (name, server_is_ahead) in [("slow", TimeDelta::seconds(330)), ("fast", TimeDelta::hours(-2))] {
+        let folder = Folder::new(&format!("always-{name}"));
+        let now = floatlease::model::format_time(Utc::now() + server_is_ahead);
+        let world = World::new(&demo, &json!({ "rate": 0, "now": now, "date_check": "world" }));
+        let world = borrowed_in(world, &folder, &json!({}));
+        outage(&world);
+        let first = start(&world, "laptop", folder.path());
+        let (lease, info) = first.acquire(&json!({}));
+        assert_eq!(lease.state(), "BORROWED", "{name}: {}", info["reason"]);
+        let left = lease.remaining_ms();
+        assert!(left > 24 * HOUR_MS - 120_000 && left <= 24 * HOUR_MS, "{name}: {left}");
+        let last_hour = start(&world, "laptop", folder.path());
+        last_hour.advance(u32::try_from(23 * HOUR_MS + HOUR_MS / 2).unwrap());
+        assert_eq!(last_hour.acquire(&json!({})).0.state(), "BORROWED", "{name}");
+        let after = start(&world, "laptop", folder.path());
+        after.advance(u32::try_from(25 * HOUR_MS).unwrap());
+        refused(&after, &json!({}), "NO_PROOF");
+        // The clock is set back by four hours: the last start has noted what it showed.
+        let back = start(&world, "laptop", folder.path());
+        back.advance(u32::try_from(21 * HOUR_MS).unwrap());
+        let error = refused(&back, &json!({}), "CLOCK_MOVED_BACK");
+        assert!(!error.to_string().contains("used again"), "the borrow is over: {error}");
+    }
 }
 
 #[test]

@@ -3,14 +3,16 @@
 use super::call::Calls;
 use crate::config::TlsRoots;
 use crate::error::Error;
+use crate::model;
 use crate::status::Status;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use rustls::client::{Resumption, WantsClientCert};
 use rustls::crypto::ring::{cipher_suite, kx_group};
 use rustls::crypto::{CryptoProvider, GetRandomFailed, KeyProvider, SecureRandom, WebPkiSupportedAlgorithms};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::sign::SigningKey;
+use rustls::time_provider::TimeProvider;
 use rustls::{ClientConfig, ConfigBuilder, RootCertStore, SignatureScheme, WantsVerifier};
 use std::sync::Arc;
 use webpki::ring as algorithm;
@@ -65,7 +67,7 @@ static SIGNATURES: WebPkiSupportedAlgorithms = WebPkiSupportedAlgorithms {
     ],
 };
 
-/// A client's needs: randomness, and no key.
+/// A client's needs: randomness, the date, and no key.
 #[derive(Debug)]
 struct Client;
 
@@ -78,6 +80,13 @@ impl SecureRandom for Client {
 impl KeyProvider for Client {
     fn load_private_key(&self, _: PrivateKeyDer<'static>) -> Result<Arc<dyn SigningKey>, rustls::Error> {
         Err(rustls::Error::General("a client of floatlease has no key of its own".to_owned()))
+    }
+}
+
+impl TimeProvider for Client {
+    fn current_time(&self) -> Option<UnixTime> {
+        // `UnixTime::now` panics before 1970. Of that date no certificate is valid, and the host hears so.
+        Some(UnixTime::since_unix_epoch(model::since_1970()))
     }
 }
 
@@ -94,7 +103,7 @@ const SYSTEM_FILES: &[&str] = &[
 
 /// TLS for one client, and what to call the authorities that it trusts in an error.
 pub(super) fn client_config(roots: &TlsRoots, calls: &Arc<Calls>) -> Result<(Arc<ClientConfig>, String), Error> {
-    let builder = ClientConfig::builder_with_provider(provider())
+    let builder = ClientConfig::builder_with_details(provider(), Arc::new(Client))
         .with_safe_default_protocol_versions()
         .map_err(|error| Error::because(Status::Internal, error.to_string()))?;
     let (builder, words) = match roots {

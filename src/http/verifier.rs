@@ -6,6 +6,7 @@
 use super::call::Calls;
 use super::failure::Failure;
 use super::helpers::{Helpers, Unanswered, Work};
+use crate::model;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{DigitallySignedStruct, Error, SignatureScheme};
@@ -49,7 +50,8 @@ impl Work for System {
 
     fn answer(&self, shown: &Presented) -> Result<(), Error> {
         let Presented { certificate, intermediates, server_name, ocsp_response } = shown;
-        self.0.verify_server_cert(certificate, intermediates, server_name, ocsp_response, UnixTime::now()).map(|_| ())
+        let now = UnixTime::since_unix_epoch(model::since_1970());
+        self.0.verify_server_cert(certificate, intermediates, server_name, ocsp_response, now).map(|_| ())
     }
 }
 

@@ -5,6 +5,7 @@
 #![allow(unsafe_code)]
 
 use crate::lease::state_machine::Millis;
+use crate::model;
 use chrono::{DateTime, TimeDelta, Utc};
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -12,6 +13,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 #[derive(Debug, Default)]
 pub(crate) struct Clock {
     ahead_ms: AtomicI64,
+    /// How far the server's clock is ahead of this machine's wall clock, as far as that is known.
+    skew_ms: AtomicI64,
 }
 
 impl Clock {
@@ -27,8 +30,19 @@ impl Clock {
 
     /// Returns the date and time of the wall clock.
     pub(crate) fn wall(&self) -> DateTime<Utc> {
-        let now = Utc::now();
+        let now = model::now();
         now.checked_add_signed(TimeDelta::milliseconds(self.ahead_ms())).unwrap_or(now)
+    }
+
+    /// Returns the date by the server's clock: that of the wall clock, corrected by what the server told last.
+    pub(crate) fn server_date(&self) -> DateTime<Utc> {
+        let wall = self.wall();
+        wall.checked_add_signed(TimeDelta::milliseconds(self.skew_ms.load(Ordering::Acquire))).unwrap_or(wall)
+    }
+
+    /// Remembers how far the server's clock is ahead of the wall clock.
+    pub(crate) fn set_skew(&self, skew: TimeDelta) {
+        self.skew_ms.store(skew.num_milliseconds(), Ordering::Release);
     }
 
     /// Sets both clocks forward by this many milliseconds.

@@ -185,7 +185,7 @@ namespace FloatLease
         /// <remarks>Give each machine a "storage_dir" of its own, and move copied files away.</remarks>
         StorageForeign = 54,
 
-        /// <summary>This machine's clock was set back, so the end of a borrow can't be checked.</summary>
+        /// <summary>This machine's clock is behind a date that it has shown or the server has told, so the end of a borrow can't be checked.</summary>
         /// <remarks>Correct this machine's clock, or connect to the server once.</remarks>
         ClockMovedBack = 55,
 
@@ -229,7 +229,7 @@ namespace FloatLease
         /// <remarks>Check that base_url is the address of a License API v4.</remarks>
         HmacRequired = 104,
 
-        /// <summary>This machine's clock differs too much from the server's, also after the library's correction.</summary>
+        /// <summary>This machine's clock differs too much from the server's.</summary>
         /// <remarks>Set this machine's clock.</remarks>
         DateHeaderDiff = 105,
 

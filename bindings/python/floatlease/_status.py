@@ -280,7 +280,7 @@ class Status(enum.IntEnum):
     """
 
     CLOCK_MOVED_BACK = 55
-    """This machine's clock was set back, so the end of a borrow can't be checked.
+    """This machine's clock is behind a date that it has shown or the server has told, so the end of a borrow can't be checked.
 
     Correct this machine's clock, or connect to the server once.
     """
@@ -346,7 +346,7 @@ class Status(enum.IntEnum):
     """
 
     DATE_HEADER_DIFF = 105
-    """This machine's clock differs too much from the server's, also after the library's correction.
+    """This machine's clock differs too much from the server's.
 
     Set this machine's clock.
     """

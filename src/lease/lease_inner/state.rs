@@ -168,7 +168,7 @@ impl LeaseInner {
     /// Applies a borrow until this date, of which no reply is at hand.
     pub(super) fn apply_borrow(&self, until: DateTime<Utc>) {
         let clock = &self.shared.clock;
-        let (now, left_ms) = (clock.now(), (until - clock.wall()).num_milliseconds());
+        let (now, left_ms) = (clock.now(), (until - clock.server_date()).num_milliseconds());
         let mut status = self.status();
         status.borrowed(until);
         let input = Input::Borrowed { asked_at: now, until: now.saturating_add(left_ms) };

@@ -78,8 +78,11 @@ impl Slot {
         until: DateTime<Utc>,
     ) -> Confirmation {
         (self.borrowed, self.borrowed_until, self.license_id) = (true, Some(until), record.license_id);
-        let left_ms = (until - context.shared.clock.wall()).num_milliseconds();
-        let status = SlotStatus::Borrowed { asked_at: context.shared.clock.now(), until, left_ms };
+        let clock = &context.shared.clock;
+        let (wall, date) = (clock.wall(), record.date(clock));
+        clock.set_skew(date - wall);
+        let left_ms = (until - date).num_milliseconds();
+        let status = SlotStatus::Borrowed { asked_at: clock.now(), until, left_ms };
         let license = record.proof.map(|proof| proof.license.body).filter(|_| self.feature.is_none());
         Confirmation { status, reply: license, borrowed_until: Some(until), is_floating: true, doubted_until: None }
     }

@@ -104,7 +104,8 @@ impl Slot {
     fn borrow_snapshot(&self, context: &RequestContext, record: &Record) -> BorrowSnapshot {
         let proven_until = |proof: &Proof| proof.until(context, self.feature.as_deref()).ok();
         let ends = [record.proof.as_ref().and_then(proven_until), record.borrowed_by_verb_until(), self.borrowed_until];
-        let is_running = |end: &DateTime<Utc>| !record.return_pending && *end > context.shared.clock.wall();
+        let date = record.date(&context.shared.clock);
+        let is_running = |end: &DateTime<Utc>| !record.return_pending && *end > date;
         BorrowSnapshot {
             proof: record.proof.clone(),
             runs_until: ends.into_iter().flatten().filter(is_running).max(),

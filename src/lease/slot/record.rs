@@ -24,6 +24,10 @@ use std::path::{Path, PathBuf};
 /// How far a correct clock may be set back, as by a time service.
 const CLOCK_TOLERANCE: TimeDelta = TimeDelta::minutes(5);
 
+/// How much of a clock's being fast is corrected: a clock that shows the local time as UTC. Somebody who sets the clock
+/// back to the right time between a borrow and its end could use the borrow for that much longer.
+const MAX_FAST: TimeDelta = TimeDelta::hours(15);
+
 /// No request lives longer than the longest `timeout_ms`.
 pub(crate) const LONGEST_LIFE_MS: i64 = 60 * 60 * 1000;
 
@@ -51,10 +55,12 @@ pub(crate) struct Record {
     /// A verb has borrowed the slot until this time, in milliseconds since 1970. No proof is stored, but a process that
     /// closes its lease must not end the borrow.
     borrowed_by_verb_until_ms: i64,
-    /// The latest time that this machine's clock has shown, in milliseconds since 1970.
+    /// The latest date by this machine's clock and its known error, in milliseconds since 1970.
     latest_local_ms: i64,
     /// The latest time that the server has told, in milliseconds since 1970.
     latest_server_ms: i64,
+    /// How far the server's clock was ahead of this machine's when the server last told its time.
+    skew_ms: i64,
     /// True if the server has told its time since the record was read. This machine's clock does not count then.
     #[serde(skip)]
     server_time_fresh: bool,
@@ -102,6 +108,7 @@ impl Record {
                 .unwrap_or_default(),
             latest_local_ms: stored.optional("latest_local_ms", StoredObject::number)?.unwrap_or_default(),
             latest_server_ms: stored.optional("latest_server_ms", StoredObject::number)?.unwrap_or_default(),
+            skew_ms: stored.optional("skew_ms", StoredObject::number)?.unwrap_or_default(),
             server_time_fresh: false,
         })
     }
@@ -124,7 +131,10 @@ impl Record {
     /// Writes the record, and the time that the clock shows.
     pub(super) fn write(&mut self, file: &SealedFile, clock: &Clock) -> Result<(), Error> {
         if !self.server_time_fresh {
-            self.latest_local_ms = self.latest_local_ms.max(clock.wall().timestamp_millis());
+            let (wall, date) = (clock.wall(), self.date(clock));
+            // A clock that was put right has no known error any more.
+            self.skew_ms = (date - wall).num_milliseconds();
+            self.latest_local_ms = self.latest_local_ms.max(date.timestamp_millis());
         }
         let content = serde_json::to_vec(self)
             .map_err(|_| Error::because(Status::Internal, "A record can't be written as JSON."))?;
@@ -224,25 +234,53 @@ impl Record {
         DateTime::from_timestamp_millis(self.borrowed_by_verb_until_ms).filter(|_| self.borrowed_by_verb_until_ms != 0)
     }
 
-    /// Notes the time that an answer carried, if it carried one.
+    /// Notes the time that an answer carried, if it carried one, and with it the error of this machine's clock.
     ///
     /// Over an unencrypted connection to another machine anybody can forge it, so it only raises the latest known server
-    /// time. Otherwise it replaces what this machine's clock has shown, which may have been wrong.
+    /// time, and only finds the clock to be slow: both end a borrow sooner. Otherwise it replaces what this machine's
+    /// clock has shown, which may have been wrong.
     pub(super) fn note_server_time(&mut self, context: &RequestContext, answer: &Answer) {
-        let config = context.shared.client.config();
-        if answer.skew.is_some() {
+        let (config, clock) = (context.shared.client.config(), &context.shared.clock);
+        if let Some(skew) = answer.skew {
             let is_authentic = config.base_url.starts_with("https:") || config.is_local_server();
-            self.set_server_time(context.wall_of(answer), is_authentic);
+            self.set_server_time(context.wall_of(answer), skew, is_authentic);
+            clock.set_skew(TimeDelta::milliseconds(self.skew_ms));
         }
     }
 
-    fn set_server_time(&mut self, date: DateTime<Utc>, is_authentic: bool) {
+    fn set_server_time(&mut self, date: DateTime<Utc>, skew: TimeDelta, is_authentic: bool) {
         let date_ms = date.timestamp_millis();
+        let max_fast = if is_authentic { MAX_FAST } else { TimeDelta::zero() };
+        self.skew_ms = skew.max(-max_fast).num_milliseconds();
         if is_authentic {
             (self.latest_server_ms, self.latest_local_ms, self.server_time_fresh) = (date_ms, 0, true);
         } else {
             self.latest_server_ms = self.latest_server_ms.max(date_ms);
         }
+    }
+
+    /// The date by the server's clock, as far as this machine's clock and its known error tell it. Borrows are judged by
+    /// it, with and without a network.
+    ///
+    /// If it is behind a date that is known to be over, but the clock alone is not, the clock was put right since.
+    pub(super) fn date(&self, clock: &Clock) -> DateTime<Utc> {
+        self.date_at(clock.wall())
+    }
+
+    fn date_at(&self, wall: DateTime<Utc>) -> DateTime<Utc> {
+        let corrected = wall.checked_add_signed(TimeDelta::milliseconds(self.skew_ms)).unwrap_or(wall);
+        if self.is_behind(corrected) && !self.is_behind(wall) { wall } else { corrected }
+    }
+
+    fn is_behind(&self, date: DateTime<Utc>) -> bool {
+        date < self.least_date()
+    }
+
+    /// The earliest date that is believed. Not the latest that was seen, because a correct clock may be set back a little.
+    fn least_date(&self) -> DateTime<Utc> {
+        let latest_ms = self.latest_local_ms.max(self.latest_server_ms);
+        let latest = DateTime::from_timestamp_millis(latest_ms).unwrap_or(DateTime::<Utc>::MAX_UTC);
+        latest.checked_sub_signed(CLOCK_TOLERANCE).unwrap_or(latest)
     }
 
     /// The end of the borrow that is proven to run now; `None` if no borrow is stored.
@@ -254,10 +292,10 @@ impl Record {
         if self.in_doubt {
             return Err(no_proof("The borrow was being returned or changed when the server was last reached."));
         }
-        let now = context.shared.clock.wall();
-        self.check_clock(now)?;
         let until = proof.until(context, self.feature.as_deref())?;
-        if until <= now {
+        let wall = context.shared.clock.wall();
+        self.check_clock(wall, until)?;
+        if until <= self.date_at(wall) {
             return Err(no_proof(format!("The borrow ended at {}.", model::format_time(until))));
         }
         Ok(Some(until))
@@ -266,7 +304,7 @@ impl Record {
     /// Returns whether a borrow runs, proven or made by a verb. While the clock can't be believed, a borrow that may run
     /// counts.
     pub(super) fn is_borrowed(&self, context: &RequestContext) -> bool {
-        if self.borrowed_by_verb_until_ms > context.shared.clock.wall().timestamp_millis() {
+        if self.borrowed_by_verb_until_ms > self.date(&context.shared.clock).timestamp_millis() {
             return true;
         }
         match self.proven_until(context) {
@@ -276,22 +314,26 @@ impl Record {
     }
 
     /// Refuses a clock that shows less than it has shown before, or than the server has told.
-    fn check_clock(&self, wall: DateTime<Utc>) -> Result<(), Error> {
-        let latest_ms = self.latest_local_ms.max(self.latest_server_ms);
-        let is_back = DateTime::from_timestamp_millis(latest_ms).is_some_and(|latest| wall + CLOCK_TOLERANCE < latest);
-        if !is_back {
+    fn check_clock(&self, wall: DateTime<Utc>, borrowed_until: DateTime<Utc>) -> Result<(), Error> {
+        if !self.is_behind(self.date_at(wall)) {
             return Ok(());
         }
         let text = |ms| match DateTime::from_timestamp_millis(ms) {
             Some(date) if ms > 0 => model::format_time(date),
             _ => "nothing".to_owned(),
         };
-        let message = format!(
+        let mut message = format!(
             "It shows {}, but it has shown {} before; the server's clock has shown {}.",
             model::format_time(wall),
-            text(self.latest_local_ms),
+            text(self.latest_local_ms.saturating_sub(self.skew_ms)),
             text(self.latest_server_ms)
         );
+        let least = self.least_date();
+        // What this machine's clock shows then.
+        let usable = least.checked_sub_signed(TimeDelta::milliseconds(self.skew_ms.max(0))).unwrap_or(least);
+        if least < borrowed_until {
+            message += &format!(" The borrow can be used again once it shows {}.", model::format_time(usable));
+        }
         Err(Error::because(Status::ClockMovedBack, message))
     }
 }
@@ -330,6 +372,7 @@ mod tests {
             borrowed_by_verb_until_ms: 8,
             latest_local_ms: 5,
             latest_server_ms: -6,
+            skew_ms: -7,
         };
         for record in [whole, Record { proof: Some(proof), ..Record::default() }, Record::default()] {
             assert_eq!(read(&serde_json::to_string(&record).unwrap()), Some(record));
@@ -353,6 +396,7 @@ mod tests {
             borrowed_by_verb_until_ms: 1_700_000_000_002,
             latest_local_ms: 1_700_000_000_003,
             latest_server_ms: 1_700_000_000_004,
+            skew_ms: -5,
         }
     }
 
@@ -382,6 +426,7 @@ mod tests {
             r#"{"may_hold":true,"borrowed_by_verb_until_ms":true}"#,
             r#"{"may_hold":true,"latest_local_ms":true}"#,
             r#"{"may_hold":true,"latest_server_ms":true}"#,
+            r#"{"may_hold":true,"skew_ms":true}"#,
             r#"{"may_hold":true,"proof":{}}"#,
             r#"{"may_hold":true,"proof":{"license":{}}}"#,
             r#"{"may_hold":true,"proof":{"license":{"body":"","signature":1}}}"#,
@@ -393,14 +438,14 @@ mod tests {
 
     const HOUR: TimeDelta = TimeDelta::hours(1);
 
-    /// A record that was written when the clock showed what it shows now, after the server told its date.
-    fn written(said: Option<(DateTime<Utc>, bool)>) -> Record {
+    /// A record that was written now, after the server told that its clock is ahead by `skew`.
+    fn written(skew: Option<(TimeDelta, bool)>) -> Record {
         let path = std::env::temp_dir().join(format!("floatlease-record-{:?}", std::thread::current().id()));
         let file = SealedFile::new(path.clone(), "XY", "hw-1").unwrap();
         let mut record = Record::of(None);
         record.write(&file, &Clock::default()).unwrap();
-        if let Some((date, surely)) = said {
-            record.set_server_time(date, surely);
+        if let Some((skew, is_authentic)) = skew {
+            record.set_server_time(model::now() + skew, skew, is_authentic);
         }
         record.write(&file, &Clock::default()).unwrap();
         let read = Record::read(&file, None).unwrap();
@@ -408,24 +453,77 @@ mod tests {
         read
     }
 
+    fn is_refused(record: &Record, wall: DateTime<Utc>) -> bool {
+        record.check_clock(wall, wall).is_err_and(|error| error.status == Status::ClockMovedBack)
+    }
+
+    /// How far the date that counts is from this one, in minutes.
+    fn minutes_after(record: &Record, wall: DateTime<Utc>, date: DateTime<Utc>) -> i64 {
+        (record.date_at(wall) - date + TimeDelta::seconds(30)).num_minutes()
+    }
+
     #[test]
-    fn a_clock_that_shows_less_than_it_has_shown_or_the_server_has_said_proves_nothing() {
-        let now = Utc::now();
-        let is_refused = |record: &Record, wall| record.check_clock(wall).is_err();
+    fn clock_that_shows_less_than_before_proves_nothing() {
+        let now = model::now();
         let record = written(None);
         assert!(is_refused(&record, now - HOUR) && !is_refused(&record, now - TimeDelta::minutes(4)));
-        for surely in [true, false] {
-            let record = written(Some((now + HOUR, surely)));
-            assert!(is_refused(&record, now) && !is_refused(&record, now + HOUR));
+        for skew in [HOUR, -HOUR, TimeDelta::minutes(-6)] {
+            let record = written(Some((skew, true)));
+            assert!(!is_refused(&record, now), "it is always wrong by {skew}");
+            assert!(is_refused(&record, now - HOUR * 2), "set back");
         }
     }
 
     #[test]
-    fn a_clock_that_was_ahead_is_forgiven_once_the_server_has_surely_told_its_date() {
-        let now = Utc::now();
-        // This machine's clock is a day ahead of the server's, and is put right later.
-        assert!(written(Some((now - HOUR * 24, true))).check_clock(now - HOUR * 24).is_ok());
-        let error = written(Some((now - HOUR * 24, false))).check_clock(now - HOUR * 24).unwrap_err();
-        assert_eq!(error.status, Status::ClockMovedBack);
+    fn known_error_of_the_clock_is_corrected() {
+        let now = model::now();
+        for (skew, is_authentic, corrected_by) in [
+            (TimeDelta::seconds(330), true, TimeDelta::seconds(330)),
+            (TimeDelta::days(400), true, TimeDelta::days(400)),
+            (-HOUR * 2, true, -HOUR * 2),
+            (-HOUR * 100, true, -MAX_FAST),
+            (HOUR, false, HOUR),
+            // Anybody could have forged that, and a borrow would last longer.
+            (-HOUR, false, TimeDelta::zero()),
+        ] {
+            let record = written(Some((skew, is_authentic)));
+            for later in [TimeDelta::zero(), HOUR * 50] {
+                let found = minutes_after(&record, now + later, now + later + corrected_by);
+                assert_eq!(found, 0, "{skew} {is_authentic}");
+            }
+        }
+    }
+
+    #[test]
+    fn clock_that_was_fast_and_was_put_right_counts_as_it_is() {
+        let now = model::now();
+        let mut record = written(Some((-HOUR * 2, true)));
+        let right = now - HOUR * 2;
+        assert!(!is_refused(&record, right));
+        assert_eq!(minutes_after(&record, right, right), 0);
+        // From then on it has no error: otherwise the borrow would last two hours longer.
+        record.skew_ms = (record.date_at(right) - right).num_milliseconds();
+        assert_eq!(minutes_after(&record, right + HOUR * 9, right + HOUR * 9), 0);
+    }
+
+    #[test]
+    fn refused_clock_is_told_when_the_borrow_can_be_used_again() {
+        let now = model::now();
+        let record = written(None);
+        let error = record.check_clock(now - HOUR, now + HOUR).unwrap_err();
+        let usable = DateTime::from_timestamp_millis(record.latest_local_ms).unwrap() - CLOCK_TOLERANCE;
+        let said = format!("The borrow can be used again once it shows {}.", model::format_time(usable));
+        assert!(error.message().ends_with(&said), "{}", error.message());
+        assert!(!is_refused(&record, usable) && is_refused(&record, usable - TimeDelta::seconds(1)));
+        let error = record.check_clock(now - HOUR, now - HOUR).unwrap_err();
+        assert!(!error.message().contains("used again"), "the borrow is over by then: {}", error.message());
+    }
+
+    #[test]
+    fn date_of_the_server_replaces_what_a_wrong_clock_has_shown() {
+        let now = model::now();
+        // This machine's clock was a day ahead of the server's, and is put right later.
+        assert!(!is_refused(&written(Some((-HOUR * 24, true))), now - HOUR * 24));
+        assert!(is_refused(&written(Some((-HOUR * 24, false))), now - HOUR * 24), "not without TLS");
     }
 }
