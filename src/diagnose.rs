@@ -12,7 +12,6 @@ use crate::reply::judge;
 use crate::request::Request;
 use crate::send::{SignedDate, send};
 use crate::status::{Category, Status};
-use chrono::Utc;
 use serde::Serialize;
 use std::time::{Duration, Instant};
 
@@ -26,7 +25,7 @@ const TLS_FAILURES: [Status; 4] = [Status::Tls, Status::TlsExpired, Status::TlsW
 /// The result of one check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-enum Verdict {
+pub(crate) enum Verdict {
     Ok,
     Warning,
     Failed,
@@ -35,8 +34,8 @@ enum Verdict {
 }
 
 /// One check of the report.
-#[derive(Serialize)]
-struct Check {
+#[derive(Debug, Serialize)]
+pub(crate) struct Check {
     check: &'static str,
     verdict: Verdict,
     ms: Option<f64>,
@@ -54,12 +53,13 @@ struct Report<'a> {
     checks: Vec<Check>,
 }
 
-/// Runs every check and returns the report as JSON.
+/// Runs every check and returns the report as JSON. `storage` is the check of the stored files, if there are any.
 ///
 /// # Errors
 /// [`Status::Cancelled`]. The report tells every other failure.
-pub(crate) fn report(config: &Config, http: &Http) -> Result<String, Error> {
+pub(crate) fn report(config: &Config, http: &Http, storage: Option<Check>) -> Result<String, Error> {
     let mut checks = vec![hardware_id(config)];
+    checks.extend(storage);
     checks.extend(probe_server(config, http)?);
     let report = Report {
         ok: checks.iter().all(|check| check.verdict != Verdict::Failed),
@@ -72,7 +72,7 @@ pub(crate) fn report(config: &Config, http: &Http) -> Result<String, Error> {
     Ok(serde_json::to_string(&report).unwrap_or_else(|_| r#"{"ok":false}"#.to_owned()))
 }
 
-fn check(check: &'static str, verdict: Verdict, ms: Option<Duration>, detail: impl Into<String>) -> Check {
+pub(crate) fn check(check: &'static str, verdict: Verdict, ms: Option<Duration>, detail: impl Into<String>) -> Check {
     Check { check, verdict, ms: ms.map(|ms| (ms.as_secs_f64() * 1e6).round() / 1e3), detail: detail.into() }
 }
 
@@ -104,7 +104,7 @@ fn probe_server(config: &Config, http: &Http) -> Result<Vec<Check>, Error> {
     let http = http.unconnected();
     let started = Instant::now();
     let in_flight = http.begin(Waiter::Host, config.timeout);
-    let reply = send(&http, &in_flight.call, config, &request, &SignedDate::new(config, Utc::now()));
+    let reply = send(&http, &in_flight.call, config, &request, &SignedDate::new(config, model::now()));
     if let Err(error) = &reply
         && error.status == Status::Cancelled
     {
@@ -194,7 +194,7 @@ impl Probe {
         let Some(server) = server else {
             return check("clock_skew", Verdict::Skipped, None, "The server's time is unknown.");
         };
-        let ahead_s = (Utc::now() - server).num_seconds();
+        let ahead_s = (model::now() - server).num_seconds();
         let verdict = match ahead_s.abs() {
             skew if skew > REFUSED_SKEW_S => Verdict::Failed,
             skew if skew > WARNING_SKEW_S => Verdict::Warning,

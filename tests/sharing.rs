@@ -202,6 +202,7 @@ fn whoever_can_not_come_in_because_another_hangs_inside_is_told_so() {
     let said = other.tell(r#"acquire {"timeout_ms":300}"#);
     assert_eq!((said.status.as_str(), said.state.as_str()), ("TIMEOUT", "NONE"));
     assert!(said.json["message"].as_str().unwrap().contains("Another process of this machine"), "{}", said.json);
+    assert!(said.json["elapsed_ms"].as_i64().unwrap() >= 300, "{}", said.json);
     assert_eq!(machine.count(), 1);
     hanging.kill();
     assert_eq!(other.tell("acquire").ok(), "ACTIVE");

@@ -222,6 +222,7 @@ fn diagnose_tells_each_step_and_takes_no_slot() {
     };
     let expected = [
         ("hardware_id", "ok"),
+        ("storage", "skipped"),
         ("proxy", "skipped"),
         ("dns", "ok"),
         ("tcp", "ok"),

@@ -9,6 +9,7 @@ use std::panic::{self, AssertUnwindSafe};
 use std::ptr;
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 /// The result of a call: FLOATLEASE_OK or one of FLOATLEASE_E_…. Expect numbers that this header does not list.
 pub type floatlease_status = i32;
@@ -49,11 +50,15 @@ pub unsafe fn guard_optional(
 ) -> floatlease_status {
     // SAFETY: the caller keeps the rules above.
     unsafe { clear(json_out) };
+    let started = Instant::now();
     let (mut status, mut text) = (Status::Internal, ptr::null_mut());
     let contained = contain(&mut || {
         (status, text) = match body() {
             Ok(text) => (Status::Ok, text.map_or(ptr::null_mut(), c_string)),
-            Err(error) => (error.status, c_string(error.to_json())),
+            Err(mut error) => {
+                error.elapsed = started.elapsed();
+                (error.status, c_string(error.to_json()))
+            }
         };
     });
     if let Err(message) = contained {

@@ -15,6 +15,7 @@ use crate::lease::license_calls;
 use crate::lease::manager::LeaseManager;
 use crate::lease::state_cell::StateWriter;
 use crate::lease::state_machine::{Millis, State};
+use crate::lease::storage::probe;
 use crate::operations::{Kind, Operation};
 use crate::status::Status;
 use crate::strict::{self, Object};
@@ -52,6 +53,15 @@ impl Session {
     /// The client without its leases.
     pub fn client(&self) -> &Client {
         &self.manager.shared.client
+    }
+
+    /// Tests the files in `storage_dir` and each step of the way to the server; see [`Client::diagnose`].
+    ///
+    /// # Errors
+    /// [`Status::Cancelled`] if another thread cancels it.
+    pub fn diagnose(&self) -> Result<String, Error> {
+        let shared = &self.manager.shared;
+        shared.client.diagnose_with(Some(probe::storage(shared.folder())))
     }
 
     /// Calls a verb by name, or `sync_consumptions`; see `floatlease_call` in the header.

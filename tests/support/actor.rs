@@ -71,6 +71,7 @@ impl Program {
                 nothing()
             }
             "state" => nothing(),
+            "diagnose" => self.client.try_diagnose(),
             verb => self.client.call(verb, &request),
         };
         let state = self.lease.as_ref().map_or("NONE", |lease| lease.state()).to_owned();

@@ -102,14 +102,14 @@ pub unsafe extern "C" fn floatlease_client_close(client: *mut floatlease_client)
     });
 }
 
-/// Tests each step of the way to the server, and reports how each went. Takes no slot.
+/// Tests the files in storage_dir and each step of the way to the server, and reports how each went. Takes no slot.
 ///
 /// Reply: the report, which holds no secret.
 ///
 ///     {"ok":false,"version":"0.1.0","base_url":"…","product":"…","hardware_id":"…","checks":[
 ///      {"check":"dns","verdict":"ok","ms":1.2,"detail":"…"}, …]}
 ///
-///     check      hardware_id, proxy, dns, tcp, tls, http, clock_skew, authorisation or signature
+///     check      hardware_id, storage, proxy, dns, tcp, tls, http, clock_skew, authorisation or signature
 ///     verdict    ok, warning, failed or skipped
 ///     ok         false if the verdict of any check is failed
 ///
@@ -123,5 +123,5 @@ pub unsafe extern "C" fn floatlease_client_diagnose(
     json_out: *mut *mut c_char,
 ) -> floatlease_status {
     // SAFETY: the caller keeps the rules of the header's manual.
-    unsafe { guard(json_out, Outcome::NotSent, || self::client(client)?.client().diagnose()) }
+    unsafe { guard(json_out, Outcome::NotSent, || self::client(client)?.diagnose()) }
 }

@@ -172,10 +172,15 @@ impl Inner {
 
     fn run(&self, ticket: &Ticket, call: BackgroundCall) -> Result<String, Error> {
         let (mut call, mut result) = (Some(call), None);
+        let started = Instant::now();
         let contained = (self.guard)(&mut || result = call.take().map(|call| call(ticket)));
-        result.unwrap_or_else(|| {
+        let result = result.unwrap_or_else(|| {
             let detail = contained.err().unwrap_or_default();
             Err(Error::because(Status::Internal, detail).with_unknown_outcome())
+        });
+        result.map_err(|mut error| {
+            error.elapsed = started.elapsed();
+            error
         })
     }
 

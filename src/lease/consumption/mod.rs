@@ -19,7 +19,7 @@ use crate::lease::consumption::queue::{ConsumptionQueue, EntryState, QueuedConsu
 use crate::lease::consumption::sync::{ConsumptionSync, SyncResult};
 use crate::lease::context::Shared;
 use crate::lease::license_ref::{LicenseRef, take_license_keys};
-use crate::lease::slot::make;
+use crate::lease::storage::disk::make_folder;
 use crate::model;
 use crate::operations::{Kind, Operation};
 use crate::request::OF_ONE_LICENSE;
@@ -159,7 +159,7 @@ fn folder<'a>(shared: &'a Shared, operation: &str) -> Result<&'a Path, Error> {
         let message = format!("What {operation} keeps outlives the process, so \"storage_dir\" must be in the config.");
         Error::because(Status::MissingKey, message)
     })?;
-    make(folder)?;
+    make_folder(folder)?;
     Ok(folder)
 }
 

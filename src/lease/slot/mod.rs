@@ -13,5 +13,5 @@ mod verb_effects;
 
 pub(crate) use record::{LONGEST_LIFE_MS, Record};
 pub(crate) use release::ReleaseMode;
-pub(crate) use state::{Slot, make};
+pub(crate) use state::Slot;
 pub(crate) use status::{Confirmation, SlotStatus};

@@ -7,9 +7,11 @@ use crate::lease::license_ref::LicenseRef;
 use crate::lease::slot::record::Record;
 use crate::lease::slot::status::{Confirmation, SlotStatus};
 use crate::lease::state_machine::Millis;
+use crate::lease::storage::disk;
 use crate::lease::storage::process_lock::{HolderLock, OpenLockFiles, ProcessLock, ProcessLockGuard};
 use crate::lease::storage::retry::retry_while_in_use;
 use crate::lease::storage::sealed_file::{SealedFile, beside};
+use crate::model;
 use crate::status::Status;
 use chrono::{DateTime, Utc};
 use std::path::{Path, PathBuf};
@@ -88,7 +90,7 @@ impl Slot {
 
     /// Returns whether the server, or a verb, has reported a borrow that still runs.
     pub(super) fn is_borrowed(&self, clock: &Clock) -> bool {
-        self.borrowed_until.is_some_and(|until| until > clock.wall())
+        self.borrowed_until.is_some_and(|until| until > clock.server_date())
     }
 
     /// Remembers that a verb has borrowed the slot until this date, so that closing the lease does not end the borrow.
@@ -149,7 +151,7 @@ impl Slot {
                 _ => error,
             })
         };
-        let by_path = self.folder().map_or(Ok(()), make).and_then(|()| self.process_lock.lock(&mut pause));
+        let by_path = self.folder().map_or(Ok(()), disk::make_folder).and_then(|()| self.process_lock.lock(&mut pause));
         match (by_path, &self.open_lock_files) {
             // The folder is gone, or closed to this process, so the files that are still open must do.
             (Err(error), Some(open)) if error.status == Status::Storage => {
@@ -193,7 +195,7 @@ impl Slot {
     /// Renames a record that can't be read. It may be evidence, so this library never deletes it.
     pub(super) fn set_aside(&self) -> Result<(), Error> {
         let Some(path) = &self.path else { return Ok(()) };
-        let aside = beside(path, &format!("damaged-{}", Utc::now().timestamp_millis()));
+        let aside = beside(path, &format!("damaged-{}", model::now().timestamp_millis()));
         retry_while_in_use(|| std::fs::rename(path, &aside)).map_err(|error| {
             Error::because(Status::Storage, format!("{} can't be moved aside: {error}.", path.display()))
         })
@@ -209,14 +211,4 @@ impl Slot {
         let name = foreign.find(|name| !name.starts_with(&own))?;
         Some(Error::because(Status::StorageForeign, format!("The file is {}.", folder.join(name).display())))
     }
-}
-
-/// Creates the folder for stored files, accessible to this user alone.
-pub(crate) fn make(folder: &Path) -> Result<(), Error> {
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    let failed = |error| Error::because(Status::Storage, format!("{} can't be created: {error}.", folder.display()));
-    builder.create(folder).map_err(failed)
 }

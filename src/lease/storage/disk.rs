@@ -1,8 +1,81 @@
-//! Flushing a file to the disk, so that its content survives a power cut.
+//! The folder for stored files, and flushing to the disk, so that what was written survives a power cut.
 #![cfg_attr(target_vendor = "apple", allow(unsafe_code))]
 
-use std::fs::File;
-use std::io;
+use crate::error::Error;
+use crate::status::Status;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind};
+use std::path::Path;
+
+/// Creates a folder with its parents, accessible to this user alone.
+pub(crate) fn make_folder(folder: &Path) -> Result<(), Error> {
+    make_private(folder)
+        .map_err(|error| Error::because(Status::Storage, format!("{} can't be created: {error}.", folder.display())))
+}
+
+fn make_private(folder: &Path) -> io::Result<()> {
+    match fs::create_dir(folder) {
+        Ok(()) => {
+            set_mode(0o700, || fs::metadata(folder), |mode| fs::set_permissions(folder, mode));
+            Ok(())
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).ok_or(error)?;
+            make_private(parent)?;
+            make_private(folder)
+        }
+        Err(_) if folder.is_dir() => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Makes a file that may be new accessible to this user alone.
+pub(crate) fn make_file_private(file: &File) {
+    set_mode(0o600, || file.metadata(), |mode| file.set_permissions(mode));
+}
+
+/// Sets the mode of what was created. The umask of the process does not decide it, because that may forbid too little,
+/// or too much even to the owner. If it can't be set, as on FAT, whoever opens the file later hears what is wrong.
+#[cfg(unix)]
+fn set_mode(
+    mode: u32,
+    metadata: impl FnOnce() -> io::Result<fs::Metadata>,
+    set: impl FnOnce(fs::Permissions) -> io::Result<()>,
+) {
+    use std::os::unix::fs::PermissionsExt;
+    if metadata().is_ok_and(|metadata| metadata.permissions().mode() & 0o777 != mode) {
+        let _ = set(fs::Permissions::from_mode(mode));
+    }
+}
+
+#[cfg(not(unix))]
+fn set_mode(_: u32, _: impl FnOnce() -> io::Result<fs::Metadata>, _: impl FnOnce(fs::Permissions) -> io::Result<()>) {}
+
+/// The errors by which systems say that they can't flush this at all.
+#[cfg(unix)]
+const NOT_SUPPORTED: [i32; 5] = [libc::ENOTSUP, libc::EOPNOTSUPP, libc::EINVAL, libc::ENOTTY, libc::ENOSYS];
+
+/// Flushes the names in a folder to the disk. Returns false if its file system can't do that for folders, as SMB and
+/// some of FUSE: then the drive decides when a new name is there, and a power cut may bring the old file back.
+#[cfg(unix)]
+pub(crate) fn flush_folder(folder: &Path) -> io::Result<bool> {
+    is_supported(File::open(folder).and_then(|folder| flush(&folder)))
+}
+
+/// Does nothing: on Windows a name is flushed with its file.
+#[cfg(not(unix))]
+pub(crate) fn flush_folder(_: &Path) -> io::Result<bool> {
+    Ok(true)
+}
+
+#[cfg(unix)]
+fn is_supported(flushed: io::Result<()>) -> io::Result<bool> {
+    match flushed {
+        Ok(()) => Ok(true),
+        Err(error) if error.raw_os_error().is_some_and(|code| NOT_SUPPORTED.contains(&code)) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
 
 /// Flushes the content of a file, or the names in a folder, to the disk. Returns when they are there.
 ///
@@ -19,11 +92,7 @@ pub(crate) fn flush(file: &File) -> io::Result<()> {
 /// failing disk, a plain flush might succeed although the content is not on the disk.
 #[cfg(any(target_vendor = "apple", all(unix, test)))]
 fn full_or_plain(full: io::Result<()>, plain: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
-    const NOT_SUPPORTED: [i32; 5] = [libc::ENOTSUP, libc::EOPNOTSUPP, libc::EINVAL, libc::ENOTTY, libc::ENOSYS];
-    match full {
-        Err(error) if error.raw_os_error().is_some_and(|code| NOT_SUPPORTED.contains(&code)) => plain(),
-        result => result,
-    }
+    if is_supported(full)? { Ok(()) } else { plain() }
 }
 
 #[cfg(target_vendor = "apple")]

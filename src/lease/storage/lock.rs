@@ -14,6 +14,7 @@
 //! again later.
 
 use crate::error::Error;
+use crate::lease::storage::disk::make_file_private;
 use crate::lease::storage::retry::retry_while_in_use;
 use crate::process;
 use crate::status::Status;
@@ -207,7 +208,9 @@ fn open(path: &Path) -> io::Result<File> {
     // FILE_SHARE_READ and FILE_SHARE_WRITE without FILE_SHARE_DELETE: a file that is open can't be removed.
     #[cfg(windows)]
     std::os::windows::fs::OpenOptionsExt::share_mode(&mut options, 1 | 2);
-    retry_while_in_use(|| options.open(path))
+    let file = retry_while_in_use(|| options.open(path))?;
+    make_file_private(&file);
+    Ok(file)
 }
 
 /// Repeats `attempt` while a signal interrupts it. Returns false if another process has the lock.

@@ -9,12 +9,14 @@
 //! | `lock` | a lock in a file or in memory |
 //! | `process_lock` | the lock of one slot among the processes of a machine |
 //! | `retry` | retries while another program has a file open |
-//! | `disk` | flushing a file to the disk |
+//! | `disk` | the folder, and flushing a file to the disk |
+//! | `probe` | a try of all of it, for `diagnose` |
 
 pub(crate) mod append_log;
 pub(crate) mod disk;
 pub(crate) mod json;
 pub(crate) mod lock;
+pub(crate) mod probe;
 pub(crate) mod process_lock;
 pub(crate) mod retry;
 pub(crate) mod seal;

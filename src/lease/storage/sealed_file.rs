@@ -4,7 +4,7 @@
 //! attacker, who can find out the hardware id. The content proves itself by the server's signatures.
 
 use crate::error::Error;
-use crate::lease::storage::disk::flush;
+use crate::lease::storage::disk::{flush, flush_folder, make_file_private};
 use crate::lease::storage::retry::retry_while_in_use;
 use crate::lease::storage::seal::{KEY_ID_LEN, Magic, Seal, damaged};
 use crate::status::Status;
@@ -115,19 +115,19 @@ fn write_through(path: &Path, bytes: &[u8]) -> io::Result<File> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut file = retry_while_in_use(|| options.open(path))?;
+    make_file_private(&file);
     file.write_all(bytes)?;
     flush(&file)?;
     Ok(file)
 }
 
-/// Flushes the new name of a file to the disk: on Unix with its folder, on Windows with the file itself.
+/// Flushes the new name of a file to the disk: on Windows with the file itself, elsewhere with its folder.
 fn flush_name(file: &File, path: &Path) -> io::Result<()> {
-    match path.parent() {
-        _ if cfg!(windows) => flush(file),
-        Some(folder) if folder.as_os_str().is_empty() => flush(&File::open(".")?),
-        Some(folder) => flush(&File::open(folder)?),
-        None => Ok(()),
+    if cfg!(windows) {
+        return flush(file);
     }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    flush_folder(folder.unwrap_or(Path::new("."))).map(drop)
 }
 
 #[cfg(test)]
