@@ -14,7 +14,10 @@ pub(crate) fn make_folder(folder: &Path) -> Result<(), Error> {
 }
 
 fn make_private(folder: &Path) -> io::Result<()> {
-    match fs::create_dir(folder) {
+    let mut builder = fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    match builder.create(folder) {
         Ok(()) => {
             set_mode(0o700, || fs::metadata(folder), |mode| fs::set_permissions(folder, mode));
             Ok(())
@@ -29,13 +32,14 @@ fn make_private(folder: &Path) -> io::Result<()> {
     }
 }
 
-/// Makes a file that may be new accessible to this user alone.
-pub(crate) fn make_file_private(file: &File) {
+/// Makes a file that may be new accessible to its owner, as he may have been forbidden by the umask.
+pub(crate) fn make_file_accessible(file: &File) {
     set_mode(0o600, || file.metadata(), |mode| file.set_permissions(mode));
 }
 
-/// Sets the mode of what was created. The umask of the process does not decide it, because that may forbid too little,
-/// or too much even to the owner. If it can't be set, as on FAT, whoever opens the file later hears what is wrong.
+/// Sets the mode of what was created if its owner lacks a right, because the umask of the process may forbid too much.
+/// Wider rights that a user has given stay. If the mode can't be set, as on FAT, whoever opens the file later hears what
+/// is wrong.
 #[cfg(unix)]
 fn set_mode(
     mode: u32,
@@ -43,7 +47,7 @@ fn set_mode(
     set: impl FnOnce(fs::Permissions) -> io::Result<()>,
 ) {
     use std::os::unix::fs::PermissionsExt;
-    if metadata().is_ok_and(|metadata| metadata.permissions().mode() & 0o777 != mode) {
+    if metadata().is_ok_and(|metadata| metadata.permissions().mode() & mode != mode) {
         let _ = set(fs::Permissions::from_mode(mode));
     }
 }

@@ -14,7 +14,7 @@
 //! again later.
 
 use crate::error::Error;
-use crate::lease::storage::disk::make_file_private;
+use crate::lease::storage::disk::make_file_accessible;
 use crate::lease::storage::retry::retry_while_in_use;
 use crate::process;
 use crate::status::Status;
@@ -209,7 +209,7 @@ fn open(path: &Path) -> io::Result<File> {
     #[cfg(windows)]
     std::os::windows::fs::OpenOptionsExt::share_mode(&mut options, 1 | 2);
     let file = retry_while_in_use(|| options.open(path))?;
-    make_file_private(&file);
+    make_file_accessible(&file);
     Ok(file)
 }
 

@@ -4,7 +4,7 @@
 //! attacker, who can find out the hardware id. The content proves itself by the server's signatures.
 
 use crate::error::Error;
-use crate::lease::storage::disk::{flush, flush_folder, make_file_private};
+use crate::lease::storage::disk::{flush, flush_folder, make_file_accessible};
 use crate::lease::storage::retry::retry_while_in_use;
 use crate::lease::storage::seal::{KEY_ID_LEN, Magic, Seal, damaged};
 use crate::status::Status;
@@ -115,7 +115,7 @@ fn write_through(path: &Path, bytes: &[u8]) -> io::Result<File> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut file = retry_while_in_use(|| options.open(path))?;
-    make_file_private(&file);
+    make_file_accessible(&file);
     file.write_all(bytes)?;
     flush(&file)?;
     Ok(file)
