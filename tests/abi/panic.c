@@ -15,7 +15,7 @@ int main(void)
     for (int i = 0; i < 100; i++) {
         if (floatlease_call(client, "panic_for_test", NULL, &json) != FLOATLEASE_E_INTERNAL)
             return 3;
-        if (!json || !strstr(json, "\"INTERNAL\"") || !strstr(json, "src/ffi/exports.rs") || !strstr(json, "\"unknown\""))
+        if (!json || !strstr(json, "\"INTERNAL\"") || !strstr(json, "src/ffi/exports/") || !strstr(json, "\"unknown\""))
             return 4;
         floatlease_string_free(json);
     }
