@@ -7,6 +7,7 @@ use crate::error::Error;
 use crate::status::Status;
 use sha2::{Digest, Sha256};
 use std::io;
+use std::path::Path;
 
 /// An id and its origin.
 #[derive(Debug, Clone)]
@@ -32,7 +33,7 @@ impl HardwareId {
 
     /// Finds the id of this machine for `product`.
     pub fn of_this_machine(product: &str) -> Result<HardwareId, Error> {
-        let (source, raw) = find()?;
+        let (source, raw) = find(Path::new("/"))?;
         let warning = platform::is_container().then_some(CONTAINER_WARNING);
         Ok(HardwareId { id: hashed(product, &raw), source, warning })
     }
@@ -41,10 +42,10 @@ impl HardwareId {
 /// Returns the first source that has an id, and the id.
 ///
 /// A source that can't be read at the moment ends the search. The next source would give another id, so the server
-/// would take this machine for another device and count another slot.
-fn find() -> Result<(&'static str, String), Error> {
+/// would take this machine for another device and count another slot. `root` is where the system's files are.
+fn find(root: &Path) -> Result<(&'static str, String), Error> {
     for (source, read) in platform::SOURCES {
-        match read() {
+        match read(root) {
             Ok(Some(raw)) => return Ok((source, raw)),
             Ok(None) => {}
             Err(error) => {
@@ -91,24 +92,40 @@ const PLACEHOLDERS: [&str; 14] = [
     "iid-datasource-none",
 ];
 
-/// A place where the system keeps an id: its name, and a function that returns `None` if there is no id.
-type Source = (&'static str, fn() -> io::Result<Option<String>>);
+/// A place where the system keeps an id: its name, and a function that returns `None` if there is no id. Its argument is
+/// the folder in which the system's files are.
+type Source = (&'static str, fn(&Path) -> io::Result<Option<String>>);
 
 #[cfg(target_os = "linux")]
 mod platform {
     use super::{Source, usable};
+    use std::os::unix::fs::MetadataExt;
     use std::path::Path;
     use std::{fs, io};
 
+    /// The firmware's id is nearly always root's alone. So it comes last, where there is no other id: before that, root
+    /// and a user would have different ids on one machine.
     pub(super) const SOURCES: &[Source] = &[
-        ("/etc/machine-id", || file("/etc/machine-id")),
-        ("/var/lib/dbus/machine-id", || file("/var/lib/dbus/machine-id")),
-        ("/sys/class/dmi/id/product_uuid", || file("/sys/class/dmi/id/product_uuid")),
-        ("/var/lib/cloud/data/instance-id", || file("/var/lib/cloud/data/instance-id")),
+        ("/etc/machine-id", |root| file(&root.join("etc/machine-id"))),
+        ("/var/lib/dbus/machine-id", |root| file(&root.join("var/lib/dbus/machine-id"))),
+        (FIRMWARE, |root| if is_for_everybody(&root.join(PRODUCT_UUID)) { firmware(root) } else { Ok(None) }),
+        ("/var/lib/cloud/data/instance-id", |root| file(&root.join("var/lib/cloud/data/instance-id"))),
         ("network card", network_card),
+        (FIRMWARE, firmware),
     ];
 
-    fn file(path: &str) -> io::Result<Option<String>> {
+    const FIRMWARE: &str = "/sys/class/dmi/id/product_uuid";
+    pub(super) const PRODUCT_UUID: &str = "sys/class/dmi/id/product_uuid";
+
+    fn firmware(root: &Path) -> io::Result<Option<String>> {
+        file(&root.join(PRODUCT_UUID))
+    }
+
+    fn is_for_everybody(path: &Path) -> bool {
+        fs::metadata(path).is_ok_and(|metadata| metadata.mode() & 0o004 != 0)
+    }
+
+    fn file(path: &Path) -> io::Result<Option<String>> {
         match fs::read_to_string(path) {
             Ok(text) => Ok(usable(&text)),
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => Ok(None),
@@ -119,13 +136,13 @@ mod platform {
     /// Returns the lowest address among the built-in cards.
     ///
     /// Cards of bridges, tunnels and containers have no `device`. Cards on USB are left out, because they come and go.
-    fn network_card() -> io::Result<Option<String>> {
-        let cards = fs::read_dir("/sys/class/net").into_iter().flatten().flatten();
+    fn network_card(root: &Path) -> io::Result<Option<String>> {
+        let cards = fs::read_dir(root.join("sys/class/net")).into_iter().flatten().flatten();
         let built_in = cards.filter(|card| {
             let bus = fs::read_link(card.path().join("device/subsystem"));
             bus.is_ok_and(|bus| !bus.ends_with("usb"))
         });
-        let addresses = built_in.filter_map(|card| file(card.path().join("address").to_str()?).ok()?);
+        let addresses = built_in.filter_map(|card| file(&card.path().join("address")).ok()?);
         Ok(addresses.min())
     }
 
@@ -140,7 +157,7 @@ mod platform {
 mod platform {
     use super::{Source, usable};
 
-    pub(super) const SOURCES: &[Source] = &[("gethostuuid", host_uuid)];
+    pub(super) const SOURCES: &[Source] = &[("gethostuuid", |_| host_uuid())];
 
     #[allow(unsafe_code)]
     fn host_uuid() -> std::io::Result<Option<String>> {
@@ -164,7 +181,7 @@ mod platform {
 mod platform {
     use super::{Source, usable};
 
-    pub(super) const SOURCES: &[Source] = &[("MachineGuid", machine_guid)];
+    pub(super) const SOURCES: &[Source] = &[("MachineGuid", |_| machine_guid())];
 
     #[allow(unsafe_code)]
     fn machine_guid() -> std::io::Result<Option<String>> {
@@ -253,6 +270,36 @@ mod tests {
             (Err(first), Err(_)) => assert_eq!(first.status, Status::HardwareId),
             (first, second) => panic!("{first:?}, then {second:?}"),
         }
+    }
+
+    /// Root may read the firmware's id and others may not; on some systems everybody may.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_id_does_not_depend_on_who_asks() {
+        use std::fs;
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let root = std::env::temp_dir().join(format!("floatlease-hardware-{}", std::process::id()));
+        let write = |path: &str, text: &str| {
+            let path = root.join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, text).unwrap();
+        };
+        let allow =
+            |mode| fs::set_permissions(root.join(platform::PRODUCT_UUID), fs::Permissions::from_mode(mode)).unwrap();
+        let found = || find(&root).map(|(_, raw)| raw).ok();
+        write(platform::PRODUCT_UUID, "5a0d2c1e-8f3b-4d6a-9c7e-1b2f3a4d5e6f");
+        allow(0o400);
+        assert_eq!(found().as_deref(), Some("5a0d2c1e-8f3b-4d6a-9c7e-1b2f3a4d5e6f"), "there is no other");
+        write("sys/class/net/eth0/address", "52:54:00:9a:1c:07");
+        write("sys/class/net/eth0/device/vendor", "");
+        symlink("/sys/bus/pci", root.join("sys/class/net/eth0/device/subsystem")).unwrap();
+        assert_eq!(found().as_deref(), Some("52:54:00:9a:1c:07"), "a user can't read the firmware's");
+        allow(0o444);
+        assert_eq!(found().as_deref(), Some("5a0d2c1e-8f3b-4d6a-9c7e-1b2f3a4d5e6f"), "everybody can");
+        allow(0o400);
+        write("etc/machine-id", "4be1d0c3a2f94b0f8a6d7c5e3b1a9f20");
+        assert_eq!(found().as_deref(), Some("4be1d0c3a2f94b0f8a6d7c5e3b1a9f20"));
+        fs::remove_dir_all(root).unwrap();
     }
 
     #[test]
