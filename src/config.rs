@@ -299,10 +299,8 @@ fn public_key(object: &mut Object, base_url: &str) -> Result<Option<PublicKey>, 
             format!("\"public_key\" is missing from the config: the replies of {base_url} could not be verified."),
         )),
         (true, Some(pem)) => match PublicKey::from_pem(pem) {
-            Some(key) => Ok(Some(key)),
-            None => {
-                Err(bad_value("public_key", "must be an RSA public key or certificate in PEM, of 2048 bits or more"))
-            }
+            Ok(key) => Ok(Some(key)),
+            Err(what) => Err(bad_value("public_key", what)),
         },
     }
 }

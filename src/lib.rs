@@ -15,7 +15,7 @@
 //! | `order` | order numbers of requests about slots |
 //! | `send` | sends one signed request, for calls and for `diagnose` |
 //! | `http` | one exchange: deadlines, cancelling, sockets; the only module that uses ureq |
-//! | [`sign`], [`verify`] | authorisation of requests, signatures of replies |
+//! | [`sign`], [`verify`], `pem` | authorisation of requests, signatures of replies, keys as people paste them |
 //! | [`status`], [`error`] | the status table; the error object |
 //! | `json`, `secret` | JSON objects for hosts; text that no message shows |
 //! | [`hardware`] | the hardware id and how it was found |
@@ -40,6 +40,7 @@ pub mod lease;
 pub mod model;
 pub mod operations;
 mod order;
+mod pem;
 mod process;
 mod reply;
 mod request;

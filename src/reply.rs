@@ -102,9 +102,25 @@ fn refusal_error(request: &Request, reply: &http::Reply, config: &Config) -> Err
     let words = sanitized(text("message").unwrap_or_default(), MAX_SERVER_WORDS);
     let mut error = Error::new(status).with_outcome(outcome);
     error.detail = (!words.is_empty()).then(|| format!("The server says: {words}"));
+    if status == Status::LicenseNotFound && request.is_by_key {
+        // The words that the API documents for this code are about a user.
+        error.detail = Some(about_key(request.auth.as_ref().map_or("", Secret::expose)));
+    }
     error.server_code = Some(if known { code.to_owned() } else { sanitized(code, 100) });
     error.highest_order = outdated;
     error
+}
+
+/// Says which license key was not found, as far as that helps and tells no secret.
+fn about_key(key: &str) -> String {
+    let looks = if key.contains(' ') {
+        " It has a blank in it."
+    } else if key.contains(|c: char| c.is_lowercase()) && !key.contains(|c: char| c.is_uppercase()) {
+        " It is in lower case, and most keys are in capitals."
+    } else {
+        ""
+    };
+    format!("The server knows no such license key for this product.{looks}")
 }
 
 /// Returns the text of a reply with status 200, if it is verified.

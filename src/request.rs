@@ -30,6 +30,8 @@ pub(crate) struct Request {
     pub(crate) hardware_id: String,
     /// The license key or the username. A v1 signature covers it.
     pub(crate) auth: Option<Secret>,
+    /// True if `auth` is a license key.
+    pub(crate) is_by_key: bool,
     /// Members that the reply must repeat, if it has them, with their values.
     pub(crate) echoes: Vec<(&'static str, Value)>,
     /// The request's secrets, which no message may show.
@@ -112,6 +114,7 @@ impl Request {
             hardware_id: text("hardware_id").unwrap_or_default().to_owned(),
             secrets: SECRETS.iter().filter_map(|key| Some(Secret::new(text(key)?.to_owned()))).collect(),
             echoes: ECHOES.iter().filter_map(|(key, member)| Some((*member, given.get(*key)?.clone()))).collect(),
+            is_by_key: given.contains_key("license_key"),
             auth: text("license_key").or_else(|| text("username")).map(|auth| Secret::new(auth.to_owned())),
             content: Secret::new(match operation.method {
                 Method::Get => query(what, &given)?,

@@ -1,7 +1,8 @@
 //! Checks the caller's JSON. An unknown key or a wrong type is an error that names the nearest key or the expected
 //! type.
 //!
-//! Messages name keys and never values, because a value may be a secret.
+//! Names and keys are often pasted, so what can't be meant at their ends is taken off. Messages name keys and never
+//! values, because a value may be a secret.
 
 use crate::error::Error;
 use crate::operations::Kind;
@@ -11,9 +12,27 @@ use serde_json::{Map, Value};
 /// A JSON object from the caller.
 pub(crate) type Object = Map<String, Value>;
 
+/// The members whose values are names or keys.
+const NAMES: [&str; 13] = [
+    "product",
+    "license_key",
+    "username",
+    "api_key",
+    "shared_key",
+    "hardware_id",
+    "bundle_code",
+    "customer_account_code",
+    "id_token",
+    "code",
+    "feature",
+    "features",
+    "base_url",
+];
+
 /// Parses one JSON object. `what` is its name for messages, such as "the config".
 pub(crate) fn parse_object(what: &str, text: &str) -> Result<Object, Error> {
-    match serde_json::from_str(text) {
+    // Editors on Windows put a byte order mark before a file.
+    match serde_json::from_str(text.trim_start_matches('\u{feff}')) {
         Ok(Value::Object(object)) => Ok(object),
         Ok(other) => {
             let found = type_name(&other);
@@ -30,7 +49,7 @@ pub(crate) fn check(what: &str, object: &mut Object, known: &[(&str, Kind)]) -> 
     object.retain(|key, value| {
         !value.is_null() || known.iter().all(|(name, kind)| name != key || *kind == Kind::TimeOrNull)
     });
-    for (key, value) in object.iter() {
+    for (key, value) in object.iter_mut() {
         let Some((_, kind)) = known.iter().find(|(name, _)| name == key) else {
             return Err(unknown_key(what, key, known.iter().map(|(name, _)| *name)));
         };
@@ -39,8 +58,47 @@ pub(crate) fn check(what: &str, object: &mut Object, known: &[(&str, Kind)]) -> 
             let message = format!("\"{key}\" in {what} is invalid: expected {expected}, found {found}.");
             return Err(Error::because(Status::WrongType, message));
         }
+        match value {
+            Value::String(text) if NAMES.contains(&key.as_str()) => clean(what, key, text)?,
+            Value::Array(texts) if NAMES.contains(&key.as_str()) => {
+                for value in texts {
+                    if let Value::String(text) = value {
+                        clean(what, key, text)?;
+                    }
+                }
+            }
+            _ => {}
+        }
     }
     Ok(())
+}
+
+/// Takes white space and characters without a shape off both ends of a name.
+///
+/// # Errors
+/// [`Status::BadValue`] if such a character, other than a blank, stands inside of it: nobody sees why the name is wrong.
+fn clean(what: &str, key: &str, text: &mut String) -> Result<(), Error> {
+    let trimmed = text.trim_matches(is_invisible);
+    if let Some((at, odd)) = trimmed.chars().enumerate().find(|(_, c)| *c != ' ' && is_invisible(*c)) {
+        let message = format!(
+            "\"{key}\" in {what} holds a character that nobody can see, U+{:04X}, in place {}: type it anew.",
+            u32::from(odd),
+            at + 1
+        );
+        return Err(Error::because(Status::BadValue, message));
+    }
+    if trimmed.len() < text.len() {
+        *text = trimmed.to_owned();
+    }
+    Ok(())
+}
+
+/// Returns true for white space of any kind, for control characters, and for those that have no width, such as the byte
+/// order mark and the marks of the direction of writing.
+fn is_invisible(c: char) -> bool {
+    c.is_whitespace()
+        || c.is_control()
+        || matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2064}' | '\u{feff}')
 }
 
 /// Returns the error for an unknown key. It names the nearest of `candidates`.
@@ -155,6 +213,32 @@ mod tests {
             ("{", "the config is invalid JSON: EOF while parsing an object at line 1 column 1."),
         ] {
             assert_eq!(mistake(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_can_not_be_meant_is_taken_off_names_and_named_inside_of_them() {
+        let cleaned = |text: &str| {
+            let mut object = parse_object("the config", text)?;
+            check("the config", &mut object, KNOWN).map(|()| Value::from(object).to_string())
+        };
+        let key = |key: &str| serde_json::json!({ "license_key": key }).to_string();
+        for pasted in ["A1-b 2", " A1-b 2\n", "\u{feff}A1-b 2", "\u{a0}A1-b 2\u{200b}", "\u{2060}\tA1-b 2\u{200e}\r\n"]
+        {
+            assert_eq!(cleaned(&key(pasted)).unwrap(), key("A1-b 2"), "{pasted:?}");
+        }
+        assert_eq!(cleaned("\u{feff}{\"wait_ms\":5}").unwrap(), r#"{"wait_ms":5}"#);
+        assert_eq!(cleaned(r#"{"event":[" a "]}"#).unwrap(), r#"{"event":[" a "]}"#, "no name");
+        for (odd, said) in
+            [("A1\u{200b}B", "U+200B, in place 3"), ("\u{a0}A\u{a0}B", "U+00A0, in place 2"), ("A\nB", "U+000A")]
+        {
+            let error = cleaned(&key(odd)).unwrap_err();
+            assert_eq!(error.status, Status::BadValue);
+            assert!(
+                error.message().starts_with("\"license_key\" in the config holds a character that nobody"),
+                "{error}"
+            );
+            assert!(error.message().contains(said), "{error}");
         }
     }
 

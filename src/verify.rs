@@ -1,8 +1,8 @@
 //! Verifies the signature of a reply: RSA PKCS#1 v1.5 with SHA-256 under the server's public key.
 
+use crate::pem;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use ring::signature::{RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
-use rustls::pki_types::{CertificateDer, SubjectPublicKeyInfoDer, pem::PemObject};
 
 /// The production key of the vendor's cloud. It is the default for that cloud only.
 pub const VENDOR_CLOUD_KEY: &str = include_str!("vendor-production-key.pem");
@@ -15,21 +15,56 @@ pub struct PublicKey {
 }
 
 impl PublicKey {
-    /// Reads a PEM public key (`BEGIN PUBLIC KEY`) or certificate. `None` if it is invalid, or not RSA with 2048 to
-    /// 8192 bits.
-    pub fn from_pem(pem: &str) -> Option<PublicKey> {
-        let spki = match SubjectPublicKeyInfoDer::from_pem_slice(pem.as_bytes()) {
-            Ok(spki) => spki.as_ref().to_vec(),
-            Err(_) => spki_of_certificate(CertificateDer::from_pem_slice(pem.as_bytes()).ok()?.as_ref())?.to_vec(),
+    /// Reads the first block of a PEM text: an RSA public key or a certificate of one, with 2048 to 8192 bits.
+    ///
+    /// # Errors
+    /// What is wrong with it and what to write instead, as the end of a sentence about it.
+    pub fn from_pem(text: &str) -> Result<PublicKey, &'static str> {
+        const DAMAGED: &str = "is damaged: copy all of it again, from BEGIN to END";
+        const NOT_RSA: &str = "is the key of another algorithm: the replies are signed with RSA";
+        let block = pem::blocks(text).next().ok_or_else(|| no_block(text))?;
+        if block.label.ends_with("PRIVATE KEY") {
+            return Err("holds a private key, which must stay on the server: write the public key");
+        }
+        let der = block.der.ok_or(DAMAGED)?;
+        let spki = match block.label {
+            "RSA PUBLIC KEY" => None,
+            "PUBLIC KEY" => Some(der.as_slice()),
+            "CERTIFICATE" | "X509 CERTIFICATE" => Some(spki_of_certificate(&der).ok_or(DAMAGED)?),
+            _ => return Err("must be a public key or a certificate, and is neither"),
         };
-        let rsa = rsa_of_spki(&spki)?.to_vec();
-        (2048..=8192).contains(&modulus_bits(&rsa)?).then_some(PublicKey { rsa })
+        let rsa = match spki {
+            Some(spki) => {
+                let whole = expect(spki, SEQUENCE).filter(|spki| spki.rest.is_empty()).ok_or(DAMAGED)?;
+                rsa_of_spki(whole.whole).ok_or(NOT_RSA)?
+            }
+            None => &der,
+        };
+        let bits = modulus_bits(rsa).ok_or(DAMAGED)?;
+        if !(2048..=8192).contains(&bits) {
+            return Err("is an RSA key of another length than 2048 to 8192 bits");
+        }
+        Ok(PublicKey { rsa: rsa.to_vec() })
     }
 
     /// Returns true if this key made `signature`, in Base64, over `message`.
     pub fn verifies(&self, message: &[u8], signature: &str) -> bool {
         let key = UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, &self.rsa);
         STANDARD.decode(signature.trim()).is_ok_and(|signature| key.verify(message, &signature).is_ok())
+    }
+}
+
+/// Says what a text without a block of PEM probably is.
+fn no_block(text: &str) -> &'static str {
+    let text = text.trim();
+    let is_path =
+        text.lines().count() == 1 && text.len() < 300 && (text.contains(['/', '\\']) || text.ends_with(".pem"));
+    if text.contains("-----BEGIN ") {
+        "is cut off: copy all of it, with the line of END"
+    } else if is_path {
+        "is the path of a file: write what is in the file"
+    } else {
+        "must be an RSA public key or certificate in PEM, with its lines of BEGIN and END"
     }
 }
 
@@ -132,7 +167,42 @@ mod tests {
         let truncated: String =
             PUBLIC_KEY.lines().enumerate().filter(|(i, _)| *i != 3).map(|(_, l)| l.to_owned() + "\n").collect();
         for pem in ["", "hello", &truncated, include_str!("../tests/data/ec-public-key.pem")] {
-            assert!(PublicKey::from_pem(pem).is_none());
+            assert!(PublicKey::from_pem(pem).is_err());
+        }
+    }
+
+    #[test]
+    fn each_form_of_an_rsa_key_is_read() {
+        let spki = pem::blocks(PUBLIC_KEY).next().unwrap().der.unwrap();
+        let pkcs1 = STANDARD.encode(rsa_of_spki(&spki).unwrap());
+        let pkcs1 = format!("-----BEGIN RSA PUBLIC KEY-----\n{pkcs1}\n-----END RSA PUBLIC KEY-----");
+        for pem in [&pkcs1, &PUBLIC_KEY.replace('\n', "\\n"), &CERTIFICATE.replace('\n', " ")] {
+            assert!(PublicKey::from_pem(pem).unwrap().verifies(MESSAGE, SIGNATURE), "{pem}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_in_its_place_is_named() {
+        let short = "MDwwDQYJKoZIhvcNAQEBBQADKwAwKAIhAMDmPBFWOJCjvwrPKI0tWwUZP1cIsmm9DQ1m3dVLnRhtAgMBAAE=";
+        let block = |label: &str, body: &str| format!("-----BEGIN {label}-----\n{body}\n-----END {label}-----");
+        for (pem, words) in [
+            ("/etc/floatlease/public.pem", "path of a file"),
+            (r"C:\keys\public.pem", "path of a file"),
+            ("public.pem", "path of a file"),
+            ("hello", "BEGIN and END"),
+            (PUBLIC_KEY.split("-----END").next().unwrap(), "cut off"),
+            (&block("RSA PRIVATE KEY", "AAAA"), "private key"),
+            (&block("PRIVATE KEY", "AAAA"), "private key"),
+            (&block("ENCRYPTED PRIVATE KEY", "AAAA"), "private key"),
+            (&block("PUBLIC KEY", "A!"), "damaged"),
+            (&block("PUBLIC KEY", "AAAA"), "damaged"),
+            (&block("CERTIFICATE", "AAAA"), "damaged"),
+            (&block("CERTIFICATE REQUEST", "AAAA"), "neither"),
+            (include_str!("../tests/data/ec-public-key.pem"), "another algorithm"),
+            (&block("PUBLIC KEY", short), "another length"),
+        ] {
+            let said = PublicKey::from_pem(pem).unwrap_err();
+            assert!(said.contains(words), "{pem}: {said}");
         }
     }
 }

@@ -4,12 +4,12 @@ use super::call::Calls;
 use crate::config::TlsRoots;
 use crate::error::Error;
 use crate::model;
+use crate::pem;
 use crate::status::Status;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use rustls::client::{Resumption, WantsClientCert};
 use rustls::crypto::ring::{cipher_suite, kx_group};
 use rustls::crypto::{CryptoProvider, GetRandomFailed, KeyProvider, SecureRandom, WebPkiSupportedAlgorithms};
-use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::sign::SigningKey;
 use rustls::time_provider::TimeProvider;
@@ -111,7 +111,7 @@ pub(super) fn client_config(roots: &TlsRoots, calls: &Arc<Calls>) -> Result<(Arc
             let store: RootCertStore = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect();
             (builder.with_root_certificates(store), "the bundled authorities".to_owned())
         }
-        TlsRoots::Pem(pem) => match certificates(pem.as_bytes()) {
+        TlsRoots::Pem(pem) => match certificates(pem) {
             Some(store) => (builder.with_root_certificates(store), "the authorities of \"tls_roots\"".to_owned()),
             None => {
                 let message = "\"tls_roots\" in the config holds no readable certificate.";
@@ -133,7 +133,8 @@ pub(super) fn without_sessions(config: &ClientConfig) -> Arc<ClientConfig> {
 /// The variable that OpenSSL, curl and Python honour, else the first file that holds certificates.
 #[cfg(not(any(windows, target_vendor = "apple")))]
 fn platform(builder: Unverified, _: &Arc<Calls>) -> Result<(Verified, String), Error> {
-    let read = |file: &str| Some((certificates(&std::fs::read(file).ok()?)?, file.to_owned()));
+    let read =
+        |file: &str| Some((certificates(&String::from_utf8_lossy(&std::fs::read(file).ok()?))?, file.to_owned()));
     let (store, file) = match std::env::var("SSL_CERT_FILE") {
         // A mistake in the variable must not widen the trust to all authorities of the system.
         Ok(file) if !file.is_empty() => read(&file).ok_or_else(|| {
@@ -158,8 +159,9 @@ fn platform(builder: Unverified, calls: &Arc<Calls>) -> Result<(Verified, String
     Ok((builder, "the system's authorities".to_owned()))
 }
 
-fn certificates(pem: &[u8]) -> Option<RootCertStore> {
+fn certificates(text: &str) -> Option<RootCertStore> {
     let mut store = RootCertStore::empty();
-    store.add_parsable_certificates(CertificateDer::pem_slice_iter(pem).filter_map(Result::ok));
+    let blocks = pem::blocks(text).filter(|block| ["CERTIFICATE", "X509 CERTIFICATE"].contains(&block.label));
+    store.add_parsable_certificates(blocks.filter_map(|block| block.der).map(CertificateDer::from));
     (!store.is_empty()).then_some(store)
 }

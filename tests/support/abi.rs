@@ -69,7 +69,11 @@ impl Answer {
 impl Client {
     /// Opens a client, or tells why not.
     pub fn open(config: &Value) -> Result<Client, Value> {
-        let config = CString::new(config.to_string()).unwrap();
+        Client::open_text(&config.to_string())
+    }
+
+    pub fn open_text(config: &str) -> Result<Client, Value> {
+        let config = CString::new(config).unwrap();
         let (mut handle, mut json) = (ptr::null_mut(), ptr::null_mut());
         // SAFETY: the config is a C string, both out pointers may be written.
         let status = unsafe { ffi::floatlease_client_open(config.as_ptr(), &raw mut handle, &raw mut json) };

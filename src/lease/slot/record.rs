@@ -51,15 +51,18 @@ pub(crate) struct Record {
     pub(super) order: u64,
     /// A request about the slot has no answer yet. A server without order numbers may carry it out until this time, in
     /// milliseconds since 1970.
+    #[serde(skip_serializing_if = "is_zero")]
     unanswered_until_ms: i64,
     /// A verb has borrowed the slot until this time, in milliseconds since 1970. No proof is stored, but a process that
     /// closes its lease must not end the borrow.
+    #[serde(skip_serializing_if = "is_zero")]
     borrowed_by_verb_until_ms: i64,
     /// The latest date by this machine's clock and its known error, in milliseconds since 1970.
     latest_local_ms: i64,
     /// The latest time that the server has told, in milliseconds since 1970.
     latest_server_ms: i64,
     /// How far the server's clock was ahead of this machine's when the server last told its time.
+    #[serde(skip_serializing_if = "is_zero")]
     skew_ms: i64,
     /// True if the server has told its time since the record was read. This machine's clock does not count then.
     #[serde(skip)]
@@ -336,6 +339,12 @@ impl Record {
         }
         Err(Error::because(Status::ClockMovedBack, message))
     }
+}
+
+/// Members that are zero are left out, because the file of each slot is written several times a minute.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it like this")]
+fn is_zero(number: &i64) -> bool {
+    *number == 0
 }
 
 /// Reads a number that is not negative.
