@@ -136,12 +136,8 @@ lint: ## Formatting and lints, warnings are errors
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy -q --workspace --all-targets -- -D warnings
 
-.PHONY: setup-bench
-setup-bench:
-	@scripts/setup bench
-
 .PHONY: bench
-bench: setup-bench release server ## Measure, and write docs/figures.md (some minutes, a quiet machine)
+bench: setup release server ## Measure, and write docs/figures.md (some minutes, a quiet machine)
 	@$(CARGO) build -p floatlease-benches --profile server
 	python3 benches/run.py
 

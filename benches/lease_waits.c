@@ -3,8 +3,12 @@
 
 #include "../tests/abi/sandbox.h"
 
+#include <arpa/inet.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #define PATIENT ",\"timeout_ms\":600000,\"connect_timeout_ms\":600000"
 #define HANG "{\"before\":\"hang\"}"

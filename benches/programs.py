@@ -19,9 +19,11 @@ ROOT = HERE.parent
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resolve()
 LIBRARY = TARGET / "release/libfloatlease.so"
 SANDBOX = TARGET / "sandbox/libfloatlease_sandbox.so"
-SERVER = TARGET / "server/floatlease-server"
-RESPONDER = TARGET / "server/floatlease-bench-responder"
-LOAD = TARGET / "server/floatlease-bench-load"
+# "debug" for a run that only shows that everything works.
+RUST_PROGRAMS = TARGET / os.environ.get("FLOATLEASE_BENCH_PROFILE", "server")
+SERVER = RUST_PROGRAMS / "floatlease-server"
+RESPONDER = RUST_PROGRAMS / "floatlease-bench-responder"
+LOAD = RUST_PROGRAMS / "floatlease-bench-load"
 BUILT = TARGET / "bench"
 VERSION = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["package"]["version"]
 

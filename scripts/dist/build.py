@@ -1,4 +1,9 @@
-"""Builds a target's files and lays them out."""
+"""Builds a target's files and lays them out.
+
+Not by cargo-c: it has a cargo of its own, which builds neither along with the standard library nor by zig for an old glibc,
+and it would write a second header. Nor is Windows' version resource made by the crate winresource: that would be a
+dependency of everybody who builds the client from source, for ten lines that `windres` reads.
+"""
 
 import os
 import pathlib

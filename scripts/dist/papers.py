@@ -1,4 +1,8 @@
-"""What goes with a product on paper: the list of its parts (CycloneDX) and the texts of their licenses."""
+"""What goes with a product on paper: the list of its parts (CycloneDX) and the texts of their licenses.
+
+Not by cargo-cyclonedx and cargo-about: both list macros and what no feature links, neither knows the standard library that
+is linked in, nor MinGW-w64's runtime, and the first writes the time, a random number and this machine's folders.
+"""
 
 import hashlib
 import json
