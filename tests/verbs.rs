@@ -249,3 +249,26 @@ fn diagnose_tells_each_step_and_takes_no_slot() {
     let silent = World::silent(&demo);
     assert_eq!(failing(with(&silent.config("doctor"), json!({"timeout_ms": 200}))), ["http"]);
 }
+
+#[test]
+fn refused_date_of_a_borrow_is_told_with_the_latest_that_would_do() {
+    let demo = Demo::start();
+    // Its clock stands still, so that the date that was told is not over.
+    let world = World::new(&demo, &json!({ "rate": 0 }));
+    let client = world.client("traveller");
+    client.call("activate_license", &Value::Null).ok();
+    for (verb, request, hours) in
+        [("borrow_license", json!({}), 24), ("borrow_feature", json!({ "feature": "MESH" }), 12)]
+    {
+        client.call(&verb.replace("borrow", "check"), &request).ok();
+        for date in ["2099-01-01", "2020-01-01"] {
+            let wrong = with(&request, json!({ "borrowed_until": date }));
+            let error = client.call(verb, &wrong).refused("BORROW_UNTIL_NOT_VALID");
+            let message = error["message"].as_str().unwrap();
+            assert!(message.contains(&format!("max_borrow_time is {hours} hours")), "{message}");
+            let latest = message.split("no later than ").nth(1).unwrap().split(';').next().unwrap();
+            let reply = client.call(verb, &with(&request, json!({ "borrowed_until": latest }))).ok();
+            assert_eq!(reply["borrowed_until"], latest);
+        }
+    }
+}

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use floatlease::model::format_time;
 
 use super::change::{Change, EventKind};
 use super::command::Until;
@@ -121,6 +122,13 @@ impl Transition<'_> {
         match until {
             Until::Longest if longest > self.now => Ok(Slot { until: longest, borrowed: true }),
             Until::At(until) if until > self.now && until <= longest => Ok(Slot { until, borrowed: true }),
+            _ if longest > self.now => {
+                let (latest, hours) = (format_time(longest), floating.max_borrow_time().num_hours());
+                Err(Refusal::BorrowUntilOutOfRange(format!(
+                    "Borrow until field is not valid: it must be in the future and no later than {latest}; \
+                     max_borrow_time is {hours} hours"
+                )))
+            }
             _ => Err(Refusal::BorrowUntilNotValid),
         }
     }

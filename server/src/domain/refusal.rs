@@ -65,7 +65,10 @@ pub enum Refusal {
     LicenseSlotNotHeld,
     LicenseBorrowNotAllowed,
     FeatureBorrowNotAllowed,
+    /// Nothing can be borrowed any more, because the license ends now.
     BorrowUntilNotValid,
+    /// The message names the latest date that would do.
+    BorrowUntilOutOfRange(String),
     FeatureNotFloating,
     FloatingFeatureDeviceNotInUse,
     InvalidLicenseFeatureCode(String),
@@ -171,6 +174,7 @@ impl Refusal {
             LicenseBorrowNotAllowed => (400, "license_borrow_not_allowed", "License does not allow borrowing"),
             FeatureBorrowNotAllowed => (400, "feature_borrow_not_allowed", "License feature does not allow borrowing"),
             BorrowUntilNotValid => (400, "borrow_until_not_valid", "Borrow until field is not valid"),
+            BorrowUntilOutOfRange(message) => return (400, "borrow_until_not_valid", message.into()),
             FeatureNotFloating => (400, "feature_not_floating", "License feature is not floating cloud feature."),
             FloatingFeatureDeviceNotInUse => {
                 (400, "floating_feature_device_not_in_use", "Floating feature device is not in use")
