@@ -215,14 +215,14 @@ class CMake(unittest.TestCase):
                      "lib/libfloatlease.so.1", "lib/libfloatlease_sandbox.so.1"]:  # fmt: skip
             (prefix / file).touch()
 
-    def found(self, prefix: pathlib.Path, *arguments: str, minimum: str = "3.16") -> str:
-        """Where a project finds the headers; empty if it does not find the package."""
+    def found(self, prefix: pathlib.Path, *arguments: str, minimum: str = "3.16", wish: str = "") -> str:
+        """Where a project finds the headers; empty if it does not find the package. The wish is a version, say."""
         folder = pathlib.Path(tempfile.mkdtemp(dir=self.home))
         (folder / "CMakeLists.txt").write_text(
             f"cmake_minimum_required(VERSION {minimum})\nproject(wish LANGUAGES NONE)\n"
             # Given from outside, CMake would look for Apple's SDK.
             "if(ARCHITECTURES)\n  set(CMAKE_OSX_ARCHITECTURES ${ARCHITECTURES})\nendif()\n"
-            "find_package(floatlease-sandbox QUIET)\nif(NOT floatlease-sandbox_FOUND)\n"
+            f"find_package(floatlease-sandbox {wish} QUIET)\nif(NOT floatlease-sandbox_FOUND)\n"
             '  message(STATUS "headers: none")\n  return()\nendif()\n'
             "foreach(one floatlease::floatlease floatlease::sandbox)\n"
             "  get_target_property(headers ${one} INTERFACE_INCLUDE_DIRECTORIES)\n"
@@ -249,6 +249,41 @@ class CMake(unittest.TestCase):
         self.unpack(HERE, self.home / "prefix")
         for minimum in ["2.8.12", "3.1", "3.16"]:
             self.assertEqual(self.found(self.home / "prefix", minimum=minimum), str(self.home / "prefix/include"))
+
+    def test_versions_and_ranges_are_met_or_not(self):
+        # 0.1.0, say, for the bounds around it.
+        major, minor, patch = map(int, project.VERSION.split("."))
+        here, later = project.VERSION, f"{major}.{minor}.{patch + 1}"
+        next_minor, next_major = f"{major}.{minor + 1}", f"{major + 1}"
+        self.unpack(HERE, self.home / "prefix")
+        for wish, met in [
+            ("", True),
+            (f"{major}", True),
+            ("0.0.1", major == 0),
+            (here, True),
+            (later, False),
+            (next_minor, False),
+            (next_major, False),
+            (f"{here} EXACT", True),
+            ("0.0.1 EXACT", False),
+            (f"{here}...{here}", True),
+            (f"0.0.1...{here}", True),
+            (f"0.0.1...<{here}", False),
+            (f"0.0.1...<{major}.{minor}", False),
+            (f"0.0.1...<{later}", True),
+            (f"0.0.1...{later}", True),
+            (f"{later}...{next_minor}", False),
+            (f"{later}...{next_major}", False),
+            (f"0...{next_major}", True),
+            (f"0...<{next_major}", True),
+            (f"{next_major}...{major + 2}", False),
+        ]:
+            self.assertEqual(bool(self.found(self.home / "prefix", wish=wish, minimum="3.19")), met, wish)
+
+    def test_a_component_that_is_required_is_not_found_and_an_optional_one_does_no_harm(self):
+        self.unpack(HERE, self.home / "prefix")
+        for wish, met in [("OPTIONAL_COMPONENTS gui", True), ("COMPONENTS gui", False)]:
+            self.assertEqual(bool(self.found(self.home / "prefix", wish=wish)), met, wish)
 
     def test_glibc_and_musl_are_told_apart(self):
         for triple in [HERE, self.MUSL]:
