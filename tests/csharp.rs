@@ -55,6 +55,12 @@ fn ten_thousand_leases_that_are_dropped_leak_nothing() {
 }
 
 #[test]
+fn a_user_without_threads_is_told_so_and_served_later() {
+    let test = "A_user_who_may_have_no_more_threads_is_told_so_and_served_later";
+    Runtime::ALL.into_iter().for_each(|runtime| holds_on(runtime, &[test], 1));
+}
+
+#[test]
 fn clients_that_are_dropped_leave_no_thread_and_no_slot() {
     let test = "Clients_that_are_dropped_with_leases_and_handlers_are_collected_and_their_threads_end";
     Runtime::ALL.into_iter().for_each(|runtime| holds_on(runtime, &[test], 1));

@@ -2,6 +2,7 @@ using System;
 using System.Collections.Generic;
 using System.Reflection;
 using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 using System.Threading;
 using System.Threading.Tasks;
 
@@ -184,6 +185,30 @@ namespace FloatLease.Tests
             }
         }
 
+        public static void A_user_who_may_have_no_more_threads_is_told_so_and_served_later()
+        {
+            using (var server = new Server())
+            using (var client = new Client(server.Config("desk")))
+            {
+                client.ActivateLicense();
+                using (new NoMoreThreads())
+                {
+                    // Mono has another exception for it than .NET, which derives from the same.
+                    for (int attempt = 0; attempt < 3; attempt++)
+                    {
+                        Task<LicenseReply> call = client.CheckLicenseAsync();
+                        Check.That(call.IsCompleted, "the call ends at once");
+                        Check.Throws<SystemException>(() => call.GetAwaiter().GetResult());
+                        Check.Throws<SystemException>(() => client.EventReceived += (sender, received) => { });
+                    }
+                }
+                Check.Equal(0, server.Slots());
+                Check.That(client.CheckLicenseAsync().Wait(20000), "a later call is completed");
+                Check.Equal(1, server.Slots());
+                client.ReleaseLicense();
+            }
+        }
+
         // Uses the binding as a plugin does that its host can unload, and forgets to dispose anything.
         [MethodImpl(MethodImplOptions.NoInlining)]
         private static WeakReference Plugin(string config)
@@ -204,6 +229,50 @@ namespace FloatLease.Tests
             Check.That(call.Wait(20000), "its thread reads");
             type.GetMethod("Unload").Invoke(context, null);
             return new WeakReference(context);
+        }
+
+        // The process is an ordinary user's meanwhile, whose threads are counted, and may have no more than it has.
+        private sealed class NoMoreThreads : IDisposable
+        {
+            private const int ThreadsOfTheUser = 6; // RLIMIT_NPROC
+            private const uint Nobody = 65534;
+
+            private readonly bool isRoot = geteuid() == 0;
+            private readonly Limit before;
+
+            internal NoMoreThreads()
+            {
+                Check.Equal(0, getrlimit(ThreadsOfTheUser, out before));
+                if (isRoot) Check.Equal(0, setresuid(Nobody, Nobody, 0));
+                var none = new Limit { Soft = new UIntPtr(1), Hard = before.Hard };
+                Check.Equal(0, setrlimit(ThreadsOfTheUser, ref none));
+            }
+
+            public void Dispose()
+            {
+                Limit limit = before;
+                Check.Equal(0, setrlimit(ThreadsOfTheUser, ref limit));
+                if (isRoot) Check.Equal(0, setresuid(0, 0, 0));
+            }
+
+            [StructLayout(LayoutKind.Sequential)]
+            private struct Limit
+            {
+                internal UIntPtr Soft;
+                internal UIntPtr Hard;
+            }
+
+            [DllImport("libc")]
+            private static extern uint geteuid();
+
+            [DllImport("libc")]
+            private static extern int setresuid(uint real, uint effective, uint saved);
+
+            [DllImport("libc")]
+            private static extern int getrlimit(int resource, out Limit limit);
+
+            [DllImport("libc")]
+            private static extern int setrlimit(int resource, ref Limit limit);
         }
 
         // Runs in a domain of its own, as scripts do in Unity's editor.

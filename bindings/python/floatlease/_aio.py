@@ -9,7 +9,7 @@ from collections.abc import Generator, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Callable, TypeVar, cast
 
 from ._base import ClientBase, LeaseBase
-from ._calls import Call
+from ._calls import Call, Converter
 from ._replies import BorrowReply, ConsumptionReply, Event, FeatureReply, LeaseInfo, LicenseReply, SyncReply
 from ._session import WITH_RELEASE_MS, Session, left_ms, unchanged
 
@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+POLL_MS = 10
+"""Milliseconds between two looks at calls whose completions no thread reads."""
+
 
 class AsyncClient(ClientBase):
     """A client for asyncio. It has the methods of `Client`; those that wait for the server are awaited.
@@ -47,7 +50,8 @@ class AsyncClient(ClientBase):
 
     One thread for each client reads the completions; no call starts a thread. Up to four calls are performed at the
     same time, and 1,000 may be under way. A task that is cancelled cancels its call at once. Use a client from one
-    event loop.
+    event loop. If the system gives no thread, a call raises a `RuntimeError` before anything is sent, and the next one
+    tries again.
     """
 
     async def __aenter__(self) -> Self:
@@ -141,7 +145,7 @@ class AsyncClient(ClientBase):
 
     async def call(self, operation: str, request: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Performs an operation by its name, for example `"borrow_license"`, and returns the reply."""
-        return await _await_call(self._session, self._session.submit(operation, request or {}, unchanged))
+        return await _perform(self._session, operation, request or {}, unchanged)
 
     def acquire_lease(self, **request: Unpack[LeaseRequest]) -> PendingLease:
         """Takes a slot, or the slots of several features, and keeps them: the library renews them in time.
@@ -180,7 +184,7 @@ class Events:
             queue.wait_until(lambda: False, 0)
         queue.add_waker(wake)
         try:
-            queue.read_in_background()
+            _read_in_background(self._session)
             while (event := queue.take_event()) is None:
                 if queue.is_closed:
                     raise StopAsyncIteration
@@ -220,8 +224,8 @@ class AsyncLease(LeaseBase):
         if not self._free.alive:
             # The number of a closed lease means nothing; the handle makes the library say what is wrong.
             self.info()
-        call = self._session.submit(operation, {**request, "lease": self.number}, unchanged)
-        return cast("LeaseInfo", await _await_call(self._session, call))
+        submitted = {**request, "lease": self.number}
+        return cast("LeaseInfo", await _perform(self._session, operation, submitted, unchanged))
 
 
 class PendingLease:
@@ -258,7 +262,7 @@ class PendingLease:
         def accept_lease(call: Call[Any], info: dict[str, Any]) -> AsyncLease:
             return AsyncLease(session, session.accept_lease(call), info)
 
-        return await _await_call(session, session.submit("lease_acquire", self._request, accept_lease))
+        return await _perform(session, "lease_acquire", self._request, accept_lease)
 
 
 def _call_in_loop(loop: asyncio.AbstractEventLoop, function: Callable[[], object]) -> None:
@@ -269,18 +273,33 @@ def _call_in_loop(loop: asyncio.AbstractEventLoop, function: Callable[[], object
         return
 
 
-async def _await_call(session: Session, call: Call[T]) -> T:
-    """Awaits a call, and cancels it if the task is cancelled."""
-    done = asyncio.Event()
+async def _perform(session: Session, operation: str, request: Mapping[str, Any], convert: Converter[T]) -> T:
+    """Submits a call and awaits it, and cancels it if the task is cancelled."""
+    # First, because it may fail: a call that is under way, and that no task awaits, could take a lease.
+    _read_in_background(session)
+    call, done = session.submit(operation, request, convert), asyncio.Event()
     call.then(functools.partial(_call_in_loop, asyncio.get_running_loop(), done.set))
     try:
-        session.queue.read_in_background()
         await done.wait()
     finally:
         # Also if the coroutine is thrown away together with its loop.
         if not done.is_set():
             call.cancel()
     return call.result()
+
+
+def _read_in_background(session: Session) -> None:
+    """Starts the thread that reads the completions, if there is none."""
+    if session.is_inherited:
+        # Its locks may be held by threads that stayed with the parent. The submit says what is wrong.
+        return
+    try:
+        session.queue.read_in_background()
+    except RuntimeError as error:
+        raise RuntimeError(
+            f"{error}: an AsyncClient needs one to read its replies. Nothing was sent. End other threads, or raise "
+            "their number (ulimit -u, the container's pids limit); then call again."
+        ) from error
 
 
 async def _release(session: Session, leases: Iterable[LeaseBase]) -> None:
@@ -299,12 +318,20 @@ async def _wait_for_calls(session: Session, calls: list[Call[Any]], end: float) 
     loop, changed = asyncio.get_running_loop(), asyncio.Event()
     for call in calls:
         call.then(functools.partial(_call_in_loop, loop, changed.set))
-    session.queue.read_in_background()
+    try:
+        _read_in_background(session)
+        has_thread = True
+    except RuntimeError:
+        # This ends a `with`, which must give the slots back, and must not hide the exception of its body.
+        has_thread = False
 
     async def all_are_done() -> None:
-        while not all(call._done for call in calls):
-            await changed.wait()
-            changed.clear()
+        while not all(call.done() for call in calls):
+            if has_thread:
+                await changed.wait()
+                changed.clear()
+            else:
+                await asyncio.sleep(POLL_MS / 1_000)
 
     try:
         await asyncio.wait_for(all_are_done(), left_ms(end) / 1_000)

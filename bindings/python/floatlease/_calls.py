@@ -169,7 +169,7 @@ class CompletionQueue:
         self._events: deque[Event] = deque()
         self._missed = 0
         self._wakers: list[Callable[[], object]] = []
-        self._thread: Optional[threading.Thread] = None
+        self._has_thread = False
         # Only the thread that reads uses these two. They outlive an interrupted read, so that Ctrl-C loses nothing.
         # Python raises KeyboardInterrupt at a function call, so steps that belong together contain none.
         self._out = c_void_p()
@@ -273,14 +273,27 @@ class CompletionQueue:
             self._wakers.remove(waker)
 
     def read_in_background(self) -> None:
-        """Starts a thread that reads until the client is closed. asyncio needs it: its own thread must not wait."""
+        """Starts a thread that reads until the client is closed. asyncio needs it: its own thread must not wait.
+
+        Raises a RuntimeError if the system gives no thread. The next call tries again.
+        """
         with self._lock:
-            if self._thread is None:
-                thread = threading.Thread(target=self.wait_until, args=(lambda: False,), daemon=True)
-                thread.name = "floatlease-events"
-                thread.start()
-                # Not before the start: a system that refuses a thread now may give one later.
-                self._thread = thread
+            if self._has_thread or self._is_closed:
+                return
+            self._has_thread = True
+            try:
+                threading.Thread(target=self._read_until_closed, name="floatlease-events", daemon=True).start()
+            except BaseException:
+                # A thread that never ran would keep all later calls waiting for their completions.
+                self._has_thread = False
+                raise
+
+    def _read_until_closed(self) -> None:
+        try:
+            self.wait_until(lambda: False)
+        finally:
+            # Also if it failed, as for want of memory: the next call starts another.
+            self._has_thread = False
 
     def wait_until(self, predicate: Callable[[], bool], wait_ms: int | None = None) -> bool:
         """Reads, or lets another thread read, until `predicate` holds or `wait_ms` is over. Returns whether it does."""

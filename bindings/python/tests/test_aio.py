@@ -283,17 +283,58 @@ def test_a_config_comes_from_the_environment(workplace: Workplace, monkeypatch: 
     asyncio.run(main())
 
 
+def no_thread(_: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
 def test_a_thread_that_cannot_be_started_ends_its_call_and_no_other(
     workplace: Workplace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def no_thread(_: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
-
     async def body(client: AsyncClient) -> None:
         with monkeypatch.context() as shortage:
             shortage.setattr(threading.Thread, "start", no_thread)
             with pytest.raises(RuntimeError, match="can't start new thread"):
                 await client.product_details()
+            with pytest.raises(RuntimeError, match=r"can't start new thread.*Nothing was sent"):
+                await client.acquire_lease()
+            with pytest.raises(RuntimeError, match="can't start new thread"):
+                await client.events().__anext__()
+        assert client._session.queue._calls == {}
         await asyncio.wait_for(client.product_details(), 20)
+        assert workplace.slots() == []
+
+    run(workplace, body)
+
+
+def test_the_end_of_a_with_gives_back_what_it_holds_without_a_thread_too(
+    workplace: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threading.Thread, "start", no_thread)
+
+    async def main() -> None:
+        async with AsyncClient(workplace.config) as client:
+            # Whose result is read by polling.
+            call = client.submit("lease_acquire")
+            while not call.done():
+                await asyncio.sleep(0.005)
+            assert call.result().is_licensed
+            assert workplace.slots() == [None]
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        asyncio.run(asyncio.wait_for(main(), 30))
+    assert workplace.slots() == []
+
+
+def test_a_thread_that_failed_is_followed_by_another(workplace: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def body(client: AsyncClient) -> None:
+        queue = client._session.queue
+        with monkeypatch.context() as shortage:
+            shortage.setattr(threading, "excepthook", lambda _: None)
+            shortage.setattr(queue, "wait_until", lambda _: 1 // 0)
+            queue.read_in_background()
+            soon(lambda: readers() == 0)
+        await asyncio.wait_for(client.product_details(), 20)
+        assert readers() == 1
 
     run(workplace, body)

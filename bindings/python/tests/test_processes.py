@@ -65,10 +65,10 @@ atexit.register(lambda: client.check_license() and lease.is_licensed or os._exit
 }
 
 
-def start(workplace: Workplace, program: str, **options: Any) -> subprocess.Popen[str]:
+def start(workplace: Workplace, program: str, *, begin: str = BEGIN, **options: Any) -> subprocess.Popen[str]:
     environment = {**os.environ, "FLOATLEASE_CONFIG": json.dumps(workplace.config)}
     return subprocess.Popen(
-        [sys.executable, "-W", "error", "-c", BEGIN + program],
+        [sys.executable, "-W", "error", "-c", begin + program],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -324,3 +324,36 @@ def test_multiprocessing_works(workplace: Workplace, how: str) -> None:
         assert caught.value.status == Status.DEVICE_NOT_FOUND
         assert lease.is_licensed
         assert workplace.slots() == [None]
+
+
+SHORTAGE = """
+import resource
+
+async def main():
+    async with AsyncClient(config) as client:
+        # An ordinary user, whose processes and threads are counted. All modules are imported by now.
+        if os.getuid() == 0:
+            os.setgroups([]), os.setgid(65534), os.setuid(65534)
+        soft, hard = resource.getrlimit(resource.RLIMIT_NPROC)
+        resource.setrlimit(resource.RLIMIT_NPROC, (1, hard))
+        for ask in (client.product_details, client.acquire_lease, client.check_license):
+            try:
+                await asyncio.wait_for(ask(), 20)
+                print("performed")
+            except RuntimeError as error:
+                print(str(error).partition(":")[0])
+        resource.setrlimit(resource.RLIMIT_NPROC, (soft, hard))
+        async with client.acquire_lease() as lease:
+            print(lease.state.name)
+
+asyncio.run(asyncio.wait_for(main(), 60))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere RLIMIT_NPROC does not count threads")
+def test_a_user_who_may_have_no_more_threads_is_told_so_and_served_later(workplace: Workplace) -> None:
+    process = start(workplace, SHORTAGE)
+    told, said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (0, "")
+    assert told.splitlines() == ["can't start new thread"] * 3 + ["ACTIVE"]
+    assert workplace.slots() == []
