@@ -53,7 +53,7 @@ fn it_is_typed_and_so_are_its_examples() {
     ];
     let mut mypy = command("mypy");
     mypy.args(["--cache-dir", folder("mypy").to_str().unwrap()]).env("MYPYPATH", ".:tests").args(checked);
-    run(mypy.arg("../../examples/python/service.py"));
+    run(mypy.args(["service.py", "gevent_worker.py"].map(|name| root().join("examples/python").join(name))));
 }
 
 #[test]
@@ -114,6 +114,15 @@ fn the_editor_saves_what_is_typed_and_gives_its_slot_back() {
 fn the_service_does_its_jobs_and_gives_its_feature_back() {
     let said = example(RUN, "service.py");
     assert!(said.starts_with("ACTIVE for 64 minutes\n") && said.ends_with("{\"slots\":[]}"), "{said}");
+    for words in ["job 1 is rendered", "job 2 is rendered", "job 3 is rendered", ", 3 minutes in all"] {
+        assert!(said.contains(words), "{words} in\n{said}");
+    }
+}
+
+#[test]
+fn worker_on_gevent_does_its_jobs_and_gives_its_feature_back() {
+    let said = example(RUN, "gevent_worker.py");
+    assert!(said.ends_with("{\"slots\":[]}"), "{said}");
     for words in ["job 1 is rendered", "job 2 is rendered", "job 3 is rendered", ", 3 minutes in all"] {
         assert!(said.contains(words), "{words} in\n{said}");
     }

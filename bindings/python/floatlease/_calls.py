@@ -11,18 +11,21 @@ import copy
 import json
 import logging
 import os
-import threading
 import time
 from collections import deque
 from collections.abc import Mapping
 from ctypes import byref, c_uint64, c_void_p
-from typing import Any, Callable, Generic, Optional, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Callable, Generic, Optional, TypeVar, cast
 
 from ._errors import FloatLeaseError, error_from_object, error_from_status
 from ._json import encoded
 from ._library import Library, c_text, text_at
 from ._replies import Event
 from ._status import Status
+from ._threads import RLock, get_ident, is_main_thread, new_lock, start_thread
+
+if TYPE_CHECKING:
+    from _thread import LockType
 
 T = TypeVar("T")
 
@@ -157,8 +160,8 @@ class CompletionQueue:
         self._process = os.getpid()
         # Reentrant, because a signal handler or a finalizer may run between any two steps. Not a condition variable:
         # Ctrl-C inside its `with`, which is Python's own code, would leave it locked for good.
-        self._lock = threading.RLock()
-        self._waiters: list[threading.Lock] = []
+        self._lock = RLock()
+        self._waiters: list[LockType] = []
         # The id of the thread that reads, or None.
         self._reader: int | None = None
         self._is_closed = False
@@ -183,7 +186,7 @@ class CompletionQueue:
     @property
     def is_reading_here(self) -> bool:
         """True if this thread is reading already. This is a signal handler then, which must not wait."""
-        return self._reader == threading.get_ident()
+        return self._reader == get_ident()
 
     @property
     def is_closed(self) -> bool:
@@ -282,7 +285,7 @@ class CompletionQueue:
                 return
             self._has_thread = True
             try:
-                threading.Thread(target=self._read_until_closed, name="floatlease-events", daemon=True).start()
+                start_thread(self._read_until_closed, "floatlease-events")
             except BaseException:
                 # A thread that never ran would keep all later calls waiting for their completions.
                 self._has_thread = False
@@ -301,8 +304,7 @@ class CompletionQueue:
             return True
         if self.is_inherited:
             raise self._error_for(Status.FORKED)
-        main = threading.current_thread() is threading.main_thread()
-        slice_ms = MAIN_SLICE_MS if main else OTHER_SLICE_MS
+        slice_ms = MAIN_SLICE_MS if is_main_thread() else OTHER_SLICE_MS
         end = None if wait_ms is None else time.monotonic() + wait_ms / 1_000
         came = True
         while not self.is_reading_here:
@@ -314,10 +316,10 @@ class CompletionQueue:
                 with self._lock:
                     if predicate() or self._is_closed or not (came or left_ms):
                         return predicate()
-                    turn = threading.Lock()
+                    turn = new_lock()
                     turn.acquire()
                     if self._reader is None:
-                        self._reader, reads = threading.get_ident(), True
+                        self._reader, reads = get_ident(), True
                     elif left_ms:
                         self._waiters.append(turn)
                 came = self._read(left_ms) if reads else turn.acquire(timeout=left_ms / 1_000)

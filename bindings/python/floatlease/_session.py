@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import atexit
 import json
-import os
-import threading
 import time
 import weakref
 from collections.abc import Iterable, Mapping
 from ctypes import byref, c_void_p
-from typing import Any, Callable, Protocol, TypeVar
+from typing import Any, Callable, Generic, Protocol, TypeVar
 
 from ._calls import Call, CompletionQueue, Converter, error_for
 from ._errors import FloatLeaseError, error_from_status
@@ -19,6 +17,7 @@ from ._json import encoded
 from ._library import Library, c_text, load_client, text_at
 from ._state import LeaseState
 from ._status import Status
+from ._threads import is_main_thread
 
 T = TypeVar("T")
 
@@ -45,12 +44,36 @@ class OpenLease(Protocol):
         """The state of the lease."""
 
 
+class Living(Generic[T]):
+    """Objects that are in use, which this does not keep alive.
+
+    Each of its steps is one of the interpreter's own, so it needs no lock: threads, signal handlers, finalizers and
+    forked children may use it at any time.
+    """
+
+    def __init__(self) -> None:
+        self._references: set[weakref.ref[T]] = set()
+
+    def add(self, one: T) -> None:
+        """Adds an object, until it is collected."""
+        self._references.add(weakref.ref(one, self._forget))
+
+    def all(self) -> list[T]:
+        """Returns the objects that are in use now."""
+        return [one for reference in self._references.copy() if (one := reference()) is not None]
+
+    def _forget(self, reference: weakref.ref[T]) -> None:
+        # A function of Python's own, because Ctrl-C is raised where such a one begins. Here nothing is lost by it; the
+        # finalizer of the object, which is called next, would free its handle later.
+        self._references.discard(reference)
+
+
 class Session:
     """The part that a client and its leases share. It is closed when the last of them is gone."""
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         handle = c_void_p()
-        self._leases: weakref.WeakSet[OpenLease] = weakref.WeakSet()
+        self._leases: Living[OpenLease] = Living()
         self.library: Library = library
         try:
             _text_or_raise(*library.invoke("floatlease_client_open", encoded(config), byref(handle)))
@@ -62,8 +85,7 @@ class Session:
             # Ctrl-C may come as soon as the client is open.
             library.dll.floatlease_client_close(handle)
             raise
-        with _open_sessions_lock:
-            _open_sessions.add(self)
+        _open_sessions.add(self)
 
     @property
     def is_inherited(self) -> bool:
@@ -72,8 +94,7 @@ class Session:
 
     def add_lease(self, lease: OpenLease) -> None:
         """Registers a lease, so that it is given back at the end."""
-        with _open_sessions_lock:
-            self._leases.add(lease)
+        self._leases.add(lease)
 
     def invoke(self, name: str, *arguments: Any) -> str:
         """Calls a function of the library on this thread. Returns its text, or raises its error."""
@@ -99,8 +120,7 @@ class Session:
         On the main thread the call is submitted, because Python must handle Ctrl-C while it waits; Ctrl-C then cancels
         the call. On other threads, and where the call can't be submitted, `directly` performs it.
         """
-        main = threading.current_thread() is threading.main_thread()
-        if main and not self.is_inherited and not self.queue.is_reading_here:
+        if is_main_thread() and not self.is_inherited and not self.queue.is_reading_here:
             call = Call(self.queue, convert)
             try:
                 return call.run(operation, encoded(request))
@@ -139,8 +159,7 @@ class Session:
     def leases(self) -> list[OpenLease]:
         """Returns the leases in use, and those that completed calls hold for a program that has not asked yet."""
         calls = [] if self.is_inherited else self.queue.read_pending()
-        with _open_sessions_lock:
-            leases = list(self._leases)
+        leases = self._leases.all()
         # The calls kept their leases from being collected until here.
         del calls
         return leases
@@ -200,27 +219,16 @@ def _text_or_raise(status: int, text: str | None) -> str:
 exit_callbacks: list[Callable[[], object]] = []
 """Functions that the end of the interpreter calls after the leases were given back; one stops the sandboxes."""
 
-_open_sessions: weakref.WeakSet[Session] = weakref.WeakSet()
-_open_sessions_lock = threading.RLock()
+_open_sessions: Living[Session] = Living()
 
 
 def _release_at_exit() -> None:
     """Gives all leases back when the interpreter ends, within a bounded time."""
-    with _open_sessions_lock:
-        sessions = list(_open_sessions)
-    release_all(sessions, EXIT_RELEASE_MS)
+    release_all(_open_sessions.all(), EXIT_RELEASE_MS)
     free_orphans()
     for callback in exit_callbacks:
         callback()
     # The clients stay open: closing them would wake threads that wait for events, and those would print an error.
 
 
-def _renew_lock() -> None:
-    """Replaces the lock in a forked child, because its holder may have stayed with the parent."""
-    global _open_sessions_lock
-    _open_sessions_lock = threading.RLock()
-
-
 atexit.register(_release_at_exit)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_lock)
