@@ -30,6 +30,30 @@ namespace FloatLease.Tests
             Check.Throws<ArgumentOutOfRangeException>(() => JsonValue.Number(double.NaN));
         }
 
+        // Without a conversion of its own, a cast of a fraction cuts it off, and a character becomes its number.
+        public static void Each_number_keeps_its_value_and_a_character_is_a_text()
+        {
+            JsonValue value = JsonValue.NewObject();
+            value["double"] = 0.1;
+            value["cast"] = (JsonValue)1.5;
+            value["float"] = 0.1f;
+            value["decimal"] = 79228162514264337593543950335m;
+            value["fraction"] = (JsonValue)1.50m;
+            value["character"] = ';';
+            value["byte"] = (byte)255;
+            value["short"] = (short)-5;
+            value["uint"] = uint.MaxValue;
+            value["int"] = 7;
+            Check.Equal("{\"double\":0.1,\"cast\":1.5,\"float\":0.1,\"decimal\":79228162514264337593543950335,"
+                + "\"fraction\":1.50,\"character\":\";\",\"byte\":255,\"short\":-5,\"uint\":4294967295,\"int\":7}",
+                value.ToString());
+            foreach (double no in new[] { double.NaN, double.PositiveInfinity, double.NegativeInfinity })
+            {
+                Check.Throws<ArgumentOutOfRangeException>(() => value["no"] = no);
+                Check.Throws<ArgumentOutOfRangeException>(() => value["no"] = (float)no);
+            }
+        }
+
         public static void Members_keep_their_order_unknown_ones_too_and_of_a_name_given_twice_the_last_counts()
         {
             JsonValue value = JsonValue.Parse(" {\"b\" : 1 ,\"a\":{\"x\":[ ]},\"b\":2, \"c\":null} ");

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import operator
 import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NoReturn, cast
@@ -79,6 +80,8 @@ class ClientBase:
 
         For tests, together with `Sandbox.advance`. Raises a `ValueError` for a negative time.
         """
+        # Also of numpy's integers, which ctypes does not take.
+        by_ms = operator.index(by_ms)
         if by_ms < 0:
             raise ValueError("a clock can't be put back")
         # ctypes silently cuts off what does not fit into the library's 32 bits.

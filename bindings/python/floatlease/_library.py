@@ -81,8 +81,10 @@ class Library:
             self._free(out)
 
 
-def c_text(text: str) -> bytes:
+def c_text(text: Any) -> bytes:
     """Returns a text as the library takes it. Raises a ValueError for a NUL inside, where C would cut the text."""
+    if not isinstance(text, str):
+        raise TypeError(f"the name of a call is of type {type(text).__name__}; expected str")
     if "\0" in text:
         raise ValueError(f"embedded null character in {text!r}")
     return text.encode()

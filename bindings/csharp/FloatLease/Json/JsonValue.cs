@@ -157,6 +157,28 @@ namespace FloatLease
         public static implicit operator JsonValue(long number) =>
             Literal(number.ToString(CultureInfo.InvariantCulture));
 
+        /// <summary>Makes a number with a fraction.</summary>
+        /// <exception cref="ArgumentOutOfRangeException">
+        /// The number is infinite or NaN, which JSON can't express.
+        /// </exception>
+        public static implicit operator JsonValue(double number) => Number(number);
+
+        /// <summary>Makes a number with a fraction, with no more digits than its type has.</summary>
+        /// <exception cref="ArgumentOutOfRangeException">
+        /// The number is infinite or NaN, which JSON can't express.
+        /// </exception>
+        public static implicit operator JsonValue(float number) =>
+            float.IsNaN(number) || float.IsInfinity(number)
+                ? Number(number)
+                : Literal(number.ToString("R", CultureInfo.InvariantCulture));
+
+        /// <summary>Makes a number with a fraction, with all of its digits.</summary>
+        public static implicit operator JsonValue(decimal number) =>
+            Literal(number.ToString(CultureInfo.InvariantCulture));
+
+        /// <summary>Makes a JSON string of one character, and not its number.</summary>
+        public static implicit operator JsonValue(char character) => character.ToString();
+
         /// <summary>Makes the value true or false.</summary>
         public static implicit operator JsonValue(bool value) => value ? True : False;
 
