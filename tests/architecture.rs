@@ -152,7 +152,7 @@ fn python_imports_run_along_the_arrows() {
     let layers = layers("### The Python package");
     let folder = root().join("bindings/python");
     let package = std::fs::read_dir(folder.join("floatlease")).unwrap().map(|entry| entry.unwrap().path());
-    let files = package.chain([folder.join("floatlease_pytest.py")]);
+    let files = package.chain(["floatlease_pytest.py", "floatlease_pyinstaller.py"].map(|file| folder.join(file)));
     let (mut modules, mut arrows) = (0, 0);
     for path in files.filter(|path| path.extension().is_some_and(|ending| ending == "py")) {
         modules += 1;

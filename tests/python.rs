@@ -45,6 +45,7 @@ fn folder(name: &str) -> PathBuf {
 fn it_is_typed_and_so_are_its_examples() {
     let checked = [
         "floatlease",
+        "floatlease_pyinstaller.py",
         "floatlease_pytest.py",
         "hatch_build.py",
         "tests",
@@ -207,4 +208,66 @@ fn a_stranger_installs_the_wheel_and_runs_an_example_and_its_test() {
     let mut test = stranger(&python);
     let said = run(test.args(["-m", "pytest", "-q", "test_editor.py"]).env("PYTHONPATH", pytest.trim()));
     assert!(said.contains("4 passed"), "{said}");
+}
+
+/// PyInstaller, which finds the hooks of the wheel as they are installed, and the folder that it works in.
+fn pyinstaller(name: &str) -> (Command, PathBuf) {
+    let (wheel, home) = (wheel(&format!("{name}-wheel")), folder(name));
+    let site = home.join("site");
+    let mut pip = Command::new(tools().join("python"));
+    run(pip.args(["-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--target"]).arg(&site).arg(wheel));
+    let mut command = Command::new(tools().join("pyinstaller"));
+    for name in ["FLOATLEASE_LIBRARY", "FLOATLEASE_SANDBOX_LIBRARY"] {
+        command.env_remove(name);
+    }
+    command.args(["--noconfirm", "--log-level", "WARN"]).current_dir(&home);
+    command.env("PYTHONPATH", &site).env("PYINSTALLER_CONFIG_DIR", home.join("config"));
+    (command, home)
+}
+
+/// What a frozen program says that has no Python, and no library but what it was built with.
+fn frozen(command: &mut Command) -> String {
+    run(command.env_clear().env("PATH", "/nowhere").current_dir("/"))
+}
+
+#[test]
+fn program_frozen_by_pyinstaller_holds_a_lease_and_gives_it_back() {
+    let (mut pyinstaller, home) = pyinstaller("frozen");
+    run(pyinstaller.arg(root().join("examples/python/minimal.py")));
+    let program = home.join("dist/minimal");
+    let libraries = program.join("_internal/floatlease");
+    assert!(libraries.join("libfloatlease.so").exists());
+    assert!(!libraries.join("libfloatlease_sandbox.so").exists(), "the sandbox must not ship");
+
+    let said = frozen(Command::new(server_binary()).args(["exec", "--"]).arg(program.join("minimal")));
+    assert!(said.starts_with("licensed for 12") && said.ends_with(" minutes\nreleased\n"), "{said}");
+}
+
+#[test]
+fn program_frozen_into_one_file_takes_the_sandbox_along_if_it_imports_it() {
+    let (mut pyinstaller, home) = pyinstaller("frozen-sandbox");
+    let source = home.join("sandboxed.py");
+    let lines = [
+        "from floatlease.sandbox import Sandbox",
+        "with Sandbox() as sandbox:",
+        "    print(sandbox.info['license_key'])",
+    ];
+    std::fs::write(&source, lines.join("\n")).unwrap();
+    let output = pyinstaller.arg("--onefile").arg(&source).output().unwrap();
+    let warned = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && warned.contains("never ship it"), "{warned}");
+
+    let said = frozen(&mut Command::new(home.join("dist/sandboxed")));
+    assert!(said.len() > 10, "{said}");
+}
+
+#[test]
+fn freezing_a_package_without_library_fails_and_says_what_to_do() {
+    let (mut pyinstaller, home) = pyinstaller("frozen-without");
+    std::fs::remove_file(home.join("site/floatlease/libfloatlease.so")).unwrap();
+    let output = pyinstaller.arg(root().join("examples/python/minimal.py")).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success(), "{said}");
+    assert!(said.contains("The native library of floatlease is not in "), "{said}");
+    assert!(said.contains("Install the floatlease wheel for this system"), "{said}");
 }

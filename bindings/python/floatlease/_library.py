@@ -142,7 +142,26 @@ def _load(name: str, variable: str) -> tuple[ctypes.CDLL, str]:
             f"it is not in {here}, and the system's search gave" if places is names else "the package brings it along"
         )
     tried = "\n".join(failures)
-    raise ImportError(
-        f"The native library of {name} could not be loaded: {where}:\n{tried}\n"
-        f"Install the floatlease wheel for this system, which brings it along, or set {variable} to the file's path."
-    )
+    advice = _advice(variable, names[-1] if places is names else None)
+    raise ImportError(f"The native library of {name} could not be loaded: {where}:\n{tried}\n{advice}")
+
+
+def _advice(variable: str, missing: str | None) -> str:
+    """Returns what to do about a library that is missing, or that could not be loaded."""
+    here = Path(__file__).resolve().parent
+    override = f"set {variable} to the file's path"
+    # PyInstaller and others set the attribute; Nuitka sets the name in each module.
+    if getattr(sys, "frozen", False) or "__compiled__" in globals():
+        if missing is None:
+            return f"Freeze this program anew, with the floatlease wheel for this system, or {override}."
+        return (
+            f"This program was frozen without it. Freeze it anew with {missing} in its folder {here.name}: PyInstaller "
+            "puts it there if the floatlease wheel is installed, and docs/frozen-programs.md is about other tools. Or "
+            f"{override}."
+        )
+    archive = next((folder for folder in here.parents if folder.is_file()), None)
+    if archive is not None:
+        return (
+            f"The package is inside of {archive}, and no system loads a library from there. Unpack it, or {override}."
+        )
+    return f"Install the floatlease wheel for this system, which brings it along, or {override}."

@@ -85,6 +85,30 @@ def test_a_missing_library_is_an_import_error_that_says_where_it_was_looked_for(
 
 
 @posix
+def test_a_frozen_program_without_its_library_is_told_where_it_belongs(package: Path) -> None:
+    frozen = "import sys; sys.frozen = True; import floatlease"
+    code, _, said = load(package, frozen)
+    assert code == 1
+    assert f"it is not in {package}, and the system's search gave" in said
+    assert "This program was frozen without it. Freeze it anew with libfloatlease.so in its folder floatlease" in said
+    assert "wheel for this system, which brings it along" not in said
+
+    (package / "libfloatlease.so").write_text("of another machine")
+    code, _, said = load(package, frozen)
+    assert code == 1
+    assert "Freeze this program anew, with the floatlease wheel for this system" in said
+
+
+@posix
+def test_a_package_inside_of_an_archive_is_told_to_be_unpacked(package: Path, tmp_path: Path) -> None:
+    shutil.copy(CLIENT, package / "libfloatlease.so")
+    archive = shutil.make_archive(str(tmp_path / "program"), "zip", package.parent, "floatlease")
+    code, _, said = load(package, f"import sys; sys.path.insert(0, {archive!r}); import floatlease")
+    assert code == 1
+    assert f"The package is inside of {archive}, and no system loads a library from there. Unpack it" in said
+
+
+@posix
 def test_a_library_that_is_another_is_named(package: Path) -> None:
     code, _, said = load(package, FLOATLEASE_LIBRARY=str(SANDBOX))
     assert code == 1
