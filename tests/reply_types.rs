@@ -4,7 +4,7 @@
 mod support;
 
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use support::abi::Client;
@@ -28,23 +28,31 @@ fn of_csharp(file: &str) -> Names {
     text.split("Members[\"").skip(1).map(|rest| rest.split('"').next().unwrap().to_owned()).collect()
 }
 
-/// The members that a `TypedDict` of Python names.
-fn of_python(class: &str) -> Names {
+/// The members that a `TypedDict` of Python names, each with whether every reply has it, by its type.
+fn typed_in_python(class: &str) -> BTreeMap<String, bool> {
     let text = fs::read_to_string(root().join("bindings/python/floatlease/_replies.py")).unwrap();
     let body = text.split(&format!("class {class}(")).nth(1).unwrap().split("\nclass ").next().unwrap();
-    let member = |line: &str| Some(line.strip_prefix("    ")?.split_once(": ")?.0.to_owned());
-    let is_name = |name: &String| name.chars().all(|c| c.is_ascii_lowercase() || c == '_');
-    let own = body.lines().filter_map(member).filter(is_name);
-    let inherited = if body.starts_with("FloatingReply") { of_python("FloatingReply") } else { Names::new() };
+    let is_total = !body.lines().next().unwrap().contains("total=False");
+    let member = |line: &str| {
+        let (name, kind) = line.strip_prefix("    ")?.split_once(": ")?;
+        Some((name.to_owned(), is_total || kind.starts_with("Required[")))
+    };
+    let is_name = |name: &str| name.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+    let own = body.lines().filter_map(member).filter(|(name, _)| is_name(name));
+    let inherited = if body.starts_with("FloatingReply") { typed_in_python("FloatingReply") } else { BTreeMap::new() };
     own.chain(inherited).collect()
+}
+
+fn of_python(class: &str) -> Names {
+    typed_in_python(class).into_keys().collect()
 }
 
 fn members(replies: &[Value]) -> Names {
     replies.iter().flat_map(|reply| reply.as_object().unwrap().keys().cloned()).collect()
 }
 
-/// Each kind of reply: what came, and the types of Python and C#.
-fn kinds(demo: &Demo) -> Vec<(Vec<Value>, Option<&'static str>, &'static str)> {
+/// Each kind of reply: what came, and the types of Python and C#. The test's name is its folder's.
+fn kinds(demo: &Demo, test: &str) -> Vec<(Vec<Value>, Option<&'static str>, &'static str)> {
     let floating = json!({ "users": 2, "can_borrow": true, "max_borrow_time_hours": 24 });
     let consumption = json!({ "max_consumptions": 10 });
     let catalogue = json!({
@@ -57,7 +65,7 @@ fn kinds(demo: &Demo) -> Vec<(Vec<Value>, Option<&'static str>, &'static str)> {
             "allow_unlimited_activations": true, "consumption": consumption,
         }],
     });
-    let (world, folder) = (World::new(demo, &json!({ "catalogue": catalogue })), Folder::new("reply-types"));
+    let (world, folder) = (World::new(demo, &json!({ "catalogue": catalogue })), Folder::new(test));
     let config = with(&world.config("desk"), json!({ "storage_dir": folder.path(), "license_key": "K" }));
     let client = Client::open(&config).unwrap();
     let counts = json!({ "license_key": "COUNTS" });
@@ -87,10 +95,24 @@ fn kinds(demo: &Demo) -> Vec<(Vec<Value>, Option<&'static str>, &'static str)> {
     ]
 }
 
+/// Those that a type checker lets a program read without asking if they are there.
+#[test]
+fn required_members_of_python_are_in_every_reply() {
+    let demo = Demo::start();
+    for (replies, class, _) in kinds(&demo, "required-members") {
+        let typed = class.map(typed_in_python).unwrap_or_default();
+        for reply in replies {
+            let come = members(&[reply]);
+            let missing: Vec<_> = typed.iter().filter(|(name, required)| **required && !come.contains(*name)).collect();
+            assert!(missing.is_empty(), "{class:?}: {missing:?} of {come:?}");
+        }
+    }
+}
+
 #[test]
 fn each_member_of_a_typed_reply_comes_from_the_server() {
     let demo = Demo::start();
-    for (replies, python, csharp) in kinds(&demo) {
+    for (replies, python, csharp) in kinds(&demo, "reply-types") {
         let come = members(&replies);
         let types = [("Python", python.map(of_python).unwrap_or_default()), ("C#", of_csharp(csharp))];
         for (language, named) in types {

@@ -52,7 +52,7 @@ class Editor:
             elif name in ("GRACE_STARTED", "LOST"):
                 self.save()
                 ends = "Licensed work ends soon." if self.is_licensed else "Licensed work is over."
-                self.notice = f"{event['reason']} {ends} Your work is saved in {self.file}."
+                self.notice = f"{event.get('reason')} {ends} Your work is saved in {self.file}."
 
     @property
     def is_licensed(self) -> bool:

@@ -10,13 +10,17 @@ FLOATLEASE_CONFIG holds the client's config as one JSON object; a product would 
 """
 
 import os
+from collections.abc import Mapping
 from itertools import count
+from typing import Any, Callable, Optional
 
 import floatlease
 from floatlease import Client, FloatLeaseError, Status
 
+Reply = Mapping[str, Any]
 
-def step(who, verb, *shown, **request):
+
+def step(who: str, verb: Callable[..., Reply], *shown: str, **request: Any) -> Optional[Reply]:
     """Performs one verb, and prints its result."""
     try:
         reply = verb(**request)

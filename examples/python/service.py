@@ -38,7 +38,7 @@ async def render(client: AsyncClient, job: int, may_work: asyncio.Event) -> str:
         counted = await client.add_feature_consumption(feature="RENDER-MINUTES", idempotency_key=f"job-{job}")
     except ConsumptionError as error:
         return f"job {job} waits for tomorrow: {error.message}"
-    return f"job {job} is rendered, {counted['total_consumptions']} minutes in all"
+    return f"job {job} is rendered, {counted.get('total_consumptions')} minutes in all"
 
 
 async def main(jobs: int) -> None:

@@ -46,7 +46,7 @@ class Call(Generic[T]):
     def __init__(self, queue: CompletionQueue, convert: Converter[T]) -> None:
         self._number = c_uint64()
         # The handle of the lease that the call has acquired.
-        self._handle = c_void_p()
+        self._lease = c_void_p()
         self._queue = queue
         self._convert = convert
         self._value: Optional[T] = None
@@ -62,6 +62,11 @@ class Call(Generic[T]):
     def ticket(self) -> int:
         """The number that names the call in the library; 0 if it could not be submitted."""
         return self._number.value
+
+    @property
+    def acquires_lease(self) -> bool:
+        """True if the result of the call is a lease."""
+        return self._acquires_lease
 
     def done(self) -> bool:
         """Returns whether the call is done, without waiting."""
@@ -95,14 +100,25 @@ class Call(Generic[T]):
         if self._done:
             self._run_callbacks()
 
+    def submit(self, operation: str, request: bytes) -> None:
+        """Submits the call to the library. Raises if the library refuses it."""
+        self._acquires_lease = operation == "lease_acquire"
+        self._queue.submit(self, self._number, operation, request)
+
     def run(self, operation: str, request: bytes) -> T:
         """Submits the call, waits for its result, and cancels it if the wait is interrupted, as by Ctrl-C."""
         try:
-            self._queue.submit(self, operation, request)
+            self.submit(operation, request)
             return self.result()
         finally:
             if self.ticket and not self._done:
                 self.cancel()
+
+    def lease_handle(self, accept: Callable[[c_void_p], object]) -> int:
+        """Returns the handle of the lease that the call has acquired. `accept` takes it from the library, once."""
+        if not self._lease.value:
+            accept(self._lease)
+        return self._lease.value or 0
 
     def complete(self, event: Mapping[str, Any]) -> None:
         """Stores the result that the completion carries. It runs again if Ctrl-C interrupted it."""
@@ -193,10 +209,8 @@ class CompletionQueue:
         """True if the client was closed, so that nothing more can come."""
         return self._is_closed
 
-    def submit(self, call: Call[Any], operation: str, request: bytes) -> None:
-        """Submits a call to the library, and registers it. Raises if the library refuses it."""
-        number = call._number
-        call._acquires_lease = operation == "lease_acquire"
+    def submit(self, call: Call[Any], number: c_uint64, operation: str, request: bytes) -> None:
+        """Submits a call to the library, which writes its `number`, and registers it. Raises if the library refuses."""
         with self._lock:
             try:
                 function = self._library.dll.floatlease_submit
@@ -234,7 +248,7 @@ class CompletionQueue:
     def pending_acquires(self) -> list[Call[Any]]:
         """Returns the calls under way that acquire a lease. A cancelled one may still have been granted a slot."""
         with self._lock:
-            return [call for call in self._calls.values() if call._acquires_lease]
+            return [call for call in self._calls.values() if call.acquires_lease]
 
     def next_event(self, wait_ms: int) -> Optional[Event]:
         """Waits for an event, takes it from the queue and returns it; None if none came in that time."""
@@ -366,7 +380,7 @@ class CompletionQueue:
 
     def _complete(self, call: Call[Any], event: Mapping[str, Any]) -> None:
         call.complete(event)
-        ticket = call._number.value
+        ticket = call.ticket
         with self._lock:
             if ticket in self._calls:
                 del self._calls[ticket]

@@ -20,7 +20,7 @@ class Finalizer:
     def __init__(self, owner: object, free: Callable[[int], Any], handle: int) -> None:
         self._free = free
         self._handle = handle
-        self.alive = True
+        self.alive: bool = True
         """True if the handle has not been freed yet."""
         # Python skips the callback if an exception comes as it begins; free_orphans makes up for that later.
         self._owner = weakref.ref(owner, self)

@@ -129,7 +129,7 @@ def _load(name: str, variable: str) -> tuple[ctypes.CDLL, str]:
         places = [os.path.abspath(chosen)]
     else:
         places = [str(here / file) for file in names if (here / file).exists()] or names
-    failures = []
+    failures: list[str] = []
     for place in places:
         try:
             return ctypes.CDLL(place), place

@@ -1,20 +1,32 @@
-"""The types of replies and events. Expect members that are not named here: a newer server may send them."""
+"""The types of replies and events. Expect members that are not named here: a newer server may send them.
+
+In a type that is not total, members that are not `Required` are in some replies only: read them by `get`.
+"""
 
 from __future__ import annotations
 
-from typing import Any, Optional, TypedDict
+import sys
+from typing import TYPE_CHECKING, Any, Optional, TypedDict
+
+if TYPE_CHECKING:
+    from typing_extensions import Required
+elif sys.version_info >= (3, 11):
+    from typing import Required
+else:
+    # For programs that read these types at run time, on a Python that has no such word.
+    Required = Optional
 
 
 class FloatingReply(TypedDict, total=False):
     """The members that replies about a license and about a feature share."""
 
-    id: int
+    id: Required[int]
     """The server's number of the license, or of the feature."""
-    is_expired: bool
+    is_expired: Required[bool]
     """True if the license, or the feature, has expired."""
-    is_floating_cloud: bool
+    is_floating_cloud: Required[bool]
     """True if the server counts slots. `acquire_lease` takes one of them."""
-    is_floating: bool
+    is_floating: Required[bool]
     """True if a server that the vendor runs at the site counts slots. This library does not support those."""
     floating_users: int
     """The number of slots that the license, or the feature, has."""
@@ -37,46 +49,46 @@ class FloatingReply(TypedDict, total=False):
 class LicenseReply(FloatingReply, total=False):
     """The license as the server describes it: the reply of `activate_license` and `check_license`."""
 
-    device_id: int
+    device_id: Required[int]
     """The server's number of this device."""
-    license_type: str
+    license_type: Required[str]
     """The type of the license: `"perpetual"`, `"subscription"`, `"time-limited"` or `"consumption"`."""
-    license_active: bool
+    license_active: Required[bool]
     """True if the license is active. The vendor activates it."""
-    license_enabled: bool
+    license_enabled: Required[bool]
     """True if the license is enabled. The vendor can disable it."""
-    is_trial: bool
+    is_trial: Required[bool]
     """True if the license is a trial."""
-    license_key: Optional[str]
+    license_key: Required[Optional[str]]
     """The license key; None for a license that belongs to a user."""
-    validity_period: Optional[str]
+    validity_period: Required[Optional[str]]
     """The date at which the license expires; None if it never does."""
-    maintenance_period: Optional[str]
+    maintenance_period: Required[Optional[str]]
     """The date at which the maintenance of the license ends; None if it never does."""
     max_consumptions: int
     """The consumptions that the license includes."""
-    product_features: list[dict[str, Any]]
+    product_features: Required[list[dict[str, Any]]]
     """The features of the license."""
 
 
 class FeatureReply(FloatingReply, total=False):
     """A feature as the server describes it: the reply of `check_feature`."""
 
-    code: str
+    code: Required[str]
     """The code that names the feature in requests."""
-    name: str
+    name: Required[str]
     """The name of the feature, for people."""
-    license_id: int
+    license_id: Required[int]
     """The server's number of the license that has the feature."""
-    feature_type: str
+    feature_type: Required[str]
     """The type of the feature: `"activation"` or `"consumption"`."""
-    expiry_date: Optional[str]
+    expiry_date: Required[Optional[str]]
     """The date at which the feature expires; None if it never does."""
     max_consumption: int
     """The consumptions that the feature includes. Replies about licenses spell this member `max_consumptions`."""
 
 
-class BorrowReply(TypedDict, total=False):
+class BorrowReply(TypedDict):
     """The reply of `borrow_license` and `borrow_feature`."""
 
     borrowed_until: str
@@ -112,7 +124,7 @@ class ConsumptionReply(TypedDict, total=False):
     """A sentence that explains why the consumption was queued."""
 
 
-class SyncReply(TypedDict, total=False):
+class SyncReply(TypedDict):
     """The result of booking queued consumptions: the reply of `sync_consumptions`, and of an event."""
 
     event: str
@@ -133,7 +145,7 @@ class SyncReply(TypedDict, total=False):
     """A sentence that explains why consumptions are still queued; None if none is."""
 
 
-class LeaseInfo(TypedDict, total=False):
+class LeaseInfo(TypedDict):
     """Everything that the library knows about a lease."""
 
     lease: int
@@ -165,7 +177,7 @@ class Event(TypedDict, total=False):
     CONSUMPTIONS_SYNCED. Expect names that are not listed here.
     """
 
-    event: str
+    event: Required[str]
     """The name of the event, for example `"GRACE_STARTED"`."""
     lease: int
     """The `number` of the lease that the event is about."""
@@ -199,20 +211,20 @@ class Event(TypedDict, total=False):
     """The number of events that were dropped before this one, because the program did not read them."""
 
 
-class DiagnoseCheck(TypedDict, total=False):
+class DiagnoseCheck(TypedDict):
     """One check of a `DiagnoseReport`."""
 
     check: str
     """The name of the check, for example `"dns"`."""
     verdict: str
     """The result: `"ok"`, `"warning"`, `"failed"` or `"skipped"`."""
-    ms: float
-    """Milliseconds that the check took."""
+    ms: Optional[float]
+    """Milliseconds that the check took; None if it made no request."""
     detail: str
     """A sentence about what the check found."""
 
 
-class DiagnoseReport(TypedDict, total=False):
+class DiagnoseReport(TypedDict):
     """The report of `Client.diagnose`. It holds no secret, so it may be shown and sent."""
 
     ok: bool

@@ -42,6 +42,7 @@ class OpenLease(Protocol):
     @property
     def state(self) -> LeaseState:
         """The state of the lease."""
+        ...
 
 
 class Living(Generic[T]):
@@ -78,9 +79,9 @@ class Session:
         try:
             _text_or_raise(*library.invoke("floatlease_client_open", encoded(config), byref(handle)))
             self.handle: int = handle.value or 0
-            self.queue = CompletionQueue(library, self.handle)
+            self.queue: CompletionQueue = CompletionQueue(library, self.handle)
             # In a forked child the library does nothing when it is called.
-            self.close = Finalizer(self, library.dll.floatlease_client_close, self.handle)
+            self.close: Finalizer = Finalizer(self, library.dll.floatlease_client_close, self.handle)
         except BaseException:
             # Ctrl-C may come as soon as the client is open.
             library.dll.floatlease_client_close(handle)
@@ -105,7 +106,7 @@ class Session:
         if self.is_inherited:
             raise error_for(library, self.handle, Status.FORKED)
         call = Call(self.queue, convert)
-        self.queue.submit(call, operation, encoded(request))
+        call.submit(operation, encoded(request))
         return call
 
     def perform(
@@ -142,9 +143,9 @@ class Session:
 
     def accept_lease(self, call: Call[Any]) -> int:
         """Returns the handle of the lease that a submitted call has acquired."""
-        if not call._handle.value:
-            self.invoke("floatlease_lease_accept", self.handle, call.ticket, byref(call._handle))
-        return call._handle.value or 0
+        return call.lease_handle(
+            lambda out: self.invoke("floatlease_lease_accept", self.handle, call.ticket, byref(out))
+        )
 
     def next_event(self, wait_ms: int) -> Any:
         """Returns the oldest event that was not read yet, and waits for one; None if none came in that time."""
@@ -166,7 +167,7 @@ class Session:
 
     def begin_release(self, leases: Iterable[OpenLease], within_ms: int) -> list[Call[Any]]:
         """Begins to give leases back in the background, except borrowed ones. Returns the calls that do it."""
-        calls = []
+        calls: list[Call[Any]] = []
         for lease in leases if self.close.alive and not self.is_inherited else ():
             if lease.state.name not in ("NONE", "BORROWED", "RELEASED"):
                 request = {"lease": lease.number, "timeout_ms": within_ms}

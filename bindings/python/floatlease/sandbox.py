@@ -24,7 +24,7 @@ from ._base import ClientBase
 from ._errors import error_from_status
 from ._finalizer import Finalizer
 from ._json import encoded
-from ._library import c_text, load_sandbox, text_at
+from ._library import Library, c_text, load_sandbox, text_at
 from ._session import exit_callbacks
 from ._session import library as client_library
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from ._requests import Config
 
-library = load_sandbox()
+library: Library = load_sandbox()
 """The native library of the sandbox."""
 
 

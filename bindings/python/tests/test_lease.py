@@ -111,11 +111,15 @@ def test_an_outage_is_told_from_beginning_to_end(workplace: Workplace) -> None:
         assert lease.state is LeaseState.DEGRADED
         for minutes, name, licensed in ((46, "GRACE_STARTED", True), (5, "LOST", False)):
             workplace.sandbox.advance(f"{minutes}m", workplace.client)
-            assert (workplace.client.next_event(20_000) or {})["event"] == name
+            event = workplace.client.next_event(20_000)
+            assert event is not None
+            assert event["event"] == name
             assert lease.is_licensed is licensed
         workplace.sandbox.control("DELETE /faults")
         assert lease.renew()["state"] == "ACTIVE"
-        assert (workplace.client.next_event(20_000) or {})["event"] == "REGAINED"
+        event = workplace.client.next_event(20_000)
+        assert event is not None
+        assert event["event"] == "REGAINED"
         assert workplace.client.next_event() is None
         assert workplace.client.next_event(10) is None
 
