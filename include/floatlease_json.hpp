@@ -35,6 +35,12 @@ inline std::string json_string(std::string_view text)
     return json;
 }
 
+/// Returns the same for a literal or a text of C, such as what getenv returns; null for nullptr, which is no text.
+inline std::string json_string(const char *text)
+{
+    return text ? json_string(std::string_view(text)) : std::string("null");
+}
+
 /// Internals of this header. Programs do not use them.
 namespace detail {
 

@@ -58,6 +58,9 @@ static void what_is_written_is_read_again()
 
         HOLD(text(object, written) == written && object.find('\n') == std::string::npos);
     }
+    const char *const none = nullptr;
+
+    HOLD(json_string(none) == "null" && json_string(nullptr) == "null" && json_string("null") == "\"null\"");
     HOLD(json_string(std::string_view("\0\x1f\x7f", 3)) == "\"\\u0000\\u001f\x7f\"");
 }
 
