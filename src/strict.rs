@@ -12,14 +12,13 @@ use serde_json::{Map, Value};
 /// A JSON object from the caller.
 pub(crate) type Object = Map<String, Value>;
 
-/// The members whose values are names or keys.
-const NAMES: [&str; 13] = [
+/// The members whose values are names or keys that people type. A hardware id is the host's own, and is sent as it is.
+const NAMES: [&str; 12] = [
     "product",
     "license_key",
     "username",
     "api_key",
     "shared_key",
-    "hardware_id",
     "bundle_code",
     "customer_account_code",
     "id_token",
@@ -93,11 +92,10 @@ fn clean(what: &str, key: &str, text: &mut String) -> Result<(), Error> {
     Ok(())
 }
 
-/// Returns true for white space of any kind, for control characters, and for those that have no width, such as the byte
-/// order mark and the marks of the direction of writing.
+/// Returns true for white space of any kind, and for characters that have no width, such as the byte order mark and the
+/// marks of the direction of writing.
 fn is_invisible(c: char) -> bool {
     c.is_whitespace()
-        || c.is_control()
         || matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2064}' | '\u{feff}')
 }
 

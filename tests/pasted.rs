@@ -10,7 +10,7 @@ use support::{Demo, with};
 /// The config of this demo with some keys changed, and the names and keys as `paste` makes them.
 fn pasted(demo: &Demo, paste: impl Fn(&str) -> String) -> Value {
     let mut config = demo.config("pasted");
-    for key in ["license_key", "product", "api_key", "shared_key", "base_url", "hardware_id"] {
+    for key in ["license_key", "product", "api_key", "shared_key", "base_url"] {
         config[key] = paste(config[key].as_str().unwrap()).into();
     }
     config
