@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use support::abi::Client;
 use support::sandbox::World;
-use support::stub::swallowing;
+use support::stub::{between_at, swallowing};
 use support::{Demo, believing, with};
 
 fn client(address: &str, changes: Value) -> Client {
@@ -35,6 +35,21 @@ fn an_address_that_swallows_packets_ends_the_attempt_at_the_connect_timeout() {
     let error = client.call("borrow_license", &json!({"timeout_ms": 300})).failed("TIMEOUT", "not_sent");
     assert!(started.elapsed() < Duration::from_millis(400), "{:?}", started.elapsed());
     assert!(error["attempts"].as_u64() >= Some(2), "what was not sent is tried again: {error}");
+}
+
+/// `localhost` has two addresses. The first one swallows what is sent to it, the second one leads to a server.
+#[test]
+fn dead_first_address_costs_little_of_connect_timeout() {
+    let demo = Demo::start();
+    let (address, _queue) = swallowing();
+    let port = address.rsplit(':').next().unwrap();
+    between_at(&format!("[::1]:{port}"), demo.address(), |request| request, |reply| reply.bytes());
+    let patient = json!({"timeout_ms": 60_000, "connect_timeout_ms": 60_000});
+    let by_name = json!({"base_url": format!("http://localhost:{port}/api/v4")});
+    let client = Client::open(&with(&with(&demo.config("hw-1"), by_name), patient)).unwrap();
+    let started = Instant::now();
+    client.call("activate_license", &Value::Null).ok();
+    assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //! TLS: it would verify certificates on the call's thread, for as long as the system likes.
 
 mod call;
+mod dial;
 mod failure;
 mod helpers;
 mod resolver;

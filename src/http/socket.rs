@@ -1,4 +1,4 @@
-//! The system calls that std has no safe form of: a connect and waits that can be cancelled, a look at an idle socket.
+//! The system calls that std has no safe form of: connects and waits that can be cancelled, a look at an idle socket.
 
 use super::call::Stop;
 use std::io;
@@ -9,9 +9,9 @@ mod unix;
 mod windows;
 
 #[cfg(unix)]
-pub(crate) use unix::{Waits, connect, is_quiet};
+pub(crate) use unix::{Waits, first_ready, is_quiet, start_connect};
 #[cfg(windows)]
-pub(crate) use windows::{Waits, connect, is_quiet};
+pub(crate) use windows::{Waits, first_ready, is_quiet, start_connect};
 
 /// How waiting for a socket ended without it.
 #[derive(Debug)]

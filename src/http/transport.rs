@@ -1,13 +1,14 @@
 //! Sockets for ureq: connected within the deadline, woken by a cancel, one write for each request.
 
 use super::call::{Call, Calls, Stop};
+use super::dial::dial;
 use super::failure::Failure;
 use super::resolver::Names;
 use super::secure::Secure;
 use super::socket::{self, WaitError, Waits};
 use rustls::ClientConfig;
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use ureq::Error;
@@ -95,21 +96,6 @@ impl<In: Transport> Connector<In> for Dial {
             expects_silence: self.is_plain,
         })))
     }
-}
-
-/// Tries the addresses in turn; each but the last gets half of the time that is left.
-fn dial(addresses: &[SocketAddr], call: &Call) -> Result<TcpStream, Failure> {
-    let mut last_error = io::Error::from(io::ErrorKind::NotFound);
-    for (index, address) in addresses.iter().enumerate() {
-        let left = call.left().map_err(Failure::Stopped)?;
-        let longest = if index + 1 == addresses.len() { left } else { left / 2 };
-        match socket::connect(*address, longest, call) {
-            Ok(stream) => return Ok(stream),
-            Err(WaitError::Stopped(stop)) => return Err(Failure::Stopped(stop)),
-            Err(WaitError::Io(error)) => last_error = error,
-        }
-    }
-    Err(Failure::Connect(last_error))
 }
 
 /// A TCP connection.

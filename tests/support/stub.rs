@@ -7,7 +7,12 @@ use std::time::Duration;
 
 /// Listens on a free loopback port and handles each connection on a thread; returns the address.
 pub fn listen(handle: impl Fn(TcpStream) + Clone + Send + 'static) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listen_at("127.0.0.1:0", handle)
+}
+
+/// The same at an address of its own.
+pub fn listen_at(address: &str, handle: impl Fn(TcpStream) + Clone + Send + 'static) -> String {
+    let listener = TcpListener::bind(address).unwrap_or_else(|error| panic!("{address}: {error}"));
     let address = listener.local_addr().unwrap().to_string();
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
@@ -58,7 +63,17 @@ pub fn between(
     ask: impl Fn(Message) -> Message + Clone + Send + 'static,
     answer: impl Fn(Message) -> Vec<u8> + Clone + Send + 'static,
 ) -> String {
-    listen(move |mut client| {
+    between_at("127.0.0.1:0", server, ask, answer)
+}
+
+/// The same at an address of its own.
+pub fn between_at(
+    address: &str,
+    server: String,
+    ask: impl Fn(Message) -> Message + Clone + Send + 'static,
+    answer: impl Fn(Message) -> Vec<u8> + Clone + Send + 'static,
+) -> String {
+    listen_at(address, move |mut client| {
         // A client may outlive the server of its test.
         let Ok(mut upstream) = TcpStream::connect(&server) else { return };
         let mut requests = BufReader::new(client.try_clone().unwrap());

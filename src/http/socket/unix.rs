@@ -1,4 +1,4 @@
-//! Unix: a non-blocking connect that is polled, and sockets' own timeouts.
+//! Unix: non-blocking connects that are polled together, and sockets' own timeouts.
 #![allow(unsafe_code)]
 
 use super::super::call::Call;
@@ -7,42 +7,25 @@ use std::io;
 use std::mem::zeroed;
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// How soon a cancel is noticed while a connection is being made: nothing else can wake `poll` on this socket.
-const CANCEL_NOTICED_WITHIN: Duration = Duration::from_millis(20);
-
-pub(crate) fn connect(address: SocketAddr, longest: Duration, call: &Call) -> Result<TcpStream, WaitError> {
-    let end = Instant::now() + longest;
-    let stream = start_connect(address)?;
-    loop {
-        let left = call.left().map_err(WaitError::Stopped)?.min(end.saturating_duration_since(Instant::now()));
-        if left.is_zero() {
-            return Err(io::Error::from(io::ErrorKind::TimedOut).into());
-        }
-        // Rounded up, so that the last wait is not a spin of zero milliseconds.
-        let slice_ms = left.min(CANCEL_NOTICED_WITHIN).as_millis().max(1);
-        let mut watched = libc::pollfd { fd: stream.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
-        // SAFETY: `watched` is one pollfd, alive for the call; its descriptor is owned by `stream`.
-        let ready = unsafe { libc::poll(&raw mut watched, 1, i32::try_from(slice_ms).unwrap_or(1)) };
-        match ready {
-            0 => continue,
-            1.. => break,
-            _ => match io::Error::last_os_error() {
-                error if error.kind() == io::ErrorKind::Interrupted => continue,
-                error => return Err(error.into()),
-            },
-        }
+/// Waits until one of these sockets is connected or has failed, and returns its index; `None` if that takes longer.
+pub(crate) fn first_ready(streams: &[TcpStream], within: Duration) -> io::Result<Option<usize>> {
+    let watch = |stream: &TcpStream| libc::pollfd { fd: stream.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
+    let mut watched: Vec<libc::pollfd> = streams.iter().map(watch).collect();
+    // Rounded up, so that the last wait is not a spin of zero milliseconds.
+    let within_ms = i32::try_from(within.as_millis().max(1)).unwrap_or(i32::MAX);
+    // SAFETY: `watched` has as many pollfds as are given, alive for the call; `streams` own their descriptors.
+    let ready = unsafe { libc::poll(watched.as_mut_ptr(), watched.len() as libc::nfds_t, within_ms) };
+    if ready < 0 {
+        let error = io::Error::last_os_error();
+        return if error.kind() == io::ErrorKind::Interrupted { Ok(None) } else { Err(error) };
     }
-    if let Some(error) = stream.take_error()? {
-        return Err(error.into());
-    }
-    stream.set_nonblocking(false)?;
-    Ok(stream)
+    Ok(watched.iter().position(|watched| watched.revents != 0))
 }
 
-/// A non-blocking socket on its way to `address`.
-fn start_connect(address: SocketAddr) -> io::Result<TcpStream> {
+/// Returns a non-blocking socket on its way to `address`.
+pub(crate) fn start_connect(address: SocketAddr) -> io::Result<TcpStream> {
     let family = if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
     #[cfg(any(target_os = "linux", target_os = "android"))]
     let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC;

@@ -10,7 +10,7 @@ use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::os::windows::io::{AsRawSocket, FromRawSocket, OwnedSocket};
 use std::sync::OnceLock;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How soon a cancel is noticed, and by how much a deadline may be missed: the system's clock ticks once in 16 ms.
 const CANCEL_NOTICED_WITHIN: Duration = Duration::from_millis(10);
@@ -26,12 +26,30 @@ struct Watched {
 const READABLE: i16 = 0x0100;
 const WRITABLE: i16 = 0x0010;
 
-/// A set of one socket, or of none.
+/// The most sockets in a set, as in the system's headers. Any further ones are not watched.
+const MOST_SOCKETS: usize = 64;
+
+/// A set of sockets. The system leaves those in it that are ready, first ones first.
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct Sockets {
     count: u32,
-    socket: Socket,
+    sockets: [Socket; MOST_SOCKETS],
+}
+
+impl Sockets {
+    fn of(streams: &[TcpStream]) -> Sockets {
+        let mut set = Sockets { count: 0, sockets: [0; MOST_SOCKETS] };
+        for (room, stream) in set.sockets.iter_mut().zip(streams) {
+            *room = stream.as_raw_socket() as Socket;
+            set.count += 1;
+        }
+        set
+    }
+
+    fn holds(&self, stream: &TcpStream) -> bool {
+        self.sockets.iter().take(self.count as usize).any(|socket| *socket == stream.as_raw_socket() as Socket)
+    }
 }
 
 #[repr(C)]
@@ -60,35 +78,23 @@ unsafe extern "system" {
     ) -> i32;
 }
 
-pub(crate) fn connect(address: SocketAddr, longest: Duration, call: &Call) -> Result<TcpStream, WaitError> {
-    let end = Instant::now() + longest;
-    let stream = start_connect(address)?;
-    loop {
-        let left = call.left()?.min(end.saturating_duration_since(Instant::now()));
-        if left.is_zero() {
-            return Err(io::Error::from(io::ErrorKind::TimedOut).into());
-        }
-        let slice_us = left.min(CANCEL_NOTICED_WITHIN).as_micros().max(1000);
-        let timeout = Time { seconds: 0, microseconds: i32::try_from(slice_us).unwrap_or(1000) };
-        let socket = Sockets { count: 1, socket: stream.as_raw_socket() as Socket };
-        let (mut connected, mut failed) = (socket, socket);
-        // SAFETY: both sets have the socket that they count, which `stream` owns; all outlive the call. `WSAPoll` would not
-        // tell of a failure before Windows 10, version 2004.
-        match unsafe { select(1, std::ptr::null_mut(), &raw mut connected, &raw mut failed, &raw const timeout) } {
-            0 => {}
-            1.. => break,
-            _ => return Err(io::Error::last_os_error().into()),
-        }
+/// Waits until one of these sockets is connected or has failed, and returns its index; `None` if that takes longer.
+pub(crate) fn first_ready(streams: &[TcpStream], within: Duration) -> io::Result<Option<usize>> {
+    let within_us = within.as_micros().max(1000);
+    let timeout = Time { seconds: 0, microseconds: i32::try_from(within_us).unwrap_or(1000).min(999_999) };
+    let watched = Sockets::of(streams);
+    let (mut connected, mut failed) = (watched, watched);
+    // SAFETY: both sets have as many sockets as they count, which `streams` own; all outlive the call. `WSAPoll` would not
+    // tell of a failure before Windows 10, version 2004.
+    let ready = unsafe { select(0, std::ptr::null_mut(), &raw mut connected, &raw mut failed, &raw const timeout) };
+    if ready < 0 {
+        return Err(io::Error::last_os_error());
     }
-    if let Some(error) = stream.take_error()? {
-        return Err(error.into());
-    }
-    stream.set_nonblocking(false)?;
-    Ok(stream)
+    Ok(streams.iter().position(|stream| connected.holds(stream) || failed.holds(stream)))
 }
 
-/// A non-blocking socket on its way to `address`.
-fn start_connect(address: SocketAddr) -> io::Result<TcpStream> {
+/// Returns a non-blocking socket on its way to `address`.
+pub(crate) fn start_connect(address: SocketAddr) -> io::Result<TcpStream> {
     const STREAM: i32 = 1;
     const OVERLAPPED_AND_NOT_INHERITED: u32 = 0x01 | 0x80;
     const WOULD_BLOCK: i32 = 10035;
