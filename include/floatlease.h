@@ -220,7 +220,7 @@
 #define FLOATLEASE_E_REPLY_TRUNCATED 34
 
 /** The reply is larger than 1 MiB.
- *  Check base_url: a license server's replies are smaller. */
+ *  Ask the vendor for a license with fewer features and less metadata, or find the proxy on the way that enlarges replies. */
 #define FLOATLEASE_E_REPLY_TOO_LARGE 35
 
 /** The server redirects to another address, and signed requests are not sent to other addresses.
@@ -246,6 +246,10 @@
 /** The reply is genuine, but it answers another request, device or license.
  *  Find the proxy on the way that caches or repeats replies. */
 #define FLOATLEASE_E_REPLY_NOT_OURS 41
+
+/** The reply's headers are larger than 64 KiB, or more than 128.
+ *  Find the proxy on the way that adds headers, and have it add fewer. */
+#define FLOATLEASE_E_REPLY_HEADERS_TOO_LARGE 42
 
 /** No stable id of this machine was found.
  *  Set "hardware_id" in the config to an id that stays the same on this machine. */

@@ -199,13 +199,14 @@ statuses! {
     32 ServerError SERVER_ERROR Network "" Later "The server failed with an error of its own." "Try again later. If it persists, tell the server's operator."
     33 ReplyNotApi REPLY_NOT_API Reply "" Later "The reply did not come from a license server." "If the network has a log-in page, log in. Check base_url and the proxy."
     34 ReplyTruncated REPLY_TRUNCATED Reply "" Later "The reply is incomplete." "Try again. If it persists, check the proxies between this machine and the server."
-    35 ReplyTooLarge REPLY_TOO_LARGE Reply "" Never "The reply is larger than 1 MiB." "Check base_url: a license server's replies are smaller."
+    35 ReplyTooLarge REPLY_TOO_LARGE Reply "" Never "The reply is larger than 1 MiB." "Ask the vendor for a license with fewer features and less metadata, or find the proxy on the way that enlarges replies."
     36 ReplyRedirect REPLY_REDIRECT Reply "" Never "The server redirects to another address, and signed requests are not sent to other addresses." "Set base_url to the final address."
     37 ReplyEmpty REPLY_EMPTY Reply "" Later "The reply is empty: expected a JSON object." "Check base_url and the proxies between this machine and the server."
     38 ReplyUnsigned REPLY_UNSIGNED Reply "" Never "The reply's signature is missing." "Check that base_url is the license server's, and that no proxy removes the LicenseSignature header."
     39 ReplySignature REPLY_SIGNATURE Reply "" Never "The reply's signature is invalid: it does not verify under the configured public key." "Check that \"public_key\" belongs to this server. If it does, a proxy or program on the way alters replies."
     40 ReplyAltered REPLY_ALTERED Reply "" Never "The reply was altered on its way: its inner signature is valid, the signature over its body is not." "Find the proxy or program on the way that rewrites replies."
     41 ReplyNotOurs REPLY_NOT_OURS Reply "" Never "The reply is genuine, but it answers another request, device or license." "Find the proxy on the way that caches or repeats replies."
+    42 ReplyHeadersTooLarge REPLY_HEADERS_TOO_LARGE Reply "" Never "The reply's headers are larger than 64 KiB, or more than 128." "Find the proxy on the way that adds headers, and have it add fewer."
 
     // ---- 50 to 69: failures of this machine
     50 HardwareId HARDWARE_ID Local "" Never "No stable id of this machine was found." "Set \"hardware_id\" in the config to an id that stays the same on this machine."

@@ -72,8 +72,13 @@ pub(super) fn verdict(error: &ureq::Error) -> Verdict {
         ureq::Error::Tls(words) => (Status::Tls, Some(format!("({words})"))),
         ureq::Error::ConnectProxyFailed(words) if words.contains("407") => (Status::ProxyAuth, None),
         ureq::Error::ConnectProxyFailed(words) => (Status::Proxy, Some(format!("({words})"))),
-        ureq::Error::BodyExceedsLimit(_) | ureq::Error::LargeResponseHeader(..) => (Status::ReplyTooLarge, None),
+        ureq::Error::BodyExceedsLimit(_) => (Status::ReplyTooLarge, None),
+        ureq::Error::LargeResponseHeader(..) => (Status::ReplyHeadersTooLarge, None),
         ureq::Error::Timeout(_) => (Status::Timeout, None),
+        // ureq does not export the type that tells it apart.
+        ureq::Error::Protocol(error) if format!("{error:?}") == "HttpParseTooManyHeaders" => {
+            (Status::ReplyHeadersTooLarge, None)
+        }
         ureq::Error::Protocol(error) => (Status::ReplyNotApi, Some(format!("({error})"))),
         other => (Status::Internal, Some(other.to_string())),
     }

@@ -4,6 +4,7 @@
 //! request, and nothing in it can be woken. Deadlines and cancelling live in [`call`], sockets in [`transport`]. Nor is its
 //! TLS: it would verify certificates on the call's thread, for as long as the system likes.
 
+mod buffers;
 mod call;
 mod dial;
 mod failure;
@@ -138,9 +139,7 @@ impl Http {
             .max_idle_connections(4)
             .max_idle_connections_per_host(4)
             .max_idle_age(Duration::from_secs(60))
-            .max_response_header_size(64 * 1024)
-            .input_buffer_size(16 * 1024)
-            .output_buffer_size(16 * 1024)
+            .max_response_header_size(buffers::LONGEST_HEAD_BYTES)
             .build();
         let connector = transport::connector(&calls, config.connect_timeout, is_plain, tls.clone());
         let agent = Agent::with_parts(settings, connector, resolver::Later);

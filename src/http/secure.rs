@@ -1,5 +1,6 @@
 //! TLS around a connection, for `https`.
 
+use super::buffers::{buffers, make_room};
 use super::resolver::bare;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
@@ -43,8 +44,7 @@ impl<In: Transport> Connector<In> for Secure {
         // The socket applies the call's deadline and cancel, so the adapter's own timeout stays unset.
         let mut socket = TransportAdapter::new(transport.boxed(), Arc::clone(&details.current_time));
         connection.complete_io(&mut socket)?;
-        let buffers = LazyBuffers::new(details.config.input_buffer_size(), details.config.output_buffer_size());
-        Ok(Some(Either::B(SecureTransport { buffers, stream: StreamOwned::new(connection, socket) })))
+        Ok(Some(Either::B(SecureTransport { buffers: buffers(), stream: StreamOwned::new(connection, socket) })))
     }
 }
 
@@ -64,6 +64,7 @@ impl Transport for SecureTransport {
     }
 
     fn await_input(&mut self, _: NextTimeout) -> Result<bool, Error> {
+        make_room(&mut self.buffers);
         let count = self.stream.read(self.buffers.input_append_buf())?;
         self.buffers.input_appended(count);
         Ok(count > 0)

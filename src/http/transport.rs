@@ -1,5 +1,6 @@
 //! Sockets for ureq: connected within the deadline, woken by a cancel, one write for each request.
 
+use super::buffers::{buffers, make_room};
 use super::call::{Call, Calls, Stop};
 use super::dial::dial;
 use super::failure::Failure;
@@ -85,11 +86,10 @@ impl<In: Transport> Connector<In> for Dial {
         call.trace(|trace| trace.resolved = Some(Instant::now()));
         let stream = Arc::new(dial(&addresses, &call)?);
         call.trace(|trace| trace.connected = Some(Instant::now()));
-        let config = details.config;
         Ok(Some(Either::B(Socket {
             calls: Arc::clone(&self.calls),
             stream,
-            buffers: LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size()),
+            buffers: buffers(),
             unsent: Vec::new(),
             waits: Waits::default(),
             idle: false,
@@ -155,6 +155,7 @@ impl Transport for Socket {
         let call = current(&self.calls)?;
         call.waits_on(&self.stream);
         self.flush(&call)?;
+        make_room(&mut self.buffers);
         loop {
             self.waits.before_read(&self.stream, &call)?;
             match (&*self.stream).read(self.buffers.input_append_buf()) {

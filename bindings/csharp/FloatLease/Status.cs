@@ -138,7 +138,7 @@ namespace FloatLease
         ReplyTruncated = 34,
 
         /// <summary>The reply is larger than 1 MiB.</summary>
-        /// <remarks>Check base_url: a license server's replies are smaller.</remarks>
+        /// <remarks>Ask the vendor for a license with fewer features and less metadata, or find the proxy on the way that enlarges replies.</remarks>
         ReplyTooLarge = 35,
 
         /// <summary>The server redirects to another address, and signed requests are not sent to other addresses.</summary>
@@ -164,6 +164,10 @@ namespace FloatLease
         /// <summary>The reply is genuine, but it answers another request, device or license.</summary>
         /// <remarks>Find the proxy on the way that caches or repeats replies.</remarks>
         ReplyNotOurs = 41,
+
+        /// <summary>The reply's headers are larger than 64 KiB, or more than 128.</summary>
+        /// <remarks>Find the proxy on the way that adds headers, and have it add fewer.</remarks>
+        ReplyHeadersTooLarge = 42,
 
         /// <summary>No stable id of this machine was found.</summary>
         /// <remarks>Set "hardware_id" in the config to an id that stays the same on this machine.</remarks>
@@ -492,6 +496,7 @@ namespace FloatLease
                 case 39: return "REPLY_SIGNATURE";
                 case 40: return "REPLY_ALTERED";
                 case 41: return "REPLY_NOT_OURS";
+                case 42: return "REPLY_HEADERS_TOO_LARGE";
                 case 50: return "HARDWARE_ID";
                 case 51: return "TLS_ROOTS";
                 case 52: return "STORAGE";

@@ -210,7 +210,7 @@ class Status(enum.IntEnum):
     REPLY_TOO_LARGE = 35
     """The reply is larger than 1 MiB.
 
-    Check base_url: a license server's replies are smaller.
+    Ask the vendor for a license with fewer features and less metadata, or find the proxy on the way that enlarges replies.
     """
 
     REPLY_REDIRECT = 36
@@ -247,6 +247,12 @@ class Status(enum.IntEnum):
     """The reply is genuine, but it answers another request, device or license.
 
     Find the proxy on the way that caches or repeats replies.
+    """
+
+    REPLY_HEADERS_TOO_LARGE = 42
+    """The reply's headers are larger than 64 KiB, or more than 128.
+
+    Find the proxy on the way that adds headers, and have it add fewer.
     """
 
     HARDWARE_ID = 50
@@ -712,6 +718,7 @@ CATEGORIES: dict[int, str] = {
     39: "reply",
     40: "reply",
     41: "reply",
+    42: "reply",
     50: "local",
     51: "local",
     52: "local",
