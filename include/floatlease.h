@@ -160,11 +160,11 @@
 #define FLOATLEASE_E_LEASE_OVER 17
 
 /** The server's host name could not be resolved.
- *  Check the network connection and the host name in base_url. */
+ *  Check the network connection and the host name in base_url, or in the proxy's URL if the message names a proxy. */
 #define FLOATLEASE_E_DNS 20
 
 /** The connection to the server failed.
- *  Check that the server is running and that no firewall blocks this program. */
+ *  Check that the server, or the proxy that the message names, is running, and that no firewall blocks this program. */
 #define FLOATLEASE_E_CONNECT 21
 
 /** The TLS connection to the server could not be set up.
@@ -184,7 +184,7 @@
 #define FLOATLEASE_E_TLS_UNKNOWN_CA 25
 
 /** The proxy did not connect to the server.
- *  Check "proxy", and that the proxy allows CONNECT to the server. With "proxy":"none" the library connects directly. */
+ *  Check the proxy that the message names, and that it allows CONNECT to the server. With "proxy":"none" the library connects directly. */
 #define FLOATLEASE_E_PROXY 26
 
 /** The proxy requires a name and a password.
@@ -635,7 +635,7 @@ void floatlease_string_free(char *string);
  *     timeout_ms              integer    deadline of a call that names none, 1 to 3600000; default 15000
  *     connect_timeout_ms      integer    limit for resolving the name, connecting and TLS together; default 5000
  *     proxy                   string     "env" (default), "none" or "http://name:password@host:port"; a proxy of the
- *                                        environment is not used for a server on this machine
+ *                                        environment is not used for a server on this machine: docs/proxies.md
  *     tls_roots               string     "platform" (default), "bundled" or PEM certificates
  *     allow_http              boolean    true: allow plain http:// to another machine too
  *     storage_dir             string     absolute path of a folder on a local disk, for what leases and consumptions keep

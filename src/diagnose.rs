@@ -113,7 +113,7 @@ fn probe_server(config: &Config, http: &Http) -> Result<Vec<Check>, Error> {
     let probe = Probe {
         started,
         trace: in_flight.call.traced(),
-        proxy: http.proxy.clone(),
+        proxy: http.proxy_address(),
         secure: config.base_url.starts_with("https:"),
         reply,
         replied: Instant::now(),

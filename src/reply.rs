@@ -22,7 +22,7 @@ pub(crate) fn judge(request: &Request, reply: &http::Reply, config: &Config) -> 
         204 if request.operation.reply == Expected::Empty => Ok("{}".to_owned()),
         204 => Err(unknown_outcome(Status::ReplyEmpty)),
         300..=399 => Err(unknown_outcome(Status::ReplyRedirect)),
-        // The library asks proxies to tunnel only, so this proxy answered a request that had left the machine.
+        // This is not the proxy of the config or the environment, which `http` knows. What lies before it is not known.
         407 => Err(unknown_outcome(Status::ProxyAuth)),
         429 => Err(Error::new(Status::RateLimited).with_outcome(Outcome::Rejected)),
         400.. => Err(refusal_error(request, reply, config)),

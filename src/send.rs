@@ -1,7 +1,7 @@
 //! Sends one signed request, for calls and for `diagnose`.
 
 use crate::config::Config;
-use crate::error::{Error, Outcome};
+use crate::error::Error;
 use crate::http::{Call, Exchange, Http, Reply};
 use crate::model;
 use crate::operations::Method;
@@ -56,8 +56,7 @@ pub(crate) fn send(
         body,
     };
     http.exchange(call, &exchange).map_err(|lost| {
-        let outcome = if lost.sent { Outcome::Unknown } else { Outcome::NotSent };
-        let mut error = Error::new(lost.status).with_outcome(outcome);
+        let mut error = Error::new(lost.status).with_outcome(lost.outcome);
         (error.detail, error.http_status) = (lost.detail, lost.http_status);
         error
     })

@@ -184,13 +184,13 @@ statuses! {
     17 LeaseOver LEASE_OVER Usage "" Never "The lease was released." "Acquire a new lease."
 
     // ---- 20 to 49: failures between this machine and the server
-    20 Dns DNS Network "" Later "The server's host name could not be resolved." "Check the network connection and the host name in base_url."
-    21 Connect CONNECT Network "" Later "The connection to the server failed." "Check that the server is running and that no firewall blocks this program."
+    20 Dns DNS Network "" Later "The server's host name could not be resolved." "Check the network connection and the host name in base_url, or in the proxy's URL if the message names a proxy."
+    21 Connect CONNECT Network "" Later "The connection to the server failed." "Check that the server, or the proxy that the message names, is running, and that no firewall blocks this program."
     22 Tls TLS Network "" Never "The TLS connection to the server could not be set up." "Check that base_url names a TLS server, and that no proxy alters the connection."
     23 TlsExpired TLS_EXPIRED Network "" Never "The server's certificate has expired or is not yet valid." "Renew the server's certificate. If its dates are right, correct this machine's clock."
     24 TlsWrongHost TLS_WRONG_HOST Network "" Never "The server's certificate was issued for another host name." "Put the host name from the certificate into base_url."
     25 TlsUnknownCa TLS_UNKNOWN_CA Network "" Never "The server's certificate was signed by an untrusted authority." "Set \"tls_roots\" to \"platform\", or to the PEM certificate of the authority that signed it."
-    26 Proxy PROXY Network "" Later "The proxy did not connect to the server." "Check \"proxy\", and that the proxy allows CONNECT to the server. With \"proxy\":\"none\" the library connects directly."
+    26 Proxy PROXY Network "" Later "The proxy did not connect to the server." "Check the proxy that the message names, and that it allows CONNECT to the server. With \"proxy\":\"none\" the library connects directly."
     27 ProxyAuth PROXY_AUTH Network "" Never "The proxy requires a name and a password." "Write them into the proxy's URL: http://name:password@host:port."
     28 Timeout TIMEOUT Network "" Later "The call's deadline passed before it was done." "Try again later, or raise \"timeout_ms\"."
     29 Cancelled CANCELLED Network "" Later "The call was cancelled." "Nothing to do: your program cancelled it."

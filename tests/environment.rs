@@ -39,7 +39,9 @@ fn proxies_and_authorities_come_from_config_or_environment() {
         Client::open(&with(&with(&demo.config("proxy"), server.clone()), changes)).unwrap()
     };
 
-    for (server, target) in [(&plain, demo.address()), (&secure, front.clone())] {
+    for (server, target, variable, refused_outcome) in
+        [(&plain, demo.address(), "http_proxy", "rejected"), (&secure, front.clone(), "HTTPS_PROXY", "not_sent")]
+    {
         let (open, guarded) = (Proxy::to(target.clone(), None), Proxy::to(target, Some(CREDENTIALS)));
         let with_password = format!("http://floatlease:s3cret@{}", guarded.address);
         let without_password = format!("http://{}", guarded.address);
@@ -48,21 +50,21 @@ fn proxies_and_authorities_come_from_config_or_environment() {
         for (proxy, url) in [(&open, format!("http://{}", open.address)), (&guarded, with_password.clone())] {
             let client = opened(server, json!({"proxy": url}));
             client.call("activate_license", &Value::Null).ok();
-            assert_eq!(proxy.tunnels(), 1, "{url}");
+            assert_eq!(proxy.connections(), 1, "{url}");
             client.call("check_license", &Value::Null).ok();
-            assert_eq!(proxy.tunnels(), 1, "the tunnel is kept");
+            assert_eq!(proxy.connections(), 1, "the connection is kept");
         }
         let refused = opened(server, json!({"proxy": without_password}));
-        refused.call("check_license", &Value::Null).failed("PROXY_AUTH", "not_sent");
+        refused.call("check_license", &Value::Null).failed("PROXY_AUTH", refused_outcome);
 
         // By environment, read when the client is opened and not again.
-        for variable in ["ALL_PROXY", "HTTPS_PROXY"] {
+        for variable in ["ALL_PROXY", variable] {
             set(variable, &with_password);
             let client = opened(server, json!({}));
             unset(&[variable]);
-            let before = guarded.tunnels();
+            let before = guarded.connections();
             client.call("check_license", &Value::Null).ok();
-            assert_eq!(guarded.tunnels(), before + 1, "{variable}");
+            assert_eq!(guarded.connections(), before + 1, "{variable}");
         }
 
         // "none" and NO_PROXY go direct, where the name does not exist.
@@ -87,6 +89,7 @@ fn proxies_and_authorities_come_from_config_or_environment() {
     let error = Client::open(&with(&demo.config("socks"), plain.clone())).unwrap_err();
     unset(&["ALL_PROXY"]);
     assert_eq!(error["name"], "BAD_VALUE", "{error}");
+    assert!(error["message"].as_str().unwrap().contains("ALL_PROXY"), "{error}");
 
     // Nor is a port that can't be connected to taken for another, which would get the credentials.
     for port in ["0", "", "65536", "http"] {
@@ -102,12 +105,16 @@ fn proxies_and_authorities_come_from_config_or_environment() {
         let _ = client.write_all(format!("HTTP/1.1 200 Connection established\r\n\r\n{early}").as_bytes());
         let _ = read_message(&mut client);
     });
-    let client = opened(&plain, json!({ "proxy": format!("http://{talkative}") }));
+    let client = opened(&secure, json!({ "proxy": format!("http://{talkative}") }));
     client.call("release_license", &json!({ "timeout_ms": 2000 })).failed("PROXY", "not_sent");
 
     // A proxy that is not there is not the server's fault.
     let nobody = opened(&plain, json!({"proxy": "http://127.0.0.1:9"}));
-    nobody.call("borrow_license", &Value::Null).failed("CONNECT", "not_sent");
+    let error = nobody.call("borrow_license", &Value::Null).failed("CONNECT", "not_sent");
+    assert!(
+        error["message"].as_str().unwrap().contains("\"proxy\" in the config names the proxy 127.0.0.1:9"),
+        "{error}"
+    );
 
     // The system's authorities are found where the environment says; some systems have a store instead.
     if cfg!(any(windows, target_vendor = "apple")) {

@@ -5,7 +5,7 @@
 
 use std::cell::RefCell;
 use std::net::{Shutdown, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
@@ -43,8 +43,8 @@ pub(crate) struct Call {
     waiter: Waiter,
     deadline: Instant,
     cancelled: AtomicBool,
-    /// The number of connectors at work. Those of a proxy and of the target are nested.
-    connecting: AtomicU32,
+    /// True while a connection is being made.
+    connecting: AtomicBool,
     /// True once a byte of the request itself may have left this machine.
     sent: AtomicBool,
     waiting: Mutex<Waiting>,
@@ -69,7 +69,7 @@ impl Call {
             waiter,
             deadline,
             cancelled: AtomicBool::new(false),
-            connecting: AtomicU32::new(0),
+            connecting: AtomicBool::new(false),
             sent: AtomicBool::new(false),
             waiting: Mutex::default(),
             woken: Condvar::new(),
@@ -141,38 +141,31 @@ impl Call {
 
     /// Ends the attempt, at whatever step it stopped.
     pub(crate) fn end_attempt(&self) {
-        self.connecting.store(0, Ordering::Release);
+        self.connecting.store(false, Ordering::Release);
         let mut waiting = self.waiting();
         waiting.connect_deadline = None;
         waiting.socket = None;
     }
 
-    /// Notes that a connector starts. The outermost one starts the time limit of connecting.
+    /// Notes that a new connection is being made, which has a time limit of its own.
     pub(crate) fn begin_connecting(&self, connect_timeout: Duration) {
-        if self.connecting.fetch_add(1, Ordering::AcqRel) == 0 {
-            self.waiting().connect_deadline = Some(Instant::now() + connect_timeout);
-        }
+        self.connecting.store(true, Ordering::Release);
+        self.waiting().connect_deadline = Some(Instant::now() + connect_timeout);
     }
 
-    /// Notes that a connector is done. After the outermost one, the connection carries the request.
+    /// Notes that the connection is made and carries the request from now on.
     pub(crate) fn end_connecting(&self) {
-        if self.connecting.fetch_sub(1, Ordering::AcqRel) == 1 {
-            let mut waiting = self.waiting();
-            waiting.connect_deadline = None;
-            waiting.trace.secured = Some(Instant::now());
-        }
+        self.connecting.store(false, Ordering::Release);
+        let mut waiting = self.waiting();
+        waiting.connect_deadline = None;
+        waiting.trace.secured = Some(Instant::now());
     }
 
     /// Notes that bytes are about to leave on this call's connection.
     pub(crate) fn about_to_send(&self) {
-        if self.connecting.load(Ordering::Acquire) == 0 {
+        if !self.connecting.load(Ordering::Acquire) {
             self.sent.store(true, Ordering::Release);
         }
-    }
-
-    /// Returns whether the connection is still being made, perhaps through a proxy.
-    pub(crate) fn is_connecting(&self) -> bool {
-        self.connecting.load(Ordering::Acquire) > 0
     }
 
     pub(crate) fn was_sent(&self) -> bool {

@@ -16,7 +16,11 @@ pub(super) enum Failure {
     Dns(io::Error),
     /// No address could be connected to.
     Connect(io::Error),
-    /// Something on the way sent a reply to a request that was not sent yet.
+    /// The proxy answered a request for a tunnel with this HTTP status.
+    ProxyRefused(u16),
+    /// The proxy made no tunnel, for this reason.
+    Proxy(&'static str),
+    /// The proxy sent a reply to a request that was not sent yet.
     SpokeFirst,
     /// ureq asked for work on a thread without a call: a defect.
     NoCall,
@@ -28,6 +32,8 @@ impl fmt::Display for Failure {
             Failure::Stopped(Stop::Timeout) => out.write_str("the deadline passed"),
             Failure::Stopped(Stop::Cancelled) => out.write_str("the call was cancelled"),
             Failure::Dns(error) | Failure::Connect(error) => error.fmt(out),
+            Failure::ProxyRefused(status) => write!(out, "the proxy answered with HTTP {status}"),
+            Failure::Proxy(why) => out.write_str(why),
             Failure::SpokeFirst => out.write_str("a reply came before the request was sent"),
             Failure::NoCall => out.write_str("no call on this thread"),
         }
@@ -70,8 +76,6 @@ pub(super) fn verdict(error: &ureq::Error) -> Verdict {
             None => (Status::ConnectionLost, Some(format!("({error})"))),
         },
         ureq::Error::Tls(words) => (Status::Tls, Some(format!("({words})"))),
-        ureq::Error::ConnectProxyFailed(words) if words.contains("407") => (Status::ProxyAuth, None),
-        ureq::Error::ConnectProxyFailed(words) => (Status::Proxy, Some(format!("({words})"))),
         ureq::Error::BodyExceedsLimit(_) => (Status::ReplyTooLarge, None),
         ureq::Error::LargeResponseHeader(..) => (Status::ReplyHeadersTooLarge, None),
         ureq::Error::Timeout(_) => (Status::Timeout, None),
@@ -90,7 +94,8 @@ fn ours(failure: &Failure) -> Verdict {
         Failure::Stopped(stop) => (stopped(*stop), None),
         Failure::Dns(_) => (Status::Dns, words),
         Failure::Connect(_) => (Status::Connect, words),
-        Failure::SpokeFirst => (Status::Proxy, words),
+        Failure::ProxyRefused(407) => (Status::ProxyAuth, None),
+        Failure::ProxyRefused(_) | Failure::Proxy(_) | Failure::SpokeFirst => (Status::Proxy, words),
         Failure::NoCall => (Status::Internal, words),
     }
 }

@@ -9,28 +9,33 @@ mod call;
 mod dial;
 mod failure;
 mod helpers;
+mod no_proxy;
+mod proxy;
 mod resolver;
 mod secure;
 mod socket;
 mod tls;
 mod transport;
+mod tunnel;
 #[cfg(any(windows, target_vendor = "apple", test))]
 mod verifier;
 
 pub(crate) use call::{Call, Calls, InFlight, Stop, Trace, Waiter, pause_call_of_thread};
 
-use crate::config::{Config, ProxyChoice, TlsRoots};
-use crate::error::Error;
+use crate::config::{Config, TlsRoots};
+use crate::error::{Error, Outcome};
 use crate::model::parse_order;
 use crate::operations::Method;
-use crate::status::Status;
+use crate::status::{Category, Status};
+use proxy::Proxy;
+use resolver::Names;
 use rustls::ClientConfig;
 use std::sync::Arc;
 use std::time::Duration;
 use ureq::config::AutoHeaderValue;
 use ureq::http::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderName, RETRY_AFTER};
 use ureq::http::{HeaderValue, Request, StatusCode};
-use ureq::{Agent, Body, Proxy, ProxyProtocol};
+use ureq::{Agent, Body};
 
 /// The longest reply that is read. Replies of the API are far shorter.
 const LONGEST_REPLY_BYTES: u64 = 1024 * 1024;
@@ -48,15 +53,20 @@ static ORDER: HeaderName = HeaderName::from_static("floatlease-order");
 pub(crate) struct Http {
     agent: Agent,
     calls: Arc<Calls>,
-    connect_timeout: Duration,
-    /// Without TLS.
-    is_plain: bool,
-    /// `None` if neither the server nor the proxy speaks TLS.
-    tls: Option<Arc<ClientConfig>>,
-    /// The proxy's host and port, if there is one, without its credentials.
-    pub(crate) proxy: Option<String>,
+    route: Route,
     /// Which authorities are trusted, in words.
     pub(crate) roots: String,
+}
+
+/// The way to the server.
+#[derive(Debug, Clone)]
+struct Route {
+    proxy: Option<Arc<Proxy>>,
+    /// `None` if neither the server nor the proxy speaks TLS.
+    tls: Option<Arc<ClientConfig>>,
+    /// The time limit of a new connection: for resolving the name, connecting and TLS together.
+    connect_timeout: Duration,
+    user_agent: String,
 }
 
 /// A request.
@@ -92,45 +102,28 @@ pub(crate) struct Reply {
 pub(crate) struct Lost {
     pub(crate) status: Status,
     pub(crate) detail: Option<String>,
-    /// True if a byte of the request may have left this machine.
-    pub(crate) sent: bool,
+    pub(crate) outcome: Outcome,
     /// The status line, if at least that came.
     pub(crate) http_status: Option<u16>,
 }
 
 impl Http {
-    /// Copies the settings and shares the calls, without a connection yet.
-    pub(crate) fn unconnected(&self) -> Http {
-        let tls = self.tls.as_deref().map(tls::without_sessions);
-        let connector = transport::connector(&self.calls, self.connect_timeout, self.is_plain, tls.clone());
-        Http {
-            agent: Agent::with_parts(self.agent.config().clone(), connector, resolver::Later),
-            calls: Arc::clone(&self.calls),
-            connect_timeout: self.connect_timeout,
-            is_plain: self.is_plain,
-            tls,
-            proxy: self.proxy.clone(),
-            roots: self.roots.clone(),
-        }
-    }
-
     /// Prepares connections as `config` says; connects to nothing yet. The only place that reads the environment:
     /// proxy variables and `SSL_CERT_FILE`.
     pub(crate) fn new(config: &Config) -> Result<Http, Error> {
-        let proxy = choose_proxy(config)?;
-        let is_plain = config.base_url.starts_with("http:");
-        let needs_tls = !is_plain || proxy.as_ref().is_some_and(|proxy| proxy.protocol() == ProxyProtocol::Https);
+        let proxy = Proxy::of(config)?.map(Arc::new);
+        let needs_tls = config.base_url.starts_with("https:") || proxy.as_ref().is_some_and(|proxy| proxy.is_secure());
         let calls = Arc::new(Calls::default());
         let (tls, roots) = match &config.tls_roots {
             TlsRoots::Platform | TlsRoots::Bundled if !needs_tls => (None, "none".to_owned()),
             chosen => tls::client_config(chosen, &calls).map(|(tls, roots)| (Some(tls), roots))?,
         };
-        let proxy_name = proxy.as_ref().map(|proxy| format!("{}:{}", proxy.host(), proxy.port()));
         let settings = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
             .max_redirects_will_error(false)
-            .proxy(proxy)
+            // ureq would read the environment by rules of its own.
+            .proxy(None)
             .user_agent(config.user_agent())
             .accept("application/json")
             .accept_encoding(AutoHeaderValue::None)
@@ -141,9 +134,26 @@ impl Http {
             .max_idle_age(Duration::from_secs(60))
             .max_response_header_size(buffers::LONGEST_HEAD_BYTES)
             .build();
-        let connector = transport::connector(&calls, config.connect_timeout, is_plain, tls.clone());
-        let agent = Agent::with_parts(settings, connector, resolver::Later);
-        Ok(Http { agent, calls, connect_timeout: config.connect_timeout, is_plain, tls, proxy: proxy_name, roots })
+        let (connect_timeout, user_agent) = (config.connect_timeout, config.user_agent());
+        Ok(Http::with_parts(settings, calls, Route { proxy, tls, connect_timeout, user_agent }, roots))
+    }
+
+    /// Copies the settings and shares the calls, without a connection yet.
+    pub(crate) fn unconnected(&self) -> Http {
+        let tls = self.route.tls.as_deref().map(tls::without_sessions);
+        let route = Route { tls, ..self.route.clone() };
+        Http::with_parts(self.agent.config().clone(), Arc::clone(&self.calls), route, self.roots.clone())
+    }
+
+    fn with_parts(settings: ureq::config::Config, calls: Arc<Calls>, route: Route, roots: String) -> Http {
+        let connect = transport::Connect { calls: Arc::clone(&calls), names: Names::new(), route: route.clone() };
+        let agent = Agent::with_parts(settings, connect, resolver::Later);
+        Http { agent, calls, route, roots }
+    }
+
+    /// The proxy's host and port, if there is one, without its credentials.
+    pub(crate) fn proxy_address(&self) -> Option<String> {
+        self.route.proxy.as_ref().map(|proxy| proxy.address())
     }
 
     /// Registers a call of this thread that ends by itself after `timeout`. A thread has one at a time.
@@ -176,7 +186,8 @@ impl Http {
                 Status::TlsUnknownCa => Some(format!("Trusted are {}. {}", self.roots, detail.unwrap_or_default())),
                 _ => detail,
             };
-            Lost { status, detail, sent: call.was_sent(), http_status }
+            let outcome = if call.was_sent() { Outcome::Unknown } else { Outcome::NotSent };
+            Lost { status, detail: self.with_proxy(status, detail), outcome, http_status }
         };
         let mut request = Request::builder()
             .uri(exchange.url)
@@ -197,11 +208,18 @@ impl Http {
             }
         };
         let (parts, body) = response.map_err(|error| lost(&error, None))?.into_parts();
+        let is_forwarded = self.route.proxy.is_some() && exchange.url.starts_with("http:");
+        if is_forwarded && parts.status == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
+            // The proxy has passed nothing on.
+            let (status, outcome) = (Status::ProxyAuth, Outcome::Rejected);
+            let http_status = Some(parts.status.as_u16());
+            return Err(Lost { status, detail: self.with_proxy(status, None), outcome, http_status });
+        }
         let body = read(body, parts.status).map_err(|error| match error {
             ureq::Error::Io(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Lost {
                 status: Status::ReplyTruncated,
                 detail: None,
-                sent: true,
+                outcome: Outcome::Unknown,
                 http_status: Some(parts.status.as_u16()),
             },
             error => lost(&error, Some(parts.status.as_u16())),
@@ -216,6 +234,17 @@ impl Http {
             retry_after: header(&parts.headers, &RETRY_AFTER),
         })
     }
+
+    /// Adds to a failure on the way which setting has led it through a proxy.
+    fn with_proxy(&self, status: Status, detail: Option<String>) -> Option<String> {
+        match &self.route.proxy {
+            Some(proxy) if status.row().category == Category::Network && status != Status::Cancelled => {
+                let words = detail.map(|detail| format!(" {detail}")).unwrap_or_default();
+                Some(format!("{}{words}", proxy.origin()))
+            }
+            _ => detail,
+        }
+    }
 }
 
 fn read(body: Body, status: StatusCode) -> Result<Vec<u8>, ureq::Error> {
@@ -228,69 +257,4 @@ fn read(body: Body, status: StatusCode) -> Result<Vec<u8>, ureq::Error> {
 
 fn header(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     std::str::from_utf8(headers.get(name)?.as_bytes()).ok().map(str::to_owned)
-}
-
-/// The proxy to use. The environment's is not asked for what this machine serves itself, nor for what `NO_PROXY` names.
-fn choose_proxy(config: &Config) -> Result<Option<Proxy>, Error> {
-    let refuse =
-        |what: &str| Err(Error::because(Status::BadValue, format!("{what}; it must be like http://host:3128.")));
-    let proxy = match &config.proxy {
-        ProxyChoice::Direct => None,
-        ProxyChoice::Env if config.is_local_server() => None,
-        ProxyChoice::Env => match Proxy::try_from_env() {
-            // An invalid proxy is an error: the administrator who named it does not expect a direct connection.
-            None if PROXY_VARIABLES.iter().any(|name| std::env::var_os(name).is_some_and(|url| !url.is_empty())) => {
-                return refuse("the proxy in the environment is not a valid URL");
-            }
-            proxy => proxy.filter(|proxy| !config.base_url.parse().is_ok_and(|url| proxy.is_no_proxy(&url))),
-        },
-        ProxyChoice::Url(url) => match Proxy::new(url.expose()) {
-            Ok(proxy) if !proxy.host().is_empty() => Some(proxy),
-            _ => return refuse("\"proxy\" in the config is not a proxy's URL"),
-        },
-    };
-    match &proxy {
-        Some(found) if !matches!(found.protocol(), ureq::ProxyProtocol::Http | ureq::ProxyProtocol::Https) => {
-            refuse("the proxy must be an http or https proxy")
-        }
-        // ureq takes what is no number for a port that was left out, and would send the credentials to port 80.
-        Some(found) if !has_usable_port(found.uri().authority().map_or("", |authority| authority.as_str())) => {
-            refuse("the proxy's port must be a number from 1 to 65535")
-        }
-        _ => Ok(proxy),
-    }
-}
-
-/// Returns whether the port of `user:password@host:port` is valid, if one is named.
-fn has_usable_port(authority: &str) -> bool {
-    let host_and_port = authority.rsplit('@').next().unwrap_or_default();
-    let behind_address = host_and_port.rsplit(']').next().unwrap_or_default();
-    let port = behind_address.split_once(':').map(|(_, port)| port.parse::<u16>());
-    port.is_none_or(|port| port.is_ok_and(|port| port != 0))
-}
-
-/// The variables that ureq reads, in its order.
-const PROXY_VARIABLES: [&str; 6] = ["ALL_PROXY", "all_proxy", "HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"];
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn proxy_with_unusable_port_is_refused() {
-        for (authority, expected) in [
-            ("proxy", true),
-            ("proxy:3128", true),
-            ("name:pass@proxy:65535", true),
-            ("[::1]:8080", true),
-            ("[::1]", true),
-            ("proxy:0", false),
-            ("proxy:", false),
-            ("proxy:65536", false),
-            ("name:pass@proxy:http", false),
-            ("[::1]:x", false),
-        ] {
-            assert_eq!(has_usable_port(authority), expected, "{authority}");
-        }
-    }
 }

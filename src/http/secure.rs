@@ -8,44 +8,24 @@ use std::fmt;
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 use ureq::Error;
-use ureq::unversioned::transport::{
-    Buffers, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout, Transport, TransportAdapter,
-};
+use ureq::unversioned::transport::{Buffers, ConnectionDetails, LazyBuffers, NextTimeout, Transport, TransportAdapter};
 
-/// Makes a connection secure, if its URL asks for that.
-#[derive(Debug)]
-pub(super) struct Secure {
-    config: Option<Arc<ClientConfig>>,
-}
-
-impl Secure {
-    /// Without a config, every `https` URL is refused.
-    pub(super) fn new(config: Option<Arc<ClientConfig>>) -> Secure {
-        Secure { config }
-    }
-}
-
-impl<In: Transport> Connector<In> for Secure {
-    type Out = Either<In, SecureTransport>;
-
-    /// Shakes hands at once, so that a refused certificate is known before any byte of the request leaves.
-    fn connect(&self, details: &ConnectionDetails, chained: Option<In>) -> Result<Option<Self::Out>, Error> {
-        let Some(transport) = chained else {
-            return Ok(None);
-        };
-        if !details.needs_tls() || transport.is_tls() {
-            return Ok(Some(Either::A(transport)));
-        }
-        let config = self.config.clone().ok_or(Error::TlsRequired)?;
-        let host = bare(details.uri.host().unwrap_or_default());
-        let name =
-            ServerName::try_from(host).map_err(|_| Error::Tls("the host in base_url can't be in a certificate"))?;
-        let mut connection = ClientConnection::new(config, name.to_owned()).map_err(io::Error::other)?;
-        // The socket applies the call's deadline and cancel, so the adapter's own timeout stays unset.
-        let mut socket = TransportAdapter::new(transport.boxed(), Arc::clone(&details.current_time));
-        connection.complete_io(&mut socket)?;
-        Ok(Some(Either::B(SecureTransport { buffers: buffers(), stream: StreamOwned::new(connection, socket) })))
-    }
+/// Makes a connection to `host` secure.
+///
+/// Shakes hands at once, so that a refused certificate is known before any byte of the request leaves.
+pub(super) fn secure(
+    transport: Box<dyn Transport>,
+    config: Arc<ClientConfig>,
+    host: &str,
+    details: &ConnectionDetails,
+) -> Result<SecureTransport, Error> {
+    let name =
+        ServerName::try_from(bare(host)).map_err(|_| Error::Tls("the host in base_url can't be in a certificate"))?;
+    let mut connection = ClientConnection::new(config, name.to_owned()).map_err(io::Error::other)?;
+    // The socket applies the call's deadline and cancel, so the adapter's own timeout stays unset.
+    let mut socket = TransportAdapter::new(transport, Arc::clone(&details.current_time));
+    connection.complete_io(&mut socket)?;
+    Ok(SecureTransport { buffers: buffers(), stream: StreamOwned::new(connection, socket) })
 }
 
 /// A connection that is secure.

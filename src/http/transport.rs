@@ -1,101 +1,88 @@
-//! Sockets for ureq: connected within the deadline, woken by a cancel, one write for each request.
+//! Connections for ureq: made within the deadline, woken by a cancel, one write for each request.
 
+use super::Route;
 use super::buffers::{buffers, make_room};
 use super::call::{Call, Calls, Stop};
 use super::dial::dial;
 use super::failure::Failure;
 use super::resolver::Names;
-use super::secure::Secure;
+use super::secure::secure;
 use super::socket::{self, WaitError, Waits};
-use rustls::ClientConfig;
+use super::tunnel::{Forward, open_tunnel};
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use ureq::Error;
-use ureq::unversioned::transport::{
-    Buffers, ConnectProxyConnector, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout, Transport,
-};
+use ureq::http::Uri;
+use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport};
 
-/// The chain that makes a connection: through the proxy if there is one, by TCP, then TLS for `https`.
-pub(super) fn connector(
-    calls: &Arc<Calls>,
-    connect_timeout: Duration,
-    is_plain: bool,
-    tls: Option<Arc<ClientConfig>>,
-) -> impl Connector<()> {
-    ().chain(Begin { calls: Arc::clone(calls), connect_timeout })
-        .chain(ConnectProxyConnector::default())
-        .chain(Dial { calls: Arc::clone(calls), names: Names::new(), is_plain })
-        .chain(Secure::new(tls))
-        .chain(End { calls: Arc::clone(calls) })
-}
-
-fn current(calls: &Calls) -> Result<Arc<Call>, Failure> {
-    calls.current().ok_or(Failure::NoCall)
-}
-
-/// The first connector: starts the time limit of connecting.
+/// Makes connections to the server: by TCP, through the proxy if there is one, with TLS for `https`.
 #[derive(Debug)]
-struct Begin {
-    calls: Arc<Calls>,
-    connect_timeout: Duration,
+pub(super) struct Connect {
+    pub(super) calls: Arc<Calls>,
+    pub(super) names: Names,
+    pub(super) route: Route,
 }
 
-impl<In: Transport> Connector<In> for Begin {
-    type Out = In;
+impl Connector<()> for Connect {
+    type Out = Box<dyn Transport>;
 
-    fn connect(&self, _: &ConnectionDetails, chained: Option<In>) -> Result<Option<In>, Error> {
-        current(&self.calls)?.begin_connecting(self.connect_timeout);
-        Ok(chained)
-    }
-}
-
-/// The last connector: ends the time limit of connecting.
-#[derive(Debug)]
-struct End {
-    calls: Arc<Calls>,
-}
-
-impl<In: Transport> Connector<In> for End {
-    type Out = In;
-
-    fn connect(&self, _: &ConnectionDetails, chained: Option<In>) -> Result<Option<In>, Error> {
-        current(&self.calls)?.end_connecting();
-        Ok(chained)
-    }
-}
-
-/// Resolves a name and connects, unless a proxy has done it.
-#[derive(Debug)]
-struct Dial {
-    calls: Arc<Calls>,
-    names: Names,
-    is_plain: bool,
-}
-
-impl<In: Transport> Connector<In> for Dial {
-    type Out = Either<In, Socket>;
-
-    fn connect(&self, details: &ConnectionDetails, chained: Option<In>) -> Result<Option<Self::Out>, Error> {
-        if let Some(transport) = chained {
-            return Ok(Some(Either::A(transport)));
-        }
+    fn connect(&self, details: &ConnectionDetails, _: Option<()>) -> Result<Option<Self::Out>, Error> {
         let call = current(&self.calls)?;
-        let addresses = self.names.addresses(details.uri, &call)?;
+        call.begin_connecting(self.route.connect_timeout);
+        let transport = self.reach(details, &call)?;
+        call.end_connecting();
+        Ok(Some(transport))
+    }
+}
+
+impl Connect {
+    /// Connects to the server, through the proxy if there is one.
+    fn reach(&self, details: &ConnectionDetails, call: &Call) -> Result<Box<dyn Transport>, Error> {
+        let server = details.uri;
+        let Some(proxy) = &self.route.proxy else {
+            return self.open(server, details, call);
+        };
+        let mut transport = self.open(proxy.uri(), details, call)?;
+        if !details.needs_tls() {
+            return Ok(Forward::new(transport, proxy, server).boxed());
+        }
+        open_tunnel(&mut transport, proxy, server, &self.route.user_agent)?;
+        self.secure(transport, server, details)
+    }
+
+    /// Connects to the host of a URL, with TLS if the URL asks for it.
+    fn open(&self, uri: &Uri, details: &ConnectionDetails, call: &Call) -> Result<Box<dyn Transport>, Error> {
+        let addresses = self.names.addresses(uri, call)?;
         call.trace(|trace| trace.resolved = Some(Instant::now()));
-        let stream = Arc::new(dial(&addresses, &call)?);
+        let stream = Arc::new(dial(&addresses, call)?);
         call.trace(|trace| trace.connected = Some(Instant::now()));
-        Ok(Some(Either::B(Socket {
+        let socket = Socket {
             calls: Arc::clone(&self.calls),
             stream,
             buffers: buffers(),
             unsent: Vec::new(),
             waits: Waits::default(),
             idle: false,
-            expects_silence: self.is_plain,
-        })))
+        };
+        let socket = socket.boxed();
+        if uri.scheme_str() == Some("https") { self.secure(socket, uri, details) } else { Ok(socket) }
     }
+
+    fn secure(
+        &self,
+        transport: Box<dyn Transport>,
+        uri: &Uri,
+        details: &ConnectionDetails,
+    ) -> Result<Box<dyn Transport>, Error> {
+        let config = self.route.tls.clone().ok_or(Error::TlsRequired)?;
+        Ok(secure(transport, config, uri.host().unwrap_or_default(), details)?.boxed())
+    }
+}
+
+fn current(calls: &Calls) -> Result<Arc<Call>, Failure> {
+    calls.current().ok_or(Failure::NoCall)
 }
 
 /// A TCP connection.
@@ -109,9 +96,6 @@ struct Socket {
     waits: Waits,
     /// True while the connection is idle after a reply and was not checked again.
     idle: bool,
-    /// True if no byte may arrive before the first request. Bytes that a proxy sends behind its own reply would be read as
-    /// the server's. TLS needs no such check, because it authenticates the server.
-    expects_silence: bool,
 }
 
 impl Socket {
@@ -141,12 +125,6 @@ impl Transport for Socket {
 
     fn transmit_output(&mut self, amount: usize, _: NextTimeout) -> Result<(), Error> {
         self.idle = false;
-        if self.expects_silence && !current(&self.calls)?.is_connecting() {
-            self.expects_silence = false;
-            if !self.buffers.input().is_empty() {
-                return Err(Failure::SpokeFirst.into());
-            }
-        }
         self.unsent.extend_from_slice(&self.buffers.output()[..amount]);
         Ok(())
     }

@@ -108,6 +108,7 @@ impl ServerCertVerifier for Verifier {
 mod tests {
     use super::*;
     use crate::config::Config;
+    use crate::error::Outcome;
     use crate::http::helpers::tests::{Gate, PATIENCE, wait_until};
     use crate::http::{Exchange, Http, Lost, Waiter};
     use crate::operations::Method;
@@ -178,9 +179,9 @@ mod tests {
             let algorithms = ring::default_provider().signature_verification_algorithms;
             let system = Arc::new(HangingSystem { gate: Gate::default(), verdict, algorithms });
             let verifier = Arc::new(Verifier::new(Arc::clone(&system) as _, &http.calls));
-            let mut tls = ClientConfig::clone(http.tls.as_deref().unwrap());
+            let mut tls = ClientConfig::clone(http.route.tls.as_deref().unwrap());
             tls.dangerous().set_certificate_verifier(Arc::clone(&verifier) as _);
-            http.tls = Some(Arc::new(tls));
+            http.route.tls = Some(Arc::new(tls));
             Scene { http: http.unconnected(), url, system, verifier }
         }
 
@@ -263,7 +264,7 @@ mod tests {
         let scene = Scene::with_verdict(Ok(()));
         let lost = scene.ask(Duration::from_secs(2)).unwrap_err();
         assert_eq!(lost.status, Status::Timeout);
-        assert!(!lost.sent);
+        assert_eq!(lost.outcome, Outcome::NotSent);
         assert_eq!(scene.system.gate.begun(), 1);
     }
 

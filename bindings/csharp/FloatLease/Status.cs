@@ -78,11 +78,11 @@ namespace FloatLease
         LeaseOver = 17,
 
         /// <summary>The server's host name could not be resolved.</summary>
-        /// <remarks>Check the network connection and the host name in base_url.</remarks>
+        /// <remarks>Check the network connection and the host name in base_url, or in the proxy's URL if the message names a proxy.</remarks>
         Dns = 20,
 
         /// <summary>The connection to the server failed.</summary>
-        /// <remarks>Check that the server is running and that no firewall blocks this program.</remarks>
+        /// <remarks>Check that the server, or the proxy that the message names, is running, and that no firewall blocks this program.</remarks>
         Connect = 21,
 
         /// <summary>The TLS connection to the server could not be set up.</summary>
@@ -102,7 +102,7 @@ namespace FloatLease
         TlsUnknownCa = 25,
 
         /// <summary>The proxy did not connect to the server.</summary>
-        /// <remarks>Check "proxy", and that the proxy allows CONNECT to the server. With "proxy":"none" the library connects directly.</remarks>
+        /// <remarks>Check the proxy that the message names, and that it allows CONNECT to the server. With "proxy":"none" the library connects directly.</remarks>
         Proxy = 26,
 
         /// <summary>The proxy requires a name and a password.</summary>

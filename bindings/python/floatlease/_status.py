@@ -120,13 +120,13 @@ class Status(enum.IntEnum):
     DNS = 20
     """The server's host name could not be resolved.
 
-    Check the network connection and the host name in base_url.
+    Check the network connection and the host name in base_url, or in the proxy's URL if the message names a proxy.
     """
 
     CONNECT = 21
     """The connection to the server failed.
 
-    Check that the server is running and that no firewall blocks this program.
+    Check that the server, or the proxy that the message names, is running, and that no firewall blocks this program.
     """
 
     TLS = 22
@@ -156,7 +156,7 @@ class Status(enum.IntEnum):
     PROXY = 26
     """The proxy did not connect to the server.
 
-    Check "proxy", and that the proxy allows CONNECT to the server. With "proxy":"none" the library connects directly.
+    Check the proxy that the message names, and that it allows CONNECT to the server. With "proxy":"none" the library connects directly.
     """
 
     PROXY_AUTH = 27

@@ -29,7 +29,7 @@ use std::ptr;
 ///     timeout_ms              integer    deadline of a call that names none, 1 to 3600000; default 15000
 ///     connect_timeout_ms      integer    limit for resolving the name, connecting and TLS together; default 5000
 ///     proxy                   string     "env" (default), "none" or "http://name:password@host:port"; a proxy of the
-///                                        environment is not used for a server on this machine
+///                                        environment is not used for a server on this machine: docs/proxies.md
 ///     tls_roots               string     "platform" (default), "bundled" or PEM certificates
 ///     allow_http              boolean    true: allow plain http:// to another machine too
 ///     storage_dir             string     absolute path of a folder on a local disk, for what leases and consumptions keep
