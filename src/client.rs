@@ -177,6 +177,11 @@ impl Client {
         self.http.cancel_all();
     }
 
+    /// Uses no connection again that was made before, as after a sleep of the machine.
+    pub(crate) fn forget_connections(&self) {
+        self.http.forget_connections();
+    }
+
     /// Tests each step of the way to the server, and returns a report as one JSON object. Takes no slot; the report
     /// holds no secret.
     ///

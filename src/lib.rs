@@ -21,6 +21,7 @@
 //! | [`hardware`] | the hardware id and how it was found |
 //! | `thread` | threads of the library inside the host's process |
 //! | `process` | tells this process from those that it was forked from |
+//! | `uptime` | clocks that can't be set, with and without the sleep of the machine |
 //! | `diagnose` | a test of each step of the way to the server |
 //!
 //! Dependencies run one way: `docs/architecture.md` draws them, `tests/architecture.rs` compares the code with the
@@ -50,6 +51,7 @@ pub mod sign;
 pub mod status;
 mod strict;
 mod thread;
+mod uptime;
 pub mod verify;
 
 pub use client::Client;

@@ -48,6 +48,7 @@ pub(crate) fn send(
     };
     let exchange = Exchange {
         method: request.operation.method,
+        may_be_repeated: request.operation.idempotent,
         url: &url,
         date: &signed.date,
         authorization: signed.authorization.expose(),

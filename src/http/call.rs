@@ -57,6 +57,12 @@ struct Waiting {
     connect_deadline: Option<Instant>,
     /// The deadline of one request of several, while there is one.
     request_deadline: Option<Instant>,
+    /// True if the attempt may be followed by another one whatever becomes of it.
+    may_be_repeated: bool,
+    /// True while the attempt uses a connection that served another request before.
+    reuses_connection: bool,
+    /// The end of the time that such an attempt has, if it may be repeated: the rest is for a new connection.
+    reuse_deadline: Option<Instant>,
     /// The socket of a blocked read or write.
     socket: Option<Arc<TcpStream>>,
     trace: Trace,
@@ -97,7 +103,7 @@ impl Call {
             return Err(Stop::Cancelled);
         }
         let waiting = self.waiting();
-        let ends = [Some(self.deadline), waiting.request_deadline, waiting.connect_deadline];
+        let ends = [Some(self.deadline), waiting.request_deadline, waiting.connect_deadline, waiting.reuse_deadline];
         drop(waiting);
         let end = ends.into_iter().flatten().min().unwrap_or(self.deadline);
         match end.saturating_duration_since(Instant::now()) {
@@ -134,23 +140,39 @@ impl Call {
     }
 
     /// Begins a new attempt, of which nothing was sent yet.
-    pub(crate) fn begin_attempt(&self) {
+    pub(crate) fn begin_attempt(&self, may_be_repeated: bool) {
         self.sent.store(false, Ordering::Release);
-        self.waiting().trace = Trace::default();
+        let mut waiting = self.waiting();
+        waiting.trace = Trace::default();
+        (waiting.may_be_repeated, waiting.reuses_connection) = (may_be_repeated, false);
     }
 
-    /// Ends the attempt, at whatever step it stopped.
-    pub(crate) fn end_attempt(&self) {
+    /// Ends the attempt, at whatever step it stopped. Returns true if it used a connection that was kept.
+    pub(crate) fn end_attempt(&self) -> bool {
         self.connecting.store(false, Ordering::Release);
         let mut waiting = self.waiting();
-        waiting.connect_deadline = None;
+        (waiting.connect_deadline, waiting.reuse_deadline) = (None, None);
         waiting.socket = None;
+        waiting.reuses_connection
+    }
+
+    /// Notes that the attempt uses a kept connection, which may be dead without a word. If the request may be repeated, the
+    /// part of its time that `reserve_of` names is kept for a new connection.
+    pub(crate) fn begin_reuse(&self, reserve_of: impl FnOnce(Duration) -> Duration) {
+        let left = self.left().unwrap_or_default();
+        let mut waiting = self.waiting();
+        waiting.reuses_connection = true;
+        if waiting.may_be_repeated {
+            waiting.reuse_deadline = Some(Instant::now() + left.saturating_sub(reserve_of(left)));
+        }
     }
 
     /// Notes that a new connection is being made, which has a time limit of its own.
     pub(crate) fn begin_connecting(&self, connect_timeout: Duration) {
         self.connecting.store(true, Ordering::Release);
-        self.waiting().connect_deadline = Some(Instant::now() + connect_timeout);
+        let mut waiting = self.waiting();
+        (waiting.reuses_connection, waiting.reuse_deadline) = (false, None);
+        waiting.connect_deadline = Some(Instant::now() + connect_timeout);
     }
 
     /// Notes that the connection is made and carries the request from now on.

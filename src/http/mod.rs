@@ -9,6 +9,7 @@ mod call;
 mod dial;
 mod failure;
 mod helpers;
+mod kept;
 mod no_proxy;
 mod proxy;
 mod resolver;
@@ -27,6 +28,7 @@ use crate::error::{Error, Outcome};
 use crate::model::parse_order;
 use crate::operations::Method;
 use crate::status::{Category, Status};
+use kept::Kept;
 use proxy::Proxy;
 use resolver::Names;
 use rustls::ClientConfig;
@@ -53,6 +55,7 @@ static ORDER: HeaderName = HeaderName::from_static("floatlease-order");
 pub(crate) struct Http {
     agent: Agent,
     calls: Arc<Calls>,
+    kept: Arc<Kept>,
     route: Route,
     /// Which authorities are trusted, in words.
     pub(crate) roots: String,
@@ -72,6 +75,8 @@ struct Route {
 /// A request.
 pub(crate) struct Exchange<'a> {
     pub(crate) method: Method,
+    /// True if the server may carry it out twice without harm.
+    pub(crate) may_be_repeated: bool,
     pub(crate) url: &'a str,
     pub(crate) date: &'a str,
     pub(crate) authorization: &'a str,
@@ -146,14 +151,25 @@ impl Http {
     }
 
     fn with_parts(settings: ureq::config::Config, calls: Arc<Calls>, route: Route, roots: String) -> Http {
-        let connect = transport::Connect { calls: Arc::clone(&calls), names: Names::new(), route: route.clone() };
+        let kept = Arc::new(Kept::new(route.connect_timeout));
+        let connect = transport::Connect {
+            calls: Arc::clone(&calls),
+            kept: Arc::clone(&kept),
+            names: Names::new(),
+            route: route.clone(),
+        };
         let agent = Agent::with_parts(settings, connect, resolver::Later);
-        Http { agent, calls, route, roots }
+        Http { agent, calls, kept, route, roots }
     }
 
     /// The proxy's host and port, if there is one, without its credentials.
     pub(crate) fn proxy_address(&self) -> Option<String> {
         self.route.proxy.as_ref().map(|proxy| proxy.address())
+    }
+
+    /// Uses no connection again that was made before.
+    pub(crate) fn forget_connections(&self) {
+        self.kept.forget_all();
     }
 
     /// Registers a call of this thread that ends by itself after `timeout`. A thread has one at a time.
@@ -173,9 +189,14 @@ impl Http {
 
     /// Sends one request and reads its reply, within the deadline of `call`, which must be this thread's.
     pub(crate) fn exchange(&self, call: &Call, exchange: &Exchange) -> Result<Reply, Lost> {
-        call.begin_attempt();
+        self.kept.begin_request();
+        call.begin_attempt(exchange.may_be_repeated);
         let result = self.run(call, exchange);
-        call.end_attempt();
+        let has_reused = call.end_attempt();
+        if has_reused && result.is_err() {
+            // What has ended this kept connection may have ended the others too, and each would cost as much again.
+            self.kept.forget_all();
+        }
         result
     }
 

@@ -5,6 +5,7 @@ use super::buffers::{buffers, make_room};
 use super::call::{Call, Calls, Stop};
 use super::dial::dial;
 use super::failure::Failure;
+use super::kept::Kept;
 use super::resolver::Names;
 use super::secure::secure;
 use super::socket::{self, WaitError, Waits};
@@ -21,6 +22,7 @@ use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, LazyBu
 #[derive(Debug)]
 pub(super) struct Connect {
     pub(super) calls: Arc<Calls>,
+    pub(super) kept: Arc<Kept>,
     pub(super) names: Names,
     pub(super) route: Route,
 }
@@ -56,15 +58,18 @@ impl Connect {
     fn open(&self, uri: &Uri, details: &ConnectionDetails, call: &Call) -> Result<Box<dyn Transport>, Error> {
         let addresses = self.names.addresses(uri, call)?;
         call.trace(|trace| trace.resolved = Some(Instant::now()));
+        let generation = self.kept.generation();
         let stream = Arc::new(dial(&addresses, call)?);
         call.trace(|trace| trace.connected = Some(Instant::now()));
         let socket = Socket {
             calls: Arc::clone(&self.calls),
+            kept: Arc::clone(&self.kept),
+            generation,
             stream,
             buffers: buffers(),
             unsent: Vec::new(),
             waits: Waits::default(),
-            idle: false,
+            idle_since: None,
         };
         let socket = socket.boxed();
         if uri.scheme_str() == Some("https") { self.secure(socket, uri, details) } else { Ok(socket) }
@@ -89,13 +94,16 @@ fn current(calls: &Calls) -> Result<Arc<Call>, Failure> {
 #[derive(Debug)]
 struct Socket {
     calls: Arc<Calls>,
+    kept: Arc<Kept>,
+    /// Of the connections that are kept; see [`Kept`].
+    generation: u64,
     stream: Arc<TcpStream>,
     buffers: LazyBuffers,
     /// Written at once, when the reply is waited for: header and body leave in one packet.
     unsent: Vec<u8>,
     waits: Waits,
-    /// True while the connection is idle after a reply and was not checked again.
-    idle: bool,
+    /// When the connection was put aside after a reply; `None` while it carries a request.
+    idle_since: Option<Instant>,
 }
 
 impl Socket {
@@ -124,7 +132,7 @@ impl Transport for Socket {
     }
 
     fn transmit_output(&mut self, amount: usize, _: NextTimeout) -> Result<(), Error> {
-        self.idle = false;
+        self.idle_since = None;
         self.unsent.extend_from_slice(&self.buffers.output()[..amount]);
         Ok(())
     }
@@ -153,10 +161,16 @@ impl Transport for Socket {
     /// Asked twice of a kept connection: when it is put aside, which is when this call lets go of it, and when it is
     /// taken up again.
     fn is_open(&mut self) -> bool {
-        if std::mem::replace(&mut self.idle, true) {
-            return socket::is_quiet(&self.stream);
+        let Ok(call) = current(&self.calls) else { return false };
+        let Some(idle_since) = self.idle_since else {
+            self.idle_since = Some(Instant::now());
+            return call.forget_socket();
+        };
+        let is_usable = self.generation == self.kept.generation() && socket::is_quiet(&self.stream);
+        if is_usable {
+            call.begin_reuse(|left| self.kept.reserve_of(left, idle_since.elapsed()));
         }
-        current(&self.calls).is_ok_and(|call| call.forget_socket())
+        is_usable
     }
 }
 

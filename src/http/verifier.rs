@@ -220,6 +220,7 @@ mod tests {
         let in_flight = http.begin(Waiter::Host, timeout);
         let exchange = Exchange {
             method: Method::Get,
+            may_be_repeated: true,
             url,
             date: "",
             authorization: "",

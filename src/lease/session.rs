@@ -7,7 +7,6 @@ use crate::lease::acquire_request::{AcquireRequest, KeepAlive};
 use crate::lease::background::calls::{BackgroundCalls, Guard};
 use crate::lease::background::events::Events;
 use crate::lease::background::ticket::Ticket;
-use crate::lease::clock;
 use crate::lease::consumption;
 use crate::lease::context::Shared;
 use crate::lease::lease_inner::{LeaseInner, MOST_REQUESTS, timeout_of_all};
@@ -19,6 +18,7 @@ use crate::lease::storage::probe;
 use crate::operations::{Kind, Operation};
 use crate::status::Status;
 use crate::strict::{self, Object};
+use crate::uptime;
 use serde_json::Value;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -164,6 +164,7 @@ impl Session {
     /// nearer.
     pub fn advance_clock(&self, by_ms: u32) {
         self.manager.shared.clock.advance(by_ms);
+        self.client().forget_connections();
         self.manager.wake();
     }
 
@@ -351,5 +352,5 @@ fn timeouts(lease: &LeaseInner, operation: &str, given: &mut Object) -> Result<(
 /// Milliseconds until this moment of the system's clock, as a
 /// [`StateCell`](crate::lease::state_cell::StateCell) holds it; 0 when it is past.
 pub fn remaining_ms(until: Millis) -> i64 {
-    until.saturating_sub(clock::now()).max(0)
+    until.saturating_sub(uptime::now_ms()).max(0)
 }
