@@ -250,6 +250,9 @@ impl Client {
                 Ok(Answer { text, signature: reply.signature, skew, in_order, unanswered_attempt: false })
             }
             Err(mut error) => {
+                if matches!(error.status, Status::ServerError | Status::ReplyNotApi) {
+                    error.detail = error.detail.take().or_else(|| self.http.passed_on_by());
+                }
                 // A server also repeats the number when it refuses before it compares or stores the number.
                 let has_decided = error.is_refusal();
                 error.in_order = has_decided && request.order.is_some() && reply.order == request.order;

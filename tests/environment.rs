@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use std::io::Write;
 use support::abi::Client;
 use support::proxy::Proxy;
-use support::stub::{listen, read_message};
+use support::stub::{answering, listen, read_message};
 use support::tls::Authority;
 use support::{Demo, with};
 
@@ -115,6 +115,31 @@ fn proxies_and_authorities_come_from_config_or_environment() {
         error["message"].as_str().unwrap().contains("\"proxy\" in the config names the proxy 127.0.0.1:9"),
         "{error}"
     );
+
+    // Nor is what a proxy says in place of the server.
+    for (status, name) in [("503 Service Unavailable", "SERVER_ERROR"), ("403 Forbidden", "REPLY_NOT_API")] {
+        let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 5\r\n\r\nblock");
+        set("http_proxy", &format!("http://{}", answering(answer)));
+        let client = opened(&plain, json!({}));
+        unset(&["http_proxy"]);
+        let error = client.call("borrow_license", &Value::Null).failed(name, "unknown");
+        assert!(error["message"].as_str().unwrap().contains("The environment's http_proxy names the proxy"), "{error}");
+    }
+
+    // A proxy's name may be wrong as well as the server's.
+    let unknown = opened(&secure, json!({"proxy": "http://proxy.invalid:3128"}));
+    let error = unknown.call("borrow_license", &json!({"timeout_ms": 2000})).failed("DNS", "not_sent");
+    assert!(error["message"].as_str().unwrap().contains("the proxy proxy.invalid:3128"), "{error}");
+
+    // The way to an https proxy is encrypted, and its certificate is checked.
+    let encrypted = Proxy::to(demo.address(), None);
+    let proxy_front = authority.front(encrypted.address.clone(), &["localhost"], false);
+    let url = format!("https://localhost:{}", proxy_front.rsplit(':').next().unwrap());
+    let trusting = opened(&plain, json!({"proxy": url, "tls_roots": authority.pem()}));
+    trusting.call("check_license", &Value::Null).ok();
+    assert_eq!(encrypted.connections(), 1);
+    let distrusting = opened(&plain, json!({"proxy": url, "tls_roots": "bundled"}));
+    distrusting.call("check_license", &Value::Null).failed("TLS_UNKNOWN_CA", "not_sent");
 
     // The system's authorities are found where the environment says; some systems have a store instead.
     if cfg!(any(windows, target_vendor = "apple")) {

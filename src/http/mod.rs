@@ -70,6 +70,8 @@ struct Route {
     /// The time limit of a new connection: for resolving the name, connecting and TLS together.
     connect_timeout: Duration,
     user_agent: String,
+    /// True if the server speaks plain `http`, so that a proxy passes requests on.
+    is_plain: bool,
 }
 
 /// A request.
@@ -117,7 +119,8 @@ impl Http {
     /// proxy variables and `SSL_CERT_FILE`.
     pub(crate) fn new(config: &Config) -> Result<Http, Error> {
         let proxy = Proxy::of(config)?.map(Arc::new);
-        let needs_tls = config.base_url.starts_with("https:") || proxy.as_ref().is_some_and(|proxy| proxy.is_secure());
+        let is_plain = config.base_url.starts_with("http:");
+        let needs_tls = !is_plain || proxy.as_ref().is_some_and(|proxy| proxy.is_secure());
         let calls = Arc::new(Calls::default());
         let (tls, roots) = match &config.tls_roots {
             TlsRoots::Platform | TlsRoots::Bundled if !needs_tls => (None, "none".to_owned()),
@@ -140,7 +143,7 @@ impl Http {
             .max_response_header_size(buffers::LONGEST_HEAD_BYTES)
             .build();
         let (connect_timeout, user_agent) = (config.connect_timeout, config.user_agent());
-        Ok(Http::with_parts(settings, calls, Route { proxy, tls, connect_timeout, user_agent }, roots))
+        Ok(Http::with_parts(settings, calls, Route { proxy, tls, connect_timeout, user_agent, is_plain }, roots))
     }
 
     /// Copies the settings and shares the calls, without a connection yet.
@@ -165,6 +168,11 @@ impl Http {
     /// The proxy's host and port, if there is one, without its credentials.
     pub(crate) fn proxy_address(&self) -> Option<String> {
         self.route.proxy.as_ref().map(|proxy| proxy.address())
+    }
+
+    /// Says which proxy has passed a reply on, if there is one that may have made the reply itself: TLS would show that.
+    pub(crate) fn passed_on_by(&self) -> Option<String> {
+        self.route.proxy.as_ref().filter(|_| self.route.is_plain).map(|proxy| proxy.origin())
     }
 
     /// Uses no connection again that was made before.
@@ -229,12 +237,10 @@ impl Http {
             }
         };
         let (parts, body) = response.map_err(|error| lost(&error, None))?.into_parts();
-        let is_forwarded = self.route.proxy.is_some() && exchange.url.starts_with("http:");
-        if is_forwarded && parts.status == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
-            // The proxy has passed nothing on.
+        if let (StatusCode::PROXY_AUTHENTICATION_REQUIRED, Some(proxy)) = (parts.status, self.passed_on_by()) {
+            // The proxy has not passed the request on.
             let (status, outcome) = (Status::ProxyAuth, Outcome::Rejected);
-            let http_status = Some(parts.status.as_u16());
-            return Err(Lost { status, detail: self.with_proxy(status, None), outcome, http_status });
+            return Err(Lost { status, detail: Some(proxy), outcome, http_status: Some(parts.status.as_u16()) });
         }
         let body = read(body, parts.status).map_err(|error| match error {
             ureq::Error::Io(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Lost {
