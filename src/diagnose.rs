@@ -87,7 +87,10 @@ fn hardware_id(config: &Config) -> Check {
 struct Probe {
     started: Instant,
     trace: Trace,
+    /// The proxy's host and port.
     proxy: Option<String>,
+    /// Which setting names the proxy, in a sentence.
+    proxy_origin: Option<String>,
     secure: bool,
     reply: Result<Reply, Error>,
     replied: Instant,
@@ -114,6 +117,7 @@ fn probe_server(config: &Config, http: &Http) -> Result<Vec<Check>, Error> {
         started,
         trace: in_flight.call.traced(),
         proxy: http.proxy_address(),
+        proxy_origin: http.proxy_origin(),
         secure: config.base_url.starts_with("https:"),
         reply,
         replied: Instant::now(),
@@ -140,10 +144,8 @@ impl Probe {
         };
         let peer = proxied.map_or("the server".to_owned(), |proxy| format!("the proxy {proxy}"));
         vec![
-            match proxied {
-                Some(proxy) => {
-                    self.phase("proxy", None, connected, tunnelled, format!("The connection goes through {proxy}."))
-                }
+            match &self.proxy_origin {
+                Some(origin) => self.phase("proxy", None, connected, tunnelled, origin.clone()),
                 None => check("proxy", Verdict::Skipped, None, "No proxy is used."),
             },
             self.phase(

@@ -65,6 +65,10 @@ fn proxies_and_authorities_come_from_config_or_environment() {
             let before = guarded.connections();
             client.call("check_license", &Value::Null).ok();
             assert_eq!(guarded.connections(), before + 1, "{variable}");
+            let report = client.diagnose();
+            let check = report["checks"].as_array().unwrap().iter().find(|check| check["check"] == "proxy").unwrap();
+            assert_eq!(check["verdict"], "ok", "{report}");
+            assert!(check["detail"].as_str().unwrap().contains(variable), "{report}");
         }
 
         // "none" and NO_PROXY go direct, where the name does not exist.

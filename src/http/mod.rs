@@ -170,9 +170,14 @@ impl Http {
         self.route.proxy.as_ref().map(|proxy| proxy.address())
     }
 
+    /// Says in a sentence which setting names the proxy, if there is one.
+    pub(crate) fn proxy_origin(&self) -> Option<String> {
+        self.route.proxy.as_ref().map(|proxy| proxy.origin())
+    }
+
     /// Says which proxy has passed a reply on, if there is one that may have made the reply itself: TLS would show that.
     pub(crate) fn passed_on_by(&self) -> Option<String> {
-        self.route.proxy.as_ref().filter(|_| self.route.is_plain).map(|proxy| proxy.origin())
+        self.proxy_origin().filter(|_| self.route.is_plain)
     }
 
     /// Uses no connection again that was made before.
