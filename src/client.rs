@@ -10,6 +10,7 @@ use crate::order::Orders;
 use crate::reply::judge;
 use crate::request::Request;
 use crate::send::{SignedDate, send};
+use crate::server_clock::ServerClock;
 use crate::status::Status;
 use crate::strict;
 use chrono::{DateTime, Datelike, TimeDelta, Utc};
@@ -48,6 +49,7 @@ pub struct Client {
     /// True if the server books a consumption once for each `Idempotency-Key`; `None` until a reply has shown it.
     supports_idempotency: Mutex<Option<bool>>,
     orders: Orders,
+    server_clock: Arc<ServerClock>,
 }
 
 impl Client {
@@ -60,14 +62,15 @@ impl Client {
 
     pub(crate) fn with(config: Config) -> Result<Client, Error> {
         let http = Http::new(&config)?;
-        let orders = Orders::new(config.base_url.starts_with("https:") || config.is_local_server());
+        let knows_server = config.base_url.starts_with("https:") || config.is_local_server();
         Ok(Client {
             config,
             http,
             clock_offset_ms: AtomicI64::new(0),
             signed: Mutex::default(),
             supports_idempotency: Mutex::default(),
-            orders,
+            orders: Orders::new(knows_server),
+            server_clock: Arc::new(ServerClock::new(knows_server)),
         })
     }
 
@@ -108,6 +111,11 @@ impl Client {
     /// Sets the result of [`Client::supports_idempotency`], from a reply or from a file that keeps it.
     pub(crate) fn set_supports_idempotency(&self, supports: bool) {
         *self.supports_idempotency.lock().unwrap_or_else(PoisonError::into_inner) = Some(supports);
+    }
+
+    /// Returns the server's clock, which every verified reply sets.
+    pub(crate) fn server_clock(&self) -> Arc<ServerClock> {
+        Arc::clone(&self.server_clock)
     }
 
     /// Checks a request and completes it from the config. Sends nothing.
@@ -233,9 +241,10 @@ impl Client {
 
     /// Sends one signed request and judges its reply.
     fn attempt(&self, call: &Call, request: &Request, offset: TimeDelta) -> Result<Answer, Failed> {
+        let sent_at = model::now();
         let reply = send(&self.http, call, &self.config, request, &self.signed(offset))?;
         let server_time = reply.date.as_deref().and_then(model::parse_http_date);
-        let skew = server_time.and_then(|time| self.believable_skew(time));
+        let skew = server_time.and_then(|time| self.believable_skew(time, sent_at));
         let judged = judge(request, &reply, &self.config);
         if request.operation.is_consumption() {
             // A server repeats the key that it used. A refusal without the key may come from a gateway before it.
@@ -247,6 +256,9 @@ impl Client {
         match judged {
             Ok(text) => {
                 let in_order = request.order.is_some() && reply.order == request.order;
+                if let Some(date) = skew.and_then(|skew| model::now().checked_add_signed(skew)) {
+                    self.server_clock.note(date);
+                }
                 Ok(Answer { text, signature: reply.signature, skew, in_order, unanswered_attempt: false })
             }
             Err(mut error) => {
@@ -266,13 +278,14 @@ impl Client {
 
     /// Returns how far the server's clock is ahead of ours at most, or `None` if the time is not believable.
     ///
-    /// A `Date` header tells whole seconds, and a license must not last longer here than at the server.
+    /// A `Date` header tells whole seconds, and was written after the request was sent at `sent_at`. A license must not
+    /// last longer here than at the server.
     ///
     /// An authorisation covers the date alone. An attacker who answers with a future time could collect authorisations
     /// for that time. TLS proves who answers; without TLS a clock may be wrong by a time zone and no more.
-    fn believable_skew(&self, server_time: DateTime<Utc>) -> Option<TimeDelta> {
+    fn believable_skew(&self, server_time: DateTime<Utc>, sent_at: DateTime<Utc>) -> Option<TimeDelta> {
         const SANE_YEARS: std::ops::RangeInclusive<i32> = 2020..=2100;
-        let skew = server_time + TimeDelta::milliseconds(999) - model::now();
+        let skew = server_time + TimeDelta::milliseconds(999) - sent_at;
         let proven = self.config.base_url.starts_with("https:");
         let believable = SANE_YEARS.contains(&server_time.year()) && (proven || skew <= MAX_TIME_ZONE_OFFSET);
         believable.then_some(skew)
@@ -326,10 +339,10 @@ fn told_of_correction(error: Error, corrected: bool) -> Error {
     let what = if corrected {
         "The server refused the date also after the library had corrected it."
     } else {
-        "The reply tells no date by which the library could correct it."
+        "The library could not correct it: the reply tells no date, or one that is not believed without TLS."
     };
-    let detail = [error.detail.as_deref().unwrap_or_default(), what].join(" ");
-    error.with_detail(detail.trim())
+    let said = error.detail.as_deref().map(|said| format!("{}. ", said.trim_end_matches('.'))).unwrap_or_default();
+    error.with_detail(said + what)
 }
 
 /// Returns the pause before the next attempt; `None` if a repetition must not happen or would not help.

@@ -106,10 +106,10 @@ mod platform {
     /// The firmware's id is nearly always root's alone. So it comes last, where there is no other id: before that, root
     /// and a user would have different ids on one machine.
     pub(super) const SOURCES: &[Source] = &[
-        ("/etc/machine-id", |root| file(&root.join("etc/machine-id"))),
-        ("/var/lib/dbus/machine-id", |root| file(&root.join("var/lib/dbus/machine-id"))),
-        (FIRMWARE, |root| if is_for_everybody(&root.join(PRODUCT_UUID)) { firmware(root) } else { Ok(None) }),
-        ("/var/lib/cloud/data/instance-id", |root| file(&root.join("var/lib/cloud/data/instance-id"))),
+        ("/etc/machine-id", |root| public_file(&root.join("etc/machine-id"))),
+        ("/var/lib/dbus/machine-id", |root| public_file(&root.join("var/lib/dbus/machine-id"))),
+        (FIRMWARE, |root| public_file(&root.join(PRODUCT_UUID))),
+        ("/var/lib/cloud/data/instance-id", |root| public_file(&root.join("var/lib/cloud/data/instance-id"))),
         ("network card", network_card),
         (FIRMWARE, firmware),
     ];
@@ -123,6 +123,11 @@ mod platform {
 
     fn is_for_everybody(path: &Path) -> bool {
         fs::metadata(path).is_ok_and(|metadata| metadata.mode() & 0o004 != 0)
+    }
+
+    /// Returns the id in a file that everybody may read, so that it does not depend on who asks.
+    fn public_file(path: &Path) -> io::Result<Option<String>> {
+        if is_for_everybody(path) { file(path) } else { Ok(None) }
     }
 
     fn file(path: &Path) -> io::Result<Option<String>> {

@@ -13,6 +13,7 @@
 //! | [`operations`] | the API as one table |
 //! | [`model`] | times and signed texts, shared with the server |
 //! | `order` | order numbers of requests about slots |
+//! | `server_clock` | the server's date, as its replies tell it |
 //! | `send` | sends one signed request, for calls and for `diagnose` |
 //! | `http` | one exchange: deadlines, cancelling, sockets; the only module that uses ureq |
 //! | [`sign`], [`verify`], `pem` | authorisation of requests, signatures of replies, keys as people paste them |
@@ -47,6 +48,7 @@ mod reply;
 mod request;
 mod secret;
 mod send;
+mod server_clock;
 pub mod sign;
 pub mod status;
 mod strict;

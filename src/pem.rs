@@ -15,7 +15,9 @@ pub(crate) fn blocks(mut text: &str) -> impl Iterator<Item = Block<'_>> {
     std::iter::from_fn(move || {
         let (_, begun) = text.split_once("-----BEGIN ")?;
         let (label, content) = begun.split_once("-----")?;
-        let (body, rest) = content.split_once("-----END ")?;
+        // A block that is cut off ends where the next one begins.
+        let end = [content.find("-----END "), content.find("-----BEGIN ")].into_iter().flatten().min()?;
+        let (body, rest) = content.split_at(end);
         text = rest;
         let body = body.replace("\\r", "").replace("\\n", "");
         let digits: Vec<u8> = body.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
@@ -57,6 +59,9 @@ mod tests {
         let text = format!("{KEY} between {damaged} {KEY}");
         let found: Vec<bool> = blocks(&text).map(|block| block.der.is_some()).collect();
         assert_eq!(found, [true, false, true]);
+        let cut_off = format!("{}{KEY}", &KEY[..KEY.len() / 2]);
+        let found: Vec<bool> = blocks(&cut_off).map(|block| block.der == first(KEY).unwrap().1).collect();
+        assert_eq!(found, [false, true]);
         assert!(first("hello").is_none() && first("-----BEGIN X----- abc").is_none());
     }
 }

@@ -28,6 +28,9 @@ const NAMES: [&str; 12] = [
     "base_url",
 ];
 
+/// Those of them that are made by a machine and hold no invisible characters.
+const KEYS: [&str; 7] = ["product", "license_key", "api_key", "shared_key", "id_token", "code", "base_url"];
+
 /// Parses one JSON object. `what` is its name for messages, such as "the config".
 pub(crate) fn parse_object(what: &str, text: &str) -> Result<Object, Error> {
     // Editors on Windows put a byte order mark before a file.
@@ -75,10 +78,13 @@ pub(crate) fn check(what: &str, object: &mut Object, known: &[(&str, Kind)]) -> 
 /// Takes white space and characters without a shape off both ends of a name.
 ///
 /// # Errors
-/// [`Status::BadValue`] if such a character, other than a blank, stands inside of it: nobody sees why the name is wrong.
+/// [`Status::BadValue`] if such a character, other than a blank, stands inside of a key: nobody sees why the key is wrong.
+/// Names of people and features may have them, as the wide blank of Japanese.
 fn clean(what: &str, key: &str, text: &mut String) -> Result<(), Error> {
     let trimmed = text.trim_matches(is_invisible);
-    if let Some((at, odd)) = trimmed.chars().enumerate().find(|(_, c)| *c != ' ' && is_invisible(*c)) {
+    let before = text.chars().take_while(|c| is_invisible(*c)).count();
+    let mut places = trimmed.chars().zip(before..).filter(|_| KEYS.contains(&key));
+    if let Some((odd, at)) = places.find(|(c, _)| *c != ' ' && is_invisible(*c)) {
         let message = format!(
             "\"{key}\" in {what} holds a character that nobody can see, U+{:04X}, in place {}: type it anew.",
             u32::from(odd),
@@ -228,7 +234,7 @@ mod tests {
         assert_eq!(cleaned("\u{feff}{\"wait_ms\":5}").unwrap(), r#"{"wait_ms":5}"#);
         assert_eq!(cleaned(r#"{"event":[" a "]}"#).unwrap(), r#"{"event":[" a "]}"#, "no name");
         for (odd, said) in
-            [("A1\u{200b}B", "U+200B, in place 3"), ("\u{a0}A\u{a0}B", "U+00A0, in place 2"), ("A\nB", "U+000A")]
+            [("A1\u{200b}B", "U+200B, in place 3"), ("\u{a0}A\u{a0}B", "U+00A0, in place 3"), ("A\nB", "U+000A")]
         {
             let error = cleaned(&key(odd)).unwrap_err();
             assert_eq!(error.status, Status::BadValue);

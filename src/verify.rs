@@ -22,24 +22,23 @@ impl PublicKey {
     pub fn from_pem(text: &str) -> Result<PublicKey, &'static str> {
         const DAMAGED: &str = "is damaged: copy all of it again, from BEGIN to END";
         const NOT_RSA: &str = "is the key of another algorithm: the replies are signed with RSA";
-        let block = pem::blocks(text).next().ok_or_else(|| no_block(text))?;
-        if block.label.ends_with("PRIVATE KEY") {
-            return Err("holds a private key, which must stay on the server: write the public key");
-        }
+        const LABELS: [&str; 4] = ["PUBLIC KEY", "RSA PUBLIC KEY", "CERTIFICATE", "X509 CERTIFICATE"];
+        let Some(block) = pem::blocks(text).find(|block| LABELS.contains(&block.label)) else {
+            let others: Vec<&str> = pem::blocks(text).map(|block| block.label).collect();
+            return Err(match others.as_slice() {
+                [] => no_block(text),
+                labels if labels.iter().any(|label| label.ends_with("PRIVATE KEY")) => {
+                    "holds a private key, which must stay on the server: write the public key"
+                }
+                _ => "must be a public key or a certificate, and is neither",
+            });
+        };
         let der = block.der.ok_or(DAMAGED)?;
-        let spki = match block.label {
-            "RSA PUBLIC KEY" => None,
-            "PUBLIC KEY" => Some(der.as_slice()),
-            "CERTIFICATE" | "X509 CERTIFICATE" => Some(spki_of_certificate(&der).ok_or(DAMAGED)?),
-            _ => return Err("must be a public key or a certificate, and is neither"),
-        };
-        let rsa = match spki {
-            Some(spki) => {
-                let whole = expect(spki, SEQUENCE).filter(|spki| spki.rest.is_empty()).ok_or(DAMAGED)?;
-                rsa_of_spki(whole.whole).ok_or(NOT_RSA)?
-            }
-            None => &der,
-        };
+        let whole = if block.label.ends_with("CERTIFICATE") { spki_of_certificate(&der) } else { Some(&der[..]) };
+        let whole = whole.and_then(|key| expect(key, SEQUENCE)).filter(|key| key.rest.is_empty()).ok_or(DAMAGED)?;
+        // Some programs write either form of a key under either label.
+        let is_bare = expect(whole.content, INTEGER).is_some();
+        let rsa = if is_bare { whole.whole } else { rsa_of_spki(whole.whole).ok_or(NOT_RSA)? };
         let bits = modulus_bits(rsa).ok_or(DAMAGED)?;
         if !(2048..=8192).contains(&bits) {
             return Err("is an RSA key of another length than 2048 to 8192 bits");
@@ -57,8 +56,9 @@ impl PublicKey {
 /// Says what a text without a block of PEM probably is.
 fn no_block(text: &str) -> &'static str {
     let text = text.trim();
-    let is_path =
-        text.lines().count() == 1 && text.len() < 300 && (text.contains(['/', '\\']) || text.ends_with(".pem"));
+    // A key in Base64 alone has neither dot nor backslash, and begins with M.
+    let looks_like_one = text.contains(['\\', '.']) || text.starts_with(['/', '~']);
+    let is_path = looks_like_one && text.lines().count() == 1 && text.len() < 300;
     if text.contains("-----BEGIN ") {
         "is cut off: copy all of it, with the line of END"
     } else if is_path {
@@ -176,7 +176,11 @@ mod tests {
         let spki = pem::blocks(PUBLIC_KEY).next().unwrap().der.unwrap();
         let pkcs1 = STANDARD.encode(rsa_of_spki(&spki).unwrap());
         let pkcs1 = format!("-----BEGIN RSA PUBLIC KEY-----\n{pkcs1}\n-----END RSA PUBLIC KEY-----");
-        for pem in [&pkcs1, &PUBLIC_KEY.replace('\n', "\\n"), &CERTIFICATE.replace('\n', " ")] {
+        let mislabelled = pkcs1.replace("RSA PUBLIC", "PUBLIC");
+        let after_others = format!("-----BEGIN DH PARAMETERS-----\nAAAA\n-----END DH PARAMETERS-----\n{PUBLIC_KEY}");
+        for pem in
+            [&pkcs1, &mislabelled, &after_others, &PUBLIC_KEY.replace('\n', "\\n"), &CERTIFICATE.replace('\n', " ")]
+        {
             assert!(PublicKey::from_pem(pem).unwrap().verifies(MESSAGE, SIGNATURE), "{pem}");
         }
     }

@@ -149,6 +149,68 @@ fn slot_shared_while_the_clock_is_set_back_stays_held() {
     }
 }
 
+/// A date this many hours from now by the right time.
+fn in_hours(hours: i64) -> Value {
+    floatlease::model::format_time(chrono::Utc::now() + chrono::TimeDelta::hours(hours)).into()
+}
+
+/// A device whose clock was ten hours slow when it borrowed this for five hours, and is right now.
+fn borrowed_by_slow_clock(demo: &Demo, name: &str, request: &str) -> (Device, Holder) {
+    let device = Device::new(demo, name, true);
+    device.show("-10h");
+    let mut holder = device.start();
+    assert_eq!(holder.tell(&format!("acquire {request}")).ok(), "ACTIVE");
+    assert_eq!(holder.tell(&format!("borrow {}", json!({ "borrowed_until": in_hours(5) }))).ok(), "BORROWED");
+    device.show("+0");
+    (device, holder)
+}
+
+#[test]
+fn borrow_is_kept_when_a_slow_clock_is_put_right() {
+    let demo = Demo::start();
+    let (device, mut holder) = borrowed_by_slow_clock(&demo, "put-right", "{}");
+    assert_eq!(holder.tell("renew").ok(), "BORROWED");
+    assert_eq!(holder.tell("free").status, "OK");
+    assert!(holder.settles());
+    assert_eq!(device.world.slots_of(DEVICE), [(Value::Null, true)]);
+    // A process that takes another slot gives none of it back either.
+    let (device, mut holder) = borrowed_by_slow_clock(&demo, "orphan", r#"{"feature":"MESH"}"#);
+    holder.kill();
+    let mut other = device.start();
+    assert_eq!(other.tell("acquire").ok(), "ACTIVE");
+    assert!(device.world.slots_of(DEVICE).contains(&(json!("MESH"), true)));
+}
+
+#[test]
+fn start_without_a_network_goes_by_what_the_last_renewal_heard() {
+    let demo = Demo::start();
+    for offset in ["+0", "-12h", "-2h"] {
+        let (device, mut holder) = borrowed_by_slow_clock(&demo, &format!("heard{offset}"), "{}");
+        device.show(offset);
+        for _ in 0..2 {
+            assert_eq!(holder.tell("renew").ok(), "BORROWED");
+        }
+        holder.kill();
+        device.world.control("POST /faults/profile", &json!({ "profile": "outage" }));
+        assert_eq!(device.start().tell("acquire").ok(), "BORROWED", "{offset}");
+    }
+}
+
+#[test]
+fn borrow_by_a_verb_is_seen_by_a_lease_whose_clock_was_put_right() {
+    let demo = Demo::start();
+    let device = Device::new(&demo, "verb", true);
+    device.show("-10h");
+    let mut holder = device.start();
+    assert_eq!(holder.tell("acquire").ok(), "ACTIVE");
+    device.show("+0");
+    let said = holder.tell(&format!("borrow_license {}", json!({ "borrowed_until": in_hours(5) })));
+    assert_eq!((said.status.as_str(), said.state.as_str()), ("OK", "BORROWED"));
+    holder.tell("free").ok();
+    assert!(holder.settles());
+    assert_eq!(device.world.slots_of(DEVICE), [(Value::Null, true)]);
+}
+
 #[test]
 fn clock_that_shows_a_date_before_1970_is_named() {
     let demo = Demo::start();

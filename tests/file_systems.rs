@@ -76,6 +76,31 @@ fn file_system_that_can_not_flush_folders_holds_records_and_diagnose_says_so() {
 }
 
 #[test]
+fn folder_that_can_not_be_made_is_named() {
+    let demo = Demo::start();
+    for storage_dir in ["/proc/floatlease/records", "/dev/null/records"] {
+        let (_, config) = device(&demo, Path::new(storage_dir));
+        let said = Holder::start(&config).tell("acquire");
+        assert_eq!(said.status, "STORAGE", "{}", said.json);
+        assert!(said.json["message"].as_str().unwrap().contains("can't be created"), "{}", said.json);
+    }
+}
+
+#[test]
+fn reports_made_side_by_side_do_not_disturb_each_other() {
+    let (demo, folder) = (Demo::start(), Folder::new("side-by-side"));
+    let (_, config) = device(&demo, folder.path());
+    let mut holders: Vec<Holder> = (0..4).map(|_| Holder::start(&config)).collect();
+    for _ in 0..10 {
+        holders.iter_mut().for_each(|holder| holder.order("diagnose"));
+        for holder in &mut holders {
+            let report = holder.answer().unwrap().json;
+            assert_eq!(report["checks"][1]["verdict"], "ok", "{report}");
+        }
+    }
+}
+
+#[test]
 fn umask_of_the_host_decides_nothing() {
     let demo = Demo::start();
     for umask in ["0000", "0277", "0777"] {

@@ -34,7 +34,7 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn new(client: Client, events: Arc<Events>, guard: Guard) -> Shared {
-        let (clock, unanswered) = (Clock::default(), Unanswered::default());
+        let (clock, unanswered) = (Clock::of(client.server_clock()), Unanswered::default());
         Shared { client, clock, events, guard, unanswered, process_locks: Mutex::default() }
     }
 

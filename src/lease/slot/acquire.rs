@@ -79,9 +79,8 @@ impl Slot {
     ) -> Confirmation {
         (self.borrowed, self.borrowed_until, self.license_id) = (true, Some(until), record.license_id);
         let clock = &context.shared.clock;
-        let (wall, date) = (clock.wall(), record.date(clock));
-        clock.set_skew(date - wall);
-        let left_ms = (until - date).num_milliseconds();
+        clock.set_stored_skew(record.skew_ms());
+        let left_ms = (until - record.date(clock)).num_milliseconds();
         let status = SlotStatus::Borrowed { asked_at: clock.now(), until, left_ms };
         let license = record.proof.map(|proof| proof.license.body).filter(|_| self.feature.is_none());
         Confirmation { status, reply: license, borrowed_until: Some(until), is_floating: true, doubted_until: None }
@@ -155,7 +154,6 @@ impl Slot {
         }
         let confirmation = Confirmation { doubted_until: doubted_until.filter(|_| !answer.in_order), ..confirmation };
         let confirmation = self.update_proof(context, &guard, &mut record, confirmation, answer);
-        record.note_server_time(context, answer);
         if !is_damaged || self.set_aside().is_ok() {
             let _ = self.write(&mut record, context);
         }

@@ -62,7 +62,6 @@ impl Slot {
         };
         let proof = Proof { license: Signed::from(&license), borrow: borrow.as_ref().map(Signed::from) };
         let end = proof.until(context, self.feature.as_deref()).map_err(Error::with_unknown_outcome)?;
-        record.note_server_time(context, &license);
         record.mark_borrowed(proof);
         self.write(&mut record, context).map_err(Error::with_unknown_outcome)?;
         (self.borrowed, self.borrowed_until) = (true, Some(end));
@@ -104,7 +103,7 @@ impl Slot {
     fn borrow_snapshot(&self, context: &RequestContext, record: &Record) -> BorrowSnapshot {
         let proven_until = |proof: &Proof| proof.until(context, self.feature.as_deref()).ok();
         let ends = [record.proof.as_ref().and_then(proven_until), record.borrowed_by_verb_until(), self.borrowed_until];
-        let date = record.date(&context.shared.clock);
+        let date = record.earliest_date(&context.shared.clock);
         let is_running = |end: &DateTime<Utc>| !record.return_pending && *end > date;
         BorrowSnapshot {
             proof: record.proof.clone(),

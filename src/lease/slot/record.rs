@@ -6,7 +6,6 @@
 //! The names of the members are part of the file's format. `tests/data/recorded.lease` pins them: a test reads this file,
 //! and compares its JSON with what is written today. An attribute beside each member would only repeat its name.
 
-use crate::client::Answer;
 use crate::error::Error;
 use crate::lease::clock::Clock;
 use crate::lease::context::RequestContext;
@@ -57,16 +56,13 @@ pub(crate) struct Record {
     /// closes its lease must not end the borrow.
     #[serde(skip_serializing_if = "is_zero")]
     borrowed_by_verb_until_ms: i64,
-    /// The latest date by this machine's clock and its known error, in milliseconds since 1970.
+    /// The latest time that this machine's clock has shown, in milliseconds since 1970.
     latest_local_ms: i64,
     /// The latest time that the server has told, in milliseconds since 1970.
     latest_server_ms: i64,
     /// How far the server's clock was ahead of this machine's when the server last told its time.
     #[serde(skip_serializing_if = "is_zero")]
     skew_ms: i64,
-    /// True if the server has told its time since the record was read. This machine's clock does not count then.
-    #[serde(skip)]
-    server_time_fresh: bool,
 }
 
 impl Record {
@@ -112,7 +108,6 @@ impl Record {
             latest_local_ms: stored.optional("latest_local_ms", StoredObject::number)?.unwrap_or_default(),
             latest_server_ms: stored.optional("latest_server_ms", StoredObject::number)?.unwrap_or_default(),
             skew_ms: stored.optional("skew_ms", StoredObject::number)?.unwrap_or_default(),
-            server_time_fresh: false,
         })
     }
 
@@ -131,17 +126,33 @@ impl Record {
         entries.filter(is_ours).filter_map(record).map(|record| record.feature).collect()
     }
 
-    /// Writes the record, and the time that the clock shows.
+    /// Writes the record, and what the clocks show.
     pub(super) fn write(&mut self, file: &SealedFile, clock: &Clock) -> Result<(), Error> {
-        if !self.server_time_fresh {
-            let (wall, date) = (clock.wall(), self.date(clock));
-            // A clock that was put right has no known error any more.
-            self.skew_ms = (date - wall).num_milliseconds();
-            self.latest_local_ms = self.latest_local_ms.max(date.timestamp_millis());
-        }
+        self.note_clocks(clock);
         let content = serde_json::to_vec(self)
             .map_err(|_| Error::because(Status::Internal, "A record can't be written as JSON."))?;
         file.write(&content)
+    }
+
+    /// Notes what this machine's clock shows, and the date at the server, if it has told it to this process.
+    ///
+    /// A date that may be forged only raises the latest known one, and only finds this machine's clock to be slow: both end
+    /// a borrow sooner. Any other date replaces what this machine's clock has shown, which may have been wrong.
+    fn note_clocks(&mut self, clock: &Clock) {
+        let wall_ms = clock.wall().timestamp_millis();
+        let told_ms = clock.told_date().map(|date| date.timestamp_millis());
+        match told_ms {
+            Some(date_ms) if clock.is_told_date_authentic() => {
+                (self.latest_local_ms, self.latest_server_ms) = (wall_ms, date_ms);
+                self.skew_ms = date_ms.saturating_sub(wall_ms).max(-MAX_FAST.num_milliseconds());
+            }
+            Some(date_ms) => {
+                self.latest_local_ms = self.latest_local_ms.max(wall_ms);
+                self.latest_server_ms = self.latest_server_ms.max(date_ms);
+                self.skew_ms = date_ms.saturating_sub(wall_ms).max(0);
+            }
+            None => self.latest_local_ms = self.latest_local_ms.max(wall_ms),
+        }
     }
 
     /// Takes back that the server may count the slot, because an acquire was refused or not sent: unless an earlier
@@ -237,53 +248,21 @@ impl Record {
         DateTime::from_timestamp_millis(self.borrowed_by_verb_until_ms).filter(|_| self.borrowed_by_verb_until_ms != 0)
     }
 
-    /// Notes the time that an answer carried, if it carried one, and with it the error of this machine's clock.
-    ///
-    /// Over an unencrypted connection to another machine anybody can forge it, so it only raises the latest known server
-    /// time, and only finds the clock to be slow: both end a borrow sooner. Otherwise it replaces what this machine's
-    /// clock has shown, which may have been wrong.
-    pub(super) fn note_server_time(&mut self, context: &RequestContext, answer: &Answer) {
-        let (config, clock) = (context.shared.client.config(), &context.shared.clock);
-        if let Some(skew) = answer.skew {
-            let is_authentic = config.base_url.starts_with("https:") || config.is_local_server();
-            self.set_server_time(context.wall_of(answer), skew, is_authentic);
-            clock.set_skew(TimeDelta::milliseconds(self.skew_ms));
-        }
+    /// How far the server's clock was ahead of this machine's when the server last told its time.
+    pub(super) fn skew_ms(&self) -> i64 {
+        self.skew_ms
     }
 
-    fn set_server_time(&mut self, date: DateTime<Utc>, skew: TimeDelta, is_authentic: bool) {
-        let date_ms = date.timestamp_millis();
-        let max_fast = if is_authentic { MAX_FAST } else { TimeDelta::zero() };
-        self.skew_ms = skew.max(-max_fast).num_milliseconds();
-        if is_authentic {
-            (self.latest_server_ms, self.latest_local_ms, self.server_time_fresh) = (date_ms, 0, true);
-        } else {
-            self.latest_server_ms = self.latest_server_ms.max(date_ms);
-        }
-    }
-
-    /// The date by the server's clock, as far as this machine's clock and its known error tell it. Borrows are judged by
-    /// it, with and without a network.
-    ///
-    /// If it is behind a date that is known to be over, but the clock alone is not, the clock was put right since.
+    /// The date at the server, as this process was told, or else as this machine's clock and its known error tell it.
+    /// Borrows are judged by it, with and without a network.
     pub(super) fn date(&self, clock: &Clock) -> DateTime<Utc> {
-        self.date_at(clock.wall())
+        clock.told_date().unwrap_or_else(|| clock.wall_ahead_by(self.skew_ms))
     }
 
-    fn date_at(&self, wall: DateTime<Utc>) -> DateTime<Utc> {
-        let corrected = wall.checked_add_signed(TimeDelta::milliseconds(self.skew_ms)).unwrap_or(wall);
-        if self.is_behind(corrected) && !self.is_behind(wall) { wall } else { corrected }
-    }
-
-    fn is_behind(&self, date: DateTime<Utc>) -> bool {
-        date < self.least_date()
-    }
-
-    /// The earliest date that is believed. Not the latest that was seen, because a correct clock may be set back a little.
-    fn least_date(&self) -> DateTime<Utc> {
-        let latest_ms = self.latest_local_ms.max(self.latest_server_ms);
-        let latest = DateTime::from_timestamp_millis(latest_ms).unwrap_or(DateTime::<Utc>::MAX_UTC);
-        latest.checked_sub_signed(CLOCK_TOLERANCE).unwrap_or(latest)
+    /// The earlier of that and what this machine's clock shows. Who would give a borrow back goes by it, because the clock
+    /// may have been put right since its error was noted.
+    pub(super) fn earliest_date(&self, clock: &Clock) -> DateTime<Utc> {
+        self.date(clock).min(clock.wall())
     }
 
     /// The end of the borrow that is proven to run now; `None` if no borrow is stored.
@@ -296,10 +275,12 @@ impl Record {
             return Err(no_proof("The borrow was being returned or changed when the server was last reached."));
         }
         let until = proof.until(context, self.feature.as_deref())?;
-        let wall = context.shared.clock.wall();
-        self.check_clock(wall, until)?;
-        if until <= self.date_at(wall) {
-            return Err(no_proof(format!("The borrow ended at {}.", model::format_time(until))));
+        let clock = &context.shared.clock;
+        self.check_clock(clock, until)?;
+        let date = self.date(clock);
+        if until <= date {
+            let (until, date) = (model::format_time(until), model::format_time(date));
+            return Err(no_proof(format!("The borrow ended at {until}, and at the server it is {date}.")));
         }
         Ok(Some(until))
     }
@@ -307,18 +288,29 @@ impl Record {
     /// Returns whether a borrow runs, proven or made by a verb. While the clock can't be believed, a borrow that may run
     /// counts.
     pub(super) fn is_borrowed(&self, context: &RequestContext) -> bool {
-        if self.borrowed_by_verb_until_ms > self.date(&context.shared.clock).timestamp_millis() {
+        let date = self.earliest_date(&context.shared.clock);
+        if self.borrowed_by_verb_until_ms > date.timestamp_millis() {
             return true;
         }
         match self.proven_until(context) {
             Ok(until) => until.is_some(),
-            Err(error) => error.status == Status::ClockMovedBack,
+            Err(error) if error.status == Status::ClockMovedBack => true,
+            Err(_) => self
+                .proof
+                .as_ref()
+                .filter(|_| !self.in_doubt)
+                .is_some_and(|proof| proof.until(context, self.feature.as_deref()).is_ok_and(|until| until > date)),
         }
     }
 
-    /// Refuses a clock that shows less than it has shown before, or than the server has told.
-    fn check_clock(&self, wall: DateTime<Utc>, borrowed_until: DateTime<Utc>) -> Result<(), Error> {
-        if !self.is_behind(self.date_at(wall)) {
+    /// Refuses a clock that shows less than it has shown before, or than the server has told. A date that the server has told
+    /// to this process needs no clock.
+    fn check_clock(&self, clock: &Clock, borrowed_until: DateTime<Utc>) -> Result<(), Error> {
+        let tolerated = |ms: i64| ms.saturating_sub(CLOCK_TOLERANCE.num_milliseconds());
+        // What this machine's clock must show.
+        let least_ms =
+            tolerated(self.latest_local_ms).max(tolerated(self.latest_server_ms).saturating_sub(self.skew_ms));
+        if clock.told_date().is_some() || clock.wall().timestamp_millis() >= least_ms {
             return Ok(());
         }
         let text = |ms| match DateTime::from_timestamp_millis(ms) {
@@ -327,15 +319,12 @@ impl Record {
         };
         let mut message = format!(
             "It shows {}, but it has shown {} before; the server's clock has shown {}.",
-            model::format_time(wall),
-            text(self.latest_local_ms.saturating_sub(self.skew_ms)),
+            model::format_time(clock.wall()),
+            text(self.latest_local_ms),
             text(self.latest_server_ms)
         );
-        let least = self.least_date();
-        // What this machine's clock shows then.
-        let usable = least.checked_sub_signed(TimeDelta::milliseconds(self.skew_ms.max(0))).unwrap_or(least);
-        if least < borrowed_until {
-            message += &format!(" The borrow can be used again once it shows {}.", model::format_time(usable));
+        if least_ms.saturating_add(self.skew_ms) < borrowed_until.timestamp_millis() {
+            message += &format!(" The borrow can be used again once it shows {}.", text(least_ms));
         }
         Err(Error::because(Status::ClockMovedBack, message))
     }
@@ -356,6 +345,8 @@ fn natural(stored: StoredObject, key: &str) -> Option<u64> {
 mod tests {
     use super::*;
     use crate::lease::slot::proof::Signed;
+    use crate::server_clock::ServerClock;
+    use std::sync::Arc;
 
     fn read(text: &str) -> Option<Record> {
         json::parse(text.as_bytes()).and_then(|stored| Record::from_stored(StoredObject::new(&stored)))
@@ -369,7 +360,6 @@ mod tests {
         };
         let proof = Proof { license: signed("{}", Some("a")), borrow: None };
         let whole = Record {
-            server_time_fresh: false,
             feature: Some("COUNT".to_owned()),
             may_hold: true,
             proof: Some(Proof { borrow: Some(signed("[]", None)), ..proof.clone() }),
@@ -393,7 +383,6 @@ mod tests {
         let signed =
             |body: &str, signature: &str| Signed { body: body.to_owned(), signature: Some(signature.to_owned()) };
         Record {
-            server_time_fresh: false,
             feature: Some("COUNT".to_owned()),
             may_hold: true,
             proof: Some(Proof { license: signed(r#"{"id":7001}"#, "license"), borrow: Some(signed("{}", "borrow")) }),
@@ -447,45 +436,56 @@ mod tests {
 
     const HOUR: TimeDelta = TimeDelta::hours(1);
 
-    /// A record that was written now, after the server told that its clock is ahead by `skew`.
-    fn written(skew: Option<(TimeDelta, bool)>) -> Record {
+    /// The clocks of a process, which the server has told that its own is ahead by `skew`.
+    fn clock(skew: Option<(TimeDelta, bool)>) -> Clock {
+        let server = ServerClock::new(skew.is_none_or(|(_, is_authentic)| is_authentic));
+        skew.into_iter().for_each(|(skew, _)| server.note(model::now() + skew));
+        Clock::of(Arc::new(server))
+    }
+
+    /// The clock of the next process, whose wall clock is `later`.
+    fn next(later: TimeDelta) -> Clock {
+        let clock = clock(None);
+        clock.advance(u32::try_from(later.num_milliseconds()).unwrap());
+        clock
+    }
+
+    /// A record that was written now by a process with this clock.
+    fn written(clock: &Clock) -> Record {
         let path = std::env::temp_dir().join(format!("floatlease-record-{:?}", std::thread::current().id()));
         let file = SealedFile::new(path.clone(), "XY", "hw-1").unwrap();
-        let mut record = Record::of(None);
-        record.write(&file, &Clock::default()).unwrap();
-        if let Some((skew, is_authentic)) = skew {
-            record.set_server_time(model::now() + skew, skew, is_authentic);
-        }
-        record.write(&file, &Clock::default()).unwrap();
+        Record::of(None).write(&file, clock).unwrap();
         let read = Record::read(&file, None).unwrap();
         std::fs::remove_file(path).unwrap();
         read
     }
 
-    fn is_refused(record: &Record, wall: DateTime<Utc>) -> bool {
-        record.check_clock(wall, wall).is_err_and(|error| error.status == Status::ClockMovedBack)
+    fn is_refused(record: &Record, clock: &Clock) -> bool {
+        record.check_clock(clock, model::now()).is_err_and(|error| error.status == Status::ClockMovedBack)
     }
 
-    /// How far the date that counts is from this one, in minutes.
-    fn minutes_after(record: &Record, wall: DateTime<Utc>, date: DateTime<Utc>) -> i64 {
-        (record.date_at(wall) - date + TimeDelta::seconds(30)).num_minutes()
+    /// How many minutes the first date is after the second.
+    fn minutes_after(date: DateTime<Utc>, other: DateTime<Utc>) -> i64 {
+        (date - other + TimeDelta::seconds(30)).num_minutes()
     }
 
     #[test]
     fn clock_that_shows_less_than_before_proves_nothing() {
-        let now = model::now();
-        let record = written(None);
-        assert!(is_refused(&record, now - HOUR) && !is_refused(&record, now - TimeDelta::minutes(4)));
+        let shown = next(HOUR * 3);
+        let record = written(&shown);
+        assert!(is_refused(&record, &next(HOUR * 2)) && !is_refused(&record, &next(HOUR * 3 - TimeDelta::minutes(4))));
         for skew in [HOUR, -HOUR, TimeDelta::minutes(-6)] {
-            let record = written(Some((skew, true)));
-            assert!(!is_refused(&record, now), "it is always wrong by {skew}");
-            assert!(is_refused(&record, now - HOUR * 2), "set back");
+            let told = clock(Some((skew, true)));
+            told.advance(3 * 3_600_000);
+            let record = written(&told);
+            assert!(!is_refused(&record, &next(HOUR * 3)), "it is always wrong by {skew}");
+            assert!(is_refused(&record, &next(HOUR * 2)), "set back");
+            assert!(!is_refused(&record, &told), "who was told needs no clock");
         }
     }
 
     #[test]
     fn known_error_of_the_clock_is_corrected() {
-        let now = model::now();
         for (skew, is_authentic, corrected_by) in [
             (TimeDelta::seconds(330), true, TimeDelta::seconds(330)),
             (TimeDelta::days(400), true, TimeDelta::days(400)),
@@ -495,44 +495,48 @@ mod tests {
             // Anybody could have forged that, and a borrow would last longer.
             (-HOUR, false, TimeDelta::zero()),
         ] {
-            let record = written(Some((skew, is_authentic)));
+            let record = written(&clock(Some((skew, is_authentic))));
             for later in [TimeDelta::zero(), HOUR * 50] {
-                let found = minutes_after(&record, now + later, now + later + corrected_by);
+                let clock = next(later);
+                let found = minutes_after(record.date(&clock), clock.wall() + corrected_by);
                 assert_eq!(found, 0, "{skew} {is_authentic}");
             }
         }
     }
 
     #[test]
-    fn clock_that_was_fast_and_was_put_right_counts_as_it_is() {
-        let now = model::now();
-        let mut record = written(Some((-HOUR * 2, true)));
-        let right = now - HOUR * 2;
-        assert!(!is_refused(&record, right));
-        assert_eq!(minutes_after(&record, right, right), 0);
-        // From then on it has no error: otherwise the borrow would last two hours longer.
-        record.skew_ms = (record.date_at(right) - right).num_milliseconds();
-        assert_eq!(minutes_after(&record, right + HOUR * 9, right + HOUR * 9), 0);
+    fn date_that_the_server_told_to_this_process_outranks_the_record() {
+        let slow = written(&clock(Some((HOUR * 10, true))));
+        let (told, untold) = (clock(Some((TimeDelta::zero(), true))), next(TimeDelta::zero()));
+        assert_eq!(minutes_after(slow.date(&told), model::now()), 0);
+        assert_eq!(minutes_after(slow.date(&untold), model::now() + HOUR * 10), 0);
+        assert_eq!(minutes_after(slow.earliest_date(&untold), model::now()), 0, "nothing is given back by it");
+        let mut record = slow.clone();
+        record.note_clocks(&told);
+        assert_eq!(minutes_after(record.date(&untold), model::now()), 0, "the next write corrects the record");
     }
 
     #[test]
     fn refused_clock_is_told_when_the_borrow_can_be_used_again() {
-        let now = model::now();
-        let record = written(None);
-        let error = record.check_clock(now - HOUR, now + HOUR).unwrap_err();
+        let record = written(&next(HOUR));
+        let error = record.check_clock(&next(TimeDelta::zero()), model::now() + HOUR * 2).unwrap_err();
         let usable = DateTime::from_timestamp_millis(record.latest_local_ms).unwrap() - CLOCK_TOLERANCE;
         let said = format!("The borrow can be used again once it shows {}.", model::format_time(usable));
         assert!(error.message().ends_with(&said), "{}", error.message());
-        assert!(!is_refused(&record, usable) && is_refused(&record, usable - TimeDelta::seconds(1)));
-        let error = record.check_clock(now - HOUR, now - HOUR).unwrap_err();
+        let error = record.check_clock(&next(TimeDelta::zero()), model::now()).unwrap_err();
         assert!(!error.message().contains("used again"), "the borrow is over by then: {}", error.message());
+        // Nothing is known of the clock but what it shows.
+        let record = Record { latest_server_ms: i64::MAX, skew_ms: i64::MIN, ..Record::default() };
+        let error = record.check_clock(&next(HOUR), model::now()).unwrap_err();
+        assert!(error.message().contains("has shown nothing before"), "{}", error.message());
     }
 
     #[test]
-    fn date_of_the_server_replaces_what_a_wrong_clock_has_shown() {
-        let now = model::now();
-        // This machine's clock was a day ahead of the server's, and is put right later.
-        assert!(!is_refused(&written(Some((-HOUR * 24, true))), now - HOUR * 24));
-        assert!(is_refused(&written(Some((-HOUR * 24, false))), now - HOUR * 24), "not without TLS");
+    fn date_of_the_server_replaces_what_a_wrong_clock_has_shown_unless_it_may_be_forged() {
+        for (is_authentic, is_refused_then) in [(true, false), (false, true)] {
+            let mut record = written(&next(HOUR * 24));
+            record.note_clocks(&clock(Some((TimeDelta::zero(), is_authentic))));
+            assert_eq!(is_refused(&record, &next(TimeDelta::zero())), is_refused_then);
+        }
     }
 }

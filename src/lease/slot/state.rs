@@ -90,7 +90,7 @@ impl Slot {
 
     /// Returns whether the server, or a verb, has reported a borrow that still runs.
     pub(super) fn is_borrowed(&self, clock: &Clock) -> bool {
-        self.borrowed_until.is_some_and(|until| until > clock.server_date())
+        self.borrowed_until.is_some_and(|until| until > clock.earliest_date())
     }
 
     /// Remembers that a verb has borrowed the slot until this date, so that closing the lease does not end the borrow.

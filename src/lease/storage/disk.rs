@@ -17,15 +17,18 @@ fn make_private(folder: &Path) -> io::Result<()> {
     let mut builder = fs::DirBuilder::new();
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    match builder.create(folder) {
+    let mut created = builder.create(folder);
+    if created.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotFound)
+        && let Some(parent) = folder.parent().filter(|parent| !parent.as_os_str().is_empty())
+    {
+        make_private(parent)?;
+        // Some file systems say this of a folder that can't be made, whether its parent is there or not.
+        created = builder.create(folder);
+    }
+    match created {
         Ok(()) => {
             set_mode(0o700, || fs::metadata(folder), |mode| fs::set_permissions(folder, mode));
             Ok(())
-        }
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).ok_or(error)?;
-            make_private(parent)?;
-            make_private(folder)
         }
         Err(_) if folder.is_dir() => Ok(()),
         Err(error) => Err(error),
@@ -47,8 +50,10 @@ fn set_mode(
     set: impl FnOnce(fs::Permissions) -> io::Result<()>,
 ) {
     use std::os::unix::fs::PermissionsExt;
-    if metadata().is_ok_and(|metadata| metadata.permissions().mode() & mode != mode) {
-        let _ = set(fs::Permissions::from_mode(mode));
+    if let Ok(metadata) = metadata()
+        && metadata.permissions().mode() & mode != mode
+    {
+        let _ = set(fs::Permissions::from_mode(metadata.permissions().mode() | mode));
     }
 }
 

@@ -5,7 +5,9 @@ use crate::error::Error;
 use crate::lease::storage::disk::{flush_folder, make_folder};
 use crate::lease::storage::lock::{Lock, Mode};
 use crate::lease::storage::sealed_file::{beside, failed, replace};
+use crate::status::Status;
 use std::fs;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::Path;
 use std::time::Instant;
 
@@ -34,13 +36,14 @@ pub(crate) fn storage(folder: Option<&Path>) -> Check {
 /// Returns whether the folder itself can be flushed.
 fn try_folder(folder: &Path) -> Result<bool, Error> {
     make_folder(folder)?;
-    // Programs that run side by side try a file each.
-    let path = folder.join(format!("diagnose-{}", std::process::id()));
+    // Threads and programs that run side by side, perhaps in containers, try a file each.
+    let path = folder.join(format!("diagnose-{:016x}", RandomState::new().build_hasher().finish()));
     let lock = Lock::File(beside(&path, "lock"));
-    let locked = lock.try_lock(Mode::Exclusive).map(drop);
+    let in_use = || Error::because(Status::Storage, format!("{}.lock can't be locked.", path.display()));
+    let locked = lock.try_lock(Mode::Exclusive).and_then(|guard| guard.map(drop).ok_or_else(in_use));
     let written = replace(&path, b"diagnose").map_err(|error| failed(&path, "written", &error));
     let flushed = flush_folder(folder).map_err(|error| failed(folder, "flushed", &error));
-    for path in [&path, &beside(&path, "lock")] {
+    for path in [&path, &beside(&path, "lock"), &beside(&path, "new")] {
         // A file that could not be made can't be removed.
         let _ = fs::remove_file(path);
     }
