@@ -17,9 +17,9 @@
  *            counts.
  * Dates      "2026-09-27T23:30:48.016Z", "2026-09-27 23:30:48.016", "2026-09-27 23:30:48", "2026-09-27 23:30" and
  *            "2026-09-27" are UTC. An offset is honoured, as in "2026-09-28T01:30:48+02:00". The library sends UTC.
- * Handles    Tokens, not addresses. A handle that is closed, invented or of another kind gives FLOATLEASE_E_HANDLE. One
- *            that a child process inherited through fork gives FLOATLEASE_E_FORKED. Neither is ever a crash. A forked
- *            child opens a client of its own.
+ * Handles    Tokens, not addresses. A handle that is closed, invented, of another kind or of another copy of this library
+ *            in the process gives FLOATLEASE_E_HANDLE. One that a child process inherited through fork gives
+ *            FLOATLEASE_E_FORKED. Neither is ever a crash. A forked child opens a client of its own.
  * Threads    You may call any function from any thread at any time. Calls on one client run side by side. The library
  *            never calls back into your program: floatlease_next_event returns what happens by itself.
  * Waiting    A call that talks to the server ends at its deadline at the latest, and within 50 ms when it is cancelled.
@@ -28,7 +28,8 @@
  *            Functions that free, close, or read the state of a lease never wait.
  * Host       The library never ends your process, except that the system does when memory runs out. No panic or
  *            exception leaves it. It prints nothing, handles no signal, and writes files in "storage_dir" only. It
- *            reads the environment in floatlease_client_open only. docs/leases.md lists the threads that it starts.
+ *            reads the environment in floatlease_client_open only. docs/leases.md lists the threads that it starts,
+ *            docs/hosts.md what a daemon or a plug-in can rely on.
  * Proof      A reply counts only if it carries the server's signature over its bytes and answers what was asked. The
  *            API does not sign the replies to release and deactivate. docs/guarantees.md says what that leaves open.
  * Order      Requests about a slot or a device carry a growing number, the FloatLease-Order header. floatlease-server

@@ -1,0 +1,80 @@
+//! What docs/hosts.md promises: the library behaves as a guest in any host's process.
+#![cfg(target_os = "linux")]
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
+
+mod support;
+
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use std::process::Command;
+use support::programs::{Build, empty, libraries};
+use support::tls::Authority;
+use support::{Demo, release_dir, run, target_dir, tool, with};
+
+/// A server, also behind TLS, and what a program needs to know of it.
+struct Scene {
+    demo: Demo,
+    authority: Authority,
+    front: String,
+    folder: PathBuf,
+}
+
+impl Scene {
+    fn new(name: &str) -> Scene {
+        let (demo, authority) = (Demo::start(), Authority::new());
+        let front = authority.front(demo.address(), &["localhost"], false);
+        Scene { demo, authority, front, folder: empty(target_dir().join(format!("hosts.{name}"))) }
+    }
+
+    /// A client of the server by this name, which may be none that can be resolved.
+    fn config_by_name(&self, host: &str) -> Value {
+        let port = self.demo.address().rsplit(':').next().unwrap().to_owned();
+        let url = format!("http://{host}:{port}/api/v4");
+        with(&self.demo.config("guest"), json!({ "base_url": url, "allow_http": true }))
+    }
+
+    fn config_by_tls(&self) -> Value {
+        let url = format!("https://localhost:{}/api/v4", self.front.rsplit(':').next().unwrap());
+        with(&self.demo.config("guest"), json!({ "base_url": url, "tls_roots": self.authority.pem() }))
+    }
+
+    /// A client whose files are in the scene's folder.
+    fn config_with_folder(&self) -> Value {
+        with(&self.demo.config("guest"), json!({ "storage_dir": self.folder }))
+    }
+
+    /// Runs a program, which must end in time and say that its checks hold. Returns what it printed.
+    fn run(&self, program: &mut Command) -> String {
+        let said = run(program
+            .env("FLOATLEASE_CONFIG", self.config_with_folder().to_string())
+            .env("FLOATLEASE_TLS_CONFIG", self.config_by_tls().to_string())
+            .env("FLOATLEASE_NAMED_CONFIG", self.config_by_name("licenses.invalid").to_string()));
+        println!("{said}");
+        assert!(said.contains("checks hold"), "{said}");
+        said
+    }
+}
+
+fn compile(name: &str) -> PathBuf {
+    let source = format!("tests/abi/{name}.c");
+    let libraries = &libraries()[..1];
+    Build { name, compiler: "cc", flags: &["-std=gnu11"], sources: &[&source], libraries }.compile()
+}
+
+/// A program that ends by itself, or is ended.
+fn limited(program: PathBuf) -> Command {
+    let mut command = tool("timeout");
+    command.arg("100").arg(program);
+    command
+}
+
+#[test]
+fn handle_of_another_copy_is_invalid() {
+    let (program, scene) = (compile("two_copies"), Scene::new("two_copies"));
+    let copies = ["first", "second"].map(|name| {
+        let copy = empty(target_dir().join(format!("hosts.{name}"))).join("libfloatlease.so");
+        std::fs::copy(release_dir().join("libfloatlease.so.1"), &copy).unwrap();
+        copy
+    });
+    scene.run(limited(program).args(copies));
+}
