@@ -1,4 +1,4 @@
-//! Threads of the library inside the host's process.
+//! Threads of the library inside the host's process, and the threads of the host that call it.
 #![allow(unsafe_code)]
 
 #[cfg(all(test, loom))]
@@ -45,6 +45,26 @@ fn block_signals_of_host() {
 #[cfg(not(unix))]
 fn block_signals_of_host() {}
 
+/// Returns the system's number of the calling thread, which no other thread has while this one lives.
+///
+/// `std::thread::current` panics once the thread's local data is gone. A host may call the library even then, from a
+/// destructor that runs at the end of a thread.
+pub(crate) fn current_id() -> usize {
+    #[cfg(unix)]
+    // SAFETY: the function takes nothing and never fails.
+    let id = unsafe { libc::pthread_self() } as usize;
+    #[cfg(windows)]
+    let id = {
+        #[link(name = "kernel32")]
+        unsafe extern "system" {
+            fn GetCurrentThreadId() -> u32;
+        }
+        // SAFETY: the function takes nothing and never fails.
+        unsafe { GetCurrentThreadId() as usize }
+    };
+    id
+}
+
 #[cfg(test)]
 #[cfg(all(target_os = "linux", not(loom)))]
 mod tests {
@@ -65,5 +85,12 @@ mod tests {
         for signal in [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGABRT] {
             assert!(!is_blocked(signal), "{signal}");
         }
+    }
+
+    #[test]
+    fn threads_that_live_have_different_ids() {
+        let here = current_id();
+        assert_eq!(current_id(), here);
+        assert_ne!(std::thread::spawn(current_id).join().unwrap(), here);
     }
 }

@@ -78,3 +78,9 @@ fn handle_of_another_copy_is_invalid() {
     });
     scene.run(limited(program).args(copies));
 }
+
+#[test]
+fn call_at_the_end_of_a_thread_works() {
+    let (program, scene) = (compile("late_call"), Scene::new("late_call"));
+    scene.run(&mut limited(program));
+}
