@@ -20,6 +20,7 @@
 //! | `json`, `secret` | JSON objects for hosts; text that no message shows |
 //! | [`hardware`] | the hardware id and how it was found |
 //! | `thread` | threads of the library inside the host's process |
+//! | `signal` | signals inside the host's process |
 //! | `process` | tells this process from those that it was forked from |
 //! | `diagnose` | a test of each step of the way to the server |
 //!
@@ -46,6 +47,7 @@ mod request;
 mod secret;
 mod send;
 pub mod sign;
+mod signal;
 pub mod status;
 mod strict;
 mod thread;

@@ -69,6 +69,12 @@ fn limited(program: PathBuf) -> Command {
 }
 
 #[test]
+fn limit_of_file_size_ends_no_host() {
+    let (program, scene) = (compile("file_size"), Scene::new("file_size"));
+    scene.run(&mut limited(program));
+}
+
+#[test]
 fn handle_of_another_copy_is_invalid() {
     let (program, scene) = (compile("two_copies"), Scene::new("two_copies"));
     let copies = ["first", "second"].map(|name| {
@@ -83,4 +89,13 @@ fn handle_of_another_copy_is_invalid() {
 fn call_at_the_end_of_a_thread_works() {
     let (program, scene) = (compile("late_call"), Scene::new("late_call"));
     scene.run(&mut limited(program));
+}
+
+#[test]
+fn threads_leave_signals_and_environment_to_the_host() {
+    let (program, scene) = (compile("guest_threads"), Scene::new("guest_threads"));
+    let named = scene.config_by_name("host.test").to_string();
+    let config = scene.config_with_folder().to_string();
+    let said = run(limited(program).env("FLOATLEASE_CONFIG", config).env("FLOATLEASE_NAMED_CONFIG", named));
+    assert!(said.contains("checks hold"), "{said}");
 }

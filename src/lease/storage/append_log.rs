@@ -17,6 +17,7 @@ use crate::lease::storage::disk::flush;
 use crate::lease::storage::retry::retry_while_in_use;
 use crate::lease::storage::seal::{KEY_ID_LEN, Magic, SEAL_LEN, Seal, damaged};
 use crate::lease::storage::sealed_file::{failed, replace};
+use crate::signal::without_file_size_signal;
 use crate::status::Status;
 use ring::rand::{SecureRandom, SystemRandom};
 use sha2::{Digest, Sha256};
@@ -224,7 +225,7 @@ impl AppendLog {
         // Removes an unfinished line that a crash has left.
         file.set_len(self.end)?;
         file.seek(SeekFrom::Start(self.end))?;
-        let written = file.write_all(line).and_then(|()| flush(&file));
+        let written = without_file_size_signal(|| file.write_all(line)).and_then(|()| flush(&file));
         if written.is_err() {
             // The caller hears that the line is not in the file, so no process may read it later.
             let _ = file.set_len(self.end);

@@ -7,6 +7,7 @@ use crate::error::Error;
 use crate::lease::storage::disk::flush;
 use crate::lease::storage::retry::retry_while_in_use;
 use crate::lease::storage::seal::{KEY_ID_LEN, Magic, Seal, damaged};
+use crate::signal::without_file_size_signal;
 use crate::status::Status;
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
@@ -105,7 +106,11 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 /// The error for a file that can't be "read" or "written", as `action` says, with the system's reason.
 pub(crate) fn failed(path: &Path, action: &str, error: &io::Error) -> Error {
-    Error::because(Status::Storage, format!("{} can't be {action}: {error}.", path.display()))
+    let advice = match error.kind() {
+        io::ErrorKind::FileTooLarge => " Raise the limit of the size of files (ulimit -f).",
+        _ => "",
+    };
+    Error::because(Status::Storage, format!("{} can't be {action}: {error}.{advice}", path.display()))
 }
 
 /// Writes a file that other users may not read, and flushes it to the disk.
@@ -115,7 +120,7 @@ fn write_through(path: &Path, bytes: &[u8]) -> io::Result<File> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut file = retry_while_in_use(|| options.open(path))?;
-    file.write_all(bytes)?;
+    without_file_size_signal(|| file.write_all(bytes))?;
     flush(&file)?;
     Ok(file)
 }
