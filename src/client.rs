@@ -7,13 +7,13 @@ use crate::http::{Call, Http, InFlight, Stop, Waiter};
 use crate::model;
 use crate::operations::{OPERATIONS, Operation};
 use crate::order::Orders;
+use crate::random;
 use crate::reply::judge;
 use crate::request::Request;
 use crate::send::{SignedDate, send};
 use crate::status::Status;
 use crate::strict;
 use chrono::{DateTime, Datelike, TimeDelta, Utc};
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -335,7 +335,10 @@ pub(crate) fn jittered(pause: Duration) -> Duration {
 
 /// Returns a random number from 0 to 999. It is for jitter, not for secrets.
 pub(crate) fn chance() -> u16 {
-    (RandomState::new().build_hasher().finish() % 1000) as u16
+    let mut bytes = [0; 2];
+    // Without random numbers a pause is as long as any other client's.
+    let _ = random::fill(&mut bytes);
+    u16::from_le_bytes(bytes) % 1000
 }
 
 /// Returns the error for an unknown operation. `others` are the names that the caller knows besides [`OPERATIONS`].

@@ -97,6 +97,7 @@ type Source = (&'static str, fn() -> io::Result<Option<String>>);
 #[cfg(target_os = "linux")]
 mod platform {
     use super::{Source, usable};
+    use crate::descriptor;
     use std::path::Path;
     use std::{fs, io};
 
@@ -109,7 +110,7 @@ mod platform {
     ];
 
     fn file(path: &str) -> io::Result<Option<String>> {
-        match fs::read_to_string(path) {
+        match descriptor::read_to_string(path) {
             Ok(text) => Ok(usable(&text)),
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => Ok(None),
             Err(error) => Err(error),
@@ -120,7 +121,7 @@ mod platform {
     ///
     /// Cards of bridges, tunnels and containers have no `device`. Cards on USB are left out, because they come and go.
     fn network_card() -> io::Result<Option<String>> {
-        let cards = fs::read_dir("/sys/class/net").into_iter().flatten().flatten();
+        let cards = descriptor::with_standard_taken(|| fs::read_dir("/sys/class/net")).into_iter().flatten().flatten();
         let built_in = cards.filter(|card| {
             let bus = fs::read_link(card.path().join("device/subsystem"));
             bus.is_ok_and(|bus| !bus.ends_with("usb"))
@@ -131,7 +132,7 @@ mod platform {
 
     pub(super) fn is_container() -> bool {
         ["/.dockerenv", "/run/.containerenv", "/run/systemd/container"].iter().any(|path| Path::new(path).exists())
-            || fs::read_to_string("/proc/1/cgroup")
+            || descriptor::read_to_string("/proc/1/cgroup")
                 .is_ok_and(|text| text.contains("docker") || text.contains("kubepods"))
     }
 }

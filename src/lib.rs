@@ -20,7 +20,8 @@
 //! | `json`, `secret` | JSON objects for hosts; text that no message shows |
 //! | [`hardware`] | the hardware id and how it was found |
 //! | `thread` | threads of the library inside the host's process |
-//! | `signal` | signals inside the host's process |
+//! | `signal`, `descriptor` | signals and file descriptors inside the host's process |
+//! | `random` | random numbers of the system |
 //! | `process` | tells this process from those that it was forked from |
 //! | `diagnose` | a test of each step of the way to the server |
 //!
@@ -31,6 +32,7 @@
 
 pub mod client;
 pub mod config;
+mod descriptor;
 mod diagnose;
 pub mod error;
 pub mod ffi;
@@ -42,6 +44,7 @@ pub mod model;
 pub mod operations;
 mod order;
 mod process;
+mod random;
 mod reply;
 mod request;
 mod secret;

@@ -5,6 +5,7 @@
 mod support;
 
 use serde_json::{Value, json};
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::process::Command;
 use support::programs::{Build, empty, libraries};
@@ -56,8 +57,11 @@ impl Scene {
 }
 
 fn compile(name: &str) -> PathBuf {
+    compile_with(name, &libraries()[..1])
+}
+
+fn compile_with(name: &str, libraries: &[(&str, PathBuf)]) -> PathBuf {
     let source = format!("tests/abi/{name}.c");
-    let libraries = &libraries()[..1];
     Build { name, compiler: "cc", flags: &["-std=gnu11"], sources: &[&source], libraries }.compile()
 }
 
@@ -66,6 +70,72 @@ fn limited(program: PathBuf) -> Command {
     let mut command = tool("timeout");
     command.arg("100").arg(program);
     command
+}
+
+/// The system calls of a log of strace that give a descriptor, each in one line although other threads came between.
+fn opening_calls(log: &str) -> Vec<String> {
+    let mut begun: HashMap<&str, &str> = HashMap::new();
+    let mut calls = Vec::new();
+    for line in log.lines() {
+        let (thread, call) = line.split_once(' ').unwrap();
+        let call = call.trim_start();
+        if let Some((first, _)) = call.split_once(" <unfinished ...>") {
+            begun.insert(thread, first);
+        } else if let Some((_, rest)) = call.split_once(" resumed>") {
+            calls.push(format!("{}{rest}", begun.remove(thread).unwrap_or_default()));
+        } else {
+            calls.push(call.to_owned());
+        }
+    }
+    calls
+}
+
+#[test]
+fn closed_standard_streams_get_no_descriptor_of_ours() {
+    let (program, scene) = (compile("descriptors"), Scene::new("descriptors"));
+    let log = target_dir().join("descriptors.strace");
+    let mut strace = tool("strace");
+    strace.args(["-f", "-e", "trace=desc,network,getppid", "-o"]).arg(&log);
+    scene.run(strace.args(["timeout", "100"]).arg(program));
+    let log = std::fs::read_to_string(&log).unwrap();
+    let calls = opening_calls(&log);
+    let begin = calls.iter().position(|call| call.starts_with("getppid")).unwrap();
+    let openers = ["open", "socket", "accept", "dup", "pipe", "epoll_create", "eventfd", "memfd_create", "timerfd"];
+    let ours = calls[begin..].iter().filter(|call| {
+        let is_copy = call.starts_with("fcntl") && call.contains("F_DUPFD");
+        is_copy || openers.iter().any(|opener| call.starts_with(opener))
+    });
+    let (mut placeholders, mut others) = (0, 0);
+    for call in ours {
+        let number: Option<i32> = call.rsplit("= ").next().and_then(|result| result.split(' ').next()?.parse().ok());
+        match number {
+            Some(0..=2) if call.contains("O_PATH") => placeholders += 1,
+            Some(0..=2) => panic!("{call}"),
+            _ => others += 1,
+        }
+    }
+    assert!(placeholders > 0 && others > 0, "{placeholders} and {others}");
+}
+
+#[test]
+fn log_of_a_daemon_reaches_nothing_of_ours() {
+    let (program, scene) = (compile("descriptors"), Scene::new("daemon"));
+    scene.run(limited(program).arg("logging"));
+}
+
+/// Old kernels have no call for random numbers, and a file is kept open instead.
+#[test]
+fn file_of_random_numbers_is_above_standard_streams() {
+    let (program, scene) = (compile("descriptors"), Scene::new("random"));
+    let mut strace = tool("strace");
+    strace.args(["-f", "-e", "trace=getrandom", "-e", "inject=getrandom:error=ENOSYS", "-o", "/dev/null"]);
+    scene.run(strace.args(["timeout", "100"]).arg(program));
+}
+
+#[test]
+fn sandbox_in_a_daemon_takes_no_standard_stream() {
+    let said = run(&mut limited(compile_with("sandbox_daemon", &libraries())));
+    assert!(said.contains("checks hold"), "{said}");
 }
 
 #[test]

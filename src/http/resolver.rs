@@ -7,6 +7,7 @@
 use super::call::Call;
 use super::failure::Failure;
 use super::helpers::{Helpers, Unanswered, Work};
+use crate::descriptor;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -65,7 +66,8 @@ impl Work for SystemResolver {
     type Answer = Result<Vec<SocketAddr>, (io::ErrorKind, String)>;
 
     fn answer(&self, name: &String) -> Self::Answer {
-        let found = name.to_socket_addrs().map_err(|error| (error.kind(), error.to_string()))?;
+        let found = descriptor::with_standard_taken(|| name.to_socket_addrs())
+            .map_err(|error| (error.kind(), error.to_string()))?;
         let addresses: Vec<SocketAddr> = found.collect();
         let mut known = self.known();
         known.retain(|(known, _)| known != name);

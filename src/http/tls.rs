@@ -2,9 +2,11 @@
 
 use super::call::Calls;
 use crate::config::TlsRoots;
+#[cfg(not(any(windows, target_vendor = "apple")))]
+use crate::descriptor;
 use crate::error::Error;
+use crate::random;
 use crate::status::Status;
-use ring::rand::{SecureRandom as _, SystemRandom};
 use rustls::client::{Resumption, WantsClientCert};
 use rustls::crypto::ring::{cipher_suite, kx_group};
 use rustls::crypto::{CryptoProvider, GetRandomFailed, KeyProvider, SecureRandom, WebPkiSupportedAlgorithms};
@@ -71,7 +73,7 @@ struct Client;
 
 impl SecureRandom for Client {
     fn fill(&self, bytes: &mut [u8]) -> Result<(), GetRandomFailed> {
-        SystemRandom::new().fill(bytes).map_err(|_| GetRandomFailed)
+        random::fill(bytes).map_err(|_| GetRandomFailed)
     }
 }
 
@@ -124,7 +126,7 @@ pub(super) fn without_sessions(config: &ClientConfig) -> Arc<ClientConfig> {
 /// The variable that OpenSSL, curl and Python honour, else the first file that holds certificates.
 #[cfg(not(any(windows, target_vendor = "apple")))]
 fn platform(builder: Unverified, _: &Arc<Calls>) -> Result<(Verified, String), Error> {
-    let read = |file: &str| Some((certificates(&std::fs::read(file).ok()?)?, file.to_owned()));
+    let read = |file: &str| Some((certificates(&descriptor::read(file).ok()?)?, file.to_owned()));
     let (store, file) = match std::env::var("SSL_CERT_FILE") {
         // A mistake in the variable must not widen the trust to all authorities of the system.
         Ok(file) if !file.is_empty() => read(&file).ok_or_else(|| {

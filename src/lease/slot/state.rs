@@ -1,5 +1,6 @@
 //! A slot as this process knows it, and access to its record and lock on disk.
 
+use crate::descriptor;
 use crate::error::Error;
 use crate::lease::clock::Clock;
 use crate::lease::context::{RequestContext, Shared};
@@ -204,7 +205,8 @@ impl Slot {
         let folder = self.folder()?;
         let (prefix, own) = (license_ref.license_prefix(), license_ref.file_prefix());
         let suffix = format!("{}.lease", license_ref.file_suffix(self.feature.as_deref()));
-        let names = std::fs::read_dir(folder).ok()?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        let entries = descriptor::with_standard_taken(|| std::fs::read_dir(folder)).ok()?;
+        let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
         let mut foreign = names.filter(|name| name.starts_with(&prefix) && name.ends_with(&suffix));
         let name = foreign.find(|name| !name.starts_with(&own))?;
         Some(Error::because(Status::StorageForeign, format!("The file is {}.", folder.join(name).display())))

@@ -13,6 +13,7 @@
 //! therefore counts only if its file is still in place after it was locked. [`LockGuard::is_in_place`] checks this
 //! again later.
 
+use crate::descriptor;
 use crate::error::Error;
 use crate::lease::storage::retry::retry_while_in_use;
 use crate::process;
@@ -207,7 +208,7 @@ fn open(path: &Path) -> io::Result<File> {
     // FILE_SHARE_READ and FILE_SHARE_WRITE without FILE_SHARE_DELETE: a file that is open can't be removed.
     #[cfg(windows)]
     std::os::windows::fs::OpenOptionsExt::share_mode(&mut options, 1 | 2);
-    retry_while_in_use(|| options.open(path))
+    retry_while_in_use(|| descriptor::open(|| options.open(path)))
 }
 
 /// Repeats `attempt` while a signal interrupts it. Returns false if another process has the lock.

@@ -3,6 +3,7 @@
 //! The seal hides the content from a casual reader, and finds damage and files of another device. It does not stop an
 //! attacker, who can find out the hardware id. The content proves itself by the server's signatures.
 
+use crate::descriptor;
 use crate::error::Error;
 use crate::lease::storage::disk::flush;
 use crate::lease::storage::retry::retry_while_in_use;
@@ -43,7 +44,7 @@ impl SealedFile {
     /// device.
     pub fn read(&self) -> Result<Option<Vec<u8>>, Error> {
         let mut bytes = Vec::new();
-        let opened = retry_while_in_use(|| File::open(&self.path));
+        let opened = retry_while_in_use(|| descriptor::open(|| File::open(&self.path)));
         let read = opened.and_then(|file| file.take(LONGEST_BYTES + 1).read_to_end(&mut bytes));
         match read {
             Ok(_) => self.open(&bytes).map(Some),
@@ -119,7 +120,7 @@ fn write_through(path: &Path, bytes: &[u8]) -> io::Result<File> {
     options.write(true).create(true).truncate(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = retry_while_in_use(|| options.open(path))?;
+    let mut file = retry_while_in_use(|| descriptor::open(|| options.open(path)))?;
     without_file_size_signal(|| file.write_all(bytes))?;
     flush(&file)?;
     Ok(file)
@@ -129,8 +130,8 @@ fn write_through(path: &Path, bytes: &[u8]) -> io::Result<File> {
 fn flush_name(file: &File, path: &Path) -> io::Result<()> {
     match path.parent() {
         _ if cfg!(windows) => flush(file),
-        Some(folder) if folder.as_os_str().is_empty() => flush(&File::open(".")?),
-        Some(folder) => flush(&File::open(folder)?),
+        Some(folder) if folder.as_os_str().is_empty() => flush(&descriptor::open(|| File::open("."))?),
+        Some(folder) => flush(&descriptor::open(|| File::open(folder))?),
         None => Ok(()),
     }
 }
