@@ -76,6 +76,10 @@
  *     FLOATLEASE_E_CONNECTION_LOST                                    look at outcome
  *     FLOATLEASE_E_REPLY_NOT_API                                      a log-in page or a proxy answered
  *
+ * ERRORS OF THE SYSTEM, of every call
+ *
+ *     FLOATLEASE_E_OUT_OF_RESOURCES    no descriptor, thread or memory is left; message names it: retry later
+ *
  * docs/errors.md lists every status with its advice, docs/troubleshooting.md the usual causes.
  */
 
@@ -285,6 +289,10 @@
 /** The sandbox refused the call, or an expectation of the call did not hold.
  *  Read the message. GET /openapi.json of the sandbox lists every call. */
 #define FLOATLEASE_E_SANDBOX 60
+
+/** The system has run out of a resource that the call needs.
+ *  Try again later. If it persists, close what the program no longer needs, or raise the limit of the resource that the message names. */
+#define FLOATLEASE_E_OUT_OF_RESOURCES 61
 
 /** The library failed with an internal error; your program's state is untouched.
  *  Report the defect with this error's message. */
@@ -648,6 +656,7 @@ void floatlease_string_free(char *string);
  * - FLOATLEASE_E_NO_PUBLIC_KEY: base_url is not the vendor's cloud, and public_key is missing.
  * - FLOATLEASE_E_INSECURE_URL: base_url is plain http:// to another machine.
  * - FLOATLEASE_E_HARDWARE_ID: the system has no stable id; set hardware_id.
+ * - FLOATLEASE_E_OUT_OF_RESOURCES: a file that it reads can't be opened for lack of a descriptor; try again later.
  *
  * On success *client_out is a handle: close it with floatlease_client_close. On failure it is NULL. This function
  * uses no network, starts no thread and writes no file. It reads the environment (proxy variables, SSL_CERT_FILE); no
@@ -996,7 +1005,8 @@ floatlease_status floatlease_call(floatlease_client *client,
  *     {"event":"COMPLETED","ticket":7,"status":141,"error":{…}}
  *
  * Each ticket is completed exactly once while the client is open, also if it is cancelled. A mistake in the request
- * is reported by the completion too. After a "lease_acquire", call floatlease_lease_accept.
+ * is reported by the completion too, and so is a thread that the system does not start. After a "lease_acquire", call
+ * floatlease_lease_accept.
  *
  * Errors:
  * - FLOATLEASE_E_TOO_MANY_CALLS: 1,000 calls are under way, or their completions were not read.

@@ -319,6 +319,7 @@ fn pause_before_next(error: &Error, operation: &Operation, attempts: u32) -> Opt
             | Status::RateLimited
             | Status::ServerError
             | Status::ServerInternalError
+            | Status::OutOfResources
     );
     let harmless = error.outcome != Outcome::Unknown || operation.idempotent;
     if !may_help || !harmless || attempts >= MAX_ATTEMPTS {
@@ -366,6 +367,7 @@ mod tests {
         let take = Operation::named("borrow_license").unwrap();
         for (status, outcome, asks, takes) in [
             (Status::Connect, Outcome::NotSent, true, true),
+            (Status::OutOfResources, Outcome::NotSent, true, true),
             (Status::ConnectionLost, Outcome::Unknown, true, false),
             (Status::ServerError, Outcome::Unknown, true, false),
             (Status::RateLimited, Outcome::Rejected, true, true),

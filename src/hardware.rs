@@ -48,7 +48,8 @@ fn find() -> Result<(&'static str, String), Error> {
             Ok(Some(raw)) => return Ok((source, raw)),
             Ok(None) => {}
             Err(error) => {
-                return Err(Error::because(Status::HardwareId, format!("{source} could not be read: {error}.")));
+                let detail = format!("{source} could not be read: {error}.");
+                return Err(Error::of_system(Status::HardwareId, detail, &error));
             }
         }
     }
@@ -98,7 +99,8 @@ type Source = (&'static str, fn() -> io::Result<Option<String>>);
 mod platform {
     use super::{Source, usable};
     use crate::descriptor;
-    use std::path::Path;
+    use crate::shortage;
+    use std::path::{Path, PathBuf};
     use std::{fs, io};
 
     pub(super) const SOURCES: &[Source] = &[
@@ -121,13 +123,21 @@ mod platform {
     ///
     /// Cards of bridges, tunnels and containers have no `device`. Cards on USB are left out, because they come and go.
     fn network_card() -> io::Result<Option<String>> {
-        let cards = descriptor::with_standard_taken(|| fs::read_dir("/sys/class/net")).into_iter().flatten().flatten();
+        let cards = match descriptor::with_standard_taken(|| fs::read_dir("/sys/class/net")) {
+            Err(error) if shortage::named(&error).is_some() => return Err(error),
+            cards => cards.into_iter().flatten().flatten(),
+        };
         let built_in = cards.filter(|card| {
             let bus = fs::read_link(card.path().join("device/subsystem"));
             bus.is_ok_and(|bus| !bus.ends_with("usb"))
         });
-        let addresses = built_in.filter_map(|card| file(card.path().join("address").to_str()?).ok()?);
-        Ok(addresses.min())
+        let address = |path: PathBuf| match file(path.join("address").to_str()?) {
+            // Without this card the machine would get another id.
+            Err(error) if shortage::named(&error).is_some() => Some(Err(error)),
+            address => address.ok().flatten().map(Ok),
+        };
+        let addresses: io::Result<Vec<String>> = built_in.filter_map(|card| address(card.path())).collect();
+        Ok(addresses?.into_iter().min())
     }
 
     pub(super) fn is_container() -> bool {

@@ -22,6 +22,7 @@
 //! | `thread` | threads of the library inside the host's process |
 //! | `signal`, `descriptor` | signals and file descriptors inside the host's process |
 //! | `random` | random numbers of the system |
+//! | `shortage` | tells what the system has run out of |
 //! | `process` | tells this process from those that it was forked from |
 //! | `diagnose` | a test of each step of the way to the server |
 //!
@@ -49,6 +50,7 @@ mod reply;
 mod request;
 mod secret;
 mod send;
+mod shortage;
 pub mod sign;
 mod signal;
 pub mod status;

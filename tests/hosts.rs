@@ -169,3 +169,22 @@ fn threads_leave_signals_and_environment_to_the_host() {
     let said = run(limited(program).env("FLOATLEASE_CONFIG", config).env("FLOATLEASE_NAMED_CONFIG", named));
     assert!(said.contains("checks hold"), "{said}");
 }
+
+#[test]
+fn shortage_is_named_and_passes() {
+    let program = compile("shortage");
+    for resource in ["descriptors", "threads", "memory"] {
+        let scene = Scene::new(&format!("no_{resource}"));
+        // An ordinary user has no access to the folder.
+        let folder = if resource == "threads" { json!(null) } else { json!(scene.folder) };
+        let config = with(&scene.demo.config("guest"), json!({ "storage_dir": folder }));
+        let said = run(limited(program.clone())
+            .arg(resource)
+            .env("FLOATLEASE_CONFIG", config.to_string())
+            .env("FLOATLEASE_NAMED_CONFIG", scene.config_by_name("licenses.invalid").to_string())
+            .env("FLOATLEASE_ANONYMOUS_CONFIG", with(&config, json!({ "hardware_id": null })).to_string())
+            .env("FLOATLEASE_TLS_CONFIG", with(&scene.config_by_tls(), json!({ "tls_roots": null })).to_string()));
+        println!("{said}");
+        assert!(said.contains("checks hold"), "{said}");
+    }
+}

@@ -260,7 +260,7 @@ impl<T> Table<T> {
         }
         let entry = entries.all.len();
         let fresh = if entry <= largest(BITS[0]) { with_writer(entry, 0) } else { None };
-        let too_many = || Error::because(Status::Internal, "Too many handles are open; close those not in use.");
+        let too_many = || Error::because(Status::OutOfResources, "Too many handles are open: close those not in use.");
         let reserved = fresh.ok_or_else(too_many)?;
         entries.all.push(Entry { generation: 0, object: None });
         Ok(reserved)

@@ -6,6 +6,8 @@ use crate::config::TlsRoots;
 use crate::descriptor;
 use crate::error::Error;
 use crate::random;
+#[cfg(not(any(windows, target_vendor = "apple")))]
+use crate::shortage;
 use crate::status::Status;
 use rustls::client::{Resumption, WantsClientCert};
 use rustls::crypto::ring::{cipher_suite, kx_group};
@@ -126,16 +128,26 @@ pub(super) fn without_sessions(config: &ClientConfig) -> Arc<ClientConfig> {
 /// The variable that OpenSSL, curl and Python honour, else the first file that holds certificates.
 #[cfg(not(any(windows, target_vendor = "apple")))]
 fn platform(builder: Unverified, _: &Arc<Calls>) -> Result<(Verified, String), Error> {
-    let read = |file: &str| Some((certificates(&descriptor::read(file).ok()?)?, file.to_owned()));
+    let read = |file: &str| match descriptor::read(file) {
+        Ok(pem) => Ok(certificates(&pem).map(|store| (store, file.to_owned()))),
+        // The file may be as it should be, and another file would hold other authorities.
+        Err(error) if shortage::named(&error).is_some() => {
+            Err(Error::of_system(Status::TlsRoots, format!("{file} can't be read: {error}."), &error))
+        }
+        Err(_) => Ok(None),
+    };
     let (store, file) = match std::env::var("SSL_CERT_FILE") {
         // A mistake in the variable must not widen the trust to all authorities of the system.
-        Ok(file) if !file.is_empty() => read(&file).ok_or_else(|| {
+        Ok(file) if !file.is_empty() => read(&file)?.ok_or_else(|| {
             Error::because(
                 Status::TlsRoots,
                 "The environment's SSL_CERT_FILE names a file that holds no readable certificate.",
             )
         })?,
-        _ => SYSTEM_FILES.iter().find_map(|file| read(file)).ok_or_else(|| Error::new(Status::TlsRoots))?,
+        _ => {
+            let mut found = SYSTEM_FILES.iter().filter_map(|file| read(file).transpose());
+            found.next().ok_or_else(|| Error::new(Status::TlsRoots))??
+        }
     };
     Ok((builder.with_root_certificates(store), file))
 }

@@ -151,7 +151,7 @@ fn more_handles_than_tokens_are_refused() {
     OBJECTS.own().entries().all.resize_with(largest(BITS[0]), || Entry { generation: 0, object: None });
     let last = OBJECTS.insert(1).unwrap();
     let refused = OBJECTS.insert(2).unwrap_err();
-    assert_eq!(refused.status, Status::Internal);
+    assert_eq!(refused.status, Status::OutOfResources);
     assert!(refused.message().contains("Too many handles"), "{refused}");
     assert_eq!(*OBJECTS.remove(last).unwrap(), 1);
     assert_eq!(OBJECTS.token(OBJECTS.insert(3).unwrap()).entry, largest(BITS[0]), "there is room again");

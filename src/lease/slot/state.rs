@@ -10,7 +10,7 @@ use crate::lease::slot::status::{Confirmation, SlotStatus};
 use crate::lease::state_machine::Millis;
 use crate::lease::storage::process_lock::{HolderLock, OpenLockFiles, ProcessLock, ProcessLockGuard};
 use crate::lease::storage::retry::retry_while_in_use;
-use crate::lease::storage::sealed_file::{SealedFile, beside};
+use crate::lease::storage::sealed_file::{SealedFile, beside, is_inaccessible};
 use crate::status::Status;
 use chrono::{DateTime, Utc};
 use std::path::{Path, PathBuf};
@@ -153,9 +153,7 @@ impl Slot {
         let by_path = self.folder().map_or(Ok(()), make).and_then(|()| self.process_lock.lock(&mut pause));
         match (by_path, &self.open_lock_files) {
             // The folder is gone, or closed to this process, so the files that are still open must do.
-            (Err(error), Some(open)) if error.status == Status::Storage => {
-                self.process_lock.lock_open_files(open, &mut pause)
-            }
+            (Err(error), Some(open)) if is_inaccessible(&error) => self.process_lock.lock_open_files(open, &mut pause),
             (locked, _) => locked,
         }
     }
@@ -196,7 +194,7 @@ impl Slot {
         let Some(path) = &self.path else { return Ok(()) };
         let aside = beside(path, &format!("damaged-{}", Utc::now().timestamp_millis()));
         retry_while_in_use(|| std::fs::rename(path, &aside)).map_err(|error| {
-            Error::because(Status::Storage, format!("{} can't be moved aside: {error}.", path.display()))
+            Error::of_system(Status::Storage, format!("{} can't be moved aside: {error}.", path.display()), &error)
         })
     }
 
@@ -219,6 +217,7 @@ pub(crate) fn make(folder: &Path) -> Result<(), Error> {
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    let failed = |error| Error::because(Status::Storage, format!("{} can't be created: {error}.", folder.display()));
-    builder.create(folder).map_err(failed)
+    builder.create(folder).map_err(|error| {
+        Error::of_system(Status::Storage, format!("{} can't be created: {error}.", folder.display()), &error)
+    })
 }

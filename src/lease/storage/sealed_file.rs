@@ -111,7 +111,12 @@ pub(crate) fn failed(path: &Path, action: &str, error: &io::Error) -> Error {
         io::ErrorKind::FileTooLarge => " Raise the limit of the size of files (ulimit -f).",
         _ => "",
     };
-    Error::because(Status::Storage, format!("{} can't be {action}: {error}.{advice}", path.display()))
+    Error::of_system(Status::Storage, format!("{} can't be {action}: {error}.{advice}", path.display()), error)
+}
+
+/// Returns whether a file could not be reached, so that nothing is known of its content.
+pub(crate) fn is_inaccessible(error: &Error) -> bool {
+    matches!(error.status, Status::Storage | Status::OutOfResources)
 }
 
 /// Writes a file that other users may not read, and flushes it to the disk.
