@@ -21,7 +21,8 @@
  *            in the process gives FLOATLEASE_E_HANDLE. One that a child process inherited through fork gives
  *            FLOATLEASE_E_FORKED. Neither is ever a crash. A forked child opens a client of its own.
  * Threads    You may call any function from any thread at any time. Calls on one client run side by side. The library
- *            never calls back into your program: floatlease_next_event returns what happens by itself.
+ *            never calls back into your program: floatlease_next_event returns what happens by itself. A call needs at
+ *            most 96 KiB of the calling thread's stack.
  * Waiting    A call that talks to the server ends at its deadline at the latest, and within 50 ms when it is cancelled.
  *            A call about a lease may make three requests for each of its slots, each of which has this deadline, unless
  *            the call names a timeout_ms of its own. An acquire may queue for its wait_ms in addition. floatlease_submit runs a call in the background.

@@ -8,9 +8,13 @@ use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::process::Command;
+use support::document::{blocks_in, read};
 use support::programs::{Build, empty, libraries};
 use support::tls::Authority;
 use support::{Demo, release_dir, run, target_dir, tool, with};
+
+/// The most bytes of stack that a call may need on the host's thread.
+const MOST_STACK_BYTES: u32 = 96 * 1024;
 
 /// A server, also behind TLS, and what a program needs to know of it.
 struct Scene {
@@ -186,5 +190,36 @@ fn shortage_is_named_and_passes() {
             .env("FLOATLEASE_TLS_CONFIG", with(&scene.config_by_tls(), json!({ "tls_roots": null })).to_string()));
         println!("{said}");
         assert!(said.contains("checks hold"), "{said}");
+    }
+}
+
+/// ThreadSanitizer knows no address layout with much randomness, so there is none.
+#[test]
+fn suppression_of_the_page_quiets_thread_sanitizer() {
+    let scene = Scene::new("tsan");
+    let flags = ["-std=gnu11", "-fsanitize=thread"];
+    let sources = ["tests/abi/stress.c"];
+    let build =
+        Build { name: "stress.tsan", compiler: "cc", flags: &flags, sources: &sources, libraries: &libraries()[..1] };
+    let suppressions = target_dir().join("tsan.suppressions");
+    std::fs::write(&suppressions, &blocks_in(&read("docs/hosts.md"), "text")[0]).unwrap();
+    let options = format!("exitcode=66 suppressions={}", suppressions.display());
+    let mut command = tool("setarch");
+    let said = run(command
+        .args(["-R", "timeout", "100"])
+        .arg(build.compile())
+        .arg("2")
+        .env("TSAN_OPTIONS", options)
+        .env("FLOATLEASE_CONFIG", scene.demo.config("stress").to_string()));
+    assert!(said.contains("calls"), "{said}");
+}
+
+#[test]
+fn call_needs_no_more_stack_than_is_promised() {
+    let (program, scene) = (compile("stack"), Scene::new("stack"));
+    scene.run(limited(program).arg(MOST_STACK_BYTES.to_string()));
+    let promise = format!("{} KiB of", MOST_STACK_BYTES / 1024);
+    for page in ["docs/hosts.md", "include/floatlease.h"] {
+        assert!(read(page).contains(&promise), "{page} does not promise {promise}");
     }
 }
