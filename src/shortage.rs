@@ -1,5 +1,6 @@
 //! What the system has run out of. A shortage passes, so a failure by it is told apart from failures that stay.
 
+use std::hint::black_box;
 use std::io::{self, ErrorKind};
 
 /// The detail of an error by a thread that can't be started. The system gives one error for all of these limits.
@@ -47,6 +48,16 @@ pub(crate) fn named(error: &io::Error) -> Option<&'static str> {
     let by_code = |code| RESOURCES.iter().find(|(known, _)| *known == code).map(|(_, words)| *words);
     let by_kind = (error.kind() == ErrorKind::OutOfMemory).then_some(MEMORY);
     error.raw_os_error().and_then(by_code).or(by_kind)
+}
+
+/// Fails if fewer bytes than these can be had now. For work that takes memory piece by piece, in code that can't be told
+/// of a shortage: std ends the process if it can't get a piece. Other threads may still be faster.
+pub(crate) fn expect_room(bytes: usize) -> io::Result<()> {
+    let mut room = Vec::<u8>::new();
+    room.try_reserve_exact(bytes).map_err(|_| ErrorKind::OutOfMemory)?;
+    // Without this the compiler would leave out what nobody uses.
+    black_box(&room);
+    Ok(())
 }
 
 /// Returns the shortage behind a failed look-up of a name. The C library tells some of them as a failure of the name

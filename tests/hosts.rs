@@ -182,8 +182,12 @@ fn shortage_is_named_and_passes() {
         // An ordinary user has no access to the folder.
         let folder = if resource == "threads" { json!(null) } else { json!(scene.folder) };
         let config = with(&scene.demo.config("guest"), json!({ "storage_dir": folder }));
+        // As large as the list of authorities of a system.
+        let authorities = target_dir().join(format!("authorities.{resource}.pem"));
+        std::fs::write(&authorities, scene.authority.pem().repeat(300)).unwrap();
         let said = run(limited(program.clone())
             .arg(resource)
+            .env("SSL_CERT_FILE", authorities)
             .env("FLOATLEASE_CONFIG", config.to_string())
             .env("FLOATLEASE_NAMED_CONFIG", scene.config_by_name("licenses.invalid").to_string())
             .env("FLOATLEASE_ANONYMOUS_CONFIG", with(&config, json!({ "hardware_id": null })).to_string())

@@ -128,7 +128,9 @@ pub(super) fn without_sessions(config: &ClientConfig) -> Arc<ClientConfig> {
 /// The variable that OpenSSL, curl and Python honour, else the first file that holds certificates.
 #[cfg(not(any(windows, target_vendor = "apple")))]
 fn platform(builder: Unverified, _: &Arc<Calls>) -> Result<(Verified, String), Error> {
-    let read = |file: &str| match descriptor::read(file) {
+    // Decoded certificates, and what is kept of them, take about as much as their text each.
+    let with_room = |pem: Vec<u8>| shortage::expect_room(2 * pem.len()).map(|()| pem);
+    let read = |file: &str| match descriptor::read(file).and_then(with_room) {
         Ok(pem) => Ok(certificates(&pem).map(|store| (store, file.to_owned()))),
         // The file may be as it should be, and another file would hold other authorities.
         Err(error) if shortage::named(&error).is_some() => {

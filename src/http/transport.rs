@@ -5,6 +5,7 @@ use super::failure::Failure;
 use super::resolver::Names;
 use super::secure::Secure;
 use super::socket::{self, WaitError, Waits};
+use crate::shortage;
 use rustls::ClientConfig;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -14,6 +15,9 @@ use ureq::Error;
 use ureq::unversioned::transport::{
     Buffers, ConnectProxyConnector, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout, Transport,
 };
+
+/// Memory that a connection takes at most, with the buffers of ureq and rustls and a handshake with usual certificates.
+const CONNECTION_BYTES: usize = 128 * 1024;
 
 /// The chain that makes a connection: through the proxy if there is one, by TCP, then TLS for `https`.
 pub(super) fn connector(
@@ -82,6 +86,7 @@ impl<In: Transport> Connector<In> for Dial {
         let call = current(&self.calls)?;
         let addresses = self.names.addresses(details.uri, &call)?;
         call.trace(|trace| trace.resolved = Some(Instant::now()));
+        shortage::expect_room(CONNECTION_BYTES).map_err(Failure::Connect)?;
         let stream = Arc::new(dial(&addresses, &call)?);
         call.trace(|trace| trace.connected = Some(Instant::now()));
         let config = details.config;

@@ -11,6 +11,7 @@
 #include <grp.h>
 #include <pthread.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define MOST_FILES 256
@@ -179,17 +180,72 @@ static size_t mapped_bytes(void)
     return pages * (size_t)sysconf(_SC_PAGESIZE);
 }
 
-/* Room for what a call needs, but not for a thread's stack. */
+static void leave_memory_of(size_t bytes)
+{
+    struct rlimit limit;
+
+    HOLD(getrlimit(RLIMIT_AS, &limit) == 0);
+    limit.rlim_cur = mapped_bytes() + bytes;
+    HOLD(setrlimit(RLIMIT_AS, &limit) == 0);
+}
+
+/* Reads the system's authorities, which takes much memory in small pieces. */
+static void open_with_room_of(size_t bytes)
+{
+    floatlease_client *client = NULL;
+    char *json = NULL;
+    floatlease_status status;
+
+    leave_memory_of(bytes);
+    status = floatlease_client_open(getenv("FLOATLEASE_TLS_CONFIG"), &client, &json);
+    if (status != FLOATLEASE_OK)
+        expect_shortage(status, &json, "No memory is left");
+}
+
+/* So does a handshake. */
+static void connect_with_room_of(size_t bytes)
+{
+    floatlease_client *client = client_of("FLOATLEASE_TLS_CONFIG");
+    char *json = NULL;
+    floatlease_status status;
+
+    leave_memory_of(bytes);
+    status = floatlease_check_license(client, NULL, &json);
+    /* The server's answer to a device that it does not know. */
+    if (status != FLOATLEASE_E_DEVICE_NOT_FOUND)
+        expect_shortage(status, &json, "No memory is left");
+}
+
+/* However much is missing, the process lives on. */
+static void lack_of_memory_ends_no_process(void (*call_with_room_of)(size_t))
+{
+    for (size_t bytes = 0; bytes <= 1024 * 1024; bytes += 32 * 1024) {
+        int status = -1;
+        pid_t child = fork();
+
+        if (child == 0) {
+            call_with_room_of(bytes);
+            _exit(0);
+        }
+        HOLD(child > 0 && waitpid(child, &status, 0) == child);
+        if (status != 0)
+            fprintf(stderr, "with room for %zu bytes\n", bytes);
+        HOLD(status == 0);
+    }
+}
+
 static void without_memory(void)
 {
     static const char resource[] = "no memory is left";
-    floatlease_client *client = activated_of("FLOATLEASE_CONFIG");
-    struct rlimit before, limit;
+    floatlease_client *client;
+    struct rlimit before;
 
+    lack_of_memory_ends_no_process(open_with_room_of);
+    lack_of_memory_ends_no_process(connect_with_room_of);
+    client = activated_of("FLOATLEASE_CONFIG");
     HOLD(getrlimit(RLIMIT_AS, &before) == 0);
-    limit = before;
-    limit.rlim_cur = mapped_bytes() + 1024 * 1024;
-    HOLD(setrlimit(RLIMIT_AS, &limit) == 0);
+    /* Room for what a call needs, but not for a thread's stack. */
+    leave_memory_of(1024 * 1024);
     expect_unleased(client, NULL, resource);
     expect_uncompleted(client, resource);
     HOLD(setrlimit(RLIMIT_AS, &before) == 0);
