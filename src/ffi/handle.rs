@@ -215,7 +215,7 @@ impl<T: Send + Sync + 'static> Handles<T> {
     }
 }
 
-/// Returns the mask of a table at this address, which no other table of the process has.
+/// Returns the mask of a table at this address. Tables that exist at the same time have different addresses.
 fn mask_at(address: usize) -> usize {
     let [entry, generation, epoch, _] = BITS;
     // SplitMix64 gives each address another number, in which each bit depends on all of the address.
