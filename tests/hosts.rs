@@ -103,9 +103,10 @@ fn closed_standard_streams_get_no_descriptor_of_ours() {
     scene.run(strace.args(["timeout", "100"]).arg(program));
     let log = std::fs::read_to_string(&log).unwrap();
     let calls = opening_calls(&log);
-    let begin = calls.iter().position(|call| call.starts_with("getppid")).unwrap();
+    let is_mark = |call: &String| call.starts_with("getppid");
+    let (begin, end) = (calls.iter().position(is_mark).unwrap(), calls.iter().rposition(is_mark).unwrap());
     let openers = ["open", "socket", "accept", "dup", "pipe", "epoll_create", "eventfd", "memfd_create", "timerfd"];
-    let ours = calls[begin..].iter().filter(|call| {
+    let ours = calls[begin..end].iter().filter(|call| {
         let is_copy = call.starts_with("fcntl") && call.contains("F_DUPFD");
         is_copy || openers.iter().any(|opener| call.starts_with(opener))
     });
