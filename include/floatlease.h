@@ -17,18 +17,20 @@
  *            counts.
  * Dates      "2026-09-27T23:30:48.016Z", "2026-09-27 23:30:48.016", "2026-09-27 23:30:48", "2026-09-27 23:30" and
  *            "2026-09-27" are UTC. An offset is honoured, as in "2026-09-28T01:30:48+02:00". The library sends UTC.
- * Handles    Tokens, not addresses. A handle that is closed, invented or of another kind gives FLOATLEASE_E_HANDLE. One
- *            that a child process inherited through fork gives FLOATLEASE_E_FORKED. Neither is ever a crash. A forked
- *            child opens a client of its own.
+ * Handles    Tokens, not addresses. A handle that is closed, invented, of another kind or of another copy of this library
+ *            in the process gives FLOATLEASE_E_HANDLE. One that a child process inherited through fork gives
+ *            FLOATLEASE_E_FORKED. Neither is ever a crash. A forked child opens a client of its own.
  * Threads    You may call any function from any thread at any time. Calls on one client run side by side. The library
- *            never calls back into your program: floatlease_next_event returns what happens by itself.
+ *            never calls back into your program: floatlease_next_event returns what happens by itself. A call needs at
+ *            most 96 KiB of the calling thread's stack.
  * Waiting    A call that talks to the server ends at its deadline at the latest, and within 50 ms when it is cancelled.
  *            A call about a lease may make three requests for each of its slots, each of which has this deadline, unless
  *            the call names a timeout_ms of its own. An acquire may queue for its wait_ms in addition. floatlease_submit runs a call in the background.
  *            Functions that free, close, or read the state of a lease never wait.
  * Host       The library never ends your process, except that the system does when memory runs out. No panic or
  *            exception leaves it. It prints nothing, handles no signal, and writes files in "storage_dir" only. It
- *            reads the environment in floatlease_client_open only. docs/leases.md lists the threads that it starts.
+ *            reads the environment in floatlease_client_open only. docs/leases.md lists the threads that it starts,
+ *            docs/hosts.md what a daemon or a plug-in can rely on.
  * Proof      A reply counts only if it carries the server's signature over its bytes and answers what was asked. The
  *            API does not sign the replies to release and deactivate. docs/guarantees.md says what that leaves open.
  * Order      Requests about a slot or a device carry a growing number, the FloatLease-Order header. floatlease-server
@@ -68,7 +70,8 @@
  *     "rejected"   the server refused and did nothing
  *     "unknown"    the server may have carried it out: ask for the current state first
  *
- * attempts counts how often the last request was sent, elapsed_ms the time of the whole call.
+ * attempts counts how often the last request was sent, elapsed_ms the time of the whole call; of a submitted one, from when
+ * a thread begins it.
  *
  * ERRORS OF THE NETWORK, of every call that talks to the server
  *
@@ -76,6 +79,10 @@
  *     FLOATLEASE_E_CANCELLED                                          your program cancelled the call
  *     FLOATLEASE_E_CONNECTION_LOST                                    look at outcome
  *     FLOATLEASE_E_REPLY_NOT_API                                      a log-in page or a proxy answered
+ *
+ * ERRORS OF THE SYSTEM, of every call
+ *
+ *     FLOATLEASE_E_OUT_OF_RESOURCES    no descriptor, thread or memory is left; message names it: retry later
  *
  * docs/errors.md lists every status with its advice, docs/troubleshooting.md the usual causes.
  */
@@ -290,6 +297,10 @@
 /** The sandbox refused the call, or an expectation of the call did not hold.
  *  Read the message. GET /openapi.json of the sandbox lists every call. */
 #define FLOATLEASE_E_SANDBOX 60
+
+/** The system has run out of a resource that the call needs.
+ *  Try again later. If it persists, close what the program no longer needs, or raise the limit of the resource that the message names. */
+#define FLOATLEASE_E_OUT_OF_RESOURCES 61
 
 /** The library failed with an internal error; your program's state is untouched.
  *  Report the defect with this error's message. */
@@ -653,6 +664,7 @@ void floatlease_string_free(char *string);
  * - FLOATLEASE_E_NO_PUBLIC_KEY: base_url is not the vendor's cloud, and public_key is missing.
  * - FLOATLEASE_E_INSECURE_URL: base_url is plain http:// to another machine.
  * - FLOATLEASE_E_HARDWARE_ID: the system has no stable id; set hardware_id.
+ * - FLOATLEASE_E_OUT_OF_RESOURCES: a file that it reads can't be opened for lack of a descriptor; try again later.
  *
  * On success *client_out is a handle: close it with floatlease_client_close. On failure it is NULL. This function
  * uses no network, starts no thread and writes no file. It reads the environment (proxy variables, SSL_CERT_FILE); no
@@ -1001,7 +1013,8 @@ floatlease_status floatlease_call(floatlease_client *client,
  *     {"event":"COMPLETED","ticket":7,"status":141,"error":{…}}
  *
  * Each ticket is completed exactly once while the client is open, also if it is cancelled. A mistake in the request
- * is reported by the completion too. After a "lease_acquire", call floatlease_lease_accept.
+ * is reported by the completion too, and so is a thread that the system does not start. After a "lease_acquire", call
+ * floatlease_lease_accept.
  *
  * Errors:
  * - FLOATLEASE_E_TOO_MANY_CALLS: 1,000 calls are under way, or their completions were not read.

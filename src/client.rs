@@ -7,6 +7,7 @@ use crate::http::{Call, Http, InFlight, Stop, Waiter};
 use crate::model;
 use crate::operations::{OPERATIONS, Operation};
 use crate::order::Orders;
+use crate::random;
 use crate::reply::judge;
 use crate::request::Request;
 use crate::send::{SignedDate, send};
@@ -14,7 +15,6 @@ use crate::server_clock::ServerClock;
 use crate::status::Status;
 use crate::strict;
 use chrono::{DateTime, Datelike, TimeDelta, Utc};
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -361,6 +361,7 @@ fn pause_before_next(error: &Error, operation: &Operation, attempts: u32) -> Opt
             | Status::RateLimited
             | Status::ServerError
             | Status::ServerInternalError
+            | Status::OutOfResources
     );
     let harmless = error.outcome != Outcome::Unknown || operation.idempotent;
     if !may_help || !harmless || attempts >= MAX_ATTEMPTS {
@@ -377,7 +378,10 @@ pub(crate) fn jittered(pause: Duration) -> Duration {
 
 /// Returns a random number from 0 to 999. It is for jitter, not for secrets.
 pub(crate) fn chance() -> u16 {
-    (RandomState::new().build_hasher().finish() % 1000) as u16
+    let mut bytes = [0; 2];
+    // Without random numbers a pause is as long as any other client's.
+    let _ = random::fill(&mut bytes);
+    u16::from_le_bytes(bytes) % 1000
 }
 
 /// Returns the error for an unknown operation. `others` are the names that the caller knows besides [`OPERATIONS`].
@@ -405,6 +409,7 @@ mod tests {
         let take = Operation::named("borrow_license").unwrap();
         for (status, outcome, asks, takes) in [
             (Status::Connect, Outcome::NotSent, true, true),
+            (Status::OutOfResources, Outcome::NotSent, true, true),
             (Status::ConnectionLost, Outcome::Unknown, true, false),
             (Status::ServerError, Outcome::Unknown, true, false),
             (Status::RateLimited, Outcome::Rejected, true, true),

@@ -1,7 +1,9 @@
 //! The error of a failed call, with everything that a host needs to decide what to do next.
 
 use crate::json;
+use crate::shortage;
 use crate::status::{Category, Meaning, Retry, Status};
+use std::io;
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
@@ -79,6 +81,20 @@ impl Error {
     /// Makes an error of a request that was not sent, with a detail.
     pub fn because(status: Status, detail: impl Into<String>) -> Error {
         Error::new(status).with_detail(detail)
+    }
+
+    /// Makes an error of a request that was not sent because the system failed. If the system has run out of a resource,
+    /// the status says so, whatever the call to the system was for.
+    pub(crate) fn of_system(status: Status, detail: impl Into<String>, error: &io::Error) -> Error {
+        match shortage::named(error) {
+            Some(resource) => Error::because(Status::OutOfResources, format!("{resource} {}", detail.into())),
+            None => Error::because(status, detail),
+        }
+    }
+
+    /// Makes the error of a thread that the system has not started.
+    pub(crate) fn of_thread(error: &io::Error) -> Error {
+        Error::because(Status::OutOfResources, format!("{} ({error})", shortage::THREADS))
     }
 
     /// Replaces the detail.

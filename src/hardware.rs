@@ -49,7 +49,8 @@ fn find(root: &Path) -> Result<(&'static str, String), Error> {
             Ok(Some(raw)) => return Ok((source, raw)),
             Ok(None) => {}
             Err(error) => {
-                return Err(Error::because(Status::HardwareId, format!("{source} could not be read: {error}.")));
+                let detail = format!("{source} could not be read: {error}.");
+                return Err(Error::of_system(Status::HardwareId, detail, &error));
             }
         }
     }
@@ -99,8 +100,10 @@ type Source = (&'static str, fn(&Path) -> io::Result<Option<String>>);
 #[cfg(target_os = "linux")]
 mod platform {
     use super::{Source, usable};
+    use crate::descriptor;
+    use crate::shortage;
     use std::os::unix::fs::MetadataExt;
-    use std::path::Path;
+    use std::path::{Path, PathBuf};
     use std::{fs, io};
 
     /// The firmware's id is nearly always root's alone. So it comes last, where there is no other id: before that, root
@@ -131,7 +134,7 @@ mod platform {
     }
 
     fn file(path: &Path) -> io::Result<Option<String>> {
-        match fs::read_to_string(path) {
+        match descriptor::read_to_string(path) {
             Ok(text) => Ok(usable(&text)),
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => Ok(None),
             Err(error) => Err(error),
@@ -142,18 +145,26 @@ mod platform {
     ///
     /// Cards of bridges, tunnels and containers have no `device`. Cards on USB are left out, because they come and go.
     fn network_card(root: &Path) -> io::Result<Option<String>> {
-        let cards = fs::read_dir(root.join("sys/class/net")).into_iter().flatten().flatten();
+        let cards = match descriptor::with_standard_taken(|| fs::read_dir(root.join("sys/class/net"))) {
+            Err(error) if shortage::named(&error).is_some() => return Err(error),
+            cards => cards.into_iter().flatten().flatten(),
+        };
         let built_in = cards.filter(|card| {
             let bus = fs::read_link(card.path().join("device/subsystem"));
             bus.is_ok_and(|bus| !bus.ends_with("usb"))
         });
-        let addresses = built_in.filter_map(|card| file(&card.path().join("address")).ok()?);
-        Ok(addresses.min())
+        let address = |path: PathBuf| match file(&path.join("address")) {
+            // Without this card the machine would get another id.
+            Err(error) if shortage::named(&error).is_some() => Some(Err(error)),
+            address => address.ok().flatten().map(Ok),
+        };
+        let addresses: io::Result<Vec<String>> = built_in.filter_map(|card| address(card.path())).collect();
+        Ok(addresses?.into_iter().min())
     }
 
     pub(super) fn is_container() -> bool {
         ["/.dockerenv", "/run/.containerenv", "/run/systemd/container"].iter().any(|path| Path::new(path).exists())
-            || fs::read_to_string("/proc/1/cgroup")
+            || descriptor::read_to_string(Path::new("/proc/1/cgroup"))
                 .is_ok_and(|text| text.contains("docker") || text.contains("kubepods"))
     }
 }

@@ -21,6 +21,9 @@
 //! | `json`, `secret` | JSON objects for hosts; text that no message shows |
 //! | [`hardware`] | the hardware id and how it was found |
 //! | `thread` | threads of the library inside the host's process |
+//! | `signal`, `descriptor` | signals and file descriptors inside the host's process |
+//! | `random` | random numbers of the system |
+//! | `shortage` | tells what the system has run out of |
 //! | `process` | tells this process from those that it was forked from |
 //! | `uptime` | clocks that can't be set, with and without the sleep of the machine |
 //! | `diagnose` | a test of each step of the way to the server |
@@ -32,6 +35,7 @@
 
 pub mod client;
 pub mod config;
+mod descriptor;
 mod diagnose;
 pub mod error;
 pub mod ffi;
@@ -44,12 +48,15 @@ pub mod operations;
 mod order;
 mod pem;
 mod process;
+mod random;
 mod reply;
 mod request;
 mod secret;
 mod send;
 mod server_clock;
+mod shortage;
 pub mod sign;
+mod signal;
 pub mod status;
 mod strict;
 mod thread;

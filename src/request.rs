@@ -4,11 +4,11 @@ use crate::config::{CREDENTIALS, Config, check_credentials, checked_millis};
 use crate::error::Error;
 use crate::model;
 use crate::operations::{Auth, Kind, Method, Operation};
+use crate::random;
 use crate::secret::Secret;
 use crate::status::Status;
 use crate::strict::{self, Object};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use ring::rand::{SecureRandom, SystemRandom};
 use serde_json::Value;
 use std::time::Duration;
 use zeroize::Zeroize;
@@ -172,8 +172,7 @@ fn idempotency_key(what: &str, operation: &Operation, given: Option<Value>) -> R
 
 fn random_key() -> Result<String, Error> {
     let mut bytes = [0; 16];
-    let failed = |_| Error::because(Status::Internal, "The system could not provide random numbers.");
-    SystemRandom::new().fill(&mut bytes).map_err(failed)?;
+    random::fill(&mut bytes)?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 

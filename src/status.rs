@@ -219,6 +219,7 @@ statuses! {
     57 NotFloating NOT_FLOATING Local "" Never "The slots of this license are counted by an on-premise server of the vendor." "Use the vendor's client for that server, or ask the vendor for a floating cloud license."
     58 QueueFull QUEUE_FULL Local "" Later "The queue holds as many consumptions as it can keep." "Connect to the network and call sync_consumptions. Its reply counts what was booked and lists what was refused."
     60 Sandbox SANDBOX Local "" Never "The sandbox refused the call, or an expectation of the call did not hold." "Read the message. GET /openapi.json of the sandbox lists every call."
+    61 OutOfResources OUT_OF_RESOURCES Local "" Later "The system has run out of a resource that the call needs." "Try again later. If it persists, close what the program no longer needs, or raise the limit of the resource that the message names."
 
     // ---- 70 to 79: defects of this library
     70 Internal INTERNAL Internal "" Never "The library failed with an internal error; your program's state is untouched." "Report the defect with this error's message."

@@ -102,6 +102,37 @@ fn arrows_of_lease_run_one_way() {
     }
 }
 
+/// The lines of the client's code that have one of these, outside the files that may.
+fn lines_with(words: &[&str], allowed: &[&str]) -> Vec<String> {
+    let mut found = Vec::new();
+    for path in sources(&root().join("src")).iter().filter(|path| !allowed.iter().any(|file| path.ends_with(file))) {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let is_test = ["tests.rs", "loom.rs", "loom_tests.rs", "processes.rs"].contains(&name);
+        let text = std::fs::read_to_string(path).unwrap();
+        let lines = text.split("#[cfg(test)]").next().unwrap().lines().filter(|_| !is_test);
+        let code = lines.filter(|line| !line.trim_start().starts_with("//"));
+        found.extend(code.filter(|line| words.iter().any(|word| line.contains(word))).map(str::to_owned));
+    }
+    found
+}
+
+/// So each thread blocks the host's signals, and has a size of its own.
+#[test]
+fn threads_are_started_in_one_file() {
+    assert_eq!(lines_with(&["thread::spawn", "thread::Builder", "thread::current()"], &["src/thread.rs"]), [""; 0]);
+}
+
+/// So no descriptor is ever one of the standard streams.
+#[test]
+fn descriptors_are_opened_in_one_way() {
+    let openers =
+        ["File::open(", "options.open(", "fs::read(", "fs::read_dir(", "fs::read_to_string(", "to_socket_addrs("];
+    let opened = lines_with(&openers, &["src/descriptor.rs"]);
+    assert!(opened.len() > 5, "{opened:?}");
+    let bare: Vec<_> = opened.iter().filter(|line| !line.contains("descriptor::")).collect();
+    assert!(bare.is_empty(), "{bare:?}");
+}
+
 #[test]
 fn only_the_sandboxs_library_knows_the_c_abi_and_nothing_else_of_the_server() {
     for path in sources(&root().join("server/src")) {

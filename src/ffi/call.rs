@@ -143,13 +143,13 @@ pub fn contain(body: &mut dyn FnMut()) -> Result<(), String> {
         stay_loaded();
         let previous = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
-            if GUARDS.with(Cell::get) == 0 {
+            if GUARDS.try_with(Cell::get).unwrap_or(1) == 0 {
                 if !THREADS_ARE_OURS.load(Ordering::Relaxed) {
                     previous(info);
                 }
                 return;
             }
-            LAST_PANIC.with(|last| {
+            let _ = LAST_PANIC.try_with(|last| {
                 if let Ok(mut last) = last.try_borrow_mut() {
                     *last = Some(info.to_string());
                 }
@@ -157,13 +157,15 @@ pub fn contain(body: &mut dyn FnMut()) -> Result<(), String> {
         }));
     });
 
-    GUARDS.with(|guards| guards.set(guards.get() + 1));
+    // A destructor of the host may run after those of this thread's local data, and then there is nothing to count in.
+    let _ = GUARDS.try_with(|guards| guards.set(guards.get() + 1));
     let result = panic::catch_unwind(AssertUnwindSafe(body));
-    GUARDS.with(|guards| guards.set(guards.get() - 1));
+    let _ = GUARDS.try_with(|guards| guards.set(guards.get() - 1));
     result.map_err(|payload| {
         // Dropping a payload could panic again.
         std::mem::forget(payload);
-        LAST_PANIC.with(|last| last.try_borrow_mut().ok().and_then(|mut last| last.take())).unwrap_or_default()
+        let last_panic = LAST_PANIC.try_with(|last| last.try_borrow_mut().ok()?.take());
+        last_panic.ok().flatten().unwrap_or_default()
     })
 }
 

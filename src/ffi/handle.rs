@@ -2,7 +2,8 @@
 //! never an address.
 //!
 //! Each call looks its token up, so a wrong one is an error and no undefined behaviour: a token that was closed, a
-//! handle of another kind, an arbitrary pointer, or a handle that was inherited through `fork`.
+//! handle of another kind, an arbitrary pointer, a handle that was inherited through `fork`, or a handle of another copy
+//! of this library in the same process, as two plug-ins may each bring one.
 //!
 //! Each entry also has a [`StateCell`], which is found and read without waiting and never moves. The object of the
 //! entry has the cell's writer. An entry is used again only after that writer was dropped.
@@ -78,6 +79,10 @@ pub struct Handles<T: 'static> {
 struct Table<T: 'static> {
     /// The cookie of the process that made the table.
     process: usize,
+    /// The bits below the kind in which this table's tokens differ from their parts. Another copy of this library has a
+    /// table elsewhere, and so other bits: it takes a token of this table for its own with a chance of one in 2^56 for
+    /// each open handle, or 2^28 where addresses have 32 bits.
+    mask: usize,
     epoch: usize,
     /// The state cells, by entry.
     cells: Chunks<StateCell>,
@@ -120,7 +125,7 @@ impl<T: Send + Sync + 'static> Handles<T> {
         let mut entries = table.entries();
         entries.all[entry].object = Some(object);
         let generation = entries.all[entry].generation;
-        Ok(Token { entry, generation, epoch: table.epoch, kind: self.kind as usize }.pack())
+        Ok(table.pack(Token { entry, generation, epoch: table.epoch, kind: self.kind as usize }))
     }
 
     /// Returns the object of a token.
@@ -174,8 +179,10 @@ impl<T: Send + Sync + 'static> Handles<T> {
             }
             let epoch = current.map_or(0, |table| (table.epoch + 1) & largest(BITS[2]));
             let entries = Mutex::new(Entries { all: Vec::new(), free: Vec::new() });
-            let table = Table { process, epoch, cells: Chunks::new(), entries, inherited: current };
-            let fresh = Box::into_raw(Box::new(table));
+            let table = Table { process, mask: 0, epoch, cells: Chunks::new(), entries, inherited: current };
+            let mut fresh = Box::new(table);
+            fresh.mask = mask_at(ptr::from_ref(&*fresh).addr());
+            let fresh = Box::into_raw(fresh);
             let expected = current.map_or(ptr::null_mut(), |table| ptr::from_ref(table).cast_mut());
             if self.table.compare_exchange(expected, fresh, Ordering::AcqRel, Ordering::Acquire).is_err() {
                 // SAFETY: `fresh` was made above and was not published.
@@ -188,8 +195,8 @@ impl<T: Send + Sync + 'static> Handles<T> {
     /// of [`Handles::state_cell`], where a call would take longer than the work.
     #[inline(always)]
     fn of(&self, raw: usize) -> Option<(&'static Table<T>, Token)> {
-        let token = Token::unpack(raw);
         let table = self.current()?;
+        let token = table.unpack(raw);
         let is_own = table.process == process::cookie() && token.epoch == table.epoch;
         (is_own && token.kind == self.kind as usize).then_some((table, token))
     }
@@ -197,15 +204,37 @@ impl<T: Send + Sync + 'static> Handles<T> {
     /// Returns the error for a token of no table of this process: it is a handle of an ancestor process, or no handle.
     #[cold]
     fn not_found(&self, raw: usize) -> Error {
-        let token = Token::unpack(raw);
+        let is_of = |table: &Table<T>| {
+            let token = table.unpack(raw);
+            table.epoch == token.epoch && token.kind == self.kind as usize && table.has_open(token)
+        };
         let inherited = std::iter::successors(self.current(), |table| table.inherited)
             .filter(|table| table.process != process::cookie())
-            .any(|table| table.epoch == token.epoch && table.has_open(token));
-        Error::new(if inherited && token.kind == self.kind as usize { Status::Forked } else { Status::Handle })
+            .any(is_of);
+        Error::new(if inherited { Status::Forked } else { Status::Handle })
     }
 }
 
+/// Returns the mask of a table at this address. Tables that exist at the same time have different addresses.
+fn mask_at(address: usize) -> usize {
+    let [entry, generation, epoch, _] = BITS;
+    // SplitMix64 gives each address another number, in which each bit depends on all of the address.
+    let mut mixed = address as u64;
+    mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    (mixed ^ mixed >> 31) as usize & largest(entry + generation + epoch)
+}
+
 impl<T> Table<T> {
+    fn pack(&self, token: Token) -> usize {
+        token.pack() ^ self.mask
+    }
+
+    #[inline(always)]
+    fn unpack(&self, raw: usize) -> Token {
+        Token::unpack(raw ^ self.mask)
+    }
+
     /// Returns whether this token was open in this table at the fork. Only the state cell is read, because the lock of a
     /// parent's table may be held by a thread that is not in this process.
     fn has_open(&self, token: Token) -> bool {
@@ -231,7 +260,7 @@ impl<T> Table<T> {
         }
         let entry = entries.all.len();
         let fresh = if entry <= largest(BITS[0]) { with_writer(entry, 0) } else { None };
-        let too_many = || Error::because(Status::Internal, "Too many handles are open; close those not in use.");
+        let too_many = || Error::because(Status::OutOfResources, "Too many handles are open: close those not in use.");
         let reserved = fresh.ok_or_else(too_many)?;
         entries.all.push(Entry { generation: 0, object: None });
         Ok(reserved)

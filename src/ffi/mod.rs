@@ -15,6 +15,7 @@ pub mod handle;
 #[cfg(feature = "exports")]
 mod memory;
 
+pub use crate::descriptor::Placeholders;
 pub use call::floatlease_status;
 #[cfg(feature = "exports")]
 pub use exports::*;

@@ -3,11 +3,12 @@
 //! ureq runs a request on the calling thread from beginning to end, so the resolver and the transport find their call by
 //! the thread. So does other code that a call may have to wait for, such as the retries for a file in use.
 
+use crate::thread::current_id;
 use std::cell::RefCell;
 use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
-use std::thread::{self, ThreadId};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// Why waiting ended without what was waited for.
@@ -39,7 +40,8 @@ pub(crate) enum Waiter {
 /// One call of the host or of a thread of the library, with all of its attempts.
 #[derive(Debug)]
 pub(crate) struct Call {
-    thread: ThreadId,
+    /// The number of its thread; see [`current_id`].
+    thread: usize,
     waiter: Waiter,
     deadline: Instant,
     cancelled: AtomicBool,
@@ -71,7 +73,7 @@ struct Waiting {
 impl Call {
     fn new(waiter: Waiter, deadline: Instant) -> Call {
         Call {
-            thread: thread::current().id(),
+            thread: current_id(),
             waiter,
             deadline,
             cancelled: AtomicBool::new(false),
@@ -263,7 +265,7 @@ impl Calls {
 
     /// The call that this thread works for.
     pub(crate) fn current(&self) -> Option<Arc<Call>> {
-        let thread = thread::current().id();
+        let thread = current_id();
         self.calls().list.iter().find(|call| call.thread == thread).cloned()
     }
 

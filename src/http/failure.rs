@@ -1,6 +1,8 @@
 //! Failures of this module's resolver and transport, which pass through ureq, and the meaning of ureq's own errors.
 
 use super::call::Stop;
+use crate::error::Error;
+use crate::shortage;
 use crate::status::Status;
 use rustls::CertificateError;
 use std::fmt;
@@ -13,7 +15,9 @@ pub(super) enum Failure {
     /// The deadline passed, or the call was cancelled.
     Stopped(Stop),
     /// The name could not be resolved.
-    Dns(io::Error),
+    Dns(Arc<io::Error>),
+    /// No thread could be started to resolve the name.
+    NoThread(io::Error),
     /// No address could be connected to.
     Connect(io::Error),
     /// The proxy answered a request for a tunnel with this HTTP status.
@@ -31,7 +35,8 @@ impl fmt::Display for Failure {
         match self {
             Failure::Stopped(Stop::Timeout) => out.write_str("the deadline passed"),
             Failure::Stopped(Stop::Cancelled) => out.write_str("the call was cancelled"),
-            Failure::Dns(error) | Failure::Connect(error) => error.fmt(out),
+            Failure::Dns(error) => error.fmt(out),
+            Failure::Connect(error) | Failure::NoThread(error) => error.fmt(out),
             Failure::ProxyRefused(status) => write!(out, "the proxy answered with HTTP {status}"),
             Failure::Proxy(why) => out.write_str(why),
             Failure::SpokeFirst => out.write_str("a reply came before the request was sent"),
@@ -73,7 +78,7 @@ pub(super) fn verdict(error: &ureq::Error) -> Verdict {
         },
         ureq::Error::Io(error) => match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
             Some(error) => tls(error),
-            None => (Status::ConnectionLost, Some(format!("({error})"))),
+            None => of_system(Status::ConnectionLost, error),
         },
         ureq::Error::Tls(words) => (Status::Tls, Some(format!("({words})"))),
         ureq::Error::BodyExceedsLimit(_) => (Status::ReplyTooLarge, None),
@@ -92,12 +97,19 @@ fn ours(failure: &Failure) -> Verdict {
     let words = Some(format!("({failure})"));
     match failure {
         Failure::Stopped(stop) => (stopped(*stop), None),
-        Failure::Dns(_) => (Status::Dns, words),
-        Failure::Connect(_) => (Status::Connect, words),
+        Failure::Dns(error) => of_system(Status::Dns, error),
+        Failure::Connect(error) => of_system(Status::Connect, error),
+        Failure::NoThread(_) => (Status::OutOfResources, words.map(|words| format!("{} {words}", shortage::THREADS))),
         Failure::ProxyRefused(407) => (Status::ProxyAuth, None),
         Failure::ProxyRefused(_) | Failure::Proxy(_) | Failure::SpokeFirst => (Status::Proxy, words),
         Failure::NoCall => (Status::Internal, words),
     }
+}
+
+/// Returns `status` with the system's words, unless the system has run out of a resource.
+fn of_system(status: Status, error: &io::Error) -> Verdict {
+    let error = Error::of_system(status, format!("({error})"), error);
+    (error.status, error.detail.clone())
 }
 
 fn tls(error: &rustls::Error) -> Verdict {
@@ -116,7 +128,7 @@ fn tls(error: &rustls::Error) -> Verdict {
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => Status::TlsWrongHost,
             // A signature that does not fit is an authority of the same name with another key.
             CertificateError::UnknownIssuer | CertificateError::BadSignature => Status::TlsUnknownCa,
-            CertificateError::Other(words) => of_system(&words.to_string()),
+            CertificateError::Other(words) => of_verifier(&words.to_string()),
             _ => Status::Tls,
         },
         _ => Status::Tls,
@@ -133,7 +145,7 @@ const OF_SYSTEMS: [(&str, Status); 3] = [
     (": -67818", Status::TlsExpired),
 ];
 
-fn of_system(words: &str) -> Status {
+fn of_verifier(words: &str) -> Status {
     OF_SYSTEMS.iter().find(|(ending, _)| words.ends_with(ending)).map_or(Status::Tls, |(_, status)| *status)
 }
 

@@ -7,6 +7,8 @@
 use super::call::Call;
 use super::failure::Failure;
 use super::helpers::{Helpers, Unanswered, Work};
+use crate::descriptor;
+use crate::shortage;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -33,17 +35,19 @@ impl Names {
             None => self.look_up(format!("{host}:{port}"), call)?,
         };
         if addresses.is_empty() {
-            return Err(Failure::Dns(io::Error::from(io::ErrorKind::NotFound)));
+            return Err(Failure::Dns(Arc::new(io::ErrorKind::NotFound.into())));
         }
         Ok(addresses)
     }
 
     fn look_up(&self, name: String, call: &Call) -> Result<Vec<SocketAddr>, Failure> {
         match self.0.ask(&name, call) {
-            Ok(answer) => answer.map_err(|(kind, words)| Failure::Dns(io::Error::new(kind, words))),
+            Ok(answer) => answer.map_err(Failure::Dns),
             Err(Unanswered::Stopped(stop)) => Err(Failure::Stopped(stop)),
-            Err(Unanswered::NoThread(error)) => self.0.work().last_known(&name).ok_or(Failure::Dns(error)),
-            Err(Unanswered::Panicked) => Err(Failure::Dns(io::Error::other("the system's resolver panicked"))),
+            Err(Unanswered::NoThread(error)) => self.0.work().last_known(&name).ok_or(Failure::NoThread(error)),
+            Err(Unanswered::Panicked) => {
+                Err(Failure::Dns(Arc::new(io::Error::other("the system's resolver panicked"))))
+            }
         }
     }
 }
@@ -61,11 +65,12 @@ impl Work for SystemResolver {
     const KEEPS_LATE_ANSWERS: bool = false;
     /// A host and its port.
     type Question = String;
-    /// Addresses, or an error in a form that can be told to every call.
-    type Answer = Result<Vec<SocketAddr>, (io::ErrorKind, String)>;
+    /// Addresses, or an error that every call is told.
+    type Answer = Result<Vec<SocketAddr>, Arc<io::Error>>;
 
     fn answer(&self, name: &String) -> Self::Answer {
-        let found = name.to_socket_addrs().map_err(|error| (error.kind(), error.to_string()))?;
+        let found = descriptor::with_standard_taken(|| name.to_socket_addrs())
+            .map_err(|error| Arc::new(shortage::behind_lookup(error)))?;
         let addresses: Vec<SocketAddr> = found.collect();
         let mut known = self.known();
         known.retain(|(known, _)| known != name);

@@ -2,11 +2,15 @@
 
 use super::call::Calls;
 use crate::config::TlsRoots;
+#[cfg(not(any(windows, target_vendor = "apple")))]
+use crate::descriptor;
 use crate::error::Error;
 use crate::model;
 use crate::pem;
+use crate::random;
+#[cfg(not(any(windows, target_vendor = "apple")))]
+use crate::shortage;
 use crate::status::Status;
-use ring::rand::{SecureRandom as _, SystemRandom};
 use rustls::client::{Resumption, WantsClientCert};
 use rustls::crypto::ring::{cipher_suite, kx_group};
 use rustls::crypto::{CryptoProvider, GetRandomFailed, KeyProvider, SecureRandom, WebPkiSupportedAlgorithms};
@@ -73,7 +77,7 @@ struct Client;
 
 impl SecureRandom for Client {
     fn fill(&self, bytes: &mut [u8]) -> Result<(), GetRandomFailed> {
-        SystemRandom::new().fill(bytes).map_err(|_| GetRandomFailed)
+        random::fill(bytes).map_err(|_| GetRandomFailed)
     }
 }
 
@@ -133,17 +137,28 @@ pub(super) fn without_sessions(config: &ClientConfig) -> Arc<ClientConfig> {
 /// The variable that OpenSSL, curl and Python honour, else the first file that holds certificates.
 #[cfg(not(any(windows, target_vendor = "apple")))]
 fn platform(builder: Unverified, _: &Arc<Calls>) -> Result<(Verified, String), Error> {
-    let read =
-        |file: &str| Some((certificates(&String::from_utf8_lossy(&std::fs::read(file).ok()?))?, file.to_owned()));
+    // Decoded certificates, and what is kept of them, take about as much as their text each.
+    let with_room = |pem: Vec<u8>| shortage::expect_room(2 * pem.len()).map(|()| pem);
+    let read = |file: &str| match descriptor::read(file).and_then(with_room) {
+        Ok(pem) => Ok(certificates(&String::from_utf8_lossy(&pem)).map(|store| (store, file.to_owned()))),
+        // The file may be as it should be, and another file would hold other authorities.
+        Err(error) if shortage::named(&error).is_some() => {
+            Err(Error::of_system(Status::TlsRoots, format!("{file} can't be read: {error}."), &error))
+        }
+        Err(_) => Ok(None),
+    };
     let (store, file) = match std::env::var("SSL_CERT_FILE") {
         // A mistake in the variable must not widen the trust to all authorities of the system.
-        Ok(file) if !file.is_empty() => read(&file).ok_or_else(|| {
+        Ok(file) if !file.is_empty() => read(&file)?.ok_or_else(|| {
             Error::because(
                 Status::TlsRoots,
                 "The environment's SSL_CERT_FILE names a file that holds no readable certificate.",
             )
         })?,
-        _ => SYSTEM_FILES.iter().find_map(|file| read(file)).ok_or_else(|| Error::new(Status::TlsRoots))?,
+        _ => {
+            let mut found = SYSTEM_FILES.iter().filter_map(|file| read(file).transpose());
+            found.next().ok_or_else(|| Error::new(Status::TlsRoots))??
+        }
     };
     Ok((builder.with_root_certificates(store), file))
 }

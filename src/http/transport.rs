@@ -10,6 +10,7 @@ use super::resolver::Names;
 use super::secure::secure;
 use super::socket::{self, WaitError, Waits};
 use super::tunnel::{Forward, open_tunnel};
+use crate::shortage;
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
@@ -17,6 +18,9 @@ use std::time::Instant;
 use ureq::Error;
 use ureq::http::Uri;
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport};
+
+/// Memory that a connection takes at most, with the buffers of ureq and rustls and a handshake with usual certificates.
+const CONNECTION_BYTES: usize = 128 * 1024;
 
 /// Makes connections to the server: by TCP, through the proxy if there is one, with TLS for `https`.
 #[derive(Debug)]
@@ -59,6 +63,7 @@ impl Connect {
         let addresses = self.names.addresses(uri, call)?;
         call.trace(|trace| trace.resolved = Some(Instant::now()));
         let generation = self.kept.generation();
+        shortage::expect_room(CONNECTION_BYTES).map_err(Failure::Connect)?;
         let stream = Arc::new(dial(&addresses, call)?);
         call.trace(|trace| trace.connected = Some(Instant::now()));
         let socket = Socket {

@@ -121,7 +121,7 @@ static void acquire_without_thread_asks_nothing(struct sandbox sandbox)
     char *json = NULL;
 
     refuse_threads_after(0);
-    EXPECT(floatlease_lease_acquire(client, NULL, &lease, &json), FLOATLEASE_E_INTERNAL);
+    EXPECT(floatlease_lease_acquire(client, NULL, &lease, &json), FLOATLEASE_E_OUT_OF_RESOURCES);
     HOLD(threads_refused > 0);
     HOLD(lease == NULL);
     HOLD(json && strstr(json, "\"not_sent\""));

@@ -209,6 +209,10 @@ namespace FloatLease
         /// <remarks>Read the message. GET /openapi.json of the sandbox lists every call.</remarks>
         Sandbox = 60,
 
+        /// <summary>The system has run out of a resource that the call needs.</summary>
+        /// <remarks>Try again later. If it persists, close what the program no longer needs, or raise the limit of the resource that the message names.</remarks>
+        OutOfResources = 61,
+
         /// <summary>The library failed with an internal error; your program's state is untouched.</summary>
         /// <remarks>Report the defect with this error's message.</remarks>
         Internal = 70,
@@ -507,6 +511,7 @@ namespace FloatLease
                 case 57: return "NOT_FLOATING";
                 case 58: return "QUEUE_FULL";
                 case 60: return "SANDBOX";
+                case 61: return "OUT_OF_RESOURCES";
                 case 70: return "INTERNAL";
                 case 100: return "UNKNOWN_CODE";
                 case 101: return "MISSING_HEADERS";

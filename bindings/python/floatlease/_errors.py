@@ -80,7 +80,7 @@ class ReplyError(FloatLeaseError):
 
 
 class LocalError(FloatLeaseError):
-    """This machine is the reason: its disk, its clock or its certificates."""
+    """This machine is the reason: its disk, its clock, its certificates, or a resource that it has run out of."""
 
 
 class InternalError(FloatLeaseError):

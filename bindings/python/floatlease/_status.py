@@ -315,6 +315,12 @@ class Status(enum.IntEnum):
     Read the message. GET /openapi.json of the sandbox lists every call.
     """
 
+    OUT_OF_RESOURCES = 61
+    """The system has run out of a resource that the call needs.
+
+    Try again later. If it persists, close what the program no longer needs, or raise the limit of the resource that the message names.
+    """
+
     INTERNAL = 70
     """The library failed with an internal error; your program's state is untouched.
 
@@ -729,6 +735,7 @@ CATEGORIES: dict[int, str] = {
     57: "local",
     58: "local",
     60: "local",
+    61: "local",
     70: "internal",
     100: "request",
     101: "authorization",

@@ -6,6 +6,7 @@
 #![allow(clippy::missing_safety_doc)]
 #![allow(non_camel_case_types)]
 
+use floatlease::ffi::Placeholders;
 use floatlease::ffi::call::{self, floatlease_status, guard, optional_text, quietly, text};
 use floatlease::ffi::handle::{Handles, Kind};
 use floatlease::{Error, Outcome, Status};
@@ -17,7 +18,14 @@ pub struct floatlease_sandbox {
     _token: [u8; 0],
 }
 
-static SANDBOXES: Handles<Sandbox> = Handles::new(Kind::Sandbox);
+/// A sandbox inside its host's process.
+struct Guest {
+    sandbox: Sandbox,
+    /// A host without standard streams, as a daemon's test is, would write its log into a connection of the sandbox.
+    _taken: Placeholders,
+}
+
+static SANDBOXES: Handles<Guest> = Handles::new(Kind::Sandbox);
 
 /// Starts a sandbox. It answers requests when this function returns.
 ///
@@ -58,7 +66,10 @@ pub unsafe extern "C" fn floatlease_sandbox_start(
     // SAFETY: the caller keeps the rules of the header's manual.
     unsafe {
         call::open(&SANDBOXES, "sandbox_out", sandbox_out, json_out, || {
-            Sandbox::start(optional_text("options_json", options_json)?.unwrap_or("{}")).map_err(refused)
+            let options = optional_text("options_json", options_json)?.unwrap_or("{}");
+            let taken = Placeholders::take();
+            let (sandbox, text) = Sandbox::start(options).map_err(refused)?;
+            Ok((Guest { sandbox, _taken: taken }, text))
         })
     }
 }
@@ -84,9 +95,9 @@ pub unsafe extern "C" fn floatlease_sandbox_control(
     // SAFETY: the caller keeps the rules of the header's manual.
     unsafe {
         guard(json_out, Outcome::Unknown, || {
-            let sandbox = SANDBOXES.get(sandbox.addr())?;
+            let guest = SANDBOXES.get(sandbox.addr())?;
             let (call, body) = (text("method_path", method_path)?, optional_text("request_json", request_json)?);
-            sandbox.control(call, body.unwrap_or_default()).map_err(refused)
+            guest.sandbox.control(call, body.unwrap_or_default()).map_err(refused)
         })
     }
 }
@@ -96,9 +107,9 @@ pub unsafe extern "C" fn floatlease_sandbox_control(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn floatlease_sandbox_stop(sandbox: *mut floatlease_sandbox) {
     quietly(|| {
-        if let Ok(sandbox) = SANDBOXES.remove(sandbox.addr()) {
+        if let Ok(guest) = SANDBOXES.remove(sandbox.addr()) {
             // The sandbox has stopped even if this reports an error, and its data is not kept.
-            let _ = sandbox.stop();
+            let _ = guest.sandbox.stop();
         }
     });
 }

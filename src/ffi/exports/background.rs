@@ -25,7 +25,8 @@ use std::time::Duration;
 ///     {"event":"COMPLETED","ticket":7,"status":141,"error":{…}}
 ///
 /// Each ticket is completed exactly once while the client is open, also if it is cancelled. A mistake in the request
-/// is reported by the completion too. After a "lease_acquire", call floatlease_lease_accept.
+/// is reported by the completion too, and so is a thread that the system does not start. After a "lease_acquire", call
+/// floatlease_lease_accept.
 ///
 /// Errors:
 /// - FLOATLEASE_E_TOO_MANY_CALLS: 1,000 calls are under way, or their completions were not read.

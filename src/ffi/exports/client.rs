@@ -47,6 +47,7 @@ use std::ptr;
 /// - FLOATLEASE_E_NO_PUBLIC_KEY: base_url is not the vendor's cloud, and public_key is missing.
 /// - FLOATLEASE_E_INSECURE_URL: base_url is plain http:// to another machine.
 /// - FLOATLEASE_E_HARDWARE_ID: the system has no stable id; set hardware_id.
+/// - FLOATLEASE_E_OUT_OF_RESOURCES: a file that it reads can't be opened for lack of a descriptor; try again later.
 ///
 /// On success *client_out is a handle: close it with floatlease_client_close. On failure it is NULL. This function
 /// uses no network, starts no thread and writes no file. It reads the environment (proxy variables, SSL_CERT_FILE); no

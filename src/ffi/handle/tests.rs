@@ -36,6 +36,16 @@ fn open(leases: &'static Leases, runs_until: Millis) -> usize {
     leases.insert_with_writer(lease).unwrap()
 }
 
+impl<T: Send + Sync> Handles<T> {
+    fn token(&self, raw: usize) -> Token {
+        self.current().unwrap().unpack(raw)
+    }
+
+    fn raw(&self, token: Token) -> usize {
+        self.current().unwrap().pack(token)
+    }
+}
+
 fn published(leases: &'static Leases, raw: usize) -> Option<(State, Millis)> {
     let (state_cell, generation) = leases.state_cell(raw)?;
     Some((state_cell.state(generation)?, state_cell.runs_until(generation)?))
@@ -57,7 +67,7 @@ fn state_cell_is_found_only_by_its_own_token() {
         (None, None),
         "no state was published"
     );
-    let token = Token::unpack(leases[1]);
+    let token = LEASES.token(leases[1]);
     let wrong = [
         Token { kind: Kind::Client as usize, ..token },
         Token { epoch: 1, ..token },
@@ -65,7 +75,9 @@ fn state_cell_is_found_only_by_its_own_token() {
         Token { entry: 100, ..token },
         Token { entry: largest(BITS[0]), ..token },
     ];
-    for raw in wrong.map(Token::pack).into_iter().chain([client, 0, usize::MAX, ptr::from_ref(&client).addr()]) {
+    for raw in
+        wrong.map(|token| LEASES.raw(token)).into_iter().chain([client, 0, usize::MAX, ptr::from_ref(&client).addr()])
+    {
         assert_eq!(published(&LEASES, raw), None, "{raw:#x}");
         assert!(LEASES.get(raw).is_err(), "{raw:#x}");
     }
@@ -98,7 +110,7 @@ fn state_cell_is_read_while_other_handles_open_and_close() {
 #[test]
 fn entry_is_used_again_after_its_writer_was_dropped() {
     static LEASES: Leases = Handles::new(Kind::Lease);
-    let entry = |raw| Token::unpack(raw).entry;
+    let entry = |raw| LEASES.token(raw).entry;
     let freed = open(&LEASES, 1);
     let lease = LEASES.remove(freed).unwrap();
     assert_eq!(Arc::strong_count(&lease), 1, "the table does not own it any more");
@@ -125,10 +137,10 @@ fn entry_without_generations_left_is_never_used_again() {
     OBJECTS.own().entries().all[0].generation = last_generation - 1;
     OBJECTS.remove(OBJECTS.insert(2).unwrap()).unwrap();
     let last = OBJECTS.insert(2).unwrap();
-    assert_eq!((Token::unpack(last).entry, Token::unpack(last).generation), (0, last_generation));
+    assert_eq!((OBJECTS.token(last).entry, OBJECTS.token(last).generation), (0, last_generation));
     assert_eq!(*OBJECTS.get(last).unwrap(), 2);
     OBJECTS.remove(last).unwrap();
-    assert_eq!(Token::unpack(OBJECTS.insert(3).unwrap()).entry, 1);
+    assert_eq!(OBJECTS.token(OBJECTS.insert(3).unwrap()).entry, 1);
     assert_eq!(OBJECTS.get(last).unwrap_err().status, Status::Handle);
     assert_eq!(OBJECTS.get(first).unwrap_err().status, Status::Handle);
 }
@@ -139,10 +151,10 @@ fn more_handles_than_tokens_are_refused() {
     OBJECTS.own().entries().all.resize_with(largest(BITS[0]), || Entry { generation: 0, object: None });
     let last = OBJECTS.insert(1).unwrap();
     let refused = OBJECTS.insert(2).unwrap_err();
-    assert_eq!(refused.status, Status::Internal);
+    assert_eq!(refused.status, Status::OutOfResources);
     assert!(refused.message().contains("Too many handles"), "{refused}");
     assert_eq!(*OBJECTS.remove(last).unwrap(), 1);
-    assert_eq!(Token::unpack(OBJECTS.insert(3).unwrap()).entry, largest(BITS[0]), "there is room again");
+    assert_eq!(OBJECTS.token(OBJECTS.insert(3).unwrap()).entry, largest(BITS[0]), "there is room again");
 }
 
 #[test]
@@ -151,14 +163,32 @@ fn panic_while_an_object_is_made_harms_no_other() {
     let made = std::panic::catch_unwind(|| LEASES.insert_with_writer(|_| panic!("on purpose")));
     assert!(made.is_err());
     assert_eq!(published(&LEASES, open(&LEASES, 1)), Some((State::Active, 1)));
-    let unmade = Token { entry: 0, generation: 0, epoch: 0, kind: Kind::Lease as usize }.pack();
+    let unmade = LEASES.raw(Token { entry: 0, generation: 0, epoch: 0, kind: Kind::Lease as usize });
     assert_eq!(LEASES.get(unmade).unwrap_err().status, Status::Handle);
     assert_eq!(LEASES.remove(unmade).unwrap_err().status, Status::Handle);
     assert_eq!(published(&LEASES, unmade), None);
 }
 
+#[test]
+fn token_of_another_copys_table_is_no_handle() {
+    // Another copy of the library has statics of its own, as these are.
+    static FIRST: Leases = Handles::new(Kind::Lease);
+    static SECOND: Leases = Handles::new(Kind::Lease);
+    let (first, second) = (open(&FIRST, 1), open(&SECOND, 2));
+    assert_eq!(FIRST.token(first), SECOND.token(second), "the same entry and generation");
+    for (leases, foreign) in [(&FIRST, second), (&SECOND, first)] {
+        assert_eq!(published(leases, foreign), None);
+        assert_eq!(leases.get(foreign).unwrap_err().status, Status::Handle);
+        assert_eq!(leases.remove(foreign).unwrap_err().status, Status::Handle);
+    }
+    assert_eq!(
+        (published(&FIRST, first), published(&SECOND, second)),
+        (Some((State::Active, 1)), Some((State::Active, 2)))
+    );
+}
+
 /// Returns a value that a mistaken host may pass: random bits, or a token with a few wrong bits.
-fn invented(from: usize, number: u64) -> usize {
+fn invented(leases: &'static Leases, from: usize, number: u64) -> usize {
     // SplitMix64.
     let mixed = |mut x: u64| {
         x = (x ^ x >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -166,12 +196,15 @@ fn invented(from: usize, number: u64) -> usize {
         x ^ x >> 31
     };
     let random = mixed(number.wrapping_mul(0x9e37_79b9_7f4a_7c15)) as usize;
-    let token = Token::unpack(random);
+    let token = leases.token(random);
     match number % 4 {
         0 => random,
-        1 => Token { kind: Kind::Lease as usize, ..token }.pack(),
+        1 => leases.raw(Token { kind: Kind::Lease as usize, ..token }),
         2 => from ^ 1 << (random % usize::BITS as usize),
-        _ => Token { epoch: token.epoch, generation: (random >> 9) as u32 % 4, ..Token::unpack(from) }.pack(),
+        _ => {
+            let generation = (random >> 9) as u32 % 4;
+            leases.raw(Token { epoch: token.epoch, generation, ..leases.token(from) })
+        }
     }
 }
 
@@ -179,7 +212,7 @@ fn invented(from: usize, number: u64) -> usize {
 fn invented_token_is_no_handle() {
     static LEASES: Leases = Handles::new(Kind::Lease);
     let lease = open(&LEASES, 1);
-    for token in (0..100_000).map(|number| invented(lease, number)).filter(|token| *token != lease) {
+    for token in (0..100_000).map(|number| invented(&LEASES, lease, number)).filter(|token| *token != lease) {
         assert_eq!(LEASES.get(token).unwrap_err().status, Status::Handle, "{token:#x}");
         assert_eq!(LEASES.remove(token).unwrap_err().status, Status::Handle, "{token:#x}");
     }
@@ -194,7 +227,7 @@ fn forked_child_tells_open_handles_of_parent_from_others() {
     let status_is = |token, status| LEASES.get(token).is_err_and(|error| error.status == status);
     // Made before the fork, because a forked child must not allocate memory.
     let invented: Vec<usize> =
-        (0..10_000).map(|number| invented(lease, number)).filter(|token| *token != lease).collect();
+        (0..10_000).map(|number| invented(&LEASES, lease, number)).filter(|token| *token != lease).collect();
     assert!(process::in_a_child(|| {
         let right = || {
             status_is(lease, Status::Forked)

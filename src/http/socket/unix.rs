@@ -3,6 +3,7 @@
 
 use super::super::call::Call;
 use super::WaitError;
+use crate::descriptor;
 use std::io;
 use std::mem::zeroed;
 use std::net::{SocketAddr, TcpStream};
@@ -32,13 +33,15 @@ pub(crate) fn start_connect(address: SocketAddr) -> io::Result<TcpStream> {
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     let kind = libc::SOCK_STREAM;
 
-    // SAFETY: no pointers.
-    let descriptor = unsafe { libc::socket(family, kind, 0) };
-    if descriptor < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: `descriptor` was just opened, and nothing else owns it.
-    let stream = TcpStream::from(unsafe { OwnedFd::from_raw_fd(descriptor) });
+    let stream = descriptor::open(|| {
+        // SAFETY: no pointers.
+        let descriptor = unsafe { libc::socket(family, kind, 0) };
+        if descriptor < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: `descriptor` was just opened, and nothing else owns it.
+        Ok(TcpStream::from(unsafe { OwnedFd::from_raw_fd(descriptor) }))
+    })?;
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     close_on_exec_without_sigpipe(&stream)?;
     stream.set_nonblocking(true)?;

@@ -74,9 +74,9 @@ impl BackgroundCalls {
     /// ticket.
     ///
     /// # Errors
-    /// [`Status::Handle`] after a close, [`Status::TooManyCalls`] if too many calls are under way or unread, and
-    /// [`Status::Internal`] if there is no thread and none can be started. The call is not run then, and has no
-    /// completion.
+    /// [`Status::Handle`] after a close, and [`Status::TooManyCalls`] if too many calls are under way or unread. The call
+    /// is not run then, and has no completion. If there is no thread and none can be started, the completion says so,
+    /// because the caller of a submit hears no more than a status.
     pub(crate) fn submit(&self, call: BackgroundCall) -> Result<u64, Error> {
         let inner = &self.0;
         let mut state = inner.state();
@@ -86,25 +86,29 @@ impl BackgroundCalls {
         if state.under_way.len() + inner.events.completions() >= MOST_TICKETS {
             return Err(Error::new(Status::TooManyCalls));
         }
+        state.last_ticket += 1;
+        let number = state.last_ticket;
         // Each thread that runs no call is about to run one of the queue.
         if state.under_way.len() >= state.threads && state.threads < MOST_THREADS {
             let worker = Arc::clone(inner);
             match (inner.start)(Box::new(move || worker.work())) {
                 Ok(()) => state.threads += 1,
                 Err(error) if state.threads == 0 => {
-                    let detail = format!("A thread for the call can't be started: {error}.");
-                    return Err(Error::because(Status::Internal, detail));
+                    inner.events.push_completion(completion(number, Err(Error::of_thread(&error))));
+                    drop(state);
+                    // Dropped after the lock is freed, because dropping a call may run any code.
+                    drop(call);
+                    return Ok(number);
                 }
                 // A thread that exists runs the call later.
                 Err(_) => {}
             }
         }
-        state.last_ticket += 1;
-        let ticket = Arc::new(Ticket::new(state.last_ticket));
+        let ticket = Arc::new(Ticket::new(number));
         state.under_way.push(Arc::clone(&ticket));
         state.queue.push_back((ticket, call));
         inner.changed.notify_one();
-        Ok(state.last_ticket)
+        Ok(number)
     }
 
     /// Cancels the call of this ticket: at once if no thread has begun it, else as soon as the call can end. The call

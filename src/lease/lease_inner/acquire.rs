@@ -113,9 +113,11 @@ fn acquire_all(context: &RequestContext, slots: &mut [Slot]) -> Result<Confirmat
     Ok(confirmations)
 }
 
-/// Returns whether waiting may help: all slots are taken, or the server can't be reached just now.
+/// Returns whether waiting may help: all slots are taken, the system is out of a resource, or the server can't be reached
+/// just now.
 fn may_succeed_later(error: &Error) -> bool {
     let row = error.status.row();
     let is_unreachable = row.category == Category::Network && row.retry == Retry::Later;
-    error.status == Status::FloatingNotAvailable || is_unreachable && error.status != Status::Cancelled
+    let may_pass = matches!(error.status, Status::FloatingNotAvailable | Status::OutOfResources);
+    may_pass || is_unreachable && error.status != Status::Cancelled
 }

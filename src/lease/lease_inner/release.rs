@@ -120,7 +120,8 @@ impl LeaseInner {
 fn release_with_retry(context: &RequestContext, slot: &mut Slot) {
     let mut pause = FIRST_RETRY;
     while let Err(error) = slot.release(context, ReleaseMode::KeepBorrow) {
-        let may_help = error.status.row().category == Category::Network && error.status != Status::Cancelled;
+        let is_of_network = error.status.row().category == Category::Network && error.status != Status::Cancelled;
+        let may_help = is_of_network || error.status == Status::OutOfResources;
         if !may_help || context.pause(jittered(pause)).is_err() {
             return;
         }

@@ -7,7 +7,6 @@ use crate::lease::lease_inner::LeaseInner;
 use crate::lease::manager::release_queue::ReleaseQueue;
 use crate::lease::manager::renewals::Renewals;
 use crate::lease::state_machine::State;
-use crate::status::Status;
 use crate::thread;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -137,7 +136,5 @@ pub(super) fn start_thread(shared: &Shared, mut run: impl FnMut() + Send + 'stat
             std::thread::sleep(AFTER_PANIC);
         }
     };
-    thread::start(Box::new(body)).map_err(|error| {
-        Error::because(Status::Internal, format!("A thread to keep the lease alive can't be started: {error}."))
-    })
+    thread::start(Box::new(body)).map_err(|error| Error::of_thread(&error))
 }

@@ -256,5 +256,6 @@ fn renewal_timeout(lease: &LeaseInner, needed_at: Millis, now: Millis) -> Durati
 
 /// Returns whether another request would fail too. A request that was never made, or was cancelled, tells nothing.
 fn is_network_failure(error: &Error) -> bool {
-    error.attempts > 0 && error.status != Status::Cancelled && error.status.row().category == Category::Network
+    let is_of_network = error.status != Status::Cancelled && error.status.row().category == Category::Network;
+    error.attempts > 0 && (is_of_network || error.status == Status::OutOfResources)
 }

@@ -41,6 +41,8 @@ impl Slot {
             Ok(Ok(Some(until))) => return self.resume_borrow(context, &guard, stored?, until),
             Ok(Ok(None)) => None,
             Ok(Err(error)) => Some(error),
+            // The record itself may be as it should be, so it must not be set aside as a damaged one is.
+            Err(error) if error.status == Status::OutOfResources => return Err((*error).clone()),
             Err(error) => Some((*error).clone()),
         };
         let mut attempt = self.begin_attempt(context, guard, stored, unproven)?;

@@ -6,6 +6,7 @@
 //! The names of the members are part of the file's format. `tests/data/recorded.lease` pins them: a test reads this file,
 //! and compares its JSON with what is written today. An attribute beside each member would only repeat its name.
 
+use crate::descriptor;
 use crate::error::Error;
 use crate::lease::clock::Clock;
 use crate::lease::context::RequestContext;
@@ -114,7 +115,8 @@ impl Record {
     /// The features (`None`: the license) whose slots this device may hold, as far as the records in `folder` say.
     pub(crate) fn stored_features(folder: &Path, license_ref: &LicenseRef) -> Vec<Option<String>> {
         let prefix = license_ref.file_prefix();
-        let entries = std::fs::read_dir(folder).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
+        let entries = descriptor::with_standard_taken(|| std::fs::read_dir(folder));
+        let entries = entries.into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
         let is_ours = |path: &PathBuf| {
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             name.starts_with(&prefix) && name.ends_with(".lease")

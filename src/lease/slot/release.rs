@@ -7,6 +7,7 @@ use crate::lease::slot::record::Record;
 use crate::lease::slot::request::RecordWrite;
 use crate::lease::slot::state::Slot;
 use crate::lease::storage::process_lock::{LastHolder, ProcessLockGuard};
+use crate::lease::storage::sealed_file::is_inaccessible;
 use crate::status::{Category, Status};
 use std::time::{Duration, Instant};
 
@@ -48,7 +49,7 @@ impl Slot {
         let stored = self.read();
         let mode = self.mode_for_borrow(context, &stored, mode);
         if let (Err(error), ReleaseMode::ReturnBorrow) = (&stored, mode)
-            && error.status == Status::Storage
+            && is_inaccessible(error)
             && self.borrowed
         {
             // A later start without a network would go on believing the proof, which can't be removed now.
@@ -132,7 +133,7 @@ impl Slot {
             Ok(record) if record.return_pending => false,
             Ok(record) => record.is_borrowed(context) || self.is_borrowed(&context.shared.clock),
             // The folder is closed to this process, which knows by itself what it has borrowed.
-            Err(error) if error.status == Status::Storage => self.is_borrowed(&context.shared.clock),
+            Err(error) if is_inaccessible(error) => self.is_borrowed(&context.shared.clock),
             // A damaged record may prove a borrow. Losing a borrow is worse than leaving a slot to its timeout.
             Err(_) => true,
         }
@@ -184,7 +185,7 @@ impl Slot {
         _guard: &ProcessLockGuard,
         stored: Result<Record, Error>,
     ) -> Result<ReleaseRefusal, Error> {
-        let is_damaged = stored.as_ref().is_err_and(|error| error.status != Status::Storage);
+        let is_damaged = stored.as_ref().is_err_and(|error| !is_inaccessible(error));
         let mut record = stored.unwrap_or_else(|_| self.empty_record());
         // A borrow that may have been returned proves nothing to the process that comes next.
         let was_believed = record.mark_borrow_in_doubt();

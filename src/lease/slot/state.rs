@@ -1,5 +1,6 @@
 //! A slot as this process knows it, and access to its record and lock on disk.
 
+use crate::descriptor;
 use crate::error::Error;
 use crate::lease::clock::Clock;
 use crate::lease::context::{RequestContext, Shared};
@@ -10,7 +11,7 @@ use crate::lease::state_machine::Millis;
 use crate::lease::storage::disk;
 use crate::lease::storage::process_lock::{HolderLock, OpenLockFiles, ProcessLock, ProcessLockGuard};
 use crate::lease::storage::retry::retry_while_in_use;
-use crate::lease::storage::sealed_file::{SealedFile, beside};
+use crate::lease::storage::sealed_file::{SealedFile, beside, is_inaccessible};
 use crate::model;
 use crate::status::Status;
 use chrono::{DateTime, Utc};
@@ -154,9 +155,7 @@ impl Slot {
         let by_path = self.folder().map_or(Ok(()), disk::make_folder).and_then(|()| self.process_lock.lock(&mut pause));
         match (by_path, &self.open_lock_files) {
             // The folder is gone, or closed to this process, so the files that are still open must do.
-            (Err(error), Some(open)) if error.status == Status::Storage => {
-                self.process_lock.lock_open_files(open, &mut pause)
-            }
+            (Err(error), Some(open)) if is_inaccessible(&error) => self.process_lock.lock_open_files(open, &mut pause),
             (locked, _) => locked,
         }
     }
@@ -197,7 +196,7 @@ impl Slot {
         let Some(path) = &self.path else { return Ok(()) };
         let aside = beside(path, &format!("damaged-{}", model::now().timestamp_millis()));
         retry_while_in_use(|| std::fs::rename(path, &aside)).map_err(|error| {
-            Error::because(Status::Storage, format!("{} can't be moved aside: {error}.", path.display()))
+            Error::of_system(Status::Storage, format!("{} can't be moved aside: {error}.", path.display()), &error)
         })
     }
 
@@ -206,7 +205,8 @@ impl Slot {
         let folder = self.folder()?;
         let (prefix, own) = (license_ref.license_prefix(), license_ref.file_prefix());
         let suffix = format!("{}.lease", license_ref.file_suffix(self.feature.as_deref()));
-        let names = std::fs::read_dir(folder).ok()?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        let entries = descriptor::with_standard_taken(|| std::fs::read_dir(folder)).ok()?;
+        let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
         let mut foreign = names.filter(|name| name.starts_with(&prefix) && name.ends_with(&suffix));
         let name = foreign.find(|name| !name.starts_with(&own))?;
         Some(Error::because(Status::StorageForeign, format!("The file is {}.", folder.join(name).display())))

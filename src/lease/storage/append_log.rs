@@ -12,13 +12,15 @@
 //!
 //! Only [`AppendLog::replace`] removes lines.
 
+use crate::descriptor;
 use crate::error::Error;
 use crate::lease::storage::disk::flush;
 use crate::lease::storage::retry::retry_while_in_use;
 use crate::lease::storage::seal::{KEY_ID_LEN, Magic, SEAL_LEN, Seal, damaged};
 use crate::lease::storage::sealed_file::{failed, replace};
+use crate::random;
+use crate::signal::without_file_size_signal;
 use crate::status::Status;
-use ring::rand::{SecureRandom, SystemRandom};
 use sha2::{Digest, Sha256};
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
@@ -121,8 +123,7 @@ impl AppendLog {
     /// [`Status::Storage`] if the file can't be written.
     pub(crate) fn replace(&mut self, contents: &[Vec<u8>]) -> Result<(), Error> {
         let mut id = [0; ID_LEN];
-        let failed_random = |_| Error::because(Status::Internal, "The system can't provide random numbers.");
-        SystemRandom::new().fill(&mut id).map_err(failed_random)?;
+        random::fill(&mut id)?;
         let header = [&self.seal.header(MAGIC)[..], &id].concat();
         let mut bytes = header.clone();
         let mut count = 0;
@@ -149,7 +150,7 @@ impl AppendLog {
     /// no file.
     fn read_rest(&self) -> Result<(Vec<u8>, Vec<u8>), Error> {
         let not_read = |error| failed(&self.path, "read", &error);
-        let mut file = match retry_while_in_use(|| File::open(&self.path)) {
+        let mut file = match retry_while_in_use(|| descriptor::open(|| File::open(&self.path))) {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Default::default()),
             Err(error) => return Err(not_read(error)),
@@ -220,11 +221,13 @@ impl AppendLog {
 
     /// Writes a line behind those that were read, and flushes it to the disk.
     fn write_line(&self, line: &[u8]) -> io::Result<()> {
-        let mut file = retry_while_in_use(|| OpenOptions::new().write(true).open(&self.path))?;
+        let mut options = OpenOptions::new();
+        options.write(true);
+        let mut file = retry_while_in_use(|| descriptor::open(|| options.open(&self.path)))?;
         // Removes an unfinished line that a crash has left.
         file.set_len(self.end)?;
         file.seek(SeekFrom::Start(self.end))?;
-        let written = file.write_all(line).and_then(|()| flush(&file));
+        let written = without_file_size_signal(|| file.write_all(line)).and_then(|()| flush(&file));
         if written.is_err() {
             // The caller hears that the line is not in the file, so no process may read it later.
             let _ = file.set_len(self.end);

@@ -1,6 +1,8 @@
 //! The folder for stored files, and flushing to the disk, so that what was written survives a power cut.
 #![cfg_attr(target_vendor = "apple", allow(unsafe_code))]
 
+#[cfg(unix)]
+use crate::descriptor;
 use crate::error::Error;
 use crate::status::Status;
 use std::fs::{self, File};
@@ -9,8 +11,9 @@ use std::path::Path;
 
 /// Creates a folder with its parents, accessible to this user alone.
 pub(crate) fn make_folder(folder: &Path) -> Result<(), Error> {
-    make_private(folder)
-        .map_err(|error| Error::because(Status::Storage, format!("{} can't be created: {error}.", folder.display())))
+    make_private(folder).map_err(|error| {
+        Error::of_system(Status::Storage, format!("{} can't be created: {error}.", folder.display()), &error)
+    })
 }
 
 fn make_private(folder: &Path) -> io::Result<()> {
@@ -68,7 +71,7 @@ const NOT_SUPPORTED: [i32; 5] = [libc::ENOTSUP, libc::EOPNOTSUPP, libc::EINVAL, 
 /// some of FUSE: then the drive decides when a new name is there, and a power cut may bring the old file back.
 #[cfg(unix)]
 pub(crate) fn flush_folder(folder: &Path) -> io::Result<bool> {
-    is_supported(File::open(folder).and_then(|folder| flush(&folder)))
+    is_supported(descriptor::open(|| File::open(folder)).and_then(|folder| flush(&folder)))
 }
 
 /// Does nothing: on Windows a name is flushed with its file.

@@ -13,6 +13,7 @@
 //! therefore counts only if its file is still in place after it was locked. [`LockGuard::is_in_place`] checks this
 //! again later.
 
+use crate::descriptor;
 use crate::error::Error;
 use crate::lease::storage::disk::make_file_accessible;
 use crate::lease::storage::retry::retry_while_in_use;
@@ -93,10 +94,10 @@ impl LockGuard {
     }
 
     /// Returns the open file of the lock, which can be locked again even if its path can't be opened any more. `None`
-    /// for a lock in memory, and if the process can't open more files.
+    /// for a lock in memory.
     pub(crate) fn keep_open(&self) -> Option<OpenLock> {
         let LockGuard::File(locked) = self else { return None };
-        Some(OpenLock { path: locked.path.clone(), file: locked.file.try_clone().ok()? })
+        Some(OpenLock { path: locked.path.clone(), file: Arc::clone(&locked.file) })
     }
 
     /// Returns whether a process that opens the lock file now meets this lock. False if the file was removed.
@@ -113,13 +114,14 @@ impl LockGuard {
 #[derive(Debug)]
 pub(crate) struct OpenLock {
     path: PathBuf,
-    file: File,
+    /// Shared with its guards, because a process at its limit of open files could not copy the descriptor.
+    file: Arc<File>,
 }
 
 impl OpenLock {
     /// Locks the file that is open, whatever has become of its path; `None` if another holder excludes that.
     pub(crate) fn try_lock(&self, mode: Mode) -> Result<Option<LockGuard>, Error> {
-        let file = self.file.try_clone().map_err(|error| not_opened(&self.path, &error))?;
+        let file = Arc::clone(&self.file);
         let opened = LockFile { path: self.path.clone(), file, owner: process::cookie() };
         Ok(opened.try_lock(mode)?.then_some(LockGuard::File(opened)))
     }
@@ -132,7 +134,7 @@ type Open<'a> = dyn Fn(&Path) -> io::Result<File> + 'a;
 #[derive(Debug)]
 pub(crate) struct LockFile {
     path: PathBuf,
-    file: File,
+    file: Arc<File>,
     /// The cookie of the process that opened it.
     owner: usize,
 }
@@ -141,7 +143,7 @@ impl LockFile {
     fn open_locked(path: &Path, mode: Mode, open: &Open<'_>) -> Result<Option<LockFile>, Error> {
         for _ in 0..MOST_TRIES {
             let file = open(path).map_err(|error| not_opened(path, &error))?;
-            let opened = LockFile { path: path.to_owned(), file, owner: process::cookie() };
+            let opened = LockFile { path: path.to_owned(), file: Arc::new(file), owner: process::cookie() };
             let locked = opened.try_lock(mode)?;
             if opened.is_in_place()? {
                 return Ok(locked.then_some(opened));
@@ -208,7 +210,7 @@ fn open(path: &Path) -> io::Result<File> {
     // FILE_SHARE_READ and FILE_SHARE_WRITE without FILE_SHARE_DELETE: a file that is open can't be removed.
     #[cfg(windows)]
     std::os::windows::fs::OpenOptionsExt::share_mode(&mut options, 1 | 2);
-    let file = retry_while_in_use(|| options.open(path))?;
+    let file = retry_while_in_use(|| descriptor::open(|| options.open(path)))?;
     make_file_accessible(&file);
     Ok(file)
 }
@@ -231,12 +233,12 @@ fn not_opened(path: &Path, error: &io::Error) -> Error {
         ErrorKind::PermissionDenied => " If another user created it, give each user another \"storage_dir\".",
         _ => "",
     };
-    Error::because(Status::Storage, format!("{} can't be opened: {error}.{advice}", path.display()))
+    Error::of_system(Status::Storage, format!("{} can't be opened: {error}.{advice}", path.display()), error)
 }
 
 fn not_locked(path: &Path, error: &io::Error) -> Error {
     let advice = "Set \"storage_dir\" to a folder on a file system that supports locks, such as a local disk.";
-    Error::because(Status::Storage, format!("{} can't be locked: {error}. {advice}", path.display()))
+    Error::of_system(Status::Storage, format!("{} can't be locked: {error}. {advice}", path.display()), error)
 }
 
 /// A lock in memory that is held. Dropping it unlocks.

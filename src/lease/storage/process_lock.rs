@@ -128,7 +128,7 @@ impl ProcessLockGuard {
     }
 
     /// Returns the open lock files, by which a holder can take the lock again when their paths can't be opened. `None`
-    /// for a lock in memory, and if the process can't open more files.
+    /// for a lock in memory.
     pub(crate) fn keep_open(&self, holder: &HolderLock) -> Option<OpenLockFiles> {
         Some(OpenLockFiles { access: self.lock_guard.keep_open()?, holders: Arc::new(holder.0.keep_open()?) })
     }

@@ -3,10 +3,10 @@
 //! A seal finds damage, and tells a file of another product or device from a damaged one.
 
 use crate::error::Error;
+use crate::random;
 use crate::status::Status;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::hkdf::{HKDF_SHA256, Salt};
-use ring::rand::{SecureRandom, SystemRandom};
 use std::path::Path;
 
 /// The first bytes of a file: seven that name its kind, and one that names the version of its format.
@@ -68,7 +68,7 @@ impl Seal {
     pub(crate) fn seal(&self, associated_data: &[u8], content: &[u8]) -> Result<Vec<u8>, Error> {
         let failed = |_| Error::because(Status::Internal, "The content of a stored file can't be sealed.");
         let mut nonce = [0; NONCE_LEN];
-        SystemRandom::new().fill(&mut nonce).map_err(failed)?;
+        random::fill(&mut nonce)?;
         let mut sealed = content.to_vec();
         let associated_data = Aad::from([associated_data, &nonce].concat());
         self.key

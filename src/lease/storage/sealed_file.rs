@@ -3,10 +3,12 @@
 //! The seal hides the content from a casual reader, and finds damage and files of another device. It does not stop an
 //! attacker, who can find out the hardware id. The content proves itself by the server's signatures.
 
+use crate::descriptor;
 use crate::error::Error;
 use crate::lease::storage::disk::{flush, flush_folder, make_file_accessible};
 use crate::lease::storage::retry::retry_while_in_use;
 use crate::lease::storage::seal::{KEY_ID_LEN, Magic, Seal, damaged};
+use crate::signal::without_file_size_signal;
 use crate::status::Status;
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
@@ -42,7 +44,7 @@ impl SealedFile {
     /// device.
     pub fn read(&self) -> Result<Option<Vec<u8>>, Error> {
         let mut bytes = Vec::new();
-        let opened = retry_while_in_use(|| File::open(&self.path));
+        let opened = retry_while_in_use(|| descriptor::open(|| File::open(&self.path)));
         let read = opened.and_then(|file| file.take(LONGEST_BYTES + 1).read_to_end(&mut bytes));
         match read {
             Ok(_) => self.open(&bytes).map(Some),
@@ -105,7 +107,16 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 /// The error for a file that can't be "read" or "written", as `action` says, with the system's reason.
 pub(crate) fn failed(path: &Path, action: &str, error: &io::Error) -> Error {
-    Error::because(Status::Storage, format!("{} can't be {action}: {error}.", path.display()))
+    let advice = match error.kind() {
+        io::ErrorKind::FileTooLarge => " Raise the limit of the size of files (ulimit -f).",
+        _ => "",
+    };
+    Error::of_system(Status::Storage, format!("{} can't be {action}: {error}.{advice}", path.display()), error)
+}
+
+/// Returns whether a file could not be reached, so that nothing is known of its content.
+pub(crate) fn is_inaccessible(error: &Error) -> bool {
+    matches!(error.status, Status::Storage | Status::OutOfResources)
 }
 
 /// Writes a file that other users may not read, and flushes it to the disk.
@@ -114,9 +125,9 @@ fn write_through(path: &Path, bytes: &[u8]) -> io::Result<File> {
     options.write(true).create(true).truncate(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = retry_while_in_use(|| options.open(path))?;
+    let mut file = retry_while_in_use(|| descriptor::open(|| options.open(path)))?;
     make_file_accessible(&file);
-    file.write_all(bytes)?;
+    without_file_size_signal(|| file.write_all(bytes))?;
     flush(&file)?;
     Ok(file)
 }

@@ -143,12 +143,15 @@ fn thread_stays_until_its_idle_time_is_over() {
 }
 
 #[test]
-fn submit_without_any_thread_fails_and_queues_nothing() {
+fn submit_without_any_thread_completes_with_its_reason() {
     let calls = calls();
     REFUSED.set(true);
-    let error = calls.submit(nothing()).unwrap_err();
-    assert_eq!(error.status, Status::Internal);
-    assert!(error.message().contains("can't be started: the test refuses."), "{}", error.message());
+    let ticket = calls.submit(nothing()).unwrap();
+    let completion = calls.read_value();
+    assert_eq!(completion["ticket"], ticket);
+    assert_eq!(completion["status"], Status::OutOfResources.number());
+    let message = completion["error"]["message"].as_str().unwrap();
+    assert!(message.contains("No thread can be started") && message.ends_with("(the test refuses)"), "{message}");
     assert!(calls.0.state().under_way.is_empty() && calls.0.state().queue.is_empty());
     REFUSED.set(false);
     let ticket = calls.submit(nothing()).unwrap();

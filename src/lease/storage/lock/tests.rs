@@ -108,7 +108,8 @@ fn forked_child_neither_keeps_nor_frees_parents_lock() {
         assert!(folder.try_lock(Exclusive).is_some(), "by dropping the guard");
 
         let held = folder.try_lock(mode).unwrap();
-        let mut of_third = LockFile { path: folder.path(), file: inherited(&held), owner: process::cookie() };
+        let file = Arc::new(inherited(&held));
+        let mut of_third = LockFile { path: folder.path(), file, owner: process::cookie() };
         of_third.owner += 1;
         drop(LockGuard::File(of_third));
         assert!(folder.try_lock(Exclusive).is_none(), "the parent still holds it");
