@@ -20,6 +20,7 @@ use floatlease_server::sandbox::{ConnectionInfo, Ports, Sandbox, SandboxError};
 use floatlease_server::store::SqliteStore;
 use floatlease_server::{Failure, Server, Setup};
 use serde_json::{Value, json};
+use signals::EndSignals;
 use tokio::sync::oneshot;
 
 /// A license server that speaks the LicenseSpring License API v4.
@@ -137,20 +138,30 @@ fn run_demo(seed: &Seed, ports: &Ports) -> Result<u8, Exit> {
     let sandbox = seed.sandbox(ports)?;
     let mut line = sandbox.connection_info().to_json();
     line.insert("pid".to_owned(), std::process::id().into());
-    print_line(&Value::Object(line))?;
     let (closed, stdin_closed) = oneshot::channel::<()>();
     thread::spawn(move || {
         let _ = io::copy(&mut io::stdin(), &mut io::sink());
         drop(closed);
     });
-    sandbox.run_until(async {
+    let ended = sandbox.run_until(async {
+        let end_signals = ready(&Value::Object(line))?;
         tokio::select! {
             _ = stdin_closed => tracing::info!("standard input is closed, so the demo ends; keep it open, or use `exec`"),
-            () = terminated() => {}
+            () = end_signals.received() => {}
         }
+        Ok(0)
     });
     sandbox.stop()?;
-    Ok(0)
+    ended.unwrap_or(Ok(0))
+}
+
+/// Prints the line that tells that the server is ready, after everything that may follow has been prepared for.
+///
+/// A supervisor may stop the server as soon as it reads the line, so the signals are caught first.
+fn ready(line: &Value) -> Result<EndSignals, Exit> {
+    let end_signals = EndSignals::catch().map_err(|error| Exit(1, format!("can't catch signals: {error}")))?;
+    print_line(line)?;
+    Ok(end_signals)
 }
 
 fn exec(seed: &Seed, command: &[String]) -> Result<u8, Exit> {
@@ -229,15 +240,16 @@ fn run_serve(serve: Serve) -> Result<u8, Exit> {
         unsigned: serve.unsigned,
         listen: serve.listen,
     })?;
-    print_line(&json!({
-        "base_url": server.base_url(),
-        "public_key_file": public_key_file,
-        "pid": std::process::id(),
-    }))?;
-    tracing::info!("listening on {}", server.base_url());
-    server.run_until(terminated())?;
+    let base_url = server.base_url().to_owned();
+    let line = json!({ "base_url": base_url, "public_key_file": public_key_file, "pid": std::process::id() });
+    let ended = server.run_until(async {
+        let end_signals = ready(&line)?;
+        tracing::info!("listening on {base_url}");
+        end_signals.received().await;
+        Ok(0)
+    })?;
     tracing::info!("stopped");
-    Ok(0)
+    ended.unwrap_or(Ok(0))
 }
 
 fn check(file: &Path) -> Result<u8, Exit> {
@@ -277,14 +289,6 @@ fn write_out(text: &str) -> Result<(), Exit> {
     let mut stdout = io::stdout();
     let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
     written.map_err(|error| Exit(1, format!("can't write to standard output: {error}")))
-}
-
-/// Resolves after Ctrl-C, or another event that ends a server in order on this system.
-async fn terminated() {
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        () = signals::terminated() => {}
-    }
 }
 
 /// Returns the exit code as a shell does: 128 plus the signal for a command that was killed.
