@@ -1,9 +1,11 @@
 //! The command line: `demo`, `exec`, `serve` and `check`.
 #![forbid(unsafe_code)]
 
+mod data;
+mod limits;
 mod signals;
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -12,12 +14,10 @@ use std::sync::Arc;
 use std::thread;
 
 use clap::{Args, Parser, Subcommand};
+use data::{Data, DataError};
 use floatlease_server::catalogue::{self, Catalogue};
 use floatlease_server::clock::SystemClock;
-use floatlease_server::keys::SigningKey;
-use floatlease_server::private;
 use floatlease_server::sandbox::{ConnectionInfo, Ports, Sandbox, SandboxError};
-use floatlease_server::store::SqliteStore;
 use floatlease_server::{Failure, Server, Setup};
 use serde_json::{Value, json};
 use signals::EndSignals;
@@ -93,6 +93,12 @@ struct Serve {
     /// Allow other than loopback addresses, without TLS: only behind a proxy that adds it.
     #[arg(long)]
     allow_http: bool,
+    /// Start although files in DIR are missing or older than they were: with what is left of the data, or with a new key.
+    ///
+    /// Devices, slots and consumption that are not in the files are forgotten. Clients accept a new key only after they
+    /// have got its public key.
+    #[arg(long)]
+    begin_anew: bool,
     /// Leave out signatures. For benchmarks only: clients that verify replies refuse them.
     #[arg(long)]
     unsigned: bool,
@@ -115,7 +121,8 @@ const NO_PROGRAM: u8 = 126;
 const NO_COMMAND: u8 = 127;
 
 fn main() -> ExitCode {
-    tracing_subscriber::fmt().with_writer(io::stderr).with_target(false).init();
+    // A log that can't be written, as on a full disk, must not end the server: reporting that to stderr would panic.
+    tracing_subscriber::fmt().with_writer(io::stderr).with_target(false).log_internal_errors(false).init();
     let result = match Cli::parse().command {
         Command::Demo { seed, port, control_port } => {
             run_demo(&seed, &Ports { api: port, control: Some(control_port) })
@@ -218,20 +225,12 @@ fn run_serve(serve: Serve) -> Result<u8, Exit> {
         );
         return Err(Exit(USAGE, message));
     }
+    limits::survive_file_size().map_err(|error| Exit(1, format!("can't catch signals: {error}")))?;
     let catalogue = read_catalogue(&serve.catalogue)?;
-    let data = &serve.data;
-    let failed = |what: &str, error: io::Error| Exit(1, format!("can't {what} in {}: {error}", data.display()));
-    private::directory(data).map_err(|error| failed("keep data", error))?;
     if !catalogue.has_api_keys() {
         tracing::warn!("the catalogue has no [[api_key]], so no client can sign in; add one, and start again");
     }
-    let _lock = lock(data)?;
-    let key =
-        SigningKey::load_or_generate(&data.join("private-key.pem")).map_err(|error| failed("keep a key", error))?;
-    let public_key_file = data.join("public-key.pem");
-    let public_key = key.public_pem().map_err(|error| failed("read the key", error))?;
-    fs::write(&public_key_file, public_key).map_err(|error| failed("keep the public key", error))?;
-    let store = SqliteStore::open(&data.join("floatlease.sqlite")).map_err(Failure::from)?;
+    let Data { store, key, public_key_file, lock: _lock } = data::open(&serve.data, serve.begin_anew)?;
     let server = Server::start(Setup {
         catalogue,
         store: Box::new(store),
@@ -267,20 +266,6 @@ fn read_catalogue(file: &Path) -> Result<Catalogue, Exit> {
     catalogue::parse(&catalogue_text(file)?).map_err(|errors| Exit(USAGE, format!("in {}:\n{errors}", file.display())))
 }
 
-/// Locks the data, since two servers on the same data would give out the same slots. The lock ends with the process.
-fn lock(data: &Path) -> Result<File, Exit> {
-    let path = data.join("lock");
-    let unusable = |error| Exit(1, format!("can't use {}: {error}", path.display()));
-    let file = File::create(&path).map_err(unusable)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(fs::TryLockError::WouldBlock) => {
-            Err(Exit(USAGE, format!("another server uses {}: stop it, or choose another --data", data.display())))
-        }
-        Err(fs::TryLockError::Error(error)) => Err(unusable(error)),
-    }
-}
-
 fn print_line(line: &Value) -> Result<(), Exit> {
     write_out(&format!("{line}\n"))
 }
@@ -303,6 +288,15 @@ fn exit_code(status: std::process::ExitStatus) -> u8 {
 impl From<Failure> for Exit {
     fn from(failure: Failure) -> Exit {
         Exit(1, failure.to_string())
+    }
+}
+
+impl From<DataError> for Exit {
+    fn from(error: DataError) -> Exit {
+        match error {
+            DataError::InUse(message) => Exit(USAGE, message),
+            DataError::Unusable(message) => Exit(1, message),
+        }
     }
 }
 
