@@ -2,6 +2,18 @@
 
 use std::io;
 
+/// Lets the process open as many files as the system allows it. Each connection needs one.
+pub(crate) fn raise_open_files() {
+    #[cfg(unix)]
+    {
+        use nix::sys::resource::{Resource, getrlimit, setrlimit};
+        if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+            // If this fails, there is room for fewer connections.
+            let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+        }
+    }
+}
+
 /// Makes a write beyond the limit on file sizes (`ulimit -f`) fail, instead of ending the process by SIGXFSZ.
 ///
 /// The handler does nothing and stays installed.

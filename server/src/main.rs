@@ -225,6 +225,7 @@ fn run_serve(serve: Serve) -> Result<u8, Exit> {
         );
         return Err(Exit(USAGE, message));
     }
+    limits::raise_open_files();
     limits::survive_file_size().map_err(|error| Exit(1, format!("can't catch signals: {error}")))?;
     let catalogue = read_catalogue(&serve.catalogue)?;
     if !catalogue.has_api_keys() {
