@@ -15,8 +15,8 @@ use super::{Store, StoreError};
 use crate::catalogue::Overages;
 use crate::clock::from_millis;
 use crate::domain::{
-    BookedConsumption, Change, Counter, Device, DeviceStatus, EntitlementId, Event, EventKind, LatestRequest,
-    OrderScope, OrderedAction, Refusal, RequestKey, Slot, Variable,
+    BookedConsumption, Change, ClientOverages, Counter, Device, DeviceStatus, EntitlementId, Event, EventKind,
+    LatestRequest, OrderScope, OrderedAction, Refusal, RequestKey, Slot, Variable,
 };
 
 /// Each migration brings the schema from the version before to its own. Their count is the file's `user_version`.
@@ -26,6 +26,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema_3.sql"),
     include_str!("schema_4.sql"),
     include_str!("schema_5.sql"),
+    include_str!("schema_6.sql"),
 ];
 /// Size of the statement cache: more than there are statements, so that each is parsed once.
 const CACHED_STATEMENTS: usize = 32;
@@ -251,18 +252,20 @@ const TABLES: &[(&str, ReadRow)] = &[
             })
         },
     ),
-    ("SELECT license_id, feature_id, device_id, until_ms, borrowed FROM slot", |row| {
-        let slot = Slot { until: time(row, 3)?, borrowed: row.get(4)? };
+    ("SELECT license_id, feature_id, device_id, until_ms, borrowed, taken_at_ms FROM slot", |row| {
+        let slot = Slot { until: time(row, 3)?, borrowed: row.get(4)?, taken_at: time(row, 5)? };
         Ok(Change::SlotHeld { pool: entitlement(row)?, device_id: row.get(2)?, slot })
     }),
-    ("SELECT license_id, feature_id, total, at_ms FROM consumption", |row| {
-        Ok(Change::Consumed {
-            entitlement: entitlement(row)?,
-            counter: Counter { total: row.get(2)?, at: time(row, 3)? },
-        })
+    ("SELECT license_id, feature_id, total, at_ms, set_back_ms FROM consumption", |row| {
+        let set_back = TimeDelta::try_milliseconds(row.get(4)?).unwrap_or_default();
+        let counter = Counter { total: row.get(2)?, at: time(row, 3)?, set_back };
+        Ok(Change::Consumed { entitlement: entitlement(row)?, counter })
     }),
-    ("SELECT license_id, allowed, max FROM overages", |row| {
-        Ok(Change::Overages { license_id: row.get(0)?, overages: Overages { allowed: row.get(1)?, max: row.get(2)? } })
+    ("SELECT license_id, allowed, max, replaced_allowed, replaced_max FROM overages", |row| {
+        let replaced: (Option<bool>, Option<i64>) = (row.get(3)?, row.get(4)?);
+        let replaced = replaced.0.zip(replaced.1).map(|(allowed, max)| Overages { allowed, max });
+        let overages = Overages { allowed: row.get(1)?, max: row.get(2)? };
+        Ok(Change::Overages { license_id: row.get(0)?, overages: ClientOverages { overages, replaced } })
     }),
     ("SELECT license_id, count FROM transfers", |row| {
         Ok(Change::Transfers { license_id: row.get(0)?, count: row.get(1)? })
@@ -308,21 +311,44 @@ fn write(connection: &Connection, change: &Change) -> rusqlite::Result<()> {
             params![device_id, variable.name, variable.value, variable.created_at.timestamp_millis()],
         ),
         Change::SlotHeld { pool, device_id, slot } => execute(
-            "INSERT OR REPLACE INTO slot (license_id, feature_id, device_id, until_ms, borrowed) VALUES (?, ?, ?, ?, ?)",
-            params![pool.license_id, feature_id(pool), device_id, slot.until.timestamp_millis(), slot.borrowed],
+            "INSERT OR REPLACE INTO slot (license_id, feature_id, device_id, until_ms, borrowed, taken_at_ms) \
+             VALUES (?, ?, ?, ?, ?, ?)",
+            params![
+                pool.license_id,
+                feature_id(pool),
+                device_id,
+                slot.until.timestamp_millis(),
+                slot.borrowed,
+                slot.taken_at.timestamp_millis()
+            ],
         ),
         Change::SlotFreed { pool, device_id } => execute(
             "DELETE FROM slot WHERE license_id = ? AND feature_id = ? AND device_id = ?",
             params![pool.license_id, feature_id(pool), device_id],
         ),
         Change::Consumed { entitlement, counter } => execute(
-            "INSERT OR REPLACE INTO consumption (license_id, feature_id, total, at_ms) VALUES (?, ?, ?, ?)",
-            params![entitlement.license_id, feature_id(entitlement), counter.total, counter.at.timestamp_millis()],
+            "INSERT OR REPLACE INTO consumption (license_id, feature_id, total, at_ms, set_back_ms) VALUES (?, ?, ?, ?, ?)",
+            params![
+                entitlement.license_id,
+                feature_id(entitlement),
+                counter.total,
+                counter.at.timestamp_millis(),
+                counter.set_back.num_milliseconds()
+            ],
         ),
-        Change::Overages { license_id, overages } => execute(
-            "INSERT OR REPLACE INTO overages (license_id, allowed, max) VALUES (?, ?, ?)",
-            params![license_id, overages.allowed, overages.max],
+        Change::Overages { license_id, overages: ClientOverages { overages, replaced } } => execute(
+            "INSERT OR REPLACE INTO overages (license_id, allowed, max, replaced_allowed, replaced_max) VALUES (?, ?, ?, ?, ?)",
+            params![
+                license_id,
+                overages.allowed,
+                overages.max,
+                replaced.map(|replaced| replaced.allowed),
+                replaced.map(|replaced| replaced.max)
+            ],
         ),
+        Change::OveragesForgotten { license_id } => {
+            execute("DELETE FROM overages WHERE license_id = ?", params![license_id])
+        }
         Change::Transfers { license_id, count } => {
             execute("INSERT OR REPLACE INTO transfers (license_id, count) VALUES (?, ?)", params![license_id, count])
         }
