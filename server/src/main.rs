@@ -17,6 +17,7 @@ use clap::{Args, Parser, Subcommand};
 use data::{Data, DataError};
 use floatlease_server::catalogue::{self, Catalogue};
 use floatlease_server::clock::SystemClock;
+use floatlease_server::domain::reply;
 use floatlease_server::sandbox::{ConnectionInfo, Ports, Sandbox, SandboxError};
 use floatlease_server::{Failure, Server, Setup};
 use serde_json::{Value, json};
@@ -263,8 +264,12 @@ fn catalogue_text(file: &Path) -> Result<String, Exit> {
     fs::read_to_string(file).map_err(unreadable)
 }
 
+/// Reads a catalogue that real clients are to be served from.
 fn read_catalogue(file: &Path) -> Result<Catalogue, Exit> {
-    catalogue::parse(&catalogue_text(file)?).map_err(|errors| Exit(USAGE, format!("in {}:\n{errors}", file.display())))
+    let refused = |errors: String| Exit(USAGE, format!("in {}:\n{errors}", file.display()));
+    let catalogue = catalogue::parse(&catalogue_text(file)?).map_err(|errors| refused(errors.to_string()))?;
+    let too_long = reply::too_long(&catalogue);
+    if too_long.is_empty() { Ok(catalogue) } else { Err(refused(too_long.join("\n"))) }
 }
 
 fn print_line(line: &Value) -> Result<(), Exit> {

@@ -335,6 +335,19 @@ fn exec_forwards_signal_that_its_command_sends_first() {
     }
 }
 
+#[test]
+fn catalogue_whose_replies_are_too_long_is_refused() {
+    let feature = |number| format!("{{ code = \"FEATURE-{number}\", floating = {{ users = 1 }} }},\n");
+    let features: String = (0..3_000).map(feature).collect();
+    let license = "product = [{ code = \"P\" }]\n[[license]]\nproduct = \"P\"\nlicense_key = \"K\"\n";
+    let site = Site::new("command-line-too-long", &format!("{license}feature = [\n{features}]\n"));
+    let (code, said) = site.refused(&[]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("license \"K\": a reply about it has"), "{said}");
+    let (code, _, said_of_check) = run(&["check", site.folder.join("catalogue.toml").to_str().unwrap()]);
+    assert_eq!((code, said_of_check), (2, said));
+}
+
 /// Loaded without its wrapper, which fails where one of the same process id was killed before.
 fn libfaketime() -> PathBuf {
     let kinds = std::fs::read_dir("/usr/lib").unwrap().map(|entry| entry.unwrap().path());
