@@ -228,3 +228,17 @@ fn lease_stays_active_when_license_no_longer_floats() {
     lease.release().ok();
     assert_eq!(site.in_use(key, None), 0);
 }
+
+#[test]
+fn blacklisted_device_frees_its_slot_and_can_be_deactivated() {
+    let mut site = Site::start("blacklisted", &license_with_key(FLOATING));
+    let key = json!({ "license_key": "K" });
+    activate(&site, &key);
+    let client = Client::open(&site.config(key.clone())).unwrap();
+    let (lease, _) = client.acquire(&Value::Null);
+    assert_eq!(site.in_use(key.clone(), None), 1);
+    site.restart(&format!("blacklisted_hardware_ids = [\"desk\"]\n{}", license_with_key(FLOATING)));
+    assert_eq!(site.in_use(key, None), 0);
+    assert_eq!(lease.release().ok()["state"], "RELEASED");
+    client.call("deactivate_license", &Value::Null).ok();
+}

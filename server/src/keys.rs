@@ -15,6 +15,7 @@ use num_bigint::BigUint;
 use crate::private;
 
 const PRIVATE_LABEL: &str = "PRIVATE KEY";
+const KEY_ADVICE: &str = "restore the key from a backup, or convert it by `openssl pkcs8 -topk8 -nocrypt`";
 
 /// The key that replies are signed with.
 pub struct SigningKey {
@@ -37,13 +38,8 @@ impl SigningKey {
     /// # Errors
     /// The file can't be read or written, or does not hold an RSA key.
     pub fn load_or_generate(file: &Path) -> io::Result<SigningKey> {
-        match fs::read_to_string(file) {
-            Ok(pem) => {
-                let der = pem_body(&pem, PRIVATE_LABEL)
-                    .ok_or_else(|| invalid("the key file is invalid: expected a private key in PEM"))?;
-                let pair = KeyPair::from_pkcs8(&der).map_err(|error| invalid(&error.to_string()))?;
-                Ok(SigningKey { pair })
-            }
+        match fs::read(file) {
+            Ok(pem) => SigningKey::from_pem(&String::from_utf8_lossy(&pem)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let key = SigningKey::generate()?;
                 let der: Pkcs8V1Der<'_> = key.pair.as_der().map_err(unspecified)?;
@@ -52,6 +48,22 @@ impl SigningKey {
             }
             Err(error) => Err(error),
         }
+    }
+
+    fn from_pem(pem: &str) -> io::Result<SigningKey> {
+        let der = pem_body(pem, PRIVATE_LABEL).ok_or_else(|| {
+            let found = match pem_label(pem) {
+                Some(PRIVATE_LABEL) => "a damaged one".to_owned(),
+                Some(label) => format!("{label:?}"),
+                None if pem.trim().is_empty() => "an empty file".to_owned(),
+                None => "no PEM".to_owned(),
+            };
+            invalid(&format!("expected \"{PRIVATE_LABEL}\" in PEM (PKCS #8), found {found}; {KEY_ADVICE}"))
+        })?;
+        let pair = KeyPair::from_pkcs8(&der).map_err(|error| {
+            invalid(&format!("expected an undamaged RSA key of 2048 to 8192 bits in PKCS #8 ({error}); {KEY_ADVICE}"))
+        })?;
+        Ok(SigningKey { pair })
     }
 
     /// Makes the key of these two primes.
@@ -125,6 +137,12 @@ fn pem_body(pem: &str, label: &str) -> Option<Vec<u8>> {
     let (_, rest) = pem.split_once(&format!("-----BEGIN {label}-----"))?;
     let (body, _) = rest.split_once("-----END")?;
     STANDARD.decode(body.split_whitespace().collect::<String>()).ok()
+}
+
+/// Returns the label of the first PEM block.
+fn pem_label(pem: &str) -> Option<&str> {
+    let (_, rest) = pem.split_once("-----BEGIN ")?;
+    rest.split_once("-----").map(|(label, _)| label)
 }
 
 fn unspecified(_: aws_lc_rs::error::Unspecified) -> io::Error {

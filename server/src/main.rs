@@ -1,9 +1,11 @@
 //! The command line: `demo`, `exec`, `serve` and `check`.
 #![forbid(unsafe_code)]
 
+mod data;
+mod limits;
 mod signals;
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -12,14 +14,14 @@ use std::sync::Arc;
 use std::thread;
 
 use clap::{Args, Parser, Subcommand};
+use data::{Data, DataError};
 use floatlease_server::catalogue::{self, Catalogue};
 use floatlease_server::clock::SystemClock;
-use floatlease_server::keys::SigningKey;
-use floatlease_server::private;
+use floatlease_server::domain::reply;
 use floatlease_server::sandbox::{ConnectionInfo, Ports, Sandbox, SandboxError};
-use floatlease_server::store::SqliteStore;
 use floatlease_server::{Failure, Server, Setup};
 use serde_json::{Value, json};
+use signals::EndSignals;
 use tokio::sync::oneshot;
 
 /// A license server that speaks the LicenseSpring License API v4.
@@ -92,6 +94,12 @@ struct Serve {
     /// Allow other than loopback addresses, without TLS: only behind a proxy that adds it.
     #[arg(long)]
     allow_http: bool,
+    /// Start although files in DIR are missing or older than they were: with what is left of the data, or with a new key.
+    ///
+    /// Devices, slots and consumption that are not in the files are forgotten. Clients accept a new key only after they
+    /// have got its public key.
+    #[arg(long)]
+    begin_anew: bool,
     /// Leave out signatures. For benchmarks only: clients that verify replies refuse them.
     #[arg(long)]
     unsigned: bool,
@@ -114,7 +122,8 @@ const NO_PROGRAM: u8 = 126;
 const NO_COMMAND: u8 = 127;
 
 fn main() -> ExitCode {
-    tracing_subscriber::fmt().with_writer(io::stderr).with_target(false).init();
+    // A log that can't be written, as on a full disk, must not end the server: reporting that to stderr would panic.
+    tracing_subscriber::fmt().with_writer(io::stderr).with_target(false).log_internal_errors(false).init();
     let result = match Cli::parse().command {
         Command::Demo { seed, port, control_port } => {
             run_demo(&seed, &Ports { api: port, control: Some(control_port) })
@@ -137,20 +146,30 @@ fn run_demo(seed: &Seed, ports: &Ports) -> Result<u8, Exit> {
     let sandbox = seed.sandbox(ports)?;
     let mut line = sandbox.connection_info().to_json();
     line.insert("pid".to_owned(), std::process::id().into());
-    print_line(&Value::Object(line))?;
     let (closed, stdin_closed) = oneshot::channel::<()>();
     thread::spawn(move || {
         let _ = io::copy(&mut io::stdin(), &mut io::sink());
         drop(closed);
     });
-    sandbox.run_until(async {
+    let ended = sandbox.run_until(async {
+        let end_signals = ready(&Value::Object(line))?;
         tokio::select! {
             _ = stdin_closed => tracing::info!("standard input is closed, so the demo ends; keep it open, or use `exec`"),
-            () = terminated() => {}
+            () = end_signals.received() => {}
         }
+        Ok(0)
     });
     sandbox.stop()?;
-    Ok(0)
+    ended.unwrap_or(Ok(0))
+}
+
+/// Prints the line that tells that the server is ready, after everything that may follow has been prepared for.
+///
+/// A supervisor may stop the server as soon as it reads the line, so the signals are caught first.
+fn ready(line: &Value) -> Result<EndSignals, Exit> {
+    let end_signals = EndSignals::catch().map_err(|error| Exit(1, format!("can't catch signals: {error}")))?;
+    print_line(line)?;
+    Ok(end_signals)
 }
 
 fn exec(seed: &Seed, command: &[String]) -> Result<u8, Exit> {
@@ -207,20 +226,13 @@ fn run_serve(serve: Serve) -> Result<u8, Exit> {
         );
         return Err(Exit(USAGE, message));
     }
+    limits::raise_open_files();
+    limits::survive_file_size().map_err(|error| Exit(1, format!("can't catch signals: {error}")))?;
     let catalogue = read_catalogue(&serve.catalogue)?;
-    let data = &serve.data;
-    let failed = |what: &str, error: io::Error| Exit(1, format!("can't {what} in {}: {error}", data.display()));
-    private::directory(data).map_err(|error| failed("keep data", error))?;
     if !catalogue.has_api_keys() {
         tracing::warn!("the catalogue has no [[api_key]], so no client can sign in; add one, and start again");
     }
-    let _lock = lock(data)?;
-    let key =
-        SigningKey::load_or_generate(&data.join("private-key.pem")).map_err(|error| failed("keep a key", error))?;
-    let public_key_file = data.join("public-key.pem");
-    let public_key = key.public_pem().map_err(|error| failed("read the key", error))?;
-    fs::write(&public_key_file, public_key).map_err(|error| failed("keep the public key", error))?;
-    let store = SqliteStore::open(&data.join("floatlease.sqlite")).map_err(Failure::from)?;
+    let Data { store, key, public_key_file, lock: _lock } = data::open(&serve.data, serve.begin_anew)?;
     let server = Server::start(Setup {
         catalogue,
         store: Box::new(store),
@@ -229,15 +241,16 @@ fn run_serve(serve: Serve) -> Result<u8, Exit> {
         unsigned: serve.unsigned,
         listen: serve.listen,
     })?;
-    print_line(&json!({
-        "base_url": server.base_url(),
-        "public_key_file": public_key_file,
-        "pid": std::process::id(),
-    }))?;
-    tracing::info!("listening on {}", server.base_url());
-    server.run_until(terminated())?;
+    let base_url = server.base_url().to_owned();
+    let line = json!({ "base_url": base_url, "public_key_file": public_key_file, "pid": std::process::id() });
+    let ended = server.run_until(async {
+        let end_signals = ready(&line)?;
+        tracing::info!("listening on {base_url}");
+        end_signals.received().await;
+        Ok(0)
+    })?;
     tracing::info!("stopped");
-    Ok(0)
+    ended.unwrap_or(Ok(0))
 }
 
 fn check(file: &Path) -> Result<u8, Exit> {
@@ -251,22 +264,12 @@ fn catalogue_text(file: &Path) -> Result<String, Exit> {
     fs::read_to_string(file).map_err(unreadable)
 }
 
+/// Reads a catalogue that real clients are to be served from.
 fn read_catalogue(file: &Path) -> Result<Catalogue, Exit> {
-    catalogue::parse(&catalogue_text(file)?).map_err(|errors| Exit(USAGE, format!("in {}:\n{errors}", file.display())))
-}
-
-/// Locks the data, since two servers on the same data would give out the same slots. The lock ends with the process.
-fn lock(data: &Path) -> Result<File, Exit> {
-    let path = data.join("lock");
-    let unusable = |error| Exit(1, format!("can't use {}: {error}", path.display()));
-    let file = File::create(&path).map_err(unusable)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(fs::TryLockError::WouldBlock) => {
-            Err(Exit(USAGE, format!("another server uses {}: stop it, or choose another --data", data.display())))
-        }
-        Err(fs::TryLockError::Error(error)) => Err(unusable(error)),
-    }
+    let refused = |errors: String| Exit(USAGE, format!("in {}:\n{errors}", file.display()));
+    let catalogue = catalogue::parse(&catalogue_text(file)?).map_err(|errors| refused(errors.to_string()))?;
+    let too_long = reply::too_long(&catalogue);
+    if too_long.is_empty() { Ok(catalogue) } else { Err(refused(too_long.join("\n"))) }
 }
 
 fn print_line(line: &Value) -> Result<(), Exit> {
@@ -277,14 +280,6 @@ fn write_out(text: &str) -> Result<(), Exit> {
     let mut stdout = io::stdout();
     let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
     written.map_err(|error| Exit(1, format!("can't write to standard output: {error}")))
-}
-
-/// Resolves after Ctrl-C, or another event that ends a server in order on this system.
-async fn terminated() {
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        () = signals::terminated() => {}
-    }
 }
 
 /// Returns the exit code as a shell does: 128 plus the signal for a command that was killed.
@@ -299,6 +294,15 @@ fn exit_code(status: std::process::ExitStatus) -> u8 {
 impl From<Failure> for Exit {
     fn from(failure: Failure) -> Exit {
         Exit(1, failure.to_string())
+    }
+}
+
+impl From<DataError> for Exit {
+    fn from(error: DataError) -> Exit {
+        match error {
+            DataError::InUse(message) => Exit(USAGE, message),
+            DataError::Unusable(message) => Exit(1, message),
+        }
     }
 }
 

@@ -15,11 +15,24 @@ mod system {
     /// Signals that a terminal sends to the command as well.
     const FROM_THE_KEYBOARD: [Signal; 2] = [Signal::SIGINT, Signal::SIGQUIT];
 
-    /// Resolves after SIGTERM.
-    pub(crate) async fn terminated() {
-        match signal(SignalKind::terminate()) {
-            Ok(mut signals) => drop(signals.recv().await),
-            Err(_) => std::future::pending().await,
+    /// SIGTERM and Ctrl-C, which end a server in order.
+    pub(crate) struct EndSignals {
+        terminate: unix::Signal,
+        ctrl_c: unix::Signal,
+    }
+
+    impl EndSignals {
+        /// Catches the signals from now on. Until then they end the process as it stands.
+        pub(crate) fn catch() -> io::Result<EndSignals> {
+            Ok(EndSignals { terminate: signal(SignalKind::terminate())?, ctrl_c: signal(SignalKind::interrupt())? })
+        }
+
+        /// Resolves after one of the signals, also if it came before this call.
+        pub(crate) async fn received(mut self) {
+            tokio::select! {
+                _ = self.terminate.recv() => {}
+                _ = self.ctrl_c.recv() => {}
+            }
         }
     }
 
@@ -98,11 +111,24 @@ mod system {
         }
     }
 
-    /// Resolves after Ctrl-Break, when the console is closed, and when the system is shut down.
-    pub(crate) async fn terminated() {
-        match EndEvents::catch() {
-            Ok(mut end_events) => end_events.next().await,
-            Err(_) => std::future::pending().await,
+    /// Ctrl-C and the other events, which end a server in order.
+    pub(crate) struct EndSignals {
+        ctrl_c: CtrlC,
+        end_events: EndEvents,
+    }
+
+    impl EndSignals {
+        /// Catches the events from now on. Until then they end the process as it stands.
+        pub(crate) fn catch() -> io::Result<EndSignals> {
+            Ok(EndSignals { ctrl_c: ctrl_c()?, end_events: EndEvents::catch()? })
+        }
+
+        /// Resolves after one of the events, also if it came before this call.
+        pub(crate) async fn received(mut self) {
+            tokio::select! {
+                _ = self.ctrl_c.recv() => {}
+                () = self.end_events.next() => {}
+            }
         }
     }
 
@@ -132,4 +158,4 @@ mod system {
     }
 }
 
-pub(crate) use system::{SignalForwarder, terminated};
+pub(crate) use system::{EndSignals, SignalForwarder};

@@ -71,7 +71,13 @@ impl Writer {
         let mut state = recover(store.load()?);
         // License time starts from the clock, even if that is earlier: a clock that was once ahead must not stop it.
         let now = whole_millis(clock.now());
-        store.commit(&state.resume(now))?;
+        let mut changes = state.resume(now);
+        let (edits, notes) = state.apply_edits(now);
+        changes.extend(edits);
+        store.commit(&changes)?;
+        for note in notes {
+            tracing::warn!("{note}");
+        }
         for (license_id, devices, slots) in state.orphans() {
             tracing::warn!(
                 "license {license_id} is missing in the catalogue, but the data holds {devices} devices and {slots} slots in use \

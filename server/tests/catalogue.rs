@@ -1,6 +1,10 @@
 //! The catalogue file: what is read, and the message of each error.
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
+use common::world::World;
+use floatlease_server::domain::reply;
 use floatlease_server::{catalogue, sandbox};
 
 fn errors(toml: &str) -> Vec<String> {
@@ -39,7 +43,7 @@ fn every_error_names_the_entry_the_key_and_what_was_expected() {
         (format!("{product}{product}"), "product \"P\": is given twice; remove one"),
         (
             format!("{product}status = \"gone\""),
-            "product \"P\": `status` must be one of \"enabled\" \"disabled\" \"archived\", but is of type string",
+            "product \"P\": `status` must be one of \"enabled\" \"disabled\" \"archived\", but is another text",
         ),
         (format!("{product}metadata = {{ x = 1e-9 }}"), "product \"P\": `metadata` must be a table of"),
         (license.to_owned(), "license \"K\": `product` names \"P\", which no [[product]] has"),
@@ -53,7 +57,23 @@ fn every_error_names_the_entry_the_key_and_what_was_expected() {
         ),
         (
             format!("{product}{license}floating = {{ users = -1 }}"),
-            "license \"K\", `floating`: `users` must be a whole number from 0 to 1000000, but is of type integer",
+            "license \"K\", `floating`: `users` must be a whole number from 0 to 1000000, but the number is too small",
+        ),
+        (
+            format!("{product}{license}floating = {{ users = 1000001 }}"),
+            "license \"K\", `floating`: `users` must be a whole number from 0 to 1000000, but the number is too large",
+        ),
+        (
+            format!("{product}{license}floating = {{ users = 1.5 }}"),
+            "license \"K\", `floating`: `users` must be a whole number from 0 to 1000000, but is of type float",
+        ),
+        (
+            format!("{product}{license}validity_period = 12:00:00"),
+            "license \"K\": `validity_period` must be a date in UTC such as 2026-12-31 or \"2026-12-31T00:00:00Z\", but is another date or time",
+        ),
+        (
+            format!("{product}{license}feature = [1]"),
+            "license \"K\": `feature` must be a list of tables, but holds something else",
         ),
         (
             format!("{product}{license}floating = {{ users = 1, can_borrow = true }}"),
@@ -61,7 +81,7 @@ fn every_error_names_the_entry_the_key_and_what_was_expected() {
         ),
         (
             format!("{product}{license}validity_period = \"soon\""),
-            "license \"K\": `validity_period` must be a date in UTC such as 2026-12-31 or \"2026-12-31T00:00:00Z\", but is of type string",
+            "license \"K\": `validity_period` must be a date in UTC such as 2026-12-31 or \"2026-12-31T00:00:00Z\", but is another text",
         ),
         (
             format!("{product}{license}license_type = \"time-limited\""),
@@ -191,4 +211,53 @@ fn a_feature_stays_the_same_when_its_license_gets_another_key() {
 fn all_errors_are_told_at_once() {
     let found = errors("[[product]]\ncode = 5\nnme = \"x\"\n[[user]]\nusername = \"u\"\n");
     assert_eq!(found.len(), 3, "{found:#?}");
+}
+
+const LICENSE: &str = "product = [{ code = \"P\" }]\n[[license]]\nproduct = \"P\"\nlicense_key = \"K\"\n";
+
+/// A license of floating features, each of which takes about 350 bytes of a reply.
+fn with_features(count: usize) -> String {
+    let feature = |number| format!("{{ code = \"FEATURE-{number}\", floating = {{ users = 1 }} }},\n");
+    format!("{LICENSE}feature = [\n{}]\n", (0..count).map(feature).collect::<String>())
+}
+
+fn too_long(toml: &str) -> Vec<String> {
+    reply::too_long(&catalogue::parse(toml).unwrap())
+}
+
+#[test]
+fn entries_whose_replies_clients_refuse_are_named() {
+    assert_eq!(too_long(sandbox::SAMPLE), [""; 0]);
+    assert_eq!(too_long(&with_features(2_000)), [""; 0]);
+    let found = too_long(&with_features(3_000));
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].starts_with("license \"K\": a reply about it has 1"), "{found:?}");
+    assert!(found[0].contains("clients refuse more than 1048576: give it fewer features"), "{found:?}");
+    let metadata = |length| format!("metadata = {{ text = \"{}\" }}", "x".repeat(length));
+    // A feature's own reply holds the metadata twice.
+    let found = too_long(&format!("{LICENSE}feature = [{{ code = \"F\", {} }}]", metadata(600_000)));
+    assert!(found.len() == 1 && found[0].starts_with("license \"K\", feature \"F\": "), "{found:?}");
+    let found = too_long(&format!("[[product]]\ncode = \"P\"\n{}", metadata(1_100_000)));
+    assert!(found.len() == 1 && found[0].starts_with("product \"P\": "), "{found:?}");
+}
+
+/// What is counted beforehand is never less than what is sent.
+#[test]
+fn longest_reply_is_no_shorter_than_real_ones() {
+    let toml = with_features(10);
+    let longer_than = |limit| reply::longer_than(&catalogue::parse(&toml).unwrap(), limit).len();
+    let mut world = World::new(&toml, "2026-06-01");
+    let activated = world.activate("K", "hw").unwrap().to_string().len();
+    assert_eq!(longer_than(activated - 1), 1);
+    assert_eq!(longer_than(activated + 3_000), 0);
+}
+
+/// The client's limit is private to it, so it is read from its source.
+#[test]
+fn longest_reply_is_that_of_client() {
+    let source = include_str!("../../src/http/mod.rs");
+    let (_, value) = source.split_once("LONGEST_REPLY_BYTES: u64 = ").unwrap();
+    let (value, _) = value.split_once(';').unwrap();
+    let value: usize = value.split(" * ").map(|factor| factor.parse::<usize>().unwrap()).product();
+    assert_eq!(value, reply::LONGEST_REPLY_BYTES);
 }

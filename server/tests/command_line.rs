@@ -4,13 +4,12 @@
 
 mod common;
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
 
+use common::process::{Site, eventually};
 use common::{Client, directory};
 use floatlease_server::sandbox::ConnectionInfo;
 use serde_json::{Value, json};
@@ -100,15 +99,6 @@ fn serve(data: &Path) -> Child {
 fn is_listening(base_url: &Value) -> bool {
     let address = base_url.as_str().unwrap().strip_prefix("http://").unwrap().split('/').next().unwrap();
     TcpStream::connect(address).is_ok()
-}
-
-/// Waits for what must come; a test that waits in vain fails.
-fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
-    let started = Instant::now();
-    while !is_so() {
-        assert!(started.elapsed() < Duration::from_secs(20), "{what}");
-        thread::sleep(Duration::from_millis(5));
-    }
 }
 
 #[test]
@@ -273,7 +263,6 @@ fn a_port_that_is_taken_is_said() {
 
 #[test]
 fn what_serve_keeps_is_nobody_elses_and_a_catalogue_without_keys_is_remarked_on() {
-    use std::io::Read;
     use std::os::unix::fs::PermissionsExt;
 
     let data = directory("command-line-private").join("data");
@@ -293,20 +282,70 @@ fn what_serve_keeps_is_nobody_elses_and_a_catalogue_without_keys_is_remarked_on(
 #[test]
 fn signal_ends_server_while_another_program_holds_the_data() {
     for signal in ["TERM", "INT"] {
-        let data = directory(&format!("command-line-locked-{signal}"));
-        let mut serve = serve(&data);
-        first_line(&mut serve);
-        let other = rusqlite::Connection::open(data.join("floatlease.sqlite")).unwrap();
+        let site = Site::new(&format!("command-line-locked-{signal}"), common::process::CATALOGUE);
+        let server = site.serve();
+        let other = rusqlite::Connection::open(site.data("floatlease.sqlite")).unwrap();
         other.execute_batch("BEGIN IMMEDIATE").unwrap();
-        // By then the server has tried to write that it runs.
-        thread::sleep(Duration::from_secs(6));
-        Command::new("kill").args([&format!("-{signal}"), &serve.id().to_string()]).status().unwrap();
-        eventually("the server ends", || serve.try_wait().unwrap().is_some());
-        let Output { status, stderr, .. } = serve.wait_with_output().unwrap();
+        server.wait_for_log("another program has locked the data; waiting until it unlocks it");
+        server.signal(signal);
+        let (status, said) = server.ended();
         assert_eq!(status.code(), Some(1), "{signal}");
-        let said = String::from_utf8(stderr).unwrap();
         assert!(said.contains("another program has locked the data; repair that and start again"), "{said}");
     }
+}
+
+const SIGINT: u32 = 2;
+const SIGTERM: u32 = 15;
+
+/// Returns which signals a process has handlers for, one bit each.
+fn caught_signals(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap_or_default();
+    u64::from_str_radix(mask.trim(), 16).unwrap_or_default()
+}
+
+/// The server can't print its line, because nobody has emptied the pipe. By then it must be ready for what follows the line.
+#[test]
+fn server_handles_signals_before_it_says_that_it_is_ready() {
+    let site = Site::new("command-line-ready", common::process::CATALOGUE);
+    let mut demo = program();
+    demo.arg("demo");
+    for (name, mut command) in [("serve", site.command("")), ("demo", demo)] {
+        let (mut reader, mut full) = std::io::pipe().unwrap();
+        // As many bytes as fit into a pipe.
+        full.write_all(&vec![b'x'; 65_536]).unwrap();
+        let mut server = command.stdin(Stdio::piped()).stdout(full).stderr(Stdio::null()).spawn().unwrap();
+        drop(command);
+        let wanted = 1 << (SIGTERM - 1) | 1 << (SIGINT - 1);
+        eventually(&format!("{name} handles signals"), || caught_signals(server.id()) & wanted == wanted);
+        let mut line = vec![0; 65_537];
+        reader.read_exact(&mut line).unwrap();
+        Command::new("kill").arg(server.id().to_string()).status().unwrap();
+        assert_eq!(server.wait().unwrap().code(), Some(0), "{name}: SIGTERM ends it in order");
+        assert_eq!(line[65_536], b'{', "{name}");
+    }
+}
+
+/// `exec` catches the signals before it starts the command, which may send one at once.
+#[test]
+fn exec_forwards_signal_that_its_command_sends_first() {
+    let script = "trap 'exit 5' TERM; kill -TERM $PPID; while :; do sleep 0.05; done";
+    for _ in 0..5 {
+        assert_eq!(run(&["exec", "--", "sh", "-c", script]).0, 5);
+    }
+}
+
+#[test]
+fn catalogue_whose_replies_are_too_long_is_refused() {
+    let feature = |number| format!("{{ code = \"FEATURE-{number}\", floating = {{ users = 1 }} }},\n");
+    let features: String = (0..3_000).map(feature).collect();
+    let license = "product = [{ code = \"P\" }]\n[[license]]\nproduct = \"P\"\nlicense_key = \"K\"\n";
+    let site = Site::new("command-line-too-long", &format!("{license}feature = [\n{features}]\n"));
+    let (code, said) = site.refused(&[]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("license \"K\": a reply about it has"), "{said}");
+    let (code, _, said_of_check) = run(&["check", site.folder.join("catalogue.toml").to_str().unwrap()]);
+    assert_eq!((code, said_of_check), (2, said));
 }
 
 /// Loaded without its wrapper, which fails where one of the same process id was killed before.

@@ -6,7 +6,8 @@ mod common;
 use chrono::TimeDelta;
 use common::time;
 use common::world::{World, command, consume, consume_feature};
-use floatlease_server::domain::{Action, Command};
+use floatlease_server::catalogue::Overages;
+use floatlease_server::domain::{Action, Change, ClientOverages, Command};
 
 const CATALOGUE: &str = r#"
 [[product]]
@@ -381,4 +382,107 @@ fn what_was_counted_under_a_clock_gone_wrong_is_reset_with_its_period() {
     assert_eq!(world.ask("K", "a", consume_feature("DAILY", 1)), Err("feature_not_enough_consumptions"));
     world.now = time("2026-06-02T00:00:00Z");
     assert_eq!(world.ask("K", "a", consume_feature("DAILY", 1)).unwrap()["total_consumptions"], 1);
+}
+
+/// Restarts with another catalogue, as the server does. Returns what it tells the administrator.
+fn edited(world: &mut World, catalogue: &str) -> Vec<String> {
+    world.restart_with(catalogue);
+    let (changes, notes) = world.state.apply_edits(world.now);
+    world.changes.extend(changes);
+    world.restart();
+    notes.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn edit_of_catalogue_replaces_overages_of_client() {
+    let with = |overages: &str| {
+        let edit = format!("{{ max_consumptions = 10{overages} }}\n\n[[l");
+        CATALOGUE.replace("{ max_consumptions = 10 }\n\n[[l", &edit)
+    };
+    let by_client =
+        |allowed, max| Action::AddConsumption { amount: 1, allow_overages: Some(allowed), max_overages: Some(max) };
+    let seen = |world: &mut World| {
+        let seen = world.check("C", "a").unwrap();
+        (seen["allow_overages"].as_bool().unwrap(), seen["max_overages"].as_i64().unwrap())
+    };
+    let mut world = world("2026-06-01");
+    world.ask("C", "a", by_client(true, 50)).unwrap();
+    let overridden = "license \"C\": a client has set allow_overages = true, max_overages = 50, which counts instead of the \
+                      catalogue's allow_overages = false, max_overages = 0; edit the catalogue's to replace it";
+    for _ in 0..2 {
+        assert_eq!(edited(&mut world, CATALOGUE), [overridden]);
+        assert_eq!(seen(&mut world), (true, 50), "nothing was edited");
+    }
+    let replaced = "license \"C\": the catalogue was edited to allow_overages = true, max_overages = 5, which replaces what a \
+                    client had set: allow_overages = true, max_overages = 50";
+    let edit = with(", allow_overages = true, max_overages = 5");
+    assert_eq!(edited(&mut world, &edit), [replaced]);
+    assert_eq!(seen(&mut world), (true, 5));
+    assert_eq!(edited(&mut world, &edit), [""; 0], "said once");
+    assert_eq!(edited(&mut world, CATALOGUE), [""; 0], "nothing of the client's is left");
+    assert_eq!(seen(&mut world), (false, 0));
+    // A client that sets what the catalogue says is replaced by a later edit too.
+    world.ask("C", "a", by_client(true, 50)).unwrap();
+    world.ask("C", "a", by_client(false, 0)).unwrap();
+    assert_eq!(edited(&mut world, CATALOGUE), [""; 0]);
+    edited(&mut world, &edit);
+    assert_eq!(seen(&mut world), (true, 5));
+}
+
+#[test]
+fn overages_that_earlier_version_has_kept_are_replaced_by_next_edit() {
+    let mut world = world("2026-06-01");
+    let license_id = world.check("C", "a").unwrap()["id"].as_u64().unwrap();
+    let overages = ClientOverages { overages: Overages { allowed: true, max: 50 }, replaced: None };
+    world.changes.push(Change::Overages { license_id, overages });
+    assert_eq!(edited(&mut world, CATALOGUE).len(), 1);
+    assert_eq!(world.check("C", "a").unwrap()["max_overages"], 50);
+    let edit = "{ max_consumptions = 10, max_overages = 7 }\n\n[[l";
+    assert_eq!(edited(&mut world, &CATALOGUE.replace("{ max_consumptions = 10 }\n\n[[l", edit)).len(), 1);
+    assert_eq!(world.check("C", "a").unwrap()["max_overages"], 7);
+}
+
+/// The battery of the machine's clock is empty, and NTP sets the clock after the server has started.
+#[test]
+fn start_with_old_clock_refills_no_quota() {
+    for feature in ["DAILY", "WEEKLY", "MONTHLY", "ANNUALLY"] {
+        for old in ["1970-01-01T00:00:10Z", "2026-05-31T23:59:59Z", "2025-12-31"] {
+            let mut world = world("2026-06-10T12:00:00Z");
+            assert_eq!(total(&mut world, feature, 9), Ok(9));
+            start_again_at(&mut world, old);
+            assert_eq!(total(&mut world, feature, 2), Err("feature_not_enough_consumptions"), "{feature} in {old}");
+            assert_eq!(total(&mut world, feature, 1), Ok(10), "{feature} in {old}");
+            for right in ["2026-06-10T12:10:00Z", "2026-06-10T12:20:00Z"] {
+                start_again_at(&mut world, right);
+                let refused = total(&mut world, feature, 1);
+                assert_eq!(refused, Err("feature_not_enough_consumptions"), "{feature} after {old}");
+            }
+            start_again_at(&mut world, "2027-06-20");
+            assert_eq!(total(&mut world, feature, 10), Ok(10), "{feature} in the next period");
+        }
+    }
+}
+
+/// Two starts with ever older clocks, and the way back.
+#[test]
+fn clock_set_back_twice_refills_no_quota() {
+    let mut world = world("2026-06-10T12:00:00Z");
+    assert_eq!(total(&mut world, "DAILY", 10), Ok(10));
+    for now in ["2020-01-01", "1970-01-01", "2026-06-10T13:00:00Z"] {
+        start_again_at(&mut world, now);
+        assert_eq!(total(&mut world, "DAILY", 1), Err("feature_not_enough_consumptions"), "{now}");
+    }
+}
+
+/// The server is off at night, after its clock was ahead for once.
+#[test]
+fn clock_that_was_ahead_does_not_keep_quota_from_next_day() {
+    let mut world = world("2036-06-01T12:00:00Z");
+    assert_eq!(total(&mut world, "DAILY", 10), Ok(10));
+    start_again_at(&mut world, "2026-06-01T12:00:00Z");
+    assert_eq!(total(&mut world, "DAILY", 1), Err("feature_not_enough_consumptions"));
+    for day in ["2026-06-02T08:00:00Z", "2026-06-03T08:00:00Z"] {
+        start_again_at(&mut world, day);
+        assert_eq!(total(&mut world, "DAILY", 10), Ok(10), "{day}");
+    }
 }

@@ -368,6 +368,79 @@ fn surplus_device_can_not_borrow_feature() {
     world.ask("K", "a", borrow()).unwrap();
 }
 
+/// Device "a" has the lowest number and takes its slot last.
+#[test]
+fn device_that_came_last_is_surplus_whatever_its_number() {
+    let mut world = World::new(BEFORE, "2026-06-01");
+    for device in ["a", "b", "c"] {
+        world.activate("K", device).unwrap();
+    }
+    for device in ["c", "b", "a"] {
+        world.check("K", device).unwrap();
+        world.wait(TimeDelta::minutes(1));
+    }
+    // Neither a renewal, nor a borrow, nor a jump of the clock changes who came first.
+    world.check("K", "c").unwrap();
+    world.ask("K", "b", Action::BorrowLicense(Until::Longest)).unwrap();
+    world.heartbeat(world.now);
+    start_at(&mut world, "2020-01-01");
+    world.check("K", "c").unwrap();
+    world.restart_with(&BEFORE.replace("users = 3", "users = 2"));
+    assert_eq!(world.check("K", "a"), Err("floating_not_available"));
+    world.check("K", "c").unwrap();
+    world.ask("K", "b", Action::BorrowLicense(Until::At(world.now + TimeDelta::hours(1)))).unwrap();
+    // A device that comes back comes last.
+    world.ask("K", "c", Action::ReleaseLicense).unwrap();
+    world.restart_with(BEFORE);
+    world.check("K", "c").unwrap();
+    world.restart_with(&BEFORE.replace("users = 3", "users = 2"));
+    assert_eq!(world.check("K", "c"), Err("floating_not_available"));
+    world.check("K", "a").unwrap();
+}
+
+/// Slots that an earlier version of the server has kept have no time at which they were taken.
+#[test]
+fn slots_of_same_age_are_surplus_by_number() {
+    let mut world = World::new(BEFORE, "2026-06-01");
+    for device in ["a", "b", "c"] {
+        world.activate("K", device).unwrap();
+    }
+    for device in ["c", "b", "a"] {
+        world.check("K", device).unwrap();
+    }
+    world.restart_with(&BEFORE.replace("users = 3", "users = 1"));
+    assert_eq!(world.check("K", "c"), Err("floating_not_available"));
+    assert_eq!(world.check("K", "b"), Err("floating_not_available"));
+    world.check("K", "a").unwrap();
+}
+
+#[test]
+fn blacklisted_device_loses_its_slots_at_start_and_can_be_deactivated() {
+    let mut world = World::new(BEFORE, "2026-06-01");
+    for device in ["a", "b"] {
+        world.activate("K", device).unwrap();
+        world.check("K", device).unwrap();
+    }
+    world.ask("K", "a", check_feature("F")).unwrap();
+    world.ask("K", "a", borrow_feature("F", Until::Longest)).unwrap();
+    world.restart_with(&format!("blacklisted_hardware_ids = [\"a\"]\n{BEFORE}"));
+    world.events();
+    let (changes, notes) = world.state.apply_edits(world.now);
+    world.changes.extend(changes);
+    assert_eq!(world.events(), ["slot_released", "borrow_ended", "slot_released"]);
+    let notes: Vec<String> = notes.iter().map(ToString::to_string).collect();
+    assert_eq!(notes, ["license \"K\": freed 2 slots of the blacklisted device \"a\""]);
+    world.restart();
+    let holders = world.state.holdings(world.now).into_iter().map(|held| held.hardware_id);
+    assert_eq!(holders.collect::<Vec<_>>(), ["b"]);
+    assert_eq!(world.state.apply_edits(world.now), (Vec::new(), Vec::new()), "nothing is left to do");
+    assert_eq!(world.check("K", "a"), Err("blacklisted"));
+    assert_eq!(world.ask("K", "b", check_feature("F")).unwrap()["floating_in_use_devices"], 1);
+    let reply = world.ask("K", "a", Action::Deactivate { variables: Vec::new() }).unwrap();
+    assert_eq!(reply, "license_deactivated");
+    assert_eq!(world.check("K", "a"), Err("blacklisted"));
+}
+
 #[test]
 fn deactivation_frees_slots_of_a_feature_that_the_catalogue_lost() {
     let mut world = World::new(BEFORE, "2026-06-01");

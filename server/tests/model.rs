@@ -41,7 +41,7 @@ fn history(seed: u64, steps: u64) {
     let mut world = World::new(CATALOGUE, "2026-06-01T20:00:00Z");
     let mut store = SqliteStore::in_memory().unwrap();
     let mut kept = 0;
-    let mut model = Model::new(world.now);
+    let mut model = Model::new();
     for step in 0..steps {
         let device = random.below(DEVICES);
         let what = random.below(12);

@@ -153,7 +153,7 @@ impl History {
         let world = World::of(catalogue, time("2026-06-01T20:00:00Z"));
         History {
             random: Random::new(seed),
-            ordered: Ordered { model: Model::new(world.now), latest: Vec::new() },
+            ordered: Ordered { model: Model::new(), latest: Vec::new() },
             world,
             on_their_way: Vec::new(),
             last_numbers: [0; DEVICES as usize],

@@ -10,8 +10,8 @@ use common::{directory, time};
 use floatlease::model::MAX_ORDER;
 use floatlease_server::catalogue::Overages;
 use floatlease_server::domain::{
-    BookedConsumption, Change, Counter, Device, DeviceStatus, EntitlementId, Event, EventKind, LatestRequest,
-    OrderScope, OrderedAction, Refusal, RequestKey, Slot, Variable,
+    BookedConsumption, Change, ClientOverages, Counter, Device, DeviceStatus, EntitlementId, Event, EventKind,
+    LatestRequest, OrderScope, OrderedAction, Refusal, RequestKey, Slot, Variable,
 };
 use floatlease_server::store::{SqliteStore, Store};
 
@@ -24,11 +24,16 @@ fn device(status: DeviceStatus) -> Change {
 }
 
 fn slot(pool: EntitlementId, until: &str, borrowed: bool) -> Change {
-    Change::SlotHeld { pool, device_id: 5, slot: Slot { until: time(until), borrowed } }
+    Change::SlotHeld {
+        pool,
+        device_id: 5,
+        slot: Slot { until: time(until), borrowed, taken_at: time("2026-01-01T00:00:00.007Z") },
+    }
 }
 
 fn consumed(entitlement: EntitlementId, total: i64) -> Change {
-    Change::Consumed { entitlement, counter: Counter { total, at: time("2026-01-02T03:04:05.006Z") } }
+    let counter = Counter { total, at: time("2026-01-02T03:04:05.006Z"), set_back: TimeDelta::milliseconds(8) };
+    Change::Consumed { entitlement, counter }
 }
 
 fn used_key(key: &str, amount: i64) -> Change {
@@ -50,14 +55,18 @@ fn ordered(hardware_id: &str, scope: OrderScope, number: u64, action: OrderedAct
 /// The state that is left is what was said last, and only that.
 fn gives_back_what_was_said_last(store: &mut dyn Store) {
     assert_eq!(store.load().unwrap(), []);
-    let overages = |max| Change::Overages { license_id: 1, overages: Overages { allowed: true, max } };
+    let overages = |license_id, max, replaced| {
+        let overages = ClientOverages { overages: Overages { allowed: true, max }, replaced };
+        Change::Overages { license_id, overages }
+    };
     let first = [
         device(DeviceStatus::Active),
         variable("old"),
         slot(LICENSE, "2026-01-01", false),
         slot(FEATURE, "2026-01-01", true),
         consumed(LICENSE, 1),
-        overages(1),
+        overages(1, 1, None),
+        overages(2, 1, None),
         Change::Transfers { license_id: 1, count: 1 },
         used_key("z-older", 3),
         used_key("a-newer", 4),
@@ -77,7 +86,7 @@ fn gives_back_what_was_said_last(store: &mut dyn Store) {
         variable("new, with ' and \u{1f600}"),
         slot(LICENSE, "2026-01-03T00:00:00.001Z", true),
         consumed(LICENSE, i64::MIN),
-        overages(0),
+        overages(1, 0, Some(Overages { allowed: false, max: 3 })),
         Change::Transfers { license_id: 1, count: 2 },
         used_key("a-newer", -4),
         ordered("hw", OrderScope::Device, MAX_ORDER, OrderedAction::Deactivate, Some(Refusal::Blacklisted)),
@@ -88,8 +97,9 @@ fn gives_back_what_was_said_last(store: &mut dyn Store) {
     ];
     let freed = Change::SlotFreed { pool: FEATURE, device_id: 5 };
     let forgotten = Change::KeyForgotten { key: RequestKey { device_id: 5, value: "z-older".to_owned() } };
+    let overages_forgotten = Change::OveragesForgotten { license_id: 2 };
     let order_forgotten = Change::OrderForgotten { license_id: 1, hardware_id: "gone".into() };
-    store.commit(&[&second[..], &[freed, forgotten, order_forgotten]].concat()).unwrap();
+    store.commit(&[&second[..], &[freed, forgotten, overages_forgotten, order_forgotten]].concat()).unwrap();
     assert_eq!(store.load().unwrap(), second);
 }
 
@@ -209,6 +219,38 @@ fn action_of_no_known_name_is_refused() {
     sql(&file).execute("UPDATE latest_request SET action = 'steal'", []).unwrap();
     let message = store.load().unwrap_err().to_string();
     assert!(message.contains("steal"), "{message}");
+}
+
+/// Its slots, totals and overages lack what the sixth version has added.
+#[test]
+fn file_of_fifth_version_is_brought_up_to_date() {
+    let file = directory("fifth-version").join("data");
+    let schemas = [
+        include_str!("../src/store/schema_1.sql"),
+        include_str!("../src/store/schema_2.sql"),
+        include_str!("../src/store/schema_3.sql"),
+        include_str!("../src/store/schema_4.sql"),
+        include_str!("../src/store/schema_5.sql"),
+    ];
+    sql(&file).execute_batch(&format!("{}; PRAGMA user_version = 5;", schemas.join(";"))).unwrap();
+    sql(&file)
+        .execute_batch(
+            "INSERT INTO slot VALUES (1, 0, 5, 1000, 0); INSERT INTO consumption VALUES (1, 0, 7, 2000); \
+             INSERT INTO overages VALUES (1, 1, 3);",
+        )
+        .unwrap();
+    let mut store = SqliteStore::open(&file).unwrap();
+    let at = |ms| chrono::DateTime::from_timestamp_millis(ms).unwrap();
+    let slot = Slot { until: at(1000), borrowed: false, taken_at: at(0) };
+    let counter = Counter { total: 7, at: at(2000), set_back: TimeDelta::zero() };
+    let overages = ClientOverages { overages: Overages { allowed: true, max: 3 }, replaced: None };
+    let expected = [
+        Change::SlotHeld { pool: LICENSE, device_id: 5, slot },
+        Change::Consumed { entitlement: LICENSE, counter },
+        Change::Overages { license_id: 1, overages },
+    ];
+    assert_eq!(store.load().unwrap(), expected);
+    assert_eq!(store.lost_commits(), 0);
 }
 
 #[test]

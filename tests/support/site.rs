@@ -46,7 +46,7 @@ impl Site {
                 fs::remove_file(entry).unwrap();
             }
         }
-        (self.child, self.public_key) = serve(&self.folder, &self.address, licenses);
+        (self.child, self.public_key) = serve_with(&self.folder, &self.address, licenses, &["--begin-anew"]);
     }
 
     fn stop(&mut self) {
@@ -85,10 +85,19 @@ fn data(folder: &Folder) -> PathBuf {
 }
 
 fn serve(folder: &Folder, address: &str, licenses: &str) -> (Child, String) {
+    serve_with(folder, address, licenses, &[])
+}
+
+fn serve_with(folder: &Folder, address: &str, licenses: &str, arguments: &[&str]) -> (Child, String) {
     let catalogue = folder.path().join("catalogue.toml");
     fs::write(&catalogue, format!("{KEYS}{licenses}")).unwrap();
     let mut command = Command::new(server_binary());
-    command.args(["serve", "--listen", address, "--data"]).arg(data(folder)).arg("--catalogue").arg(catalogue);
+    command
+        .args(["serve", "--listen", address, "--data"])
+        .arg(data(folder))
+        .arg("--catalogue")
+        .arg(catalogue)
+        .args(arguments);
     let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();

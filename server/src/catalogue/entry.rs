@@ -32,6 +32,8 @@ pub(super) struct Entry<'n> {
 pub(super) trait Read: Sized {
     /// The type's description in messages.
     const EXPECTED: &'static str;
+    /// The types of TOML that a value may have.
+    const TYPES: &'static [&'static str];
     /// Returns the value, if it is of this type.
     fn read(value: &Value) -> Option<Self>;
 }
@@ -47,8 +49,7 @@ impl<'n> Entry<'n> {
         let value = self.table.remove(key)?;
         let read = T::read(&value);
         if read.is_none() {
-            // The message tells the type, not the value, which may be a secret.
-            self.report(format!("`{key}` must be {}, but is of type {}", T::EXPECTED, value.type_str()));
+            self.report(format!("`{key}` must be {}, but {}", T::EXPECTED, found(&value, T::TYPES)));
         }
         read
     }
@@ -122,6 +123,21 @@ impl<'n> Entry<'n> {
     }
 }
 
+/// Describes a value that is not as expected. It does not tell the value, which may be a secret.
+fn found(value: &Value, types: &[&str]) -> String {
+    if !types.contains(&value.type_str()) {
+        return format!("is of type {}", value.type_str());
+    }
+    let found = match value {
+        Value::Integer(number) if *number < 0 => "the number is too small",
+        Value::Integer(_) => "the number is too large",
+        Value::String(_) => "is another text",
+        Value::Datetime(_) => "is another date or time",
+        _ => "holds something else",
+    };
+    found.to_owned()
+}
+
 /// Returns Levenshtein's edit distance between two texts.
 fn distance(left: &str, right: &str) -> usize {
     let right: Vec<char> = right.chars().collect();
@@ -143,6 +159,7 @@ fn distance(left: &str, right: &str) -> usize {
 
 impl Read for String {
     const EXPECTED: &'static str = "a text in quotes";
+    const TYPES: &'static [&'static str] = &["string"];
     fn read(value: &Value) -> Option<String> {
         value.as_str().map(str::to_owned)
     }
@@ -150,6 +167,7 @@ impl Read for String {
 
 impl Read for bool {
     const EXPECTED: &'static str = "true or false";
+    const TYPES: &'static [&'static str] = &["boolean"];
     fn read(value: &Value) -> Option<bool> {
         value.as_bool()
     }
@@ -157,6 +175,7 @@ impl Read for bool {
 
 impl Read for i64 {
     const EXPECTED: &'static str = "a whole number below 2^53";
+    const TYPES: &'static [&'static str] = &["integer"];
     fn read(value: &Value) -> Option<i64> {
         value.as_integer().filter(|number| number.unsigned_abs() <= metadata::MAX_SAFE_INTEGER)
     }
@@ -164,6 +183,7 @@ impl Read for i64 {
 
 impl Read for u64 {
     const EXPECTED: &'static str = "a whole number from 0, below 2^53";
+    const TYPES: &'static [&'static str] = &["integer"];
     fn read(value: &Value) -> Option<u64> {
         i64::read(value)?.try_into().ok()
     }
@@ -172,6 +192,7 @@ impl Read for u64 {
 /// Reads counts, minutes and hours. A hundred years of hours is the largest sensible value.
 impl Read for u32 {
     const EXPECTED: &'static str = "a whole number from 0 to 1000000";
+    const TYPES: &'static [&'static str] = &["integer"];
     fn read(value: &Value) -> Option<u32> {
         value.as_integer()?.try_into().ok().filter(|number| *number <= 1_000_000)
     }
@@ -179,6 +200,7 @@ impl Read for u32 {
 
 impl Read for DateTime<Utc> {
     const EXPECTED: &'static str = "a date in UTC such as 2026-12-31 or \"2026-12-31T00:00:00Z\"";
+    const TYPES: &'static [&'static str] = &["string", "datetime"];
     fn read(value: &Value) -> Option<DateTime<Utc>> {
         let time = match value {
             Value::String(text) => parse_time(text),
@@ -192,6 +214,7 @@ impl Read for DateTime<Utc> {
 
 impl Read for Table {
     const EXPECTED: &'static str = "a table such as { key = \"value\" }";
+    const TYPES: &'static [&'static str] = &["table"];
     fn read(value: &Value) -> Option<Table> {
         value.as_table().cloned()
     }
@@ -199,6 +222,7 @@ impl Read for Table {
 
 impl Read for Vec<Table> {
     const EXPECTED: &'static str = "a list of tables";
+    const TYPES: &'static [&'static str] = &["array"];
     fn read(value: &Value) -> Option<Vec<Table>> {
         value.as_array()?.iter().map(Table::read).collect()
     }
@@ -206,6 +230,7 @@ impl Read for Vec<Table> {
 
 impl Read for Vec<String> {
     const EXPECTED: &'static str = "a list of texts in quotes";
+    const TYPES: &'static [&'static str] = &["array"];
     fn read(value: &Value) -> Option<Vec<String>> {
         value.as_array()?.iter().map(String::read).collect()
     }
@@ -213,6 +238,7 @@ impl Read for Vec<String> {
 
 impl Read for HashMap<String, String> {
     const EXPECTED: &'static str = "a table of texts in quotes";
+    const TYPES: &'static [&'static str] = &["table"];
     fn read(value: &Value) -> Option<HashMap<String, String>> {
         value.as_table()?.iter().map(|(key, value)| Some((key.clone(), String::read(value)?))).collect()
     }
@@ -221,6 +247,7 @@ impl Read for HashMap<String, String> {
 impl Read for Map<String, serde_json::Value> {
     const EXPECTED: &'static str =
         "a table of texts, booleans, whole numbers below 2^53, plain decimal numbers, lists and tables";
+    const TYPES: &'static [&'static str] = &["table"];
     fn read(value: &Value) -> Option<Map<String, serde_json::Value>> {
         metadata::object(value.as_table()?)
     }
@@ -253,6 +280,7 @@ macro_rules! string_enum {
         }
         impl Read for $type {
             const EXPECTED: &'static str = concat!("one of", $(" ", stringify!($word)),+);
+            const TYPES: &'static [&'static str] = &["string"];
             fn read(value: &Value) -> Option<$type> {
                 match value.as_str()? { $($word => Some($type::$variant),)+ _ => None }
             }

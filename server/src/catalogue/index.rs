@@ -38,6 +38,11 @@ impl Catalogue {
         self.products.get(code).map(|product| &product.product)
     }
 
+    /// Returns every product.
+    pub fn products(&self) -> impl Iterator<Item = &Product> {
+        self.products.values().map(|product| product.product.as_ref())
+    }
+
     /// Returns the license of `product` with this key.
     pub fn license_with_key(&self, product: &str, key: &str) -> Option<&Arc<License>> {
         self.products.get(product)?.by_key.get(key)

@@ -1,6 +1,7 @@
 //! What a catalogue is made of: products, licenses, features, users, customers, API keys.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
@@ -319,6 +320,11 @@ impl License {
         self.features.iter().find(|feature| &*feature.code == code)
     }
 
+    /// Returns the overages that the catalogue allows.
+    pub fn overages(&self) -> Overages {
+        self.consumption.map(|consumption| consumption.overages).unwrap_or_default()
+    }
+
     /// Returns the license's key, or its first user.
     pub fn name(&self) -> &str {
         match &self.holder {
@@ -350,6 +356,12 @@ impl License {
     /// Returns whether the license has expired.
     pub fn is_expired(&self, now: DateTime<Utc>) -> bool {
         self.ends_at().is_some_and(|end| now >= end)
+    }
+}
+
+impl fmt::Display for Overages {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "allow_overages = {}, max_overages = {}", self.allowed, self.max)
     }
 }
 

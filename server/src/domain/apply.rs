@@ -42,7 +42,8 @@ impl Transition<'_> {
             return Ok(reply);
         }
         subject.require_usable(command, self.now)?;
-        if catalogue.is_blacklisted(&command.hardware_id) {
+        // A blacklisted device may still be deactivated, which makes room for another one.
+        if catalogue.is_blacklisted(&command.hardware_id) && !matches!(command.action, Action::Deactivate { .. }) {
             return Err(Refusal::Blacklisted);
         }
         let license = &subject.license;

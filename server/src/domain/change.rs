@@ -8,9 +8,9 @@ use super::counter::Counter;
 use super::device::{Device, Variable};
 use super::entitlement::EntitlementId;
 use super::latest_requests::{LatestRequest, OrderScope};
+use super::overages::ClientOverages;
 use super::pool::Slot;
 use super::used_keys::{BookedConsumption, RequestKey};
-use crate::catalogue::Overages;
 
 /// One change. It holds the new value, not the difference, so that applying it twice does no harm.
 #[derive(Debug, Clone, PartialEq)]
@@ -63,7 +63,12 @@ pub enum Change {
         /// The license.
         license_id: u64,
         /// The new overages.
-        overages: Overages,
+        overages: ClientOverages,
+    },
+    /// The overages of the catalogue count again, because its entry was edited.
+    OveragesForgotten {
+        /// The license.
+        license_id: u64,
     },
     /// A license has moved to another device.
     Transfers {

@@ -8,6 +8,7 @@ use super::change::{Change, EventKind};
 use super::command::{Action, Command};
 use super::counter::Counter;
 use super::entitlement::EntitlementId;
+use super::overages::ClientOverages;
 use super::refusal::Refusal;
 use super::reply::{Outcome, Reply};
 use super::state::{State, Transition};
@@ -41,15 +42,37 @@ impl Booking {
 impl State {
     /// Returns the total at `now`, which is 0 if a new period has begun since the last consumption.
     pub(super) fn total(&self, entitlement: EntitlementId, consumption: &Consumption, now: DateTime<Utc>) -> i64 {
+        self.current_counter(entitlement, consumption, now).map_or(0, |counter| counter.total)
+    }
+
+    /// Returns the counter after a consumption at `now` that makes its total `total`.
+    fn counter_after(
+        &self,
+        entitlement: EntitlementId,
+        consumption: &Consumption,
+        total: i64,
+        now: DateTime<Utc>,
+    ) -> Counter {
+        let counter = self.current_counter(entitlement, consumption, now);
+        // In a new period, it no longer matters that the clock was set back in an earlier one.
+        Counter { total, at: now, set_back: counter.map(|counter| counter.set_back).unwrap_or_default() }
+    }
+
+    /// Returns the counter, unless a new period has begun since the last consumption.
+    fn current_counter(
+        &self,
+        entitlement: EntitlementId,
+        consumption: &Consumption,
+        now: DateTime<Utc>,
+    ) -> Option<&Counter> {
         let counter = self.counters.get(&entitlement);
-        let current = |counter: &&Counter| consumption.period.is_none_or(|period| counter.at >= period.start(now));
-        counter.filter(current).map_or(0, |counter| counter.total)
+        counter.filter(|counter| consumption.period.is_none_or(|period| counter.at >= period.start(now)))
     }
 
     /// Returns the license's overages: those of the catalogue, until a client has changed them.
     pub(super) fn overages(&self, license: &License) -> Overages {
         let changed = self.licenses.get(&license.id).and_then(|record| record.overages);
-        changed.or_else(|| license.consumption.map(|consumption| consumption.overages)).unwrap_or_default()
+        changed.map_or_else(|| license.overages(), |changed| changed.overages)
     }
 }
 
@@ -102,6 +125,7 @@ impl Transition<'_> {
         let total = self.consume(license, None, consumption, limit, booking)?;
         let total = total.ok_or(Refusal::LicenseNotEnoughConsumptions)?;
         if overages != self.state.overages(license) {
+            let overages = ClientOverages { overages, replaced: Some(license.overages()) };
             self.record(Change::Overages { license_id: license.id, overages });
         }
         Ok(self.license_total(license, total))
@@ -136,7 +160,8 @@ impl Transition<'_> {
         if amount > 0 && limit.is_some_and(|limit| total > limit) {
             return Ok(None);
         }
-        self.record(Change::Consumed { entitlement, counter: Counter { total, at: self.now } });
+        let counter = self.state.counter_after(entitlement, consumption, total, self.now);
+        self.record(Change::Consumed { entitlement, counter });
         self.note(EventKind::Consumed { amount }, license, feature, device_id);
         // An amount of 0 may be booked twice without harm. But repeated overages would replace newer ones, so a request that
         // sets them is remembered, even if it sets them to the same values.

@@ -1,6 +1,6 @@
 //! Consumption totals, and the periods after which they start again.
 
-use chrono::{DateTime, Datelike, Days, Months, NaiveDate, NaiveTime, Utc};
+use chrono::{DateTime, Datelike, Days, Months, NaiveDate, NaiveTime, TimeDelta, Utc};
 
 use crate::catalogue::Period;
 
@@ -9,8 +9,25 @@ use crate::catalogue::Period;
 pub struct Counter {
     /// The total of the period.
     pub total: i64,
-    /// The time at which the total was last changed.
+    /// The time at which the total was last changed, or the time to which the clock was set back since.
     pub at: DateTime<Utc>,
+    /// The time by which the clock was set back since. `at` is earlier by it.
+    pub set_back: TimeDelta,
+}
+
+impl Counter {
+    /// Returns the counter after the clock was set to `now`, or after a time in which the server did not run.
+    ///
+    /// If the clock is set back, the total still counts at the new time, because nothing was given back. If the clock then
+    /// proves right again, the total counts at the time at which it was consumed. Otherwise a start with an old clock would
+    /// refill the quota of the period. A clock that was ahead never comes back to that time, so it has no such effect.
+    pub(super) fn carried_to(self, now: DateTime<Utc>) -> Counter {
+        let consumed_at = self.at + self.set_back;
+        if self.at > now {
+            return Counter { at: now, set_back: consumed_at - now, ..self };
+        }
+        if consumed_at <= now { Counter { at: consumed_at, set_back: TimeDelta::zero(), ..self } } else { self }
+    }
 }
 
 impl Period {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
 
-use crate::catalogue::Overages;
+use super::overages::ClientOverages;
 
 /// First number of a device. It has 16 digits, as clients expect.
 pub(super) const DEVICE_IDS_FROM: u64 = 1_000_000_000_000_000;
@@ -51,5 +51,5 @@ pub(super) struct LicenseRecord {
     pub(super) vacated: BTreeMap<u64, String>,
     pub(super) times_activated: u64,
     pub(super) transfer_count: u64,
-    pub(super) overages: Option<Overages>,
+    pub(super) overages: Option<ClientOverages>,
 }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::change::Change;
-use super::counter::Counter;
 use super::latest_requests::LatestRequest;
 use super::pool::Slot;
 use super::state::State;
@@ -43,13 +42,11 @@ impl State {
                 self.apply_change(change);
             }
         }
-        // A total that was counted under a wrong clock must not stay until the wrong date comes.
-        let early = self.counters.iter().filter(|(_, counter)| counter.at > now);
-        let early = early.map(|(entitlement, counter)| Change::Consumed {
-            entitlement: *entitlement,
-            counter: Counter { at: now, ..*counter },
+        let carried = self.counters.iter().filter_map(|(entitlement, counter)| {
+            let (entitlement, carried) = (*entitlement, counter.carried_to(now));
+            (carried != *counter).then_some(Change::Consumed { entitlement, counter: carried })
         });
-        for change in early.collect::<Vec<_>>() {
+        for change in carried.collect::<Vec<_>>() {
             self.apply_change(&change);
             changes.push(change);
         }

@@ -24,34 +24,39 @@ impl Transition<'_> {
         floating: &Floating,
         device_id: u64,
     ) -> Result<(), Refusal> {
-        let slot = Slot { until: self.now + floating.timeout(), borrowed: false };
+        let until = self.now + floating.timeout();
         match self.slot(license, feature, device_id) {
             Some(held) if held.borrowed => {}
-            Some(_) if self.is_surplus(license, feature, floating, device_id) => {
+            Some(held) if self.is_surplus(license, feature, floating, device_id, held) => {
                 return Err(Refusal::FloatingNotAvailable);
             }
-            Some(_) => self.hold(license, feature, device_id, slot),
-            None => self.take(license, feature, floating, device_id, slot)?,
+            Some(held) => self.hold(license, feature, device_id, Slot { until, ..held }),
+            None => {
+                self.take(license, feature, floating, device_id, until)?;
+            }
         }
         Ok(())
     }
 
     /// Returns whether the device is one too many, because the catalogue now has fewer slots.
     ///
-    /// The devices with the highest numbers then keep their slots until they expire, and can't renew them.
+    /// The devices that came last then keep their slots until they expire, and can't renew them. Devices whose slots have the
+    /// same age, as those of earlier versions of the server do, come in the order of their numbers.
     fn is_surplus(
         &mut self,
         license: &License,
         feature: Option<&Feature>,
         floating: &Floating,
         device_id: u64,
+        held: Slot,
     ) -> bool {
         let slots = u64::from(floating.users);
         if self.in_use(license, feature) <= slots {
             return false;
         }
         let pool = self.state.pools.get(&EntitlementId::of(license, feature));
-        let before = pool.into_iter().flat_map(Pool::iter).filter(|(other, _)| *other < device_id).count();
+        let came_first = |(other, slot): &(u64, Slot)| (slot.taken_at, *other) < (held.taken_at, device_id);
+        let before = pool.into_iter().flat_map(Pool::iter).filter(came_first).count();
         before as u64 >= slots
     }
 
@@ -62,14 +67,15 @@ impl Transition<'_> {
         feature: Option<&Feature>,
         floating: &Floating,
         device_id: u64,
-        slot: Slot,
-    ) -> Result<(), Refusal> {
+        until: DateTime<Utc>,
+    ) -> Result<Slot, Refusal> {
         if self.in_use(license, feature) >= u64::from(floating.users) {
             return Err(Refusal::FloatingNotAvailable);
         }
+        let slot = Slot { until, borrowed: false, taken_at: self.state.running_time(self.now) };
         self.hold(license, feature, device_id, slot);
         self.note(EventKind::SlotTaken, license, feature, device_id);
-        Ok(())
+        Ok(slot)
     }
 
     pub(super) fn borrow_license(&mut self, license: &License, device_id: u64, until: Until) -> Outcome {
@@ -77,13 +83,15 @@ impl Transition<'_> {
         if !floating.can_borrow {
             return Err(Refusal::LicenseBorrowNotAllowed);
         }
-        let slot = self.borrowed_slot(floating, until, license.ends_at())?;
-        if self.slot(license, None, device_id).is_none() {
-            self.take(license, None, floating, device_id, slot)?;
-        } else if self.is_surplus(license, None, floating, device_id) {
-            return Err(Refusal::FloatingNotAvailable);
-        }
-        Ok(self.borrow(license, None, floating, device_id, slot))
+        let until = self.end_of_borrow(floating, until, license.ends_at())?;
+        let held = match self.slot(license, None, device_id) {
+            None => self.take(license, None, floating, device_id, until)?,
+            Some(held) if self.is_surplus(license, None, floating, device_id, held) => {
+                return Err(Refusal::FloatingNotAvailable);
+            }
+            Some(held) => held,
+        };
+        Ok(self.borrow(license, None, floating, device_id, Slot { until, borrowed: true, ..held }))
     }
 
     pub(super) fn borrow_feature(
@@ -97,31 +105,30 @@ impl Transition<'_> {
         if !floating.can_borrow {
             return Err(Refusal::FeatureBorrowNotAllowed);
         }
-        // Both have the same code, since the endpoint has none for a device that is one too many.
-        if self.slot(license, Some(feature), device_id).is_none()
-            || self.is_surplus(license, Some(feature), floating, device_id)
-        {
+        let held = self.slot(license, Some(feature), device_id).ok_or(Refusal::FloatingFeatureDeviceNotInUse)?;
+        if self.is_surplus(license, Some(feature), floating, device_id, held) {
+            // The endpoint has no code of its own for a device that is one too many.
             return Err(Refusal::FloatingFeatureDeviceNotInUse);
         }
         let ends_at = license.ends_at().into_iter().chain(feature.expiry_date).min();
-        let slot = self.borrowed_slot(floating, until, ends_at)?;
-        Ok(self.borrow(license, Some(feature), floating, device_id, slot))
+        let until = self.end_of_borrow(floating, until, ends_at)?;
+        Ok(self.borrow(license, Some(feature), floating, device_id, Slot { until, borrowed: true, ..held }))
     }
 
-    /// Returns the slot as it will be when it is borrowed.
+    /// Returns the end of a borrow.
     ///
     /// The requested end must lie within `max_borrow_time` and the validity of the license and feature.
-    fn borrowed_slot(
+    fn end_of_borrow(
         &self,
         floating: &Floating,
         until: Until,
         ends_at: Option<DateTime<Utc>>,
-    ) -> Result<Slot, Refusal> {
+    ) -> Result<DateTime<Utc>, Refusal> {
         let longest = self.now + floating.max_borrow_time();
         let longest = ends_at.map_or(longest, |end| longest.min(end));
         match until {
-            Until::Longest if longest > self.now => Ok(Slot { until: longest, borrowed: true }),
-            Until::At(until) if until > self.now && until <= longest => Ok(Slot { until, borrowed: true }),
+            Until::Longest if longest > self.now => Ok(longest),
+            Until::At(until) if until > self.now && until <= longest => Ok(until),
             _ if longest > self.now => {
                 let (latest, hours) = (format_time(longest), floating.max_borrow_time().num_hours());
                 Err(Refusal::BorrowUntilOutOfRange(format!(
@@ -207,12 +214,14 @@ impl Transition<'_> {
 
     /// Frees every slot of the license and its features that the device holds, including borrowed ones.
     ///
-    /// This includes slots of features that the catalogue no longer has.
-    pub(super) fn free_all(&mut self, license: &License, device_id: u64) {
+    /// This includes slots of features that the catalogue no longer has. Returns the number of slots.
+    pub(super) fn free_all(&mut self, license: &License, device_id: u64) -> usize {
+        let mut freed = 0;
         let features = license.features.iter().map(|feature| Some(feature.as_ref()));
         for feature in std::iter::once(None).chain(features) {
             if let Some(slot) = self.slot(license, feature, device_id) {
                 self.free(license, feature, device_id, slot, EventKind::SlotReleased);
+                freed += 1;
             }
         }
         let of_this_license = |id: &&EntitlementId| id.license_id == license.id;
@@ -220,8 +229,10 @@ impl Transition<'_> {
         for pool in rest {
             if self.state.pools.get(&pool).is_some_and(|slots| slots.slot(device_id).is_some()) {
                 self.record(Change::SlotFreed { pool, device_id });
+                freed += 1;
             }
         }
+        freed
     }
 
     /// Returns how many slots are taken.

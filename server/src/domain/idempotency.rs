@@ -3,26 +3,15 @@
 //! The reply to a consumption may be lost after the server has booked it. A client that names the request by an
 //! `Idempotency-Key` may then send it again: the server does not book it twice, and answers the total as it is now.
 
-use chrono::{DateTime, Utc};
-
 use super::change::Change;
 use super::refusal::Refusal;
-use super::state::{State, Transition};
+use super::state::Transition;
 use super::used_keys::{BookedConsumption, RequestKey};
 
 /// Upper bound for the old keys that each new key makes the server forget.
 ///
 /// It is more than one, so that memory shrinks again after a busy week, and small, so that no request waits for it.
 const FORGOTTEN_AT_ONCE: usize = 4;
-
-impl State {
-    /// Returns running time: license time without the time in which the server did not run.
-    ///
-    /// A clock that was set wrong makes the server forget no key early, and remember none for years.
-    fn running_time(&self, now: DateTime<Utc>) -> DateTime<Utc> {
-        now - self.downtime
-    }
-}
 
 impl Transition<'_> {
     /// Returns whether the key was used for this consumption before. The same key for another consumption is refused.

@@ -12,6 +12,11 @@ pub struct Slot {
     pub until: DateTime<Utc>,
     /// True if the slot is borrowed, and needs no renewal until then.
     pub borrowed: bool,
+    /// The time at which the device took it, in running time: license time without the downtime.
+    ///
+    /// A device that renews or borrows its slot keeps this time. In running time, no jump of the clock changes who came
+    /// first.
+    pub taken_at: DateTime<Utc>,
 }
 
 /// The taken slots of one license or feature.

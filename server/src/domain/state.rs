@@ -74,6 +74,14 @@ impl State {
         self.last_heartbeat
     }
 
+    /// Returns running time: license time without the time in which the server did not run.
+    ///
+    /// No jump of the clock changes it, so a clock that was set wrong makes the server forget nothing early, and remember
+    /// nothing for years.
+    pub(super) fn running_time(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+        now - self.downtime
+    }
+
     /// Records that the server ran at `now`, and returns the change to keep.
     pub fn heartbeat(&mut self, now: DateTime<Utc>) -> Change {
         let change = Change::Heartbeat { at: now };
@@ -105,6 +113,9 @@ impl State {
             }
             Change::Overages { license_id, overages } => {
                 self.licenses.entry(*license_id).or_default().overages = Some(*overages);
+            }
+            Change::OveragesForgotten { license_id } => {
+                self.licenses.entry(*license_id).or_default().overages = None;
             }
             Change::Transfers { license_id, count } => {
                 self.licenses.entry(*license_id).or_default().transfer_count = *count;

@@ -1,30 +1,33 @@
 //! A listening socket and its connections: how many there may be, how long they may be idle, how they end.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::raw_connection::{RawConnection, perform};
+use super::error_bodies::ErrorBodies;
+use super::places::{Place, Places, most_connections};
+use super::raw_connection::{self, RawConnection, WireAction, perform};
 use super::request::ReceivedRequest;
 
-/// Upper bound for clients that are served at once; more clients wait. Systems let a process open more by default.
-const MOST_CONNECTIONS: usize = 900;
-/// Time limit for an idle connection, so that a client that sleeps or has vanished does not keep its place.
+/// Time limit for a client that sends no request, or does not read its reply.
 ///
 /// It is longer than the pause between two calls of a program that is starting.
 const IDLE_AT_MOST: Duration = Duration::from_secs(60);
+/// Time between two lines of the log while no connection can be accepted.
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
 /// Pause after a failed accept, which most likely lacked a file descriptor.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
@@ -44,6 +47,13 @@ pub(crate) struct Listener {
     address: SocketAddr,
     stop: watch::Sender<Stop>,
     serving: JoinHandle<()>,
+}
+
+/// The limits for the connections of a listener.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    most_connections: usize,
+    idle_at_most: Duration,
 }
 
 /// The way in which a listener is to be closed.
@@ -68,11 +78,21 @@ impl Listener {
         listener: std::net::TcpListener,
         handler: Arc<impl Handler>,
     ) -> io::Result<Listener> {
+        let limits = Limits { most_connections: most_connections(), idle_at_most: IDLE_AT_MOST };
+        Listener::open_limited(runtime, listener, limits, handler)
+    }
+
+    fn open_limited(
+        runtime: &Handle,
+        listener: std::net::TcpListener,
+        limits: Limits,
+        handler: Arc<impl Handler>,
+    ) -> io::Result<Listener> {
         let address = listener.local_addr()?;
         let _inside = runtime.enter();
         let listener = TcpListener::from_std(listener)?;
         let (stop, stopping) = watch::channel(Stop::No);
-        let serving = runtime.spawn(serve(listener, handler, stopping));
+        let serving = runtime.spawn(serve(listener, limits, handler, stopping));
         Ok(Listener { address, stop, serving })
     }
 
@@ -91,34 +111,60 @@ impl Listener {
     }
 }
 
-async fn serve(listener: TcpListener, handler: Arc<impl Handler>, stopping: watch::Receiver<Stop>) {
-    let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+/// Accepts connections, and tells the administrator if it can't.
+struct Acceptor {
+    listener: TcpListener,
+    places: Arc<Places>,
+    logged_at: Option<Instant>,
+}
+
+impl Acceptor {
+    /// Returns the next connection, with a place for it.
+    async fn accept(&mut self) -> (TcpStream, Place) {
+        loop {
+            match self.listener.accept().await {
+                Ok((stream, address)) => {
+                    if self.logged_at.take().is_some() {
+                        tracing::info!("connections are accepted again");
+                    }
+                    return (stream, self.places.enter(address.ip()).await);
+                }
+                // The client was gone before its connection was accepted.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(error) => {
+                    self.log(&error);
+                    // Most likely a file descriptor is missing, and every connection has one.
+                    self.places.close_one();
+                    tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
+                }
+            }
+        }
+    }
+
+    fn log(&mut self, error: &io::Error) {
+        if self.logged_at.is_none_or(|at| at.elapsed() >= LOG_INTERVAL) {
+            tracing::error!(
+                "can't accept a connection: {error}; let this process open more files (ulimit -n, LimitNOFILE=)"
+            );
+            self.logged_at = Some(Instant::now());
+        }
+    }
+}
+
+async fn serve(listener: TcpListener, limits: Limits, handler: Arc<impl Handler>, stopping: watch::Receiver<Stop>) {
+    let mut acceptor = Acceptor { listener, places: Places::new(limits.most_connections), logged_at: None };
     let mut connections = JoinSet::new();
     loop {
-        let accepted = async {
-            let place = Arc::clone(&places).acquire_owned().await;
-            (listener.accept().await, place)
-        };
         let (stream, place) = tokio::select! {
-            (accepted, place) = accepted => match accepted {
-                Ok((stream, _)) => (stream, place),
-                Err(_) => {
-                    tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
-                    continue;
-                }
-            },
+            accepted = acceptor.accept() => accepted,
             () = stopped(stopping.clone(), Stop::WhenAnswered) => break,
         };
         // Without this, the second segment of a reply would wait for the acknowledgement of the first.
         let _ = stream.set_nodelay(true);
-        let connection = connection(stream, Arc::clone(&handler), stopping.clone());
-        connections.spawn(async move {
-            connection.await;
-            drop(place);
-        });
+        connections.spawn(connection(stream, place, limits.idle_at_most, Arc::clone(&handler), stopping.clone()));
         while connections.try_join_next().is_some() {}
     }
-    drop(listener);
+    drop(acceptor);
     tokio::select! {
         () = async { while connections.join_next().await.is_some() {} } => return,
         () = stopped(stopping, Stop::AtOnce) => {}
@@ -132,11 +178,26 @@ async fn stopped(mut stopping: watch::Receiver<Stop>, how: Stop) {
     let _ = stopping.wait_for(|stop| *stop >= how).await;
 }
 
+/// Serves a connection until it ends, is idle for too long, or has to make room for another one.
+async fn connection(
+    stream: TcpStream,
+    place: Place,
+    idle_at_most: Duration,
+    handler: Arc<impl Handler>,
+    stopping: watch::Receiver<Stop>,
+) {
+    let place = Arc::new(place);
+    tokio::select! {
+        () = speak(stream, Arc::clone(&place), handler, stopping) => {}
+        () = place.is_over(idle_at_most) => {}
+    }
+}
+
 /// Speaks HTTP on a connection, except while a handler has hijacked it.
-async fn connection(mut stream: TcpStream, handler: Arc<impl Handler>, stopping: watch::Receiver<Stop>) {
+async fn speak(mut stream: TcpStream, place: Arc<Place>, handler: Arc<impl Handler>, stopping: watch::Receiver<Stop>) {
     let mut protocol = http1::Builder::new();
-    // This also closes a kept-alive connection on which no request comes.
-    protocol.timer(TokioTimer::new()).header_read_timeout(IDLE_AT_MOST);
+    // The place has a time limit for all that a client may delay, so hyper needs none.
+    protocol.header_read_timeout(None);
     // A client that has closed its sending side still gets its reply.
     protocol.half_close(true);
     // Head and body share one buffer. If the client has gone, a plain write returns an error; a vectored one raises
@@ -144,34 +205,103 @@ async fn connection(mut stream: TcpStream, handler: Arc<impl Handler>, stopping:
     protocol.writev(false);
     let (raw, mut hijacks) = RawConnection::new();
     loop {
-        let service = service_fn(|request: Request<Incoming>| {
-            let (handler, raw) = (Arc::clone(&handler), raw.clone());
-            async move {
-                let request = ReceivedRequest::read(request).await;
-                Ok::<_, std::convert::Infallible>(
-                    handler.handle(request, raw).await.map(|body| Full::new(Bytes::from(body))),
-                )
-            }
-        });
-        let mut http = protocol.serve_connection(TokioIo::new(stream), service);
-        let hijacked = tokio::select! {
+        place.is_waiting();
+        let service = service_fn(|request: Request<Incoming>| answer(request, &place, &handler, &raw));
+        let mut http = protocol.serve_connection(TokioIo::new(ErrorBodies::new(stream)), service);
+        let ended = tokio::select! {
             biased;
-            Some(actions) = hijacks.recv() => Some(actions),
+            Some(actions) = hijacks.recv() => Ended::Hijacked(actions),
             // An error is the client's: it has gone, or has not sent HTTP.
-            _ = &mut http => return,
-            () = stopped(stopping.clone(), Stop::WhenAnswered) => None,
+            result = &mut http => match result {
+                Err(error) if error.is_parse() => Ended::Refused,
+                _ => return,
+            },
+            () = stopped(stopping.clone(), Stop::WhenAnswered) => Ended::Stopped,
         };
-        let Some(actions) = hijacked else {
+        if matches!(ended, Ended::Stopped) {
             std::pin::Pin::new(&mut http).graceful_shutdown();
             let _ = http.await;
             return;
-        };
-        let raw_stream = http.into_parts().io.into_inner();
+        }
+        let raw_stream = http.into_parts().io.into_inner().into_inner();
+        let Ended::Hijacked(actions) = ended else { return raw_connection::close(raw_stream).await };
         let left = tokio::select! {
             left = perform(actions, raw_stream) => left,
             () = stopped(stopping.clone(), Stop::WhenAnswered) => return,
         };
         let Some(left) = left else { return };
         stream = left;
+    }
+}
+
+/// The way in which HTTP has ended on a connection that is still open.
+enum Ended {
+    /// A handler wants to perform these actions on it.
+    Hijacked(Vec<WireAction>),
+    /// hyper has refused what the client sent.
+    Refused,
+    /// The listener is to be closed.
+    Stopped,
+}
+
+/// Reads the rest of a request, and returns its reply. Never returns if the connection is being closed to make room.
+async fn answer(
+    request: Request<Incoming>,
+    place: &Place,
+    handler: &Arc<impl Handler>,
+    raw: &RawConnection,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    if !place.is_receiving() {
+        return std::future::pending().await;
+    }
+    let request = ReceivedRequest::read(request).await;
+    if !place.is_answering() {
+        return std::future::pending().await;
+    }
+    let response = handler.handle(request, raw.clone()).await;
+    place.is_waiting();
+    Ok(response.map(|body| Full::new(Bytes::from(body))))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::io::Write;
+    use std::net::TcpStream as Client;
+
+    /// Replies with more than the system's buffers take.
+    struct LongReplies;
+
+    impl Handler for LongReplies {
+        async fn handle(&self, _: ReceivedRequest, _: RawConnection) -> Response<Vec<u8>> {
+            Response::new(vec![b'x'; 64 << 20])
+        }
+    }
+
+    fn eventually(what: &str, is_so: impl Fn() -> bool) {
+        let started = Instant::now();
+        while !is_so() {
+            assert!(started.elapsed() < Duration::from_secs(60), "in vain: {what}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    #[test]
+    fn client_that_sends_or_reads_nothing_loses_its_connection() {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        let handler = Arc::new(LongReplies);
+        let limits = Limits { most_connections: 8, idle_at_most: Duration::from_millis(300) };
+        let socket = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = Listener::open_limited(runtime.handle(), socket, limits, Arc::clone(&handler)).unwrap();
+        // Each connection has a handle on the handler, besides those of the listener and of this test.
+        let connections = || Arc::strong_count(&handler) - 2;
+        for sent in [&b""[..], b"GET / HTTP/1.1\r\n", b"GET / HTTP/1.1\r\n\r\n"] {
+            let mut client = Client::connect(listener.address()).unwrap();
+            client.write_all(sent).unwrap();
+            eventually("the connection is served", || connections() == 1);
+            eventually("the connection is closed", || connections() == 0);
+        }
+        runtime.block_on(listener.close(Duration::from_secs(1)));
     }
 }

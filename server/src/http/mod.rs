@@ -1,8 +1,10 @@
 //! The API over HTTP: connections, requests, authorisation, replies.
 
 mod authorise;
+mod error_bodies;
 mod listener;
 pub(crate) mod parameters;
+mod places;
 pub(crate) mod public_routes;
 mod raw_connection;
 mod request;

@@ -1,5 +1,7 @@
 //! Routes that need no authorisation: the server's descriptions of itself, and where clients get tokens.
 
+use std::sync::OnceLock;
+
 use chrono::{DateTime, Utc};
 use floatlease::operations::{Method, OPERATIONS};
 use schemars::{JsonSchema, SchemaGenerator, json_schema};
@@ -21,8 +23,11 @@ pub(crate) struct PublicRoute {
     pub(crate) query: &'static [(&'static str, &'static str)],
     pub(crate) signed: bool,
     pub(crate) reply: Describe,
-    answer: fn(&ServiceInfo, &str, DateTime<Utc>) -> Result<Value, Refusal>,
+    answer: Answer,
 }
+
+/// Makes the JSON that answers a query at a time.
+type Answer = fn(&ServiceInfo, &str, DateTime<Utc>) -> Result<Vec<u8>, Refusal>;
 
 /// The facts that a service tells about itself.
 #[derive(Debug)]
@@ -30,7 +35,19 @@ pub(super) struct ServiceInfo {
     pub(super) base_url: String,
     /// PEM.
     pub(super) public_key: String,
-    pub(super) describe: DescribeApi,
+    describe: DescribeApi,
+    /// The OpenAPI document, which is made for the first request. Otherwise each request for it would cost much.
+    document: OnceLock<Vec<u8>>,
+}
+
+impl ServiceInfo {
+    pub(super) fn new(base_url: String, public_key: String, describe: DescribeApi) -> ServiceInfo {
+        ServiceInfo { base_url, public_key, describe, document: OnceLock::new() }
+    }
+
+    fn document(&self) -> &[u8] {
+        self.document.get_or_init(|| (self.describe)(&self.base_url).to_string().into_bytes())
+    }
 }
 
 const CLIENT_CREDENTIALS: &str = "client_credentials";
@@ -44,7 +61,7 @@ pub(crate) const PUBLIC_ROUTES: &[PublicRoute] = &[
         query: &[],
         signed: true,
         reply: SchemaGenerator::subschema_for::<Metadata>,
-        answer: |info, _, now| Ok(json!(metadata(info, now))),
+        answer: |info, _, now| Ok(json!(metadata(info, now)).to_string().into_bytes()),
     },
     PublicRoute {
         path: "/oauth_url",
@@ -53,7 +70,7 @@ pub(crate) const PUBLIC_ROUTES: &[PublicRoute] = &[
         query: &[("login_type", CLIENT_CREDENTIALS)],
         signed: true,
         reply: SchemaGenerator::subschema_for::<OauthUrl>,
-        answer: |info, query, _| oauth_url(info, query).map(|url| json!(url)),
+        answer: |info, query, _| oauth_url(info, query).map(|url| json!(url).to_string().into_bytes()),
     },
     PublicRoute {
         path: "/openapi.json",
@@ -62,7 +79,7 @@ pub(crate) const PUBLIC_ROUTES: &[PublicRoute] = &[
         query: &[],
         signed: false,
         reply: |_| json_schema!({ "type": "object", "required": ["openapi", "info", "paths"] }),
-        answer: |info, _, _| Ok((info.describe)(&info.base_url)),
+        answer: |info, _, _| Ok(info.document().to_vec()),
     },
 ];
 
@@ -74,7 +91,7 @@ pub(super) fn find(path: &str) -> Option<&'static PublicRoute> {
 impl PublicRoute {
     /// Returns the JSON that answers a request for this route.
     pub(super) fn body(&self, info: &ServiceInfo, query: &str, now: DateTime<Utc>) -> Result<Vec<u8>, Refusal> {
-        (self.answer)(info, query, now).map(|body| body.to_string().into_bytes())
+        (self.answer)(info, query, now)
     }
 }
 

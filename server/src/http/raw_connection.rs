@@ -61,9 +61,7 @@ pub(super) async fn perform(actions: Vec<WireAction>, mut stream: TcpStream) -> 
                 return None;
             }
             WireAction::Close => {
-                let _ = stream.shutdown().await;
-                // The client may still be sending. Unread bytes would make the system answer with an RST.
-                let _ = tokio::time::timeout(LINGER, drain(&mut stream)).await;
+                close(stream).await;
                 return None;
             }
             WireAction::Reset => {
@@ -73,6 +71,15 @@ pub(super) async fn perform(actions: Vec<WireAction>, mut stream: TcpStream) -> 
         }
     }
     Some(stream)
+}
+
+/// Closes a connection in order.
+///
+/// The client may still be sending. Unread bytes would make the system answer with an RST, by which the client may lose the
+/// reply.
+pub(super) async fn close(mut stream: TcpStream) {
+    let _ = stream.shutdown().await;
+    let _ = tokio::time::timeout(LINGER, drain(&mut stream)).await;
 }
 
 /// Reads until the client closes the connection.

@@ -21,12 +21,16 @@ pub(crate) fn response(body: Vec<u8>, content_type: &'static str) -> Response<Ve
     response
 }
 
+/// Makes a v4 error body.
+pub(super) fn error_body(status: u16, code: &str, message: &str) -> Vec<u8> {
+    serde_json::to_vec(&ErrorBody { status, code, message }).unwrap_or_default()
+}
+
 /// Makes the response to a refused request; each operation may word the message in its own way.
 pub(super) fn refused(refusal: &Refusal, operation: &str) -> Response<Vec<u8>> {
-    let body = ErrorBody { status: refusal.status(), code: refusal.code(), message: &refusal.message(operation) };
-    let json = serde_json::to_vec(&body).unwrap_or_default();
+    let json = error_body(refusal.status(), refusal.code(), &refusal.message(operation));
     let mut response = response(json, "application/json");
-    *response.status_mut() = StatusCode::from_u16(body.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    *response.status_mut() = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     if let Refusal::OrderOutdated { highest } = refusal {
         response.headers_mut().insert(ORDER, HeaderValue::from(*highest));
     }

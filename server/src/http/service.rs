@@ -69,7 +69,7 @@ impl Service {
         let (writer, thread) = Writer::start(store, |changes| State::recover(licensed, changes), clock, ending)?;
         let public_key = key.public_pem().map_err(|error| StoreError(format!("can't read the key: {error}")))?;
         let signer = Signer::new(Some(key).filter(|_| !unsigned));
-        let info = ServiceInfo { base_url, public_key, describe };
+        let info = ServiceInfo::new(base_url, public_key, describe);
         Ok((Service { catalogue, writer, signer, info }, ServiceThread { thread, ended, stopping }))
     }
 

@@ -1,5 +1,7 @@
 //! Keeps the changes of the state. Another database would be another implementation of [`Store`].
 
+mod commit_mark;
+mod open_files;
 mod sqlite;
 
 use std::fmt;

@@ -1,20 +1,22 @@
 //! Keeps changes in an SQLite file, over one connection.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::types::Type;
-use rusqlite::{Connection, ErrorCode, Row, ToSql, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, ToSql, params};
 
+use super::commit_mark::CommitMark;
+use super::open_files::OpenFiles;
 use super::{Store, StoreError};
 use crate::catalogue::Overages;
 use crate::clock::from_millis;
 use crate::domain::{
-    BookedConsumption, Change, Counter, Device, DeviceStatus, EntitlementId, Event, EventKind, LatestRequest,
-    OrderScope, OrderedAction, Refusal, RequestKey, Slot, Variable,
+    BookedConsumption, Change, ClientOverages, Counter, Device, DeviceStatus, EntitlementId, Event, EventKind,
+    LatestRequest, OrderScope, OrderedAction, Refusal, RequestKey, Slot, Variable,
 };
 
 /// Each migration brings the schema from the version before to its own. Their count is the file's `user_version`.
@@ -24,9 +26,12 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema_3.sql"),
     include_str!("schema_4.sql"),
     include_str!("schema_5.sql"),
+    include_str!("schema_6.sql"),
 ];
 /// Size of the statement cache: more than there are statements, so that each is parsed once.
 const CACHED_STATEMENTS: usize = 32;
+/// The name of the number of commits in the table `meta`.
+const COMMITS: &str = "commits";
 /// Time between two checks for a stop of the server, while another program has locked the file.
 const STOP_CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -36,6 +41,19 @@ pub struct SqliteStore {
     connection: Connection,
     /// Set when the server stops, so that the store waits for other programs no longer.
     stopping: Arc<AtomicBool>,
+    /// The number of the last commit.
+    commits: u64,
+    /// `None` for a store in memory.
+    file: Option<StoreFile>,
+}
+
+/// What a store in a file has besides the connection.
+#[derive(Debug)]
+struct StoreFile {
+    path: PathBuf,
+    open_files: OpenFiles,
+    commit_mark: CommitMark,
+    lost_commits: u64,
 }
 
 impl SqliteStore {
@@ -44,6 +62,17 @@ impl SqliteStore {
     /// # Errors
     /// The file can't be opened, is not a store, or was written by a newer version.
     pub fn open(file: &Path) -> Result<SqliteStore, StoreError> {
+        let mut store = SqliteStore::open_unmarked(file).map_err(|error| error.of_file(file))?;
+        let mark = file.with_extension("commits");
+        let failed = |error| StoreError(format!("can't use {}: {error}", mark.display()));
+        let (commit_mark, last_commit) = CommitMark::open(&mark).map_err(failed)?;
+        let lost_commits = last_commit.saturating_sub(store.commits);
+        let (path, open_files) = (file.to_owned(), OpenFiles::of(file));
+        store.file = Some(StoreFile { path, open_files, commit_mark, lost_commits });
+        Ok(store)
+    }
+
+    fn open_unmarked(file: &Path) -> Result<SqliteStore, StoreError> {
         let connection = Connection::open(file)?;
         // With NORMAL, a power cut would lose commits that were acknowledged.
         connection.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")?;
@@ -51,8 +80,7 @@ impl SqliteStore {
         let synchronous: i64 = connection.pragma_query_value(None, "synchronous", |row| row.get(0))?;
         if (mode.as_str(), synchronous) != ("wal", 2) {
             return Err(StoreError(format!(
-                "{} can't be written safely (journal mode {mode}, synchronous {synchronous}): keep it on a local disk",
-                file.display()
+                "it can't be written safely (journal mode {mode}, synchronous {synchronous}): keep it on a local disk"
             )));
         }
         SqliteStore::prepare(connection)
@@ -66,6 +94,19 @@ impl SqliteStore {
         SqliteStore::prepare(Connection::open_in_memory()?)
     }
 
+    /// Returns how many of the latest commits are missing in the file, because parts of it were deleted or replaced.
+    pub fn lost_commits(&self) -> u64 {
+        self.file.as_ref().map_or(0, |file| file.lost_commits)
+    }
+
+    /// Returns whether a server has run on this store before.
+    ///
+    /// # Errors
+    /// The file can't be read.
+    pub fn has_been_used(&self) -> Result<bool, StoreError> {
+        self.meta("heartbeat_at_ms").map(|at| at.is_some()).map_err(|error| self.about_file(error.into()))
+    }
+
     fn prepare(mut connection: Connection) -> Result<SqliteStore, StoreError> {
         connection.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
         let version: usize = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
@@ -75,14 +116,41 @@ impl SqliteStore {
                 "the data's version is too new: expected at most {newest}, found {version}; start a newer server on it"
             )));
         };
-        let transaction = connection.transaction()?;
-        for migration in missing {
-            transaction.execute_batch(migration)?;
+        // Otherwise nothing is written, so a start that is refused leaves the file as it is.
+        if !missing.is_empty() {
+            let transaction = connection.transaction()?;
+            for migration in missing {
+                transaction.execute_batch(migration)?;
+            }
+            transaction.pragma_update(None, "user_version", MIGRATIONS.len())?;
+            transaction.commit()?;
         }
-        transaction.pragma_update(None, "user_version", MIGRATIONS.len())?;
-        transaction.commit()?;
         connection.busy_timeout(STOP_CHECK_INTERVAL)?;
-        Ok(SqliteStore { connection, stopping: Arc::default() })
+        let mut store = SqliteStore { connection, stopping: Arc::default(), commits: 0, file: None };
+        store.commits = store.meta(COMMITS)?.and_then(|commits| commits.try_into().ok()).unwrap_or_default();
+        Ok(store)
+    }
+
+    /// Returns a number of the table `meta`.
+    fn meta(&self, name: &str) -> rusqlite::Result<Option<i64>> {
+        self.connection.query_row("SELECT value FROM meta WHERE name = ?", [name], |row| row.get(0)).optional()
+    }
+
+    /// Names the file in an error.
+    fn about_file(&self, error: StoreError) -> StoreError {
+        match &self.file {
+            Some(file) => error.of_file(&file.path),
+            None => error,
+        }
+    }
+
+    /// Fails if the database's files were deleted or replaced. What is written to deleted files is lost.
+    fn require_files(&self) -> Result<(), StoreError> {
+        let Some(lost) = self.file.as_ref().and_then(|file| file.open_files.lost()) else { return Ok(()) };
+        Err(StoreError(format!(
+            "{} was deleted or replaced while the server was using it; put all files of the data back",
+            lost.display()
+        )))
     }
 
     /// Begins a transaction, and waits while another program writes to the file. Nothing was written yet, so nothing is
@@ -101,6 +169,22 @@ impl SqliteStore {
                 tracing::warn!("another program has locked the data; waiting until it unlocks it");
             }
         }
+    }
+
+    /// Writes the changes in one transaction, with the number of the commit.
+    fn write_all(&self, changes: &[Change]) -> Result<(), StoreError> {
+        self.begin()?;
+        let written = changes.iter().try_for_each(|change| write(&self.connection, change));
+        let number = self.commits + 1;
+        let counted = written.and_then(|()| {
+            let sql = "INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)";
+            execute(&self.connection, sql, params![COMMITS, number])
+        });
+        counted.and_then(|()| self.execute("COMMIT")).map_err(|error| {
+            // This fails if SQLite has rolled back already.
+            let _ = self.connection.execute_batch("ROLLBACK");
+            error.into()
+        })
     }
 
     fn execute(&self, sql: &str) -> rusqlite::Result<()> {
@@ -125,7 +209,7 @@ impl Store for SqliteStore {
     fn load(&mut self) -> Result<Vec<Change>, StoreError> {
         let mut changes = Vec::new();
         for (query, read) in TABLES {
-            self.rows(query, &mut changes, *read)?;
+            self.rows(query, &mut changes, *read).map_err(|error| self.about_file(error))?;
         }
         Ok(changes)
     }
@@ -135,13 +219,14 @@ impl Store for SqliteStore {
     }
 
     fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError> {
-        self.begin()?;
-        let written = changes.iter().try_for_each(|change| write(&self.connection, change));
-        written.and_then(|()| self.execute("COMMIT")).map_err(|error| {
-            // This fails if SQLite has rolled back already.
-            let _ = self.connection.execute_batch("ROLLBACK");
-            error.into()
-        })
+        self.require_files()?;
+        self.write_all(changes).map_err(|error| self.about_file(error))?;
+        self.commits += 1;
+        if let Some(file) = &mut self.file {
+            // The commit is on disk already. Without the mark, a later loss is noticed less exactly.
+            let _ = file.commit_mark.write(self.commits);
+        }
+        Ok(())
     }
 }
 
@@ -167,18 +252,20 @@ const TABLES: &[(&str, ReadRow)] = &[
             })
         },
     ),
-    ("SELECT license_id, feature_id, device_id, until_ms, borrowed FROM slot", |row| {
-        let slot = Slot { until: time(row, 3)?, borrowed: row.get(4)? };
+    ("SELECT license_id, feature_id, device_id, until_ms, borrowed, taken_at_ms FROM slot", |row| {
+        let slot = Slot { until: time(row, 3)?, borrowed: row.get(4)?, taken_at: time(row, 5)? };
         Ok(Change::SlotHeld { pool: entitlement(row)?, device_id: row.get(2)?, slot })
     }),
-    ("SELECT license_id, feature_id, total, at_ms FROM consumption", |row| {
-        Ok(Change::Consumed {
-            entitlement: entitlement(row)?,
-            counter: Counter { total: row.get(2)?, at: time(row, 3)? },
-        })
+    ("SELECT license_id, feature_id, total, at_ms, set_back_ms FROM consumption", |row| {
+        let set_back = TimeDelta::try_milliseconds(row.get(4)?).unwrap_or_default();
+        let counter = Counter { total: row.get(2)?, at: time(row, 3)?, set_back };
+        Ok(Change::Consumed { entitlement: entitlement(row)?, counter })
     }),
-    ("SELECT license_id, allowed, max FROM overages", |row| {
-        Ok(Change::Overages { license_id: row.get(0)?, overages: Overages { allowed: row.get(1)?, max: row.get(2)? } })
+    ("SELECT license_id, allowed, max, replaced_allowed, replaced_max FROM overages", |row| {
+        let replaced: (Option<bool>, Option<i64>) = (row.get(3)?, row.get(4)?);
+        let replaced = replaced.0.zip(replaced.1).map(|(allowed, max)| Overages { allowed, max });
+        let overages = Overages { allowed: row.get(1)?, max: row.get(2)? };
+        Ok(Change::Overages { license_id: row.get(0)?, overages: ClientOverages { overages, replaced } })
     }),
     ("SELECT license_id, count FROM transfers", |row| {
         Ok(Change::Transfers { license_id: row.get(0)?, count: row.get(1)? })
@@ -224,21 +311,44 @@ fn write(connection: &Connection, change: &Change) -> rusqlite::Result<()> {
             params![device_id, variable.name, variable.value, variable.created_at.timestamp_millis()],
         ),
         Change::SlotHeld { pool, device_id, slot } => execute(
-            "INSERT OR REPLACE INTO slot (license_id, feature_id, device_id, until_ms, borrowed) VALUES (?, ?, ?, ?, ?)",
-            params![pool.license_id, feature_id(pool), device_id, slot.until.timestamp_millis(), slot.borrowed],
+            "INSERT OR REPLACE INTO slot (license_id, feature_id, device_id, until_ms, borrowed, taken_at_ms) \
+             VALUES (?, ?, ?, ?, ?, ?)",
+            params![
+                pool.license_id,
+                feature_id(pool),
+                device_id,
+                slot.until.timestamp_millis(),
+                slot.borrowed,
+                slot.taken_at.timestamp_millis()
+            ],
         ),
         Change::SlotFreed { pool, device_id } => execute(
             "DELETE FROM slot WHERE license_id = ? AND feature_id = ? AND device_id = ?",
             params![pool.license_id, feature_id(pool), device_id],
         ),
         Change::Consumed { entitlement, counter } => execute(
-            "INSERT OR REPLACE INTO consumption (license_id, feature_id, total, at_ms) VALUES (?, ?, ?, ?)",
-            params![entitlement.license_id, feature_id(entitlement), counter.total, counter.at.timestamp_millis()],
+            "INSERT OR REPLACE INTO consumption (license_id, feature_id, total, at_ms, set_back_ms) VALUES (?, ?, ?, ?, ?)",
+            params![
+                entitlement.license_id,
+                feature_id(entitlement),
+                counter.total,
+                counter.at.timestamp_millis(),
+                counter.set_back.num_milliseconds()
+            ],
         ),
-        Change::Overages { license_id, overages } => execute(
-            "INSERT OR REPLACE INTO overages (license_id, allowed, max) VALUES (?, ?, ?)",
-            params![license_id, overages.allowed, overages.max],
+        Change::Overages { license_id, overages: ClientOverages { overages, replaced } } => execute(
+            "INSERT OR REPLACE INTO overages (license_id, allowed, max, replaced_allowed, replaced_max) VALUES (?, ?, ?, ?, ?)",
+            params![
+                license_id,
+                overages.allowed,
+                overages.max,
+                replaced.map(|replaced| replaced.allowed),
+                replaced.map(|replaced| replaced.max)
+            ],
         ),
+        Change::OveragesForgotten { license_id } => {
+            execute("DELETE FROM overages WHERE license_id = ?", params![license_id])
+        }
         Change::Transfers { license_id, count } => {
             execute("INSERT OR REPLACE INTO transfers (license_id, count) VALUES (?, ?)", params![license_id, count])
         }
@@ -392,8 +502,29 @@ fn refusal_of(json: &str, number: u64) -> Refusal {
     serde_json::from_str(json).unwrap_or(Refusal::OrderOutdated { highest: number })
 }
 
+impl StoreError {
+    /// Names the file that the error is about.
+    fn of_file(self, file: &Path) -> StoreError {
+        StoreError(format!("{}: {}", file.display(), self.0))
+    }
+}
+
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> StoreError {
-        StoreError(format!("SQLite: {error}"))
+        let advice = error.sqlite_error_code().and_then(advice).unwrap_or_default();
+        StoreError(format!("SQLite: {error}{advice}"))
     }
+}
+
+/// Returns what an administrator can do about an error of SQLite.
+fn advice(code: ErrorCode) -> Option<&'static str> {
+    Some(match code {
+        ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt => "; restore the data from a backup",
+        ErrorCode::CannotOpen | ErrorCode::PermissionDenied | ErrorCode::ReadOnly => {
+            "; let this account read and write the file and its directory"
+        }
+        ErrorCode::DiskFull => "; make room on the disk",
+        ErrorCode::SystemIoFailure => "; check the disk, its free space and the limit on the size of files (ulimit -f)",
+        _ => return None,
+    })
 }

@@ -3,6 +3,7 @@
 
 pub mod description;
 pub mod model;
+pub mod process;
 pub mod sandbox;
 pub mod world;
 

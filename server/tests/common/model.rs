@@ -43,6 +43,8 @@ pub struct Model {
     /// On the day of the last consumption.
     consumed: i64,
     consumed_at: DateTime<Utc>,
+    /// By how much the clock was set back since.
+    set_back: TimeDelta,
 }
 
 impl Pool {
@@ -74,7 +76,7 @@ pub type Said = Result<(), &'static str>;
 
 impl Model {
     /// At the beginning.
-    pub fn new(now: DateTime<Utc>) -> Model {
+    pub fn new() -> Model {
         let pool = |users, timeout_minutes, max_borrow_time_hours| Pool {
             users,
             timeout_minutes,
@@ -86,7 +88,9 @@ impl Model {
             license: pool(3, 10, 2),
             feature: pool(2, 7, 1),
             consumed: 0,
-            consumed_at: now,
+            // Nothing was ever consumed.
+            consumed_at: DateTime::UNIX_EPOCH,
+            set_back: TimeDelta::zero(),
         }
     }
 
@@ -127,6 +131,9 @@ impl Model {
             9 => feature.held.remove(&device).map(|_| ()).ok_or("floating_feature_device_not_in_use"),
             _ if amount > 0 && self.consumed(now) + amount > 20 => Err("feature_not_enough_consumptions"),
             _ => {
+                if self.consumed_at.num_days_from_ce() != now.num_days_from_ce() {
+                    self.set_back = TimeDelta::zero();
+                }
                 (self.consumed, self.consumed_at) = (self.consumed(now) + amount, now);
                 Ok(())
             }
@@ -139,13 +146,19 @@ impl Model {
     }
 
     /// The clock jumps from `now`, or the server was off for so long: nobody lost anything by it, and what had ended has
-    /// ended. The end of a borrow is a date. What was consumed counts at the latest from the present on.
+    /// ended. The end of a borrow is a date. What was consumed counts at the latest from the present on, and at its
+    /// own time again when the clock is right again.
     pub fn jump(&mut self, by: TimeDelta, now: DateTime<Utc>) {
         for pool in [&mut self.license, &mut self.feature] {
             pool.forget(now);
             pool.held.values_mut().filter(|(_, borrowed)| !borrowed).for_each(|(until, _)| *until += by);
         }
-        self.consumed_at = self.consumed_at.min(now + by);
+        let (now, by_old_clock) = (now + by, self.consumed_at + self.set_back);
+        if self.consumed_at > now {
+            (self.consumed_at, self.set_back) = (now, by_old_clock - now);
+        } else if by_old_clock <= now {
+            (self.consumed_at, self.set_back) = (by_old_clock, TimeDelta::zero());
+        }
     }
 }
 

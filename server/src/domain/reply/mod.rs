@@ -5,6 +5,7 @@
 mod feature;
 mod license;
 mod product;
+mod size;
 
 use std::borrow::Cow;
 use std::io;
@@ -23,6 +24,7 @@ use license::{ActivationPart, CheckPart, LicenseBody};
 use product::{ActivatedProduct, BriefProduct, ProductReply};
 
 pub use product::product_details;
+pub use size::{LONGEST_REPLY_BYTES, longer_than, too_long};
 
 /// The result of a command.
 pub type Outcome = Result<Reply, Refusal>;
