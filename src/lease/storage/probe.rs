@@ -5,9 +5,9 @@ use crate::error::Error;
 use crate::lease::storage::disk::{flush_folder, make_folder};
 use crate::lease::storage::lock::{Lock, Mode};
 use crate::lease::storage::sealed_file::{beside, failed, replace};
+use crate::random;
 use crate::status::Status;
 use std::fs;
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::Path;
 use std::time::Instant;
 
@@ -37,7 +37,9 @@ pub(crate) fn storage(folder: Option<&Path>) -> Check {
 fn try_folder(folder: &Path) -> Result<bool, Error> {
     make_folder(folder)?;
     // Threads and programs that run side by side, perhaps in containers, try a file each.
-    let path = folder.join(format!("diagnose-{:016x}", RandomState::new().build_hasher().finish()));
+    let mut number = [0; 8];
+    random::fill(&mut number)?;
+    let path = folder.join(format!("diagnose-{:016x}", u64::from_ne_bytes(number)));
     let lock = Lock::File(beside(&path, "lock"));
     let in_use = || Error::because(Status::Storage, format!("{}.lock can't be locked.", path.display()));
     let locked = lock.try_lock(Mode::Exclusive).and_then(|guard| guard.map(drop).ok_or_else(in_use));
