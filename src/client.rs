@@ -14,6 +14,7 @@ use crate::send::{SignedDate, send};
 use crate::server_clock::ServerClock;
 use crate::status::Status;
 use crate::strict;
+use crate::uptime;
 use chrono::{DateTime, Datelike, TimeDelta, Utc};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -241,7 +242,7 @@ impl Client {
 
     /// Sends one signed request and judges its reply.
     fn attempt(&self, call: &Call, request: &Request, offset: TimeDelta) -> Result<Answer, Failed> {
-        let sent_at = model::now();
+        let (sent_at, sent_uptime_ms) = (model::now(), uptime::now_ms());
         let reply = send(&self.http, call, &self.config, request, &self.signed(offset))?;
         let server_time = reply.date.as_deref().and_then(model::parse_http_date);
         let skew = server_time.and_then(|time| self.believable_skew(time, sent_at));
@@ -256,9 +257,10 @@ impl Client {
         match judged {
             Ok(text) => {
                 let in_order = request.order.is_some() && reply.order == request.order;
-                if let Some(date) = skew.and_then(|skew| model::now().checked_add_signed(skew)) {
-                    self.server_clock.note(date);
-                }
+                // Not by the wall clock, which may be set while the reply is on its way.
+                let took = TimeDelta::milliseconds(uptime::now_ms().saturating_sub(sent_uptime_ms));
+                let date = skew.and_then(|skew| sent_at.checked_add_signed(skew)?.checked_add_signed(took));
+                date.into_iter().for_each(|date| self.server_clock.note(date));
                 Ok(Answer { text, signature: reply.signature, skew, in_order, unanswered_attempt: false })
             }
             Err(mut error) => {

@@ -52,6 +52,13 @@ pub(crate) fn open(directory: &Path, begin_anew: bool) -> Result<Data, DataError
         accept_loss(begin_anew, || no_database(&database_file))?;
     }
     let database = lock_database(&database_file, directory)?;
+    if SqliteStore::is_older_than_log(&database_file)? {
+        let name = database_file.display();
+        return Err(DataError::Unusable(format!(
+            "{name} is older than {DATABASE}-wal beside it, which would damage it: put the newer database back, or delete \
+             {DATABASE}-wal and {DATABASE}-shm and add --begin-anew once"
+        )));
+    }
     let store = SqliteStore::open(&database_file)?;
     if store.lost_commits() > 0 {
         accept_loss(begin_anew, || old_database(&database_file, store.lost_commits()))?;
@@ -170,6 +177,11 @@ fn lock_database(file: &Path, directory: &Path) -> Result<Option<File>, DataErro
     match fcntl(&database, FcntlArg::F_OFD_SETLK(&range)) {
         Ok(_) => Ok(Some(database)),
         Err(Errno::EAGAIN | Errno::EACCES) => Err(in_use(directory)),
+        // The file `lock` is locked already, so only its deletion goes unnoticed.
+        Err(error @ (Errno::EINVAL | Errno::ENOLCK | Errno::EOPNOTSUPP | Errno::ENOSYS)) => {
+            tracing::warn!("{} can't be locked here ({error}): don't delete the file lock beside it", file.display());
+            Ok(None)
+        }
         Err(error) => Err(unusable(file, &error.into())),
     }
 }

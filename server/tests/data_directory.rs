@@ -21,6 +21,11 @@ fn used_site(name: &str) -> Site {
     site
 }
 
+/// Activates a device; true if that was accepted.
+fn activates(server: &Process, device: &str) -> bool {
+    server.client().call("activate_license", &about(device)).code().is_none()
+}
+
 /// Whether the server knows the device of [`used_site`].
 fn knows_device(server: &Process) -> bool {
     server.client().call("check_license", &about("desk")).code().is_none()
@@ -91,12 +96,13 @@ fn start_without_part_of_data_is_refused_until_told_to_begin_anew() {
         }
         let server = site.serve();
         assert!(knows_device(&server), "{name}");
+        assert!(activates(&server, "later"), "{name}");
         server.kill();
         for file in lost {
             let _ = fs::remove_file(site.data(file));
         }
         let server = site.serve_after("", &["--begin-anew"]);
-        assert_eq!(knows_device(&server), knows, "{name}");
+        assert_eq!(server.client().call("check_license", &about("later")).code().is_none(), knows, "{name}");
         server.wait_for_log("going on because of --begin-anew");
         server.stop();
         site.serve().stop();
@@ -116,6 +122,44 @@ fn older_copy_of_database_is_refused_until_told_to_begin_anew() {
     assert!(knows_device(&server), "what is left is kept");
     server.stop();
     site.serve().stop();
+}
+
+/// SQLite would put the log's pages over those of the older database.
+#[test]
+fn log_of_newer_database_is_not_mixed_with_older_one() {
+    let site = used_site("data-mixed");
+    let older = fs::read(site.data(DATABASE)).unwrap();
+    let server = site.serve();
+    for number in 0..40 {
+        assert!(activates(&server, &format!("device-{number}")));
+    }
+    server.stop();
+    let server = site.serve();
+    assert!(activates(&server, "last"));
+    server.kill();
+    let newer = fs::read(site.data(DATABASE)).unwrap();
+    fs::write(site.data(DATABASE), &older).unwrap();
+    for arguments in [&[][..], &["--begin-anew"]] {
+        let (code, said) = site.refused(arguments);
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains("is older than floatlease.sqlite-wal beside it"), "{said}");
+    }
+    assert_eq!(fs::read(site.data(DATABASE)).unwrap(), older, "nothing was mixed");
+    fs::write(site.data(DATABASE), newer).unwrap();
+    let server = site.serve();
+    assert!(knows_device(&server));
+    server.kill();
+    // The older one without that log is started when told so, and again after a crash.
+    fs::write(site.data(DATABASE), older).unwrap();
+    for ending in ["sqlite-wal", "sqlite-shm"] {
+        let _ = fs::remove_file(site.data(&format!("floatlease.{ending}")));
+    }
+    let server = site.serve_after("", &["--begin-anew"]);
+    assert!(activates(&server, "after"));
+    server.kill();
+    let server = site.serve();
+    assert!(knows_device(&server));
+    server.stop();
 }
 
 /// SQL shells fold the write-ahead log of a killed server into the database when they close it. Nothing is lost by that.

@@ -102,6 +102,10 @@ impl Proxy {
             _ => return Err(invalid(origin, "expected an http or https proxy, like http://host:3128")),
         };
         let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        if rest[authority.len()..].contains('@') {
+            // Otherwise a part of the password would be taken for the host, and shown.
+            return Err(invalid(origin, "its credentials must have / as %2F, ? as %3F and # as %23"));
+        }
         let (credentials, address) = match authority.rsplit_once('@') {
             Some((credentials, address)) => (Some(credentials), address),
             None => (None, authority),
@@ -192,6 +196,8 @@ mod tests {
             ("http://proxy:0", "port"),
             ("http://proxy:", "port"),
             ("http://proxy:65536", "port"),
+            ("http://name:12/secret@proxy", "%2F"),
+            ("http://12#secret@proxy", "%23"),
             ("http://name:pass@proxy:http", "port"),
             ("http://[::1]:x", "port"),
             ("http://", "expected a URL"),

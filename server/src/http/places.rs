@@ -18,6 +18,10 @@ const RESERVED_FILES: usize = 64;
 const FEWEST: usize = 8;
 /// Most places, which bounds the memory for bodies and replies that clients leave half read.
 const MOST: usize = 4096;
+/// How long a connection has at least to send its request, or to read its reply, before it must make room.
+const LEAST_WAIT: Duration = Duration::from_secs(1);
+/// How often it is looked whether a connection is old enough to make room.
+const RECHECK_INTERVAL: Duration = Duration::from_millis(100);
 /// Number of open files that systems allow by default, in case this one does not tell.
 #[cfg(unix)]
 const USUAL_FILE_LIMIT: u64 = 1024;
@@ -26,6 +30,7 @@ const USUAL_FILE_LIMIT: u64 = 1024;
 #[derive(Debug)]
 pub(super) struct Places {
     most: usize,
+    least_wait: Duration,
     taken: Mutex<Taken>,
     /// Tells the listener that a connection has left its place, or waits now, so that it may be closed.
     changed: Notify,
@@ -70,7 +75,11 @@ pub(super) struct Place {
 
 impl Places {
     pub(super) fn new(most: usize) -> Arc<Places> {
-        Arc::new(Places { most, taken: Mutex::default(), changed: Notify::new() })
+        Places::with(most, LEAST_WAIT)
+    }
+
+    fn with(most: usize, least_wait: Duration) -> Arc<Places> {
+        Arc::new(Places { most, least_wait, taken: Mutex::default(), changed: Notify::new() })
     }
 
     /// Returns a place for a client. If none is free, waits until a connection that is closed for it has left its own.
@@ -80,7 +89,8 @@ impl Places {
                 return place;
             }
             self.close_one();
-            self.changed.notified().await;
+            // A connection may become old enough to be closed without any change.
+            let _ = tokio::time::timeout(RECHECK_INTERVAL, self.changed.notified()).await;
         }
     }
 
@@ -98,7 +108,7 @@ impl Places {
         Some(Place { places: Arc::clone(self), number, closing })
     }
 
-    /// Closes a connection that waits for its client, unless one is being closed already.
+    /// Closes a connection that has waited for its client for a while, unless one is being closed already.
     ///
     /// It is one of the network that has most places, so that one computer can't take all of them. Of those, it is the one
     /// whose client has done nothing for longest.
@@ -108,10 +118,12 @@ impl Places {
         if connections.values().any(|connection| connection.activity == Activity::Closing) {
             return;
         }
+        let least = self.least_wait;
         let waits = |connection: &&mut Connection| connection.activity != Activity::Answering;
         let most_places = |connection: &Connection| by_network.get(&connection.network).copied().unwrap_or_default();
         let chosen = connections.values_mut().filter(waits);
-        if let Some(chosen) = chosen.min_by_key(|connection| (Reverse(most_places(connection)), connection.since)) {
+        let chosen = chosen.min_by_key(|connection| (Reverse(most_places(connection)), connection.since));
+        if let Some(chosen) = chosen.filter(|connection| connection.since.elapsed() >= least) {
             chosen.activity = Activity::Closing;
             chosen.closing.notify_one();
         }
@@ -232,7 +244,7 @@ mod tests {
 
     /// Returns places of these clients, each of which has waited for longer than the next.
     fn places(most: usize, clients: &[&str]) -> Vec<Place> {
-        let places = Places::new(most);
+        let places = Places::with(most, Duration::ZERO);
         let enter = |client: &&str| {
             let place = places.try_enter(address(client)).unwrap();
             std::thread::sleep(Duration::from_millis(2));

@@ -1,21 +1,27 @@
 //! The number of the last commit, kept in a file beside the database.
 //!
 //! SQLite opens a database whose write-ahead log was deleted without a word, and the commits in the log are gone. The same
-//! is true for an older copy of the database. The database counts its commits, and a start compares this with the file.
+//! is true for an older copy of the database, with or without a log. The database counts its commits, and a start compares
+//! this with the file.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
-/// The file with the number of the last commit.
+/// The length of the file: two lines.
+const LENGTH: u64 = 42;
+
+/// The file with the number of the last commit, and of one that the database's own file surely holds.
 #[derive(Debug)]
 pub(super) struct CommitMark {
     file: File,
+    last_commit: u64,
+    base: u64,
 }
 
 impl CommitMark {
-    /// Opens the file, and returns it with the number in it. A missing or damaged file counts as 0.
-    pub(super) fn open(path: &Path) -> io::Result<(CommitMark, u64)> {
+    /// Opens the file. A number that is missing or damaged counts as 0.
+    pub(super) fn open(path: &Path) -> io::Result<CommitMark> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
         #[cfg(unix)]
@@ -23,16 +29,42 @@ impl CommitMark {
         let mut file = options.open(path)?;
         let mut text = Vec::new();
         file.read_to_end(&mut text)?;
-        let number = std::str::from_utf8(&text).ok().and_then(|text| text.trim().parse().ok());
-        Ok((CommitMark { file }, number.unwrap_or_default()))
+        let text = String::from_utf8_lossy(&text);
+        let mut numbers = text.lines().map(|line| line.trim().parse().unwrap_or_default());
+        let (last_commit, base) = (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default());
+        Ok(CommitMark { file, last_commit, base })
+    }
+
+    /// Returns the number of the last commit that was on disk.
+    pub(super) fn last_commit(&self) -> u64 {
+        self.last_commit
+    }
+
+    /// Returns the number of a commit that the database's own file surely holds.
+    pub(super) fn base(&self) -> u64 {
+        self.base
     }
 
     /// Writes the number of a commit that is on disk.
-    ///
-    /// It is not synced: after a power cut the file may hold a lower number, which only makes the comparison weaker.
     pub(super) fn write(&mut self, commit: u64) -> io::Result<()> {
+        self.last_commit = commit;
+        // Told to begin anew, the server goes on with an older database.
+        self.base = if commit < self.base { 0 } else { self.base };
+        self.store()
+    }
+
+    /// Writes that the database's own file holds this commit.
+    pub(super) fn write_base(&mut self, commit: u64) -> io::Result<()> {
+        self.base = commit;
+        self.store()
+    }
+
+    /// It is not synced: after a power cut the file may hold lower numbers, which only makes the comparison weaker.
+    fn store(&mut self) -> io::Result<()> {
+        if self.file.metadata()?.len() != LENGTH {
+            self.file.set_len(LENGTH)?;
+        }
         self.file.seek(SeekFrom::Start(0))?;
-        // All numbers have the same length, so none leaves digits of another one behind.
-        self.file.write_all(format!("{commit:020}\n").as_bytes())
+        self.file.write_all(format!("{:020}\n{:020}\n", self.last_commit, self.base).as_bytes())
     }
 }

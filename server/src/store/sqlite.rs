@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::types::Type;
-use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, ToSql, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, ToSql, params};
 
 use super::commit_mark::CommitMark;
 use super::open_files::OpenFiles;
@@ -65,11 +65,37 @@ impl SqliteStore {
         let mut store = SqliteStore::open_unmarked(file).map_err(|error| error.of_file(file))?;
         let mark = file.with_extension("commits");
         let failed = |error| StoreError(format!("can't use {}: {error}", mark.display()));
-        let (commit_mark, last_commit) = CommitMark::open(&mark).map_err(failed)?;
-        let lost_commits = last_commit.saturating_sub(store.commits);
+        let mut commit_mark = CommitMark::open(&mark).map_err(failed)?;
+        let lost_commits = commit_mark.last_commit().saturating_sub(store.commits);
+        if lost_commits == 0 && store.fold_log()? {
+            commit_mark.write_base(store.commits).map_err(failed)?;
+        }
         let (path, open_files) = (file.to_owned(), OpenFiles::of(file));
         store.file = Some(StoreFile { path, open_files, commit_mark, lost_commits });
         Ok(store)
+    }
+
+    /// Returns true if the write-ahead log beside this database was written for a newer one: then SQLite would mix both.
+    ///
+    /// The database's own file never holds an older commit than when the log was folded into it last.
+    ///
+    /// # Errors
+    /// The file with the number of that commit can't be read.
+    pub fn is_older_than_log(file: &Path) -> Result<bool, StoreError> {
+        let has_log = std::fs::metadata(beside(file, "-wal")).is_ok_and(|log| log.len() > 0);
+        let mark = file.with_extension("commits");
+        if !has_log || !mark.exists() {
+            return Ok(false);
+        }
+        let failed = |error| StoreError(format!("can't use {}: {error}", mark.display()));
+        let least = CommitMark::open(&mark).map_err(failed)?.base();
+        Ok(commits_without_log(file).is_some_and(|commits| commits < least))
+    }
+
+    /// Writes what is in the write-ahead log into the database's own file. Returns false if another program reads it.
+    fn fold_log(&self) -> Result<bool, StoreError> {
+        let busy: i64 = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+        Ok(busy == 0)
     }
 
     fn open_unmarked(file: &Path) -> Result<SqliteStore, StoreError> {
@@ -205,6 +231,24 @@ impl SqliteStore {
     }
 }
 
+/// Returns the path with more at the end of the file's name.
+fn beside(file: &Path, ending: &str) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
+}
+
+/// Returns the number of the last commit in the database's own file, read as if there were no log beside it. `None` if it
+/// can't be read so, as while pages of several commits are in it.
+fn commits_without_log(file: &Path) -> Option<u64> {
+    let path = file.to_str()?.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+    let connection = Connection::open_with_flags(format!("file:{path}?immutable=1"), flags).ok()?;
+    let commits: Option<i64> =
+        connection.query_row("SELECT value FROM meta WHERE name = ?", [COMMITS], |row| row.get(0)).optional().ok()?;
+    commits.unwrap_or_default().try_into().ok()
+}
+
 impl Store for SqliteStore {
     fn load(&mut self) -> Result<Vec<Change>, StoreError> {
         let mut changes = Vec::new();
@@ -221,6 +265,8 @@ impl Store for SqliteStore {
     fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError> {
         self.require_files()?;
         self.write_all(changes).map_err(|error| self.about_file(error))?;
+        // Meanwhile the store may have waited for another program, and the files may have been replaced.
+        self.require_files()?;
         self.commits += 1;
         if let Some(file) = &mut self.file {
             // The commit is on disk already. Without the mark, a later loss is noticed less exactly.
