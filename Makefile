@@ -139,7 +139,7 @@ lint: ## Formatting and lints, warnings are errors
 .PHONY: bench
 bench: setup release server ## Measure, and write docs/figures.md (some minutes, a quiet machine)
 	@$(CARGO) build -p floatlease-benches --profile server
-	python3 benches/run.py
+	PYTHONUTF8=1 python3 benches/run.py
 
 .PHONY: docs
 docs: setup ## Write the documentation as one site, target/site; a warning, or a link that leads nowhere, ends it

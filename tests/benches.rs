@@ -12,7 +12,8 @@ fn benchmarks_run() {
         .arg(root().join("benches/run.py"))
         .arg("--quick")
         .env("FLOATLEASE_BENCH_PROFILE", "debug")
-        .env("PYTHONDONTWRITEBYTECODE", "1"));
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .env("PYTHONUTF8", "1"));
     assert!(said.contains("| `floatlease_sandbox_stop` |"), "{said}");
 }
 

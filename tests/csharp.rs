@@ -136,7 +136,9 @@ fn alone(name: &str) -> (PathBuf, PathBuf) {
 }
 
 fn library_check(runtime: Runtime, program: &Path) -> (Option<i32>, String) {
-    let output = runtime.bare_command(program).args(["--child", "library"]).current_dir("/").output().unwrap();
+    let mut command = runtime.bare_command(program);
+    // Mono writes paths in the letters of the locale.
+    let output = command.args(["--child", "library"]).env("LC_ALL", "C.UTF-8").current_dir("/").output().unwrap();
     assert!(output.stderr.is_empty(), "{output:?}");
     (output.status.code(), String::from_utf8(output.stdout).unwrap())
 }

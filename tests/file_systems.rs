@@ -12,7 +12,7 @@ use std::process::Command;
 use support::folder::Folder;
 use support::holder::{self, Holder};
 use support::sandbox::World;
-use support::{Demo, root, run, target_dir, tool, with};
+use support::{Demo, root, run, tool, with};
 
 #[test]
 fn holder() {
@@ -50,7 +50,8 @@ fn storage_check(holder: &mut Holder) -> Value {
 
 /// A library that is loaded before libc, of a file in `tests/abi`.
 fn preloaded(name: &str) -> PathBuf {
-    let library = target_dir().join(format!("{name}.so"));
+    // Not among what was built: LD_PRELOAD takes a blank in a path for the end of it.
+    let library = std::env::temp_dir().join(format!("floatlease-{name}-{}.so", std::process::id()));
     let source = root().join(format!("tests/abi/{name}.c"));
     run(tool("cc").args(["-shared", "-fPIC", "-Wall", "-Werror", "-o"]).arg(&library).arg(source).arg("-ldl"));
     library
@@ -67,6 +68,7 @@ fn file_system_that_can_not_flush_folders_holds_records_and_diagnose_says_so() {
     };
     borrow_and_start_offline(&world, &start);
     let check = storage_check(&mut start());
+    fs::remove_file(&shim).unwrap();
     assert_eq!(check["verdict"], "warning", "{check}");
     assert!(check["detail"].as_str().unwrap().contains("can't flush a folder"), "{check}");
     let left = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
