@@ -103,8 +103,8 @@ fn refusal_error(request: &Request, reply: &http::Reply, config: &Config) -> Err
     let mut error = Error::new(status).with_outcome(outcome);
     error.detail = (!words.is_empty()).then(|| format!("The server says: {words}"));
     if status == Status::LicenseNotFound && request.is_by_key {
-        // The words that the API documents for this code are about a user. A server that says something else is heard.
-        let said = error.detail.take().filter(|said| !said.contains("license user")).unwrap_or_default();
+        // The words that the API documents for this code are about a user, so what was not found is said before them.
+        let said = error.detail.take().unwrap_or_default();
         let about = about_key(request.auth.as_ref().map_or("", Secret::expose));
         error.detail = Some([about, said].join(" ").trim().to_owned());
     }

@@ -65,8 +65,9 @@ fn key_that_is_not_known_is_called_a_key_and_looked_at() {
         let client = Client::open(&with(&demo.config("odd"), json!({ "license_key": key }))).unwrap();
         let error = client.call("activate_license", &Value::Null).refused("LICENSE_NOT_FOUND");
         let message = error["message"].as_str().unwrap();
-        assert!(message.contains("no such license key") && message.contains(words), "{message}");
-        assert!(!message.contains("license user") && !message.contains(&key), "{message}");
+        let ours = message.split("The server says").next().unwrap();
+        assert!(ours.contains("no such license key") && ours.contains(words), "{message}");
+        assert!(!message.contains(&key), "{message}");
     }
 }
 

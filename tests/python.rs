@@ -27,6 +27,8 @@ fn with_libraries(command: &mut Command) -> &mut Command {
         .env("FLOATLEASE_LIBRARY", release_dir().join("libfloatlease.so.1"))
         .env("FLOATLEASE_SANDBOX_LIBRARY", sandbox_dir().join("libfloatlease_sandbox.so.1"))
         .env("PYTHONDONTWRITEBYTECODE", "1")
+        // In another locale Python would misspell the folder.
+        .env("PYTHONUTF8", "1")
 }
 
 fn package() -> PathBuf {
