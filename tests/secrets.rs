@@ -49,7 +49,7 @@ fn nothing_that_goes_wrong_shows_a_secret() {
     let base = config(refused);
     for changes in [
         json!({"shared_key": ["sharedkey-77aa"]}),
-        json!({"api_key": "apikey-9c2e\n"}),
+        json!({"api_key": "apikey-9c2e\n2"}),
         json!({"licence_key": "KEY-4f1d"}),
         json!({"username": "u", "password": "password-1b3c"}),
         json!({"proxy": "http://u:proxypass-5d5d@:x"}),
