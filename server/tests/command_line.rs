@@ -66,7 +66,7 @@ fn the_demo_prints_one_line_and_ends_with_its_standard_input() {
 
 #[test]
 fn exec_exports_what_a_client_needs_and_passes_on_the_exit_code() {
-    let script = "env | grep -c '^FLOATLEASE_[A-Z_]*=' && printf %s \"$FLOATLEASE_CONFIG\" && exit 7";
+    let script = "env | LC_ALL=C grep -c '^FLOATLEASE_[A-Z_]*=' && printf %s \"$FLOATLEASE_CONFIG\" && exit 7";
     let (code, stdout, _) = run(&["exec", "--", "sh", "-c", script]);
     let (count, config) = stdout.split_once('\n').unwrap();
     assert_eq!((code, count), (7, "14"));
@@ -155,13 +155,24 @@ fn exec_passes_signals_on_and_ends_as_the_command_does() {
         let script = format!("{trap} echo '{{}}'; while :; do sleep 0.05; done");
         // A shell's background jobs are started with INT ignored, and so would be the command.
         let mut exec = Command::new("env")
-            .args(["--default-signal", env!("CARGO_BIN_EXE_floatlease-server"), "exec", "--", "sh", "-c", &script])
+            .args([
+                "--default-signal",
+                "LC_ALL=C",
+                env!("CARGO_BIN_EXE_floatlease-server"),
+                "exec",
+                "--",
+                "sh",
+                "-c",
+                &script,
+            ])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
         first_line(&mut exec);
-        Command::new("kill").args(["-s", signal, &exec.id().to_string()]).status().unwrap();
+        // Turkish has another capital of "i", so that INT would be no signal.
+        let mut kill = Command::new("kill");
+        kill.args(["-s", signal, &exec.id().to_string()]).env("LC_ALL", "C").status().unwrap();
         assert_eq!(exec.wait().unwrap().code(), Some(code), "{signal} {handler:?}");
     }
 }

@@ -122,7 +122,10 @@ impl Process {
     }
 
     pub fn signal(&self, name: &str) {
-        assert!(Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap().success());
+        // Turkish has another capital of "i", so that INT would be no signal.
+        let mut kill = Command::new("kill");
+        kill.args(["-s", name, &self.child.id().to_string()]).env("LC_ALL", "C");
+        assert!(kill.status().unwrap().success());
     }
 
     /// Waits until the server has ended by itself. Returns its status and what it has logged.
