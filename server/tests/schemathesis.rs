@@ -16,7 +16,8 @@ fn nothing_that_the_documents_allow_or_forbid_is_answered_otherwise() {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/schemathesis");
     let mut command = Command::new(python);
     command.arg(script).arg(env!("CARGO_BIN_EXE_floatlease-server"));
-    let output = command.output().unwrap();
+    // In another locale Python would misspell the folder.
+    let output = command.env("PYTHONUTF8", "1").output().unwrap();
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{out}\n{err}");
 }
