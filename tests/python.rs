@@ -244,6 +244,8 @@ fn pyinstaller(name: &str) -> (Command, PathBuf) {
     }
     command.args(["--noconfirm", "--log-level", "WARN"]).current_dir(&home);
     command.env("PYTHONPATH", &site).env("PYINSTALLER_CONFIG_DIR", home.join("config"));
+    // It takes what the system's programs say for UTF-8.
+    command.env("LC_ALL", "C.UTF-8");
     (command, home)
 }
 
