@@ -151,8 +151,8 @@ fn log_of_newer_database_is_not_mixed_with_older_one() {
     server.kill();
     // The older one without that log is started when told so, and again after a crash.
     fs::write(site.data(DATABASE), older).unwrap();
-    for ending in ["sqlite-wal", "sqlite-shm"] {
-        let _ = fs::remove_file(site.data(&format!("floatlease.{ending}")));
+    for file in [LOG, "floatlease.sqlite-shm"] {
+        let _ = fs::remove_file(site.data(file));
     }
     let server = site.serve_after("", &["--begin-anew"]);
     assert!(activates(&server, "after"));
@@ -185,6 +185,40 @@ fn first_start_with_own_key_needs_begin_anew() {
     assert!(said.contains("as on the first start with a key that you have brought along"), "{said}");
     site.serve_after("", &["--begin-anew"]).stop();
     site.serve().stop();
+}
+
+/// What an editor or a failing disk may leave counts as no number, and does not stay.
+#[test]
+fn damaged_number_of_last_commit_is_replaced() {
+    let site = used_site("data-damaged-mark");
+    let mark = site.data("floatlease.commits");
+    for damaged in ["", "x", &"x".repeat(100)] {
+        fs::write(&mark, damaged).unwrap();
+        let server = site.serve();
+        assert!(knows_device(&server));
+        server.stop();
+        let text = fs::read_to_string(&mark).unwrap();
+        let numbers: Vec<u64> = text.lines().map(|line| line.parse().unwrap()).collect();
+        assert!(numbers.len() == 2 && numbers.iter().all(|number| *number > 0), "{damaged:?}: {text}");
+    }
+}
+
+#[test]
+fn nothing_is_acknowledged_if_files_are_replaced_while_another_program_locks_them() {
+    let site = used_site("data-replaced-meanwhile");
+    let server = site.serve();
+    let other = rusqlite::Connection::open(site.data(DATABASE)).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    std::thread::scope(|scope| {
+        let mut client = server.client();
+        let asking = scope.spawn(move || client.call("activate_license", &about("other")).status);
+        server.wait_for_log("another program has locked the data");
+        fs::rename(site.data(""), site.folder.join("elsewhere")).unwrap();
+        other.execute_batch("ROLLBACK").unwrap();
+        assert_eq!(asking.join().unwrap(), 503);
+    });
+    let (status, log) = server.ended();
+    assert_eq!(status.code(), Some(1), "{log}");
 }
 
 #[test]

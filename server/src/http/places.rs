@@ -254,6 +254,14 @@ mod tests {
     }
 
     #[test]
+    fn client_that_has_just_connected_makes_no_room() {
+        let places = Places::new(1);
+        let place = places.try_enter(address("10.0.0.1")).unwrap();
+        places.close_one();
+        assert_eq!(activity(&place), Activity::Waiting, "its request may be on its way");
+    }
+
+    #[test]
     fn client_that_has_done_nothing_for_longest_makes_room() {
         let taken = places(3, &["10.0.0.1"; 3]);
         assert!(taken[0].places.try_enter(address("10.0.0.2")).is_none());
