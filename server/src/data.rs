@@ -44,12 +44,13 @@ pub(crate) struct DataLock {
 ///
 /// With `begin_anew`, missing files are made anew, and lost changes are accepted.
 pub(crate) fn open(directory: &Path, begin_anew: bool) -> Result<Data, DataError> {
+    let mut losses = Losses { begin_anew, accepted: false };
     private::directory(directory).map_err(|error| unusable(directory, &error))?;
     let file = lock_file(directory)?;
     let (database_file, key_file) = (directory.join(DATABASE), directory.join(PRIVATE_KEY));
     let has_key = key_file.try_exists().map_err(|error| unusable(&key_file, &error))?;
     if has_key && is_missing(&database_file)? {
-        accept_loss(begin_anew, || no_database(&database_file))?;
+        losses.accept(|| no_database(&database_file))?;
     }
     let database = lock_database(&database_file, directory)?;
     if SqliteStore::is_older_than_log(&database_file)? {
@@ -59,17 +60,19 @@ pub(crate) fn open(directory: &Path, begin_anew: bool) -> Result<Data, DataError
              {DATABASE}-wal and {DATABASE}-shm and add --begin-anew once"
         )));
     }
-    let store = SqliteStore::open(&database_file)?;
+    let mut store = SqliteStore::open_unmigrated(&database_file)?;
     if store.lost_commits() > 0 {
-        accept_loss(begin_anew, || old_database(&database_file, store.lost_commits()))?;
+        losses.accept(|| old_database(&database_file, store.lost_commits()))?;
     }
     if !has_key && store.has_been_used()? {
-        accept_loss(begin_anew, || no_key(&key_file))?;
+        losses.accept(|| no_key(&key_file))?;
     }
+    store.migrate()?;
     let key = SigningKey::load_or_generate(&key_file).map_err(|error| unusable(&key_file, &error))?;
     let public_key_file = directory.join(PUBLIC_KEY);
     let public_key = key.public_pem().map_err(|error| unusable(&key_file, &error))?;
     fs::write(&public_key_file, public_key).map_err(|error| unusable(&public_key_file, &error))?;
+    losses.warn_of_needless_option();
     Ok(Data { store, key, public_key_file, lock: DataLock { _database: database, _file: file } })
 }
 
@@ -79,14 +82,30 @@ struct Loss {
     advice: &'static str,
 }
 
-/// Refuses to start on incomplete data, or warns if the administrator has accepted the loss.
-fn accept_loss(begin_anew: bool, loss: impl FnOnce() -> Loss) -> Result<(), DataError> {
-    let Loss { what, advice } = loss();
-    if !begin_anew {
-        return Err(DataError::Unusable(format!("{what}: {advice}")));
+/// The parts of the data that are gone, and whether the administrator accepts that.
+struct Losses {
+    begin_anew: bool,
+    accepted: bool,
+}
+
+impl Losses {
+    /// Refuses to start on incomplete data, or warns if the administrator has accepted the loss.
+    fn accept(&mut self, loss: impl FnOnce() -> Loss) -> Result<(), DataError> {
+        let Loss { what, advice } = loss();
+        if !self.begin_anew {
+            return Err(DataError::Unusable(format!("{what}: {advice}")));
+        }
+        self.accepted = true;
+        tracing::warn!("{what}; going on because of --begin-anew: remove this option now");
+        Ok(())
     }
-    tracing::warn!("{what}; going on because of --begin-anew");
-    Ok(())
+
+    /// An option that stays in the file of a service would accept the next loss too, at a start that nobody watches.
+    fn warn_of_needless_option(&self) {
+        if self.begin_anew && !self.accepted {
+            tracing::warn!("nothing is missing: remove --begin-anew, which would accept a later loss without a question");
+        }
+    }
 }
 
 fn no_database(file: &Path) -> Loss {

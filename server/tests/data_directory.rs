@@ -187,6 +187,46 @@ fn first_start_with_own_key_needs_begin_anew() {
     site.serve().stop();
 }
 
+/// An administrator whose start is refused can go back to the version before.
+#[test]
+fn refused_start_leaves_tables_of_earlier_version() {
+    let site = Site::new("data-not-migrated", CATALOGUE);
+    fs::create_dir(site.data("")).unwrap();
+    let sql = rusqlite::Connection::open(site.data(DATABASE)).unwrap();
+    sql.execute_batch(include_str!("../src/store/schema_1.sql")).unwrap();
+    sql.execute_batch("INSERT INTO meta VALUES ('heartbeat_at_ms', 1); PRAGMA user_version = 1").unwrap();
+    let version = || sql.pragma_query_value(None, "user_version", |row| row.get::<_, u32>(0)).unwrap();
+    let (code, said) = site.refused(&[]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("private-key.pem is missing beside floatlease.sqlite"), "{said}");
+    assert_eq!(version(), 1);
+    site.serve_after("", &["--begin-anew"]).stop();
+    assert!(version() > 1);
+}
+
+#[test]
+fn begin_anew_that_is_not_needed_is_warned_of() {
+    let site = used_site("data-needless-option");
+    let server = site.serve_after("", &["--begin-anew"]);
+    server.wait_for_log("remove --begin-anew, which would accept a later loss");
+    server.stop();
+}
+
+/// Programs that tidy up may delete the number of the last commit while the server runs.
+#[cfg(unix)]
+#[test]
+fn deleted_number_of_last_commit_is_written_anew() {
+    let site = used_site("data-deleted-mark");
+    let server = site.serve();
+    fs::remove_file(site.data("floatlease.commits")).unwrap();
+    assert!(activates(&server, "later"));
+    server.kill();
+    fs::remove_file(site.data(LOG)).unwrap();
+    let (code, said) = site.refused(&[]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("lacks its latest"), "{said}");
+}
+
 /// What an editor or a failing disk may leave counts as no number, and does not stay.
 #[test]
 fn damaged_number_of_last_commit_is_replaced() {

@@ -28,7 +28,7 @@ use super::request::ReceivedRequest;
 const IDLE_AT_MOST: Duration = Duration::from_secs(60);
 /// Time between two lines of the log while no connection can be accepted.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
-/// Pause after a failed accept, which most likely lacked a file descriptor.
+/// Pause after a failed accept, whose cause most likely lasts for a while.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
 /// Answers requests.
@@ -132,24 +132,44 @@ impl Acceptor {
                 // The client was gone before its connection was accepted.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) => {
-                    self.log(&error);
-                    // Most likely a file descriptor is missing, and every connection has one.
-                    self.places.close_one();
+                    let lacks_resource = lacks_resource(&error);
+                    self.log(&error, lacks_resource);
+                    if lacks_resource {
+                        // Every connection has a descriptor and buffers.
+                        self.places.close_one();
+                    }
                     tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
                 }
             }
         }
     }
 
-    fn log(&mut self, error: &io::Error) {
-        if self.logged_at.is_none_or(|at| at.elapsed() >= LOG_INTERVAL) {
-            tracing::error!(
-                "can't accept a connection: {error}; let this process open more files (ulimit -n, LimitNOFILE=)"
-            );
-            self.logged_at = Some(Instant::now());
+    fn log(&mut self, error: &io::Error, lacks_resource: bool) {
+        if self.logged_at.is_some_and(|at| at.elapsed() < LOG_INTERVAL) {
+            return;
         }
+        let advice = if lacks_resource { "; let this process open more files (ulimit -n, LimitNOFILE=)" } else { "" };
+        tracing::error!("can't accept a connection: {error}{advice}");
+        self.logged_at = Some(Instant::now());
     }
 }
+
+/// Returns true if the system has no descriptor or no buffers left. Then fewer connections help. Other failures are about
+/// the connection that was to be accepted, as when a firewall forbids it.
+fn lacks_resource(error: &io::Error) -> bool {
+    error.raw_os_error().is_some_and(|code| RESOURCE_CODES.contains(&code))
+}
+
+#[cfg(unix)]
+const RESOURCE_CODES: [i32; 4] = {
+    use nix::libc::{EMFILE, ENFILE, ENOBUFS, ENOMEM};
+    [EMFILE, ENFILE, ENOBUFS, ENOMEM]
+};
+/// WSAEMFILE and WSAENOBUFS.
+#[cfg(windows)]
+const RESOURCE_CODES: [i32; 2] = [10024, 10055];
+#[cfg(not(any(unix, windows)))]
+const RESOURCE_CODES: [i32; 0] = [];
 
 async fn serve(listener: TcpListener, limits: Limits, handler: Arc<impl Handler>, stopping: watch::Receiver<Stop>) {
     let mut acceptor = Acceptor { listener, places: Places::new(limits.most_connections), logged_at: None };

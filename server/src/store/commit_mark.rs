@@ -6,7 +6,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The length of the file: two lines.
 const LENGTH: u64 = 42;
@@ -14,6 +14,7 @@ const LENGTH: u64 = 42;
 /// The file with the number of the last commit, and of one that the database's own file surely holds.
 #[derive(Debug)]
 pub(super) struct CommitMark {
+    path: PathBuf,
     file: File,
     last_commit: u64,
     base: u64,
@@ -22,17 +23,13 @@ pub(super) struct CommitMark {
 impl CommitMark {
     /// Opens the file. A number that is missing or damaged counts as 0.
     pub(super) fn open(path: &Path) -> io::Result<CommitMark> {
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(path)?;
+        let mut file = open_file(path)?;
         let mut text = Vec::new();
         file.read_to_end(&mut text)?;
         let text = String::from_utf8_lossy(&text);
         let mut numbers = text.lines().map(|line| line.trim().parse().unwrap_or_default());
         let (last_commit, base) = (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default());
-        Ok(CommitMark { file, last_commit, base })
+        Ok(CommitMark { path: path.to_owned(), file, last_commit, base })
     }
 
     /// Returns the number of the last commit that was on disk.
@@ -61,10 +58,34 @@ impl CommitMark {
 
     /// It is not synced: after a power cut the file may hold lower numbers, which only makes the comparison weaker.
     fn store(&mut self) -> io::Result<()> {
+        if is_deleted(&self.file)? {
+            self.file = open_file(&self.path)?;
+        }
         if self.file.metadata()?.len() != LENGTH {
             self.file.set_len(LENGTH)?;
         }
         self.file.seek(SeekFrom::Start(0))?;
         self.file.write_all(format!("{:020}\n{:020}\n", self.last_commit, self.base).as_bytes())
     }
+}
+
+fn open_file(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+/// Returns true if the open file has no name any more: another program has deleted or replaced it.
+#[cfg(unix)]
+fn is_deleted(file: &File) -> io::Result<bool> {
+    use std::os::unix::fs::MetadataExt;
+    Ok(file.metadata()?.nlink() == 0)
+}
+
+/// Windows refuses to delete an open file.
+#[cfg(not(unix))]
+fn is_deleted(_: &File) -> io::Result<bool> {
+    Ok(false)
 }

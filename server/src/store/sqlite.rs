@@ -62,6 +62,17 @@ impl SqliteStore {
     /// # Errors
     /// The file can't be opened, is not a store, or was written by a newer version.
     pub fn open(file: &Path) -> Result<SqliteStore, StoreError> {
+        let mut store = SqliteStore::open_unmigrated(file)?;
+        store.migrate()?;
+        Ok(store)
+    }
+
+    /// Opens the store like [`SqliteStore::open`], and leaves its tables as an earlier version has made them. An
+    /// administrator whose start is refused can still go back to that version.
+    ///
+    /// # Errors
+    /// The file can't be opened, is not a store, or was written by a newer version.
+    pub fn open_unmigrated(file: &Path) -> Result<SqliteStore, StoreError> {
         let mut store = SqliteStore::open_unmarked(file).map_err(|error| error.of_file(file))?;
         let mark = file.with_extension("commits");
         let failed = |error| StoreError(format!("can't use {}: {error}", mark.display()));
@@ -117,7 +128,9 @@ impl SqliteStore {
     /// # Errors
     /// Memory is exhausted.
     pub fn in_memory() -> Result<SqliteStore, StoreError> {
-        SqliteStore::prepare(Connection::open_in_memory()?)
+        let mut store = SqliteStore::prepare(Connection::open_in_memory()?)?;
+        store.migrate()?;
+        Ok(store)
     }
 
     /// Returns how many of the latest commits are missing in the file, because parts of it were deleted or replaced.
@@ -133,32 +146,51 @@ impl SqliteStore {
         self.meta("heartbeat_at_ms").map(|at| at.is_some()).map_err(|error| self.about_file(error.into()))
     }
 
-    fn prepare(mut connection: Connection) -> Result<SqliteStore, StoreError> {
+    fn prepare(connection: Connection) -> Result<SqliteStore, StoreError> {
         connection.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
-        let version: usize = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-        let Some(missing) = MIGRATIONS.get(version..) else {
-            let newest = MIGRATIONS.len();
+        let mut store = SqliteStore { connection, stopping: Arc::default(), commits: 0, file: None };
+        let (version, newest) = (store.version()?, MIGRATIONS.len());
+        if version > newest {
             return Err(StoreError(format!(
                 "the data's version is too new: expected at most {newest}, found {version}; start a newer server on it"
             )));
-        };
-        // Otherwise nothing is written, so a start that is refused leaves the file as it is.
-        if !missing.is_empty() {
-            let transaction = connection.transaction()?;
-            for migration in missing {
-                transaction.execute_batch(migration)?;
-            }
-            transaction.pragma_update(None, "user_version", MIGRATIONS.len())?;
-            transaction.commit()?;
         }
-        connection.busy_timeout(STOP_CHECK_INTERVAL)?;
-        let mut store = SqliteStore { connection, stopping: Arc::default(), commits: 0, file: None };
+        store.connection.busy_timeout(STOP_CHECK_INTERVAL)?;
         store.commits = store.meta(COMMITS)?.and_then(|commits| commits.try_into().ok()).unwrap_or_default();
         Ok(store)
     }
 
-    /// Returns a number of the table `meta`.
+    /// Brings the tables to this version.
+    ///
+    /// # Errors
+    /// The file can't be written. Nothing is changed then.
+    pub fn migrate(&mut self) -> Result<(), StoreError> {
+        self.write_migrations().map_err(|error| self.about_file(error.into()))
+    }
+
+    fn write_migrations(&mut self) -> rusqlite::Result<()> {
+        let missing = MIGRATIONS.get(self.version()?..).unwrap_or_default();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let transaction = self.connection.transaction()?;
+        for migration in missing {
+            transaction.execute_batch(migration)?;
+        }
+        transaction.pragma_update(None, "user_version", MIGRATIONS.len())?;
+        transaction.commit()
+    }
+
+    /// Returns the number of migrations that the tables have had; 0 for a new file.
+    fn version(&self) -> rusqlite::Result<usize> {
+        self.connection.pragma_query_value(None, "user_version", |row| row.get(0))
+    }
+
+    /// Returns a number of the table `meta`, which a new file lacks.
     fn meta(&self, name: &str) -> rusqlite::Result<Option<i64>> {
+        if self.version()? == 0 {
+            return Ok(None);
+        }
         self.connection.query_row("SELECT value FROM meta WHERE name = ?", [name], |row| row.get(0)).optional()
     }
 
