@@ -103,7 +103,9 @@ impl Losses {
     /// An option that stays in the file of a service would accept the next loss too, at a start that nobody watches.
     fn warn_of_needless_option(&self) {
         if self.begin_anew && !self.accepted {
-            tracing::warn!("nothing is missing: remove --begin-anew, which would accept a later loss without a question");
+            tracing::warn!(
+                "nothing is missing: remove --begin-anew, which would accept a later loss without a question"
+            );
         }
     }
 }
