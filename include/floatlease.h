@@ -966,14 +966,20 @@ floatlease_status floatlease_add_feature_consumption(floatlease_client *client,
 /**
  * Performs an operation by its name. docs/operations.md lists all names.
  *
- * operation is the name of a function above without its prefix, such as "borrow_license", or one of two more:
+ * operation is the name of a function above without its prefix, such as "borrow_license", or one of these:
  *
- *     operation            request keys                                 reply
- *     "product_details"    include_latest_version (boolean),            {"short_code":"…",…}
- *                          include_custom_fields (boolean),
- *                          env (string)
- *     "sync_consumptions"  those that name license and device;          the object below
- *                          timeout_ms is for the whole of it
+ *     operation                 request keys                            reply
+ *     "product_details"         include_latest_version (boolean),       {"short_code":"…",…}
+ *                               include_custom_fields (boolean),
+ *                               env, channel (strings)
+ *     "products"                none                                    {"items":[{"short_code":"…",…},…]}
+ *     "versions"                env, channel (strings)                  {"items":[{"version":"…",…},…]}
+ *     "installation_file"       env, channel, version (strings)         {"version":"…","installation_file":"…",…}
+ *     "device_licenses"         hardware_id (string)                    {"items":[the license,…]}
+ *     "get_device_variables"    none                                    {"items":[{"variable":"…","value":"…",…},…]}
+ *     "track_device_variables"  variables (object), required            {"items":[{"variable":"…","value":"…",…},…]}
+ *     "sync_consumptions"       those that name license and device;     the object below
+ *                               timeout_ms is for the whole of it
  *
  * "sync_consumptions" books what is queued (docs/offline-consumption.md). Each consumption that was refused, or whose
  * outcome is unknown, is reported once:

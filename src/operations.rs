@@ -60,6 +60,11 @@ pub enum Reply {
     /// A JSON object with the v2 signature and these members. The signature does not cover the request, so a reply
     /// without the members answers another one.
     Signed(&'static [&'static str]),
+    /// A JSON array with the v2 signature, of objects that each have these members. The host gets it as `{"items":[…]}`,
+    /// so that every reply is an object.
+    List(&'static [&'static str]),
+    /// A JSON array like [`Reply::List`], of licenses with the v1 signature inside each.
+    Licenses,
     /// An empty body. The API does not sign it.
     Empty,
     /// This text, without JSON. The API does not sign it.
@@ -94,6 +99,8 @@ pub struct Operation {
     pub path: &'static str,
     /// The way in which it names the license.
     pub auth: Auth,
+    /// True if it names a product.
+    pub product: bool,
     /// True if it names a device by `hardware_id`.
     pub device: bool,
     /// Its own parameters, besides those of [`Operation::parameters`].
@@ -149,6 +156,20 @@ macro_rules! with_device_info {
     };
 }
 
+/// What most questions about a license have in common.
+const QUESTION: Operation = Operation {
+    name: "",
+    method: Method::Get,
+    path: "",
+    auth: Auth::Ident,
+    product: true,
+    device: true,
+    own: &[],
+    reply: Reply::Signed(&[]),
+    idempotent: true,
+    slots: SlotEffect::None,
+};
+
 /// Every operation of the API that this library performs.
 pub const OPERATIONS: &[Operation] = &[
     Operation {
@@ -156,6 +177,7 @@ pub const OPERATIONS: &[Operation] = &[
         method: Method::Post,
         path: "/activate_license",
         auth: Auth::Set,
+        product: true,
         device: true,
         own: with_device_info!(optional("variables", Kind::Object)),
         reply: Reply::License,
@@ -167,6 +189,7 @@ pub const OPERATIONS: &[Operation] = &[
         method: Method::Get,
         path: "/check_license",
         auth: Auth::Ident,
+        product: true,
         device: true,
         own: with_device_info!(
             optional("include_expired_features", Kind::Boolean),
@@ -182,6 +205,7 @@ pub const OPERATIONS: &[Operation] = &[
         method: Method::Post,
         path: "/deactivate_license",
         auth: Auth::Ident,
+        product: true,
         device: true,
         own: &[optional("variables", Kind::Object)],
         reply: Reply::Text("license_deactivated"),
@@ -193,6 +217,7 @@ pub const OPERATIONS: &[Operation] = &[
         method: Method::Post,
         path: "/floating/borrow",
         auth: Auth::Set,
+        product: true,
         device: true,
         own: &[required("borrowed_until", Kind::TimeOrNull)],
         reply: Reply::Signed(&["borrowed_until", "license_id", "device_id"]),
@@ -204,6 +229,7 @@ pub const OPERATIONS: &[Operation] = &[
         method: Method::Post,
         path: "/floating/release",
         auth: Auth::Ident,
+        product: true,
         device: true,
         own: &[],
         reply: Reply::Empty,
@@ -215,6 +241,7 @@ pub const OPERATIONS: &[Operation] = &[
         method: Method::Get,
         path: "/check_license_feature",
         auth: Auth::Ident,
+        product: true,
         device: true,
         own: &[required("feature", Kind::Text), optional("include_metadata_string", Kind::Boolean)],
         reply: Reply::Signed(&["license_id"]),
@@ -226,6 +253,7 @@ pub const OPERATIONS: &[Operation] = &[
         method: Method::Post,
         path: "/floating/feature_borrow",
         auth: Auth::Set,
+        product: true,
         device: true,
         own: &[required("feature", Kind::Text), required("borrowed_until", Kind::TimeOrNull)],
         reply: Reply::Signed(&["borrowed_until", "license_id", "device_id"]),
@@ -237,6 +265,7 @@ pub const OPERATIONS: &[Operation] = &[
         method: Method::Post,
         path: "/floating/feature_release",
         auth: Auth::Ident,
+        product: true,
         device: true,
         own: &[required("feature", Kind::Text)],
         reply: Reply::Empty,
@@ -248,6 +277,7 @@ pub const OPERATIONS: &[Operation] = &[
         method: Method::Post,
         path: "/add_consumption",
         auth: Auth::Ident,
+        product: true,
         device: true,
         own: &[
             optional("consumptions", Kind::Integer),
@@ -265,6 +295,7 @@ pub const OPERATIONS: &[Operation] = &[
         method: Method::Post,
         path: "/add_feature_consumption",
         auth: Auth::Ident,
+        product: true,
         device: true,
         own: &[
             required("feature", Kind::Text),
@@ -280,15 +311,63 @@ pub const OPERATIONS: &[Operation] = &[
         method: Method::Get,
         path: "/product_details",
         auth: Auth::None,
+        product: true,
         device: false,
         own: &[
             optional("include_latest_version", Kind::Boolean),
             optional("include_custom_fields", Kind::Boolean),
             optional("env", Kind::Text),
+            optional("channel", Kind::Text),
         ],
         reply: Reply::Signed(&["short_code"]),
         idempotent: true,
         slots: SlotEffect::None,
+    },
+    Operation {
+        name: "products",
+        path: "/products",
+        auth: Auth::None,
+        product: false,
+        device: false,
+        reply: Reply::List(&["short_code"]),
+        ..QUESTION
+    },
+    Operation {
+        name: "versions",
+        path: "/versions",
+        own: &[optional("env", Kind::Text), optional("channel", Kind::Text)],
+        reply: Reply::List(&["version"]),
+        ..QUESTION
+    },
+    Operation {
+        name: "installation_file",
+        path: "/installation_file",
+        own: &[optional("env", Kind::Text), optional("channel", Kind::Text), optional("version", Kind::Text)],
+        reply: Reply::Signed(&["version", "installation_file"]),
+        ..QUESTION
+    },
+    Operation {
+        name: "device_licenses",
+        path: "/device_licenses",
+        auth: Auth::None,
+        product: false,
+        reply: Reply::Licenses,
+        ..QUESTION
+    },
+    Operation {
+        name: "get_device_variables",
+        path: "/get_device_variables",
+        reply: Reply::List(&["variable", "value"]),
+        ..QUESTION
+    },
+    Operation {
+        name: "track_device_variables",
+        method: Method::Post,
+        path: "/track_device_variables",
+        own: &[required("variables", Kind::Object)],
+        reply: Reply::List(&["variable", "value"]),
+        idempotent: false,
+        ..QUESTION
     },
 ];
 
@@ -316,13 +395,14 @@ impl Operation {
 
     /// Returns every parameter that it takes.
     pub fn parameters(&self) -> impl Iterator<Item = &'static Parameter> + use<> {
+        let product = if self.product { PRODUCT } else { &[] };
         let device = if self.device { HARDWARE_ID } else { &[] };
         let auth = match self.auth {
             Auth::None => &[],
             Auth::Ident => IDENT,
             Auth::Set => SET,
         };
-        [PRODUCT, device, auth, self.own, COMMON].into_iter().flatten()
+        [product, device, auth, self.own, COMMON].into_iter().flatten()
     }
 
     /// Returns the parameter called `name`.
@@ -348,10 +428,20 @@ mod tests {
     }
 
     #[test]
-    fn what_concerns_a_device_or_its_slots_is_ordered() {
-        for operation in OPERATIONS {
-            assert_eq!(operation.is_ordered(), operation.device && !operation.is_consumption(), "{}", operation.name);
-        }
+    fn only_what_changes_a_slot_or_a_device_is_ordered() {
+        let ordered: Vec<_> =
+            OPERATIONS.iter().filter(|operation| operation.is_ordered()).map(|row| row.name).collect();
+        let expected = [
+            "activate_license",
+            "check_license",
+            "deactivate_license",
+            "borrow_license",
+            "release_license",
+            "check_feature",
+            "borrow_feature",
+            "release_feature",
+        ];
+        assert_eq!(ordered, expected);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use crate::secret::{Secret, redacted};
 use crate::status::Status;
 use crate::strict::Object;
 use crate::verify::PublicKey;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::time::Duration;
 
@@ -51,7 +52,7 @@ pub(crate) fn judge_kept(
         date: None,
         retry_after: None,
     };
-    object(&judge(request, &reply, config)?)
+    parsed(&judge(request, &reply, config)?)
 }
 
 /// Returns true if the reply repeats the key or the number of another request. Then a proxy on the way has stored that
@@ -75,7 +76,7 @@ const MAX_SERVER_WORDS: usize = 300;
 
 /// Returns the error of a reply whose status is 400 or higher.
 fn refusal_error(request: &Request, reply: &http::Reply, config: &Config) -> Error {
-    let body = std::str::from_utf8(&reply.body).ok().and_then(|body| object(body).ok()).unwrap_or_default();
+    let body = std::str::from_utf8(&reply.body).ok().and_then(|body| parsed::<Object>(body).ok()).unwrap_or_default();
     let text = |member: &str| body.get(member).and_then(Value::as_str);
     // The error body of the API has a code. A body without one did not come from the API.
     let Some(code) = text("code") else {
@@ -138,21 +139,35 @@ fn judge_success(request: &Request, reply: &http::Reply, key: Option<&PublicKey>
             Ok(format!(r#"{{"message":"{expected}"}}"#))
         }
         Expected::Text(_) => Err(unknown_outcome(Status::ReplyNotApi)),
-        Expected::Signed(_) | Expected::License if trimmed.is_empty() => Err(unknown_outcome(Status::ReplyEmpty)),
+        _ if trimmed.is_empty() => Err(unknown_outcome(Status::ReplyEmpty)),
         Expected::Signed(members) => {
-            let answer = verified_object(reply, text, key, || false)?;
-            // Each member is an id, a date or an amount.
-            let plain = |value: &Value| value.is_string() || value.is_number();
-            let complete = members.iter().all(|member| answer.get(*member).is_some_and(plain));
-            if complete && request.is_echoed_by(&answer) {
+            let answer: Object = verified(reply, text, key, || false)?;
+            if has_all(&answer, members) && request.is_echoed_by(&answer) {
                 Ok(text.to_owned())
             } else {
                 Err(unknown_outcome(Status::ReplyNotOurs))
             }
         }
+        Expected::List(members) => {
+            let items: Vec<Object> = verified(reply, text, key, || false)?;
+            if items.iter().all(|item| has_all(item, members)) {
+                Ok(as_object(trimmed))
+            } else {
+                Err(unknown_outcome(Status::ReplyNotOurs))
+            }
+        }
+        Expected::Licenses => {
+            let licenses: Vec<Object> = verified(reply, text, key, || false)?;
+            let proven = |license| key.is_none_or(|key| proves_v1_of_its_own(request, license, key));
+            if licenses.iter().all(|license| license.contains_key("id") && proven(license)) {
+                Ok(as_object(trimmed))
+            } else {
+                Err(unknown_outcome(Status::ReplyNotOurs))
+            }
+        }
         Expected::License => {
-            let v1 = |key: &PublicKey| object(text).is_ok_and(|license| proves_v1(request, &license, key));
-            let license = verified_object(reply, text, key, || key.is_some_and(v1))?;
+            let v1 = |key: &PublicKey| parsed(text).is_ok_and(|license| proves_v1(request, &license, key));
+            let license: Object = verified(reply, text, key, || key.is_some_and(v1))?;
             if request.is_about(&license) && key.is_none_or(|key| proves_v1(request, &license, key)) {
                 Ok(text.to_owned())
             } else {
@@ -165,17 +180,28 @@ fn judge_success(request: &Request, reply: &http::Reply, key: Option<&PublicKey>
 /// The bodies that count as empty with status 200.
 const EMPTY_BODIES: [&str; 3] = ["", "\"\"", "{}"];
 
-/// Returns the object in a reply, if its v2 signature covers these bytes.
+/// Returns true if the object has each of these members: an id, a name, a date or an amount.
+fn has_all(answer: &Object, members: &[&str]) -> bool {
+    let plain = |value: &Value| value.is_string() || value.is_number();
+    members.iter().all(|member| answer.get(*member).is_some_and(plain))
+}
+
+/// Makes an object of an array, because every reply to the host is an object.
+fn as_object(array: &str) -> String {
+    format!(r#"{{"items":{array}}}"#)
+}
+
+/// Returns the object or the array in a reply, if its v2 signature covers these bytes.
 ///
 /// `has_valid_v1` is asked only if the v2 signature is invalid. If the signature inside the object is valid, the key
 /// is the right one, and the body was altered.
-fn verified_object(
+fn verified<T: DeserializeOwned>(
     reply: &http::Reply,
     text: &str,
     key: Option<&PublicKey>,
     has_valid_v1: impl FnOnce() -> bool,
-) -> Result<Object, Error> {
-    let answer = object(text);
+) -> Result<T, Error> {
+    let answer = parsed(text);
     let Some(key) = key else {
         return answer;
     };
@@ -188,19 +214,29 @@ fn verified_object(
     }
 }
 
-/// Parses a text as a JSON object.
-fn object(text: &str) -> Result<Object, Error> {
+/// Parses a text as a JSON object, or as an array of objects.
+fn parsed<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
     serde_json::from_str(text)
         .map_err(|error| unknown_outcome(if error.is_eof() { Status::ReplyTruncated } else { Status::ReplyNotApi }))
 }
 
 /// Returns true if `license_signature` binds the license to the device and the credentials of the request.
 fn proves_v1(request: &Request, license: &Object, key: &PublicKey) -> bool {
+    proves_v1_by(request.auth.as_ref().map(Secret::expose), request, license, key)
+}
+
+/// Returns true if `license_signature` binds the license to the device of the request, by the license's own key or user.
+/// For a reply that holds several licenses.
+fn proves_v1_of_its_own(request: &Request, license: &Object, key: &PublicKey) -> bool {
+    let license_key = license.get("license_key").and_then(Value::as_str);
+    proves_v1_by(license_key, request, license, key)
+}
+
+fn proves_v1_by(auth: Option<&str>, request: &Request, license: &Object, key: &PublicKey) -> bool {
     let text = |member: &str| license.get(member).and_then(Value::as_str);
     // After an activation by SSO, the signature covers the user's e-mail address.
     let user = license.get("user").and_then(|user| user.get("email")).and_then(Value::as_str);
-    let auth = request.auth.as_ref().map(Secret::expose).or(user);
-    let (Some(auth), Some(signature)) = (auth, text("license_signature")) else {
+    let (Some(auth), Some(signature)) = (auth.or(user), text("license_signature")) else {
         return false;
     };
     let signed = model::v1_text(&request.hardware_id, auth, text("validity_period"));

@@ -6,7 +6,7 @@
 
 mod support;
 
-use floatlease::operations::{Method, OPERATIONS};
+use floatlease::operations::{Method, OPERATIONS, Reply};
 use floatlease::status::STATUSES;
 use support::document::{assert_code, assert_links, assert_shell_commands, blocks_in, read};
 use support::root;
@@ -126,7 +126,14 @@ fn the_table_of_operations_is_the_api() {
     for operation in OPERATIONS {
         let method = if operation.method == Method::Get { "GET" } else { "POST" };
         let row = format!("| `{}` | {method} {} |", operation.name, operation.path);
-        assert!(page.contains(&row), "{row}");
+        let row = page.lines().find(|line| line.starts_with(&row)).unwrap_or_else(|| panic!("{row}"));
+        let signed = match operation.reply {
+            Reply::License | Reply::Licenses => "twice",
+            Reply::Signed(_) | Reply::List(_) => "yes",
+            Reply::Empty | Reply::Text(_) => "no",
+        };
+        let repeated = if operation.idempotent { "yes" } else { "no" };
+        assert!(row.contains(&format!("| {signed} | {repeated} |")), "{row}");
     }
 }
 

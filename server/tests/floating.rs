@@ -6,6 +6,7 @@ mod common;
 use chrono::TimeDelta;
 use common::time;
 use common::world::{World, borrow_feature, check_feature, release_feature};
+use floatlease_server::catalogue::VersionFilter;
 use floatlease_server::domain::{Action, Change, Until};
 
 const CATALOGUE: &str = r#"
@@ -315,7 +316,9 @@ fn an_expired_feature_counts_as_not_assigned_but_can_be_released() {
     assert_eq!(world.ask("K", "a", check_feature("ENDING")), Err("invalid_license_feature_code"));
     assert_eq!(world.ask("K", "a", borrow_feature("ENDING", Until::Longest)), Err("invalid_license_feature_code"));
     let shown = |world: &mut World, include_expired_features| {
-        let reply = world.ask("K", "a", Action::CheckLicense { include_expired_features }).unwrap();
+        let reply = world
+            .ask("K", "a", Action::CheckLicense { include_expired_features, wanted: VersionFilter::default() })
+            .unwrap();
         reply["product_features"].as_array().unwrap().iter().any(|feature| feature["code"] == "ENDING")
     };
     assert_eq!((shown(&mut world, false), shown(&mut world, true)), (false, true));

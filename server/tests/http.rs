@@ -45,7 +45,10 @@ fn server() -> TestServer {
 
 /// Enough for every operation; each ignores what it does not know.
 fn everything() -> Value {
-    json!({ "product": "P", "license_key": "K", "hardware_id": "hw-1", "feature": "F", "borrowed_until": null })
+    json!({
+        "product": "P", "license_key": "K", "hardware_id": "hw-1", "feature": "F", "borrowed_until": null,
+        "variables": { "room": 12 },
+    })
 }
 
 fn is_signed(server: &TestServer, text: &[u8], signature: &str) -> bool {
@@ -79,7 +82,7 @@ fn every_operation_answers_as_the_table_says() {
         match operation.reply {
             Reply::Empty => assert_eq!((answer.body.as_slice(), signature), (&b""[..], None), "{name}"),
             Reply::Text(text) => assert_eq!((answer.body.as_slice(), signature), (text.as_bytes(), None), "{name}"),
-            Reply::Signed(_) | Reply::License => {
+            Reply::Signed(_) | Reply::License | Reply::List(_) | Reply::Licenses => {
                 assert!(is_signed(&server, &answer.body, signature.unwrap()), "{name}");
                 survives(&answer);
             }

@@ -7,6 +7,7 @@ use chrono::TimeDelta;
 use common::time;
 use common::world::{Answer, World, borrow_feature, check_feature, command, release_feature};
 use floatlease::model::MAX_ORDER;
+use floatlease_server::catalogue::VersionFilter;
 use floatlease_server::domain::{Action, Change, Command, OrderScope, Refusal, Until};
 use serde_json::Value;
 
@@ -72,7 +73,7 @@ fn ask(world: &mut World, number: u64, action: Action) -> Answer {
 }
 
 fn check() -> Action {
-    Action::CheckLicense { include_expired_features: false }
+    Action::CheckLicense { include_expired_features: false, wanted: VersionFilter::default() }
 }
 
 fn borrow() -> Action {

@@ -5,6 +5,7 @@ mod common;
 
 use common::time;
 use common::world::{World, borrow_feature, check_feature, command};
+use floatlease_server::catalogue::VersionFilter;
 use floatlease_server::domain::{Action, Command, Credential, Token, Until};
 
 const CATALOGUE: &str = r#"
@@ -48,7 +49,7 @@ fn activate() -> Action {
 }
 
 fn check() -> Action {
-    Action::CheckLicense { include_expired_features: false }
+    Action::CheckLicense { include_expired_features: false, wanted: VersionFilter::default() }
 }
 
 fn borrow() -> Action {

@@ -12,9 +12,10 @@ mod types;
 pub use index::Catalogue;
 pub(crate) use metadata::MAX_SAFE_INTEGER;
 pub use read::{CatalogueErrors, parse};
-pub(crate) use read::{read, table};
+pub(crate) use read::{derived_id, read, table};
 pub use types::{
-    AccountLabel, ApiKey, AuthorizationMethod, Consumption, CustomField, Customer, CustomerAccount, Feature, Floating,
-    Holder, License, LicenseType, Overages, Period, Product, ProductStatus, User,
+    AccountLabel, ApiKey, AuthorizationMethod, Consumption, CustomField, Customer, CustomerAccount, Environment,
+    Feature, Floating, Holder, License, LicenseType, Overages, Period, Product, ProductField, ProductStatus, User,
+    Version, VersionFilter,
 };
 pub(crate) use types::{LONGEST_TEXT_BYTES, LONGEST_TOKEN_BYTES};

@@ -9,8 +9,9 @@ use aws_lc_rs::digest::{SHA256, digest};
 use super::entry::{Entry, ErrorList};
 use super::index::{Catalogue, ProductLicenses};
 use super::types::{
-    AccountLabel, ApiKey, AuthorizationMethod, Consumption, CustomField, Customer, CustomerAccount, Feature, Floating,
-    Holder, LONGEST_TOKEN_BYTES, License, LicenseType, Overages, Product, ProductStatus, User,
+    AccountLabel, ApiKey, AuthorizationMethod, Consumption, CustomField, Customer, CustomerAccount, Environment,
+    Feature, Floating, Holder, LONGEST_TOKEN_BYTES, License, LicenseType, Overages, Product, ProductField,
+    ProductStatus, User, Version,
 };
 
 const DEFAULT_FLOATING_TIMEOUT_MINUTES: u32 = 120;
@@ -247,11 +248,73 @@ impl Reader<'_> {
             status: entry.or("status", ProductStatus::Enabled),
             floating_timeout_minutes: entry.or("floating_timeout_minutes", DEFAULT_FLOATING_TIMEOUT_MINUTES),
             prevent_vm: entry.or("prevent_vm", false),
-            version: entry.or("version", String::new()),
+            versions: self.versions(entry, &code),
+            custom_fields: self.product_fields(entry, &code),
             metadata: entry.optional("metadata").unwrap_or_default(),
             code: code.clone(),
         };
         (code, Arc::new(product))
+    }
+
+    /// Reads the product's releases, sorted by their dates; or its `version` alone, without a file.
+    fn versions(&mut self, entry: &mut Entry<'_>, product: &str) -> Vec<Arc<Version>> {
+        let releases = entry.tables("release", "version");
+        let newest: Option<String> = entry.optional("version");
+        if newest.is_some() && !releases.is_empty() {
+            entry.report("`version` and `release` exclude each other: the newest release is the newest version");
+        }
+        let mut versions: Vec<Version> = Vec::new();
+        for mut release in releases {
+            let version = self.release(&mut release, product);
+            if versions.iter().any(|other| other.is_same_release(&version)) {
+                release.report("is given twice for its `environment` and `channel`; remove one");
+            }
+            versions.push(version);
+            release.finish();
+        }
+        if let Some(newest) = newest.filter(|newest| !newest.is_empty()) {
+            versions.push(Version { version: newest, ..Version::without_file(derived_id(&["version", product])) });
+        }
+        versions.sort_by_key(|version| version.release_date);
+        versions.into_iter().map(Arc::new).collect()
+    }
+
+    fn release(&mut self, entry: &mut Entry<'_>, product: &str) -> Version {
+        let version = entry.name("version");
+        let (environment, channel) = (entry.optional::<Environment>("environment"), entry.or("channel", String::new()));
+        let parts = ["release", product, &version, environment.map_or("", Environment::as_str), &channel];
+        let release_date = entry.optional("release_date");
+        if release_date.is_none() {
+            entry.report("`release_date` is missing or invalid: it decides which release is the newest");
+        }
+        Version {
+            id: self.id(entry, &parts),
+            version,
+            release_date,
+            environment,
+            channel,
+            installation_file: entry.required("installation_file"),
+            hash_md5: entry.or("hash_md5", String::new()),
+            size: entry.optional("size"),
+            requires_version: entry.optional("requires_version"),
+            eula_link: entry.or("eula_link", String::new()),
+            release_notes_link: entry.or("release_notes_link", String::new()),
+        }
+    }
+
+    fn product_fields(&mut self, entry: &mut Entry<'_>, product: &str) -> Vec<ProductField> {
+        let mut fields: Vec<ProductField> = Vec::new();
+        for mut entry in entry.tables("custom_field", "name") {
+            let name = entry.name("name");
+            if fields.iter().any(|other| other.name == name) {
+                entry.report("is given twice; remove one");
+                continue;
+            }
+            let id = self.id(&mut entry, &["product_field", product, &name]);
+            fields.push(ProductField { id, name, default_value: entry.or("default_value", String::new()) });
+            entry.finish();
+        }
+        fields
     }
 
     fn license(
@@ -456,7 +519,7 @@ fn product_licenses((code, product): (&String, &Arc<Product>)) -> (String, Produ
 }
 
 /// Derives a number of 16 digits, below 2^53, from names.
-fn derived_id(parts: &[&str]) -> u64 {
+pub(crate) fn derived_id(parts: &[&str]) -> u64 {
     let digest = digest(&SHA256, parts.join("\u{1f}").as_bytes());
     let number = digest.as_ref().iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte));
     1_000_000_000_000_000 + number % 8_000_000_000_000_000

@@ -30,6 +30,13 @@ pub struct ApiKey {
     pub products: Option<Vec<String>>,
 }
 
+impl ApiKey {
+    /// Returns true if clients may activate this product by the key.
+    pub fn may_activate(&self, product: &str) -> bool {
+        self.products.as_ref().is_none_or(|products| products.iter().any(|code| code == product))
+    }
+}
+
 /// The way in which a product's clients name their license.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AuthorizationMethod {
@@ -67,10 +74,79 @@ pub struct Product {
     pub floating_timeout_minutes: u32,
     /// True if its licenses refuse virtual machines, unless a license says otherwise.
     pub prevent_vm: bool,
-    /// The newest version.
-    pub version: String,
+    /// The versions that can be installed, the newest last.
+    pub versions: Vec<Arc<Version>>,
+    /// Fields that its licenses may have, with their defaults.
+    pub custom_fields: Vec<ProductField>,
     /// Values that are passed through to the host program.
     pub metadata: Map<String, Value>,
+}
+
+/// A version of a product, for one operating system and one channel.
+#[derive(Debug)]
+pub struct Version {
+    /// The version's number, which never changes.
+    pub id: u64,
+    /// The version's name, such as `2.1.0`.
+    pub version: String,
+    /// The time of its release. `None` if only its name is known.
+    pub release_date: Option<DateTime<Utc>>,
+    /// The operating system that it runs on; `None` for any.
+    pub environment: Option<Environment>,
+    /// The channel that it is published in; empty for the one that clients get without asking for another.
+    pub channel: String,
+    /// The file's address. This server hosts no files.
+    pub installation_file: String,
+    /// The file's MD5 digest in hexadecimal digits.
+    pub hash_md5: String,
+    /// The file's size in bytes.
+    pub size: Option<u64>,
+    /// The version that must be installed before.
+    pub requires_version: Option<String>,
+    /// The address of the license agreement.
+    pub eula_link: String,
+    /// The address of the release notes.
+    pub release_notes_link: String,
+}
+
+/// The operating systems that versions are made for, by the protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Environment {
+    /// Windows.
+    Win,
+    /// Windows of 32 bits.
+    Win32,
+    /// Windows of 64 bits.
+    Win64,
+    /// macOS.
+    Mac,
+    /// Linux.
+    Linux,
+    /// Linux of 32 bits.
+    Linux32,
+    /// Linux of 64 bits.
+    Linux64,
+}
+
+/// The versions that a client asks for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct VersionFilter {
+    /// The operating system; `None` for all.
+    pub environment: Option<String>,
+    /// The channel; `None` for the versions that are in none.
+    pub channel: Option<String>,
+}
+
+/// A field that a product's licenses may have.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ProductField")]
+pub struct ProductField {
+    /// The field's number, which never changes.
+    pub id: u64,
+    /// The field's name.
+    pub name: String,
+    /// The value of licenses that have none of their own.
+    pub default_value: String,
 }
 
 /// The terms of a floating license or feature.
@@ -302,6 +378,43 @@ pub struct CustomerAccount {
     pub codes: HashMap<String, String>,
 }
 
+impl Product {
+    /// Returns the versions that match, the newest first.
+    pub fn versions(&self, wanted: &VersionFilter) -> impl Iterator<Item = &Arc<Version>> {
+        self.versions.iter().rev().filter(|version| version.matches(wanted))
+    }
+}
+
+impl Version {
+    /// Makes a version of which only the name will be known.
+    pub(super) fn without_file(id: u64) -> Version {
+        Version {
+            id,
+            version: String::new(),
+            release_date: None,
+            environment: None,
+            channel: String::new(),
+            installation_file: String::new(),
+            hash_md5: String::new(),
+            size: None,
+            requires_version: None,
+            eula_link: String::new(),
+            release_notes_link: String::new(),
+        }
+    }
+
+    /// Returns true if clients could not tell the two apart.
+    pub(super) fn is_same_release(&self, other: &Version) -> bool {
+        let names = |version: &Version| (version.version.clone(), version.environment, version.channel.clone());
+        names(self) == names(other)
+    }
+
+    fn matches(&self, wanted: &VersionFilter) -> bool {
+        let runs_on = |environment: &String| self.environment.is_none_or(|own| own.as_str() == environment);
+        wanted.environment.as_ref().is_none_or(runs_on) && self.channel == wanted.channel.as_deref().unwrap_or_default()
+    }
+}
+
 impl Floating {
     /// Returns the time after which a slot is free if its device has not checked the license.
     pub fn timeout(&self) -> TimeDelta {
@@ -333,12 +446,17 @@ impl License {
         }
     }
 
+    /// Returns the license's users; none if it has a key.
+    pub fn users(&self) -> &[Arc<User>] {
+        match &self.holder {
+            Holder::Key(_) => &[],
+            Holder::Users(users) => users,
+        }
+    }
+
     /// Returns the user of this name, if the license has one.
     pub fn user(&self, username: &str) -> Option<&Arc<User>> {
-        match &self.holder {
-            Holder::Key(_) => None,
-            Holder::Users(users) => users.iter().find(|user| user.username == username),
-        }
+        self.users().iter().find(|user| user.username == username)
     }
 
     /// Returns the time at which the license expires.
@@ -351,6 +469,15 @@ impl License {
             LicenseType::TimeLimited | LicenseType::Consumption => 0,
         };
         self.validity_period.map(|end| end + TimeDelta::hours(grace_hours.into()))
+    }
+
+    /// Returns the versions that match and that the license includes, the newest first. A version that was released after
+    /// the maintenance period is not included.
+    pub fn versions(&self, wanted: &VersionFilter) -> impl Iterator<Item = &Arc<Version>> {
+        let maintained = |version: &&Arc<Version>| {
+            self.maintenance_period.zip(version.release_date).is_none_or(|(end, released)| released <= end)
+        };
+        self.product.versions(wanted).filter(maintained)
     }
 
     /// Returns whether the license has expired.

@@ -27,6 +27,13 @@ impl Transition<'_> {
         (device.status == DeviceStatus::Active).then_some(device.id)
     }
 
+    /// Returns the facts that are kept about the device, by their names.
+    pub(super) fn variables(&self, license_id: u64, hardware_id: &str) -> Vec<Variable> {
+        let record = self.state.licenses.get(&license_id);
+        let variables = record.and_then(|record| record.variables.get(hardware_id));
+        variables.into_iter().flat_map(|variables| variables.values().cloned()).collect()
+    }
+
     /// Activates the license on the device, and returns the device's number.
     ///
     /// A device that is active already stays as it is and does not count again. If the user who activated it no longer has

@@ -8,13 +8,14 @@ use chrono::{DateTime, Utc};
 use super::change::Change;
 use super::command::{Action, Command};
 use super::consumption::Booking;
+use super::device::Variable;
 use super::latest_requests::LatestRequest;
 use super::order::Order;
 use super::refusal::Refusal;
 use super::reply::{Outcome, Reply};
 use super::state::{State, Transition};
 use super::subject::Subject;
-use crate::catalogue::{Catalogue, Feature, License, Overages};
+use crate::catalogue::{Catalogue, Feature, License, Overages, Version};
 
 impl State {
     /// Applies `command` at `now`, which is never earlier than before, and adds what has changed to `changes`.
@@ -23,6 +24,16 @@ impl State {
     pub fn apply(&mut self, command: &Command, now: DateTime<Utc>, changes: &mut Vec<Change>) -> Outcome {
         let catalogue = Arc::clone(&self.catalogue);
         Transition { state: self, now, changes }.run(&catalogue, command)
+    }
+}
+
+impl State {
+    /// Returns the reply to `device_licenses`: what is active on this device. Slots that expired meanwhile are freed on the
+    /// way.
+    pub fn device_licenses(&mut self, hardware_id: &str, now: DateTime<Utc>, changes: &mut Vec<Change>) -> Outcome {
+        let blacklisted = self.catalogue.is_blacklisted(hardware_id);
+        let licenses = Transition { state: self, now, changes }.device_licenses(hardware_id);
+        if blacklisted { Err(Refusal::Blacklisted) } else { Ok(Reply::DeviceLicenses(licenses)) }
     }
 }
 
@@ -63,11 +74,11 @@ impl Transition<'_> {
                 self.keep_variables(license, &command.hardware_id, device_id, variables);
                 Ok(self.activation_reply(subject, command, device_id))
             }
-            Action::CheckLicense { include_expired_features } => {
+            Action::CheckLicense { include_expired_features, wanted } => {
                 if let Some(floating) = &license.floating {
                     self.claim(license, None, floating, device_id)?;
                 }
-                Ok(self.license_reply(subject, command, device_id, *include_expired_features))
+                Ok(self.license_reply(subject, command, device_id, *include_expired_features, wanted))
             }
             Action::Deactivate { variables } => {
                 self.deactivate_device(license, &command.hardware_id, variables);
@@ -87,6 +98,22 @@ impl Transition<'_> {
                 let unknown = || Refusal::InvalidLicenseFeatureCode(feature.clone());
                 let feature = license.feature(feature).ok_or_else(unknown)?;
                 self.release_feature(license, feature, device_id)
+            }
+            Action::ListVersions(wanted) => Ok(Reply::Versions(license.versions(wanted).cloned().collect())),
+            Action::FindInstallationFile { wanted, version } => {
+                let is_it = |found: &&Arc<Version>| version.as_ref().is_none_or(|version| found.version == *version);
+                let found = license.versions(wanted).find(is_it).cloned();
+                found.map(Reply::InstallationFile).ok_or(Refusal::VersionNotFound)
+            }
+            Action::ListVariables => {
+                Ok(Reply::Variables { device_id, variables: self.variables(license.id, &command.hardware_id) })
+            }
+            Action::TrackVariables { variables } => {
+                self.keep_variables(license, &command.hardware_id, device_id, variables);
+                let is_tracked = |kept: &Variable| variables.iter().any(|(name, _)| *name == kept.name);
+                let mut variables = self.variables(license.id, &command.hardware_id);
+                variables.retain(is_tracked);
+                Ok(Reply::TrackedVariables { device_id, variables })
             }
             Action::AddConsumption { amount, allow_overages, max_overages } => {
                 let current = self.state.overages(license);

@@ -2,6 +2,8 @@
 
 use chrono::{DateTime, Utc};
 
+use crate::catalogue::VersionFilter;
+
 /// A well-formed and authorised request.
 #[derive(Debug, Clone)]
 pub struct Command {
@@ -65,6 +67,8 @@ pub enum Action {
     CheckLicense {
         /// True if the reply shows expired features too.
         include_expired_features: bool,
+        /// Chooses the version that the reply describes.
+        wanted: VersionFilter,
     },
     /// Deactivates the license on the device.
     Deactivate {
@@ -93,6 +97,22 @@ pub enum Action {
     ReleaseFeature {
         /// The feature's code.
         feature: String,
+    },
+    /// Lists the versions that the license includes.
+    ListVersions(VersionFilter),
+    /// Tells where a version's file is.
+    FindInstallationFile {
+        /// The versions among which it is.
+        wanted: VersionFilter,
+        /// The version; `None` for the newest.
+        version: Option<String>,
+    },
+    /// Lists the facts that are kept about the device.
+    ListVariables,
+    /// Keeps facts about the device.
+    TrackVariables {
+        /// The facts: name and value.
+        variables: Vec<(String, String)>,
     },
     /// Consumes from the license.
     AddConsumption {

@@ -51,7 +51,12 @@ impl Order {
             }
             Action::BorrowFeature { feature, .. } => (of_feature(feature)?, OrderedAction::Borrow),
             Action::ReleaseFeature { feature } => (of_feature(feature)?, OrderedAction::Release),
-            Action::AddConsumption { .. } | Action::AddFeatureConsumption { .. } => return None,
+            Action::AddConsumption { .. }
+            | Action::AddFeatureConsumption { .. }
+            | Action::ListVersions(_)
+            | Action::FindInstallationFile { .. }
+            | Action::ListVariables
+            | Action::TrackVariables { .. } => return None,
         };
         Some(Order { number, scope, action })
     }
@@ -98,9 +103,9 @@ impl Transition<'_> {
         };
         match &command.action {
             Action::Activate { .. } => Some(self.activation_reply(subject, command, device_id)),
-            Action::CheckLicense { include_expired_features } => {
+            Action::CheckLicense { include_expired_features, wanted } => {
                 self.slot(license, None, device_id)?;
-                Some(self.license_reply(subject, command, device_id, *include_expired_features))
+                Some(self.license_reply(subject, command, device_id, *include_expired_features, wanted))
             }
             Action::CheckFeature { feature, include_metadata_string } => {
                 let feature = license.feature(feature)?;

@@ -34,7 +34,10 @@ pub enum Refusal {
     DisabledProduct,
     ArchivedProduct,
     UnsupportedProductFeature,
+    VersionNotFound,
     // license
+    LicenseKeyOrUserRequired,
+    ActiveLicenseRequired,
     LicenseNotFound,
     LicenseNotActive,
     /// Has the code of `LicenseNotActive`, since no code is documented.
@@ -133,6 +136,11 @@ impl Refusal {
                 "unsupported_product_feature",
                 "One or more of requested product features do not exists or they are not enabled on the product",
             ),
+            VersionNotFound => (400, "version_not_found", "The license includes no such version of the product"),
+            LicenseKeyOrUserRequired => {
+                (400, "license_key_or_license_user_required", "License key or license user is required")
+            }
+            ActiveLicenseRequired => (400, "active_license_required", "The license must be active and enabled"),
             LicenseNotFound => (400, "license_not_found", "License with the provided license user not found"),
             LicenseNotActive => (400, "license_not_active", "The license is not active"),
             LicenseNotStarted => (400, "license_not_active", "The license is not active before its start date"),

@@ -3,16 +3,18 @@
 use std::sync::Arc;
 
 use super::command::{Command, Credential};
+use super::device::DeviceStatus;
 use super::entitlement::EntitlementId;
 use super::reply::Reply;
 use super::state::Transition;
 use super::subject::Subject;
 use super::view::{FeatureView, LicenseView, PoolView, UserView};
-use crate::catalogue::{Consumption, Feature, License, User};
+use crate::catalogue::{Consumption, Feature, License, ProductStatus, User, VersionFilter};
 
 impl Transition<'_> {
     pub(super) fn activation_reply(&mut self, subject: &Subject, command: &Command, device_id: u64) -> Reply {
-        Reply::Activation(Box::new(self.license_view(subject, command, device_id, false)))
+        let (asking, wanted) = (Asking::of(subject, command, device_id), VersionFilter::default());
+        Reply::Activation(Box::new(self.license_view(subject, &asking, false, &wanted)))
     }
 
     pub(super) fn license_reply(
@@ -21,8 +23,31 @@ impl Transition<'_> {
         command: &Command,
         device_id: u64,
         include_expired_features: bool,
+        wanted: &VersionFilter,
     ) -> Reply {
-        Reply::License(Box::new(self.license_view(subject, command, device_id, include_expired_features)))
+        let asking = Asking::of(subject, command, device_id);
+        Reply::License(Box::new(self.license_view(subject, &asking, include_expired_features, wanted)))
+    }
+
+    /// Returns the licenses that are active on this device, as it would see each.
+    pub(super) fn device_licenses(&mut self, hardware_id: &str) -> Vec<LicenseView> {
+        let catalogue = Arc::clone(&self.state.catalogue);
+        let mut views = Vec::new();
+        for license in catalogue.licenses().iter().filter(|license| license.product.status == ProductStatus::Enabled) {
+            let record = self.state.licenses.get(&license.id);
+            let Some(device) = record.and_then(|record| record.devices.get(hardware_id)) else { continue };
+            if device.status != DeviceStatus::Active || !catalogue.is_reachable(license.id, device.user_id) {
+                continue;
+            }
+            let (device_id, user_id) = (device.id, device.user_id);
+            let user = license.users().iter().find(|user| user_id == Some(user.id)).cloned();
+            let subject = Subject { license: Arc::clone(license), user };
+            // A v1 signature names the license as the reply does.
+            let auth = subject.user.as_ref().map_or(license.name(), |user| &user.email).to_owned();
+            let asking = Asking { auth, hardware_id: hardware_id.to_owned(), device_id };
+            views.push(self.license_view(&subject, &asking, false, &VersionFilter::default()));
+        }
+        views
     }
 
     pub(super) fn feature_reply(
@@ -39,22 +64,23 @@ impl Transition<'_> {
     fn license_view(
         &mut self,
         subject: &Subject,
-        command: &Command,
-        device_id: u64,
+        asking: &Asking,
         include_expired_features: bool,
+        wanted: &VersionFilter,
     ) -> LicenseView {
         let license = &subject.license;
+        let Asking { auth, hardware_id, device_id } = asking.clone();
         let shown = license.features.iter().filter(|feature| include_expired_features || !feature.is_expired(self.now));
         let shown: Vec<_> = shown.collect();
         let features = shown.into_iter().map(|feature| self.feature_view(license, feature, device_id)).collect();
         let pool = self.pool(license, None, device_id);
         let record = self.state.licenses.get(&license.id);
-        let variables = record.and_then(|record| record.variables.get(&command.hardware_id));
         LicenseView {
             license: Arc::clone(license),
             user: subject.user.as_ref().map(|user| self.user_view(user)),
-            auth: auth(subject, &command.credential),
-            hardware_id: command.hardware_id.clone(),
+            auth,
+            variables: self.variables(license.id, &hardware_id),
+            hardware_id,
             device_id,
             pool,
             is_expired: license.is_expired(self.now),
@@ -63,7 +89,7 @@ impl Transition<'_> {
             overages: self.state.overages(license),
             total_consumptions: self.total(license, None, license.consumption.as_ref()),
             features,
-            variables: variables.into_iter().flat_map(|variables| variables.values().cloned()).collect(),
+            version: license.versions(wanted).next().cloned(),
         }
     }
 
@@ -89,6 +115,21 @@ impl Transition<'_> {
     fn total(&self, license: &License, feature: Option<&Feature>, consumption: Option<&Consumption>) -> i64 {
         let entitlement = EntitlementId::of(license, feature);
         consumption.map_or(0, |consumption| self.state.total(entitlement, consumption, self.now))
+    }
+}
+
+/// The device that a license is shown to.
+#[derive(Clone)]
+struct Asking {
+    /// The license's name in a v1 signature.
+    auth: String,
+    hardware_id: String,
+    device_id: u64,
+}
+
+impl Asking {
+    fn of(subject: &Subject, command: &Command, device_id: u64) -> Asking {
+        Asking { auth: auth(subject, &command.credential), hardware_id: command.hardware_id.clone(), device_id }
     }
 }
 

@@ -70,6 +70,10 @@ impl Subject {
     /// Refuses a command that the license's state does not allow.
     pub(super) fn require_usable(&self, command: &Command, now: DateTime<Utc>) -> Result<(), Refusal> {
         let license = &self.license;
+        let asks_for_version = matches!(command.action, Action::ListVersions(_) | Action::FindInstallationFile { .. });
+        if asks_for_version && !(license.active && license.enabled) {
+            return Err(Refusal::ActiveLicenseRequired);
+        }
         if !license.active {
             return Err(Refusal::LicenseNotActive);
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::device::Variable;
-use crate::catalogue::{Feature, License, Overages, User};
+use crate::catalogue::{Feature, License, Overages, User, Version};
 
 /// A license as one device sees it.
 #[derive(Debug, Clone)]
@@ -24,6 +24,8 @@ pub struct LicenseView {
     pub(super) total_consumptions: i64,
     pub(super) features: Vec<FeatureView>,
     pub(super) variables: Vec<Variable>,
+    /// The newest version that the client asks for and the license includes.
+    pub(super) version: Option<Arc<Version>>,
 }
 
 /// The user who sent the command.

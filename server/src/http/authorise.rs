@@ -60,8 +60,11 @@ pub(super) fn authorise<'c>(
 
 /// Refuses an activation of a product that the key may not activate.
 pub(super) fn require_product(api_key: &ApiKey, operation: &Operation, product: &str) -> Result<(), Refusal> {
-    let allowed = api_key.products.as_ref().is_none_or(|products| products.iter().any(|code| code == product));
-    if allowed || operation.name != "activate_license" { Ok(()) } else { Err(Refusal::ApiKeyProductNotAllowed) }
+    if api_key.may_activate(product) || operation.name != "activate_license" {
+        Ok(())
+    } else {
+        Err(Refusal::ApiKeyProductNotAllowed)
+    }
 }
 
 /// Returns whether the header holds an OAuth token, which this server does not issue.

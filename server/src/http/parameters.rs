@@ -5,7 +5,7 @@ use floatlease::operations::{Auth, Kind, Method, Operation, Parameter};
 use hyper::HeaderMap;
 use serde_json::{Map, Value, json};
 
-use crate::catalogue::{LONGEST_TEXT_BYTES, LONGEST_TOKEN_BYTES, MAX_SAFE_INTEGER};
+use crate::catalogue::{LONGEST_TEXT_BYTES, LONGEST_TOKEN_BYTES, MAX_SAFE_INTEGER, VersionFilter};
 use crate::domain::{Action, Command, Credential, Refusal, Token, Until};
 
 /// The two `event`s of consumption. The difference only matters to an activity log, which this server does not keep.
@@ -18,6 +18,8 @@ const MOST_VARIABLES: usize = 64;
 
 /// Parameters that name a license. Each request has exactly one of them.
 const NAMES_OF_LICENSE: [&str; 4] = ["license_key", "username", "id_token", "code"];
+/// Operations whose documentation has a code of its own for a request that names no license.
+const NAMED_BY_KEY_OR_USER: [&str; 2] = ["versions", "installation_file"];
 /// Pairs of parameters of which the first requires the second.
 const TOGETHER: [(&str, &str); 4] = [
     ("username", "password"),
@@ -56,6 +58,9 @@ impl Parameters {
             .filter(|parameter| !self.is_given(parameter.name, parameter.kind))
             .map(|parameter| parameter.name)
             .collect();
+        if missing == ["license_key"] && NAMED_BY_KEY_OR_USER.contains(&operation.name) {
+            return Err(Refusal::LicenseKeyOrUserRequired);
+        }
         if !missing.is_empty() {
             return Err(Refusal::MissingParameters(missing.join(", ")));
         }
@@ -157,7 +162,10 @@ impl Parameters {
         let feature = self.required("feature");
         Ok(match operation {
             "activate_license" => Action::Activate { variables: self.variables()? },
-            "check_license" => Action::CheckLicense { include_expired_features: self.flag("include_expired_features") },
+            "check_license" => Action::CheckLicense {
+                include_expired_features: self.flag("include_expired_features"),
+                wanted: self.versions(),
+            },
             "deactivate_license" => Action::Deactivate { variables: self.variables()? },
             "borrow_license" => Action::BorrowLicense(self.until()),
             "release_license" => Action::ReleaseLicense,
@@ -166,6 +174,12 @@ impl Parameters {
             }
             "borrow_feature" => Action::BorrowFeature { feature, until: self.until() },
             "release_feature" => Action::ReleaseFeature { feature },
+            "versions" => Action::ListVersions(self.versions()),
+            "installation_file" => {
+                Action::FindInstallationFile { wanted: self.versions(), version: self.text("version") }
+            }
+            "get_device_variables" => Action::ListVariables,
+            "track_device_variables" => Action::TrackVariables { variables: self.variables()? },
             "add_consumption" => Action::AddConsumption {
                 amount: self.amount()?,
                 allow_overages: self.boolean("allow_overages"),
@@ -174,6 +188,11 @@ impl Parameters {
             "add_feature_consumption" => Action::AddFeatureConsumption { feature, amount: self.amount()? },
             other => return Err(Refusal::NotFound(format!("The operation {other} is unknown to this server."))),
         })
+    }
+
+    /// Returns the versions that the client asks for.
+    pub(super) fn versions(&self) -> VersionFilter {
+        VersionFilter { environment: self.text("env"), channel: self.text("channel") }
     }
 
     fn until(&self) -> Until {

@@ -19,7 +19,7 @@ use super::raw_connection::RawConnection;
 use super::request::ReceivedRequest;
 use super::response::{refused, response};
 use super::sign::Signer;
-use crate::catalogue::Catalogue;
+use crate::catalogue::{ApiKey, Catalogue, Product, ProductStatus};
 use crate::clock::Clock;
 use crate::domain::{Command, Outcome, Refusal, State, reply};
 use crate::keys::SigningKey;
@@ -123,7 +123,15 @@ impl Service {
         let parameters = Parameters::read(operation, request.query(), body)?;
         authorise::require_product(api_key, operation, &parameters.required("product"))?;
         let outcome = match operation.auth {
-            Auth::None => return self.product_details(&parameters),
+            Auth::None if operation.device => {
+                let hardware_id = parameters.required("hardware_id");
+                let list = move |transaction: &mut Transaction<'_>| {
+                    transaction.state.device_licenses(&hardware_id, *transaction.now, transaction.changes)
+                };
+                self.writer.work(list).await
+            }
+            Auth::None if operation.product => return self.product_details(&parameters),
+            Auth::None => return self.products(api_key),
             Auth::Ident | Auth::Set => {
                 let idempotency_key = parameters::idempotency_key(&request.head.headers)?;
                 let order = parameters::order(operation, &request.head.headers)?;
@@ -146,7 +154,17 @@ impl Service {
     fn product_details(&self, parameters: &Parameters) -> Result<Response<Vec<u8>>, Refusal> {
         let product = self.catalogue.product(&parameters.required("product")).ok_or(Refusal::UnknownProduct)?;
         let (version, fields) = (parameters.flag("include_latest_version"), parameters.flag("include_custom_fields"));
-        let body = reply::product_details(&self.catalogue, product, version, fields);
+        let body = reply::product_details(&self.catalogue, product, &parameters.versions(), version, fields);
+        self.response(body.map_err(|_| Refusal::InternalError)?)
+    }
+
+    /// Answers `products`: the products that are enabled and that the API key may activate.
+    fn products(&self, api_key: &ApiKey) -> Result<Response<Vec<u8>>, Refusal> {
+        let listed =
+            |product: &&Product| product.status == ProductStatus::Enabled && api_key.may_activate(&product.code);
+        let mut products: Vec<&Product> = self.catalogue.products().filter(listed).collect();
+        products.sort_by(|one, other| one.code.cmp(&other.code));
+        let body = reply::products(&self.catalogue, products.into_iter());
         self.response(body.map_err(|_| Refusal::InternalError)?)
     }
 

@@ -22,7 +22,7 @@ const REFUSED: [(u16, &str); 3] = [
 ];
 
 /// (operation, summary), as in docs/operations.md.
-const SUMMARIES: [(&str, &str); 11] = [
+const SUMMARIES: [(&str, &str); 17] = [
     ("activate_license", "activates the license on this device; takes no slot"),
     ("check_license", "takes this device's slot of a floating license, or renews it"),
     ("deactivate_license", "deactivates the device and frees all its slots"),
@@ -34,10 +34,16 @@ const SUMMARIES: [(&str, &str); 11] = [
     ("add_consumption", "books consumptions on a license"),
     ("add_feature_consumption", "books consumptions on a feature"),
     ("product_details", "describes the product; by name only"),
+    ("products", "lists the products with their features; by name only"),
+    ("versions", "lists the versions that the license includes; by name only"),
+    ("installation_file", "tells where a version's file is; by name only"),
+    ("device_licenses", "lists the licenses that are active on this device; by name only"),
+    ("get_device_variables", "lists the values that the server keeps for this device; by name only"),
+    ("track_device_variables", "keeps values for this device; by name only"),
 ];
 
 /// (operation, or "" for any; parameter; value): example values, which exist in examples/catalogue.toml.
-const EXAMPLES: [(&str, &str, Option<&str>); 7] = [
+const EXAMPLES: [(&str, &str, Option<&str>); 8] = [
     ("add_consumption", "license_key", Some("CADP-CONS-UMPT-0100")),
     ("add_feature_consumption", "feature", Some("RENDER-MINUTES")),
     ("", "product", Some("CAD-PRO")),
@@ -45,6 +51,7 @@ const EXAMPLES: [(&str, &str, Option<&str>); 7] = [
     ("", "license_key", Some("CADP-FLOA-TING-0002")),
     ("", "feature", Some("MESH")),
     ("", "borrowed_until", None),
+    ("", "version", Some("1.0.0")),
 ];
 
 /// Makes the document of the API at `base_url`.
@@ -153,6 +160,9 @@ fn body(operation: &Operation) -> Value {
 }
 
 fn example(operation: &Operation, parameter: &str) -> Option<Value> {
+    if parameter == "variables" {
+        return Some(json!({ "room": 12 }));
+    }
     let mut rows = EXAMPLES.iter().filter(|row| row.1 == parameter);
     rows.find(|row| row.0 == operation.name || row.0.is_empty()).map(|row| row.2.into())
 }
@@ -176,6 +186,8 @@ fn reply_to(operation: &Operation, document: &mut Document) -> Value {
     };
     match operation.reply {
         Reply::License => json(&[]),
+        // The type of an array names the members of its entries itself.
+        Reply::List(_) | Reply::Licenses => json(&[]),
         Reply::Signed(members) => json(members),
         Reply::Empty => json!({ "description": "Done; the body is empty.", "headers": echoed }),
         Reply::Text(text) => {

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 use super::*;
-use crate::catalogue::{self, Catalogue};
+use crate::catalogue::{self, Catalogue, VersionFilter};
 use crate::domain::{Action, Command, Credential, Until};
 use crate::store::SqliteStore;
 use std::sync::Mutex;
@@ -169,7 +169,7 @@ fn command(device: usize, action: Action) -> Command {
 
 fn action(request: Request) -> Action {
     match request {
-        Request::Check => Action::CheckLicense { include_expired_features: false },
+        Request::Check => Action::CheckLicense { include_expired_features: false, wanted: VersionFilter::default() },
         Request::Borrow { until } => Action::BorrowLicense(Until::At(time(until))),
         Request::Release => Action::ReleaseLicense,
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Datelike, TimeDelta, Utc};
+use floatlease_server::catalogue::VersionFilter;
 use floatlease_server::domain::{Action, Until};
 
 use super::world::{borrow_feature, check_feature, consume_feature, release_feature};
@@ -168,7 +169,7 @@ pub fn action(what: u64, minutes: Option<i64>, amount: i64, now: DateTime<Utc>) 
     match what {
         0 => Action::Activate { variables: Vec::new() },
         1 => Action::Deactivate { variables: Vec::new() },
-        2 | 3 => Action::CheckLicense { include_expired_features: false },
+        2 | 3 => Action::CheckLicense { include_expired_features: false, wanted: VersionFilter::default() },
         4 => Action::BorrowLicense(until),
         5 => Action::ReleaseLicense,
         6 | 7 => check_feature("F"),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use floatlease_server::catalogue::{self, Catalogue};
+use floatlease_server::catalogue::{self, Catalogue, VersionFilter};
 use floatlease_server::domain::reply::Body;
 use floatlease_server::domain::{Action, Change, Command, Credential, State, Until};
 use serde_json::Value;
@@ -51,7 +51,11 @@ impl World {
     }
 
     pub fn check(&mut self, license_key: &str, hardware_id: &str) -> Answer {
-        self.ask(license_key, hardware_id, Action::CheckLicense { include_expired_features: false })
+        self.ask(
+            license_key,
+            hardware_id,
+            Action::CheckLicense { include_expired_features: false, wanted: VersionFilter::default() },
+        )
     }
 
     pub fn wait(&mut self, by: TimeDelta) {

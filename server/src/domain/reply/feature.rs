@@ -40,9 +40,15 @@ pub(super) struct FeatureBody<'a> {
 
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-enum FeatureType {
+pub(super) enum FeatureType {
     Activation,
     Consumption,
+}
+
+impl FeatureType {
+    pub(super) fn of(feature: &Feature) -> FeatureType {
+        if feature.consumption.is_some() { FeatureType::Consumption } else { FeatureType::Activation }
+    }
 }
 
 // As `Limits`, but the reference calls the first one in the singular here.
@@ -84,10 +90,7 @@ impl<'a> FeatureBody<'a> {
             id: feature.id,
             code: &feature.code,
             name: &feature.name,
-            feature_type: match feature.consumption {
-                Some(_) => FeatureType::Consumption,
-                None => FeatureType::Activation,
-            },
+            feature_type: FeatureType::of(feature),
             expiry_date: feature.expiry_date.map(Iso),
             is_expired: view.is_expired,
             metadata: &feature.metadata,

@@ -9,14 +9,17 @@ use serde_json::{Map, Value};
 
 use super::feature::FeatureBody;
 use super::product::ProductBody;
+use super::variable::ActivationVariable;
+use super::version::NewestVersion;
 use super::{Company, Iso};
 use crate::catalogue::{Consumption, CustomField, Customer, Holder, LicenseType, Period};
 use crate::domain::view::{LicenseView, UserView};
 
-// `Part` and `Product` hold the members that only an activation has.
+// `Part` and `Product` hold the members that only an activation has. `File` is the address of the newest version's file,
+// or in an activation the file.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "License_{Part}")]
-pub(super) struct LicenseBody<'a, Part, Product> {
+pub(super) struct LicenseBody<'a, Part, Product, File> {
     id: u64,
     #[serde(flatten)]
     part: Part,
@@ -68,9 +71,8 @@ pub(super) struct LicenseBody<'a, Part, Product> {
     device_id: u64,
     is_borrowed: bool,
     borrowed_until: Option<Iso>,
-    version: &'a str,
     #[serde(flatten)]
-    installation: Installation,
+    newest: NewestVersion<'a, File>,
     license_signature: String,
 }
 
@@ -87,7 +89,7 @@ pub(super) struct ActivationPart<'a> {
     request: &'static str,
     active: bool,
     hardware_id: &'a str,
-    variables: Vec<VariableBody<'a>>,
+    variables: Vec<ActivationVariable<'a>>,
 }
 
 // The members that only a license of type consumption has. All licenses have members for overages.
@@ -99,20 +101,6 @@ struct LicenseConsumption {
     allow_negative_consumptions: bool,
     reset_consumption: bool,
     consumption_period: Option<Period>,
-}
-
-// The members of the newest version besides its number. This server hosts no installation files.
-#[derive(Serialize, JsonSchema)]
-struct Installation {
-    installation_file: &'static str,
-    release_date: Option<Iso>,
-    hash_md5: &'static str,
-    requires_version: Option<&'static str>,
-    environment: &'static str,
-    eula_link: &'static str,
-    release_notes_link: &'static str,
-    size: Option<u64>,
-    channel: &'static str,
 }
 
 impl LicenseConsumption {
@@ -128,28 +116,9 @@ impl LicenseConsumption {
     }
 }
 
-impl Installation {
-    const NONE: Installation = Installation {
-        installation_file: "",
-        release_date: None,
-        hash_md5: "",
-        requires_version: None,
-        environment: "",
-        eula_link: "",
-        release_notes_link: "",
-        size: None,
-        channel: "",
-    };
-}
-
 impl<'a> ActivationPart<'a> {
     pub(super) fn new(view: &'a LicenseView) -> ActivationPart<'a> {
-        let variables = view.variables.iter().map(|variable| VariableBody {
-            variable: &variable.name,
-            value: &variable.value,
-            device_id: view.device_id,
-            created_at: Iso(variable.created_at),
-        });
+        let variables = view.variables.iter().map(|variable| ActivationVariable::of(variable, view.device_id));
         ActivationPart {
             request: "activation",
             active: true,
@@ -159,14 +128,15 @@ impl<'a> ActivationPart<'a> {
     }
 }
 
-impl<'a, Part, Product> LicenseBody<'a, Part, Product> {
+impl<'a, Part, Product, File> LicenseBody<'a, Part, Product, File> {
     pub(super) fn new(
         view: &'a LicenseView,
         company: Company,
         part: Part,
         product_part: Product,
+        file: File,
         sign: impl Fn(&str) -> io::Result<String>,
-    ) -> io::Result<LicenseBody<'a, Part, Product>> {
+    ) -> io::Result<LicenseBody<'a, Part, Product, File>> {
         let license = &*view.license;
         let product = &*license.product;
         let floating = license.floating.as_ref();
@@ -224,22 +194,12 @@ impl<'a, Part, Product> LicenseBody<'a, Part, Product> {
             device_id: view.device_id,
             is_borrowed: view.pool.borrowed_until.is_some(),
             borrowed_until: view.pool.borrowed_until.map(Iso),
-            version: &product.version,
-            installation: Installation::NONE,
+            newest: NewestVersion::of(view.version.as_deref(), file),
             license_signature: sign(&v1_text(&view.hardware_id, &view.auth, validity.as_deref()))?,
             validity_period,
             part,
         })
     }
-}
-
-#[derive(Serialize, JsonSchema)]
-#[schemars(rename = "Variable")]
-struct VariableBody<'a> {
-    variable: &'a str,
-    value: &'a str,
-    device_id: u64,
-    created_at: Iso,
 }
 
 #[derive(Serialize, JsonSchema)]

@@ -6,6 +6,8 @@ mod feature;
 mod license;
 mod product;
 mod size;
+mod variable;
+mod version;
 
 use std::borrow::Cow;
 use std::io;
@@ -16,14 +18,17 @@ use floatlease::model::format_time;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
 
+use super::device::Variable;
 use super::refusal::Refusal;
 use super::view::{FeatureView, LicenseView};
-use crate::catalogue::{Catalogue, Feature, License, Overages};
+use crate::catalogue::{Catalogue, Feature, License, Overages, Version};
 use feature::{CheckFeatureBody, FeatureTotalBody, LicenseTotalBody};
 use license::{ActivationPart, CheckPart, LicenseBody};
-use product::{ActivatedProduct, BriefProduct, ProductReply};
+use product::{ActivatedProduct, BriefProduct, ListedProduct, ProductReply};
+use variable::{TrackedVariable, VariableBody};
+use version::{InstallationFileBody, ListedVersion, address};
 
-pub use product::product_details;
+pub use product::{product_details, products};
 pub use size::{LONGEST_REPLY_BYTES, longer_than, too_long};
 
 /// The result of a command.
@@ -38,9 +43,35 @@ pub enum Reply {
     License(Box<LicenseView>),
     Activation(Box<LicenseView>),
     Borrow(Borrow),
-    Feature { license_id: u64, feature: FeatureView, include_metadata_string: bool },
-    Consumption { license: Arc<License>, total_consumptions: i64, overages: Overages },
-    FeatureConsumption { license_id: u64, feature: Arc<Feature>, total_consumptions: i64 },
+    Feature {
+        license_id: u64,
+        feature: FeatureView,
+        include_metadata_string: bool,
+    },
+    /// The licenses that are active on the device.
+    DeviceLicenses(Vec<LicenseView>),
+    Versions(Vec<Arc<Version>>),
+    InstallationFile(Arc<Version>),
+    /// All variables of a device.
+    Variables {
+        device_id: u64,
+        variables: Vec<Variable>,
+    },
+    /// The variables that were set by the command.
+    TrackedVariables {
+        device_id: u64,
+        variables: Vec<Variable>,
+    },
+    Consumption {
+        license: Arc<License>,
+        total_consumptions: i64,
+        overages: Overages,
+    },
+    FeatureConsumption {
+        license_id: u64,
+        feature: Arc<Feature>,
+        total_consumptions: i64,
+    },
 }
 
 /// The reply to a borrow.
@@ -84,13 +115,27 @@ impl Reply {
         let json = match self {
             Reply::Empty => return Ok(Body::Empty),
             Reply::Text(text) => return Ok(Body::Text(text)),
-            Reply::License(view) => {
-                serde_json::to_vec(&LicenseBody::new(view, company, CheckPart {}, BriefProduct {}, sign)?)
-            }
+            Reply::License(view) => serde_json::to_vec(&checked_license(view, company, sign)?),
             Reply::Activation(view) => {
                 let product = ActivatedProduct::new(&view.license.product, company);
-                serde_json::to_vec(&LicenseBody::new(view, company, ActivationPart::new(view), product, sign)?)
+                let file = view.version.as_deref().filter(|version| !version.installation_file.is_empty());
+                let file = file.map(|version| InstallationFileBody::of(version, company));
+                serde_json::to_vec(&LicenseBody::new(view, company, ActivationPart::new(view), product, file, sign)?)
             }
+            Reply::DeviceLicenses(views) => {
+                let licenses = views.iter().map(|view| checked_license(view, company, &sign));
+                serde_json::to_vec(&licenses.collect::<io::Result<Vec<_>>>()?)
+            }
+            Reply::Versions(versions) => {
+                serde_json::to_vec(&versions.iter().map(|version| ListedVersion::of(version)).collect::<Vec<_>>())
+            }
+            Reply::InstallationFile(version) => serde_json::to_vec(&InstallationFileBody::of(version, company)),
+            Reply::Variables { device_id, variables } => {
+                serde_json::to_vec(&variables.iter().map(|one| VariableBody::of(one, *device_id)).collect::<Vec<_>>())
+            }
+            Reply::TrackedVariables { device_id, variables } => serde_json::to_vec(
+                &variables.iter().map(|one| TrackedVariable::of(one, *device_id)).collect::<Vec<_>>(),
+            ),
             Reply::Borrow(borrow) => serde_json::to_vec(&BorrowBody {
                 borrowed_until: Iso(borrow.borrowed_until),
                 max_borrow_time: borrow.max_borrow_time_hours,
@@ -117,16 +162,35 @@ impl Reply {
 /// Makes the schema of a type. `with` marks members that are left out instead of being null.
 pub(crate) type Describe = fn(&mut SchemaGenerator) -> Schema;
 
+/// Makes a license as a check shows it.
+fn checked_license(
+    view: &LicenseView,
+    company: Company,
+    sign: impl Fn(&str) -> io::Result<String>,
+) -> io::Result<CheckedLicense<'_>> {
+    let file = address(view.version.as_deref());
+    LicenseBody::new(view, company, CheckPart {}, BriefProduct {}, file, sign)
+}
+
+type CheckedLicense<'a> = LicenseBody<'a, CheckPart, BriefProduct, &'a str>;
+type ActivatedLicense<'a> = LicenseBody<'a, ActivationPart<'a>, ActivatedProduct, Option<InstallationFileBody<'a>>>;
+
 /// The types of the operations' replies.
 const TYPES: &[(&str, Describe)] = &[
-    ("activate_license", SchemaGenerator::subschema_for::<LicenseBody<ActivationPart, ActivatedProduct>>),
-    ("check_license", SchemaGenerator::subschema_for::<LicenseBody<CheckPart, BriefProduct>>),
+    ("activate_license", SchemaGenerator::subschema_for::<ActivatedLicense>),
+    ("check_license", SchemaGenerator::subschema_for::<CheckedLicense>),
     ("borrow_license", SchemaGenerator::subschema_for::<BorrowBody>),
     ("check_feature", SchemaGenerator::subschema_for::<CheckFeatureBody>),
     ("borrow_feature", SchemaGenerator::subschema_for::<BorrowBody>),
     ("add_consumption", SchemaGenerator::subschema_for::<LicenseTotalBody>),
     ("add_feature_consumption", SchemaGenerator::subschema_for::<FeatureTotalBody>),
     ("product_details", SchemaGenerator::subschema_for::<ProductReply>),
+    ("products", SchemaGenerator::subschema_for::<Vec<ListedProduct>>),
+    ("versions", SchemaGenerator::subschema_for::<Vec<ListedVersion>>),
+    ("installation_file", SchemaGenerator::subschema_for::<InstallationFileBody>),
+    ("device_licenses", SchemaGenerator::subschema_for::<Vec<CheckedLicense>>),
+    ("get_device_variables", SchemaGenerator::subschema_for::<Vec<VariableBody>>),
+    ("track_device_variables", SchemaGenerator::subschema_for::<Vec<TrackedVariable>>),
 ];
 
 /// Returns the schema of the reply of `operation`, if the reply is JSON.

@@ -1,11 +1,15 @@
 //! Products as JSON: the reply of `product_details`, and the product in a license's reply.
 
+use std::collections::HashSet;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::feature::FeatureType;
+use super::version::LatestVersion;
 use super::{Body, Company, Iso};
-use crate::catalogue::{AuthorizationMethod, Catalogue, Product};
+use crate::catalogue::{AuthorizationMethod, Catalogue, Product, ProductField, VersionFilter};
 
 /// Makes the reply of `product_details`, which depends on the catalogue alone.
 ///
@@ -14,17 +18,66 @@ use crate::catalogue::{AuthorizationMethod, Catalogue, Product};
 pub fn product_details(
     catalogue: &Catalogue,
     product: &Product,
+    wanted: &VersionFilter,
     include_latest_version: bool,
     include_custom_fields: bool,
 ) -> serde_json::Result<Body> {
-    let latest_version = (!product.version.is_empty()).then(|| Version::of(product));
+    let latest_version = product.versions(wanted).next().map(|version| LatestVersion::of(product, version));
     let body = ProductReply {
         product: ProductBody::new(product, ProductPart::new(product)),
         company: Company { id: catalogue.company_id },
         latest_version: include_latest_version.then_some(latest_version),
-        custom_fields: include_custom_fields.then_some([]),
+        custom_fields: include_custom_fields.then_some(&product.custom_fields),
     };
     serde_json::to_vec(&body).map(Body::Json)
+}
+
+/// Makes the reply of `products`: each product with the features that licenses of it have.
+///
+/// # Errors
+/// None at present, since every type in it can be written as JSON.
+pub fn products<'a>(catalogue: &Catalogue, products: impl Iterator<Item = &'a Product>) -> serde_json::Result<Body> {
+    let listed = products.map(|product| ListedProduct {
+        product: ProductBody::new(product, ProductPart::new(product)),
+        company: Company { id: catalogue.company_id },
+        features: features(catalogue, product),
+    });
+    serde_json::to_vec(&listed.collect::<Vec<_>>()).map(Body::Json)
+}
+
+/// Returns the features of the product's licenses, each code once.
+fn features<'a>(catalogue: &'a Catalogue, product: &Product) -> Vec<ListedFeature<'a>> {
+    let licenses = catalogue.licenses().iter().filter(|license| license.product.id == product.id);
+    let mut codes = HashSet::new();
+    let features = licenses.flat_map(|license| &license.features).filter(|feature| codes.insert(&*feature.code));
+    let listed = features.map(|feature| ListedFeature {
+        id: feature.id,
+        code: &feature.code,
+        name: &feature.name,
+        feature_type: FeatureType::of(feature),
+        metadata: &feature.metadata,
+    });
+    listed.collect()
+}
+
+// An entry of the reply to `products`.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ListedProduct")]
+pub(super) struct ListedProduct<'a> {
+    #[serde(flatten)]
+    product: ProductBody<'a, ProductPart>,
+    company: Company,
+    features: Vec<ListedFeature<'a>>,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ListedFeature")]
+struct ListedFeature<'a> {
+    id: u64,
+    code: &'a str,
+    name: &'a str,
+    feature_type: FeatureType,
+    metadata: &'a Map<String, Value>,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -34,11 +87,11 @@ pub(super) struct ProductReply<'a> {
     product: ProductBody<'a, ProductPart>,
     company: Company,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<Version<'a>>")]
-    latest_version: Option<Option<Version<'a>>>,
+    #[schemars(with = "Option<LatestVersion<'a>>")]
+    latest_version: Option<Option<LatestVersion<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "[Value; 0]")]
-    custom_fields: Option<[Value; 0]>,
+    #[schemars(with = "&'a [ProductField]")]
+    custom_fields: Option<&'a [ProductField]>,
 }
 
 // `Part` holds the members that only some replies have.
@@ -81,19 +134,6 @@ pub(super) struct ActivatedProduct {
     company_id: u64,
 }
 
-/// The newest version. This server hosts no installation files.
-#[derive(Serialize, JsonSchema)]
-#[schemars(rename = "Version")]
-struct Version<'a> {
-    id: u64,
-    version: &'a str,
-    enabled: bool,
-    product_id: u64,
-    release_date: Option<Iso>,
-    full_link: &'static str,
-    filename: &'static str,
-}
-
 impl<'a, Part> ProductBody<'a, Part> {
     pub(super) fn new(product: &'a Product, part: Part) -> ProductBody<'a, Part> {
         ProductBody {
@@ -123,19 +163,5 @@ impl ProductPart {
 impl ActivatedProduct {
     pub(super) fn new(product: &Product, company: Company) -> ActivatedProduct {
         ActivatedProduct { part: ProductPart::new(product), validity_period: None, company_id: company.id }
-    }
-}
-
-impl<'a> Version<'a> {
-    fn of(product: &'a Product) -> Version<'a> {
-        Version {
-            id: product.id,
-            version: &product.version,
-            enabled: true,
-            product_id: product.id,
-            release_date: None,
-            full_link: "",
-            filename: "",
-        }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::{Body, Reply, product_details};
-use crate::catalogue::{Catalogue, Feature, Holder, License, MAX_SAFE_INTEGER, Product, User};
+use crate::catalogue::{Catalogue, Feature, Holder, License, MAX_SAFE_INTEGER, Product, User, VersionFilter};
 use crate::domain::view::{FeatureView, LicenseView, PoolView, UserView};
 
 /// Longest body that clients accept. The client's own limit of this name is the same.
@@ -48,7 +48,9 @@ fn length(catalogue: &Catalogue, reply: &Reply) -> usize {
 }
 
 fn product_length(catalogue: &Catalogue, product: &Product) -> usize {
-    product_details(catalogue, product, true, true).map_or(usize::MAX, |body| json_length(&body))
+    // The longest version would have to be found. Each is far from the limit, because a request names it.
+    product_details(catalogue, product, &VersionFilter::default(), true, true)
+        .map_or(usize::MAX, |body| json_length(&body))
 }
 
 fn json_length(body: &Body) -> usize {
@@ -75,6 +77,7 @@ fn license_reply(license: &Arc<License>) -> Reply {
         total_consumptions: -(MAX_SAFE_INTEGER as i64),
         features: license.features.iter().map(feature_view).collect(),
         variables: Vec::new(),
+        version: license.product.versions.last().cloned(),
     }))
 }
 
