@@ -375,7 +375,7 @@
 #define FLOATLEASE_E_MISSING_HARDWARE_ID 116
 
 /** The request's e-mail address is missing.
- *  Set "email" in "extra". */
+ *  Set "email" in the request. */
 #define FLOATLEASE_E_EMAIL_MISSING 117
 
 /** The request's JSON arrived invalid.
@@ -973,6 +973,10 @@ floatlease_status floatlease_add_feature_consumption(floatlease_client *client,
  *                               include_custom_fields (boolean),
  *                               env, channel (strings)
  *     "products"                none                                    {"items":[{"short_code":"…",…},…]}
+ *     "trial_key"               license_policy, email, first_name,      {"license":"the license key","license_type":"…",
+ *                               last_name, phone, address, postcode,     "is_trial":true,…}
+ *                               state, country, city, reference,
+ *                               company_name (strings)
  *     "versions"                env, channel (strings)                  {"items":[{"version":"…",…},…]}
  *     "installation_file"       env, channel, version (strings)         {"version":"…","installation_file":"…",…}
  *     "device_licenses"         hardware_id (string)                    {"items":[the license,…]}

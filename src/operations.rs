@@ -333,6 +333,27 @@ pub const OPERATIONS: &[Operation] = &[
         ..QUESTION
     },
     Operation {
+        name: "trial_key",
+        path: "/trial_key",
+        auth: Auth::None,
+        own: &[
+            optional("license_policy", Kind::Text),
+            optional("email", Kind::Text),
+            optional("first_name", Kind::Text),
+            optional("last_name", Kind::Text),
+            optional("phone", Kind::Text),
+            optional("address", Kind::Text),
+            optional("postcode", Kind::Text),
+            optional("state", Kind::Text),
+            optional("country", Kind::Text),
+            optional("city", Kind::Text),
+            optional("reference", Kind::Text),
+            optional("company_name", Kind::Text),
+        ],
+        reply: Reply::Signed(&["license_type"]),
+        ..QUESTION
+    },
+    Operation {
         name: "versions",
         path: "/versions",
         own: &[optional("env", Kind::Text), optional("channel", Kind::Text)],

@@ -242,7 +242,7 @@ statuses! {
     114 MissingParameters MISSING_PARAMETERS Request "missing_parameters" Never "Required parameters are missing from the request." "Add the parameters that the message names."
     115 MissingContent MISSING_CONTENT Request "missing_content" Never "The request's content is missing." "Send the content that this operation requires."
     116 MissingHardwareId MISSING_HARDWARE_ID Request "missing_hardware_id" Never "The request's hardware_id is missing." "Set \"hardware_id\" in the config or the request."
-    117 EmailMissing EMAIL_MISSING Request "email_missing" Never "The request's e-mail address is missing." "Set \"email\" in \"extra\"."
+    117 EmailMissing EMAIL_MISSING Request "email_missing" Never "The request's e-mail address is missing." "Set \"email\" in the request."
     118 InvalidJson INVALID_JSON Request "invalid_json" Never "The request's JSON arrived invalid." "Find the proxy that rewrites requests."
     119 NotFound NOT_FOUND Request "not_found" Never "The server has nothing at this address." "Check base_url: it ends in /api/v4."
     120 UnknownProduct UNKNOWN_PRODUCT Product "unknown_product" Never "The \"product\" is unknown to the server." "Check \"product\": it is the product's short code."

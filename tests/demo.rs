@@ -4,6 +4,8 @@
 
 mod support;
 
+use std::os::unix::fs::PermissionsExt;
+use support::folder::Folder;
 use support::{release_dir, root, run, server_binary, tool};
 
 #[test]
@@ -21,4 +23,18 @@ fn every_language_has_its_turn_on_the_same_license_and_comes_to_the_end() {
         let counted = part.lines().find(|line| line.contains("add_feature_consumption")).unwrap();
         assert!(counted.contains(total), "{counted}");
     }
+}
+
+/// Debian's python3-minimal is such a Python.
+#[test]
+fn python_without_its_library_is_left_out_and_said() {
+    let folder = Folder::new("minimal-python");
+    let python = folder.path().join("python3");
+    std::fs::write(&python, "#!/bin/sh\nexit 1\n").unwrap();
+    std::fs::set_permissions(&python, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap());
+    let said =
+        run(tool("bash").arg(root().join("scripts/demo")).arg(server_binary()).arg(release_dir()).env("PATH", path));
+    assert!(said.starts_with("Python is left out: this python3 lacks a part of its standard library"), "{said}");
+    assert!(said.contains("=== C++") && !said.contains("=== Python"), "{said}");
 }

@@ -15,7 +15,7 @@ use floatlease_server::store::{SqliteStore, Store, StoreError};
 use serde_json::{Value, json};
 
 const CATALOGUE: &str = r#"
-product = [{ code = "P", name = "Pé \u2028", version = "2.0", metadata = { b = 1.0, 10 = true, 9 = 0.1 } }, { code = "Q" }]
+product = [{ code = "P", name = "Pé \u2028", version = "2.0", metadata = { b = 1.0, 10 = true, 9 = 0.1 }, trial = [{ days = 9 }] }, { code = "Q" }]
 api_key = [
     { key = "test-api-key", shared_key = "test-shared-key" },
     { key = "read-only", shared_key = "s", read_only = true },

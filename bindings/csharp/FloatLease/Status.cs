@@ -286,7 +286,7 @@ namespace FloatLease
         MissingHardwareId = 116,
 
         /// <summary>The request's e-mail address is missing.</summary>
-        /// <remarks>Set "email" in "extra".</remarks>
+        /// <remarks>Set "email" in the request.</remarks>
         EmailMissing = 117,
 
         /// <summary>The request's JSON arrived invalid.</summary>

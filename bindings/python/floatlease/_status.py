@@ -432,7 +432,7 @@ class Status(enum.IntEnum):
     EMAIL_MISSING = 117
     """The request's e-mail address is missing.
 
-    Set "email" in "extra".
+    Set "email" in the request.
     """
 
     INVALID_JSON = 118

@@ -3,10 +3,10 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::types::{ApiKey, CustomerAccount, Feature, License, Product};
+use super::types::{ApiKey, CustomerAccount, Feature, License, Product, Trial, TrialPolicy};
 
 /// The checked contents of a catalogue file, with indexes.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Catalogue {
     /// The `company.id` of every reply.
     pub company_id: u64,
@@ -24,9 +24,11 @@ pub struct Catalogue {
 }
 
 /// A product and its licenses.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct ProductLicenses {
     pub(super) product: Arc<Product>,
+    /// The terms of its trials. The first are those of requests that name none.
+    pub(super) trial_policies: Vec<TrialPolicy>,
     pub(super) by_key: HashMap<String, Arc<License>>,
     /// The licenses of each user, in the order of the file. The last one is the newest.
     pub(super) by_username: HashMap<String, Vec<Arc<License>>>,
@@ -52,6 +54,24 @@ impl Catalogue {
     pub fn licenses_of_user(&self, product: &str, username: &str) -> impl Iterator<Item = &Arc<License>> {
         let licenses = self.products.get(product).and_then(|product| product.by_username.get(username));
         licenses.into_iter().flatten().rev()
+    }
+
+    /// Returns the product's terms for trials of this name, or those of requests that name none.
+    pub fn trial_policy(&self, product: &str, policy: Option<&str>) -> Option<&TrialPolicy> {
+        let policies = &self.products.get(product)?.trial_policies;
+        policies.iter().find(|known| policy.is_none_or(|policy| known.policy == policy))
+    }
+
+    /// Adds the license of a trial that was given, unless its product or its terms are gone.
+    pub fn add_trial(&mut self, trial: &Trial) {
+        let Some(policy) = self.trial_policy(&trial.product, Some(&trial.policy)) else { return };
+        let license = Arc::new(policy.license(trial));
+        if let Some(product) = self.products.get_mut(&trial.product) {
+            product.by_key.insert(trial.license_key.clone(), Arc::clone(&license));
+            self.license_ids.insert(license.id);
+            self.licenses_with_key.insert(license.id);
+            self.licenses.push(license);
+        }
     }
 
     /// Returns the API key of this name, even if it is revoked.
@@ -131,6 +151,6 @@ impl Catalogue {
 
 impl ProductLicenses {
     pub(super) fn new(product: Arc<Product>) -> ProductLicenses {
-        ProductLicenses { product, by_key: HashMap::new(), by_username: HashMap::new() }
+        ProductLicenses { product, trial_policies: Vec::new(), by_key: HashMap::new(), by_username: HashMap::new() }
     }
 }

@@ -15,7 +15,7 @@ pub use read::{CatalogueErrors, parse};
 pub(crate) use read::{derived_id, read, table};
 pub use types::{
     AccountLabel, ApiKey, AuthorizationMethod, Consumption, CustomField, Customer, CustomerAccount, Environment,
-    Feature, Floating, Holder, License, LicenseType, Overages, Period, Product, ProductField, ProductStatus, User,
-    Version, VersionFilter,
+    Feature, Floating, Holder, License, LicenseType, Overages, Period, Product, ProductField, ProductStatus, Trial,
+    TrialPolicy, User, Version, VersionFilter,
 };
 pub(crate) use types::{LONGEST_TEXT_BYTES, LONGEST_TOKEN_BYTES};

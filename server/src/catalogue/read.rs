@@ -11,10 +11,12 @@ use super::index::{Catalogue, ProductLicenses};
 use super::types::{
     AccountLabel, ApiKey, AuthorizationMethod, Consumption, CustomField, Customer, CustomerAccount, Environment,
     Feature, Floating, Holder, LONGEST_TOKEN_BYTES, License, LicenseType, Overages, Product, ProductField,
-    ProductStatus, User, Version,
+    ProductStatus, TrialPolicy, User, Version,
 };
 
 const DEFAULT_FLOATING_TIMEOUT_MINUTES: u32 = 120;
+/// Upper bound for a trial, so that no date overflows.
+const MAX_TRIAL_DAYS: u32 = 3650;
 /// Upper bound for a borrow: a hundred years, so that no date overflows.
 const MAX_BORROW_TIME_HOURS: u32 = 876_600;
 
@@ -46,7 +48,7 @@ pub(crate) fn table(text: &str) -> Result<toml::Table, CatalogueErrors> {
 /// Reads a catalogue from parsed TOML.
 pub(crate) fn read(table: toml::Table) -> Result<Catalogue, CatalogueErrors> {
     let errors = ErrorList::default();
-    let reader = Reader { errors: &errors, ids: HashSet::new(), licenses: Vec::new() };
+    let reader = Reader { errors: &errors, ids: HashSet::new(), licenses: Vec::new(), trial_entries: Vec::new() };
     let catalogue = reader.catalogue(Entry::new("top level", table, &errors));
     match errors.into_inner() {
         errors if errors.is_empty() => Ok(catalogue),
@@ -66,6 +68,17 @@ struct Reader<'n> {
     /// The numbers of the entries so far. Two entries of the same number would share their slots.
     ids: HashSet<u64>,
     licenses: Vec<Arc<License>>,
+    /// The terms of each product's trials, which refer to the product, with its code.
+    trial_entries: Vec<(String, TrialEntry<'n>)>,
+}
+
+/// The terms of trials, of which the license's part is not read yet.
+struct TrialEntry<'n> {
+    policy: String,
+    days: u32,
+    closed: bool,
+    email_required: bool,
+    entry: Entry<'n>,
 }
 
 /// The entries that licenses refer to by name.
@@ -75,13 +88,13 @@ struct References {
     customers: HashMap<String, Arc<Customer>>,
 }
 
-impl Reader<'_> {
-    fn catalogue(mut self, mut top: Entry<'_>) -> Catalogue {
+impl<'n> Reader<'n> {
+    fn catalogue(mut self, mut top: Entry<'n>) -> Catalogue {
         let company_id = top.or("company_id", 1);
         let blacklisted: Vec<String> = top.or("blacklisted_hardware_ids", Vec::new());
         let api_keys = self.collect(top.tables("api_key", "key"), Reader::api_key);
         let customer_accounts = self.collect(top.tables("customer_account", "code"), Reader::customer_account);
-        let customers = self.collect(top.tables("customer", "email"), |reader: &mut Self, entry: &mut Entry<'_>| {
+        let customers = self.collect(top.tables("customer", "email"), |reader: &mut Self, entry: &mut Entry<'n>| {
             reader.customer(entry, &customer_accounts)
         });
         let users = self.collect(top.tables("user", "username"), Reader::user);
@@ -90,6 +103,9 @@ impl Reader<'_> {
         let mut products: HashMap<String, ProductLicenses> = references.products.iter().map(product_licenses).collect();
         let licenses: Vec<Entry<'_>> = top.tables("license", "license_key");
         top.finish();
+        for (code, trial) in std::mem::take(&mut self.trial_entries) {
+            self.trial_policy(&code, trial, &references, &mut products);
+        }
         for entry in licenses {
             self.license(entry, &references, &mut products);
         }
@@ -118,7 +134,7 @@ impl Reader<'_> {
     }
 
     /// Reads entries that are referred to by name. No two may have the same name.
-    fn collect<'n, T>(
+    fn collect<T>(
         &mut self,
         entries: Vec<Entry<'n>>,
         read: impl Fn(&mut Self, &mut Entry<'n>) -> (String, T),
@@ -239,8 +255,9 @@ impl Reader<'_> {
         (username, Arc::new(user))
     }
 
-    fn product(&mut self, entry: &mut Entry<'_>) -> (String, Arc<Product>) {
+    fn product(&mut self, entry: &mut Entry<'n>) -> (String, Arc<Product>) {
         let code = entry.name("code");
+        let trial_days = self.trials(entry, &code);
         let product = Product {
             id: self.id(entry, &["product", &code]),
             name: entry.or("name", code.clone()),
@@ -248,12 +265,56 @@ impl Reader<'_> {
             status: entry.or("status", ProductStatus::Enabled),
             floating_timeout_minutes: entry.or("floating_timeout_minutes", DEFAULT_FLOATING_TIMEOUT_MINUTES),
             prevent_vm: entry.or("prevent_vm", false),
+            trial_days,
             versions: self.versions(entry, &code),
             custom_fields: self.product_fields(entry, &code),
             metadata: entry.optional("metadata").unwrap_or_default(),
             code: code.clone(),
         };
         (code, Arc::new(product))
+    }
+
+    /// Reads what is special about the terms of the product's trials. Returns the length of those that come first.
+    fn trials(&mut self, entry: &mut Entry<'n>, product: &str) -> Option<u32> {
+        let mut first = None;
+        for mut entry in entry.tables("trial", "policy") {
+            let days: u32 = entry.required("days");
+            if !(1..=MAX_TRIAL_DAYS).contains(&days) {
+                entry.report(format!("`days` must be from 1 to {MAX_TRIAL_DAYS}"));
+            }
+            let policy = entry.or("policy", String::new());
+            if self.trial_entries.iter().any(|(code, other)| code == product && other.policy == policy) {
+                entry.report("is given twice; remove one, or give it a `policy` of its own");
+            }
+            let (closed, email_required) = (entry.or("closed", false), entry.or("email_required", false));
+            first = first.or((!closed).then_some(days));
+            let trial = TrialEntry { policy, days, closed, email_required, entry };
+            self.trial_entries.push((product.to_owned(), trial));
+        }
+        first
+    }
+
+    /// Reads the terms of trials that licenses have too.
+    fn trial_policy(
+        &mut self,
+        code: &str,
+        trial: TrialEntry<'_>,
+        references: &References,
+        products: &mut HashMap<String, ProductLicenses>,
+    ) {
+        let TrialEntry { policy, days, closed, email_required, mut entry } = trial;
+        let Some(product) = references.products.get(code) else { return };
+        entry.title = format!("product {code:?}, {}", entry.title);
+        if product.authorization_method == AuthorizationMethod::User {
+            entry.report("trials are for products whose licenses are named by a key");
+        }
+        let id = derived_id(&["trial_policy", code, &policy]);
+        let terms = self.terms(&mut entry, product, references, id, Holder::Key(String::new()));
+        let terms = License { is_trial: true, trial_days: days, license_type: trial_type(&terms), ..terms };
+        entry.finish();
+        if let Some(product) = products.get_mut(code) {
+            product.trial_policies.push(TrialPolicy { policy, days, closed, email_required, terms });
+        }
     }
 
     /// Reads the product's releases, sorted by their dates; or its `version` alone, without a file.
@@ -332,17 +393,37 @@ impl Reader<'_> {
             entry.report("`id` is missing: a license of several users needs a number, to stay the same when its first user leaves");
         }
         let id = self.id(&mut entry, &["license", &code, &name]);
-        let floating = floating(&mut entry, product);
-        let consumption = consumption(&mut entry);
+        let license = self.terms(&mut entry, product, references, id, holder);
+        check_license(&entry, &license);
+        let license = Arc::new(license);
+        self.licenses.push(Arc::clone(&license));
+        if let Some(product) = products.get_mut(&code) {
+            add_license(product, license, &entry);
+        }
+        entry.finish();
+    }
+
+    /// Reads all of a license but its name.
+    fn terms(
+        &mut self,
+        entry: &mut Entry<'_>,
+        product: &Arc<Product>,
+        references: &References,
+        id: u64,
+        holder: Holder,
+    ) -> License {
+        let floating = floating(entry, product);
+        let consumption = consumption(entry);
         let license_type = entry
             .or("license_type", if consumption.is_some() { LicenseType::Consumption } else { LicenseType::Perpetual });
-        let license = License {
+        License {
             id,
             product: Arc::clone(product),
             license_type,
             active: entry.or("active", true),
             enabled: entry.or("enabled", true),
             is_trial: entry.or("is_trial", false),
+            trial_days: entry.optional("trial_days").or(product.trial_days).unwrap_or_default(),
             start_date: entry.optional("start_date"),
             validity_period: entry.optional("validity_period"),
             maintenance_period: entry.optional("maintenance_period"),
@@ -352,21 +433,14 @@ impl Reader<'_> {
             max_transfers: entry.or("max_transfers", 0),
             prevent_vm: entry.or("prevent_vm", product.prevent_vm),
             order_store_id: entry.or("order_store_id", String::new()),
-            customer: customer(&mut entry, &references.customers),
-            custom_fields: custom_fields(&mut entry),
+            customer: customer(entry, &references.customers),
+            custom_fields: custom_fields(entry),
             metadata: entry.optional("metadata").unwrap_or_default(),
-            features: self.features(&mut entry, product, id),
+            features: self.features(entry, product, id),
             floating,
             consumption,
             holder,
-        };
-        check_license(&entry, &license);
-        let license = Arc::new(license);
-        self.licenses.push(Arc::clone(&license));
-        if let Some(product) = products.get_mut(&code) {
-            add_license(product, license, &entry);
         }
-        entry.finish();
     }
 
     fn features(&mut self, entry: &mut Entry<'_>, product: &Product, license_id: u64) -> Vec<Arc<Feature>> {
@@ -418,6 +492,11 @@ fn holder(entry: &mut Entry<'_>, product: &Product, users: &HashMap<String, Arc<
             Some((Holder::Users(names.iter().filter_map(|name| users.get(name).cloned()).collect()), first))
         }
     }
+}
+
+/// Returns the type of a trial's license: it ends in any case.
+fn trial_type(terms: &License) -> LicenseType {
+    if terms.consumption.is_some() { LicenseType::Consumption } else { LicenseType::TimeLimited }
 }
 
 fn floating(entry: &mut Entry<'_>, product: &Product) -> Option<Floating> {

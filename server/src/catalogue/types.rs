@@ -7,7 +7,7 @@ use std::sync::Arc;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use chrono::{DateTime, TimeDelta, Utc};
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 /// Longest text in a request, except for tokens. Names and keys are short, and stored texts must not grow without end.
@@ -74,6 +74,8 @@ pub struct Product {
     pub floating_timeout_minutes: u32,
     /// True if its licenses refuse virtual machines, unless a license says otherwise.
     pub prevent_vm: bool,
+    /// The length of the trial that clients get without naming a policy; `None` if there is none.
+    pub trial_days: Option<u32>,
     /// The versions that can be installed, the newest last.
     pub versions: Vec<Arc<Version>>,
     /// Fields that its licenses may have, with their defaults.
@@ -232,7 +234,7 @@ pub enum LicenseType {
 }
 
 /// The holder of a license: a key or users.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Holder {
     /// Every client that knows this key.
     Key(String),
@@ -241,7 +243,7 @@ pub enum Holder {
 }
 
 /// A license.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct License {
     /// The license's number, which never changes.
     pub id: u64,
@@ -257,6 +259,8 @@ pub struct License {
     pub enabled: bool,
     /// True if it is a trial.
     pub is_trial: bool,
+    /// The length of the trial.
+    pub trial_days: u32,
     /// The time before which it is not valid.
     pub start_date: Option<DateTime<Utc>>,
     /// The time from which on it is not valid.
@@ -287,6 +291,42 @@ pub struct License {
     pub custom_fields: Vec<CustomField>,
     /// Values that are passed through to the host program.
     pub metadata: Map<String, Value>,
+}
+
+/// The terms of trials, which clients get by asking for one.
+#[derive(Debug, Clone)]
+pub struct TrialPolicy {
+    /// The name, by which requests choose among several policies.
+    pub policy: String,
+    /// The length of a trial.
+    pub days: u32,
+    /// True if no further device gets a trial. Those that have one keep it.
+    pub closed: bool,
+    /// True if a request must name an e-mail address.
+    pub email_required: bool,
+    /// What trials have in common. Its number, key and customer are those of no trial.
+    pub(super) terms: License,
+}
+
+/// A trial that was given to a device.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Trial {
+    /// The number of its license.
+    pub license_id: u64,
+    /// The product's short code.
+    pub product: String,
+    /// The name of its policy.
+    pub policy: String,
+    /// The device that has asked for it.
+    pub hardware_id: String,
+    /// The key of its license.
+    pub license_key: String,
+    /// The time at which it was given.
+    pub issued_at: DateTime<Utc>,
+    /// The time at which it ends.
+    pub ends_at: DateTime<Utc>,
+    /// The person who has asked for it, as far as the request said.
+    pub customer: Customer,
 }
 
 /// A field that the vendor has attached to a license.
@@ -325,7 +365,8 @@ pub struct User {
 }
 
 /// The customer who bought a license. Replies hold it as the license's `customer`.
-#[derive(Debug, Default, Serialize, JsonSchema)]
+#[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
 pub struct Customer {
     /// The e-mail address, by which licenses name the customer.
     pub email: String,
@@ -356,7 +397,7 @@ pub struct Customer {
 }
 
 /// A customer account as replies show it.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "CustomerAccount")]
 pub struct AccountLabel {
     /// The account's number, which never changes.
@@ -368,7 +409,7 @@ pub struct AccountLabel {
 }
 
 /// An organisation with single sign-on. The catalogue lists its tokens, in place of an identity provider.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct CustomerAccount {
     /// The account as replies show it.
     pub label: AccountLabel,
@@ -376,6 +417,19 @@ pub struct CustomerAccount {
     pub id_tokens: HashMap<String, String>,
     /// User names by authorization code.
     pub codes: HashMap<String, String>,
+}
+
+impl TrialPolicy {
+    /// Makes the license of a trial.
+    pub(super) fn license(&self, trial: &Trial) -> License {
+        License {
+            id: trial.license_id,
+            holder: Holder::Key(trial.license_key.clone()),
+            validity_period: Some(trial.ends_at),
+            customer: Arc::new(trial.customer.clone()),
+            ..self.terms.clone()
+        }
+    }
 }
 
 impl Product {

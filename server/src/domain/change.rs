@@ -11,6 +11,7 @@ use super::latest_requests::{LatestRequest, OrderScope};
 use super::overages::ClientOverages;
 use super::pool::Slot;
 use super::used_keys::{BookedConsumption, RequestKey};
+use crate::catalogue::Trial;
 
 /// One change. It holds the new value, not the difference, so that applying it twice does no harm.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,6 +25,8 @@ pub enum Change {
         /// The device.
         device: Device,
     },
+    /// A device was given a trial.
+    TrialIssued(Box<Trial>),
     /// A variable of a device is new or has changed.
     Variable {
         /// The license.

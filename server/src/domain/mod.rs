@@ -26,6 +26,7 @@ pub mod reply;
 mod snapshot;
 mod state;
 mod subject;
+mod trial;
 mod used_keys;
 mod view;
 
@@ -43,4 +44,5 @@ pub use pool::Slot;
 pub use refusal::Refusal;
 pub use reply::{Outcome, Reply};
 pub use state::State;
+pub use trial::TrialRequest;
 pub use used_keys::{BookedConsumption, RequestKey};

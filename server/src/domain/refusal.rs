@@ -28,6 +28,8 @@ pub enum Refusal {
     // request
     InvalidJson,
     MissingParameters(String),
+    MissingHardwareId,
+    EmailMissing,
     ValidationError(String),
     // product
     UnknownProduct,
@@ -47,6 +49,7 @@ pub enum Refusal {
     LicenseNotEnabled,
     LicenseExpired,
     TrialExpired,
+    TrialNotAllowed,
     LicenseActivatedMaxTimes,
     LicenseTransferredMaxTimes,
     LicenseUserActivatedMaxTimes,
@@ -127,6 +130,8 @@ impl Refusal {
                 let message = format!("Some parameters are missing in the request: {names}.");
                 return (400, "missing_parameters", message.into());
             }
+            MissingHardwareId => (400, "missing_hardware_id", "The hardware_id is missing in the request"),
+            EmailMissing => (400, "email_missing", "The email is missing in the request"),
             ValidationError(message) => return (400, "validation_error", message.into()),
             UnknownProduct => (400, "unknown_product", "Provided product was not found"),
             DisabledProduct => (400, "disabled_product", "The product is disabled"),
@@ -150,6 +155,7 @@ impl Refusal {
             LicenseNotEnabled => (400, "license_not_enabled", "The license is not enabled"),
             LicenseExpired => (400, "license_expired", "The license has expired"),
             TrialExpired => (400, "trial_expired", "The trial has expired"),
+            TrialNotAllowed => (400, "trial_not_allowed", "The product offers no trial"),
             LicenseActivatedMaxTimes => {
                 (400, "license_activated_max_times", "The license is active on as many devices as it allows")
             }

@@ -12,11 +12,12 @@ use super::entitlement::EntitlementId;
 use super::latest_requests::LatestRequests;
 use super::pool::Pool;
 use super::used_keys::UsedKeys;
-use crate::catalogue::{Catalogue, Feature, License};
+use crate::catalogue::{Catalogue, Feature, License, Trial};
 
 /// Everything that has happened so far, in memory.
 #[derive(Debug)]
 pub struct State {
+    /// The catalogue, with the licenses of trials. The first trial makes a copy of it, which this state has alone.
     pub(super) catalogue: Arc<Catalogue>,
     pub(super) licenses: HashMap<u64, LicenseRecord>,
     pub(super) pools: HashMap<EntitlementId, Pool>,
@@ -24,6 +25,8 @@ pub struct State {
     pub(super) activations_of_users: HashMap<u64, u64>,
     pub(super) used_keys: HashMap<u64, UsedKeys>,
     pub(super) orders: LatestRequests,
+    /// The trials that were given, by product and device.
+    pub(super) trials: HashMap<(String, String), Trial>,
     pub(super) last_device_id: u64,
     pub(super) last_heartbeat: Option<DateTime<Utc>>,
     /// The part of license time in which the server did not run.
@@ -49,6 +52,7 @@ impl State {
             activations_of_users: HashMap::new(),
             used_keys: HashMap::new(),
             orders: LatestRequests::default(),
+            trials: HashMap::new(),
             last_device_id: device::DEVICE_IDS_FROM,
             last_heartbeat: None,
             downtime: TimeDelta::zero(),
@@ -101,6 +105,7 @@ impl State {
                 }
                 self.count(*license_id, hardware_id, device, true);
             }
+            Change::TrialIssued(trial) => self.keep_trial(trial),
             Change::Variable { license_id, hardware_id, variable, .. } => {
                 let record = self.licenses.entry(*license_id).or_default();
                 let variables = record.variables.entry(hardware_id.clone()).or_default();

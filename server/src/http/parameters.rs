@@ -5,8 +5,8 @@ use floatlease::operations::{Auth, Kind, Method, Operation, Parameter};
 use hyper::HeaderMap;
 use serde_json::{Map, Value, json};
 
-use crate::catalogue::{LONGEST_TEXT_BYTES, LONGEST_TOKEN_BYTES, MAX_SAFE_INTEGER, VersionFilter};
-use crate::domain::{Action, Command, Credential, Refusal, Token, Until};
+use crate::catalogue::{Customer, LONGEST_TEXT_BYTES, LONGEST_TOKEN_BYTES, MAX_SAFE_INTEGER, VersionFilter};
+use crate::domain::{Action, Command, Credential, Refusal, Token, TrialRequest, Until};
 
 /// The two `event`s of consumption. The difference only matters to an activity log, which this server does not keep.
 const CONSUMPTION_EVENTS: [&str; 2] = ["consumption_add", "offline_floating_consumptions_sync"];
@@ -58,6 +58,9 @@ impl Parameters {
             .filter(|parameter| !self.is_given(parameter.name, parameter.kind))
             .map(|parameter| parameter.name)
             .collect();
+        if missing == ["hardware_id"] && operation.name == "trial_key" {
+            return Err(Refusal::MissingHardwareId);
+        }
         if missing == ["license_key"] && NAMED_BY_KEY_OR_USER.contains(&operation.name) {
             return Err(Refusal::LicenseKeyOrUserRequired);
         }
@@ -188,6 +191,31 @@ impl Parameters {
             "add_feature_consumption" => Action::AddFeatureConsumption { feature, amount: self.amount()? },
             other => return Err(Refusal::NotFound(format!("The operation {other} is unknown to this server."))),
         })
+    }
+
+    /// Makes the request for a trial that the client asks for. The license gets this key if it is new.
+    pub(super) fn trial(&self, license_key: String) -> TrialRequest {
+        let text = |name| self.required(name);
+        TrialRequest {
+            product: text("product"),
+            hardware_id: text("hardware_id"),
+            policy: self.text("license_policy"),
+            customer: Customer {
+                email: text("email"),
+                company_name: text("company_name"),
+                reference: text("reference"),
+                phone: text("phone"),
+                first_name: text("first_name"),
+                last_name: text("last_name"),
+                city: text("city"),
+                postcode: text("postcode"),
+                state: text("state"),
+                country: text("country"),
+                address: text("address"),
+                ..Customer::default()
+            },
+            license_key,
+        }
     }
 
     /// Returns the versions that the client asks for.

@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use floatlease::model::{IDEMPOTENCY_KEY, ORDER};
 use floatlease::operations::{Auth, Operation};
 use hyper::http::{HeaderValue, Method, Response};
+use rand::seq::IndexedRandom;
 use tokio::sync::oneshot;
 
 use super::authorise;
@@ -123,6 +124,13 @@ impl Service {
         let parameters = Parameters::read(operation, request.query(), body)?;
         authorise::require_product(api_key, operation, &parameters.required("product"))?;
         let outcome = match operation.auth {
+            Auth::None if operation.device && operation.product => {
+                let request = parameters.trial(random_license_key());
+                let issue = move |transaction: &mut Transaction<'_>| {
+                    transaction.state.issue_trial(&request, *transaction.now, transaction.changes)
+                };
+                self.writer.work(issue).await
+            }
             Auth::None if operation.device => {
                 let hardware_id = parameters.required("hardware_id");
                 let list = move |transaction: &mut Transaction<'_>| {
@@ -185,6 +193,17 @@ impl Service {
         }
         Ok(response)
     }
+}
+
+/// Makes the key of a trial's license, of characters that are not mistaken for each other.
+fn random_license_key() -> String {
+    const CHARACTERS: [char; 32] = [
+        'A', 'B', 'C', 'D', 'E', 'F', 'G', 'H', 'J', 'K', 'L', 'M', 'N', 'P', 'Q', 'R', 'S', 'T', 'U', 'V', 'W', 'X',
+        'Y', 'Z', '2', '3', '4', '5', '6', '7', '8', '9',
+    ];
+    let mut random = rand::rng();
+    let mut group = || (0..4).filter_map(|_| CHARACTERS.choose(&mut random)).collect::<String>();
+    [group(), group(), group(), group()].join("-")
 }
 
 impl Handler for Service {

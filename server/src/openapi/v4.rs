@@ -22,7 +22,7 @@ const REFUSED: [(u16, &str); 3] = [
 ];
 
 /// (operation, summary), as in docs/operations.md.
-const SUMMARIES: [(&str, &str); 17] = [
+const SUMMARIES: [(&str, &str); 18] = [
     ("activate_license", "activates the license on this device; takes no slot"),
     ("check_license", "takes this device's slot of a floating license, or renews it"),
     ("deactivate_license", "deactivates the device and frees all its slots"),
@@ -35,6 +35,7 @@ const SUMMARIES: [(&str, &str); 17] = [
     ("add_feature_consumption", "books consumptions on a feature"),
     ("product_details", "describes the product; by name only"),
     ("products", "lists the products with their features; by name only"),
+    ("trial_key", "gives this device a trial of the product, or tells the one that it has; by name only"),
     ("versions", "lists the versions that the license includes; by name only"),
     ("installation_file", "tells where a version's file is; by name only"),
     ("device_licenses", "lists the licenses that are active on this device; by name only"),

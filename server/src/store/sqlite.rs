@@ -12,7 +12,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, ToSql, 
 use super::commit_mark::CommitMark;
 use super::open_files::OpenFiles;
 use super::{Store, StoreError};
-use crate::catalogue::Overages;
+use crate::catalogue::{Overages, Trial};
 use crate::clock::from_millis;
 use crate::domain::{
     BookedConsumption, Change, ClientOverages, Counter, Device, DeviceStatus, EntitlementId, Event, EventKind,
@@ -27,6 +27,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema_4.sql"),
     include_str!("schema_5.sql"),
     include_str!("schema_6.sql"),
+    include_str!("schema_8.sql"),
 ];
 /// Size of the statement cache: more than there are statements, so that each is parsed once.
 const CACHED_STATEMENTS: usize = 32;
@@ -312,6 +313,22 @@ type ReadRow = fn(&Row<'_>) -> rusqlite::Result<Change>;
 
 /// Every table of the state, with a function that turns a row into a change.
 const TABLES: &[(&str, ReadRow)] = &[
+    // Before the devices, which are counted only on licenses that there are.
+    (
+        "SELECT license_id, product, policy, hardware_id, license_key, issued_at_ms, ends_at_ms, customer FROM trial",
+        |row| {
+            Ok(Change::TrialIssued(Box::new(Trial {
+                license_id: row.get(0)?,
+                product: row.get(1)?,
+                policy: row.get(2)?,
+                hardware_id: row.get(3)?,
+                license_key: row.get(4)?,
+                issued_at: time(row, 5)?,
+                ends_at: time(row, 6)?,
+                customer: serde_json::from_str(row.get_ref(7)?.as_str()?).unwrap_or_default(),
+            })))
+        },
+    ),
     ("SELECT license_id, hardware_id, id, user_id, status FROM device ORDER BY id", |row| {
         Ok(Change::Device {
             license_id: row.get(0)?,
@@ -383,6 +400,20 @@ fn write(connection: &Connection, change: &Change) -> rusqlite::Result<()> {
             "INSERT INTO device (license_id, hardware_id, id, user_id, status) VALUES (?, ?, ?, ?, ?) \
              ON CONFLICT (id) DO UPDATE SET user_id = excluded.user_id, status = excluded.status",
             params![license_id, hardware_id, device.id, device.user_id, status_name(device.status)],
+        ),
+        Change::TrialIssued(trial) => execute(
+            "INSERT OR REPLACE INTO trial (license_id, product, policy, hardware_id, license_key, issued_at_ms, ends_at_ms, \
+             customer) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            params![
+                trial.license_id,
+                trial.product,
+                trial.policy,
+                trial.hardware_id,
+                trial.license_key,
+                trial.issued_at.timestamp_millis(),
+                trial.ends_at.timestamp_millis(),
+                serde_json::to_string(&trial.customer).unwrap_or_default(),
+            ],
         ),
         Change::Variable { device_id, variable, .. } => execute(
             "INSERT OR REPLACE INTO device_variable (device_id, name, value, created_at_ms) VALUES (?, ?, ?, ?)",

@@ -329,6 +329,10 @@ pub unsafe extern "C" fn floatlease_add_feature_consumption(
 ///                               include_custom_fields (boolean),
 ///                               env, channel (strings)
 ///     "products"                none                                    {"items":[{"short_code":"…",…},…]}
+///     "trial_key"               license_policy, email, first_name,      {"license":"the license key","license_type":"…",
+///                               last_name, phone, address, postcode,     "is_trial":true,…}
+///                               state, country, city, reference,
+///                               company_name (strings)
 ///     "versions"                env, channel (strings)                  {"items":[{"version":"…",…},…]}
 ///     "installation_file"       env, channel, version (strings)         {"version":"…","installation_file":"…",…}
 ///     "device_licenses"         hardware_id (string)                    {"items":[the license,…]}

@@ -38,6 +38,9 @@ pub(super) struct LicenseBody<'a, Part, Product, File> {
     is_floating_cloud: bool,
     is_hardware_key_auth: bool,
     is_trial: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "u32")]
+    trial_days: Option<u32>,
     license_active: bool,
     license_enabled: bool,
     license_key: Option<&'a str>,
@@ -163,6 +166,7 @@ impl<'a, Part, Product, File> LicenseBody<'a, Part, Product, File> {
             is_floating_cloud: floating.is_some(),
             is_hardware_key_auth: false,
             is_trial: license.is_trial,
+            trial_days: license.is_trial.then_some(license.trial_days),
             license_active: license.active,
             license_enabled: license.enabled,
             license_key,

@@ -6,6 +6,7 @@ mod feature;
 mod license;
 mod product;
 mod size;
+mod trial;
 mod variable;
 mod version;
 
@@ -25,6 +26,7 @@ use crate::catalogue::{Catalogue, Feature, License, Overages, Version};
 use feature::{CheckFeatureBody, FeatureTotalBody, LicenseTotalBody};
 use license::{ActivationPart, CheckPart, LicenseBody};
 use product::{ActivatedProduct, BriefProduct, ListedProduct, ProductReply};
+use trial::TrialBody;
 use variable::{TrackedVariable, VariableBody};
 use version::{InstallationFileBody, ListedVersion, address};
 
@@ -47,6 +49,11 @@ pub enum Reply {
         license_id: u64,
         feature: FeatureView,
         include_metadata_string: bool,
+    },
+    /// The license of a trial, with the time of its issue if it is new.
+    Trial {
+        license: Arc<License>,
+        issued_at: Option<DateTime<Utc>>,
     },
     /// The licenses that are active on the device.
     DeviceLicenses(Vec<LicenseView>),
@@ -122,6 +129,7 @@ impl Reply {
                 let file = file.map(|version| InstallationFileBody::of(version, company));
                 serde_json::to_vec(&LicenseBody::new(view, company, ActivationPart::new(view), product, file, sign)?)
             }
+            Reply::Trial { license, issued_at } => serde_json::to_vec(&TrialBody::new(license, *issued_at, company)),
             Reply::DeviceLicenses(views) => {
                 let licenses = views.iter().map(|view| checked_license(view, company, &sign));
                 serde_json::to_vec(&licenses.collect::<io::Result<Vec<_>>>()?)
@@ -186,6 +194,7 @@ const TYPES: &[(&str, Describe)] = &[
     ("add_feature_consumption", SchemaGenerator::subschema_for::<FeatureTotalBody>),
     ("product_details", SchemaGenerator::subschema_for::<ProductReply>),
     ("products", SchemaGenerator::subschema_for::<Vec<ListedProduct>>),
+    ("trial_key", SchemaGenerator::subschema_for::<TrialBody>),
     ("versions", SchemaGenerator::subschema_for::<Vec<ListedVersion>>),
     ("installation_file", SchemaGenerator::subschema_for::<InstallationFileBody>),
     ("device_licenses", SchemaGenerator::subschema_for::<Vec<CheckedLicense>>),

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::feature::FeatureType;
 use super::version::LatestVersion;
 use super::{Body, Company, Iso};
-use crate::catalogue::{AuthorizationMethod, Catalogue, Product, ProductField, VersionFilter};
+use crate::catalogue::{AuthorizationMethod, Catalogue, Feature, Product, ProductField, VersionFilter};
 
 /// Makes the reply of `product_details`, which depends on the catalogue alone.
 ///
@@ -50,14 +50,7 @@ fn features<'a>(catalogue: &'a Catalogue, product: &Product) -> Vec<ListedFeatur
     let licenses = catalogue.licenses().iter().filter(|license| license.product.id == product.id);
     let mut codes = HashSet::new();
     let features = licenses.flat_map(|license| &license.features).filter(|feature| codes.insert(&*feature.code));
-    let listed = features.map(|feature| ListedFeature {
-        id: feature.id,
-        code: &feature.code,
-        name: &feature.name,
-        feature_type: FeatureType::of(feature),
-        metadata: &feature.metadata,
-    });
-    listed.collect()
+    features.map(|feature| ListedFeature::of(feature)).collect()
 }
 
 // An entry of the reply to `products`.
@@ -72,7 +65,7 @@ pub(super) struct ListedProduct<'a> {
 
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "ListedFeature")]
-struct ListedFeature<'a> {
+pub(super) struct ListedFeature<'a> {
     id: u64,
     code: &'a str,
     name: &'a str,
@@ -112,7 +105,7 @@ pub(super) struct ProductBody<'a, Part> {
 #[schemars(rename = "brief")]
 pub(super) struct BriefProduct {}
 
-// The members that only an activation and `product_details` have. In this server, licenses set trials and overages.
+// The members that only an activation and `product_details` have. In this server, licenses set overages.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "described")]
 pub(super) struct ProductPart {
@@ -134,6 +127,18 @@ pub(super) struct ActivatedProduct {
     company_id: u64,
 }
 
+impl<'a> ListedFeature<'a> {
+    pub(super) fn of(feature: &'a Feature) -> ListedFeature<'a> {
+        ListedFeature {
+            id: feature.id,
+            code: &feature.code,
+            name: &feature.name,
+            feature_type: FeatureType::of(feature),
+            metadata: &feature.metadata,
+        }
+    }
+}
+
 impl<'a, Part> ProductBody<'a, Part> {
     pub(super) fn new(product: &'a Product, part: Part) -> ProductBody<'a, Part> {
         ProductBody {
@@ -150,8 +155,8 @@ impl<'a, Part> ProductBody<'a, Part> {
 impl ProductPart {
     fn new(product: &Product) -> ProductPart {
         ProductPart {
-            allow_trial: false,
-            trial_days: 0,
+            allow_trial: product.trial_days.is_some(),
+            trial_days: product.trial_days.unwrap_or_default(),
             allow_overages: false,
             max_overages: 0,
             prevent_vm: product.prevent_vm,
