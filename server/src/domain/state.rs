@@ -105,7 +105,10 @@ impl State {
                 }
                 self.count(*license_id, hardware_id, device, true);
             }
-            Change::TrialIssued(trial) => self.keep_trial(trial),
+            Change::TrialIssued(trial) => {
+                Arc::make_mut(&mut self.catalogue).add_trial(trial);
+                self.trials.insert((trial.product.clone(), trial.hardware_id.clone()), (**trial).clone());
+            }
             Change::Variable { license_id, hardware_id, variable, .. } => {
                 let record = self.licenses.entry(*license_id).or_default();
                 let variables = record.variables.entry(hardware_id.clone()).or_default();

@@ -1,7 +1,5 @@
 //! Trials: a device that asks for one gets a license of its own, once for each product.
 
-use std::sync::Arc;
-
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::change::Change;
@@ -66,11 +64,5 @@ impl State {
         changes.push(change);
         let license = self.catalogue.license_with_key(&request.product, &request.license_key);
         Ok(Reply::Trial { license: license.cloned().ok_or(Refusal::InternalError)?, issued_at: Some(now) })
-    }
-
-    /// Keeps a trial that was given, with its license.
-    pub(super) fn keep_trial(&mut self, trial: &Trial) {
-        Arc::make_mut(&mut self.catalogue).add_trial(trial);
-        self.trials.insert((trial.product.clone(), trial.hardware_id.clone()), trial.clone());
     }
 }
