@@ -29,6 +29,7 @@ fn every_language_has_its_turn_on_the_same_license_and_comes_to_the_end() {
 #[test]
 fn python_without_its_library_is_left_out_and_said() {
     let folder = Folder::new("minimal-python");
+    std::fs::create_dir(folder.path()).unwrap();
     let python = folder.path().join("python3");
     std::fs::write(&python, "#!/bin/sh\nexit 1\n").unwrap();
     std::fs::set_permissions(&python, std::fs::Permissions::from_mode(0o755)).unwrap();
