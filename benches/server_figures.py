@@ -30,6 +30,7 @@ def license():
 def serving(data, *flags):
     """The server on a data directory; yields its process, its base URL and its public key."""
     command = [SERVER, "serve", "--data", data, "--catalogue", CATALOGUE]
+    command += ["--limit-authorization", "off", "--limit-company", "off"]
     with running([*command, "--listen", "127.0.0.1:0", *flags]) as (process, line):
         said = json.loads(line)
         yield process, said["base_url"], Path(said["public_key_file"]).read_text(encoding="utf-8")

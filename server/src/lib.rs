@@ -17,4 +17,5 @@ mod server;
 pub mod store;
 mod writer;
 
+pub use http::{Limit, RateLimits};
 pub use server::{Failure, Server, Setup};

@@ -19,7 +19,7 @@ use floatlease_server::catalogue::{self, Catalogue};
 use floatlease_server::clock::SystemClock;
 use floatlease_server::domain::reply;
 use floatlease_server::sandbox::{ConnectionInfo, Ports, Sandbox, SandboxError};
-use floatlease_server::{Failure, Server, Setup};
+use floatlease_server::{Failure, Limit, RateLimits, Server, Setup};
 use serde_json::{Value, json};
 use signals::EndSignals;
 use tokio::sync::oneshot;
@@ -100,6 +100,16 @@ struct Serve {
     /// have got its public key.
     #[arg(long)]
     begin_anew: bool,
+    /// Limit for the requests of each client address in a time, or `off`. Loopback addresses have none, because behind
+    /// them is a proxy for all clients.
+    #[arg(long, default_value = "200/10s", value_name = "LIMIT", value_parser = limit)]
+    limit_address: RateLimit,
+    /// Limit for the requests with one value of the Authorization header, which changes every second, or `off`.
+    #[arg(long, default_value = "50/1s", value_name = "LIMIT", value_parser = limit)]
+    limit_authorization: RateLimit,
+    /// Limit for the authorised requests of all clients together, or `off`.
+    #[arg(long, default_value = "18000/1m", value_name = "LIMIT", value_parser = limit)]
+    limit_company: RateLimit,
     /// Leave out signatures. For benchmarks only: clients that verify replies refuse them.
     #[arg(long)]
     unsigned: bool,
@@ -109,6 +119,14 @@ struct Serve {
     /// Not an option of `serve`. It is parsed to be refused with a reason.
     #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "")]
     seed: Option<String>,
+}
+
+/// A limit of the command line; `None` for `off`.
+#[derive(Clone)]
+struct RateLimit(Option<Limit>);
+
+fn limit(text: &str) -> Result<RateLimit, String> {
+    if text == "off" { Ok(RateLimit(None)) } else { text.parse().map(|limit| RateLimit(Some(limit))) }
 }
 
 /// An early end of the program: the exit code, and the message.
@@ -240,6 +258,11 @@ fn run_serve(serve: Serve) -> Result<u8, Exit> {
         key,
         unsigned: serve.unsigned,
         listen: serve.listen,
+        rate_limits: RateLimits {
+            address: serve.limit_address.0,
+            authorization: serve.limit_authorization.0,
+            company: serve.limit_company.0,
+        },
     })?;
     let base_url = server.base_url().to_owned();
     let line = json!({ "base_url": base_url, "public_key_file": public_key_file, "pid": std::process::id() });

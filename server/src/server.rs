@@ -12,7 +12,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::catalogue::Catalogue;
 use crate::clock::Clock;
-use crate::http::{self, BASE_PATH, Listener, Service, ServiceParts, ServiceThread};
+use crate::http::{self, BASE_PATH, Listener, RateLimits, Service, ServiceParts, ServiceThread};
 use crate::keys::SigningKey;
 use crate::openapi;
 use crate::store::{Store, StoreError};
@@ -34,6 +34,8 @@ pub struct Setup {
     pub unsigned: bool,
     /// Address to listen on; port 0 takes a free one.
     pub listen: SocketAddr,
+    /// Limits for the number of requests.
+    pub rate_limits: RateLimits,
 }
 
 /// A server that is listening.
@@ -55,10 +57,11 @@ impl Server {
     /// # Errors
     /// The address is taken, or the store can't be used.
     pub fn start(setup: Setup) -> Result<Server, Failure> {
-        let Setup { catalogue, store, clock, key, unsigned, listen } = setup;
+        let Setup { catalogue, store, clock, key, unsigned, listen, rate_limits } = setup;
         let (socket, base_url) = bind_api(listen)?;
         let base = base_url.clone();
-        let parts = ServiceParts { catalogue, store, clock, key, unsigned, base_url: base, describe: openapi::v4 };
+        let describe = openapi::v4;
+        let parts = ServiceParts { catalogue, store, clock, key, unsigned, base_url: base, rate_limits, describe };
         let (service, service_thread) = Service::start(parts)?;
         let public_key = service.public_key().to_owned();
         let runtime = Builder::new_multi_thread().enable_all().build()?;

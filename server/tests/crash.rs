@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use common::process::NO_RATE_LIMITS;
 use common::{API_KEY, Client, Random, SHARED_KEY, directory};
 use floatlease::model::ORDER;
 use serde_json::{Value, json};
@@ -70,7 +71,7 @@ impl Drop for Process {
 
 fn command(data: &Path, catalogue: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_floatlease-server"));
-    command.args(["serve", "--unsigned", "--listen", "127.0.0.1:0", "--data"]).arg(data);
+    command.arg("serve").args(NO_RATE_LIMITS).args(["--unsigned", "--listen", "127.0.0.1:0", "--data"]).arg(data);
     command.arg("--catalogue").arg(catalogue);
     command
 }

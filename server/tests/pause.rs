@@ -11,7 +11,7 @@ use common::{API_KEY, Client, Random, SHARED_KEY, time};
 use floatlease_server::clock::{Clock, ControlledClock};
 use floatlease_server::keys::SigningKey;
 use floatlease_server::store::SqliteStore;
-use floatlease_server::{Server, Setup, catalogue};
+use floatlease_server::{RateLimits, Server, Setup, catalogue};
 use serde_json::json;
 
 /// Moved by the test, and as meaningful as the machine's own.
@@ -50,6 +50,7 @@ fn start(clock: Arc<dyn Clock>) -> Server {
         key: SigningKey::generate().unwrap(),
         unsigned: true,
         listen: "127.0.0.1:0".parse().unwrap(),
+        rate_limits: RateLimits::default(),
     })
     .unwrap()
 }

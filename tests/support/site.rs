@@ -93,7 +93,7 @@ fn serve_with(folder: &Folder, address: &str, licenses: &str, arguments: &[&str]
     fs::write(&catalogue, format!("{KEYS}{licenses}")).unwrap();
     let mut command = Command::new(server_binary());
     command
-        .args(["serve", "--listen", address, "--data"])
+        .args(["serve", "--limit-authorization", "off", "--limit-company", "off", "--listen", address, "--data"])
         .arg(data(folder))
         .arg("--catalogue")
         .arg(catalogue)

@@ -13,6 +13,10 @@ use strum::{EnumIter, IntoEnumIterator};
 #[allow(missing_docs, reason = "each is named after its code, and the table below says the rest")]
 pub enum Refusal {
     NotFound(String),
+    TooManyRequests {
+        /// Seconds after which a request is allowed again.
+        retry_after_s: u64,
+    },
     InternalError,
     // authorisation
     MissingHeaders,
@@ -99,6 +103,10 @@ impl Refusal {
         use Refusal::*;
         let (status, code, message) = match self {
             NotFound(message) => return (404, "not_found", message.into()),
+            TooManyRequests { retry_after_s } => {
+                let message = format!("Too many requests; ask again in {retry_after_s} s");
+                return (429, "too_many_requests", message.into());
+            }
             InternalError => (503, "internal_error", "The server could not keep the result; ask again in a while"),
             MissingHeaders => (400, "missing_headers", "Some headers are missing"),
             AuthorizationInvalidHeaders => (

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -223,10 +223,11 @@ async fn speak(mut stream: TcpStream, place: Arc<Place>, handler: Arc<impl Handl
     // Head and body share one buffer. If the client has gone, a plain write returns an error; a vectored one raises
     // SIGPIPE, which would end the host's process when the server runs inside it.
     protocol.writev(false);
+    let client = stream.peer_addr().ok().map(|address| address.ip());
     let (raw, mut hijacks) = RawConnection::new();
     loop {
         place.is_waiting();
-        let service = service_fn(|request: Request<Incoming>| answer(request, &place, &handler, &raw));
+        let service = service_fn(|request: Request<Incoming>| answer(request, client, &place, &handler, &raw));
         let mut http = protocol.serve_connection(TokioIo::new(ErrorBodies::new(stream)), service);
         let ended = tokio::select! {
             biased;
@@ -267,6 +268,7 @@ enum Ended {
 /// Reads the rest of a request, and returns its reply. Never returns if the connection is being closed to make room.
 async fn answer(
     request: Request<Incoming>,
+    client: Option<IpAddr>,
     place: &Place,
     handler: &Arc<impl Handler>,
     raw: &RawConnection,
@@ -274,7 +276,7 @@ async fn answer(
     if !place.is_receiving() {
         return std::future::pending().await;
     }
-    let request = ReceivedRequest::read(request).await;
+    let request = ReceivedRequest::read(request, client).await;
     if !place.is_answering() {
         return std::future::pending().await;
     }

@@ -6,6 +6,7 @@ mod listener;
 pub(crate) mod parameters;
 mod places;
 pub(crate) mod public_routes;
+mod rate_limits;
 mod raw_connection;
 mod request;
 mod response;
@@ -13,6 +14,7 @@ mod service;
 mod sign;
 
 pub(crate) use listener::{Handler, Listener, bind};
+pub use rate_limits::{Limit, RateLimits};
 pub(crate) use raw_connection::{RawConnection, WireAction};
 pub(crate) use request::{BASE_PATH, ReceivedRequest};
 pub(crate) use response::response;

@@ -1,5 +1,6 @@
 //! A request as it arrived: its head, its whole body, and the operation that it asks for.
 
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -26,6 +27,8 @@ const NO_CONTROL: &str = " A server that hands out real licenses has no control 
 #[derive(Debug)]
 pub(crate) struct ReceivedRequest {
     pub(crate) head: request::Parts,
+    /// The address of the client, or of the proxy before it.
+    pub(crate) client: Option<IpAddr>,
     /// The body, or the refusal if it could not be read.
     pub(crate) body: Result<Vec<u8>, Refusal>,
 }
@@ -33,13 +36,13 @@ pub(crate) struct ReceivedRequest {
 impl ReceivedRequest {
     /// Reads the request to its end. Otherwise a client that is still sending would lose the connection before it can
     /// read why it is refused.
-    pub(super) async fn read(request: Request<Incoming>) -> ReceivedRequest {
+    pub(super) async fn read(request: Request<Incoming>, client: Option<IpAddr>) -> ReceivedRequest {
         let (head, body) = request.into_parts();
         let body = match tokio::time::timeout(BODY_TIMEOUT, read(body)).await {
             Ok(body) => body,
             Err(_) => Err(Refusal::ValidationError("The body came too slowly; send it at once.".to_owned())),
         };
-        ReceivedRequest { head, body }
+        ReceivedRequest { head, client, body }
     }
 
     /// Returns the path below [`BASE_PATH`], if it is there.

@@ -34,6 +34,9 @@ pub(super) fn refused(refusal: &Refusal, operation: &str) -> Response<Vec<u8>> {
     if let Refusal::OrderOutdated { highest } = refusal {
         response.headers_mut().insert(ORDER, HeaderValue::from(*highest));
     }
+    if let Refusal::TooManyRequests { retry_after_s } = refusal {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(*retry_after_s));
+    }
     if response.status().is_server_error() {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     }

@@ -16,6 +16,7 @@ use super::authorise;
 use super::listener::Handler;
 use super::parameters::{self, Parameters};
 use super::public_routes::{self, DescribeApi, ServiceInfo};
+use super::rate_limits::{RateGuard, RateLimits};
 use super::raw_connection::RawConnection;
 use super::request::ReceivedRequest;
 use super::response::{refused, response};
@@ -34,6 +35,7 @@ pub(crate) struct Service {
     pub(crate) writer: Writer,
     signer: Signer,
     info: ServiceInfo,
+    rate_guard: RateGuard,
 }
 
 /// The parts that a service is made from.
@@ -45,6 +47,7 @@ pub(crate) struct ServiceParts {
     /// Leaves signatures out.
     pub(crate) unsigned: bool,
     pub(crate) base_url: String,
+    pub(crate) rate_limits: RateLimits,
     /// Makes the OpenAPI document of the API at a URL.
     pub(crate) describe: DescribeApi,
 }
@@ -61,7 +64,7 @@ pub(crate) struct ServiceThread {
 impl Service {
     /// Recovers the state from the store, and starts the writer.
     pub(crate) fn start(parts: ServiceParts) -> Result<(Service, ServiceThread), StoreError> {
-        let ServiceParts { catalogue, mut store, clock, key, unsigned, base_url, describe } = parts;
+        let ServiceParts { catalogue, mut store, clock, key, unsigned, base_url, rate_limits, describe } = parts;
         let stopping = Arc::new(AtomicBool::new(false));
         store.give_up_when(Arc::clone(&stopping));
         let catalogue = Arc::new(catalogue);
@@ -71,7 +74,8 @@ impl Service {
         let public_key = key.public_pem().map_err(|error| StoreError(format!("can't read the key: {error}")))?;
         let signer = Signer::new(Some(key).filter(|_| !unsigned));
         let info = ServiceInfo::new(base_url, public_key, describe);
-        Ok((Service { catalogue, writer, signer, info }, ServiceThread { thread, ended, stopping }))
+        let rate_guard = RateGuard::new(rate_limits);
+        Ok((Service { catalogue, writer, signer, info, rate_guard }, ServiceThread { thread, ended, stopping }))
     }
 
     /// Returns the public key that clients verify replies with, as PEM.
@@ -86,6 +90,9 @@ impl Service {
 
     /// Replies to any request. `now` is real time, which the `Date` of a request is compared with.
     pub(crate) async fn reply(&self, request: &ReceivedRequest, now: DateTime<Utc>) -> Response<Vec<u8>> {
+        if let Err(refusal) = self.rate_guard.count(request.client, &request.head.headers) {
+            return refused(&refusal, "");
+        }
         let is_get = request.head.method == Method::GET;
         if request.path().is_empty() && (is_get || request.head.method == Method::HEAD) {
             return response(b"floatlease-server\n".to_vec(), "text/plain; charset=utf-8");
@@ -120,6 +127,7 @@ impl Service {
         now: DateTime<Utc>,
     ) -> Result<Response<Vec<u8>>, Refusal> {
         let api_key = authorise::authorise(&self.catalogue, operation, &request.head.headers, now)?;
+        self.rate_guard.count_authorised()?;
         let body = request.body.as_ref().map_err(Refusal::clone)?;
         let parameters = Parameters::read(operation, request.query(), body)?;
         authorise::require_product(api_key, operation, &parameters.required("product"))?;

@@ -15,9 +15,10 @@ const DESCRIPTION: &str = "The LicenseSpring License API v4, as floatlease-serve
     ignored.";
 
 /// The meaning of each error status, whatever the code.
-const REFUSED: [(u16, &str); 3] = [
+const REFUSED: [(u16, &str); 4] = [
     (400, "Refused; the code says why."),
     (404, "The path is unknown, or its method is wrong."),
+    (429, "Too many requests; `Retry-After` says when the next is allowed."),
     (503, "The result could not be kept; ask again in a while."),
 ];
 
@@ -90,6 +91,7 @@ fn security() -> Map<String, Value> {
 fn refusal_headers(status: u16) -> Value {
     let retry_after = json!({ "required": true, "description": "Seconds.", "schema": { "type": "integer" } });
     match status {
+        429 => json!({ "Retry-After": retry_after }),
         503 => json!({ "Retry-After": retry_after, IDEMPOTENCY_KEY: echoed_key(), ORDER: echoed_order() }),
         400 => json!({ IDEMPOTENCY_KEY: echoed_key(), ORDER: echoed_order() }),
         _ => json!({}),

@@ -22,7 +22,7 @@ use super::time_spec::{OUT_OF_RANGE, is_in_range};
 use crate::catalogue::{ApiKey, Catalogue};
 use crate::clock::{Clock, ControlledClock, whole_millis};
 use crate::domain::{Due, DueKind, Holding};
-use crate::http::{RawConnection, ReceivedRequest, Service, ServiceParts, ServiceThread, WireAction, echo};
+use crate::http::{RateLimits, RawConnection, ReceivedRequest, Service, ServiceParts, ServiceThread, WireAction, echo};
 use crate::openapi;
 use crate::store::SqliteStore;
 use crate::writer::Transaction;
@@ -366,6 +366,7 @@ fn start_service(
 ) -> Result<(Service, ServiceThread), ControlError> {
     let store = SqliteStore::in_memory().map_err(|error| ControlError::internal(error.to_string()))?;
     let parts = ServiceParts {
+        rate_limits: RateLimits::default(),
         catalogue,
         store: Box::new(JournalingStore { store, journal: Arc::clone(journal) }),
         clock: Arc::<ControlledClock>::clone(clock),

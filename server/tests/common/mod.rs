@@ -21,7 +21,7 @@ use floatlease::sign::authorization;
 use floatlease_server::clock::ControlledClock;
 use floatlease_server::keys::SigningKey;
 use floatlease_server::store::Store;
-use floatlease_server::{Server, Setup, catalogue};
+use floatlease_server::{RateLimits, Server, Setup, catalogue};
 use serde_json::Value;
 
 pub const API_KEY: &str = "test-api-key";
@@ -47,6 +47,7 @@ impl TestServer {
             key: SigningKey::generate().unwrap(),
             unsigned,
             listen: "127.0.0.1:0".parse().unwrap(),
+            rate_limits: RateLimits::default(),
         })
         .unwrap();
         TestServer { server, clock }

@@ -22,6 +22,9 @@ floating = { users = 100, can_borrow = true, max_borrow_time_hours = 24 }
 feature = [{ code = "DAILY", consumption = { max_consumptions = 10, consumption_period = "daily" } }]
 "#;
 
+/// Arguments of `serve` that let clients ask as often as they like.
+pub const NO_RATE_LIMITS: [&str; 4] = ["--limit-authorization", "off", "--limit-company", "off"];
+
 /// The folder of a site: a catalogue, and the data beside it.
 pub struct Site {
     pub folder: PathBuf,
@@ -54,6 +57,8 @@ impl Site {
             env!("CARGO_BIN_EXE_floatlease-server"),
             "serve",
         ]);
+        // A test asks more often than people do.
+        command.args(NO_RATE_LIMITS);
         command.args(["--listen", "127.0.0.1:0", "--data"]).arg(self.data("")).arg("--catalogue");
         command.arg(self.folder.join("catalogue.toml"));
         command
