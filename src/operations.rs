@@ -86,6 +86,8 @@ pub enum SlotEffect {
     Releases,
     /// It deactivates the device, which releases all of its slots.
     ReleasesAll,
+    /// It changes the device's slots of several licenses, those of a bundle. Leases learn that from the server.
+    OfBundle,
 }
 
 /// One row of the table.
@@ -376,6 +378,40 @@ pub const OPERATIONS: &[Operation] = &[
         ..QUESTION
     },
     Operation {
+        name: "activate_bundle",
+        method: Method::Post,
+        path: "/activate_bundle",
+        auth: Auth::Set,
+        own: with_device_info!(optional("variables", Kind::Object)),
+        reply: Reply::Licenses,
+        idempotent: false,
+        slots: SlotEffect::OfBundle,
+        ..QUESTION
+    },
+    Operation {
+        name: "check_bundle",
+        path: "/check_bundle",
+        own: with_device_info!(
+            optional("include_expired_features", Kind::Boolean),
+            optional("env", Kind::Text),
+            optional("channel", Kind::Text),
+        ),
+        reply: Reply::Licenses,
+        slots: SlotEffect::OfBundle,
+        ..QUESTION
+    },
+    Operation {
+        name: "deactivate_bundle",
+        method: Method::Post,
+        path: "/deactivate_bundle",
+        auth: Auth::Set,
+        own: &[optional("variables", Kind::Object)],
+        reply: Reply::Text("license_deactivated"),
+        idempotent: false,
+        slots: SlotEffect::OfBundle,
+        ..QUESTION
+    },
+    Operation {
         name: "get_device_variables",
         path: "/get_device_variables",
         reply: Reply::List(&["variable", "value"]),
@@ -461,6 +497,9 @@ mod tests {
             "check_feature",
             "borrow_feature",
             "release_feature",
+            "activate_bundle",
+            "check_bundle",
+            "deactivate_bundle",
         ];
         assert_eq!(ordered, expected);
     }

@@ -225,11 +225,11 @@ fn proves_v1(request: &Request, license: &Object, key: &PublicKey) -> bool {
     proves_v1_by(request.auth.as_ref().map(Secret::expose), request, license, key)
 }
 
-/// Returns true if `license_signature` binds the license to the device of the request, by the license's own key or user.
-/// For a reply that holds several licenses.
+/// Returns true if `license_signature` binds the license to the device of the request, by the license's own key, or by
+/// the user. For a reply that holds several licenses.
 fn proves_v1_of_its_own(request: &Request, license: &Object, key: &PublicKey) -> bool {
     let license_key = license.get("license_key").and_then(Value::as_str);
-    proves_v1_by(license_key, request, license, key)
+    proves_v1_by(license_key.or(request.auth.as_ref().map(Secret::expose)), request, license, key)
 }
 
 fn proves_v1_by(auth: Option<&str>, request: &Request, license: &Object, key: &PublicKey) -> bool {

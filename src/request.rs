@@ -3,7 +3,7 @@
 use crate::config::{CREDENTIALS, Config, check_credentials, checked_millis};
 use crate::error::Error;
 use crate::model;
-use crate::operations::{Auth, Kind, Method, Operation};
+use crate::operations::{Auth, Kind, Method, Operation, SlotEffect};
 use crate::random;
 use crate::secret::Secret;
 use crate::status::Status;
@@ -226,8 +226,11 @@ pub(crate) const OF_ONE_LICENSE: [&str; 2] = ["license_id", "bundle_code"];
 /// Adds the config's other values that the request does not give, except the keys that are `left_out`.
 fn complete(operation: &Operation, config: &Config, given: &mut Object, left_out: impl Fn(&str) -> bool) {
     let sdk = concat!("floatlease ", env!("CARGO_PKG_VERSION"));
+    // The operations of bundles name the bundle in place of a product.
+    let bundle = config.bundle_code.as_ref().filter(|_| operation.slots == SlotEffect::OfBundle);
+    let product = bundle.unwrap_or(&config.product);
     let defaults: [(&str, Option<Value>); 7] = [
-        ("product", Some(config.product.as_str().into())),
+        ("product", Some(product.as_str().into())),
         ("hardware_id", Some(config.hardware_id.id.as_str().into())),
         ("license_id", config.license_id.clone()),
         ("bundle_code", config.bundle_code.as_deref().map(Value::from)),

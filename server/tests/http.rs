@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 
 const CATALOGUE: &str = r#"
 product = [{ code = "P", name = "Pé \u2028", version = "2.0", metadata = { b = 1.0, 10 = true, 9 = 0.1 }, trial = [{ days = 9 }] }, { code = "Q" }]
+bundle = [{ code = "SUITE", products = ["P", "Q"] }]
 api_key = [
     { key = "test-api-key", shared_key = "test-shared-key" },
     { key = "read-only", shared_key = "s", read_only = true },
@@ -63,12 +64,16 @@ fn every_operation_answers_as_the_table_says() {
     let mut client = server.client();
     let order = ["activate_license", "check_license", "borrow_license", "check_feature", "borrow_feature"];
     let rest = OPERATIONS.iter().map(|operation| operation.name).filter(|name| !order.contains(name));
-    let (last, rest): (Vec<_>, Vec<_>) = rest.partition(|name| *name == "deactivate_license");
+    let (last, rest): (Vec<_>, Vec<_>) = rest.partition(|name| name.starts_with("deactivate"));
     for name in order.into_iter().chain(rest).chain(last) {
         let mut about = everything();
         match name {
             "add_feature_consumption" => about["feature"] = "C".into(),
             "add_consumption" => about["license_key"] = "AMOUNT".into(),
+            "activate_bundle" | "check_bundle" | "deactivate_bundle" => {
+                about["product"] = "SUITE".into();
+                about["hardware_id"] = "hw-2".into();
+            }
             _ => {}
         }
         if name == "add_consumption" {

@@ -268,6 +268,17 @@ fn requests() -> Vec<(&'static str, Value)> {
             ("get_device_variables", request.clone()),
         ]);
     }
+    let suite = with(&floating, json!({ "product": "SUITE" }));
+    let ada = json!({ "product": "SUITE", "hardware_id": "hw-1", "username": "ada@example.com" });
+    requests.extend([
+        ("check_bundle", ada.clone()),
+        ("activate_bundle", with(&ada, json!({ "password": "correct-horse" }))),
+        ("check_bundle", ada.clone()),
+        ("activate_bundle", suite.clone()),
+        ("check_bundle", suite.clone()),
+        ("check_bundle", with(&suite, json!({ "product": "NONE" }))),
+        ("deactivate_bundle", with(&ada, json!({ "password": "correct-horse" }))),
+    ]);
     let device = json!({ "product": "CAD-PRO", "hardware_id": "hw-1" });
     requests.extend([
         ("trial_key", device.clone()),

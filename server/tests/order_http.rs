@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 const CATALOGUE: &str = r#"
 product = [{ code = "P" }]
+bundle = [{ code = "SUITE", products = ["P"] }]
 api_key = [{ key = "test-api-key", shared_key = "test-shared-key" }]
 [[license]]
 product = "P"
@@ -53,13 +54,20 @@ fn success_of_each_ordered_operation_repeats_the_number() {
         "borrow_feature",
         "release_feature",
         "deactivate_license",
+        "activate_bundle",
+        "check_bundle",
+        "deactivate_bundle",
     ];
     assert_eq!(steps.len(), OPERATIONS.iter().filter(|operation| operation.is_ordered()).count());
     for (number, operation) in (41..).zip(steps) {
-        let answer = numbered(&mut client, number, operation, &everything());
+        let mut about = everything();
+        if operation.ends_with("_bundle") {
+            about["product"] = "SUITE".into();
+        }
+        let answer = numbered(&mut client, number, operation, &about);
         assert_eq!(answer.status, 200, "{operation}: {answer:?}");
         assert_eq!(order(&answer), Some(number.to_string().as_str()), "{operation}");
-        let again = numbered(&mut client, number, operation, &everything());
+        let again = numbered(&mut client, number, operation, &about);
         assert_eq!((again.status, &again.body), (200, &answer.body), "{operation}");
         for header in ["floatlease-order", "licensesignature"] {
             assert_eq!(again.headers.get(header), answer.headers.get(header), "{operation}");

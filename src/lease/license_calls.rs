@@ -226,13 +226,14 @@ impl VerbCall<'_> {
 }
 
 /// Returns whether a server without order numbers may carry out a verb, once or once more, after what is asked next about
-/// a slot. A late activation changes no slot.
+/// a slot. A late activation changes no slot, and a bundle is no license that records are named by.
 fn may_come_late(operation: &Operation, answer: &Result<Answer, Error>) -> bool {
     let (in_order, is_unanswered) = match answer {
         Ok(answer) => (answer.in_order, answer.unanswered_attempt),
         Err(error) => (error.in_order, error.outcome == Outcome::Unknown),
     };
-    let is_about_slots = operation.is_ordered() && operation.slots != SlotEffect::Activates;
+    let is_about_slots =
+        operation.is_ordered() && !matches!(operation.slots, SlotEffect::Activates | SlotEffect::OfBundle);
     is_unanswered && !in_order && is_about_slots
 }
 
@@ -293,6 +294,6 @@ fn effect(operation: &Operation, answer: &Answer) -> Option<Effect> {
         }
         SlotEffect::Releases => Some(Effect::Released),
         SlotEffect::ReleasesAll => Some(Effect::Deactivated),
-        SlotEffect::None | SlotEffect::Activates | SlotEffect::Takes => None,
+        SlotEffect::None | SlotEffect::Activates | SlotEffect::Takes | SlotEffect::OfBundle => None,
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::types::{ApiKey, CustomerAccount, Feature, License, Product, Trial, TrialPolicy};
+use super::types::{ApiKey, Bundle, CustomerAccount, Feature, License, Product, Trial, TrialPolicy};
 
 /// The checked contents of a catalogue file, with indexes.
 #[derive(Debug, Clone)]
@@ -11,6 +11,7 @@ pub struct Catalogue {
     /// The `company.id` of every reply.
     pub company_id: u64,
     pub(super) products: HashMap<String, ProductLicenses>,
+    pub(super) bundles: HashMap<String, Bundle>,
     pub(super) api_keys: HashMap<String, ApiKey>,
     pub(super) customer_accounts: HashMap<String, CustomerAccount>,
     pub(super) blacklisted_hardware_ids: HashSet<String>,
@@ -38,6 +39,11 @@ impl Catalogue {
     /// Returns the product with this short code.
     pub fn product(&self, code: &str) -> Option<&Arc<Product>> {
         self.products.get(code).map(|product| &product.product)
+    }
+
+    /// Returns the bundle with this code.
+    pub fn bundle(&self, code: &str) -> Option<&Bundle> {
+        self.bundles.get(code)
     }
 
     /// Returns every product.

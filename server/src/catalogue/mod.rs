@@ -14,8 +14,8 @@ pub(crate) use metadata::MAX_SAFE_INTEGER;
 pub use read::{CatalogueErrors, parse};
 pub(crate) use read::{derived_id, read, table};
 pub use types::{
-    AccountLabel, ApiKey, AuthorizationMethod, Consumption, CustomField, Customer, CustomerAccount, Environment,
-    Feature, Floating, Holder, License, LicenseType, Overages, Period, Product, ProductField, ProductStatus, Trial,
-    TrialPolicy, User, Version, VersionFilter,
+    AccountLabel, ApiKey, AuthorizationMethod, Bundle, Consumption, CustomField, Customer, CustomerAccount,
+    Environment, Feature, Floating, Holder, License, LicenseType, Overages, Period, Product, ProductField,
+    ProductStatus, Trial, TrialPolicy, User, Version, VersionFilter,
 };
 pub(crate) use types::{LONGEST_TEXT_BYTES, LONGEST_TOKEN_BYTES};

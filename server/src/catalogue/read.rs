@@ -9,8 +9,8 @@ use aws_lc_rs::digest::{SHA256, digest};
 use super::entry::{Entry, ErrorList};
 use super::index::{Catalogue, ProductLicenses};
 use super::types::{
-    AccountLabel, ApiKey, AuthorizationMethod, Consumption, CustomField, Customer, CustomerAccount, Environment,
-    Feature, Floating, Holder, LONGEST_TOKEN_BYTES, License, LicenseType, Overages, Product, ProductField,
+    AccountLabel, ApiKey, AuthorizationMethod, Bundle, Consumption, CustomField, Customer, CustomerAccount,
+    Environment, Feature, Floating, Holder, LONGEST_TOKEN_BYTES, License, LicenseType, Overages, Product, ProductField,
     ProductStatus, TrialPolicy, User, Version,
 };
 
@@ -99,6 +99,8 @@ impl<'n> Reader<'n> {
         });
         let users = self.collect(top.tables("user", "username"), Reader::user);
         let products = self.collect(top.tables("product", "code"), Reader::product);
+        let bundles =
+            self.collect(top.tables("bundle", "code"), |_: &mut Self, entry: &mut Entry<'n>| bundle(entry, &products));
         let references = References { products, users, customers };
         let mut products: HashMap<String, ProductLicenses> = references.products.iter().map(product_licenses).collect();
         let licenses: Vec<Entry<'_>> = top.tables("license", "license_key");
@@ -125,6 +127,7 @@ impl<'n> Reader<'n> {
             licenses_with_key: with_key.map(|license| license.id).collect(),
             company_id,
             products,
+            bundles,
             api_keys,
             customer_accounts,
             blacklisted_hardware_ids: blacklisted.into_iter().collect(),
@@ -471,6 +474,18 @@ impl<'n> Reader<'n> {
 /// Returns the error about a name that no entry of a table has.
 fn unknown_name(key: &str, name: &str, table: &str) -> String {
     format!("`{key}` names {name:?}, which no [[{table}]] has; add one, or correct the name")
+}
+
+fn bundle(entry: &mut Entry<'_>, products: &HashMap<String, Arc<Product>>) -> (String, Bundle) {
+    let code = entry.name("code");
+    let members: Vec<String> = entry.required("products");
+    if members.is_empty() {
+        entry.report("`products` is empty: name at least one product");
+    }
+    for unknown in members.iter().filter(|product| !products.contains_key(*product)) {
+        entry.report(unknown_name("products", unknown, "product"));
+    }
+    (code.clone(), Bundle { code, products: members })
 }
 
 /// Returns the holder of the license, and the name that the license's number is derived from.

@@ -293,6 +293,15 @@ pub struct License {
     pub metadata: Map<String, Value>,
 }
 
+/// Products whose licenses are activated, checked and deactivated together.
+#[derive(Debug, Clone)]
+pub struct Bundle {
+    /// The code, by which requests name the bundle in place of a product.
+    pub code: String,
+    /// The short codes of its products.
+    pub products: Vec<String>,
+}
+
 /// The terms of trials, which clients get by asking for one.
 #[derive(Debug, Clone)]
 pub struct TrialPolicy {

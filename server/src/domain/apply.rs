@@ -33,13 +33,13 @@ impl State {
     pub fn device_licenses(&mut self, hardware_id: &str, now: DateTime<Utc>, changes: &mut Vec<Change>) -> Outcome {
         let blacklisted = self.catalogue.is_blacklisted(hardware_id);
         let licenses = Transition { state: self, now, changes }.device_licenses(hardware_id);
-        if blacklisted { Err(Refusal::Blacklisted) } else { Ok(Reply::DeviceLicenses(licenses)) }
+        if blacklisted { Err(Refusal::Blacklisted) } else { Ok(Reply::Licenses(licenses)) }
     }
 }
 
 impl Transition<'_> {
     /// Checks in the order that a user would expect: product, license, order, the license's state, device, feature, rule.
-    fn run(mut self, catalogue: &Catalogue, command: &Command) -> Outcome {
+    pub(super) fn run(mut self, catalogue: &Catalogue, command: &Command) -> Outcome {
         let subject = Subject::find(catalogue, command)?;
         match Order::of(command, &subject.license) {
             Some(order) => self.run_in_order(order, catalogue, &subject, command),

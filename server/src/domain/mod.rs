@@ -6,6 +6,7 @@
 mod activation;
 mod apply;
 mod audit;
+mod bundle;
 mod change;
 mod command;
 mod consumption;

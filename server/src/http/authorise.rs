@@ -60,7 +60,7 @@ pub(super) fn authorise<'c>(
 
 /// Refuses an activation of a product that the key may not activate.
 pub(super) fn require_product(api_key: &ApiKey, operation: &Operation, product: &str) -> Result<(), Refusal> {
-    if api_key.may_activate(product) || operation.name != "activate_license" {
+    if api_key.may_activate(product) || !matches!(operation.name, "activate_license" | "activate_bundle") {
         Ok(())
     } else {
         Err(Refusal::ApiKeyProductNotAllowed)

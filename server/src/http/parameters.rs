@@ -164,12 +164,12 @@ impl Parameters {
     fn action(&self, operation: &str) -> Result<Action, Refusal> {
         let feature = self.required("feature");
         Ok(match operation {
-            "activate_license" => Action::Activate { variables: self.variables()? },
-            "check_license" => Action::CheckLicense {
+            "activate_license" | "activate_bundle" => Action::Activate { variables: self.variables()? },
+            "check_license" | "check_bundle" => Action::CheckLicense {
                 include_expired_features: self.flag("include_expired_features"),
                 wanted: self.versions(),
             },
-            "deactivate_license" => Action::Deactivate { variables: self.variables()? },
+            "deactivate_license" | "deactivate_bundle" => Action::Deactivate { variables: self.variables()? },
             "borrow_license" => Action::BorrowLicense(self.until()),
             "release_license" => Action::ReleaseLicense,
             "check_feature" => {

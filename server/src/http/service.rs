@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 
 use chrono::{DateTime, Utc};
 use floatlease::model::{IDEMPOTENCY_KEY, ORDER};
-use floatlease::operations::{Auth, Operation};
+use floatlease::operations::{Auth, Operation, SlotEffect};
 use hyper::http::{HeaderValue, Method, Response};
 use rand::seq::IndexedRandom;
 use tokio::sync::oneshot;
@@ -130,7 +130,12 @@ impl Service {
         self.rate_guard.count_authorised()?;
         let body = request.body.as_ref().map_err(Refusal::clone)?;
         let parameters = Parameters::read(operation, request.query(), body)?;
-        authorise::require_product(api_key, operation, &parameters.required("product"))?;
+        let product = parameters.required("product");
+        let products =
+            self.catalogue.bundle(&product).map_or(std::slice::from_ref(&product), |bundle| &bundle.products);
+        for product in products {
+            authorise::require_product(api_key, operation, product)?;
+        }
         let outcome = match operation.auth {
             Auth::None if operation.device && operation.product => {
                 let request = parameters.trial(random_license_key());
@@ -152,8 +157,10 @@ impl Service {
                 let idempotency_key = parameters::idempotency_key(&request.head.headers)?;
                 let order = parameters::order(operation, &request.head.headers)?;
                 let command = Command { idempotency_key, order, ..parameters.command(operation)? };
+                let of_bundle = operation.slots == SlotEffect::OfBundle;
                 let apply = move |transaction: &mut Transaction<'_>| {
-                    transaction.state.apply(&command, *transaction.now, transaction.changes)
+                    let apply = if of_bundle { State::apply_to_bundle } else { State::apply };
+                    apply(transaction.state, &command, *transaction.now, transaction.changes)
                 };
                 self.writer.work(apply).await
             }

@@ -23,7 +23,7 @@ const REFUSED: [(u16, &str); 4] = [
 ];
 
 /// (operation, summary), as in docs/operations.md.
-const SUMMARIES: [(&str, &str); 18] = [
+const SUMMARIES: [(&str, &str); 21] = [
     ("activate_license", "activates the license on this device; takes no slot"),
     ("check_license", "takes this device's slot of a floating license, or renews it"),
     ("deactivate_license", "deactivates the device and frees all its slots"),
@@ -40,12 +40,21 @@ const SUMMARIES: [(&str, &str); 18] = [
     ("versions", "lists the versions that the license includes; by name only"),
     ("installation_file", "tells where a version's file is; by name only"),
     ("device_licenses", "lists the licenses that are active on this device; by name only"),
+    ("activate_bundle", "activates the licenses of a bundle on this device; by name only"),
+    (
+        "check_bundle",
+        "checks the licenses of a bundle, and takes or renews the slots of those that float; by name only",
+    ),
+    ("deactivate_bundle", "deactivates the licenses of a bundle on this device; by name only"),
     ("get_device_variables", "lists the values that the server keeps for this device; by name only"),
     ("track_device_variables", "keeps values for this device; by name only"),
 ];
 
 /// (operation, or "" for any; parameter; value): example values, which exist in examples/catalogue.toml.
-const EXAMPLES: [(&str, &str, Option<&str>); 8] = [
+const EXAMPLES: [(&str, &str, Option<&str>); 11] = [
+    ("activate_bundle", "product", Some("SUITE")),
+    ("check_bundle", "product", Some("SUITE")),
+    ("deactivate_bundle", "product", Some("SUITE")),
     ("add_consumption", "license_key", Some("CADP-CONS-UMPT-0100")),
     ("add_feature_consumption", "feature", Some("RENDER-MINUTES")),
     ("", "product", Some("CAD-PRO")),

@@ -336,6 +336,12 @@ pub unsafe extern "C" fn floatlease_add_feature_consumption(
 ///     "versions"                env, channel (strings)                  {"items":[{"version":"…",…},…]}
 ///     "installation_file"       env, channel, version (strings)         {"version":"…","installation_file":"…",…}
 ///     "device_licenses"         hardware_id (string)                    {"items":[the license,…]}
+///     "activate_bundle"         those of floatlease_activate_license;   {"items":[the license,…]}
+///                               product: the bundle
+///     "check_bundle"            those of floatlease_check_license;      {"items":[the license,…]}
+///                               product: the bundle
+///     "deactivate_bundle"       those of floatlease_deactivate_license; {"message":"license_deactivated"}
+///                               product: the bundle
 ///     "get_device_variables"    none                                    {"items":[{"variable":"…","value":"…",…},…]}
 ///     "track_device_variables"  variables (object), required            {"items":[{"variable":"…","value":"…",…},…]}
 ///     "sync_consumptions"       those that name license and device;     the object below

@@ -55,8 +55,10 @@ pub enum Reply {
         license: Arc<License>,
         issued_at: Option<DateTime<Utc>>,
     },
-    /// The licenses that are active on the device.
-    DeviceLicenses(Vec<LicenseView>),
+    /// Several licenses as checks show them.
+    Licenses(Vec<LicenseView>),
+    /// The licenses of a bundle as activations show them.
+    ActivatedBundle(Vec<LicenseView>),
     Versions(Vec<Arc<Version>>),
     InstallationFile(Arc<Version>),
     /// All variables of a device.
@@ -123,14 +125,13 @@ impl Reply {
             Reply::Empty => return Ok(Body::Empty),
             Reply::Text(text) => return Ok(Body::Text(text)),
             Reply::License(view) => serde_json::to_vec(&checked_license(view, company, sign)?),
-            Reply::Activation(view) => {
-                let product = ActivatedProduct::new(&view.license.product, company);
-                let file = view.version.as_deref().filter(|version| !version.installation_file.is_empty());
-                let file = file.map(|version| InstallationFileBody::of(version, company));
-                serde_json::to_vec(&LicenseBody::new(view, company, ActivationPart::new(view), product, file, sign)?)
-            }
+            Reply::Activation(view) => serde_json::to_vec(&activated_license(view, company, sign)?),
             Reply::Trial { license, issued_at } => serde_json::to_vec(&TrialBody::new(license, *issued_at, company)),
-            Reply::DeviceLicenses(views) => {
+            Reply::ActivatedBundle(views) => {
+                let licenses = views.iter().map(|view| activated_license(view, company, &sign));
+                serde_json::to_vec(&licenses.collect::<io::Result<Vec<_>>>()?)
+            }
+            Reply::Licenses(views) => {
                 let licenses = views.iter().map(|view| checked_license(view, company, &sign));
                 serde_json::to_vec(&licenses.collect::<io::Result<Vec<_>>>()?)
             }
@@ -180,6 +181,18 @@ fn checked_license(
     LicenseBody::new(view, company, CheckPart {}, BriefProduct {}, file, sign)
 }
 
+/// Makes a license as an activation shows it.
+fn activated_license(
+    view: &LicenseView,
+    company: Company,
+    sign: impl Fn(&str) -> io::Result<String>,
+) -> io::Result<ActivatedLicense<'_>> {
+    let product = ActivatedProduct::new(&view.license.product, company);
+    let file = view.version.as_deref().filter(|version| !version.installation_file.is_empty());
+    let file = file.map(|version| InstallationFileBody::of(version, company));
+    LicenseBody::new(view, company, ActivationPart::new(view), product, file, sign)
+}
+
 type CheckedLicense<'a> = LicenseBody<'a, CheckPart, BriefProduct, &'a str>;
 type ActivatedLicense<'a> = LicenseBody<'a, ActivationPart<'a>, ActivatedProduct, Option<InstallationFileBody<'a>>>;
 
@@ -198,6 +211,8 @@ const TYPES: &[(&str, Describe)] = &[
     ("versions", SchemaGenerator::subschema_for::<Vec<ListedVersion>>),
     ("installation_file", SchemaGenerator::subschema_for::<InstallationFileBody>),
     ("device_licenses", SchemaGenerator::subschema_for::<Vec<CheckedLicense>>),
+    ("activate_bundle", SchemaGenerator::subschema_for::<Vec<ActivatedLicense>>),
+    ("check_bundle", SchemaGenerator::subschema_for::<Vec<CheckedLicense>>),
     ("get_device_variables", SchemaGenerator::subschema_for::<Vec<VariableBody>>),
     ("track_device_variables", SchemaGenerator::subschema_for::<Vec<TrackedVariable>>),
 ];
