@@ -38,6 +38,9 @@ pub(crate) struct Confirmation {
 /// The server's `Date` header counts whole seconds, so its clock may be ahead of the header by this much.
 const DATE_STEP_MS: i64 = 1_000;
 
+/// Upper limit for the timeout of a slot: a year. The time spans of some languages can't hold what a reply can.
+const MAX_TIMEOUT_MS: i64 = 366 * 24 * 60 * 60 * 1000;
+
 /// Timeout of a license that does not float, if the server names none.
 const NON_FLOATING_TIMEOUT_MS: i64 = 120 * 60_000;
 
@@ -92,7 +95,8 @@ fn slot_status(
     }
     // A license that does not float is valid without a slot: a vendor may have upgraded the customer.
     let minutes = reply.get("floating_timeout").and_then(Value::as_i64).filter(|minutes| *minutes > 0);
-    let timeout_ms = minutes.map_or(NON_FLOATING_TIMEOUT_MS, |minutes| minutes.saturating_mul(60_000));
+    let timeout_ms =
+        minutes.map_or(NON_FLOATING_TIMEOUT_MS, |minutes| minutes.saturating_mul(60_000).min(MAX_TIMEOUT_MS));
     let left_ms = expiry(reply, feature.is_some()).map(|end| (end - wall).num_milliseconds() - DATE_STEP_MS);
     // A server that says yes after the expiry date has its reasons, so the date is ignored then.
     let left_ms = left_ms.filter(|left_ms| *left_ms > 0);
