@@ -45,6 +45,10 @@ sandbox:
 server: ## Build the server for real use, as target/server/floatlease-server
 	@$(CARGO) build -p floatlease-server --profile server
 
+.PHONY: cli
+cli: ## Build the command floatlease, as target/cli/floatlease
+	@$(CARGO) build -p floatlease-cli --profile cli
+
 .PHONY: header
 header: ## Write the headers in include/, and the bindings' tables of statuses, anew
 	$(CARGO) test -q -p floatlease -p floatlease-sandbox --test header --test status_tables -- --ignored write_the_header

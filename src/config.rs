@@ -15,7 +15,7 @@ use std::time::Duration;
 const VENDOR_CLOUD: &str = "https://api.licensespring.com/api/v4";
 
 /// Every key of the config, with its type. A key that is also a parameter of requests is their default.
-const KEYS: &[(&str, Kind)] = &[
+pub const KEYS: &[(&str, Kind)] = &[
     ("product", Kind::Text),
     ("license_key", Kind::Text),
     ("username", Kind::Text),

@@ -87,6 +87,12 @@ fn arrows_of_server_run_one_way() {
 }
 
 #[test]
+fn arrows_of_command_line_run_one_way() {
+    let uses = uses_along_arrows("### The command line", "bindings/cli/src", "crate");
+    assert!(uses >= 20, "only {uses} uses were found");
+}
+
+#[test]
 fn arrows_of_lease_run_one_way() {
     for (place, folder, path, least) in [
         ("Inside `lease/`", "src/lease", "crate::lease", 100),

@@ -47,6 +47,11 @@ fn the_commands_of_the_quick_start_do_what_it_says() {
 }
 
 #[test]
+fn commands_of_command_line_page_do_what_it_says() {
+    assert_shell_commands(&read("docs/command-line.md"), "command_line");
+}
+
+#[test]
 fn readme_holds_each_minimal_program_whole() {
     let readme = read("README.md");
     for (language, path) in MINIMAL {

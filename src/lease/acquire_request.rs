@@ -119,7 +119,7 @@ impl AcquireRequest {
 }
 
 /// Removes the features from a request and checks them. `None` stands for the license's own slot.
-fn features(what: &str, given: &mut Object) -> Result<Vec<Option<String>>, Error> {
+pub(crate) fn features(what: &str, given: &mut Object) -> Result<Vec<Option<String>>, Error> {
     let texts = |value: &Value| value.as_str().map(str::to_owned);
     let named: Vec<String> = match (given.remove("feature"), given.remove("features")) {
         (None, None) => return Ok(vec![None]),

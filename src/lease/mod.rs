@@ -8,6 +8,7 @@
 //! | `manager` | the leases of a client, and the threads that renew and release them |
 //! | `lease_inner` | one lease: all of its slots, or none |
 //! | `slot` | one slot at the server, and its record on disk |
+//! | `stored_slots` | what this device holds as the files tell, whichever process has taken it |
 //! | `consumption` | consumptions that are queued while the server can't be reached |
 //! | `status`, [`state_cell`] | the state of a lease as its host reads it, with a lock and without |
 //! | [`state_machine`] | the state of a lease as a pure function of inputs and times |
@@ -33,6 +34,7 @@ pub mod state_cell;
 pub mod state_machine;
 mod status;
 pub mod storage;
+mod stored_slots;
 mod sync;
 mod unanswered;
 

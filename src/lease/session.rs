@@ -12,9 +12,11 @@ use crate::lease::context::Shared;
 use crate::lease::lease_inner::{LeaseInner, MOST_REQUESTS, timeout_of_all};
 use crate::lease::license_calls;
 use crate::lease::manager::LeaseManager;
+use crate::lease::slot::ReleaseMode;
 use crate::lease::state_cell::StateWriter;
 use crate::lease::state_machine::{Millis, State};
 use crate::lease::storage::probe;
+use crate::lease::stored_slots;
 use crate::operations::{Kind, Operation};
 use crate::status::Status;
 use crate::strict::{self, Object};
@@ -25,6 +27,9 @@ use std::time::{Duration, Instant};
 
 /// The calls that may be submitted besides the verbs and [`consumption::SYNC`].
 const LEASE_OPERATIONS: [&str; 4] = ["lease_acquire", "lease_renew", "lease_borrow", "lease_release"];
+
+/// The name of [`Lease::release_keeping_borrows`] in messages.
+const RELEASE_KEEPING_BORROWS: &str = "lease_release_keeping_borrows";
 
 /// How often time is applied to leases that their host keeps alive, while the host waits for events.
 const HOST_TICK: Duration = Duration::from_millis(500);
@@ -70,6 +75,45 @@ impl Session {
     /// Those of [`Client::call`], and errors of the files in `storage_dir`.
     pub fn call(&self, operation: &str, request_json: &str) -> Result<String, Error> {
         license_calls::call(&self.manager, operation, request_json, None)
+    }
+
+    /// Tells which slots this device may hold of a license, as the files in `storage_dir` say, held by whichever process.
+    /// Sends no request. The request may name the license and the device; the reply is
+    ///
+    /// `{"slots":[{"feature":null,"license_id":7001,"state":"borrowed","borrowed_until":"…","in_use":false,"reason":null}]}`
+    ///
+    /// `state` is `borrowed`, `held` by a process of this machine, `left` by a dead one, or `unreadable`. `reason` tells
+    /// why a record can't be read, or why a start without a network would not believe the borrow.
+    ///
+    /// # Errors
+    /// [`Status::MissingKey`] without `storage_dir`, [`Status::Storage`] if it can't be read.
+    pub fn stored_slots(&self, request_json: &str) -> Result<String, Error> {
+        stored_slots::list(&self.manager.shared, request_json)
+    }
+
+    /// Releases slots of a license that this device may hold as the files in `storage_dir` say, and that no process of
+    /// this machine holds. For the end of a container, and for an uninstaller.
+    ///
+    /// | key | meaning |
+    /// |---|---|
+    /// | `all` | true: every slot of the license; otherwise those of `feature` or `features`, or the license's own |
+    /// | `keep_borrows` | true leaves borrows running |
+    /// | `wait_for_holders` | true waits for processes that hold a slot, as long as the call lasts |
+    /// | `timeout_ms` | the deadline of the whole call; default: the config's |
+    ///
+    /// The request may also name the license and the device. The reply is
+    ///
+    /// `{"released":[{"feature":null,"license_id":7001}],"kept":[],"left":[{"feature":"MESH","license_id":7001,
+    /// "why":"failed","status":21,"name":"CONNECT","category":"network","reason":"…"}]}`
+    ///
+    /// `kept` are borrows that were left running, and `left` is what could not be released. `why` is `in_use` by a
+    /// process, `unanswered`: a server without order numbers may carry out an earlier request, or `failed` with a status.
+    /// What is left is in the files still, so a later call tries again.
+    ///
+    /// # Errors
+    /// The request is invalid, [`Status::MissingKey`] without `storage_dir`, [`Status::Storage`] if it can't be read.
+    pub fn release_stored_slots(&self, request_json: &str) -> Result<String, Error> {
+        stored_slots::release(&self.manager.shared, request_json)
     }
 
     /// Takes one slot or several and keeps them; see `floatlease_lease_acquire` in the header for the request. Returns the
@@ -239,6 +283,15 @@ impl Lease {
         self.run("lease_release", request_json)
     }
 
+    /// Releases the lease, but ends no borrow, as dropping it does. Waits for the server, as [`Lease::release`] does: for a
+    /// program that ends right afterwards.
+    ///
+    /// # Errors
+    /// Those of [`Lease::release`].
+    pub fn release_keeping_borrows(&self, request_json: &str) -> Result<String, Error> {
+        self.run(RELEASE_KEEPING_BORROWS, request_json)
+    }
+
     /// Publishes the state into this cell from now on.
     pub fn publish_to(&self, writer: StateWriter) {
         self.inner.status().publish_to(writer, &self.manager.shared.clock);
@@ -325,7 +378,9 @@ fn run(
             borrowed
         }
         _ => {
-            let released = lease.release(call, timeout);
+            let mode =
+                if operation == RELEASE_KEEPING_BORROWS { ReleaseMode::KeepBorrow } else { ReleaseMode::ReturnBorrow };
+            let released = lease.release(call, timeout, mode);
             manager.repeat_release_later(lease);
             released
         }
@@ -343,7 +398,8 @@ fn timeouts(lease: &LeaseInner, operation: &str, given: &mut Object) -> Result<(
             Ok((timeout, timeout))
         }
         None => {
-            let requests = if operation == "lease_release" { 1 } else { MOST_REQUESTS };
+            let is_release = ["lease_release", RELEASE_KEEPING_BORROWS].contains(&operation);
+            let requests = if is_release { 1 } else { MOST_REQUESTS };
             Ok((lease.timeout, timeout_of_all(lease.timeout, lease.slot_names.len() * requests)))
         }
     }

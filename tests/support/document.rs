@@ -59,7 +59,7 @@ pub fn fits(pattern: &str, text: &str) -> bool {
     true
 }
 
-/// A folder that looks like the repository after `make release server`.
+/// A folder that looks like the repository after `make release server cli`.
 fn folder(name: &str) -> PathBuf {
     let folder = target_dir().join(name);
     let _ = std::fs::remove_dir_all(&folder);
@@ -70,6 +70,7 @@ fn folder(name: &str) -> PathBuf {
     symlink(release_dir(), folder.join("target/release")).unwrap();
     symlink(sandbox_dir(), folder.join("target/sandbox")).unwrap();
     symlink(target_dir(), folder.join("target/server")).unwrap();
+    symlink(target_dir(), folder.join("target/cli")).unwrap();
     folder
 }
 
@@ -83,7 +84,9 @@ pub fn assert_shell_commands(page: &str, name: &str) {
             assert!(makefile.contains(&format!("\n{target}:")), "make {target}");
         }
         let mut command = Command::new(server_binary());
-        let said = run(command.args(["exec", "--", "sh", "-ec", &script.join("\n")]).current_dir(&folder));
+        command.args(["exec", "--", "sh", "-ec", &script.join("\n")]).current_dir(&folder);
+        // The command line keeps its files there, and not in the home of whoever runs the test.
+        let said = run(command.env("XDG_STATE_HOME", folder.join("state")));
         if let Some((_, expected)) = blocks.get(number + 1).filter(|(name, _)| name == "text") {
             assert!(fits(expected.trim_end(), said.trim_end()), "{block}\n{said}");
         }

@@ -69,6 +69,13 @@ pub fn server_binary() -> PathBuf {
     path
 }
 
+/// The command `floatlease`, built with the same profile.
+pub fn command_line_binary() -> PathBuf {
+    let path = target_dir().join(format!("floatlease{}", std::env::consts::EXE_SUFFIX));
+    assert!(path.exists(), "{} is missing: run `make test`, or `cargo build --workspace` first", path.display());
+    path
+}
+
 /// A tool of the system; a missing one is a failure, never a skip. It speaks English, for what it says is looked at.
 pub fn tool(name: &str) -> Command {
     let found = Command::new("sh").args(["-c", "command -v \"$1\"", "sh", name]).stdout(Stdio::null()).status();

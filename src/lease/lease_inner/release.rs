@@ -20,13 +20,13 @@ const ORPHAN_TIMEOUT: Duration = Duration::from_secs(2);
 impl LeaseInner {
     /// Releases every slot; at the server, if no other process of this machine holds it. A slot whose release fails is
     /// still held, and the lease is lost without the others.
-    pub(crate) fn release(&self, call: &Call, timeout: Duration) -> Result<(), Error> {
+    pub(crate) fn release(&self, call: &Call, timeout: Duration, mode: ReleaseMode) -> Result<(), Error> {
         let mut slots = self.slots_after(call, || self.cancel_calls())?;
         let context = self.context(call, timeout);
         self.remember_borrows_by_verbs(&mut slots);
         let count = |slots: &[Slot]| slots.iter().filter(|slot| slot.may_be_held_at_server()).count();
         let count_before = count(&slots);
-        let release = |slot: &mut Slot| slot.release(&context, ReleaseMode::ReturnBorrow);
+        let release = |slot: &mut Slot| slot.release(&context, mode);
         let results: Vec<_> = slots.iter_mut().rev().map(release).collect();
         self.note_repeats(&slots);
         let error = match results.into_iter().collect::<Result<Vec<_>, Error>>() {

@@ -12,6 +12,6 @@ mod status;
 mod verb_effects;
 
 pub(crate) use record::{LONGEST_LIFE_MS, Record};
-pub(crate) use release::ReleaseMode;
+pub(crate) use release::{ReleaseMode, StoredRelease};
 pub(crate) use state::Slot;
 pub(crate) use status::{Confirmation, SlotStatus};

@@ -14,11 +14,12 @@ use crate::lease::license_ref::LicenseRef;
 use crate::lease::slot::proof::{Proof, no_proof};
 use crate::lease::state_machine::Millis;
 use crate::lease::storage::json::{self, StoredObject};
-use crate::lease::storage::sealed_file::SealedFile;
+use crate::lease::storage::sealed_file::{SealedFile, failed};
 use crate::model;
 use crate::status::Status;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// How far a correct clock may be set back, as by a time service.
@@ -35,7 +36,7 @@ pub(crate) const LONGEST_LIFE_MS: i64 = 60 * 60 * 1000;
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Record {
     /// The feature of the slot; `None`: the license's own slot.
-    pub(super) feature: Option<String>,
+    pub(crate) feature: Option<String>,
     /// True if the server may count the slot for this device.
     pub(super) may_hold: bool,
     /// Proves that the slot is borrowed.
@@ -114,18 +115,32 @@ impl Record {
 
     /// The features (`None`: the license) whose slots this device may hold, as far as the records in `folder` say.
     pub(crate) fn stored_features(folder: &Path, license_ref: &LicenseRef) -> Vec<Option<String>> {
+        let records = Record::stored(folder, license_ref).unwrap_or_default().into_iter().flatten();
+        records.filter(|record| record.may_hold).map(|record| record.feature).collect()
+    }
+
+    /// The records in `folder` of this license on this device, or why one of them can't be read. None if there is no
+    /// folder.
+    ///
+    /// # Errors
+    /// [`Status::Storage`] if the folder can't be read.
+    pub(crate) fn stored(folder: &Path, license_ref: &LicenseRef) -> Result<Vec<Result<Record, Error>>, Error> {
         let prefix = license_ref.file_prefix();
-        let entries = descriptor::with_standard_taken(|| std::fs::read_dir(folder));
-        let entries = entries.into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
+        let entries = match descriptor::with_standard_taken(|| std::fs::read_dir(folder)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(|error| failed(folder, "read", &error))?,
+        };
+        let entries = entries.filter_map(|entry| Some(entry.ok()?.path()));
         let is_ours = |path: &PathBuf| {
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             name.starts_with(&prefix) && name.ends_with(".lease")
         };
         let record = |path| {
-            let file = SealedFile::new(path, &license_ref.product, &license_ref.hardware_id).ok()?;
-            Record::read_any(&file).ok().flatten().filter(|record| record.may_hold)
+            let file = SealedFile::new(path, &license_ref.product, &license_ref.hardware_id);
+            // A file that is gone by now says nothing.
+            file.and_then(|file| Record::read_any(&file)).transpose()
         };
-        entries.filter(is_ours).filter_map(record).map(|record| record.feature).collect()
+        Ok(entries.filter(is_ours).filter_map(record).collect())
     }
 
     /// Writes the record, and what the clocks show.

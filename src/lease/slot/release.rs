@@ -26,6 +26,21 @@ pub(crate) enum ReleaseMode {
 /// The server's refusal of a release, if it knew nothing to release; the slot is released all the same.
 pub(crate) type ReleaseRefusal = Option<Error>;
 
+/// What became of a slot that the files of this machine tell of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StoredRelease {
+    /// The server was told, or had nothing to free.
+    Released,
+    /// The record says that the server counts no slot for this device.
+    NotHeld,
+    /// A process of this machine holds the slot.
+    InUse,
+    /// A borrow was left running.
+    Kept,
+    /// The server has freed the slot, and may still carry out an earlier request that got no answer.
+    Unanswered,
+}
+
 /// The server's answer to a release.
 struct ReleaseAnswer {
     refusal: ReleaseRefusal,
@@ -156,6 +171,36 @@ impl Slot {
             self.release_at_server(context, &guard, Ok(record))?;
         }
         Ok(self.repeat_release_until.is_none())
+    }
+
+    /// Releases the slot, which this process does not hold, as far as the record says that the server may count it and no
+    /// process holds it.
+    ///
+    /// # Errors
+    /// The server can't be reached, or does not serve this device for now. The record says so, and the next call asks again.
+    pub(crate) fn release_stored(
+        &mut self,
+        context: &RequestContext,
+        mode: ReleaseMode,
+    ) -> Result<StoredRelease, Error> {
+        let guard = self.lock(context)?;
+        let record = self.read()?;
+        self.license_id = record.license_id;
+        let is_borrowed = record.is_borrowed(context);
+        if !record.may_hold && !is_borrowed {
+            return Ok(StoredRelease::NotHeld);
+        }
+        if is_borrowed && mode == ReleaseMode::KeepBorrow {
+            return Ok(StoredRelease::Kept);
+        }
+        if !guard.has_no_holder()? {
+            return Ok(StoredRelease::InUse);
+        }
+        match self.release_at_server(context, &guard, Ok(record))? {
+            Some(refusal) if !is_unknown_slot(&refusal) => Err(refusal),
+            _ if self.repeat_release_until.is_some() => Ok(StoredRelease::Unanswered),
+            _ => Ok(StoredRelease::Released),
+        }
     }
 
     /// Releases the slot once more, because a server without order numbers may have carried out a late request since.

@@ -17,6 +17,20 @@ use crate::status::Status;
 use chrono::{DateTime, Utc};
 use std::path::{Path, PathBuf};
 
+/// A slot as the files of this machine tell of it.
+pub(crate) struct StoredSlot {
+    /// The license of the slot, as the server named it.
+    pub(crate) license_id: Option<u64>,
+    /// True if a borrow runs, or may run.
+    pub(crate) is_borrowed: bool,
+    /// The end of the borrow, if it is known.
+    pub(crate) borrowed_until: Option<DateTime<Utc>>,
+    /// True if a process of this machine holds the slot.
+    pub(crate) in_use: bool,
+    /// Why a start without a network would not believe the stored borrow, if there is one.
+    pub(crate) doubt: Option<String>,
+}
+
 /// One slot of a lease.
 pub(crate) struct Slot {
     /// `None`: the license's own slot.
@@ -184,6 +198,27 @@ impl Slot {
         let Some(_guard) = self.try_lock() else { return false };
         let _ = self.read().and_then(|mut record| self.write_at(&mut record, clock));
         true
+    }
+
+    /// Tells what the record says of the slot, and whether a process of this machine holds it. `None` if the record says
+    /// that the server counts no slot for this device. Sends no request and waits for nothing.
+    pub(crate) fn stored(&self, context: &RequestContext) -> Result<Option<StoredSlot>, Error> {
+        // A process that has the lock is taking the slot or releasing it.
+        let in_use = match self.try_lock() {
+            Some(guard) => !guard.has_no_holder()?,
+            None => true,
+        };
+        let record = self.read()?;
+        let is_borrowed = record.is_borrowed(context);
+        if !record.may_hold && !is_borrowed {
+            return Ok(None);
+        }
+        let (proven_until, doubt) = match record.proven_until(context) {
+            Ok(until) => (until, None),
+            Err(error) => (None, Some(error.message())),
+        };
+        let borrowed_until = proven_until.max(record.borrowed_by_verb_until()).filter(|_| is_borrowed);
+        Ok(Some(StoredSlot { license_id: record.license_id, is_borrowed, borrowed_until, in_use, doubt }))
     }
 
     /// The folder of the record, if there is one.
