@@ -6,13 +6,14 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::change::{Change, Event, EventKind};
+use super::changed_password::ChangedPassword;
 use super::counter::Counter;
 use super::device::{self, Device, DeviceStatus, LicenseRecord};
 use super::entitlement::EntitlementId;
 use super::latest_requests::LatestRequests;
 use super::pool::Pool;
 use super::used_keys::UsedKeys;
-use crate::catalogue::{Catalogue, Feature, License};
+use crate::catalogue::{Catalogue, Feature, License, Password, User};
 
 /// Everything that has happened so far, in memory.
 #[derive(Debug)]
@@ -24,6 +25,8 @@ pub struct State {
     pub(super) activations_of_users: HashMap<u64, u64>,
     pub(super) used_keys: HashMap<u64, UsedKeys>,
     pub(super) orders: LatestRequests,
+    /// Passwords by user number. The others are the catalogue's.
+    pub(super) passwords: HashMap<u64, ChangedPassword>,
     pub(super) last_device_id: u64,
     pub(super) last_heartbeat: Option<DateTime<Utc>>,
     /// The part of license time in which the server did not run.
@@ -49,6 +52,7 @@ impl State {
             activations_of_users: HashMap::new(),
             used_keys: HashMap::new(),
             orders: LatestRequests::default(),
+            passwords: HashMap::new(),
             last_device_id: device::DEVICE_IDS_FROM,
             last_heartbeat: None,
             downtime: TimeDelta::zero(),
@@ -67,6 +71,19 @@ impl State {
             (*id, record.devices.len(), pools.map(|(_, pool)| pool.len()).sum())
         })
         .collect()
+    }
+
+    /// Returns the password that counts: the one that the user has chosen, or else the catalogue's.
+    pub fn password(&self, user: &User) -> Option<Password> {
+        // A user who may come by single sign-on alone has none, whatever was chosen before.
+        let of_catalogue = user.password.as_ref()?;
+        let chosen = self.passwords.get(&user.id).map(|password| Password::Hash(password.hash.clone()));
+        Some(chosen.unwrap_or_else(|| of_catalogue.clone()))
+    }
+
+    /// Returns the password of the user of this name; `None` if there is none.
+    pub fn password_of(&self, username: &str) -> Option<Password> {
+        self.password(self.catalogue.user(username)?)
     }
 
     /// Returns the latest time at which the server is known to have run.
@@ -128,6 +145,12 @@ impl State {
                 self.orders.put(*license_id, hardware_id, *scope, request);
             }
             Change::OrderForgotten { license_id, hardware_id } => self.orders.remove(*license_id, hardware_id),
+            Change::PasswordChanged { user_id, password } => {
+                self.passwords.insert(*user_id, password.clone());
+            }
+            Change::PasswordForgotten { user_id } => {
+                self.passwords.remove(user_id);
+            }
             Change::Heartbeat { at } => self.last_heartbeat = Some(*at),
             Change::Downtime { total } => self.downtime = *total,
             Change::Happened(_) => {}

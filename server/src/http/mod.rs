@@ -2,8 +2,12 @@
 
 mod authorise;
 mod error_bodies;
+mod fetch;
+mod identity;
+mod key_set;
 mod listener;
 pub(crate) mod parameters;
+mod passwords;
 mod places;
 pub(crate) mod public_routes;
 mod raw_connection;
@@ -11,6 +15,7 @@ mod request;
 mod response;
 mod service;
 mod sign;
+mod sign_in;
 
 pub(crate) use listener::{Handler, Listener, bind};
 pub(crate) use raw_connection::{RawConnection, WireAction};

@@ -6,10 +6,13 @@ use hyper::HeaderMap;
 use serde_json::{Map, Value, json};
 
 use crate::catalogue::{LONGEST_TEXT_BYTES, LONGEST_TOKEN_BYTES, MAX_SAFE_INTEGER, VersionFilter};
-use crate::domain::{Action, Command, Credential, Refusal, Token, Until};
+use crate::domain::{Action, Command, Credential, PasswordProof, Refusal, Token, Until};
 
 /// The two `event`s of consumption. The difference only matters to an activity log, which this server does not keep.
 const CONSUMPTION_EVENTS: [&str; 2] = ["consumption_add", "offline_floating_consumptions_sync"];
+
+/// What an identity provider may send a user back with: an authorization code, the default, or a token.
+const RESPONSE_TYPES: [&str; 2] = ["code", "token"];
 
 /// Parameters that hold tokens of identity providers, which are longer than other texts.
 const TOKENS: [&str; 2] = ["id_token", "code"];
@@ -86,11 +89,12 @@ impl Parameters {
     fn is_wanted(&self, auth: Auth, name: &str) -> bool {
         let text = |name| self.is_given(name, Kind::Text);
         match (auth, name) {
-            (Auth::None, _) => false,
+            (Auth::None | Auth::Password, _) => false,
+            (Auth::User, "username") if !["id_token", "code"].into_iter().any(text) => true,
             (Auth::Ident, "license_key") => !text("username"),
             (Auth::Ident, _) => false,
             (Auth::Set, "license_key") => !["username", "password", "id_token", "code"].into_iter().any(text),
-            (Auth::Set, _) => TOGETHER.into_iter().any(|(given, wanted)| wanted == name && text(given)),
+            (Auth::Set | Auth::User, _) => TOGETHER.into_iter().any(|(given, wanted)| wanted == name && text(given)),
         }
     }
 
@@ -144,7 +148,7 @@ impl Parameters {
         })
     }
 
-    fn credential(&self) -> Credential {
+    pub(super) fn credential(&self) -> Credential {
         let customer_account_code = self.required("customer_account_code");
         if let Some(token) = self.text("id_token") {
             return Credential::Token { token: Token::IdToken(token), customer_account_code };
@@ -153,7 +157,7 @@ impl Parameters {
             return Credential::Token { token: Token::Code(code), customer_account_code };
         }
         match self.text("username") {
-            Some(username) => Credential::User { username, password: self.text("password") },
+            Some(username) => Credential::User { username, password: self.text("password").map(PasswordProof::Text) },
             None => Credential::Key(self.required("license_key")),
         }
     }
@@ -193,6 +197,19 @@ impl Parameters {
     /// Returns the versions that the client asks for.
     pub(super) fn versions(&self) -> VersionFilter {
         VersionFilter { environment: self.text("env"), channel: self.text("channel") }
+    }
+
+    /// Returns the address that a user is to come back to, one of the allowed ones, and the type of what proves the sign-in.
+    pub(super) fn sign_on(&self, allowed: &[String]) -> Result<(String, String), Refusal> {
+        let response_type = self.text("response_type").unwrap_or_else(|| RESPONSE_TYPES[0].to_owned());
+        if !RESPONSE_TYPES.contains(&response_type.as_str()) {
+            return invalid(format!("response_type is invalid: expected one of {}", RESPONSE_TYPES.join(", ")));
+        }
+        let redirect_uri = self.text("redirect_uri").or_else(|| allowed.first().cloned()).unwrap_or_default();
+        if !allowed.contains(&redirect_uri) {
+            return invalid("redirect_uri is not among those of the customer account".to_owned());
+        }
+        Ok((redirect_uri, response_type))
     }
 
     fn until(&self) -> Until {
@@ -248,6 +265,7 @@ impl Parameters {
 pub(crate) fn schema(parameter: &Parameter) -> Value {
     let text = LONGEST_TEXT_BYTES;
     match (parameter.name, parameter.kind) {
+        ("response_type", _) => json!({ "type": "string", "maxLength": text, "enum": RESPONSE_TYPES }),
         ("max_overages", _) => json!({ "type": "integer", "minimum": 0, "maximum": MAX_SAFE_INTEGER }),
         ("event", _) => json!({ "type": "array", "maxItems": 1, "items": { "enum": CONSUMPTION_EVENTS } }),
         ("variables", _) => json!({
@@ -281,7 +299,7 @@ pub(crate) fn body_schema(operation: &Operation) -> Value {
         "properties": properties.collect::<Map<String, Value>>(),
         "required": required.collect::<Vec<&str>>(),
     });
-    if operation.auth != Auth::None {
+    if matches!(operation.auth, Auth::Ident | Auth::Set) {
         let names = NAMES_OF_LICENSE.iter().filter(|name| operation.parameter(name).is_some());
         schema["oneOf"] = names.map(|name| json!({ "required": [name] })).collect();
     }

@@ -34,7 +34,7 @@ pub(super) fn refused(refusal: &Refusal, operation: &str) -> Response<Vec<u8>> {
     if let Refusal::OrderOutdated { highest } = refusal {
         response.headers_mut().insert(ORDER, HeaderValue::from(*highest));
     }
-    if response.status().is_server_error() {
+    if response.status().is_server_error() || response.status() == StatusCode::TOO_MANY_REQUESTS {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     }
     response
