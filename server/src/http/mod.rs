@@ -2,10 +2,15 @@
 
 mod authorise;
 mod error_bodies;
+#[cfg(feature = "identity-providers")]
 mod fetch;
+#[cfg(feature = "identity-providers")]
 mod identity;
+#[cfg(feature = "identity-providers")]
 mod key_set;
 mod listener;
+#[cfg(not(feature = "identity-providers"))]
+mod no_identity;
 pub(crate) mod parameters;
 mod passwords;
 mod places;

@@ -4,7 +4,10 @@
 
 use std::collections::HashMap;
 
+#[cfg(feature = "identity-providers")]
 use super::identity::IdentityProvider;
+#[cfg(not(feature = "identity-providers"))]
+use super::no_identity::IdentityProvider;
 use super::passwords::{PasswordChecks, compare, compare_change};
 use crate::catalogue::{Catalogue, Password};
 use crate::domain::{Credential, Outcome, PasswordChange, PasswordProof, Refusal, Token};
