@@ -136,6 +136,20 @@ fn change_of_password_is_refused() {
     }
     assert_eq!(activation(&mut client, "ada", "old"), None);
     assert_eq!(activation(&mut client, "bob", "plain"), None);
+    let good = json!({ "username": "ada", "password": "old", "new_password": "new" });
+    for name in ["username", "password", "new_password"] {
+        for (value, code) in [
+            (Value::Null, "missing_parameters"),
+            (json!(""), "missing_parameters"),
+            (json!(7), "validation_error"),
+            (json!(["new"]), "validation_error"),
+            (json!("x".repeat(1025)), "validation_error"),
+        ] {
+            let answer = client.call("change_password", &with(&good, json!({ name: value.clone() })));
+            assert_eq!(answer.code().unwrap(), code, "{name}");
+        }
+    }
+    assert_eq!(activation(&mut client, "ada", "old"), None);
     let mut reader = Client::new(server.server.base_url(), "read-only", "s");
     assert_eq!(change(&mut reader, "ada", "old", "new").code().unwrap(), "read_only_api_key");
 }
@@ -311,6 +325,8 @@ fn sso_url_is_that_of_the_account() {
     let other = with(&request, json!({ "redirect_uri": "studio://in", "response_type": "token" }));
     let reply = client.call("sso_url", &other).json();
     let url = reply["url"].as_str().unwrap();
+    let other_port = with(&request, json!({ "redirect_uri": "http://127.0.0.1:50123/in" }));
+    assert!(client.call("sso_url", &other_port).json()["url"].as_str().unwrap().contains("50123"));
     assert!(url.contains("response_type=token") && url.ends_with("redirect_uri=studio%3A%2F%2Fin"), "{url}");
     for (more, code) in [
         (json!({ "product": "NONE" }), "unknown_product"),

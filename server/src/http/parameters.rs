@@ -5,7 +5,7 @@ use floatlease::operations::{Auth, Kind, Method, Operation, Parameter};
 use hyper::HeaderMap;
 use serde_json::{Map, Value, json};
 
-use crate::catalogue::{LONGEST_TEXT_BYTES, LONGEST_TOKEN_BYTES, MAX_SAFE_INTEGER, VersionFilter};
+use crate::catalogue::{LONGEST_TEXT_BYTES, LONGEST_TOKEN_BYTES, MAX_SAFE_INTEGER, SingleSignOn, VersionFilter};
 use crate::domain::{Action, Command, Credential, PasswordProof, Refusal, Token, Until};
 
 /// The two `event`s of consumption. The difference only matters to an activity log, which this server does not keep.
@@ -199,17 +199,18 @@ impl Parameters {
         VersionFilter { environment: self.text("env"), channel: self.text("channel") }
     }
 
-    /// Returns the address that a user is to come back to, one of the allowed ones, and the type of what proves the sign-in.
-    pub(super) fn sign_on(&self, allowed: &[String]) -> Result<(String, String), Refusal> {
-        let response_type = self.text("response_type").unwrap_or_else(|| RESPONSE_TYPES[0].to_owned());
+    /// Returns the address that a user is to come back to, one that the account allows, and the type of what proves the sign-in.
+    pub(super) fn sign_on(&self, sign_on: &SingleSignOn) -> Result<(String, String), Refusal> {
+        let [default, ..] = RESPONSE_TYPES;
+        let response_type = self.text("response_type").unwrap_or_else(|| default.to_owned());
         if !RESPONSE_TYPES.contains(&response_type.as_str()) {
             return invalid(format!("response_type is invalid: expected one of {}", RESPONSE_TYPES.join(", ")));
         }
-        let redirect_uri = self.text("redirect_uri").or_else(|| allowed.first().cloned()).unwrap_or_default();
-        if !allowed.contains(&redirect_uri) {
-            return invalid("redirect_uri is not among those of the customer account".to_owned());
+        let redirect_uri = self.text("redirect_uri").or_else(|| sign_on.redirect_uris.first().cloned());
+        match redirect_uri.filter(|uri| sign_on.may_return_to(uri)) {
+            Some(redirect_uri) => Ok((redirect_uri, response_type)),
+            None => invalid("redirect_uri is not among those of the customer account".to_owned()),
         }
-        Ok((redirect_uri, response_type))
     }
 
     fn until(&self) -> Until {

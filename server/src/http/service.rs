@@ -180,7 +180,7 @@ impl Service {
         let sign_on = account.ok_or(Refusal::CustomerAccountNotFound)?.sign_on.as_ref();
         let sign_on = sign_on.filter(|sign_on| !sign_on.authorization_endpoint.is_empty());
         let sign_on = sign_on.ok_or(Refusal::NoSingleSignOn)?;
-        let (redirect_uri, response_type) = parameters.sign_on(&sign_on.redirect_uris)?;
+        let (redirect_uri, response_type) = parameters.sign_on(sign_on)?;
         self.response(reply::sso_url(sign_on, &redirect_uri, &response_type).map_err(|_| Refusal::InternalError)?)
     }
 
