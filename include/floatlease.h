@@ -988,8 +988,16 @@ floatlease_status floatlease_add_feature_consumption(floatlease_client *client,
  *                               product: the bundle
  *     "get_device_variables"    none                                    {"items":[{"variable":"…","value":"…",…},…]}
  *     "track_device_variables"  variables (object), required            {"items":[{"variable":"…","value":"…",…},…]}
+ *     "change_password"         username, password, new_password        {"message":"password_changed"}
+ *     "user_licenses"           those that name a user, with password   {"items":[{"license":{…},"user":{…}},…]}
+ *     "customer_license_users"  customer (string), required             {"customer":{…},"users":[…],…}
+ *     "sso_url"                 customer_account_code (string),         {"url":"…","openid_configuration":{…},
+ *                               required; redirect_uri, response_type    "alternate_urls":[…]}
  *     "sync_consumptions"       those that name license and device;     the object below
  *                               timeout_ms is for the whole of it
+ *
+ * "change_password" takes username and password from the config if the request leaves them out. The config keeps the old
+ * password, so open a new client with the new one. docs/users.md says more.
  *
  * "sync_consumptions" books what is queued (docs/offline-consumption.md). Each consumption that was refused, or whose
  * outcome is unknown, is reported once:

@@ -22,6 +22,10 @@ pub enum Auth {
     Ident,
     /// `license_key`, or `username` with `password`, or `id_token` or `code` with `customer_account_code`.
     Set,
+    /// It names a user, and no license: `username` with `password`, or `id_token` or `code` with `customer_account_code`.
+    User,
+    /// It names a user, and no license, by `username` with `password`.
+    Password,
 }
 
 /// The JSON type of a parameter.
@@ -58,7 +62,7 @@ pub enum Reply {
     /// A JSON object with the v1 signature inside and the v2 signature in the `LicenseSignature` header.
     License,
     /// A JSON object with the v2 signature and these members. The signature does not cover the request, so a reply
-    /// without the members answers another one.
+    /// without the members answers another one. `customer.email` is the member `email` of the object `customer`.
     Signed(&'static [&'static str]),
     /// A JSON array with the v2 signature, of objects that each have these members. The host gets it as `{"items":[…]}`,
     /// so that every reply is an object.
@@ -139,6 +143,16 @@ const SET: &[Parameter] = &[
     optional("redirect_uri", Kind::Text),
     optional("license_id", Kind::Integer),
 ];
+
+const USER: &[Parameter] = &[
+    optional("username", Kind::Text),
+    optional("password", Kind::Text),
+    optional("id_token", Kind::Text),
+    optional("code", Kind::Text),
+    optional("customer_account_code", Kind::Text),
+    optional("redirect_uri", Kind::Text),
+];
+const PASSWORD: &[Parameter] = &[required("username", Kind::Text), required("password", Kind::Text)];
 
 /// Adds the parameters by which a device describes itself.
 macro_rules! with_device_info {
@@ -426,6 +440,48 @@ pub const OPERATIONS: &[Operation] = &[
         idempotent: false,
         ..QUESTION
     },
+    Operation {
+        name: "change_password",
+        method: Method::Post,
+        path: "/change_password",
+        auth: Auth::Password,
+        product: false,
+        device: false,
+        own: &[required("new_password", Kind::Text)],
+        reply: Reply::Text("password_changed"),
+        idempotent: false,
+        ..QUESTION
+    },
+    Operation {
+        name: "user_licenses",
+        path: "/user_licenses",
+        auth: Auth::User,
+        device: false,
+        reply: Reply::List(&["license.id", "user.id"]),
+        ..QUESTION
+    },
+    Operation {
+        name: "customer_license_users",
+        path: "/customer_license_users",
+        auth: Auth::None,
+        device: false,
+        own: &[required("customer", Kind::Text)],
+        reply: Reply::Signed(&["customer.email"]),
+        ..QUESTION
+    },
+    Operation {
+        name: "sso_url",
+        path: "/sso_url",
+        auth: Auth::None,
+        device: false,
+        own: &[
+            required("customer_account_code", Kind::Text),
+            optional("redirect_uri", Kind::Text),
+            optional("response_type", Kind::Text),
+        ],
+        reply: Reply::Signed(&["url"]),
+        ..QUESTION
+    },
 ];
 
 impl Operation {
@@ -458,6 +514,8 @@ impl Operation {
             Auth::None => &[],
             Auth::Ident => IDENT,
             Auth::Set => SET,
+            Auth::User => USER,
+            Auth::Password => PASSWORD,
         };
         [product, device, auth, self.own, COMMON].into_iter().flatten()
     }

@@ -180,10 +180,15 @@ fn judge_success(request: &Request, reply: &http::Reply, key: Option<&PublicKey>
 /// The bodies that count as empty with status 200.
 const EMPTY_BODIES: [&str; 3] = ["", "\"\"", "{}"];
 
-/// Returns true if the object has each of these members: an id, a name, a date or an amount.
+/// Returns true if the object has each of these members: an id, a name, a date or an amount. `customer.email` is a member
+/// of a member.
 fn has_all(answer: &Object, members: &[&str]) -> bool {
     let plain = |value: &Value| value.is_string() || value.is_number();
-    members.iter().all(|member| answer.get(*member).is_some_and(plain))
+    members.iter().all(|member| {
+        let mut names = member.split('.');
+        let outermost = names.next().and_then(|name| answer.get(name));
+        names.fold(outermost, |value, name| value?.get(name)).is_some_and(plain)
+    })
 }
 
 /// Makes an object of an array, because every reply to the host is an object.
@@ -258,6 +263,15 @@ fn retry_after(text: &str, server_date: Option<&str>) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn members_of_members_are_looked_for() {
+        let answer: Object = serde_json::from_str(r#"{"user":{"id":7,"email":null},"license":[],"name":"n"}"#).unwrap();
+        assert!(has_all(&answer, &["user.id", "name"]));
+        for missing in ["user", "user.email", "user.id.id", "license.id", "other.id", "user."] {
+            assert!(!has_all(&answer, &["user.id", missing]), "{missing}");
+        }
+    }
 
     #[test]
     fn retry_after_is_seconds_or_a_date_of_the_servers_clock() {

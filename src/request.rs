@@ -49,7 +49,7 @@ const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b
 const MAX_QUERY_BYTES: usize = 14_000;
 
 /// Parameters that no message may show.
-const SECRETS: [&str; 4] = ["license_key", "password", "id_token", "code"];
+const SECRETS: [&str; 5] = ["license_key", "password", "new_password", "id_token", "code"];
 
 /// Keys of every request that are not sent as parameters.
 const CONTROL_KEYS: &[(&str, Kind)] = &[("timeout_ms", Kind::Integer), ("extra", Kind::Object)];
@@ -179,19 +179,27 @@ fn random_key() -> Result<String, Error> {
 /// Adds the config's credentials unless the request names a license. Leaves out what the operation does not take.
 fn complete_credentials(what: &str, operation: &Operation, config: &Config, given: &mut Object) -> Result<(), Error> {
     if operation.auth == Auth::None {
+        // `sso_url` is asked before there is a token, about the account and the address that the config names.
+        complete_from(config, operation, given, &["customer_account_code", "redirect_uri"]);
+        return Ok(());
+    }
+    if operation.auth == Auth::Password {
+        // A host that asks its user for the old password need not repeat the name.
+        let of_config: &[&str] = if given.contains_key("username") { &[] } else { &["username", "password"] };
+        complete_from(config, operation, given, of_config);
         return Ok(());
     }
     if !CREDENTIALS.iter().any(|key| given.contains_key(*key)) {
-        for (key, secret) in &config.credentials {
-            if operation.parameter(key).is_some() {
-                given.insert((*key).to_owned(), secret.expose().into());
-            }
-        }
+        complete_from(config, operation, given, CREDENTIALS);
     }
     let names: Vec<&str> = CREDENTIALS.iter().copied().filter(|key| given.contains_key(*key)).collect();
     if names.is_empty() && operation.auth == Auth::Ident {
         let message =
             format!("\"username\" is missing from {what}: after an SSO activation, give the user's e-mail address.");
+        return Err(Error::because(Status::MissingKey, message));
+    }
+    if names.is_empty() && operation.auth == Auth::User {
+        let message = format!("\"username\" is missing from {what}: give it with \"password\", or give an SSO token.");
         return Err(Error::because(Status::MissingKey, message));
     }
     if let Some(empty) = names.iter().find(|name| given.get(**name).and_then(Value::as_str) == Some("")) {
@@ -201,13 +209,21 @@ fn complete_credentials(what: &str, operation: &Operation, config: &Config, give
         ));
     }
     check_credentials(what, &names)?;
-    if operation.auth == Auth::Set && names.contains(&"username") && !names.contains(&"password") {
+    if matches!(operation.auth, Auth::Set | Auth::User) && names.contains(&"username") && !names.contains(&"password") {
         return Err(Error::because(
             Status::MissingKey,
             format!("\"password\" is missing from {what}: \"username\" requires it."),
         ));
     }
     Ok(())
+}
+
+/// Adds those of these credentials of the config that the operation takes and the request does not give.
+fn complete_from(config: &Config, operation: &Operation, given: &mut Object, keys: &[&str]) {
+    let wanted = |key: &str| keys.contains(&key) && operation.parameter(key).is_some();
+    for (key, secret) in config.credentials.iter().filter(|(key, _)| wanted(key)) {
+        given.entry(*key).or_insert_with(|| secret.expose().into());
+    }
 }
 
 /// Returns true if a request names another license or product than the config.
@@ -404,6 +420,42 @@ mod tests {
     }
 
     #[test]
+    fn change_of_password_takes_what_is_missing_from_config() {
+        let user = config(serde_json::json!({"username": "u", "password": "p"}));
+        for (given, username, password) in [
+            (r#"{"new_password":"n"}"#, "u", "p"),
+            (r#"{"password":"typed","new_password":"n"}"#, "u", "typed"),
+            (r#"{"username":"v","password":"typed","new_password":"n"}"#, "v", "typed"),
+        ] {
+            let sent = body(&user, "change_password", given);
+            assert_eq!((&sent["username"], &sent["password"]), (&username.into(), &password.into()), "{given}");
+            assert_eq!((&sent["new_password"], sent.get("hardware_id")), (&"n".into(), None), "{given}");
+        }
+        let other = r#"{"username":"v","new_password":"n"}"#;
+        assert_eq!(prepare(&user, "change_password", other).unwrap_err().status, Status::MissingKey);
+    }
+
+    #[test]
+    fn question_about_user_names_no_device_and_no_key() {
+        let user = config(serde_json::json!({"username": "u", "password": "p"}));
+        let query = prepare(&user, "user_licenses", "{}").unwrap();
+        assert!(query.contains("password=p&") && query.ends_with("username=u"), "{query}");
+        assert!(!query.contains("hardware_id") && !query.contains("license_id"), "{query}");
+        let error = prepare(&key(), "user_licenses", "{}").unwrap_err();
+        assert_eq!(error.status, Status::MissingKey);
+        assert!(error.to_string().contains("\"username\""), "{error}");
+    }
+
+    #[test]
+    fn address_of_sign_on_is_asked_for_configs_account() {
+        let sso = config(serde_json::json!({"id_token": "t", "customer_account_code": "c", "redirect_uri": "r"}));
+        let query = prepare(&sso, "sso_url", "{}").unwrap();
+        assert!(query.contains("customer_account_code=c&") && query.contains("redirect_uri=r&"), "{query}");
+        assert!(!query.contains("id_token"), "{query}");
+        assert_eq!(prepare(&key(), "sso_url", "{}").unwrap_err().status, Status::MissingKey);
+    }
+
+    #[test]
     fn each_way_to_name_a_license_is_sent() {
         for (credentials, expected) in [
             (serde_json::json!({"id_token": "t", "customer_account_code": "c"}), ["id_token", "customer_account_code"]),
@@ -467,6 +519,13 @@ mod tests {
             (&key(), "add_consumption", r#"{"idempotency_key":"two words"}"#, Status::BadValue),
             (&key(), "check_license", r#"{"idempotency_key":"k"}"#, Status::UnknownKey),
             (&user, "borrow_license", "{}", Status::MissingKey),
+            (&user, "user_licenses", "{}", Status::MissingKey),
+            (&user, "user_licenses", r#"{"license_key":"A"}"#, Status::UnknownKey),
+            (&user, "change_password", r#"{"password":"p"}"#, Status::MissingKey),
+            (&user, "change_password", r#"{"password":"","new_password":"n"}"#, Status::MissingKey),
+            (&user, "change_password", r#"{"password":"p","new_password":""}"#, Status::MissingKey),
+            (&user, "change_password", r#"{"password":"p","new_password":7}"#, Status::WrongType),
+            (&user, "customer_license_users", "{}", Status::MissingKey),
             (&sso, "check_license", "{}", Status::MissingKey),
         ] {
             let error = prepare(config, operation, json).expect_err(json);

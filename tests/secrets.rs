@@ -10,7 +10,8 @@ use support::stub::{self, Message};
 use support::with;
 
 /// Each stands for itself wherever it turns up.
-const SECRETS: [&str; 7] = ["KEY-4f1", "apikey-9", "sharedkey-7", "password-1", "proxypass-5", "token-8", "code-6a"];
+const SECRETS: [&str; 8] =
+    ["KEY-4f1", "apikey-9", "sharedkey-7", "password-1", "proxypass-5", "token-8", "code-6a", "newpassword-2"];
 
 fn config(address: &str) -> Value {
     json!({
@@ -79,6 +80,16 @@ fn nothing_that_goes_wrong_shows_a_secret() {
             ("borrow_license", json!({"license_key": "KEY-4f1d", "borrowed_until": "KEY-4f1d"})),
             ("check_feature", json!({"feature": ["KEY-4f1d"]})),
             ("release_license", json!({"license_key": "KEY-4f1d-other", "hardware_id": "h"})),
+            (
+                "change_password",
+                json!({"username": "u", "password": "password-1b3c", "new_password": "newpassword-2d4d"}),
+            ),
+            (
+                "change_password",
+                json!({"username": "u", "password": "password-1b3c", "new_password": ["newpassword-2d4d"]}),
+            ),
+            ("user_licenses", json!({"username": "u", "password": "password-1b3c"})),
+            ("user_licenses", json!({"id_token": "token-8e8e", "customer_account_code": "c"})),
             ("KEY-4f1d", json!({})),
         ] {
             let answer = client.call(verb, &request);

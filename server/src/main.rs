@@ -1,7 +1,8 @@
-//! The command line: `demo`, `exec`, `serve` and `check`.
+//! The command line: `demo`, `exec`, `serve`, `check` and `hash-password`.
 #![forbid(unsafe_code)]
 
 mod data;
+mod hash_password;
 mod limits;
 mod signals;
 
@@ -15,11 +16,12 @@ use std::thread;
 
 use clap::{Args, Parser, Subcommand};
 use data::{Data, DataError};
-use floatlease_server::catalogue::{self, Catalogue};
+use floatlease_server::catalogue::{self, Catalogue, CustomerAccount, Password, User};
 use floatlease_server::clock::SystemClock;
 use floatlease_server::domain::reply;
 use floatlease_server::sandbox::{ConnectionInfo, Ports, Sandbox, SandboxError};
 use floatlease_server::{Failure, Limit, RateLimits, Server, Setup};
+use hash_password::PasswordError;
 use serde_json::{Value, json};
 use signals::EndSignals;
 use tokio::sync::oneshot;
@@ -70,6 +72,11 @@ enum Command {
         /// The catalogue, in TOML.
         file: PathBuf,
     },
+    /// Read a password from standard input, and print its hash for the catalogue's `password_hash`.
+    ///
+    /// In a terminal it asks for the password, twice and without showing it. There is no argument for the password, because
+    /// every user of the machine can read arguments, and shells keep them.
+    HashPassword,
 }
 
 #[derive(Args)]
@@ -149,6 +156,7 @@ fn main() -> ExitCode {
         Command::Exec { seed, command } => exec(&seed, &command),
         Command::Serve(serve) => run_serve(serve),
         Command::Check { file } => check(&file),
+        Command::HashPassword => print_hash(),
     };
     match result {
         Ok(code) => ExitCode::from(code),
@@ -250,6 +258,8 @@ fn run_serve(serve: Serve) -> Result<u8, Exit> {
     if !catalogue.has_api_keys() {
         tracing::warn!("the catalogue has no [[api_key]], so no client can sign in; add one, and start again");
     }
+    warn_of_plain_passwords(&catalogue);
+    refuse_stand_ins(&catalogue, &serve.catalogue)?;
     let Data { store, key, public_key_file, lock: _lock } = data::open(&serve.data, serve.begin_anew)?;
     let server = Server::start(Setup {
         catalogue,
@@ -276,9 +286,50 @@ fn run_serve(serve: Serve) -> Result<u8, Exit> {
     ended.unwrap_or(Ok(0))
 }
 
+/// Warns of passwords that whoever reads the catalogue or a copy of it knows.
+///
+/// It is no more than a warning, so that a site whose catalogue is of an earlier version can go on serving.
+fn warn_of_plain_passwords(catalogue: &Catalogue) {
+    let is_plain = |user: &&Arc<User>| matches!(user.password, Some(Password::Plain(_)));
+    let mut names: Vec<&str> = catalogue.users().filter(is_plain).map(|user| user.username.as_str()).collect();
+    names.sort_unstable();
+    for name in names {
+        tracing::warn!(
+            "user {name:?}: the catalogue holds the password itself; replace `password` by `password_hash`, which \
+             `floatlease-server hash-password` makes"
+        );
+    }
+}
+
+/// Refuses tokens that stand in for an identity provider. They never expire, and those of the sample are public.
+fn refuse_stand_ins(catalogue: &Catalogue, file: &Path) -> Result<(), Exit> {
+    let stands_in = |account: &&CustomerAccount| !(account.id_tokens.is_empty() && account.codes.is_empty());
+    let mut codes: Vec<&str> =
+        catalogue.customer_accounts().filter(stands_in).map(|account| account.label.code.as_str()).collect();
+    codes.sort_unstable();
+    let refusal = |code: &str| {
+        format!(
+            "customer_account {code:?}: `id_tokens` and `codes` stand in for an identity provider in demonstrations and \
+             tests, and never expire: remove them, and give `issuer`, `audience` and `jwks_url` of the real one"
+        )
+    };
+    let refusals: Vec<String> = codes.into_iter().map(refusal).collect();
+    if refusals.is_empty() {
+        Ok(())
+    } else {
+        Err(Exit(USAGE, format!("in {}:\n{}", file.display(), refusals.join("\n"))))
+    }
+}
+
 fn check(file: &Path) -> Result<u8, Exit> {
     let catalogue = read_catalogue(file)?;
     write_out(&format!("{}: {}\n", file.display(), catalogue.summary()))?;
+    Ok(0)
+}
+
+fn print_hash() -> Result<u8, Exit> {
+    let hash = hash_password::run()?;
+    write_out(&format!("{hash}\n"))?;
     Ok(0)
 }
 
@@ -325,6 +376,15 @@ impl From<DataError> for Exit {
         match error {
             DataError::InUse(message) => Exit(USAGE, message),
             DataError::Unusable(message) => Exit(1, message),
+        }
+    }
+}
+
+impl From<PasswordError> for Exit {
+    fn from(error: PasswordError) -> Exit {
+        match error {
+            PasswordError::Unusable(message) => Exit(USAGE, message),
+            PasswordError::System(message) => Exit(1, message),
         }
     }
 }

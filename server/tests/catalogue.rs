@@ -139,6 +139,64 @@ fn every_error_names_the_entry_the_key_and_what_was_expected() {
     }
 }
 
+#[test]
+fn wrong_passwords_and_identity_providers_are_errors() {
+    let user = |keys: &str| format!("[[user]]\nusername = \"u\"\n{keys}");
+    let account = |keys: &str| format!("[[customer_account]]\ncode = \"A\"\n{keys}");
+    let hash = "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5cyBzYWx0Li4uLg$bm8gcGFzc3dvcmQgaGFzaGVzIHRvIHRoaXMgdGV4dC4";
+    catalogue::parse(&user(&format!("password_hash = \"{hash}\""))).unwrap();
+    let hashed = |hash: &str| user(&format!("password_hash = \"{hash}\""));
+    let (issuer, keys) = ("issuer = \"i\"", "issuer = \"i\"\naudience = \"a\"");
+    catalogue::parse(&account(&format!("{keys}\njwks_url = \"http://127.0.0.1:1/keys\""))).unwrap();
+    for (toml, expected) in [
+        (user(""), "user \"u\": `password` is missing"),
+        (hashed(""), "user \"u\": `password_hash` is empty"),
+        (hashed("secret"), "user \"u\": `password_hash` is not a PHC string; make one with"),
+        (hashed(&hash.replace("argon2id", "argon2i")), "user \"u\": `password_hash` is not of argon2id, version 19"),
+        (hashed(&hash.replace("v=19", "v=16")), "user \"u\": `password_hash` is not of argon2id, version 19"),
+        (hashed(&hash.replace("m=19456", "m=4194304")), "user \"u\": `password_hash` costs more than"),
+        (hashed(&hash.replace("t=2", "t=99")), "user \"u\": `password_hash` costs more than"),
+        (hashed(&hash.replace("m=19456", "m=1")), "user \"u\": `password_hash` has invalid parameters"),
+        (hashed(hash.rsplit_once('$').unwrap().0), "user \"u\": `password_hash` lacks its salt or its last part"),
+        (
+            user(&format!("password = \"secret\"\npassword_hash = \"{hash}\"")),
+            "user \"u\": `password` and `password_hash` exclude each other",
+        ),
+        (user("sso_only = true\npassword = \"secret\""), "user \"u\": `password` and `sso_only` exclude each other"),
+        (account("audience = \"a\""), "customer_account \"A\": `issuer` is missing"),
+        (account(&format!("{issuer}\njwks_url = \"https://x\"")), "customer_account \"A\": `audience` is missing"),
+        (account(keys), "customer_account \"A\": `jwks_url` is missing"),
+        (
+            account(&format!("{keys}\njwks_url = \"http://id.example.com\"")),
+            "customer_account \"A\": `jwks_url` must begin",
+        ),
+        (
+            account(&format!("{keys}\njwks_url = \"http://localhost.example.com/\"")),
+            "customer_account \"A\": `jwks_url` must begin",
+        ),
+        (
+            account(&format!("{keys}\njwks_url = \"https://x\"\njwks_file = \"f\"")),
+            "customer_account \"A\": `jwks_file` and `jwks_url` exclude each other",
+        ),
+        (
+            format!(
+                "{}\n[[user]]\nusername = \"u\"\nsso_only = true",
+                account(&format!("{keys}\njwks_url = \"https://x\"\ncodes = {{ secret = \"u\" }}"))
+            ),
+            "customer_account \"A\": `id_tokens` and `codes` stand in for an identity provider",
+        ),
+        (
+            account(&format!("{issuer}\nauthorization_endpoint = \"https://x\"")),
+            "customer_account \"A\": `authorization_endpoint` needs `client_id` and `redirect_uris`",
+        ),
+        (account("isuer = \"i\""), "customer_account \"A\": `isuer` is an unknown key; did you mean `issuer`?"),
+    ] {
+        let found = errors(&toml);
+        assert!(found.iter().any(|error| error.starts_with(expected)), "{toml}\n{found:#?}");
+        assert!(found.iter().all(|error| !error.contains("secret")), "{found:#?}");
+    }
+}
+
 /// What a request can't say, or a reply can't.
 #[test]
 fn what_can_not_work_is_an_error() {

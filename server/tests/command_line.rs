@@ -11,7 +11,8 @@ use std::process::{Child, Command, Output, Stdio};
 
 use common::process::{Site, eventually};
 use common::{Client, directory};
-use floatlease_server::sandbox::ConnectionInfo;
+use floatlease_server::catalogue::Password;
+use floatlease_server::sandbox::{self, ConnectionInfo};
 use serde_json::{Value, json};
 
 fn program() -> Command {
@@ -88,11 +89,13 @@ fn first_line(child: &mut Child) -> Value {
     serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"))
 }
 
-/// The sample catalogue, served on a free port for real.
+/// The sample catalogue, served on a free port for real: without its tokens, which are for demonstrations.
 fn serve(data: &Path) -> Child {
-    let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/catalogue.toml");
+    let lines = sandbox::SAMPLE.lines().filter(|line| !line.starts_with("id_tokens =") && !line.starts_with("codes ="));
+    let catalogue = data.with_extension("toml");
+    std::fs::write(&catalogue, lines.collect::<Vec<_>>().join("\n")).unwrap();
     let mut serve = program();
-    serve.args(["serve", "--catalogue", sample, "--listen", "127.0.0.1:0", "--data"]).arg(data);
+    serve.args(["serve", "--listen", "127.0.0.1:0", "--catalogue"]).arg(catalogue).arg("--data").arg(data);
     serve.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
@@ -382,4 +385,68 @@ fn clock_before_1970_is_said() {
         assert_eq!(status.code(), Some(1), "{arguments:?}: {said}");
         assert!(said.contains("shows a time before 1970: set it right and start again"), "{arguments:?}: {said}");
     }
+}
+
+/// Runs `hash-password` with this on its standard input.
+fn hash_password(input: &str) -> (i32, String, String) {
+    let mut child = program()
+        .arg("hash-password")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // It reads no more than a password may be long, and then closes the pipe.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn hash_password_prints_hash_of_standard_input() {
+    for (input, password) in
+        [("correct-horse", "correct-horse"), ("two words\n", "two words"), ("pä\r\n", "pä"), (" x \n", " x ")]
+    {
+        let (code, hash, _) = hash_password(input);
+        assert_eq!(code, 0, "{input:?}");
+        let hash = hash.strip_suffix('\n').unwrap();
+        assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
+        assert!(Password::Hash(hash.to_owned()).matches(password), "{input:?}");
+        let user = format!("[[user]]\nusername = \"u\"\npassword_hash = \"{hash}\"\n");
+        floatlease_server::catalogue::parse(&user).unwrap();
+    }
+    for input in ["", "\n", &"x".repeat(1025), &"x".repeat(100_000)] {
+        let (code, hash, error) = hash_password(input);
+        assert_eq!((code, hash.as_str()), (2, ""), "{error}");
+        assert!(error.contains("the password is"), "{error}");
+    }
+    let (code, ..) = run(&["hash-password", "correct-horse"]);
+    assert_eq!(code, 2, "arguments are for all to see");
+}
+
+#[test]
+fn serve_warns_of_plain_passwords_and_refuses_stand_in_tokens() {
+    let directory = directory("command-line-users");
+    let mut served = serve(&directory.join("data"));
+    first_line(&mut served);
+    let mut log = BufReader::new(served.stderr.take().unwrap());
+    let mut warned = String::new();
+    while !warned.contains("bob@example.com") {
+        assert!(log.read_line(&mut warned).unwrap() > 0, "{warned}");
+    }
+    served.kill().unwrap();
+    served.wait().unwrap();
+    assert!(warned.contains("user \"ada@example.com\": the catalogue holds the password itself"), "{warned}");
+    assert!(warned.contains("floatlease-server hash-password"), "{warned}");
+    assert!(!warned.contains("correct-horse") && !warned.contains("eve@example.com"), "{warned}");
+
+    let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/catalogue.toml");
+    let data = directory.join("other");
+    let (code, _, error) =
+        run(&["serve", "--catalogue", sample, "--listen", "127.0.0.1:0", "--data", data.to_str().unwrap()]);
+    assert_eq!(code, 2);
+    assert!(error.contains("customer_account \"EXAMPLE\": `id_tokens` and `codes` stand in"), "{error}");
+    assert!(error.contains("customer_account \"OTHER\"") && !error.contains("token-of-ada"), "{error}");
+    assert!(!data.exists(), "the data is left alone");
 }

@@ -77,9 +77,13 @@ fn command(data: &Path, catalogue: &Path) -> Command {
 }
 
 fn set_up(name: &str) -> (PathBuf, PathBuf) {
+    set_up_with(name, CATALOGUE)
+}
+
+fn set_up_with(name: &str, text: &str) -> (PathBuf, PathBuf) {
     let directory = directory(name);
     let catalogue = directory.join("catalogue.toml");
-    std::fs::write(&catalogue, CATALOGUE).unwrap();
+    std::fs::write(&catalogue, text).unwrap();
     (directory.join("data"), catalogue)
 }
 
@@ -302,4 +306,54 @@ fn sigterm_ends_it_in_order_and_soon() {
     let mode = std::fs::metadata(data.join("private-key.pem")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600, "nobody else reads the key");
     assert!(!data.join("floatlease.sqlite-wal").exists(), "the store was closed");
+}
+
+/// The server is killed at any time during a change. Afterwards exactly one of the two passwords counts, and the new one if
+/// the change was acknowledged.
+#[test]
+fn changed_password_survives_kill() {
+    let users = "user = [{ username = \"ada\", password = \"0\", allow_unlimited_activations = true }]\n\
+        [[product]]\ncode = \"U\"\nauthorization_method = \"user\"\n\
+        [[license]]\nproduct = \"U\"\nusers = [\"ada\"]\nallow_unlimited_activations = true\n\
+        [[api_key]]\nkey = \"test-api-key\"\nshared_key = \"test-shared-key\"\n";
+    let (data, catalogue) = set_up_with("crash-passwords", users);
+    let mut random = Random::new(7);
+    let (mut known, mut next, mut acknowledged) = (0, 0, 0);
+    for _ in 0..KILLS {
+        let process = Process::start(&data, &catalogue);
+        let changing = process.client();
+        let kill_after = Duration::from_millis(random.below(300));
+        let (last, drawn, count) = thread::scope(|scope| {
+            let changing = scope.spawn(move || change_until_killed(changing, known, next));
+            thread::sleep(kill_after);
+            process.kill();
+            changing.join().unwrap()
+        });
+        (next, acknowledged) = (drawn, acknowledged + count);
+        let process = Process::start(&data, &catalogue);
+        let mut client = process.client();
+        let mut counts = |password: u64| {
+            let request = json!({ "product": "U", "username": "ada", "password": password.to_string() });
+            client.call("user_licenses", &request).code().is_none()
+        };
+        let counting: Vec<u64> = (last..=next).filter(|password| counts(*password)).collect();
+        assert_eq!(counting.len(), 1, "from {last} to {next}");
+        known = counting[0];
+    }
+    assert!(acknowledged > 0, "nothing was acknowledged");
+}
+
+/// Changes the password again and again. Returns the last one that was acknowledged, the last one that was sent, and how many
+/// were acknowledged.
+fn change_until_killed(mut client: Client, mut known: u64, mut next: u64) -> (u64, u64, u64) {
+    let mut acknowledged = 0;
+    loop {
+        next += 1;
+        let request = json!({ "username": "ada", "password": known.to_string(), "new_password": next.to_string() });
+        match client.try_call("change_password", &request) {
+            Ok(answer) if answer.code().is_none() => (known, acknowledged) = (next, acknowledged + 1),
+            Ok(answer) => panic!("{answer:?}"),
+            Err(_) => return (known, next, acknowledged),
+        }
+    }
 }

@@ -15,8 +15,15 @@ use floatlease_server::store::{SqliteStore, Store, StoreError};
 use serde_json::{Value, json};
 
 const CATALOGUE: &str = r#"
-product = [{ code = "P", name = "Pé \u2028", version = "2.0", metadata = { b = 1.0, 10 = true, 9 = 0.1 }, trial = [{ days = 9 }] }, { code = "Q" }]
+product = [
+    { code = "P", name = "Pé \u2028", version = "2.0", metadata = { b = 1.0, 10 = true, 9 = 0.1 }, trial = [{ days = 9 }] },
+    { code = "Q" },
+    { code = "U", authorization_method = "user" },
+]
 bundle = [{ code = "SUITE", products = ["P", "Q"] }]
+user = [{ username = "ada", password = "p" }]
+customer = [{ email = "c" }]
+customer_account = [{ code = "ACME", issuer = "https://id", authorization_endpoint = "https://id/auth", client_id = "c", redirect_uris = ["r"] }]
 api_key = [
     { key = "test-api-key", shared_key = "test-shared-key" },
     { key = "read-only", shared_key = "s", read_only = true },
@@ -38,6 +45,10 @@ feature = [
 product = "P"
 license_key = "AMOUNT"
 consumption = { max_consumptions = 100, allow_negative_consumptions = true }
+[[license]]
+product = "U"
+users = ["ada"]
+customer = "c"
 "#;
 
 fn server() -> TestServer {
@@ -49,6 +60,14 @@ fn everything() -> Value {
     json!({
         "product": "P", "license_key": "K", "hardware_id": "hw-1", "feature": "F", "borrowed_until": null,
         "variables": { "room": 12 },
+    })
+}
+
+/// Enough for every operation about users.
+fn everything_of_users() -> Value {
+    json!({
+        "product": "U", "username": "ada", "password": "p", "new_password": "p", "customer": "c",
+        "customer_account_code": "ACME",
     })
 }
 
@@ -74,6 +93,7 @@ fn every_operation_answers_as_the_table_says() {
                 about["product"] = "SUITE".into();
                 about["hardware_id"] = "hw-2".into();
             }
+            "change_password" | "user_licenses" | "customer_license_users" | "sso_url" => about = everything_of_users(),
             _ => {}
         }
         if name == "add_consumption" {

@@ -83,6 +83,14 @@ fn its_summaries_are_those_of_the_documentation() {
     }
 }
 
+/// Parameters that name a user, with those that each requires.
+const OF_USER: [(&str, &str); 4] = [
+    ("username", "password"),
+    ("password", "username"),
+    ("id_token", "customer_account_code"),
+    ("code", "customer_account_code"),
+];
+
 /// What the document says of an operation's parameters: their schemas, which of them must be given, and an example.
 struct Demands {
     schemas: Map<String, Value>,
@@ -100,11 +108,15 @@ impl Demands {
             let parameters = || parameters.iter().filter(|parameter| parameter["in"] == "query");
             let name = |parameter: &Value| parameter["name"].as_str().unwrap().to_owned();
             let example = |parameter: &Value| Some((name(parameter), parameter.get("example")?.clone()));
+            // A description of queries can't say which parameters go together.
+            let user: &[(&str, &str)] = if operation.auth == Auth::User { &OF_USER } else { &[] };
+            let ways = user.iter().map(|(given, _)| (*given).to_owned()).filter(|given| given != "password");
+            let together = user.iter().map(|(given, wanted)| ((*given).to_owned(), (*wanted).to_owned()));
             return Demands {
                 schemas: parameters().map(|parameter| (name(parameter), parameter["schema"].clone())).collect(),
                 required: parameters().filter(|parameter| parameter["required"] == true).map(name).collect(),
-                one_of: Vec::new(),
-                together: Vec::new(),
+                one_of: ways.collect(),
+                together: together.collect(),
                 example: parameters().filter_map(example).collect(),
             };
         }
@@ -115,7 +127,7 @@ impl Demands {
         Demands {
             schemas: schema["properties"].as_object().unwrap().clone(),
             required: schema["required"].as_array().unwrap().iter().map(text).collect(),
-            one_of: schema["oneOf"].as_array().unwrap().iter().map(|one| text(&one["required"][0])).collect(),
+            one_of: schema["oneOf"].as_array().into_iter().flatten().map(|one| text(&one["required"][0])).collect(),
             together: together.map(|(given, wanted)| (given.clone(), text(&wanted[0]))).collect(),
             example: content["example"].as_object().unwrap().clone(),
         }
@@ -143,6 +155,10 @@ fn what_it_demands_is_enforced() {
             if !companions.is_empty() || demands.one_of.iter().any(|one| one == name) {
                 given.remove("license_key");
             }
+            if operation.auth == Auth::User && demands.one_of.iter().any(|one| one == name) {
+                given.remove("username");
+                given.remove("password");
+            }
             given.extend(companions);
             given.insert(name.to_owned(), value);
             given
@@ -163,6 +179,10 @@ fn what_it_demands_is_enforced() {
         }
         for name in demands.one_of.iter().filter(|name| *name != "license_key") {
             let mut given = with(name, "x".into());
+            if operation.auth == Auth::User {
+                let of_other = if name == "code" { "id_token" } else { "code" };
+                given.extend([of_other, "customer_account_code"].map(|other| (other.to_owned(), "x".into())));
+            }
             given.insert("license_key".to_owned(), "x".into());
             refused(&given, "validation_error", name);
         }
@@ -269,15 +289,15 @@ fn requests() -> Vec<(&'static str, Value)> {
         ]);
     }
     let suite = with(&floating, json!({ "product": "SUITE" }));
-    let ada = json!({ "product": "SUITE", "hardware_id": "hw-1", "username": "ada@example.com" });
+    let of_suite = json!({ "product": "SUITE", "hardware_id": "hw-1", "username": "ada@example.com" });
     requests.extend([
-        ("check_bundle", ada.clone()),
-        ("activate_bundle", with(&ada, json!({ "password": "correct-horse" }))),
-        ("check_bundle", ada.clone()),
+        ("check_bundle", of_suite.clone()),
+        ("activate_bundle", with(&of_suite, json!({ "password": "correct-horse" }))),
+        ("check_bundle", of_suite.clone()),
         ("activate_bundle", suite.clone()),
         ("check_bundle", suite.clone()),
         ("check_bundle", with(&suite, json!({ "product": "NONE" }))),
-        ("deactivate_bundle", with(&ada, json!({ "password": "correct-horse" }))),
+        ("deactivate_bundle", with(&of_suite, json!({ "password": "correct-horse" }))),
     ]);
     let device = json!({ "product": "CAD-PRO", "hardware_id": "hw-1" });
     requests.extend([
@@ -285,6 +305,22 @@ fn requests() -> Vec<(&'static str, Value)> {
         ("trial_key", device.clone()),
         ("trial_key", with(&device, json!({ "hardware_id": "hw-2", "license_policy": "WEEK" }))),
         ("trial_key", with(&device, json!({ "hardware_id": "hw-3", "license_policy": "NONE" }))),
+    ]);
+    let ada = json!({ "product": "STUDIO", "username": "ada@example.com", "password": "correct-horse" });
+    let sso = json!({ "product": "STUDIO", "customer_account_code": "EXAMPLE", "response_type": "token" });
+    requests.extend([
+        ("user_licenses", ada.clone()),
+        ("user_licenses", with(&ada, json!({ "password": "wrong" }))),
+        ("user_licenses", with(&ada, json!({ "product": "CAD-PRO" }))),
+        ("customer_license_users", json!({ "product": "STUDIO", "customer": "buyer@example.com" })),
+        ("customer_license_users", json!({ "product": "STUDIO", "customer": "nobody@example.com" })),
+        ("sso_url", sso.clone()),
+        ("sso_url", with(&sso, json!({ "customer_account_code": "OTHER" }))),
+        ("change_password", with(&ada, json!({ "new_password": "better-horse" }))),
+        (
+            "change_password",
+            json!({ "username": "bob@example.com", "password": "battery-staple", "new_password": "n" }),
+        ),
     ]);
     requests.extend([("products", json!({})), ("device_licenses", json!({ "hardware_id": "hw-1" }))]);
     requests.extend([("release_license", floating.clone()), ("release_license", floating.clone())]);
@@ -331,7 +367,7 @@ fn its_examples_succeed_on_the_demo() {
     let deactivates = |operation: &&Operation| matches!(operation.reply, Reply::Text(_));
     for operation in OPERATIONS.iter().filter(|operation| !deactivates(operation)) {
         let example = Value::Object(Demands::of(&document, operation).example);
-        if operation.auth != Auth::None {
+        if matches!(operation.auth, Auth::Ident | Auth::Set) {
             client.call("activate_license", &example);
         }
         if operation.name == "borrow_feature" {

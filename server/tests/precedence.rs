@@ -6,7 +6,7 @@ mod common;
 use common::time;
 use common::world::{World, borrow_feature, check_feature, command};
 use floatlease_server::catalogue::VersionFilter;
-use floatlease_server::domain::{Action, Command, Credential, Token, Until};
+use floatlease_server::domain::{Action, Command, Credential, PasswordProof, Token, Until};
 
 const CATALOGUE: &str = r#"
 blacklisted_hardware_ids = ["bad"]
@@ -104,7 +104,10 @@ fn by(credential: Credential, license_id: Option<u64>) -> Command {
 }
 
 fn user(username: &str, password: Option<&str>) -> Credential {
-    Credential::User { username: username.to_owned(), password: password.map(str::to_owned) }
+    Credential::User {
+        username: username.to_owned(),
+        password: password.map(|text| PasswordProof::Text(text.to_owned())),
+    }
 }
 
 #[test]

@@ -10,8 +10,8 @@ use common::{directory, time};
 use floatlease::model::MAX_ORDER;
 use floatlease_server::catalogue::Overages;
 use floatlease_server::domain::{
-    BookedConsumption, Change, ClientOverages, Counter, Device, DeviceStatus, EntitlementId, Event, EventKind,
-    LatestRequest, OrderScope, OrderedAction, Refusal, RequestKey, Slot, Variable,
+    BookedConsumption, Change, ChangedPassword, ClientOverages, Counter, Device, DeviceStatus, EntitlementId, Event,
+    EventKind, LatestRequest, OrderScope, OrderedAction, Refusal, RequestKey, Slot, Variable,
 };
 use floatlease_server::store::{SqliteStore, Store};
 
@@ -40,6 +40,11 @@ fn used_key(key: &str, amount: i64) -> Change {
     let booked = BookedConsumption { entitlement: FEATURE, amount };
     let at = time("2026-01-02T03:04:05.006Z");
     Change::KeyUsed { key: RequestKey { device_id: 5, value: key.to_owned() }, booked, at }
+}
+
+fn password(user_id: u64, hash: &str, replaced: &str) -> Change {
+    let password = ChangedPassword { hash: hash.to_owned(), replaced: replaced.to_owned() };
+    Change::PasswordChanged { user_id, password }
 }
 
 fn variable(value: &str) -> Change {
@@ -75,6 +80,8 @@ fn gives_back_what_was_said_last(store: &mut dyn Store) {
         ordered("hw", OrderScope::Device, 1, OrderedAction::Activate, None),
         ordered("hw", OrderScope::Slot(None), 2, OrderedAction::Borrow, Some(Refusal::DeviceNotFound)),
         ordered("hw", OrderScope::Slot(Some(2)), 3, OrderedAction::Check, None),
+        password(6, "$hash-1", "$catalogue"),
+        password(7, "$hash-2", "$catalogue"),
         Change::Downtime { total: TimeDelta::milliseconds(-86_400_001) },
         Change::Heartbeat { at: time("2026-01-01") },
     ];
@@ -92,6 +99,7 @@ fn gives_back_what_was_said_last(store: &mut dyn Store) {
         ordered("hw", OrderScope::Device, MAX_ORDER, OrderedAction::Deactivate, Some(Refusal::Blacklisted)),
         ordered("hw", OrderScope::Slot(None), 4, OrderedAction::Release, None),
         ordered("hw", OrderScope::Slot(Some(2)), 5, OrderedAction::Borrow, Some(unknown_feature)),
+        password(6, "$hash-3", "$other-catalogue"),
         Change::Downtime { total: TimeDelta::milliseconds(1) },
         Change::Heartbeat { at: time("2026-01-02") },
     ];
@@ -99,7 +107,10 @@ fn gives_back_what_was_said_last(store: &mut dyn Store) {
     let forgotten = Change::KeyForgotten { key: RequestKey { device_id: 5, value: "z-older".to_owned() } };
     let overages_forgotten = Change::OveragesForgotten { license_id: 2 };
     let order_forgotten = Change::OrderForgotten { license_id: 1, hardware_id: "gone".into() };
-    store.commit(&[&second[..], &[freed, forgotten, overages_forgotten, order_forgotten]].concat()).unwrap();
+    let password_forgotten = Change::PasswordForgotten { user_id: 7 };
+    store
+        .commit(&[&second[..], &[freed, forgotten, overages_forgotten, order_forgotten, password_forgotten]].concat())
+        .unwrap();
     assert_eq!(store.load().unwrap(), second);
 }
 
@@ -127,7 +138,7 @@ fn sqlite_in_a_file() {
     gives_back_what_was_said_last(&mut SqliteStore::open(&directory.join("one")).unwrap());
     keeps_all_or_nothing(&mut SqliteStore::open(&directory.join("two")).unwrap());
     let mut again = SqliteStore::open(&directory.join("one")).unwrap();
-    assert_eq!(again.load().unwrap().len(), 12);
+    assert_eq!(again.load().unwrap().len(), 13);
 }
 
 fn sql(file: &Path) -> rusqlite::Connection {
@@ -251,6 +262,25 @@ fn file_of_fifth_version_is_brought_up_to_date() {
     ];
     assert_eq!(store.load().unwrap(), expected);
     assert_eq!(store.lost_commits(), 0);
+}
+
+#[test]
+fn file_of_sixth_version_is_brought_up_to_date() {
+    let file = directory("sixth-version").join("data");
+    let schemas = [
+        include_str!("../src/store/schema_1.sql"),
+        include_str!("../src/store/schema_2.sql"),
+        include_str!("../src/store/schema_3.sql"),
+        include_str!("../src/store/schema_4.sql"),
+        include_str!("../src/store/schema_5.sql"),
+        include_str!("../src/store/schema_6.sql"),
+    ];
+    sql(&file).execute_batch(&format!("{}; PRAGMA user_version = 6;", schemas.join(";"))).unwrap();
+    sql(&file).execute_batch("INSERT INTO transfers (license_id, count) VALUES (1, 7)").unwrap();
+    let changed = password(6, "$hash", "$catalogue");
+    let mut store = SqliteStore::open(&file).unwrap();
+    store.commit(std::slice::from_ref(&changed)).unwrap();
+    assert_eq!(store.load().unwrap(), [Change::Transfers { license_id: 1, count: 7 }, changed]);
 }
 
 #[test]

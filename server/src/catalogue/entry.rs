@@ -91,6 +91,11 @@ impl<'n> Entry<'n> {
         self.table.contains_key(key)
     }
 
+    /// Notes that `key` is a known key, which this entry lacks.
+    pub(super) fn expect(&mut self, key: &'static str) {
+        self.known.push(key);
+    }
+
     /// Returns the table `key`, if it is given.
     pub(super) fn table(&mut self, key: &'static str) -> Option<Entry<'n>> {
         let table = self.optional::<Table>(key)?;

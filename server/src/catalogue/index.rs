@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::types::{ApiKey, Bundle, CustomerAccount, Feature, License, Product, Trial, TrialPolicy};
+use super::types::{ApiKey, Bundle, Customer, CustomerAccount, Feature, License, Product, Trial, TrialPolicy, User};
 
 /// The checked contents of a catalogue file, with indexes.
 #[derive(Debug, Clone)]
@@ -14,6 +14,8 @@ pub struct Catalogue {
     pub(super) bundles: HashMap<String, Bundle>,
     pub(super) api_keys: HashMap<String, ApiKey>,
     pub(super) customer_accounts: HashMap<String, CustomerAccount>,
+    pub(super) customers: HashMap<String, Arc<Customer>>,
+    pub(super) users: HashMap<String, Arc<User>>,
     pub(super) blacklisted_hardware_ids: HashSet<String>,
     /// All licenses, in the order of the file.
     pub(super) licenses: Vec<Arc<License>>,
@@ -98,6 +100,26 @@ impl Catalogue {
     /// Returns the customer account with this code.
     pub fn customer_account(&self, code: &str) -> Option<&CustomerAccount> {
         self.customer_accounts.get(code)
+    }
+
+    /// Returns every customer account.
+    pub fn customer_accounts(&self) -> impl Iterator<Item = &CustomerAccount> {
+        self.customer_accounts.values()
+    }
+
+    /// Returns the customer with this e-mail address.
+    pub fn customer(&self, email: &str) -> Option<&Arc<Customer>> {
+        self.customers.get(email)
+    }
+
+    /// Returns the user of this name.
+    pub fn user(&self, username: &str) -> Option<&Arc<User>> {
+        self.users.get(username)
+    }
+
+    /// Returns every user.
+    pub fn users(&self) -> impl Iterator<Item = &Arc<User>> {
+        self.users.values()
     }
 
     /// Returns whether there is an API key, without which no client can sign in.

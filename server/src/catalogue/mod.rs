@@ -6,13 +6,17 @@
 mod entry;
 mod index;
 mod metadata;
+mod password;
 mod read;
+mod single_sign_on;
 mod types;
 
 pub use index::Catalogue;
 pub(crate) use metadata::MAX_SAFE_INTEGER;
+pub use password::{HashError, Password, compare_with_nobodys, hash as hash_password};
 pub use read::{CatalogueErrors, parse};
 pub(crate) use read::{derived_id, read, table};
+pub use single_sign_on::{KeySource, SingleSignOn, TokenRules};
 pub use types::{
     AccountLabel, ApiKey, AuthorizationMethod, Bundle, Consumption, CustomField, Customer, CustomerAccount,
     Environment, Feature, Floating, Holder, License, LicenseType, Overages, Period, Product, ProductField,

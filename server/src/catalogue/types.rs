@@ -4,11 +4,13 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use aws_lc_rs::constant_time::verify_slices_are_equal;
 use chrono::{DateTime, TimeDelta, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+
+use super::password::Password;
+use super::single_sign_on::SingleSignOn;
 
 /// Longest text in a request, except for tokens. Names and keys are short, and stored texts must not grow without end.
 pub(crate) const LONGEST_TEXT_BYTES: usize = 1024;
@@ -366,11 +368,14 @@ pub struct User {
     pub phone_number: String,
     /// True if the user has not chosen the password.
     pub is_initial_password: bool,
+    /// True if the user may change the password.
+    pub may_change_password: bool,
     /// Largest number of devices that the user may have active at a time.
     pub max_activations: u64,
     /// True if the user may have any number of devices active.
     pub allow_unlimited_activations: bool,
-    pub(super) password: String,
+    /// The password; `None` for a user who comes by single sign-on alone.
+    pub password: Option<Password>,
 }
 
 /// The customer who bought a license. Replies hold it as the license's `customer`.
@@ -417,15 +422,17 @@ pub struct AccountLabel {
     pub code: String,
 }
 
-/// An organisation with single sign-on. The catalogue lists its tokens, in place of an identity provider.
+/// An organisation with single sign-on.
 #[derive(Debug, Clone)]
 pub struct CustomerAccount {
     /// The account as replies show it.
     pub label: AccountLabel,
-    /// User names by access token.
+    /// User names by access token. They stand in for an identity provider, in demonstrations and tests.
     pub id_tokens: HashMap<String, String>,
-    /// User names by authorization code.
+    /// User names by authorization code. They stand in for an identity provider, too.
     pub codes: HashMap<String, String>,
+    /// The identity provider, if the account has one.
+    pub sign_on: Option<SingleSignOn>,
 }
 
 impl TrialPolicy {
@@ -559,17 +566,5 @@ impl Feature {
     /// Returns whether the feature has expired.
     pub fn is_expired(&self, now: DateTime<Utc>) -> bool {
         self.expiry_date.is_some_and(|end| now >= end)
-    }
-}
-
-impl User {
-    /// Returns the password. Only the sandbox uses this, to tell testers.
-    pub(crate) fn password(&self) -> &str {
-        &self.password
-    }
-
-    /// Returns whether this is the user's password, in a time that does not depend on where the two differ.
-    pub fn has_password(&self, password: &str) -> bool {
-        verify_slices_are_equal(self.password.as_bytes(), password.as_bytes()).is_ok()
     }
 }

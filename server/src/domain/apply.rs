@@ -40,7 +40,7 @@ impl State {
 impl Transition<'_> {
     /// Checks in the order that a user would expect: product, license, order, the license's state, device, feature, rule.
     pub(super) fn run(mut self, catalogue: &Catalogue, command: &Command) -> Outcome {
-        let subject = Subject::find(catalogue, command)?;
+        let subject = Subject::find(self.state, command)?;
         match Order::of(command, &subject.license) {
             Some(order) => self.run_in_order(order, catalogue, &subject, command),
             None => self.carry_out(catalogue, &subject, command),

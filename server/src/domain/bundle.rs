@@ -10,7 +10,6 @@ use super::refusal::Refusal;
 use super::reply::{Outcome, Reply};
 use super::state::{State, Transition};
 use super::subject::Subject;
-use crate::catalogue::Catalogue;
 
 impl State {
     /// Applies a command that names a bundle in place of a product, to the license of each of its products. A product without
@@ -20,7 +19,7 @@ impl State {
     /// the request midway; the request can be sent again then, because nothing counts twice.
     pub fn apply_to_bundle(&mut self, command: &Command, now: DateTime<Utc>, changes: &mut Vec<Change>) -> Outcome {
         let catalogue = Arc::clone(&self.catalogue);
-        let members = members(&catalogue, command)?;
+        let members = members(self, command)?;
         for (command, subject) in &members {
             subject.require_usable(command, now)?;
         }
@@ -46,12 +45,12 @@ impl State {
 }
 
 /// Returns the command about each license of the bundle, with the license.
-fn members(catalogue: &Catalogue, command: &Command) -> Result<Vec<(Command, Subject)>, Refusal> {
-    let bundle = catalogue.bundle(&command.product).ok_or(Refusal::UnknownProduct)?;
+fn members(state: &State, command: &Command) -> Result<Vec<(Command, Subject)>, Refusal> {
+    let bundle = state.catalogue.bundle(&command.product).ok_or(Refusal::UnknownProduct)?;
     let mut members = Vec::new();
     for product in &bundle.products {
         let command = Command { product: product.clone(), ..command.clone() };
-        match Subject::find(catalogue, &command) {
+        match Subject::find(state, &command) {
             Ok(subject) => members.push((command, subject)),
             Err(Refusal::LicenseNotFound) => {}
             Err(refusal) => return Err(refusal),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::changed_password::ChangedPassword;
 use super::counter::Counter;
 use super::device::{Device, Variable};
 use super::entitlement::EntitlementId;
@@ -111,6 +112,18 @@ pub enum Change {
         license_id: u64,
         /// The device's hardware id.
         hardware_id: Arc<str>,
+    },
+    /// A user has chosen a password.
+    PasswordChanged {
+        /// The user.
+        user_id: u64,
+        /// The password.
+        password: ChangedPassword,
+    },
+    /// The password of the catalogue counts again, because its entry was edited.
+    PasswordForgotten {
+        /// The user.
+        user_id: u64,
     },
     /// The server runs.
     Heartbeat {

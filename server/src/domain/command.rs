@@ -1,8 +1,10 @@
 //! What a client may ask for: well-formed and authorised commands.
 
+use std::fmt;
+
 use chrono::{DateTime, Utc};
 
-use crate::catalogue::VersionFilter;
+use crate::catalogue::{Password, VersionFilter};
 
 /// A well-formed and authorised request.
 #[derive(Debug, Clone)]
@@ -34,8 +36,8 @@ pub enum Credential {
     User {
         /// The user's name.
         username: String,
-        /// The user's password.
-        password: Option<String>,
+        /// What the password proves that the client has sent.
+        password: Option<PasswordProof>,
     },
     /// A token of the customer account's single sign-on.
     Token {
@@ -46,9 +48,47 @@ pub enum Credential {
     },
 }
 
+/// What a client's password proves.
+///
+/// Comparing a password with a hash takes long, so it happens before the command is applied. The rules only ask whether the
+/// password matches the one that counts now.
+#[derive(Clone, PartialEq, Eq)]
+pub enum PasswordProof {
+    /// The password itself. It proves a password that the catalogue holds as it is.
+    Text(String),
+    /// The password was compared with this hash, and matches.
+    Hash(String),
+    /// The password was compared with the hash that counts, and does not match.
+    Nothing,
+}
+
+impl PasswordProof {
+    /// Returns whether the client has shown that it knows this password.
+    pub fn proves(&self, password: &Password) -> bool {
+        match (self, password) {
+            (PasswordProof::Text(text), Password::Plain(_)) => password.matches(text),
+            (PasswordProof::Hash(compared), Password::Hash(hash)) => compared == hash,
+            _ => false,
+        }
+    }
+}
+
+/// A log must not show a password.
+impl fmt::Debug for PasswordProof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            PasswordProof::Text(_) => "Text(…)",
+            PasswordProof::Hash(_) => "Hash(…)",
+            PasswordProof::Nothing => "Nothing",
+        })
+    }
+}
+
 /// A token that single sign-on gave to the client.
 #[derive(Debug, Clone)]
 pub enum Token {
+    /// The user whom a token of the account's identity provider names. The token was verified.
+    Verified(String),
     /// An access token (implicit grant).
     IdToken(String),
     /// An authorization code.

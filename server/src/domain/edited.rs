@@ -9,7 +9,7 @@ use super::change::Change;
 use super::device::DeviceStatus;
 use super::overages::ClientOverages;
 use super::state::{State, Transition};
-use crate::catalogue::{License, Overages};
+use crate::catalogue::{License, Overages, User};
 
 /// What an administrator should know about a license after a start.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +32,11 @@ pub enum StartNote {
         /// The catalogue's overages.
         catalogue: Overages,
     },
+    /// The catalogue's password was edited, and replaces the one that the user has chosen.
+    PasswordEdited {
+        /// The user's name.
+        username: String,
+    },
     /// The slots of a blacklisted device were freed.
     SlotsFreed {
         /// The license's key, or its first user.
@@ -53,6 +58,7 @@ impl State {
             notes.extend(transition.settle_overages(license));
             notes.extend(transition.free_slots_of_blacklisted(license));
         }
+        notes.extend(catalogue.users().filter_map(|user| transition.settle_password(user)));
         (changes, notes)
     }
 }
@@ -77,6 +83,16 @@ impl Transition<'_> {
             self.record(Change::Overages { license_id: license.id, overages });
         }
         (client != catalogue).then_some(StartNote::OveragesOverridden { license: license_name, client, catalogue })
+    }
+
+    /// Forgets the password that a user has chosen if the catalogue's was edited since: the latest decision counts.
+    fn settle_password(&mut self, user: &User) -> Option<StartNote> {
+        let chosen = self.state.passwords.get(&user.id)?;
+        if user.password.as_ref().is_none_or(|password| chosen.replaces(password)) {
+            return None;
+        }
+        self.record(Change::PasswordForgotten { user_id: user.id });
+        Some(StartNote::PasswordEdited { username: user.username.clone() })
     }
 
     /// Frees the slots of blacklisted devices, including borrowed ones: such a device can't release them itself.
@@ -105,6 +121,12 @@ impl fmt::Display for StartNote {
                 "license {license:?}: a client has set {client}, which counts instead of the catalogue's {catalogue}; edit the \
                  catalogue's to replace it"
             ),
+            StartNote::PasswordEdited { username } => {
+                write!(
+                    f,
+                    "user {username:?}: the catalogue's password was edited, and replaces the one that the user has chosen"
+                )
+            }
             StartNote::SlotsFreed { license, hardware_id, slots } => {
                 write!(f, "license {license:?}: freed {slots} slots of the blacklisted device {hardware_id:?}")
             }

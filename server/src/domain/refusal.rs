@@ -59,6 +59,16 @@ pub enum Refusal {
     LicenseUserActivatedMaxTimes,
     CustomerAccountNotFound,
     CustomerAccountIdMismatch,
+    // users
+    InvalidProductAuthMethod,
+    CustomerDoesNotExist,
+    CustomerNotFound,
+    ChangePasswordNotAllowed,
+    /// Has the code of `ValidationError`, since no code is documented.
+    CodeNotExchanged,
+    /// Has the code of `ValidationError`, since no code is documented.
+    NoSingleSignOn,
+    TooManyPasswords,
     // order
     OrderOutdated {
         /// The highest number that has arrived.
@@ -180,6 +190,26 @@ impl Refusal {
             }
             CustomerAccountIdMismatch => {
                 (400, "customer_account_id_mismatch", "The license belongs to another customer account")
+            }
+            InvalidProductAuthMethod => {
+                (400, "invalid_product_auth_method", "The licenses of the product are named by keys, and have no users")
+            }
+            CustomerDoesNotExist => (400, "customer_does_not_exist", "The customer does not exist"),
+            CustomerNotFound => (400, "customer_not_found", "The customer has no license of the product"),
+            ChangePasswordNotAllowed => (400, "change_password_not_allowed", "The user may not change the password"),
+            CodeNotExchanged => (
+                400,
+                "validation_error",
+                "code is not accepted here, since this server does not exchange it; exchange it at the token_endpoint of \
+                 sso_url, and send the token as id_token",
+            ),
+            NoSingleSignOn => (
+                400,
+                "validation_error",
+                "customer_account_code names an account without single sign-on; sign in with a password",
+            ),
+            TooManyPasswords => {
+                (429, "too_many_requests", "The server is checking as many passwords as it can; ask again in a while")
             }
             OrderOutdated { highest } => {
                 let message = format!(

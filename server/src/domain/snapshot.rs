@@ -6,7 +6,7 @@ use super::command::{Command, Credential};
 use super::device::DeviceStatus;
 use super::entitlement::EntitlementId;
 use super::reply::Reply;
-use super::state::Transition;
+use super::state::{State, Transition};
 use super::subject::Subject;
 use super::view::{FeatureView, LicenseView, PoolView, UserView};
 use crate::catalogue::{Consumption, Feature, License, ProductStatus, User, VersionFilter};
@@ -77,7 +77,7 @@ impl Transition<'_> {
         let record = self.state.licenses.get(&license.id);
         LicenseView {
             license: Arc::clone(license),
-            user: subject.user.as_ref().map(|user| self.user_view(user)),
+            user: subject.user.as_ref().map(|user| self.state.user_view(user)),
             auth,
             variables: self.variables(license.id, &hardware_id),
             hardware_id,
@@ -102,11 +102,6 @@ impl Transition<'_> {
         }
     }
 
-    fn user_view(&self, user: &Arc<User>) -> UserView {
-        let total_activations = self.state.activations_of_users.get(&user.id).copied().unwrap_or_default();
-        UserView { user: Arc::clone(user), total_activations }
-    }
-
     fn pool(&mut self, license: &License, feature: Option<&Feature>, device_id: u64) -> PoolView {
         let slot = self.slot(license, feature, device_id).filter(|slot| slot.borrowed);
         PoolView { in_use: self.in_use(license, feature), borrowed_until: slot.map(|slot| slot.until) }
@@ -115,6 +110,17 @@ impl Transition<'_> {
     fn total(&self, license: &License, feature: Option<&Feature>, consumption: Option<&Consumption>) -> i64 {
         let entitlement = EntitlementId::of(license, feature);
         consumption.map_or(0, |consumption| self.state.total(entitlement, consumption, self.now))
+    }
+}
+
+impl State {
+    /// Returns the view of a user for a reply.
+    pub(super) fn user_view(&self, user: &Arc<User>) -> UserView {
+        UserView {
+            user: Arc::clone(user),
+            is_initial_password: user.is_initial_password && !self.passwords.contains_key(&user.id),
+            total_activations: self.activations_of_users.get(&user.id).copied().unwrap_or_default(),
+        }
     }
 }
 

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::change::{Change, Event, EventKind};
+use super::changed_password::ChangedPassword;
 use super::counter::Counter;
 use super::device::{self, Device, DeviceStatus, LicenseRecord};
 use super::entitlement::EntitlementId;
 use super::latest_requests::LatestRequests;
 use super::pool::Pool;
 use super::used_keys::UsedKeys;
-use crate::catalogue::{Catalogue, Feature, License, Trial};
+use crate::catalogue::{Catalogue, Feature, License, Password, Trial, User};
 
 /// Everything that has happened so far, in memory.
 #[derive(Debug)]
@@ -27,6 +28,8 @@ pub struct State {
     pub(super) orders: LatestRequests,
     /// The trials that were given, by product and device.
     pub(super) trials: HashMap<(String, String), Trial>,
+    /// Passwords by user number. The others are the catalogue's.
+    pub(super) passwords: HashMap<u64, ChangedPassword>,
     pub(super) last_device_id: u64,
     pub(super) last_heartbeat: Option<DateTime<Utc>>,
     /// The part of license time in which the server did not run.
@@ -53,6 +56,7 @@ impl State {
             used_keys: HashMap::new(),
             orders: LatestRequests::default(),
             trials: HashMap::new(),
+            passwords: HashMap::new(),
             last_device_id: device::DEVICE_IDS_FROM,
             last_heartbeat: None,
             downtime: TimeDelta::zero(),
@@ -71,6 +75,19 @@ impl State {
             (*id, record.devices.len(), pools.map(|(_, pool)| pool.len()).sum())
         })
         .collect()
+    }
+
+    /// Returns the password that counts: the one that the user has chosen, or else the catalogue's.
+    pub fn password(&self, user: &User) -> Option<Password> {
+        // A user who may come by single sign-on alone has none, whatever was chosen before.
+        let of_catalogue = user.password.as_ref()?;
+        let chosen = self.passwords.get(&user.id).map(|password| Password::Hash(password.hash.clone()));
+        Some(chosen.unwrap_or_else(|| of_catalogue.clone()))
+    }
+
+    /// Returns the password of the user of this name; `None` if there is none.
+    pub fn password_of(&self, username: &str) -> Option<Password> {
+        self.password(self.catalogue.user(username)?)
     }
 
     /// Returns the latest time at which the server is known to have run.
@@ -136,6 +153,12 @@ impl State {
                 self.orders.put(*license_id, hardware_id, *scope, request);
             }
             Change::OrderForgotten { license_id, hardware_id } => self.orders.remove(*license_id, hardware_id),
+            Change::PasswordChanged { user_id, password } => {
+                self.passwords.insert(*user_id, password.clone());
+            }
+            Change::PasswordForgotten { user_id } => {
+                self.passwords.remove(user_id);
+            }
             Change::Heartbeat { at } => self.last_heartbeat = Some(*at),
             Change::Downtime { total } => self.downtime = *total,
             Change::Happened(_) => {}

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::command::{Action, Command, Credential, Token};
+use super::command::{Action, Command, Credential, PasswordProof, Token};
 use super::refusal::Refusal;
-use crate::catalogue::{Catalogue, License, ProductStatus, User};
+use super::state::State;
+use crate::catalogue::{Catalogue, License, Product, ProductStatus, User};
 
 /// The license that a command is about, and the user who sends it.
 #[derive(Debug, Clone)]
@@ -17,52 +18,31 @@ pub(super) struct Subject {
 
 impl Subject {
     /// Finds the product first, then the license.
-    pub(super) fn find(catalogue: &Catalogue, command: &Command) -> Result<Subject, Refusal> {
-        let product = catalogue.product(&command.product).ok_or(Refusal::UnknownProduct)?;
-        match product.status {
-            ProductStatus::Enabled => {}
-            ProductStatus::Disabled => return Err(Refusal::DisabledProduct),
-            ProductStatus::Archived => return Err(Refusal::ArchivedProduct),
-        }
+    pub(super) fn find(state: &State, command: &Command) -> Result<Subject, Refusal> {
+        let catalogue = &state.catalogue;
+        let product = usable_product(catalogue, &command.product)?;
         match &command.credential {
             Credential::Key(key) => {
                 let license = catalogue.license_with_key(&product.code, key).filter(|license| wanted(command, license));
                 let license = license.cloned().ok_or(Refusal::LicenseNotFound)?;
                 Ok(Subject { license, user: None })
             }
-            Credential::User { username, password } => {
-                let subject = Subject::of_user(catalogue, command, username, |_| true)?;
-                let knows = |user: &Arc<User>| password.as_ref().is_none_or(|password| user.has_password(password));
-                if subject.user.as_ref().is_some_and(knows) { Ok(subject) } else { Err(Refusal::LicenseNotFound) }
-            }
-            Credential::Token { token, customer_account_code } => {
-                let account = catalogue.customer_account(customer_account_code);
-                let account = account.ok_or(Refusal::CustomerAccountNotFound)?;
-                let username = match token {
-                    Token::IdToken(token) => account.id_tokens.get(token),
-                    Token::Code(code) => account.codes.get(code),
-                };
-                let username = username.ok_or(Refusal::LicenseNotFound)?;
-                let owner = |license: &License| license.customer.customer_account.as_ref().map(|owner| owner.id);
-                let of_account = |license: &License| owner(license) == Some(account.label.id);
-                Subject::of_user(catalogue, command, username, of_account)
+            credential => {
+                let signed_in = SignedIn::find(state, credential)?;
+                Subject::of_user(catalogue, command, &signed_in)
             }
         }
     }
 
     /// Finds the newest of the user's licenses that are in the account. A user may have licenses of several customers.
-    fn of_user(
-        catalogue: &Catalogue,
-        command: &Command,
-        username: &str,
-        of_account: impl Fn(&License) -> bool,
-    ) -> Result<Subject, Refusal> {
+    fn of_user(catalogue: &Catalogue, command: &Command, signed_in: &SignedIn) -> Result<Subject, Refusal> {
+        let username = &signed_in.username;
         let licenses = catalogue.licenses_of_user(&command.product, username);
         let licenses: Vec<_> = licenses.filter(|license| wanted(command, license)).collect();
         if licenses.is_empty() {
             return Err(Refusal::LicenseNotFound);
         }
-        let license = licenses.into_iter().find(|license| of_account(license));
+        let license = licenses.into_iter().find(|license| signed_in.is_of_account(license));
         let license = license.ok_or(Refusal::CustomerAccountIdMismatch)?;
         Ok(Subject { license: Arc::clone(license), user: license.user(username).cloned() })
     }
@@ -102,6 +82,63 @@ impl Subject {
             (true, false) => Err(Refusal::LicenseExpired),
             (true, true) => Err(Refusal::TrialExpired),
         }
+    }
+}
+
+/// The user who has signed in.
+#[derive(Debug)]
+pub(super) struct SignedIn {
+    pub(super) username: String,
+    /// The number of the customer account by whose single sign-on the user has come; `None` without single sign-on.
+    account: Option<u64>,
+}
+
+impl SignedIn {
+    /// Finds the user whom a credential names, and checks its proof. Not every operation asks for the password.
+    pub(super) fn find(state: &State, credential: &Credential) -> Result<SignedIn, Refusal> {
+        match credential {
+            Credential::Key(_) => Err(Refusal::LicenseNotFound),
+            Credential::User { username, password } => {
+                let user = state.catalogue.user(username).ok_or(Refusal::LicenseNotFound)?;
+                let knows =
+                    |proof: &PasswordProof| state.password(user).is_some_and(|password| proof.proves(&password));
+                if password.as_ref().is_none_or(knows) {
+                    Ok(SignedIn { username: username.clone(), account: None })
+                } else {
+                    Err(Refusal::LicenseNotFound)
+                }
+            }
+            Credential::Token { token, customer_account_code } => {
+                let account = state.catalogue.customer_account(customer_account_code);
+                let account = account.ok_or(Refusal::CustomerAccountNotFound)?;
+                let username = match token {
+                    Token::Verified(username) => state.catalogue.user(username).map(|user| &user.username),
+                    Token::IdToken(token) => account.id_tokens.get(token),
+                    Token::Code(_) if account.sign_on.as_ref().is_some_and(|sign_on| sign_on.tokens.is_some()) => {
+                        return Err(Refusal::CodeNotExchanged);
+                    }
+                    Token::Code(code) => account.codes.get(code),
+                };
+                let username = username.ok_or(Refusal::LicenseNotFound)?.clone();
+                Ok(SignedIn { username, account: Some(account.label.id) })
+            }
+        }
+    }
+
+    /// Returns whether the user may use the license by the way in which they have signed in.
+    pub(super) fn is_of_account(&self, license: &License) -> bool {
+        let owner = license.customer.customer_account.as_ref().map(|owner| owner.id);
+        self.account.is_none_or(|account| owner == Some(account))
+    }
+}
+
+/// Returns the product with this code, if it can be used.
+pub fn usable_product<'c>(catalogue: &'c Catalogue, code: &str) -> Result<&'c Arc<Product>, Refusal> {
+    let product = catalogue.product(code).ok_or(Refusal::UnknownProduct)?;
+    match product.status {
+        ProductStatus::Enabled => Ok(product),
+        ProductStatus::Disabled => Err(Refusal::DisabledProduct),
+        ProductStatus::Archived => Err(Refusal::ArchivedProduct),
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::device::Variable;
-use crate::catalogue::{Feature, License, Overages, User, Version};
+use crate::catalogue::{Customer, Feature, License, Overages, User, Version};
 
 /// A license as one device sees it.
 #[derive(Debug, Clone)]
@@ -28,11 +28,30 @@ pub struct LicenseView {
     pub(super) version: Option<Arc<Version>>,
 }
 
-/// The user who sent the command.
+/// A user as replies show them.
 #[derive(Debug, Clone)]
 pub(super) struct UserView {
     pub(super) user: Arc<User>,
+    /// True if the user has not chosen the password.
+    pub(super) is_initial_password: bool,
     pub(super) total_activations: u64,
+}
+
+/// A license and one of its users, apart from any device.
+#[derive(Debug, Clone)]
+pub struct LicenseUser {
+    pub(super) license: Arc<License>,
+    pub(super) user: UserView,
+    pub(super) is_expired: bool,
+    pub(super) times_activated: u64,
+    pub(super) transfer_count: u64,
+}
+
+/// A customer, and the users of the customer's licenses.
+#[derive(Debug, Clone)]
+pub struct CustomerUsers {
+    pub(super) customer: Arc<Customer>,
+    pub(super) users: Vec<LicenseUser>,
 }
 
 /// A feature as one device sees it.

@@ -2,8 +2,17 @@
 
 mod authorise;
 mod error_bodies;
+#[cfg(feature = "identity-providers")]
+mod fetch;
+#[cfg(feature = "identity-providers")]
+mod identity;
+#[cfg(feature = "identity-providers")]
+mod key_set;
 mod listener;
+#[cfg(not(feature = "identity-providers"))]
+mod no_identity;
 pub(crate) mod parameters;
+mod passwords;
 mod places;
 pub(crate) mod public_routes;
 mod rate_limits;
@@ -12,6 +21,7 @@ mod request;
 mod response;
 mod service;
 mod sign;
+mod sign_in;
 
 pub(crate) use listener::{Handler, Listener, bind};
 pub use rate_limits::{Limit, RateLimits};

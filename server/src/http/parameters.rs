@@ -5,11 +5,16 @@ use floatlease::operations::{Auth, Kind, Method, Operation, Parameter};
 use hyper::HeaderMap;
 use serde_json::{Map, Value, json};
 
-use crate::catalogue::{Customer, LONGEST_TEXT_BYTES, LONGEST_TOKEN_BYTES, MAX_SAFE_INTEGER, VersionFilter};
-use crate::domain::{Action, Command, Credential, Refusal, Token, TrialRequest, Until};
+use crate::catalogue::{
+    Customer, LONGEST_TEXT_BYTES, LONGEST_TOKEN_BYTES, MAX_SAFE_INTEGER, SingleSignOn, VersionFilter,
+};
+use crate::domain::{Action, Command, Credential, PasswordProof, Refusal, Token, TrialRequest, Until};
 
 /// The two `event`s of consumption. The difference only matters to an activity log, which this server does not keep.
 const CONSUMPTION_EVENTS: [&str; 2] = ["consumption_add", "offline_floating_consumptions_sync"];
+
+/// What an identity provider may send a user back with: an authorization code, the default, or a token.
+const RESPONSE_TYPES: [&str; 2] = ["code", "token"];
 
 /// Parameters that hold tokens of identity providers, which are longer than other texts.
 const TOKENS: [&str; 2] = ["id_token", "code"];
@@ -89,11 +94,12 @@ impl Parameters {
     fn is_wanted(&self, auth: Auth, name: &str) -> bool {
         let text = |name| self.is_given(name, Kind::Text);
         match (auth, name) {
-            (Auth::None, _) => false,
+            (Auth::None | Auth::Password, _) => false,
+            (Auth::User, "username") if !["id_token", "code"].into_iter().any(text) => true,
             (Auth::Ident, "license_key") => !text("username"),
             (Auth::Ident, _) => false,
             (Auth::Set, "license_key") => !["username", "password", "id_token", "code"].into_iter().any(text),
-            (Auth::Set, _) => TOGETHER.into_iter().any(|(given, wanted)| wanted == name && text(given)),
+            (Auth::Set | Auth::User, _) => TOGETHER.into_iter().any(|(given, wanted)| wanted == name && text(given)),
         }
     }
 
@@ -147,7 +153,7 @@ impl Parameters {
         })
     }
 
-    fn credential(&self) -> Credential {
+    pub(super) fn credential(&self) -> Credential {
         let customer_account_code = self.required("customer_account_code");
         if let Some(token) = self.text("id_token") {
             return Credential::Token { token: Token::IdToken(token), customer_account_code };
@@ -156,7 +162,7 @@ impl Parameters {
             return Credential::Token { token: Token::Code(code), customer_account_code };
         }
         match self.text("username") {
-            Some(username) => Credential::User { username, password: self.text("password") },
+            Some(username) => Credential::User { username, password: self.text("password").map(PasswordProof::Text) },
             None => Credential::Key(self.required("license_key")),
         }
     }
@@ -223,6 +229,20 @@ impl Parameters {
         VersionFilter { environment: self.text("env"), channel: self.text("channel") }
     }
 
+    /// Returns the address that a user is to come back to, one that the account allows, and the type of what proves the sign-in.
+    pub(super) fn sign_on(&self, sign_on: &SingleSignOn) -> Result<(String, String), Refusal> {
+        let [default, ..] = RESPONSE_TYPES;
+        let response_type = self.text("response_type").unwrap_or_else(|| default.to_owned());
+        if !RESPONSE_TYPES.contains(&response_type.as_str()) {
+            return invalid(format!("response_type is invalid: expected one of {}", RESPONSE_TYPES.join(", ")));
+        }
+        let redirect_uri = self.text("redirect_uri").or_else(|| sign_on.redirect_uris.first().cloned());
+        match redirect_uri.filter(|uri| sign_on.may_return_to(uri)) {
+            Some(redirect_uri) => Ok((redirect_uri, response_type)),
+            None => invalid("redirect_uri is not among those of the customer account".to_owned()),
+        }
+    }
+
     fn until(&self) -> Until {
         match self.text("borrowed_until") {
             None => Until::Longest,
@@ -276,6 +296,7 @@ impl Parameters {
 pub(crate) fn schema(parameter: &Parameter) -> Value {
     let text = LONGEST_TEXT_BYTES;
     match (parameter.name, parameter.kind) {
+        ("response_type", _) => json!({ "type": "string", "maxLength": text, "enum": RESPONSE_TYPES }),
         ("max_overages", _) => json!({ "type": "integer", "minimum": 0, "maximum": MAX_SAFE_INTEGER }),
         ("event", _) => json!({ "type": "array", "maxItems": 1, "items": { "enum": CONSUMPTION_EVENTS } }),
         ("variables", _) => json!({
@@ -309,7 +330,7 @@ pub(crate) fn body_schema(operation: &Operation) -> Value {
         "properties": properties.collect::<Map<String, Value>>(),
         "required": required.collect::<Vec<&str>>(),
     });
-    if operation.auth != Auth::None {
+    if matches!(operation.auth, Auth::Ident | Auth::Set) {
         let names = NAMES_OF_LICENSE.iter().filter(|name| operation.parameter(name).is_some());
         schema["oneOf"] = names.map(|name| json!({ "required": [name] })).collect();
     }

@@ -21,9 +21,10 @@ use super::raw_connection::RawConnection;
 use super::request::ReceivedRequest;
 use super::response::{refused, response};
 use super::sign::Signer;
+use super::sign_in::SignIn;
 use crate::catalogue::{ApiKey, Catalogue, Product, ProductStatus};
 use crate::clock::Clock;
-use crate::domain::{Command, Outcome, Refusal, State, reply};
+use crate::domain::{Command, Credential, Outcome, Refusal, State, reply, usable_product, user_based};
 use crate::keys::SigningKey;
 use crate::store::{Store, StoreError};
 use crate::writer::{Transaction, Writer, WriterThread};
@@ -34,6 +35,7 @@ pub(crate) struct Service {
     pub(crate) catalogue: Arc<Catalogue>,
     pub(crate) writer: Writer,
     signer: Signer,
+    sign_in: SignIn,
     info: ServiceInfo,
     rate_guard: RateGuard,
 }
@@ -67,6 +69,7 @@ impl Service {
         let ServiceParts { catalogue, mut store, clock, key, unsigned, base_url, rate_limits, describe } = parts;
         let stopping = Arc::new(AtomicBool::new(false));
         store.give_up_when(Arc::clone(&stopping));
+        let sign_in = SignIn::new(&catalogue).map_err(StoreError)?;
         let catalogue = Arc::new(catalogue);
         let licensed = Arc::clone(&catalogue);
         let (ending, ended) = oneshot::channel();
@@ -75,7 +78,10 @@ impl Service {
         let signer = Signer::new(Some(key).filter(|_| !unsigned));
         let info = ServiceInfo::new(base_url, public_key, describe);
         let rate_guard = RateGuard::new(rate_limits);
-        Ok((Service { catalogue, writer, signer, info, rate_guard }, ServiceThread { thread, ended, stopping }))
+        Ok((
+            Service { catalogue, writer, signer, sign_in, info, rate_guard },
+            ServiceThread { thread, ended, stopping },
+        ))
     }
 
     /// Returns the public key that clients verify replies with, as PEM.
@@ -137,6 +143,15 @@ impl Service {
             authorise::require_product(api_key, operation, product)?;
         }
         let outcome = match operation.auth {
+            Auth::User | Auth::Password => self.of_user(operation, &parameters).await?,
+            Auth::None if operation.name == "sso_url" => return self.sso_url(&parameters),
+            Auth::None if operation.name == "customer_license_users" => {
+                let (product, customer) = (parameters.required("product"), parameters.required("customer"));
+                let list = move |transaction: &mut Transaction<'_>| {
+                    transaction.state.customer_license_users(&product, &customer, *transaction.now)
+                };
+                self.writer.work(list).await
+            }
             Auth::None if operation.device && operation.product => {
                 let request = parameters.trial(random_license_key());
                 let issue = move |transaction: &mut Transaction<'_>| {
@@ -158,14 +173,41 @@ impl Service {
                 let order = parameters::order(operation, &request.head.headers)?;
                 let command = Command { idempotency_key, order, ..parameters.command(operation)? };
                 let of_bundle = operation.slots == SlotEffect::OfBundle;
-                let apply = move |transaction: &mut Transaction<'_>| {
+                let given = command.credential.clone();
+                let apply = move |credential: &Credential, transaction: &mut Transaction<'_>| {
+                    let command = Command { credential: credential.clone(), ..command.clone() };
                     let apply = if of_bundle { State::apply_to_bundle } else { State::apply };
                     apply(transaction.state, &command, *transaction.now, transaction.changes)
                 };
-                self.writer.work(apply).await
+                Some(self.sign_in.apply(&self.writer, given, apply).await?)
             }
         };
         self.outcome(outcome.ok_or(Refusal::InternalError)?)
+    }
+
+    /// Answers an operation about a user, and no license.
+    async fn of_user(&self, operation: &Operation, parameters: &Parameters) -> Result<Option<Outcome>, Refusal> {
+        if operation.auth == Auth::Password {
+            let passwords = ["username", "password", "new_password"].map(|name| parameters.required(name));
+            return self.sign_in.change_password(&self.writer, passwords.into()).await.map(Some);
+        }
+        let product = parameters.required("product");
+        let list = move |credential: &Credential, transaction: &mut Transaction<'_>| {
+            transaction.state.user_licenses(&product, credential, *transaction.now)
+        };
+        self.sign_in.apply(&self.writer, parameters.credential(), list).await.map(Some)
+    }
+
+    /// Answers `sso_url`, which depends on the catalogue alone, so the writer is not asked.
+    fn sso_url(&self, parameters: &Parameters) -> Result<Response<Vec<u8>>, Refusal> {
+        let product = usable_product(&self.catalogue, &parameters.required("product"))?;
+        user_based(product)?;
+        let account = self.catalogue.customer_account(&parameters.required("customer_account_code"));
+        let sign_on = account.ok_or(Refusal::CustomerAccountNotFound)?.sign_on.as_ref();
+        let sign_on = sign_on.filter(|sign_on| !sign_on.authorization_endpoint.is_empty());
+        let sign_on = sign_on.ok_or(Refusal::NoSingleSignOn)?;
+        let (redirect_uri, response_type) = parameters.sign_on(sign_on)?;
+        self.response(reply::sso_url(sign_on, &redirect_uri, &response_type).map_err(|_| Refusal::InternalError)?)
     }
 
     fn outcome(&self, outcome: Outcome) -> Result<Response<Vec<u8>>, Refusal> {

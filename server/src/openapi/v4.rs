@@ -18,12 +18,12 @@ const DESCRIPTION: &str = "The LicenseSpring License API v4, as floatlease-serve
 const REFUSED: [(u16, &str); 4] = [
     (400, "Refused; the code says why."),
     (404, "The path is unknown, or its method is wrong."),
-    (429, "Too many requests; `Retry-After` says when the next is allowed."),
+    (429, "Too many requests, or too many passwords to check; `Retry-After` says when the next is allowed."),
     (503, "The result could not be kept; ask again in a while."),
 ];
 
 /// (operation, summary), as in docs/operations.md.
-const SUMMARIES: [(&str, &str); 21] = [
+const SUMMARIES: [(&str, &str); 25] = [
     ("activate_license", "activates the license on this device; takes no slot"),
     ("check_license", "takes this device's slot of a floating license, or renews it"),
     ("deactivate_license", "deactivates the device and frees all its slots"),
@@ -48,15 +48,29 @@ const SUMMARIES: [(&str, &str); 21] = [
     ("deactivate_bundle", "deactivates the licenses of a bundle on this device; by name only"),
     ("get_device_variables", "lists the values that the server keeps for this device; by name only"),
     ("track_device_variables", "keeps values for this device; by name only"),
+    ("change_password", "changes the password of a user; by name only"),
+    ("user_licenses", "lists the licenses of a product that a user may use; by name only"),
+    ("customer_license_users", "lists the users of a customer's licenses; by name only"),
+    ("sso_url", "tells where a user signs in by single sign-on; by name only"),
 ];
 
 /// (operation, or "" for any; parameter; value): example values, which exist in examples/catalogue.toml.
-const EXAMPLES: [(&str, &str, Option<&str>); 11] = [
+const EXAMPLES: [(&str, &str, Option<&str>); 21] = [
     ("activate_bundle", "product", Some("SUITE")),
     ("check_bundle", "product", Some("SUITE")),
     ("deactivate_bundle", "product", Some("SUITE")),
     ("add_consumption", "license_key", Some("CADP-CONS-UMPT-0100")),
     ("add_feature_consumption", "feature", Some("RENDER-MINUTES")),
+    ("user_licenses", "product", Some("STUDIO")),
+    ("user_licenses", "username", Some("ada@example.com")),
+    ("user_licenses", "password", Some("correct-horse")),
+    ("change_password", "username", Some("ada@example.com")),
+    ("change_password", "password", Some("correct-horse")),
+    ("change_password", "new_password", Some("better-horse")),
+    ("customer_license_users", "product", Some("STUDIO")),
+    ("sso_url", "product", Some("STUDIO")),
+    ("sso_url", "customer_account_code", Some("EXAMPLE")),
+    ("", "customer", Some("buyer@example.com")),
     ("", "product", Some("CAD-PRO")),
     ("", "hardware_id", Some("workstation-1")),
     ("", "license_key", Some("CADP-FLOA-TING-0002")),
@@ -100,8 +114,7 @@ fn security() -> Map<String, Value> {
 fn refusal_headers(status: u16) -> Value {
     let retry_after = json!({ "required": true, "description": "Seconds.", "schema": { "type": "integer" } });
     match status {
-        429 => json!({ "Retry-After": retry_after }),
-        503 => json!({ "Retry-After": retry_after, IDEMPOTENCY_KEY: echoed_key(), ORDER: echoed_order() }),
+        429 | 503 => json!({ "Retry-After": retry_after, IDEMPOTENCY_KEY: echoed_key(), ORDER: echoed_order() }),
         400 => json!({ IDEMPOTENCY_KEY: echoed_key(), ORDER: echoed_order() }),
         _ => json!({}),
     }
@@ -185,7 +198,8 @@ fn reply_to(operation: &Operation, document: &mut Document) -> Value {
         let schema = reply::schema(operation.name, document.generator());
         let mut schema = schema.map(Value::from).unwrap_or_default();
         if !required.is_empty() {
-            schema["required"] = json!(required);
+            let outermost = required.iter().map(|member| member.split('.').next());
+            schema["required"] = outermost.collect();
         }
         let mut headers = signature();
         if operation.is_consumption() {

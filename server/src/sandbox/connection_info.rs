@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::catalogue::{Catalogue, Holder, License};
+use crate::catalogue::{Catalogue, Holder, License, Password};
 
 /// The URLs and keys of a world, and names from its catalogue to try.
 #[derive(Debug, Clone)]
@@ -81,7 +81,12 @@ fn examples(catalogue: &Catalogue) -> Vec<(&'static str, String)> {
             add("product", Some(&license.product.code));
         }
         add("username", Some(&user.username));
-        add("password", Some(user.password()));
+        let plain = |password: &Password| match password {
+            Password::Plain(text) => Some(text.clone()),
+            Password::Hash(_) => None,
+        };
+        let password = user.password.as_ref().and_then(plain);
+        add("password", password.as_deref());
         add("user_product", Some(&license.product.code));
     }
     facts

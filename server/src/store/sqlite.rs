@@ -15,8 +15,8 @@ use super::{Store, StoreError};
 use crate::catalogue::{Overages, Trial};
 use crate::clock::from_millis;
 use crate::domain::{
-    BookedConsumption, Change, ClientOverages, Counter, Device, DeviceStatus, EntitlementId, Event, EventKind,
-    LatestRequest, OrderScope, OrderedAction, Refusal, RequestKey, Slot, Variable,
+    BookedConsumption, Change, ChangedPassword, ClientOverages, Counter, Device, DeviceStatus, EntitlementId, Event,
+    EventKind, LatestRequest, OrderScope, OrderedAction, Refusal, RequestKey, Slot, Variable,
 };
 
 /// Each migration brings the schema from the version before to its own. Their count is the file's `user_version`.
@@ -27,6 +27,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema_4.sql"),
     include_str!("schema_5.sql"),
     include_str!("schema_6.sql"),
+    include_str!("schema_7.sql"),
     include_str!("schema_8.sql"),
 ];
 /// Size of the statement cache: more than there are statements, so that each is parsed once.
@@ -387,6 +388,10 @@ const TABLES: &[(&str, ReadRow)] = &[
             },
         })
     }),
+    ("SELECT user_id, hash, replaced FROM password", |row| {
+        let password = ChangedPassword { hash: row.get(1)?, replaced: row.get(2)? };
+        Ok(Change::PasswordChanged { user_id: row.get(0)?, password })
+    }),
     ("SELECT value FROM meta WHERE name = 'downtime_ms'", |row| {
         Ok(Change::Downtime { total: TimeDelta::try_milliseconds(row.get(0)?).unwrap_or_default() })
     }),
@@ -483,6 +488,11 @@ fn write(connection: &Connection, change: &Change) -> rusqlite::Result<()> {
             "DELETE FROM latest_request WHERE license_id = ? AND hardware_id = ?",
             params![license_id, hardware_id],
         ),
+        Change::PasswordChanged { user_id, password: ChangedPassword { hash, replaced } } => execute(
+            "INSERT OR REPLACE INTO password (user_id, hash, replaced) VALUES (?, ?, ?)",
+            params![user_id, hash, replaced],
+        ),
+        Change::PasswordForgotten { user_id } => execute("DELETE FROM password WHERE user_id = ?", params![user_id]),
         Change::Downtime { total } => execute(
             "INSERT OR REPLACE INTO meta (name, value) VALUES ('downtime_ms', ?)",
             params![total.num_milliseconds()],

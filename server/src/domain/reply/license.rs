@@ -9,11 +9,12 @@ use serde_json::{Map, Value};
 
 use super::feature::FeatureBody;
 use super::product::ProductBody;
+use super::user::UserBody;
 use super::variable::ActivationVariable;
 use super::version::NewestVersion;
 use super::{Company, Iso};
 use crate::catalogue::{Consumption, CustomField, Customer, Holder, LicenseType, Period};
-use crate::domain::view::{LicenseView, UserView};
+use crate::domain::view::LicenseView;
 
 // `Part` and `Product` hold the members that only an activation has. `File` is the address of the newest version's file,
 // or in an activation the file.
@@ -203,36 +204,5 @@ impl<'a, Part, Product, File> LicenseBody<'a, Part, Product, File> {
             validity_period,
             part,
         })
-    }
-}
-
-#[derive(Serialize, JsonSchema)]
-#[schemars(rename = "User")]
-struct UserBody<'a> {
-    id: u64,
-    email: &'a str,
-    first_name: &'a str,
-    last_name: &'a str,
-    phone_number: &'a str,
-    is_initial_password: bool,
-    max_activations: u64,
-    allow_unlimited_activations: bool,
-    total_activations: u64,
-}
-
-impl<'a> UserBody<'a> {
-    fn new(view: &'a UserView) -> UserBody<'a> {
-        let user = &view.user;
-        UserBody {
-            id: user.id,
-            email: &user.email,
-            first_name: &user.first_name,
-            last_name: &user.last_name,
-            phone_number: &user.phone_number,
-            is_initial_password: user.is_initial_password,
-            max_activations: user.max_activations,
-            allow_unlimited_activations: user.allow_unlimited_activations,
-            total_activations: view.total_activations,
-        }
     }
 }

@@ -5,8 +5,10 @@
 mod feature;
 mod license;
 mod product;
+mod sign_on;
 mod size;
 mod trial;
+mod user;
 mod variable;
 mod version;
 
@@ -21,16 +23,19 @@ use serde::{Serialize, Serializer};
 
 use super::device::Variable;
 use super::refusal::Refusal;
-use super::view::{FeatureView, LicenseView};
+use super::view::{CustomerUsers, FeatureView, LicenseUser, LicenseView};
 use crate::catalogue::{Catalogue, Feature, License, Overages, Version};
 use feature::{CheckFeatureBody, FeatureTotalBody, LicenseTotalBody};
 use license::{ActivationPart, CheckPart, LicenseBody};
 use product::{ActivatedProduct, BriefProduct, ListedProduct, ProductReply};
+use sign_on::SsoUrl;
 use trial::TrialBody;
+use user::{CustomerUsersBody, UserLicenseBody};
 use variable::{TrackedVariable, VariableBody};
 use version::{InstallationFileBody, ListedVersion, address};
 
 pub use product::{product_details, products};
+pub use sign_on::sso_url;
 pub use size::{LONGEST_REPLY_BYTES, longer_than, too_long};
 
 /// The result of a command.
@@ -59,6 +64,9 @@ pub enum Reply {
     Licenses(Vec<LicenseView>),
     /// The licenses of a bundle as activations show them.
     ActivatedBundle(Vec<LicenseView>),
+    /// The licenses of a user.
+    UserLicenses(Vec<LicenseUser>),
+    CustomerUsers(CustomerUsers),
     Versions(Vec<Arc<Version>>),
     InstallationFile(Arc<Version>),
     /// All variables of a device.
@@ -114,6 +122,8 @@ pub enum Body {
 impl Reply {
     /// The reply to a deactivation.
     pub(super) const DEACTIVATED: Reply = Reply::Text("license_deactivated");
+    /// The reply to a change of a password.
+    pub(super) const PASSWORD_CHANGED: Reply = Reply::Text("password_changed");
 
     /// Makes the body. `sign` makes the v1 signature inside it.
     ///
@@ -135,6 +145,11 @@ impl Reply {
                 let licenses = views.iter().map(|view| checked_license(view, company, &sign));
                 serde_json::to_vec(&licenses.collect::<io::Result<Vec<_>>>()?)
             }
+            Reply::UserLicenses(views) => {
+                let licenses = views.iter().map(|view| UserLicenseBody::new(view, company));
+                serde_json::to_vec(&licenses.collect::<Vec<_>>())
+            }
+            Reply::CustomerUsers(view) => serde_json::to_vec(&CustomerUsersBody::new(view, company)),
             Reply::Versions(versions) => {
                 serde_json::to_vec(&versions.iter().map(|version| ListedVersion::of(version)).collect::<Vec<_>>())
             }
@@ -215,6 +230,9 @@ const TYPES: &[(&str, Describe)] = &[
     ("check_bundle", SchemaGenerator::subschema_for::<Vec<CheckedLicense>>),
     ("get_device_variables", SchemaGenerator::subschema_for::<Vec<VariableBody>>),
     ("track_device_variables", SchemaGenerator::subschema_for::<Vec<TrackedVariable>>),
+    ("user_licenses", SchemaGenerator::subschema_for::<Vec<UserLicenseBody>>),
+    ("customer_license_users", SchemaGenerator::subschema_for::<CustomerUsersBody>),
+    ("sso_url", SchemaGenerator::subschema_for::<SsoUrl>),
 ];
 
 /// Returns the schema of the reply of `operation`, if the reply is JSON.

@@ -65,7 +65,11 @@ fn license_reply(license: &Arc<License>) -> Reply {
     };
     Reply::Activation(Box::new(LicenseView {
         license: Arc::clone(license),
-        user: longest_user.map(|user| UserView { user: Arc::clone(user), total_activations: MAX_SAFE_INTEGER }),
+        user: longest_user.map(|user| UserView {
+            user: Arc::clone(user),
+            is_initial_password: false,
+            total_activations: MAX_SAFE_INTEGER,
+        }),
         auth: String::new(),
         hardware_id: String::new(),
         device_id: MAX_SAFE_INTEGER,
