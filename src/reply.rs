@@ -15,7 +15,14 @@ use serde_json::Value;
 use std::time::Duration;
 
 /// Returns the reply's text for the host, or the error.
-pub(crate) fn judge(request: &Request, reply: &http::Reply, config: &Config) -> Result<String, Error> {
+///
+/// `token` is the access token of the request, which no message may show.
+pub(crate) fn judge(
+    request: &Request,
+    reply: &http::Reply,
+    config: &Config,
+    token: Option<&Secret>,
+) -> Result<String, Error> {
     let answer = match reply.status {
         200..=499 if names_another_request(request, reply) => Err(unknown_outcome(Status::ReplyNotOurs)),
         200 => judge_success(request, reply, config.public_key.as_ref()),
@@ -25,14 +32,17 @@ pub(crate) fn judge(request: &Request, reply: &http::Reply, config: &Config) -> 
         // This is not the proxy of the config or the environment, which `http` knows. What lies before it is not known.
         407 => Err(unknown_outcome(Status::ProxyAuth)),
         429 => Err(Error::new(Status::RateLimited).with_outcome(Outcome::Rejected)),
-        400.. => Err(refusal_error(request, reply, config)),
+        400.. => Err(refusal_error(request, reply, config, token)),
         _ => Err(unknown_outcome(Status::ReplyNotApi)),
     };
-    answer.map_err(|mut error| {
-        error.http_status = Some(reply.status);
-        error.retry_after = reply.retry_after.as_deref().and_then(|text| retry_after(text, reply.date.as_deref()));
-        error
-    })
+    answer.map_err(|error| noted(error, reply))
+}
+
+/// Adds to an error what the reply's status and headers say.
+pub(crate) fn noted(mut error: Error, reply: &http::Reply) -> Error {
+    error.http_status = Some(reply.status);
+    error.retry_after = reply.retry_after.as_deref().and_then(|text| retry_after(text, reply.date.as_deref()));
+    error
 }
 
 /// Returns the members of a stored reply, if the reply still verifies as it did when it arrived.
@@ -51,7 +61,7 @@ pub(crate) fn judge_kept(
         date: None,
         retry_after: None,
     };
-    object(&judge(request, &reply, config)?)
+    object(&judge(request, &reply, config, None)?)
 }
 
 /// Returns true if the reply repeats the key or the number of another request. Then a proxy on the way has stored that
@@ -71,10 +81,15 @@ fn unknown_outcome(status: Status) -> Error {
 }
 
 /// Maximum length of the server's words in a message.
-const MAX_SERVER_WORDS: usize = 300;
+pub(crate) const MAX_SERVER_WORDS: usize = 300;
+
+/// Returns a server's text as a message may show it. A server, or an attacker in its place, may echo a secret.
+pub(crate) fn sanitized(secrets: &[&Secret], text: &str, longest: usize) -> String {
+    redacted(secrets, text).chars().filter(|c| !c.is_control()).take(longest).collect()
+}
 
 /// Returns the error of a reply whose status is 400 or higher.
-fn refusal_error(request: &Request, reply: &http::Reply, config: &Config) -> Error {
+fn refusal_error(request: &Request, reply: &http::Reply, config: &Config, token: Option<&Secret>) -> Error {
     let body = std::str::from_utf8(&reply.body).ok().and_then(|body| object(body).ok()).unwrap_or_default();
     let text = |member: &str| body.get(member).and_then(Value::as_str);
     // The error body of the API has a code. A body without one did not come from the API.
@@ -89,17 +104,15 @@ fn refusal_error(request: &Request, reply: &http::Reply, config: &Config) -> Err
         Status::ServerInternalError => (Status::ServerInternalError, Outcome::Unknown),
         status => (status, Outcome::Rejected),
     };
-    // A server, or an attacker in its place, may echo a secret. A known code of the API is never one.
-    let sanitized = |text: &str, longest: usize| -> String {
-        let text = redacted(request.secrets.iter().chain(config.secrets()), text);
-        text.chars().filter(|c| !c.is_control()).take(longest).collect()
-    };
     let outdated = reply.order.filter(|highest| request.order.is_some_and(|own| own < *highest));
     if outdated.is_some() && status != Status::OrderOutdated {
         return unknown_outcome(Status::ReplyNotOurs);
     }
     let known = status.row().server_code == code;
-    let words = sanitized(text("message").unwrap_or_default(), MAX_SERVER_WORDS);
+    let mut secrets = config.secrets();
+    secrets.extend(&request.secrets);
+    secrets.extend(token);
+    let words = sanitized(&secrets, text("message").unwrap_or_default(), MAX_SERVER_WORDS);
     let mut error = Error::new(status).with_outcome(outcome);
     error.detail = (!words.is_empty()).then(|| format!("The server says: {words}"));
     if status == Status::LicenseNotFound && request.is_by_key {
@@ -108,7 +121,8 @@ fn refusal_error(request: &Request, reply: &http::Reply, config: &Config) -> Err
         let about = about_key(request.auth.as_ref().map_or("", Secret::expose));
         error.detail = Some([about, said].join(" ").trim().to_owned());
     }
-    error.server_code = Some(if known { code.to_owned() } else { sanitized(code, 100) });
+    // A known code of the API is never a secret.
+    error.server_code = Some(if known { code.to_owned() } else { sanitized(&secrets, code, 100) });
     error.highest_order = outdated;
     error
 }
@@ -189,7 +203,7 @@ fn verified_object(
 }
 
 /// Parses a text as a JSON object.
-fn object(text: &str) -> Result<Object, Error> {
+pub(crate) fn object(text: &str) -> Result<Object, Error> {
     serde_json::from_str(text)
         .map_err(|error| unknown_outcome(if error.is_eof() { Status::ReplyTruncated } else { Status::ReplyNotApi }))
 }
