@@ -229,8 +229,9 @@ fn run_serve(serve: Serve) -> Result<u8, Exit> {
     limits::raise_open_files();
     limits::survive_file_size().map_err(|error| Exit(1, format!("can't catch signals: {error}")))?;
     let catalogue = read_catalogue(&serve.catalogue)?;
-    if !catalogue.has_api_keys() {
-        tracing::warn!("the catalogue has no [[api_key]], so no client can sign in; add one, and start again");
+    if !catalogue.has_clients() {
+        let missing = if catalogue.oauth_only { "[[oauth_client]]" } else { "[[api_key]] and no [[oauth_client]]" };
+        tracing::warn!("the catalogue has no {missing}, so no client can sign in; add one, and start again");
     }
     let Data { store, key, public_key_file, lock: _lock } = data::open(&serve.data, serve.begin_anew)?;
     let server = Server::start(Setup {

@@ -3,15 +3,22 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::types::{ApiKey, CustomerAccount, Feature, License, Product};
+use super::types::{ApiKey, CustomerAccount, Feature, License, OauthClient, Product};
 
 /// The checked contents of a catalogue file, with indexes.
 #[derive(Debug)]
 pub struct Catalogue {
     /// The `company.id` of every reply.
     pub company_id: u64,
+    /// True if API keys are refused, so that clients need access tokens.
+    pub oauth_only: bool,
+    /// The address of the token endpoint as other machines reach it; `None` if that is the server's own.
+    pub oauth_url: Option<String>,
+    /// Lifetime of an access token.
+    pub oauth_token_seconds: u32,
     pub(super) products: HashMap<String, ProductLicenses>,
     pub(super) api_keys: HashMap<String, ApiKey>,
+    pub(super) oauth_clients: HashMap<String, OauthClient>,
     pub(super) customer_accounts: HashMap<String, CustomerAccount>,
     pub(super) blacklisted_hardware_ids: HashSet<String>,
     /// All licenses, in the order of the file.
@@ -69,14 +76,29 @@ impl Catalogue {
         self.api_keys.insert(api_key.key.clone(), api_key);
     }
 
+    /// Returns the OAuth client of this name, even if it is revoked.
+    pub fn oauth_client(&self, client_id: &str) -> Option<&OauthClient> {
+        self.oauth_clients.get(client_id)
+    }
+
+    /// Returns every OAuth client.
+    pub fn oauth_clients(&self) -> impl Iterator<Item = &OauthClient> {
+        self.oauth_clients.values()
+    }
+
+    /// Adds an OAuth client that is not in the file.
+    pub fn add_oauth_client(&mut self, client: OauthClient) {
+        self.oauth_clients.insert(client.client_id.clone(), client);
+    }
+
     /// Returns the customer account with this code.
     pub fn customer_account(&self, code: &str) -> Option<&CustomerAccount> {
         self.customer_accounts.get(code)
     }
 
-    /// Returns whether there is an API key, without which no client can sign in.
-    pub fn has_api_keys(&self) -> bool {
-        !self.api_keys.is_empty()
+    /// Returns whether there is an API key or an OAuth client that may sign in.
+    pub fn has_clients(&self) -> bool {
+        !self.oauth_clients.is_empty() || !self.api_keys.is_empty() && !self.oauth_only
     }
 
     /// Returns whether a license has this number.
@@ -119,10 +141,11 @@ impl Catalogue {
     /// Returns a line for people that counts the entries.
     pub fn summary(&self) -> String {
         format!(
-            "products: {}, licenses: {}, API keys: {}, customer accounts: {}, blacklisted devices: {}",
+            "products: {}, licenses: {}, API keys: {}, OAuth clients: {}, customer accounts: {}, blacklisted devices: {}",
             self.products.len(),
             self.licenses.len(),
             self.api_keys.len(),
+            self.oauth_clients.len(),
             self.customer_accounts.len(),
             self.blacklisted_hardware_ids.len()
         )

@@ -15,6 +15,7 @@ pub use read::{CatalogueErrors, parse};
 pub(crate) use read::{read, table};
 pub use types::{
     AccountLabel, ApiKey, AuthorizationMethod, Consumption, CustomField, Customer, CustomerAccount, Feature, Floating,
-    Holder, License, LicenseType, Overages, Period, Product, ProductStatus, User,
+    Holder, License, LicenseType, OauthClient, OauthScope, Overages, Period, Product, ProductStatus, SecretDigest,
+    User,
 };
 pub(crate) use types::{LONGEST_TEXT_BYTES, LONGEST_TOKEN_BYTES};

@@ -25,6 +25,10 @@ pub enum Refusal {
     RevokedApiKey,
     ReadOnlyApiKey,
     ApiKeyProductNotAllowed,
+    /// Has the code of `InvalidApiKey`, since no code is documented.
+    ApiKeysNotAllowed,
+    OauthTokenExpired,
+    OauthTokenMalformed,
     // request
     InvalidJson,
     MissingParameters(String),
@@ -118,6 +122,13 @@ impl Refusal {
             ReadOnlyApiKey => (400, "read_only_api_key", "The API key may only read; use another one for this call"),
             ApiKeyProductNotAllowed => {
                 (400, "api_key_product_not_allowed", "The API key may not activate this product; use another one")
+            }
+            ApiKeysNotAllowed => {
+                (400, "invalid_api_key", "API keys are not accepted here; authorize by an OAuth access token")
+            }
+            OauthTokenExpired => (400, "oauth_token_expired", "The access token has expired; fetch another one"),
+            OauthTokenMalformed => {
+                (400, "oauth_token_malformed", "The access token is not one of this server; fetch another one")
             }
             InvalidJson => (400, "invalid_json", "The body is not valid JSON; send an object in UTF-8"),
             MissingParameters(names) => {

@@ -1,6 +1,8 @@
-//! Authorises a request by its `Date` and `Authorization` headers. By the protocol, the MAC covers the date only.
+//! Authorises a request by its `Date` and `Authorization` headers: by an API key, whose MAC covers the date only, or by an
+//! access token.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use floatlease::model::parse_http_date;
@@ -8,28 +10,65 @@ use floatlease::operations::{Method, Operation};
 use floatlease::sign::is_signature;
 use hyper::http::{HeaderMap, header};
 
-use crate::catalogue::{ApiKey, Catalogue};
-use crate::domain::Refusal;
+use super::tokens::{self, Tokens};
+use crate::catalogue::{Catalogue, License};
+use crate::domain::{Command, Credential, Refusal, Token};
 
 /// Largest difference between a request's `Date` and the server's time, either way.
 const WINDOW: TimeDelta = TimeDelta::minutes(15);
 const PARAMETERS: [&str; 4] = ["algorithm", "headers", "signature", "apikey"];
 
-/// Returns the API key whose shared key signed the request. `now` is real time, not license time.
+/// The rights of the API key or OAuth client that has proven itself.
+pub(super) struct Rights<'c> {
+    revoked: bool,
+    read_only: bool,
+    products: Option<&'c [String]>,
+    /// Numbers of the licenses that it may use; `None` for all licenses.
+    licenses: Option<&'c HashSet<u64>>,
+}
+
+/// Returns the rights of the client whose shared key signed the request, or whose token it has. `now` is real time, not
+/// license time.
 pub(super) fn authorise<'c>(
     catalogue: &'c Catalogue,
+    issued: &Tokens,
     operation: &Operation,
     headers: &HeaderMap,
     now: DateTime<Utc>,
-) -> Result<&'c ApiKey, Refusal> {
+) -> Result<Rights<'c>, Refusal> {
     if !headers.contains_key(header::DATE) || !headers.contains_key(header::AUTHORIZATION) {
         return Err(Refusal::MissingHeaders);
     }
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let authorization = text(header::AUTHORIZATION).ok_or(Refusal::AuthorizationInvalidHeaders)?;
-    if is_bearer(authorization) {
-        return Err(Refusal::HmacRequired);
+    let date = text(header::DATE).unwrap_or_default();
+    let rights = match tokens::bearer(headers) {
+        Some(token) if catalogue.oauth_clients().next().is_some() => {
+            check_date(date, now)?;
+            let client = catalogue.oauth_client(&issued.verify(token)?).ok_or(Refusal::OauthTokenMalformed)?;
+            let products = client.products.as_deref();
+            let (revoked, read_only, licenses) = (client.revoked, client.read_only, client.licenses.as_ref());
+            Rights { revoked, read_only, products, licenses }
+        }
+        Some(_) => return Err(Refusal::HmacRequired),
+        None => of_api_key(catalogue, authorization, date, now)?,
+    };
+    if rights.revoked {
+        return Err(Refusal::RevokedApiKey);
     }
+    if rights.read_only && operation.method == Method::Post {
+        return Err(Refusal::ReadOnlyApiKey);
+    }
+    Ok(rights)
+}
+
+/// Returns the rights of the API key whose shared key signed the date.
+fn of_api_key<'c>(
+    catalogue: &'c Catalogue,
+    authorization: &str,
+    date: &str,
+    now: DateTime<Utc>,
+) -> Result<Rights<'c>, Refusal> {
     let given = parameters(authorization).ok_or(Refusal::AuthorizationInvalidHeaders)?;
     let missing: Vec<&str> = PARAMETERS.into_iter().filter(|name| !given.contains_key(*name)).collect();
     if !missing.is_empty() {
@@ -40,33 +79,72 @@ pub(super) fn authorise<'c>(
     {
         return Err(Refusal::HmacRequired);
     }
-    let date = text(header::DATE).unwrap_or_default();
-    let sent_at = parse_http_date(date).ok_or(Refusal::DateHeaderDiff)?;
-    if (now - sent_at).abs() > WINDOW {
-        return Err(Refusal::DateHeaderDiff);
+    check_date(date, now)?;
+    if catalogue.oauth_only {
+        return Err(Refusal::ApiKeysNotAllowed);
     }
     let api_key = catalogue.api_key(parameter("apikey")).ok_or(Refusal::InvalidApiKey)?;
     if !is_signature(&api_key.shared_key, date.trim(), parameter("signature")) {
         return Err(Refusal::SignatureMismatch);
     }
-    if api_key.revoked {
-        return Err(Refusal::RevokedApiKey);
-    }
-    if api_key.read_only && operation.method == Method::Post {
-        return Err(Refusal::ReadOnlyApiKey);
-    }
-    Ok(api_key)
+    let (revoked, read_only, products) = (api_key.revoked, api_key.read_only, api_key.products.as_deref());
+    Ok(Rights { revoked, read_only, products, licenses: None })
 }
 
-/// Refuses an activation of a product that the key may not activate.
-pub(super) fn require_product(api_key: &ApiKey, operation: &Operation, product: &str) -> Result<(), Refusal> {
-    let allowed = api_key.products.as_ref().is_none_or(|products| products.iter().any(|code| code == product));
-    if allowed || operation.name != "activate_license" { Ok(()) } else { Err(Refusal::ApiKeyProductNotAllowed) }
+/// Refuses a request whose `Date` is too far from now.
+fn check_date(date: &str, now: DateTime<Utc>) -> Result<(), Refusal> {
+    let sent_at = parse_http_date(date).ok_or(Refusal::DateHeaderDiff)?;
+    if (now - sent_at).abs() > WINDOW { Err(Refusal::DateHeaderDiff) } else { Ok(()) }
 }
 
-/// Returns whether the header holds an OAuth token, which this server does not issue.
-fn is_bearer(authorization: &str) -> bool {
-    authorization.split_whitespace().next().is_some_and(|scheme| scheme.eq_ignore_ascii_case("bearer"))
+impl Rights<'_> {
+    /// Refuses an activation of a product that the client may not activate.
+    pub(super) fn require_product(&self, operation: &Operation, product: &str) -> Result<(), Refusal> {
+        let allowed = self.products.is_none_or(|products| products.iter().any(|code| code == product));
+        if allowed || operation.name != "activate_license" { Ok(()) } else { Err(Refusal::ApiKeyProductNotAllowed) }
+    }
+
+    /// Limits a command to the licenses that the client may use. Another license is refused as one that does not exist.
+    ///
+    /// A user may have several licenses. Then the command is for the newest of those that the client may use.
+    pub(super) fn limit(&self, catalogue: &Catalogue, command: &mut Command) -> Result<(), Refusal> {
+        let Some(own) = self.licenses else { return Ok(()) };
+        let named = named_licenses(catalogue, command);
+        // The rules of licensing say why there is none.
+        if named.is_empty() {
+            return Ok(());
+        }
+        let license = named.into_iter().find(|license| own.contains(&license.id)).ok_or(Refusal::LicenseNotFound)?;
+        command.license_id = Some(license.id);
+        Ok(())
+    }
+}
+
+/// Returns the licenses that a command may be about, those of the customer account first, and then the newest first.
+fn named_licenses<'c>(catalogue: &'c Catalogue, command: &Command) -> Vec<&'c Arc<License>> {
+    let product = &command.product;
+    let mut named: Vec<&Arc<License>> = match &command.credential {
+        Credential::Key(key) => catalogue.license_with_key(product, key).into_iter().collect(),
+        Credential::User { username, .. } => catalogue.licenses_of_user(product, username).collect(),
+        Credential::Token { token, customer_account_code } => {
+            let account = catalogue.customer_account(customer_account_code);
+            let username = account.and_then(|account| match token {
+                Token::IdToken(token) => account.id_tokens.get(token),
+                Token::Code(code) => account.codes.get(code),
+            });
+            let is_foreign = |license: &&Arc<License>| {
+                let owner = license.customer.customer_account.as_ref();
+                owner.is_none_or(|owner| owner.code != *customer_account_code)
+            };
+            let mut named: Vec<_> =
+                username.into_iter().flat_map(|username| catalogue.licenses_of_user(product, username)).collect();
+            // This keeps the order among those of the account.
+            named.sort_by_key(is_foreign);
+            named
+        }
+    };
+    named.retain(|license| command.license_id.is_none_or(|id| id == license.id));
+    named
 }
 
 /// Returns a parameter of the `Authorization` header, whether or not the header proves anything.

@@ -11,9 +11,12 @@ mod request;
 mod response;
 mod service;
 mod sign;
+pub(crate) mod token_endpoint;
+mod tokens;
 
 pub(crate) use listener::{Handler, Listener, bind};
 pub(crate) use raw_connection::{RawConnection, WireAction};
 pub(crate) use request::{BASE_PATH, ReceivedRequest};
 pub(crate) use response::response;
 pub(crate) use service::{Service, ServiceParts, ServiceThread, echo};
+pub(crate) use token_endpoint::{claimed_client, is_token_request};

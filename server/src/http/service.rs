@@ -19,6 +19,8 @@ use super::raw_connection::RawConnection;
 use super::request::ReceivedRequest;
 use super::response::{refused, response};
 use super::sign::Signer;
+use super::token_endpoint::{self, is_token_request};
+use super::tokens::Tokens;
 use crate::catalogue::Catalogue;
 use crate::clock::Clock;
 use crate::domain::{Command, Outcome, Refusal, State, reply};
@@ -27,11 +29,12 @@ use crate::store::{Store, StoreError};
 use crate::writer::{Transaction, Writer, WriterThread};
 
 /// Everything that requests are answered from.
-#[derive(Debug)]
 pub(crate) struct Service {
     pub(crate) catalogue: Arc<Catalogue>,
     pub(crate) writer: Writer,
     signer: Signer,
+    tokens: Tokens,
+    clock: Arc<dyn Clock>,
     info: ServiceInfo,
 }
 
@@ -65,12 +68,15 @@ impl Service {
         store.give_up_when(Arc::clone(&stopping));
         let catalogue = Arc::new(catalogue);
         let licensed = Arc::clone(&catalogue);
+        let license_time = Arc::clone(&clock);
         let (ending, ended) = oneshot::channel();
         let (writer, thread) = Writer::start(store, |changes| State::recover(licensed, changes), clock, ending)?;
         let public_key = key.public_pem().map_err(|error| StoreError(format!("can't read the key: {error}")))?;
         let signer = Signer::new(Some(key).filter(|_| !unsigned));
-        let info = ServiceInfo::new(base_url, public_key, describe);
-        Ok((Service { catalogue, writer, signer, info }, ServiceThread { thread, ended, stopping }))
+        let info = ServiceInfo::new(base_url, public_key, catalogue.oauth_url.clone(), describe);
+        let tokens = Tokens::new(catalogue.oauth_token_seconds);
+        let service = Service { catalogue, writer, signer, tokens, clock: license_time, info };
+        Ok((service, ServiceThread { thread, ended, stopping }))
     }
 
     /// Returns the public key that clients verify replies with, as PEM.
@@ -83,6 +89,11 @@ impl Service {
         self.signer.v2(body).ok().flatten()
     }
 
+    /// Expires every access token that was issued so far.
+    pub(crate) fn expire_tokens(&self) {
+        self.tokens.expire_all();
+    }
+
     /// Replies to any request. `now` is real time, which the `Date` of a request is compared with.
     pub(crate) async fn reply(&self, request: &ReceivedRequest, now: DateTime<Utc>) -> Response<Vec<u8>> {
         let is_get = request.head.method == Method::GET;
@@ -91,6 +102,9 @@ impl Service {
         }
         if is_get && let Some(reply) = self.public_reply(request, now) {
             return reply;
+        }
+        if is_token_request(request) {
+            return token_endpoint::reply(&self.catalogue, &self.tokens, request, self.clock.now());
         }
         match request.operation() {
             Ok(operation) => {
@@ -118,16 +132,17 @@ impl Service {
         request: &ReceivedRequest,
         now: DateTime<Utc>,
     ) -> Result<Response<Vec<u8>>, Refusal> {
-        let api_key = authorise::authorise(&self.catalogue, operation, &request.head.headers, now)?;
+        let rights = authorise::authorise(&self.catalogue, &self.tokens, operation, &request.head.headers, now)?;
         let body = request.body.as_ref().map_err(Refusal::clone)?;
         let parameters = Parameters::read(operation, request.query(), body)?;
-        authorise::require_product(api_key, operation, &parameters.required("product"))?;
+        rights.require_product(operation, &parameters.required("product"))?;
         let outcome = match operation.auth {
             Auth::None => return self.product_details(&parameters),
             Auth::Ident | Auth::Set => {
                 let idempotency_key = parameters::idempotency_key(&request.head.headers)?;
                 let order = parameters::order(operation, &request.head.headers)?;
-                let command = Command { idempotency_key, order, ..parameters.command(operation)? };
+                let mut command = Command { idempotency_key, order, ..parameters.command(operation)? };
+                rights.limit(&self.catalogue, &mut command)?;
                 let apply = move |transaction: &mut Transaction<'_>| {
                     transaction.state.apply(&command, *transaction.now, transaction.changes)
                 };
