@@ -258,6 +258,10 @@
  *  Find the proxy on the way that adds headers, and have it add fewer. */
 #define FLOATLEASE_E_REPLY_HEADERS_TOO_LARGE 42
 
+/** The token endpoint refused the OAuth client.
+ *  Check "client_id" and "client_secret", and that the vendor has not replaced or revoked them. */
+#define FLOATLEASE_E_OAUTH_CLIENT_REFUSED 43
+
 /** No stable id of this machine was found.
  *  Set "hardware_id" in the config to an id that stays the same on this machine. */
 #define FLOATLEASE_E_HARDWARE_ID 50
@@ -631,7 +635,10 @@ void floatlease_string_free(char *string);
  *
  *     key                     type       meaning
  *     product                 string     required: the product's short code
- *     api_key, shared_key     strings    required: the keys of the vendor's account
+ *     api_key, shared_key     strings    the keys of the vendor's account; required, or the next two
+ *     client_id,              strings    an OAuth client of the vendor; the library fetches and renews access tokens
+ *     client_secret
+ *     oauth_url               string     address of the token endpoint; default: the server names it
  *     license_key             string     names the license; one of this and the next two is required
  *     username, password      strings    name the license of a user-based product
  *     id_token or code        string     names it by SSO, with customer_account_code; redirect_uri may go with code
@@ -662,7 +669,7 @@ void floatlease_string_free(char *string);
  * - FLOATLEASE_E_UNKNOWN_KEY, FLOATLEASE_E_WRONG_TYPE, FLOATLEASE_E_BAD_VALUE, FLOATLEASE_E_MISSING_KEY,
  *   FLOATLEASE_E_CONFLICTING_KEYS: the config is wrong; message names the key.
  * - FLOATLEASE_E_NO_PUBLIC_KEY: base_url is not the vendor's cloud, and public_key is missing.
- * - FLOATLEASE_E_INSECURE_URL: base_url is plain http:// to another machine.
+ * - FLOATLEASE_E_INSECURE_URL: base_url or oauth_url is plain http:// to another machine.
  * - FLOATLEASE_E_HARDWARE_ID: the system has no stable id; set hardware_id.
  * - FLOATLEASE_E_OUT_OF_RESOURCES: a file that it reads can't be opened for lack of a descriptor; try again later.
  *
@@ -707,7 +714,8 @@ void floatlease_client_close(floatlease_client *client);
  *     {"ok":false,"version":"0.1.0","base_url":"…","product":"…","hardware_id":"…","checks":[
  *      {"check":"dns","verdict":"ok","ms":1.2,"detail":"…"}, …]}
  *
- *     check      hardware_id, storage, proxy, dns, tcp, tls, http, clock_skew, authorisation or signature
+ *     check      hardware_id, storage, token_endpoint (with client_id only), proxy, dns, tcp, tls, http, clock_skew,
+ *                authorisation or signature
  *     verdict    ok, warning, failed or skipped
  *     ok         false if the verdict of any check is failed
  *

@@ -5,6 +5,7 @@ use crate::diagnose;
 use crate::error::{Error, Outcome};
 use crate::http::{Call, Http, InFlight, Stop, Waiter};
 use crate::model;
+use crate::oauth::{Token, Tokens};
 use crate::operations::{OPERATIONS, Operation};
 use crate::order::Orders;
 use crate::random;
@@ -43,6 +44,8 @@ const MAX_TIME_ZONE_OFFSET: TimeDelta = TimeDelta::hours(15);
 pub struct Client {
     config: Config,
     http: Http,
+    /// The access tokens, if the config authorises by an OAuth client.
+    tokens: Option<Tokens>,
     /// Milliseconds to add to this machine's clock to get the server's.
     clock_offset_ms: AtomicI64,
     /// The authorisation of the last second in which a request was sent.
@@ -63,10 +66,12 @@ impl Client {
 
     pub(crate) fn with(config: Config) -> Result<Client, Error> {
         let http = Http::new(&config)?;
+        let tokens = Tokens::of(&config, &http)?;
         let knows_server = config.base_url.starts_with("https:") || config.is_local_server();
         Ok(Client {
             config,
             http,
+            tokens,
             clock_offset_ms: AtomicI64::new(0),
             signed: Mutex::default(),
             supports_idempotency: Mutex::default(),
@@ -189,6 +194,7 @@ impl Client {
     /// Uses no connection again that was made before, as after a sleep of the machine.
     pub(crate) fn forget_connections(&self) {
         self.http.forget_connections();
+        self.tokens.iter().for_each(Tokens::forget_connections);
     }
 
     /// Tests each step of the way to the server, and returns a report as one JSON object. Takes no slot; the report
@@ -202,7 +208,7 @@ impl Client {
 
     /// Does the same, with the check of the stored files.
     pub(crate) fn diagnose_with(&self, storage: Option<diagnose::Check>) -> Result<String, Error> {
-        diagnose::report(&self.config, &self.http, storage)
+        diagnose::report(&self.config, &self.http, self.tokens.as_ref(), storage)
     }
 
     /// Sends a request until a reply decides, a failure must not be repeated, or time is up.
@@ -210,9 +216,11 @@ impl Client {
         let mut offset_ms = self.clock_offset_ms.load(Ordering::Relaxed);
         let mut corrected = false;
         let mut in_doubt = false;
+        // The number of the token that the server has refused.
+        let mut refused_token = 0;
         loop {
             *attempts += 1;
-            let error = match self.attempt(call, request, TimeDelta::milliseconds(offset_ms)) {
+            let error = match self.attempt(call, request, TimeDelta::milliseconds(offset_ms), refused_token) {
                 Ok(answer) => {
                     // Other calls use the server's time only after a verified reply.
                     self.clock_offset_ms.store(offset_ms, Ordering::Relaxed);
@@ -220,6 +228,11 @@ impl Client {
                 }
                 Err(Failed { clock_skew_ms: Some(skew_ms), .. }) if !corrected => {
                     (corrected, offset_ms) = (true, skew_ms);
+                    continue;
+                }
+                // Once only: a server that refuses a fresh token too would refuse any.
+                Err(Failed { refused_token: Some(number), .. }) if refused_token == 0 => {
+                    refused_token = number;
                     continue;
                 }
                 Err(Failed { error, .. }) => told_of_correction(error, corrected),
@@ -240,13 +253,14 @@ impl Client {
         }
     }
 
-    /// Sends one signed request and judges its reply.
-    fn attempt(&self, call: &Call, request: &Request, offset: TimeDelta) -> Result<Answer, Failed> {
+    /// Sends one authorised request and judges its reply.
+    fn attempt(&self, call: &Call, request: &Request, offset: TimeDelta, refused_token: u64) -> Result<Answer, Failed> {
+        let signed = self.authorised(call, offset, refused_token)?;
         let (sent_at, sent_uptime_ms) = (model::now(), uptime::now_ms());
-        let reply = send(&self.http, call, &self.config, request, &self.signed(offset))?;
+        let reply = send(&self.http, call, &self.config, request, &signed)?;
         let server_time = reply.date.as_deref().and_then(model::parse_http_date);
         let skew = server_time.and_then(|time| self.believable_skew(time, sent_at));
-        let judged = judge(request, &reply, &self.config);
+        let judged = judge(request, &reply, &self.config, signed.token().map(Token::to_secret).as_ref());
         if request.operation.is_consumption() {
             // A server repeats the key that it used. A refusal without the key may come from a gateway before it.
             let heeded = request.idempotency_key.is_some() && reply.idempotency_key == request.idempotency_key;
@@ -272,8 +286,12 @@ impl Client {
                 error.in_order = has_decided && request.order.is_some() && reply.order == request.order;
                 error.highest_order.into_iter().for_each(|highest| self.orders.note_refusal(highest));
                 // Another date is tried only if the server has certainly done nothing.
-                let refused = error.status == Status::DateHeaderDiff && error.outcome == Outcome::Rejected;
-                Err(Failed { error, clock_skew_ms: skew.filter(|_| refused).map(|skew| skew.num_milliseconds()) })
+                let refused = |status: Status| error.status == status && error.outcome == Outcome::Rejected;
+                let clock_skew_ms =
+                    skew.filter(|_| refused(Status::DateHeaderDiff)).map(|skew| skew.num_milliseconds());
+                let is_about_token = refused(Status::OauthTokenExpired) || refused(Status::OauthTokenMalformed);
+                let refused_token = signed.token().filter(|_| is_about_token).map(|token| token.number);
+                Err(Failed { error, clock_skew_ms, refused_token })
             }
         }
     }
@@ -293,15 +311,18 @@ impl Client {
         believable.then_some(skew)
     }
 
-    /// Returns the current date and its signature. The API signs only the date, so one signature serves a whole
-    /// second.
-    fn signed(&self, offset: TimeDelta) -> Arc<SignedDate> {
+    /// Returns the current date with the proof that a request may be made: a signature, or an access token.
+    ///
+    /// The API signs only the date, so one signature serves a whole second.
+    fn authorised(&self, call: &Call, offset: TimeDelta, refused_token: u64) -> Result<Arc<SignedDate>, Error> {
+        let tokens = self.tokens.as_ref();
+        let token = tokens.map(|tokens| tokens.get(&self.http, &self.config, call, refused_token)).transpose()?;
         let now = model::now().checked_add_signed(offset).unwrap_or_else(model::now);
         let mut signed = self.signed.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*signed {
-            Some(signed) if signed.is_of(now) => Arc::clone(signed),
-            _ => Arc::clone(signed.insert(Arc::new(SignedDate::new(&self.config, now)))),
-        }
+        Ok(match &*signed {
+            Some(signed) if signed.is_of(now, token.as_ref()) => Arc::clone(signed),
+            _ => Arc::clone(signed.insert(Arc::new(SignedDate::new(&self.config, token, now)))),
+        })
     }
 }
 
@@ -325,11 +346,13 @@ struct Failed {
     error: Error,
     /// How far the server's clock is ahead, if the server refused the request's date.
     clock_skew_ms: Option<i64>,
+    /// The number of the request's access token, if the server refused that.
+    refused_token: Option<u64>,
 }
 
 impl From<Error> for Failed {
     fn from(error: Error) -> Self {
-        Failed { error, clock_skew_ms: None }
+        Failed { error, clock_skew_ms: None, refused_token: None }
     }
 }
 

@@ -28,6 +28,9 @@ pub const KEYS: &[(&str, Kind)] = &[
     ("bundle_code", Kind::Text),
     ("api_key", Kind::Text),
     ("shared_key", Kind::Text),
+    ("client_id", Kind::Text),
+    ("client_secret", Kind::Text),
+    ("oauth_url", Kind::Text),
     ("base_url", Kind::Text),
     ("hardware_id", Kind::Text),
     ("public_key", Kind::Text),
@@ -68,6 +71,27 @@ pub enum TlsRoots {
     Pem(String),
 }
 
+/// The way in which requests are authorised.
+#[derive(Debug, Clone)]
+pub enum Authorization {
+    /// Each request is signed.
+    ApiKey {
+        /// The name of the vendor's account.
+        api_key: Secret,
+        /// The key that signs requests.
+        shared_key: Secret,
+    },
+    /// Each request has an access token, by OAuth 2.0 client credentials.
+    ClientCredentials {
+        /// The name of the OAuth client.
+        client_id: Secret,
+        /// The secret that tokens are fetched with.
+        client_secret: Secret,
+        /// The address of the token endpoint. `None` if the server is to name it.
+        oauth_url: Option<String>,
+    },
+}
+
 /// A checked configuration.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -79,10 +103,8 @@ pub struct Config {
     pub license_id: Option<Value>,
     /// The bundle that the license came with.
     pub bundle_code: Option<String>,
-    /// The name of the vendor's account.
-    pub api_key: Secret,
-    /// The key that signs requests.
-    pub shared_key: Secret,
+    /// The way in which requests are authorised.
+    pub authorization: Authorization,
     /// The address of the API, without a final slash.
     pub base_url: String,
     /// The id of this device.
@@ -130,7 +152,8 @@ impl Config {
             None => VENDOR_CLOUD.to_owned(),
         };
         let allow_http = object.remove("allow_http") == Some(Value::Bool(true));
-        check_url(&base_url, allow_http)?;
+        check_url("base_url", &base_url, allow_http)?;
+        let authorization = take_authorization(&mut object, allow_http)?;
 
         let public_key = public_key(&mut object, &base_url)?;
         let credentials = take_credentials(&mut object)?;
@@ -149,8 +172,7 @@ impl Config {
             credentials,
             license_id: object.remove("license_id"),
             bundle_code: take_text(&mut object, "bundle_code"),
-            api_key: Secret::new(require_text(&mut object, "api_key")?),
-            shared_key: Secret::new(require_text(&mut object, "shared_key")?),
+            authorization,
             public_key,
             connect_timeout: take_millis(&mut object, "connect_timeout_ms", 5_000)?.min(timeout),
             timeout,
@@ -179,15 +201,21 @@ impl Config {
 
     /// Returns everything that no message may show. A username is left out, because redacting it would damage ordinary
     /// words.
-    pub(crate) fn secrets(&self) -> impl Iterator<Item = &Secret> {
+    pub(crate) fn secrets(&self) -> Vec<&Secret> {
         let open = ["username", "customer_account_code", "redirect_uri"];
-        let credentials = self.credentials.iter().filter(move |(name, _)| !open.contains(name));
-        credentials.map(|(_, secret)| secret).chain([&self.api_key, &self.shared_key])
+        let credentials = self.credentials.iter().filter(|(name, _)| !open.contains(name));
+        let (name, secret) = match &self.authorization {
+            Authorization::ApiKey { api_key, shared_key } => (api_key, shared_key),
+            Authorization::ClientCredentials { client_id, client_secret, .. } => (client_id, client_secret),
+        };
+        let mut secrets = vec![name, secret];
+        secrets.extend(credentials.map(|(_, secret)| secret));
+        secrets
     }
 
     /// Returns true if the server runs on this machine.
     pub fn is_local_server(&self) -> bool {
-        is_loopback(host_of(&self.base_url))
+        is_local(&self.base_url)
     }
 
     /// Returns the `User-Agent`: the host program, for the server's logs.
@@ -273,10 +301,7 @@ pub(crate) fn check_credentials(what: &str, names: &[&str]) -> Result<(), Error>
             );
             return Err(Error::because(Status::MissingKey, message));
         }
-        [first, second, ..] => {
-            let message = format!("\"{first}\" and \"{second}\" in {what} exclude each other: give only one of them.");
-            return Err(Error::because(Status::ConflictingKeys, message));
-        }
+        [first, second, ..] => return Err(conflict(what, first, second)),
     }
     needs("password", "username")?;
     needs("id_token", "customer_account_code")?;
@@ -305,35 +330,76 @@ fn public_key(object: &mut Object, base_url: &str) -> Result<Option<PublicKey>, 
     }
 }
 
-/// Checks a URL. `https://` may go anywhere; `http://` needs this machine or `allow_http`.
-fn check_url(url: &str, allow_http: bool) -> Result<(), Error> {
-    let Some((scheme @ ("http" | "https"), rest)) = url.split_once("://") else {
-        return Err(bad_value("base_url", "must be a URL such as https://licenses.example.com/api/v4"));
+/// Takes the keys that authorise requests: an API key with its shared key, or an OAuth client with its secret.
+fn take_authorization(object: &mut Object, allow_http: bool) -> Result<Authorization, Error> {
+    let first_of = |keys: &[&'static str]| keys.iter().copied().find(|key| object.contains_key(*key));
+    let of_api_key = first_of(&["api_key", "shared_key"]);
+    let of_client = first_of(&["client_id", "client_secret", "oauth_url"]);
+    if let (Some(first), Some(second)) = (of_api_key, of_client) {
+        return Err(conflict("the config", first, second));
+    }
+    if of_api_key.is_some() {
+        let [api_key, shared_key] = take_secrets(object, ["api_key", "shared_key"])?;
+        return Ok(Authorization::ApiKey { api_key, shared_key });
+    }
+    let first = if of_client.is_none() { "api_key\" or \"client_id" } else { "client_id" };
+    let [client_id, client_secret] = take_secrets(object, [first, "client_secret"])?;
+    let oauth_url = take_text(object, "oauth_url");
+    oauth_url.as_ref().map_or(Ok(()), |url| check_url("oauth_url", url, allow_http))?;
+    Ok(Authorization::ClientCredentials { client_id, client_secret, oauth_url })
+}
+
+/// Takes two keys, both of which must be there.
+fn take_secrets(object: &mut Object, keys: [&str; 2]) -> Result<[Secret; 2], Error> {
+    let [name, secret] = keys.map(|key| require_text(object, key));
+    Ok([Secret::new(name?), Secret::new(secret?)])
+}
+
+/// Makes the error of two keys that exclude each other. `what` names the object.
+fn conflict(what: &str, first: &str, second: &str) -> Error {
+    let message = format!("\"{first}\" and \"{second}\" in {what} exclude each other: give only one of them.");
+    Error::because(Status::ConflictingKeys, message)
+}
+
+/// Checks a URL of the config. `https://` may go anywhere; `http://` needs this machine or `allow_http`.
+fn check_url(key: &str, url: &str, allow_http: bool) -> Result<(), Error> {
+    if let Some(flaw) = url_flaw(url) {
+        return Err(bad_value(key, flaw));
+    }
+    match url.starts_with("https:") || allow_http || is_local(url) {
+        true => Ok(()),
+        false if key == "base_url" => Err(Error::new(Status::InsecureUrl)),
+        false => {
+            let message = "The oauth_url would send the client secret unencrypted to another machine.";
+            Err(Error::because(Status::InsecureUrl, message))
+        }
+    }
+}
+
+/// Returns what is wrong with the form of a URL; `None` if it is right.
+pub(crate) fn url_flaw(url: &str) -> Option<&'static str> {
+    let Some(("http" | "https", rest)) = url.split_once("://") else {
+        return Some("must be a URL such as https://licenses.example.com/api/v4");
     };
     if rest.contains(['?', '#', '@']) {
-        return Err(bad_value("base_url", "must not hold a user, a query or a fragment"));
+        return Some("must not hold a user, a query or a fragment");
     }
     // A request line holds printable ASCII. A host name of another script is written as punycode.
     if !rest.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&byte)) {
-        return Err(bad_value("base_url", "is invalid: it holds characters that a URL may not hold"));
+        return Some("is invalid: it holds characters that a URL may not hold");
     }
     let host = host_of(url);
     let authority = rest.split('/').next().unwrap_or_default();
     let port = authority.rsplit(']').next().unwrap_or_default().split_once(':').map(|(_, port)| port);
     if port.is_some_and(|port| port.parse::<u16>().is_err()) {
-        return Err(bad_value("base_url", "is invalid: the port must be a number from 1 to 65535"));
+        return Some("is invalid: the port must be a number from 1 to 65535");
     }
-    if host.is_empty() {
-        return Err(bad_value("base_url", "is invalid: the host name is missing"));
-    }
-    if scheme == "http" && !allow_http && !is_loopback(host) {
-        return Err(Error::new(Status::InsecureUrl));
-    }
-    Ok(())
+    host.is_empty().then_some("is invalid: the host name is missing")
 }
 
-/// Returns true if the host is this machine, by name or by address.
-fn is_loopback(host: &str) -> bool {
+/// Returns true if the host of a URL is this machine, by name or by address.
+pub(crate) fn is_local(url: &str) -> bool {
+    let host = host_of(url);
     host.eq_ignore_ascii_case("localhost") || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
@@ -412,6 +478,33 @@ mod tests {
             let error = with(&[(key, value.clone())]).expect_err(key);
             assert_eq!(error.status, status, "{key}={value}: {error}");
         }
+    }
+
+    #[test]
+    fn requests_are_authorised_in_exactly_one_way() {
+        let oauth = [("api_key", Value::Null), ("shared_key", Value::Null), ("client_id", "auth-company-1".into())];
+        let with_oauth = |changes: &[(&str, Value)]| with(&[&oauth, changes].concat());
+        let secret = ("client_secret", Value::from("hush"));
+        let config = with_oauth(std::slice::from_ref(&secret)).unwrap();
+        assert!(matches!(config.authorization, Authorization::ClientCredentials { oauth_url: None, .. }));
+        assert!(!format!("{config:?}").contains("hush"));
+        for (changes, status, named) in [
+            (vec![], Status::MissingKey, "client_secret"),
+            (vec![secret.clone(), ("client_id", Value::Null)], Status::MissingKey, "client_id"),
+            (vec![("client_id", Value::Null)], Status::MissingKey, "\"api_key\" or \"client_id\" is missing"),
+            (vec![secret.clone(), ("api_key", "a".into())], Status::ConflictingKeys, "api_key"),
+            (vec![secret.clone(), ("shared_key", "s".into())], Status::ConflictingKeys, "shared_key"),
+            (vec![secret.clone(), ("oauth_url", "http://192.0.2.1/t".into())], Status::InsecureUrl, "oauth_url"),
+            (vec![secret.clone(), ("oauth_url", "login".into())], Status::BadValue, "oauth_url"),
+            (vec![("client_id", Value::Null), ("oauth_url", "https://a/t".into())], Status::MissingKey, "client_id"),
+        ] {
+            let error = with_oauth(&changes).expect_err(named);
+            assert_eq!(error.status, status, "{error}");
+            assert!(error.message().contains(named), "{named}: {error}");
+        }
+        let both = [("oauth_url", Value::from("https://a/t"))];
+        assert_eq!(with(&both).unwrap_err().status, Status::ConflictingKeys);
+        assert!(with_oauth(&[secret, ("oauth_url", "https://login.example/t".into())]).is_ok());
     }
 
     #[test]

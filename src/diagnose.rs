@@ -5,8 +5,9 @@
 
 use crate::config::Config;
 use crate::error::Error;
-use crate::http::{Http, Reply, Trace, Waiter};
+use crate::http::{Call, Http, Reply, Trace, Waiter};
 use crate::model;
+use crate::oauth::{Token, Tokens};
 use crate::operations::Operation;
 use crate::reply::judge;
 use crate::request::Request;
@@ -57,10 +58,15 @@ struct Report<'a> {
 ///
 /// # Errors
 /// [`Status::Cancelled`]. The report tells every other failure.
-pub(crate) fn report(config: &Config, http: &Http, storage: Option<Check>) -> Result<String, Error> {
+pub(crate) fn report(
+    config: &Config,
+    http: &Http,
+    tokens: Option<&Tokens>,
+    storage: Option<Check>,
+) -> Result<String, Error> {
     let mut checks = vec![hardware_id(config)];
     checks.extend(storage);
-    checks.extend(probe_server(config, http)?);
+    checks.extend(probe_server(config, http, tokens)?);
     let report = Report {
         ok: checks.iter().all(|check| check.verdict != Verdict::Failed),
         version: env!("CARGO_PKG_VERSION"),
@@ -97,17 +103,18 @@ struct Probe {
 }
 
 /// Sends the test request and checks each of its steps.
-fn probe_server(config: &Config, http: &Http) -> Result<Vec<Check>, Error> {
+fn probe_server(config: &Config, http: &Http, tokens: Option<&Tokens>) -> Result<Vec<Check>, Error> {
     let operation = Operation::named("product_details").ok_or_else(|| Error::new(Status::Internal));
     let request = match operation.and_then(|operation| Request::prepare(operation, config, "{}")) {
         Ok(request) => request,
         Err(error) => return Ok(vec![check("setup", Verdict::Failed, None, error.to_string())]),
     };
+    let in_flight = http.begin(Waiter::Host, config.timeout);
+    let (signed, token_check) = authorise(config, http, tokens, &in_flight.call)?;
     // A kept connection would skip the steps before the request.
     let http = http.unconnected();
     let started = Instant::now();
-    let in_flight = http.begin(Waiter::Host, config.timeout);
-    let reply = send(&http, &in_flight.call, config, &request, &SignedDate::new(config, model::now()));
+    let reply = send(&http, &in_flight.call, config, &request, &signed);
     if let Err(error) = &reply
         && error.status == Status::Cancelled
     {
@@ -122,14 +129,47 @@ fn probe_server(config: &Config, http: &Http) -> Result<Vec<Check>, Error> {
         reply,
         replied: Instant::now(),
     };
-    let judged = probe.reply.as_ref().ok().map(|reply| judge(&request, reply, config));
+    let token = signed.token().map(Token::to_secret);
+    let judged = probe.reply.as_ref().ok().map(|reply| judge(&request, reply, config, token.as_ref()));
     let refused = judged.as_ref().and_then(|judged| judged.as_ref().err());
-    let mut checks = probe.connection();
+    let has_failed = |check: &Check| check.verdict == Verdict::Failed;
+    let has_proof = !token_check.as_ref().is_some_and(has_failed);
+    let mut checks: Vec<Check> = token_check.into_iter().collect();
+    checks.extend(probe.connection());
     checks.push(probe.http());
     checks.push(probe.clock_skew());
-    checks.push(authorisation(judged.is_some(), refused));
+    checks.push(authorisation(judged.is_some() && has_proof, refused));
     checks.push(signature(config, judged.is_some(), refused));
     Ok(checks)
+}
+
+/// Authorises the test request. An OAuth client fetches a token for it, which tests the token endpoint, and the result of
+/// that is a check.
+///
+/// # Errors
+/// [`Status::Cancelled`].
+fn authorise(
+    config: &Config,
+    http: &Http,
+    tokens: Option<&Tokens>,
+    call: &Call,
+) -> Result<(SignedDate, Option<Check>), Error> {
+    let signed = |token| SignedDate::new(config, token, model::now());
+    let Some(tokens) = tokens else { return Ok((signed(None), None)) };
+    // A silent token endpoint leaves the other half of the time for the other checks.
+    call.limit_request(Some(config.timeout / 2));
+    let started = Instant::now();
+    let token = tokens.renewed(http, config, call);
+    call.limit_request(None);
+    match token {
+        Ok(token) => {
+            let fetched =
+                check("token_endpoint", Verdict::Ok, Some(started.elapsed()), "It has issued an access token.");
+            Ok((signed(Some(token)), Some(fetched)))
+        }
+        Err(error) if error.status == Status::Cancelled => Err(error),
+        Err(error) => Ok((signed(None), Some(check("token_endpoint", Verdict::Failed, None, error.to_string())))),
+    }
 }
 
 impl Probe {
@@ -213,7 +253,7 @@ fn authorisation(reached: bool, refused: Option<&Error>) -> Check {
             check("authorisation", Verdict::Skipped, None, "The reply failed the check of its signature.")
         }
         Some(error) => check("authorisation", Verdict::Failed, None, error.to_string()),
-        None => check("authorisation", Verdict::Ok, None, "The server accepts the API key and knows the product."),
+        None => check("authorisation", Verdict::Ok, None, "The server accepts the keys and knows the product."),
     }
 }
 

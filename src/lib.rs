@@ -15,6 +15,7 @@
 //! | `order` | order numbers of requests about slots |
 //! | `server_clock` | the server's date, as its replies tell it |
 //! | `send` | sends one signed request, for calls and for `diagnose` |
+//! | `oauth` | access tokens: fetched by one call at a time, renewed early |
 //! | `http` | one exchange: deadlines, cancelling, sockets; the only module that uses ureq |
 //! | [`sign`], [`verify`], `pem` | authorisation of requests, signatures of replies, keys as people paste them |
 //! | [`status`], [`error`] | the status table; the error object |
@@ -44,6 +45,7 @@ mod http;
 mod json;
 pub mod lease;
 pub mod model;
+mod oauth;
 pub mod operations;
 mod order;
 mod pem;

@@ -5,7 +5,7 @@ use crate::config::Config;
 use crate::error::{Error, Outcome};
 use crate::http;
 use crate::model;
-use crate::operations::Reply as Expected;
+use crate::operations::{Reply as Expected, SlotEffect};
 use crate::request::Request;
 use crate::secret::{Secret, redacted};
 use crate::status::Status;
@@ -16,7 +16,14 @@ use serde_json::Value;
 use std::time::Duration;
 
 /// Returns the reply's text for the host, or the error.
-pub(crate) fn judge(request: &Request, reply: &http::Reply, config: &Config) -> Result<String, Error> {
+///
+/// `token` is the access token of the request, which no message may show.
+pub(crate) fn judge(
+    request: &Request,
+    reply: &http::Reply,
+    config: &Config,
+    token: Option<&Secret>,
+) -> Result<String, Error> {
     let answer = match reply.status {
         200..=499 if names_another_request(request, reply) => Err(unknown_outcome(Status::ReplyNotOurs)),
         200 => judge_success(request, reply, config.public_key.as_ref()),
@@ -26,14 +33,17 @@ pub(crate) fn judge(request: &Request, reply: &http::Reply, config: &Config) -> 
         // This is not the proxy of the config or the environment, which `http` knows. What lies before it is not known.
         407 => Err(unknown_outcome(Status::ProxyAuth)),
         429 => Err(Error::new(Status::RateLimited).with_outcome(Outcome::Rejected)),
-        400.. => Err(refusal_error(request, reply, config)),
+        400.. => Err(refusal_error(request, reply, config, token)),
         _ => Err(unknown_outcome(Status::ReplyNotApi)),
     };
-    answer.map_err(|mut error| {
-        error.http_status = Some(reply.status);
-        error.retry_after = reply.retry_after.as_deref().and_then(|text| retry_after(text, reply.date.as_deref()));
-        error
-    })
+    answer.map_err(|error| noted(error, reply))
+}
+
+/// Adds to an error what the reply's status and headers say.
+pub(crate) fn noted(mut error: Error, reply: &http::Reply) -> Error {
+    error.http_status = Some(reply.status);
+    error.retry_after = reply.retry_after.as_deref().and_then(|text| retry_after(text, reply.date.as_deref()));
+    error
 }
 
 /// Returns the members of a stored reply, if the reply still verifies as it did when it arrived.
@@ -52,7 +62,7 @@ pub(crate) fn judge_kept(
         date: None,
         retry_after: None,
     };
-    parsed(&judge(request, &reply, config)?)
+    parsed(&judge(request, &reply, config, None)?)
 }
 
 /// Returns true if the reply repeats the key or the number of another request. Then a proxy on the way has stored that
@@ -72,10 +82,15 @@ fn unknown_outcome(status: Status) -> Error {
 }
 
 /// Maximum length of the server's words in a message.
-const MAX_SERVER_WORDS: usize = 300;
+pub(crate) const MAX_SERVER_WORDS: usize = 300;
+
+/// Returns a server's text as a message may show it. A server, or an attacker in its place, may echo a secret.
+pub(crate) fn sanitized(secrets: &[&Secret], text: &str, longest: usize) -> String {
+    redacted(secrets, text).chars().filter(|c| !c.is_control()).take(longest).collect()
+}
 
 /// Returns the error of a reply whose status is 400 or higher.
-fn refusal_error(request: &Request, reply: &http::Reply, config: &Config) -> Error {
+fn refusal_error(request: &Request, reply: &http::Reply, config: &Config, token: Option<&Secret>) -> Error {
     let body = std::str::from_utf8(&reply.body).ok().and_then(|body| parsed::<Object>(body).ok()).unwrap_or_default();
     let text = |member: &str| body.get(member).and_then(Value::as_str);
     // The error body of the API has a code. A body without one did not come from the API.
@@ -90,17 +105,15 @@ fn refusal_error(request: &Request, reply: &http::Reply, config: &Config) -> Err
         Status::ServerInternalError => (Status::ServerInternalError, Outcome::Unknown),
         status => (status, Outcome::Rejected),
     };
-    // A server, or an attacker in its place, may echo a secret. A known code of the API is never one.
-    let sanitized = |text: &str, longest: usize| -> String {
-        let text = redacted(request.secrets.iter().chain(config.secrets()), text);
-        text.chars().filter(|c| !c.is_control()).take(longest).collect()
-    };
     let outdated = reply.order.filter(|highest| request.order.is_some_and(|own| own < *highest));
     if outdated.is_some() && status != Status::OrderOutdated {
         return unknown_outcome(Status::ReplyNotOurs);
     }
     let known = status.row().server_code == code;
-    let words = sanitized(text("message").unwrap_or_default(), MAX_SERVER_WORDS);
+    let mut secrets = config.secrets();
+    secrets.extend(&request.secrets);
+    secrets.extend(token);
+    let words = sanitized(&secrets, text("message").unwrap_or_default(), MAX_SERVER_WORDS);
     let mut error = Error::new(status).with_outcome(outcome);
     error.detail = (!words.is_empty()).then(|| format!("The server says: {words}"));
     if status == Status::LicenseNotFound && request.is_by_key {
@@ -109,7 +122,8 @@ fn refusal_error(request: &Request, reply: &http::Reply, config: &Config) -> Err
         let about = about_key(request.auth.as_ref().map_or("", Secret::expose));
         error.detail = Some([about, said].join(" ").trim().to_owned());
     }
-    error.server_code = Some(if known { code.to_owned() } else { sanitized(code, 100) });
+    // A known code of the API is never a secret.
+    error.server_code = Some(if known { code.to_owned() } else { sanitized(&secrets, code, 100) });
     error.highest_order = outdated;
     error
 }
@@ -158,8 +172,14 @@ fn judge_success(request: &Request, reply: &http::Reply, key: Option<&PublicKey>
         }
         Expected::Licenses => {
             let licenses: Vec<Object> = verified(reply, text, key, || false)?;
-            let proven = |license| key.is_none_or(|key| proves_v1_of_its_own(request, license, key));
-            if licenses.iter().all(|license| license.contains_key("id") && proven(license)) {
+            let of_bundle = request.operation.slots == SlotEffect::OfBundle;
+            // The licenses of a bundle have the key or the user of the request; those of a device have their own.
+            let proves = if of_bundle { proves_v1 } else { proves_v1_by_own_key };
+            let proven = |license| key.is_none_or(|key| proves(request, license, key));
+            let is_meant =
+                |license: &Object| license.contains_key("id") && (!of_bundle || request.is_about_id(license));
+            let complete = !of_bundle || !licenses.is_empty();
+            if complete && licenses.iter().all(|license| is_meant(license) && proven(license)) {
                 Ok(as_object(trimmed))
             } else {
                 Err(unknown_outcome(Status::ReplyNotOurs))
@@ -220,7 +240,7 @@ fn verified<T: DeserializeOwned>(
 }
 
 /// Parses a text as a JSON object, or as an array of objects.
-fn parsed<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
+pub(crate) fn parsed<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
     serde_json::from_str(text)
         .map_err(|error| unknown_outcome(if error.is_eof() { Status::ReplyTruncated } else { Status::ReplyNotApi }))
 }
@@ -230,11 +250,9 @@ fn proves_v1(request: &Request, license: &Object, key: &PublicKey) -> bool {
     proves_v1_by(request.auth.as_ref().map(Secret::expose), request, license, key)
 }
 
-/// Returns true if `license_signature` binds the license to the device of the request, by the license's own key, or by
-/// the user. For a reply that holds several licenses.
-fn proves_v1_of_its_own(request: &Request, license: &Object, key: &PublicKey) -> bool {
-    let license_key = license.get("license_key").and_then(Value::as_str);
-    proves_v1_by(license_key.or(request.auth.as_ref().map(Secret::expose)), request, license, key)
+/// Returns true if `license_signature` binds the license to the device of the request, by the license's own key or user.
+fn proves_v1_by_own_key(request: &Request, license: &Object, key: &PublicKey) -> bool {
+    proves_v1_by(license.get("license_key").and_then(Value::as_str), request, license, key)
 }
 
 fn proves_v1_by(auth: Option<&str>, request: &Request, license: &Object, key: &PublicKey) -> bool {

@@ -39,8 +39,13 @@ pub(crate) struct Request {
 }
 
 /// Parameters of a request, and the members of a reply that repeat them.
-const ECHOES: [(&str, &str); 4] =
-    [("feature", "feature"), ("feature", "code"), ("product", "short_code"), ("license_id", "license_id")];
+const ECHOES: [(&str, &str); 5] = [
+    ("feature", "feature"),
+    ("feature", "code"),
+    ("product", "short_code"),
+    ("license_id", "license_id"),
+    ("version", "version"),
+];
 
 /// Characters to encode in a query: all but the unreserved ones of RFC 3986.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -135,6 +140,11 @@ impl Request {
     /// Returns the request's value for this member of a reply. "short_code" is the product.
     pub(crate) fn said(&self, member: &str) -> Option<&Value> {
         self.echoes.iter().find(|(echoed, _)| *echoed == member).map(|(_, said)| said)
+    }
+
+    /// Returns true if the license in a reply has the number that was asked for, if one was.
+    pub(crate) fn is_about_id(&self, license: &Object) -> bool {
+        self.said("license_id").is_none_or(|id| repeats(license.get("id"), id))
     }
 
     /// Returns true if the license in a reply is the requested one. Its signature proves device and credentials; this
@@ -243,10 +253,11 @@ pub(crate) const OF_ONE_LICENSE: [&str; 2] = ["license_id", "bundle_code"];
 fn complete(operation: &Operation, config: &Config, given: &mut Object, left_out: impl Fn(&str) -> bool) {
     let sdk = concat!("floatlease ", env!("CARGO_PKG_VERSION"));
     // The operations of bundles name the bundle in place of a product.
-    let bundle = config.bundle_code.as_ref().filter(|_| operation.slots == SlotEffect::OfBundle);
-    let product = bundle.unwrap_or(&config.product);
+    let of_bundle = operation.slots == SlotEffect::OfBundle;
+    let bundle = given.get("bundle_code").and_then(Value::as_str).or(config.bundle_code.as_deref());
+    let product = bundle.filter(|_| of_bundle).unwrap_or(&config.product).to_owned();
     let defaults: [(&str, Option<Value>); 7] = [
-        ("product", Some(product.as_str().into())),
+        ("product", Some(product.into())),
         ("hardware_id", Some(config.hardware_id.id.as_str().into())),
         ("license_id", config.license_id.clone()),
         ("bundle_code", config.bundle_code.as_deref().map(Value::from)),
@@ -256,7 +267,8 @@ fn complete(operation: &Operation, config: &Config, given: &mut Object, left_out
         ("borrowed_until", Some(Value::Null)),
     ];
     for (key, default) in defaults {
-        if let Some(default) = default.filter(|_| operation.parameter(key).is_some() && !left_out(key)) {
+        let is_of_one = of_bundle && key == "license_id";
+        if let Some(default) = default.filter(|_| operation.parameter(key).is_some() && !left_out(key) && !is_of_one) {
             given.entry(key).or_insert(default);
         }
     }

@@ -1,34 +1,67 @@
 //! Sends one signed request, for calls and for `diagnose`.
 
-use crate::config::Config;
+use crate::config::{Authorization, Config};
 use crate::error::Error;
 use crate::http::{Call, Exchange, Http, Reply};
 use crate::model;
+use crate::oauth::Token;
 use crate::operations::Method;
 use crate::request::Request;
 use crate::secret::Secret;
 use crate::sign;
 use chrono::{DateTime, Utc};
+use std::sync::Arc;
 
 /// A date and the `Authorization` header for it.
 #[derive(Debug)]
 pub(crate) struct SignedDate {
     second: i64,
     date: String,
-    authorization: Secret,
+    proof: Proof,
+}
+
+/// The proof that a request may be made.
+#[derive(Debug)]
+enum Proof {
+    /// The header with the signature of the date.
+    Signature(Secret),
+    Token(Arc<Token>),
 }
 
 impl SignedDate {
-    /// Signs the date `now` with the config's keys.
-    pub(crate) fn new(config: &Config, now: DateTime<Utc>) -> SignedDate {
+    /// Puts the token beside the date `now`, or signs the date with the config's keys.
+    pub(crate) fn new(config: &Config, token: Option<Arc<Token>>, now: DateTime<Utc>) -> SignedDate {
         let date = model::format_http_date(now);
-        let authorization = sign::authorization(config.api_key.expose(), config.shared_key.expose(), &date);
-        SignedDate { second: now.timestamp(), date, authorization: Secret::new(authorization) }
+        let proof = match (token, &config.authorization) {
+            (Some(token), _) => Proof::Token(token),
+            (None, Authorization::ApiKey { api_key, shared_key }) => {
+                Proof::Signature(Secret::new(sign::authorization(api_key.expose(), shared_key.expose(), &date)))
+            }
+            // `diagnose` asks without a proof if no token came.
+            (None, Authorization::ClientCredentials { .. }) => Proof::Signature(Secret::new(String::new())),
+        };
+        SignedDate { second: now.timestamp(), date, proof }
     }
 
-    /// Returns true if it may be sent at `now`. The `Date` header has whole seconds.
-    pub(crate) fn is_of(&self, now: DateTime<Utc>) -> bool {
-        self.second == now.timestamp()
+    /// Returns the token, if it has one.
+    pub(crate) fn token(&self) -> Option<&Token> {
+        match &self.proof {
+            Proof::Signature(_) => None,
+            Proof::Token(token) => Some(token),
+        }
+    }
+
+    /// Returns the `Authorization` header.
+    fn header(&self) -> &str {
+        match &self.proof {
+            Proof::Signature(header) => header.expose(),
+            Proof::Token(token) => token.header(),
+        }
+    }
+
+    /// Returns true if it may be sent at `now` with this token. The `Date` header has whole seconds.
+    pub(crate) fn is_of(&self, now: DateTime<Utc>, token: Option<&Arc<Token>>) -> bool {
+        self.second == now.timestamp() && self.token().map(|own| own.number) == token.map(|token| token.number)
     }
 }
 
@@ -50,15 +83,11 @@ pub(crate) fn send(
         method: request.operation.method,
         may_be_repeated: request.operation.idempotent,
         url: &url,
-        date: &signed.date,
-        authorization: signed.authorization.expose(),
+        authorization: Some((&signed.date, signed.header())),
+        content_type: "application/json",
         idempotency_key: request.idempotency_key.as_deref(),
         order: request.order,
         body,
     };
-    http.exchange(call, &exchange).map_err(|lost| {
-        let mut error = Error::new(lost.status).with_outcome(lost.outcome);
-        (error.detail, error.http_status) = (lost.detail, lost.http_status);
-        error
-    })
+    http.exchange(call, &exchange).map_err(Error::from)
 }

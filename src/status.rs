@@ -207,6 +207,7 @@ statuses! {
     40 ReplyAltered REPLY_ALTERED Reply "" Never "The reply was altered on its way: its inner signature is valid, the signature over its body is not." "Find the proxy or program on the way that rewrites replies."
     41 ReplyNotOurs REPLY_NOT_OURS Reply "" Never "The reply is genuine, but it answers another request, device or license." "Find the proxy on the way that caches or repeats replies."
     42 ReplyHeadersTooLarge REPLY_HEADERS_TOO_LARGE Reply "" Never "The reply's headers are larger than 64 KiB, or more than 128." "Find the proxy on the way that adds headers, and have it add fewer."
+    43 OauthClientRefused OAUTH_CLIENT_REFUSED Authorization "" Never "The token endpoint refused the OAuth client." "Check \"client_id\" and \"client_secret\", and that the vendor has not replaced or revoked them."
 
     // ---- 50 to 69: failures of this machine
     50 HardwareId HARDWARE_ID Local "" Never "No stable id of this machine was found." "Set \"hardware_id\" in the config to an id that stays the same on this machine."

@@ -13,12 +13,15 @@ use serde_json::{Map, Value};
 pub(crate) type Object = Map<String, Value>;
 
 /// The members whose values are names or keys that people type. A hardware id is the host's own, and is sent as it is.
-const NAMES: [&str; 12] = [
+const NAMES: [&str; 15] = [
     "product",
     "license_key",
     "username",
     "api_key",
     "shared_key",
+    "client_id",
+    "client_secret",
+    "oauth_url",
     "bundle_code",
     "customer_account_code",
     "id_token",
@@ -29,7 +32,18 @@ const NAMES: [&str; 12] = [
 ];
 
 /// Those of them that are made by a machine and hold no invisible characters.
-const KEYS: [&str; 7] = ["product", "license_key", "api_key", "shared_key", "id_token", "code", "base_url"];
+const KEYS: [&str; 10] = [
+    "product",
+    "license_key",
+    "api_key",
+    "shared_key",
+    "client_id",
+    "client_secret",
+    "oauth_url",
+    "id_token",
+    "code",
+    "base_url",
+];
 
 /// Parses one JSON object. `what` is its name for messages, such as "the config".
 pub(crate) fn parse_object(what: &str, text: &str) -> Result<Object, Error> {

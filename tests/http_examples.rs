@@ -17,6 +17,12 @@ fn curl() {
 }
 
 #[test]
+fn curl_by_access_token() {
+    tool("curl");
+    borrows("sh", "oauth.sh");
+}
+
+#[test]
 fn python_requests() {
     // An environment that has requests among its pins; a python3 of the system may have neither it nor pip.
     let python = target_dir().parent().unwrap().join("schemathesis/bin/python");
@@ -38,7 +44,7 @@ fn borrows(interpreter: &str, example: &str) {
     let demo = Demo::start();
     let mut command = tool(interpreter);
     command.arg(root().join("tests/http_examples").join(example));
-    for name in ["base_url", "api_key", "shared_key", "product", "license_key"] {
+    for name in ["base_url", "api_key", "shared_key", "client_id", "client_secret", "product", "license_key"] {
         command.env(format!("FLOATLEASE_{}", name.to_uppercase()), demo.text(name));
     }
     command.env("FLOATLEASE_HARDWARE_ID", "hw-example");

@@ -10,8 +10,19 @@ use support::stub::{self, Message};
 use support::with;
 
 /// Each stands for itself wherever it turns up.
-const SECRETS: [&str; 8] =
-    ["KEY-4f1", "apikey-9", "sharedkey-7", "password-1", "proxypass-5", "token-8", "code-6a", "newpassword-2"];
+const SECRETS: [&str; 11] = [
+    "KEY-4f1",
+    "apikey-9",
+    "sharedkey-7",
+    "password-1",
+    "proxypass-5",
+    "token-8",
+    "code-6a",
+    "newpassword-2",
+    "auth-company-2",
+    "clientsecret-3",
+    "access.token-4",
+];
 
 fn config(address: &str) -> Value {
     json!({
@@ -41,6 +52,36 @@ fn echo(line: usize) -> String {
     })
 }
 
+/// The same, but for the token endpoint: it issues a token, or with `refuses` answers with what it was sent.
+fn echo_with_tokens(line: usize, refuses: bool) -> String {
+    stub::listen(move |mut stream| {
+        use std::io::Write;
+        while let Some(request) = stub::read_message(&mut stream) {
+            let body = String::from_utf8_lossy(&request.body).into_owned();
+            // Decoded, as a server has it.
+            let form = body.replace("%2D", "-").replace("%2E", ".");
+            let heard = request.head.lines().nth(line).map_or(form, str::to_owned);
+            let heard = format!("{heard} {} {heard}", "x".repeat(280_usize.saturating_sub(heard.len())));
+            let (status, answer) = match (request.head.starts_with("POST /token"), refuses) {
+                (true, false) => ("200 OK", json!({"access_token": "access.token-4d4d", "expires_in": 480})),
+                (true, true) => ("401 Unauthorized", json!({"error": heard, "error_description": heard})),
+                (false, _) => ("400 Bad Request", json!({"status": 400, "code": heard, "message": heard})),
+            };
+            let head = format!("HTTP/1.1 {status}");
+            stream.write_all(&Message { head, body: answer.to_string().into_bytes() }.bytes()).unwrap();
+        }
+    })
+}
+
+/// The config of a client by access tokens.
+fn by_token(address: &str) -> Value {
+    let keys = json!({
+        "api_key": null, "shared_key": null, "client_id": "auth-company-2b2b", "client_secret": "clientsecret-3c3c",
+        "oauth_url": format!("http://{address}/token"),
+    });
+    with(&config(address), keys)
+}
+
 #[test]
 fn nothing_that_goes_wrong_shows_a_secret() {
     let refused = "127.0.0.1:9";
@@ -58,6 +99,8 @@ fn nothing_that_goes_wrong_shows_a_secret() {
         json!({"base_url": "https://u:password-1b3c@host"}),
         json!({"public_key": "sharedkey-77aa", "verify": "on"}),
         json!({"tls_roots": "sharedkey-77aa"}),
+        json!({"client_secret": "clientsecret-3c3c"}),
+        json!({"oauth_url": "clientsecret-3c3c"}),
     ] {
         said.push(Client::open(&with(&base, changes)).unwrap_err().to_string());
     }
@@ -102,7 +145,30 @@ fn nothing_that_goes_wrong_shows_a_secret() {
         said.push(client.diagnose().to_string());
     }
 
+    // The same by access tokens: the token endpoint refuses, or the server does.
+    for (line, refuses) in (0..10).chain([99]).flat_map(|line| [(line, false), (line, true)]) {
+        let client = Client::open(&by_token(&echo_with_tokens(line, refuses))).unwrap();
+        for verb in ["check_license", "borrow_license"] {
+            let answer = client.call(verb, &json!({}));
+            assert_eq!(answer.status == "OAUTH_CLIENT_REFUSED", refuses, "{}", answer.json);
+            said.push(answer.json.to_string());
+        }
+        said.push(client.diagnose().to_string());
+    }
+    // A server that names the secret as the token endpoint, and one that is out of reach.
+    for url in ["http://clientsecret-3c3c/auth-company-2b2b", "clientsecret-3c3c", "https://clientsecret-3c3c:1/"] {
+        let named = json!({"url": url}).to_string().into_bytes();
+        let reply = Message { head: "HTTP/1.1 200 OK".to_owned(), body: named }.bytes();
+        let client = Client::open(&with(&by_token(&stub::answering(reply)), json!({"oauth_url": null}))).unwrap();
+        said.push(client.call("check_license", &json!({})).json.to_string());
+        said.push(client.diagnose().to_string());
+    }
+    said.push(Client::open(&by_token(refused)).unwrap().call("check_license", &json!({})).json.to_string());
+
     // What a Rust host would print.
+    let with_token = floatlease::Client::open(&by_token(&echo_with_tokens(0, false)).to_string()).unwrap();
+    said.push(with_token.call("check_license", "{}").unwrap_err().to_string());
+    said.push(format!("{with_token:?}"));
     let user = json!({"license_key": null, "username": "u", "password": "password-1b3c"});
     for changes in [json!({}), user, json!({"proxy": "http://u:proxypass-5d5d@h:1"})] {
         let text = with(&config(refused), changes).to_string();

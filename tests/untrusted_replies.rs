@@ -51,6 +51,25 @@ fn each_kind_of_untrustworthy_reply_has_its_own_status() {
     }
 }
 
+/// The API signs no request, so whoever is in between can ask for another license of the same device.
+#[test]
+fn bundle_of_another_license_is_not_ours() {
+    let demo = Demo::start();
+    let swap = |request: Message| {
+        let text = String::from_utf8(request.body).unwrap();
+        let body = text.replace("CADP-NODE-LOCK-0002", "CADP-FLOA-TING-0002").into_bytes();
+        let head = request.head.replace("CADP-NODE-LOCK-0002", "CADP-FLOA-TING-0002");
+        Message { head, body }
+    };
+    let address = stub::between(demo.address(), swap, |reply| reply.bytes());
+    let url = format!("http://{address}/api/v4");
+    let asked = json!({"base_url": url, "license_key": "CADP-NODE-LOCK-0002", "bundle_code": "SUITE"});
+    let client = Client::open(&with(&demo.config("proof"), asked)).unwrap();
+    for verb in ["activate_bundle", "check_bundle"] {
+        client.call(verb, &json!({"timeout_ms": 3000})).failed("REPLY_NOT_OURS", "unknown");
+    }
+}
+
 #[test]
 fn what_no_license_server_says_is_not_the_api() {
     let demo = Demo::start();

@@ -111,7 +111,7 @@ struct Serve {
     /// them is a proxy for all clients.
     #[arg(long, default_value = "200/10s", value_name = "LIMIT", value_parser = limit)]
     limit_address: RateLimit,
-    /// Limit for the requests with one value of the Authorization header, which changes every second, or `off`.
+    /// Limit for the requests of each API key or OAuth client, or `off`.
     #[arg(long, default_value = "50/1s", value_name = "LIMIT", value_parser = limit)]
     limit_authorization: RateLimit,
     /// Limit for the authorised requests of all clients together, or `off`.
@@ -255,11 +255,14 @@ fn run_serve(serve: Serve) -> Result<u8, Exit> {
     limits::raise_open_files();
     limits::survive_file_size().map_err(|error| Exit(1, format!("can't catch signals: {error}")))?;
     let catalogue = read_catalogue(&serve.catalogue)?;
-    if !catalogue.has_api_keys() {
-        tracing::warn!("the catalogue has no [[api_key]], so no client can sign in; add one, and start again");
+    if !catalogue.has_clients() {
+        let missing = if catalogue.oauth_only { "[[oauth_client]]" } else { "[[api_key]] and no [[oauth_client]]" };
+        tracing::warn!("the catalogue has no {missing}, so no client can sign in; add one, and start again");
     }
     warn_of_plain_passwords(&catalogue);
     refuse_stand_ins(&catalogue, &serve.catalogue)?;
+    // A start that is refused for its address leaves the data as it is.
+    Server::check_address(serve.listen)?;
     let Data { store, key, public_key_file, lock: _lock } = data::open(&serve.data, serve.begin_anew)?;
     let server = Server::start(Setup {
         catalogue,

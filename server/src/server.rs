@@ -69,6 +69,14 @@ impl Server {
         Ok(Server { runtime, listener, service_thread, base_url, public_key })
     }
 
+    /// Returns why the server could not listen on this address, before anything else is begun.
+    ///
+    /// # Errors
+    /// The address is taken, or is not this machine's.
+    pub fn check_address(listen: SocketAddr) -> Result<(), Failure> {
+        bind_api(listen).map(|_| ())
+    }
+
     /// Returns the URL under which clients find the API.
     pub fn base_url(&self) -> &str {
         &self.base_url

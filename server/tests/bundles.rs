@@ -98,6 +98,17 @@ fn bundle_that_is_activated_again_counts_nothing_twice() {
     assert_eq!(products(&client.call("check_bundle", &about("K", "one"))), ["A"], "what is not active is left out");
 }
 
+/// A license that came into the bundle later, and that this device never had, does not matter to it.
+#[test]
+fn license_that_is_not_active_here_refuses_no_check() {
+    let server = server();
+    let mut client = server.client();
+    let alone = json!({ "product": "A", "license_key": "OFF", "hardware_id": "one" });
+    assert_eq!(client.call("activate_license", &alone).status, 200);
+    assert_eq!(products(&client.call("check_bundle", &about("OFF", "one"))), ["A"]);
+    assert_eq!(client.call("deactivate_bundle", &about("OFF", "one")).status, 200);
+}
+
 #[test]
 fn full_license_of_a_bundle_refuses_the_check() {
     let server = server();

@@ -16,7 +16,7 @@ fn the_sample_is_a_catalogue() {
     let catalogue = catalogue::parse(sandbox::SAMPLE).unwrap();
     assert_eq!(
         catalogue.summary(),
-        "products: 4, licenses: 11, API keys: 0, customer accounts: 2, blacklisted devices: 1"
+        "products: 4, licenses: 11, API keys: 0, OAuth clients: 0, customer accounts: 2, blacklisted devices: 1"
     );
 }
 
@@ -318,4 +318,58 @@ fn longest_reply_is_that_of_client() {
     let (value, _) = value.split_once(';').unwrap();
     let value: usize = value.split(" * ").map(|factor| factor.parse::<usize>().unwrap()).product();
     assert_eq!(value, reply::LONGEST_REPLY_BYTES);
+}
+
+const CUSTOMER: &str = "[[product]]\ncode = \"P\"\n[[customer]]\nemail = \"c@example.com\"\n[[license]]\nproduct = \"P\"\n\
+                        license_key = \"K\"\ncustomer = \"c@example.com\"\nid = 7\n";
+
+/// An OAuth client with these keys besides or instead.
+fn oauth_client(id: &str, more: &str) -> String {
+    format!("{CUSTOMER}[[oauth_client]]\nclient_id = {id:?}\nclient_secret = \"s-1\"\n{more}\n")
+}
+
+#[test]
+fn errors_of_oauth_clients_say_what_was_expected() {
+    for (id, more, expected) in [
+        ("auth-company-1", "", "`scope` is missing or invalid"),
+        ("auth-company-1", "scope = \"site\"", "`scope` must be one of \"company\""),
+        ("auth-license-1", "scope = \"company\"", "`client_id` must begin with \"auth-company-\""),
+        ("auth-customer-1", "scope = \"customer_account\"", "must begin with \"auth-customeraccount-\""),
+        ("auth-company-1", "scope = \"company\"\nnames = [\"K\"]", "`names` lists what the client belongs to"),
+        ("auth-license-1", "scope = \"license\"", "`names` lists what the client belongs to"),
+        ("auth-license-1", "scope = \"license\"\nnames = [\"L\"]", "`names` has \"L\", which is no license"),
+        ("auth-customer-1", "scope = \"customer\"\nnames = [\"K\"]", "`names` has \"K\", which is no customer"),
+        ("auth-company-1", "scope = \"company\"\nprevious_secret = \"s-0\"", "belong together"),
+        ("auth-company-1", "scope = \"company\"\nprevious_secret_until = 2026-01-01", "belong together"),
+        (
+            "auth-company-1",
+            "scope = \"company\"\nprevious_secret = \"s-1\"\nprevious_secret_until = 2026-01-01",
+            "`previous_secret` must be the secret before",
+        ),
+        ("auth-company-1", "scope = \"company\"\nproducts = [\"Q\"]", "`products` names \"Q\""),
+        ("auth-company-\u{e4}", "scope = \"company\"", "visible ASCII"),
+    ] {
+        let errors = errors(&oauth_client(id, more));
+        assert!(errors.iter().any(|error| error.contains(expected)), "{expected}: {errors:?}");
+        assert!(!errors.iter().any(|error| error.contains("s-1")), "{errors:?}");
+    }
+    assert!(errors("oauth_token_seconds = 0")[0].contains("`oauth_token_seconds` must be at least 1"));
+    assert!(errors("oauth_url = \"licenses\"")[0].contains("`oauth_url` must be a URL"));
+}
+
+#[test]
+fn scope_is_the_licenses_of_its_owners() {
+    let more = [
+        ("auth-company-1", "scope = \"company\"", None),
+        ("auth-customer-1", "scope = \"customer\"\nnames = [\"c@example.com\"]", Some(7)),
+        ("auth-license-1", "scope = \"license\"\nnames = [\"K\"]", Some(7)),
+        ("auth-license-2", "scope = \"license\"\nnames = [\"7\"]", Some(7)),
+    ];
+    for (id, more, license) in more {
+        let catalogue = catalogue::parse(&oauth_client(id, more)).unwrap();
+        let client = catalogue.oauth_client(id).unwrap();
+        let licenses = client.licenses.as_ref().map(|licenses| licenses.iter().copied().collect::<Vec<_>>());
+        assert_eq!(licenses, license.map(|license| vec![license]), "{id}");
+        assert!(!format!("{client:?}").contains("s-1"));
+    }
 }

@@ -70,7 +70,7 @@ fn exec_exports_what_a_client_needs_and_passes_on_the_exit_code() {
     let script = "env | LC_ALL=C grep -c '^FLOATLEASE_[A-Z_]*=' && printf %s \"$FLOATLEASE_CONFIG\" && exit 7";
     let (code, stdout, _) = run(&["exec", "--", "sh", "-c", script]);
     let (count, config) = stdout.split_once('\n').unwrap();
-    assert_eq!((code, count), (7, "14"));
+    assert_eq!((code, count), (7, "16"));
     let config: Value = serde_json::from_str(config).unwrap();
     let keys: Vec<&str> = config.as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!(keys, ["product", "license_key", "api_key", "shared_key", "base_url", "public_key"]);

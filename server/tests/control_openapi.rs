@@ -39,7 +39,7 @@ fn it_has_every_route_and_no_other() {
     let demo = Demo::start();
     let world = demo.still().id;
     let described = described(&document(&demo));
-    assert_eq!(described.iter().map(|(_, methods)| methods.len()).sum::<usize>(), 23 + 17);
+    assert_eq!(described.iter().map(|(_, methods)| methods.len()).sum::<usize>(), 24 + 18);
     for (path, methods) in &described {
         let path = path.replace("{world}", &world).replace("{id}", "7");
         for method in METHODS {
@@ -103,6 +103,7 @@ const CALLS: &[(&str, &str, u16)] = &[
     ("POST /journal/expect", r#"{"filter":{"kind":"event"}}"#, 200),
     ("POST /journal/expect", r#"{"filter":{"kind":"nothing"}}"#, 417),
     ("DELETE /journal", "", 200),
+    ("POST /tokens/expire", "", 200),
     ("DELETE /faults", "", 200),
     ("GET /client_config", "", 200),
     ("GET /client_config?hardware_id=7", "", 200),

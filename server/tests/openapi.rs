@@ -13,6 +13,7 @@ use floatlease_server::store::SqliteStore;
 use floatlease_server::{openapi, sandbox};
 use serde_json::{Map, Value, json};
 
+const TOKEN_PATH: &str = "/oauth/token";
 const OPEN_ROUTES: [&str; 3] = ["/.well-known", "/oauth_url", "/openapi.json"];
 
 fn server() -> TestServer {
@@ -51,13 +52,17 @@ fn it_has_every_route_and_no_other() {
         .flat_map(|(path, item)| endpoints(item.as_object().unwrap()).into_iter().map(|method| (path.clone(), method)))
         .collect();
     let routed = OPERATIONS.iter().map(|operation| (operation.path, method(operation)));
-    let routed = routed.chain(OPEN_ROUTES.map(|path| (path, "get")));
+    let routed = routed.chain(OPEN_ROUTES.map(|path| (path, "get"))).chain([(TOKEN_PATH, "post")]);
     assert_eq!(documented, routed.map(|(path, method)| (path.to_owned(), method.to_owned())).collect());
 
     for (path, method) in &documented {
         for asked in ["get", "post", "put", "delete", "patch"] {
             let answer = client.send(&asked.to_uppercase(), &format!("/api/v4{path}"), &[], b"").unwrap();
             assert_eq!(answer.status != 404, asked == method, "{asked} {path}");
+            // Its refusals are not those of the API.
+            if path == TOKEN_PATH && asked == method {
+                continue;
+            }
             let open = document["paths"][path][method]["security"] == json!([]);
             let unauthorised = answer.code().as_deref() == Some("missing_headers");
             assert_eq!(unauthorised, asked == method && !open, "{asked} {path}");
@@ -66,7 +71,7 @@ fn it_has_every_route_and_no_other() {
             assert_eq!(get(&mut client, &other).status, 404, "{other}");
         }
     }
-    for path in ["", "/openapi", "/openapi.yaml", "/docs", "/floating", "/oauth/token"] {
+    for path in ["", "/openapi", "/openapi.yaml", "/docs", "/floating", "/oauth"] {
         assert_eq!(get(&mut client, path).status, 404, "{path}");
     }
 }
@@ -375,5 +380,26 @@ fn its_examples_succeed_on_the_demo() {
         }
         let answer = client.call(operation.name, &example);
         assert_eq!(answer.status, 200, "{}: {answer:?}", operation.name);
+    }
+}
+
+#[test]
+fn replies_of_token_endpoint_are_as_it_says() {
+    let client =
+        "[[oauth_client]]\nclient_id = \"auth-company-1\"\nclient_secret = \"a-secret\"\nscope = \"company\"\n";
+    let text = format!("{}{client}", sandbox::SAMPLE);
+    let server = TestServer::start(&text, Box::new(SqliteStore::in_memory().unwrap()), false);
+    let mut client = server.client();
+    let mut document = openapi::v4(server.server.base_url());
+    closed(&mut document);
+    for (form, status) in [
+        ("grant_type=client_credentials&client_id=auth-company-1&client_secret=a-secret", 200),
+        ("grant_type=client_credentials&client_id=auth-company-1&client_secret=wrong", 401),
+        ("grant_type=password&client_id=auth-company-1&client_secret=a-secret", 400),
+        ("", 400),
+    ] {
+        let answer = client.send("POST", "/api/v4/oauth/token", &[], form.as_bytes()).unwrap();
+        assert_eq!(answer.status, status, "{form}");
+        check(&document, TOKEN_PATH, "post", &answer);
     }
 }

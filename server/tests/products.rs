@@ -205,6 +205,24 @@ fn variables_are_kept_until_they_are_set_anew() {
     assert_eq!(client.call("get_device_variables", &other).json(), json!([]));
 }
 
+/// A reply that holds more would be longer than clients read.
+#[test]
+fn device_has_a_limited_number_of_variables() {
+    let server = server();
+    let mut client = server.client();
+    client.call("activate_license", &about("K"));
+    let mut track = |from: usize| {
+        let named = (from..from + 50).map(|number| (format!("v{number}"), json!(number)));
+        let variables: Value = named.collect::<serde_json::Map<_, _>>().into();
+        client.call("track_device_variables", &with(&about("K"), json!({ "variables": variables })))
+    };
+    for from in [0, 50, 100, 150, 0] {
+        assert_eq!(track(from).status, 200);
+    }
+    assert_eq!(track(200).code().unwrap(), "validation_error");
+    assert_eq!(track(100).status, 200, "those that are there may be set again");
+}
+
 #[test]
 fn device_licenses_are_what_is_active_on_the_device() {
     let server = server();

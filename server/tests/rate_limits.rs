@@ -45,14 +45,12 @@ fn requests_beyond_the_company_limit_are_told_to_wait() {
 }
 
 #[test]
-fn requests_beyond_the_limit_of_their_authorization_are_told_to_wait() {
+fn requests_beyond_the_limit_of_their_api_key_are_told_to_wait() {
     let site = Site::new("limit-authorization", CATALOGUE);
     let server = serve(&site, &["--limit-authorization", "2/1h"]);
     let mut client = server.client();
-    let headers = client.authorised();
-    let mut ask = || client.send("GET", "/api/v4/product_details?product=P", &headers, b"").unwrap();
-    assert_eq!((ask().status, ask().status), (200, 200));
-    assert!(is_told_to_wait(&ask()));
+    assert_eq!((ask(&mut client).status, ask(&mut client).status), (200, 200));
+    assert!(is_told_to_wait(&ask(&mut client)));
     server.stop();
 }
 

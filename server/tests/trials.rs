@@ -109,6 +109,17 @@ fn policy_is_chosen_by_name_and_may_demand_an_address() {
 }
 
 #[test]
+fn policy_gives_no_more_trials_than_it_says() {
+    let catalogue = CATALOGUE.replace("days = 30", "days = 30\nmax_trials = 2");
+    let server = TestServer::start(&catalogue, Box::new(SqliteStore::in_memory().unwrap()), false);
+    let mut client = server.client();
+    let key = trial_of(&mut client, &device("one"));
+    trial_of(&mut client, &device("two"));
+    assert_eq!(client.call("trial_key", &device("three")).code().unwrap(), "trial_not_allowed");
+    assert_eq!(trial_of(&mut client, &device("one")), key);
+}
+
+#[test]
 fn product_details_tell_whether_there_is_a_trial() {
     let server = server();
     let mut client = server.client();
@@ -143,7 +154,7 @@ fn closed_policy_keeps_its_trials_and_removed_one_does_not() {
     let key = trial_of(&mut server.client(), &device("one"));
     let about = with(&device("one"), json!({ "license_key": key }));
     server.server.stop().unwrap();
-    let closed = CATALOGUE.replace("days = 30", "days = 30\nclosed = true");
+    let closed = CATALOGUE.replace("days = ", "closed = true\ndays = ");
     let server = server_on(&file, &closed);
     let mut client = server.client();
     assert_eq!(trial_of(&mut client, &device("one")), key);

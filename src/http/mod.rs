@@ -80,8 +80,9 @@ pub(crate) struct Exchange<'a> {
     /// True if the server may carry it out twice without harm.
     pub(crate) may_be_repeated: bool,
     pub(crate) url: &'a str,
-    pub(crate) date: &'a str,
-    pub(crate) authorization: &'a str,
+    /// `Date` and `Authorization`. A request that fetches a token or asks where to has neither.
+    pub(crate) authorization: Option<(&'a str, &'a str)>,
+    pub(crate) content_type: &'static str,
     pub(crate) idempotency_key: Option<&'a str>,
     pub(crate) order: Option<u64>,
     pub(crate) body: &'a str,
@@ -107,24 +108,48 @@ pub(crate) struct Reply {
 /// Why nothing came back.
 #[derive(Debug)]
 pub(crate) struct Lost {
-    pub(crate) status: Status,
-    pub(crate) detail: Option<String>,
-    pub(crate) outcome: Outcome,
+    status: Status,
+    detail: Option<String>,
+    outcome: Outcome,
     /// The status line, if at least that came.
-    pub(crate) http_status: Option<u16>,
+    http_status: Option<u16>,
+}
+
+impl From<Lost> for Error {
+    fn from(lost: Lost) -> Error {
+        let mut error = Error::new(lost.status).with_outcome(lost.outcome);
+        (error.detail, error.http_status) = (lost.detail, lost.http_status);
+        error
+    }
 }
 
 impl Http {
     /// Prepares connections as `config` says; connects to nothing yet. The only place that reads the environment:
     /// proxy variables and `SSL_CERT_FILE`.
     pub(crate) fn new(config: &Config) -> Result<Http, Error> {
-        let proxy = Proxy::of(config)?.map(Arc::new);
-        let is_plain = config.base_url.starts_with("http:");
+        Http::to_server(config, &config.base_url, Arc::new(Calls::default()), None)
+    }
+
+    /// Prepares connections to another server. They share the calls of this one, and its trusted authorities.
+    pub(crate) fn to_other_server(&self, config: &Config, url: &str) -> Result<Http, Error> {
+        let tls = self.route.tls.clone().map(|tls| (tls, self.roots.clone()));
+        Http::to_server(config, url, Arc::clone(&self.calls), tls)
+    }
+
+    /// Prepares connections to the server of a URL. `tls` is the setting of another server, with its authorities in words.
+    fn to_server(
+        config: &Config,
+        url: &str,
+        calls: Arc<Calls>,
+        tls: Option<(Arc<ClientConfig>, String)>,
+    ) -> Result<Http, Error> {
+        let proxy = Proxy::to(config, url)?.map(Arc::new);
+        let is_plain = url.starts_with("http:");
         let needs_tls = !is_plain || proxy.as_ref().is_some_and(|proxy| proxy.is_secure());
-        let calls = Arc::new(Calls::default());
-        let (tls, roots) = match &config.tls_roots {
-            TlsRoots::Platform | TlsRoots::Bundled if !needs_tls => (None, "none".to_owned()),
-            chosen => tls::client_config(chosen, &calls).map(|(tls, roots)| (Some(tls), roots))?,
+        let (tls, roots) = match (tls, &config.tls_roots) {
+            (Some((tls, roots)), _) => (Some(tls), roots),
+            (None, TlsRoots::Platform | TlsRoots::Bundled) if !needs_tls => (None, "none".to_owned()),
+            (None, chosen) => tls::client_config(chosen, &calls).map(|(tls, roots)| (Some(tls), roots))?,
         };
         let settings = Agent::config_builder()
             .http_status_as_error(false)
@@ -223,11 +248,11 @@ impl Http {
             let outcome = if call.was_sent() { Outcome::Unknown } else { Outcome::NotSent };
             Lost { status, detail: self.with_proxy(status, detail), outcome, http_status }
         };
-        let mut request = Request::builder()
-            .uri(exchange.url)
-            .header(DATE, exchange.date)
-            .header(AUTHORIZATION, exchange.authorization)
-            .header(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let mut request =
+            Request::builder().uri(exchange.url).header(CONTENT_TYPE, HeaderValue::from_static(exchange.content_type));
+        if let Some((date, authorization)) = exchange.authorization {
+            request = request.header(DATE, date).header(AUTHORIZATION, authorization);
+        }
         if let Some(key) = exchange.idempotency_key {
             request = request.header(&IDEMPOTENCY_KEY, key);
         }

@@ -3,7 +3,7 @@
 //! `docs/proxies.md` has these rules as a table, and `tests/proxies.rs` asks curl itself for each of its rows.
 
 use super::no_proxy::is_excepted;
-use crate::config::{Config, ProxyChoice};
+use crate::config::{Config, ProxyChoice, is_local};
 use crate::error::Error;
 use crate::secret::Secret;
 use crate::status::Status;
@@ -57,13 +57,13 @@ pub(super) struct Proxy {
 }
 
 impl Proxy {
-    /// Chooses the proxy of a client.
-    pub(super) fn of(config: &Config) -> Result<Option<Proxy>, Error> {
+    /// Chooses the proxy of a client for the server of this URL.
+    pub(super) fn to(config: &Config, url: &str) -> Result<Option<Proxy>, Error> {
         match &config.proxy {
             ProxyChoice::Direct => Ok(None),
             // A proxy elsewhere can't reach a server on this machine.
-            ProxyChoice::Env if config.is_local_server() => Ok(None),
-            ProxyChoice::Env => Proxy::of_environment(&config.base_url, |name| std::env::var_os(name)),
+            ProxyChoice::Env if is_local(url) => Ok(None),
+            ProxyChoice::Env => Proxy::of_environment(url, |name| std::env::var_os(name)),
             ProxyChoice::Url(url) => Proxy::parse(url.expose(), Origin::Config).map(Some),
         }
     }

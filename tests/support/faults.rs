@@ -15,6 +15,7 @@ pub type Row = (&'static str, &'static str, &'static str, Slot);
 pub const ROWS: &[Row] = &[
     (r#"{"before":{"code":"license_expired"}}"#, "LICENSE_EXPIRED", "rejected", Free),
     (r#"{"before":{"undocumented_code":"brand_new"}}"#, "UNKNOWN_CODE", "rejected", Free),
+    (r#"{"before":{"oauth_error":"invalid_client"}}"#, "REPLY_NOT_API", "unknown", Free),
     (r#"{"before":{"http":{"status":407}}}"#, "PROXY_AUTH", "unknown", Free),
     (r#"{"before":{"http":{"status":429,"retry_after_s":100}}}"#, "RATE_LIMITED", "rejected", Free),
     (r#"{"before":{"http":{"status":500}}}"#, "SERVER_ERROR", "unknown", Free),

@@ -15,6 +15,7 @@ pub mod holder;
 #[cfg(target_os = "linux")]
 pub mod lateness;
 pub mod machine;
+pub mod oauth;
 pub mod programs;
 pub mod proxy;
 pub mod sandbox;

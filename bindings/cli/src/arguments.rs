@@ -13,7 +13,8 @@ use crate::exit_code;
 
 /// The keys of the config that are secrets. The command line is no place for them: every user of the machine can read it,
 /// and shells write it into their history.
-pub(crate) const SECRETS: [&str; 6] = ["license_key", "password", "id_token", "code", "api_key", "shared_key"];
+pub(crate) const SECRETS: [&str; 7] =
+    ["license_key", "password", "id_token", "code", "api_key", "shared_key", "client_secret"];
 
 /// The name of a value and the help of each key that has a flag.
 const HELP: &[(&str, &str, &str)] = &[
@@ -23,6 +24,8 @@ const HELP: &[(&str, &str, &str)] = &[
     ("redirect_uri", "URL", "The redirect URI of an SSO code"),
     ("license_id", "NUMBER", "Which of several licenses of a user"),
     ("bundle_code", "CODE", "The bundle that the license came with"),
+    ("client_id", "ID", "An OAuth client; its secret is in FLOATLEASE_CLIENT_SECRET"),
+    ("oauth_url", "URL", "The address of the token endpoint [default: the server names it]"),
     ("base_url", "URL", "The address of the API [default: the vendor's cloud]"),
     ("hardware_id", "ID", "The name of this device [default: derived from the system]"),
     ("public_key", "PEM", "The key that verifies replies"),

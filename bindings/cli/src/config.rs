@@ -15,6 +15,8 @@ use crate::failure::Failure;
 
 /// The keys that name a license. Exactly one of them does.
 const WAYS: [&str; 4] = ["license_key", "username", "id_token", "code"];
+/// The keys that authorise requests, in pairs. A config has one of them.
+const AUTHORISATIONS: [[&str; 2]; 2] = [["api_key", "shared_key"], ["client_id", "client_secret"]];
 
 /// The variables of the environment.
 pub(crate) struct Environment(HashMap<OsString, OsString>);
@@ -191,14 +193,23 @@ fn typed(key: &str, source: &str, text: &str) -> Result<Value, Failure> {
 ///
 /// A license is named in one way: the first of flags and environment that names one decides which. So the key of another
 /// license in a later source is no conflict. In the environment `license_key` goes first, because `floatlease-server exec`
-/// sets a variable for each license of its sample.
+/// sets a variable for each license of its sample. The same holds for the keys that authorise requests: there `api_key` goes
+/// first.
 fn merged(sources: [Map<String, Value>; 3]) -> Map<String, Value> {
     let [flags, environment, _] = &sources;
     let way =
         [flags, environment].into_iter().find_map(|source| WAYS.into_iter().find(|way| source.contains_key(*way)));
+    let authorises = |source: &&Map<String, Value>, keys: [&str; 2]| keys.iter().any(|key| source.contains_key(*key));
+    let source =
+        [flags, environment].into_iter().find(|source| AUTHORISATIONS.iter().any(|keys| authorises(source, *keys)));
+    let authorisation = source.and_then(|source| AUTHORISATIONS.into_iter().find(|keys| authorises(&source, *keys)));
     let mut object = Map::new();
     for (key, value) in sources.into_iter().flatten() {
         object.entry(key).or_insert(value);
+    }
+    if let Some(authorisation) = authorisation {
+        let others = AUTHORISATIONS.into_iter().filter(|keys| *keys != authorisation).flatten();
+        others.for_each(|key| drop(object.remove(key)));
     }
     if let Some(way) = way {
         object.retain(|key, _| key == way || !WAYS.contains(&key.as_str()));
@@ -359,6 +370,15 @@ mod tests {
         assert_eq!(config.text("license_key"), Some("V"));
         assert_eq!(config.text("username"), None);
         assert_eq!(config.text("password"), None);
+    }
+
+    #[test]
+    fn api_key_goes_before_oauth_client_in_environment() {
+        let both = [("FLOATLEASE_API_KEY", "a"), ("FLOATLEASE_CLIENT_ID", "c"), ("FLOATLEASE_CLIENT_SECRET", "s")];
+        let config = read(&[], &both);
+        assert_eq!((config.text("api_key"), config.text("client_id")), (Some("a"), None));
+        let oauth = read(&[("client_id", "c")], &[("FLOATLEASE_API_KEY", "a"), ("FLOATLEASE_SHARED_KEY", "s")]);
+        assert_eq!((oauth.text("api_key"), oauth.text("shared_key"), oauth.text("client_id")), (None, None, Some("c")));
     }
 
     #[test]

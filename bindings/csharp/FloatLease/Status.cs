@@ -169,6 +169,10 @@ namespace FloatLease
         /// <remarks>Find the proxy on the way that adds headers, and have it add fewer.</remarks>
         ReplyHeadersTooLarge = 42,
 
+        /// <summary>The token endpoint refused the OAuth client.</summary>
+        /// <remarks>Check "client_id" and "client_secret", and that the vendor has not replaced or revoked them.</remarks>
+        OauthClientRefused = 43,
+
         /// <summary>No stable id of this machine was found.</summary>
         /// <remarks>Set "hardware_id" in the config to an id that stays the same on this machine.</remarks>
         HardwareId = 50,
@@ -501,6 +505,7 @@ namespace FloatLease
                 case 40: return "REPLY_ALTERED";
                 case 41: return "REPLY_NOT_OURS";
                 case 42: return "REPLY_HEADERS_TOO_LARGE";
+                case 43: return "OAUTH_CLIENT_REFUSED";
                 case 50: return "HARDWARE_ID";
                 case 51: return "TLS_ROOTS";
                 case 52: return "STORAGE";

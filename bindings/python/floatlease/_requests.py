@@ -13,8 +13,9 @@ Date = Union[str, datetime, None]
 class Config(TypedDict, total=False):
     """The config of a client: one product, one device, one server.
 
-    Required are `product`, `api_key`, `shared_key` and what names the license: `license_key`; or `username` with
-    `password`; or an SSO token or code with `customer_account_code`.
+    Required are `product`; what authorises requests: `api_key` with `shared_key`, or `client_id` with `client_secret`;
+    and what names the license: `license_key`; or `username` with `password`; or an SSO token or code with
+    `customer_account_code`.
     """
 
     product: str
@@ -38,9 +39,15 @@ class Config(TypedDict, total=False):
     bundle_code: str
     """The code of the bundle that the license came with."""
     api_key: str
-    """The API key of the vendor's account. Required."""
+    """The API key of the vendor's account. Needs `shared_key`."""
     shared_key: str
-    """The secret that belongs to `api_key`; it signs requests. Required."""
+    """The secret that belongs to `api_key`; it signs requests."""
+    client_id: str
+    """The OAuth client of the vendor, by which the library fetches access tokens. Needs `client_secret`."""
+    client_secret: str
+    """The secret that belongs to `client_id`."""
+    oauth_url: str
+    """The address of the token endpoint for `client_id`; by default the server names it."""
     base_url: str
     """The address of the server's API, which ends in `/api/v4`; by default the vendor's cloud."""
     public_key: str

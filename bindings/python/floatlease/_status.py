@@ -255,6 +255,12 @@ class Status(enum.IntEnum):
     Find the proxy on the way that adds headers, and have it add fewer.
     """
 
+    OAUTH_CLIENT_REFUSED = 43
+    """The token endpoint refused the OAuth client.
+
+    Check "client_id" and "client_secret", and that the vendor has not replaced or revoked them.
+    """
+
     HARDWARE_ID = 50
     """No stable id of this machine was found.
 
@@ -725,6 +731,7 @@ CATEGORIES: dict[int, str] = {
     40: "reply",
     41: "reply",
     42: "reply",
+    43: "authorization",
     50: "local",
     51: "local",
     52: "local",

@@ -3,16 +3,25 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::types::{ApiKey, Bundle, Customer, CustomerAccount, Feature, License, Product, Trial, TrialPolicy, User};
+use super::types::{
+    ApiKey, Bundle, Customer, CustomerAccount, Feature, License, OauthClient, Product, Trial, TrialPolicy, User,
+};
 
 /// The checked contents of a catalogue file, with indexes.
 #[derive(Debug, Clone)]
 pub struct Catalogue {
     /// The `company.id` of every reply.
     pub company_id: u64,
+    /// True if API keys are refused, so that clients need access tokens.
+    pub oauth_only: bool,
+    /// The address of the token endpoint as other machines reach it; `None` if that is the server's own.
+    pub oauth_url: Option<String>,
+    /// Lifetime of an access token.
+    pub oauth_token_seconds: u32,
     pub(super) products: HashMap<String, ProductLicenses>,
     pub(super) bundles: HashMap<String, Bundle>,
     pub(super) api_keys: HashMap<String, ApiKey>,
+    pub(super) oauth_clients: HashMap<String, OauthClient>,
     pub(super) customer_accounts: HashMap<String, CustomerAccount>,
     pub(super) customers: HashMap<String, Arc<Customer>>,
     pub(super) users: HashMap<String, Arc<User>>,
@@ -64,15 +73,19 @@ impl Catalogue {
         licenses.into_iter().flatten().rev()
     }
 
-    /// Returns the product's terms for trials of this name, or those of requests that name none.
+    /// Returns the product's terms for trials of this name; without a name, the first that are not closed.
     pub fn trial_policy(&self, product: &str, policy: Option<&str>) -> Option<&TrialPolicy> {
         let policies = &self.products.get(product)?.trial_policies;
-        policies.iter().find(|known| policy.is_none_or(|policy| known.policy == policy))
+        let is_meant = |known: &&TrialPolicy| policy.map_or(!known.closed, |policy| known.policy == policy);
+        policies.iter().find(is_meant)
     }
 
-    /// Adds the license of a trial that was given, unless its product or its terms are gone.
+    /// Adds the license of a trial that was given, unless its product or its terms are gone, or it is there already.
     pub fn add_trial(&mut self, trial: &Trial) {
         let Some(policy) = self.trial_policy(&trial.product, Some(&trial.policy)) else { return };
+        if self.license_ids.contains(&trial.license_id) {
+            return;
+        }
         let license = Arc::new(policy.license(trial));
         if let Some(product) = self.products.get_mut(&trial.product) {
             product.by_key.insert(trial.license_key.clone(), Arc::clone(&license));
@@ -95,6 +108,21 @@ impl Catalogue {
     /// Adds an API key that is not in the file.
     pub fn add_api_key(&mut self, api_key: ApiKey) {
         self.api_keys.insert(api_key.key.clone(), api_key);
+    }
+
+    /// Returns the OAuth client of this name, even if it is revoked.
+    pub fn oauth_client(&self, client_id: &str) -> Option<&OauthClient> {
+        self.oauth_clients.get(client_id)
+    }
+
+    /// Returns every OAuth client.
+    pub fn oauth_clients(&self) -> impl Iterator<Item = &OauthClient> {
+        self.oauth_clients.values()
+    }
+
+    /// Adds an OAuth client that is not in the file.
+    pub fn add_oauth_client(&mut self, client: OauthClient) {
+        self.oauth_clients.insert(client.client_id.clone(), client);
     }
 
     /// Returns the customer account with this code.
@@ -122,9 +150,9 @@ impl Catalogue {
         self.users.values()
     }
 
-    /// Returns whether there is an API key, without which no client can sign in.
-    pub fn has_api_keys(&self) -> bool {
-        !self.api_keys.is_empty()
+    /// Returns whether there is an API key or an OAuth client that may sign in.
+    pub fn has_clients(&self) -> bool {
+        !self.oauth_clients.is_empty() || !self.api_keys.is_empty() && !self.oauth_only
     }
 
     /// Returns whether a license has this number.
@@ -167,10 +195,11 @@ impl Catalogue {
     /// Returns a line for people that counts the entries.
     pub fn summary(&self) -> String {
         format!(
-            "products: {}, licenses: {}, API keys: {}, customer accounts: {}, blacklisted devices: {}",
+            "products: {}, licenses: {}, API keys: {}, OAuth clients: {}, customer accounts: {}, blacklisted devices: {}",
             self.products.len(),
             self.licenses.len(),
             self.api_keys.len(),
+            self.oauth_clients.len(),
             self.customer_accounts.len(),
             self.blacklisted_hardware_ids.len()
         )

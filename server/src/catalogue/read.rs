@@ -12,13 +12,17 @@ use super::password::{Password, wrong_hash};
 use super::single_sign_on::{KeySource, SingleSignOn, TokenRules};
 use super::types::{
     AccountLabel, ApiKey, AuthorizationMethod, Bundle, Consumption, CustomField, Customer, CustomerAccount,
-    Environment, Feature, Floating, Holder, LONGEST_TOKEN_BYTES, License, LicenseType, Overages, Product, ProductField,
-    ProductStatus, TrialPolicy, User, Version,
+    Environment, Feature, Floating, Holder, LONGEST_TEXT_BYTES, LONGEST_TOKEN_BYTES, License, LicenseType, OauthClient,
+    OauthScope, Overages, Product, ProductField, ProductStatus, SecretDigest, TrialPolicy, User, Version,
 };
 
 const DEFAULT_FLOATING_TIMEOUT_MINUTES: u32 = 120;
+/// Number of trials of a policy that names none, because anyone with an API key can ask for trials.
+const DEFAULT_MAX_TRIALS: u64 = 10_000;
 /// Upper bound for a trial, so that no date overflows.
 const MAX_TRIAL_DAYS: u32 = 3650;
+/// Lifetime of access tokens at the vendor's cloud.
+const DEFAULT_OAUTH_TOKEN_SECONDS: u32 = 480;
 /// The keys of a customer account that are about its identity provider.
 const SIGN_ON_KEYS: [&str; 11] = [
     "issuer",
@@ -94,6 +98,7 @@ struct TrialEntry<'n> {
     days: u32,
     closed: bool,
     email_required: bool,
+    max_trials: u64,
     entry: Entry<'n>,
 }
 
@@ -109,6 +114,10 @@ impl<'n> Reader<'n> {
         let company_id = top.or("company_id", 1);
         let blacklisted: Vec<String> = top.or("blacklisted_hardware_ids", Vec::new());
         let api_keys = self.collect(top.tables("api_key", "key"), Reader::api_key);
+        let oauth_clients = top.tables("oauth_client", "client_id");
+        let (oauth_only, oauth_url) = (top.or("oauth_only", false), top.optional("oauth_url"));
+        let oauth_token_seconds = top.or("oauth_token_seconds", DEFAULT_OAUTH_TOKEN_SECONDS);
+        check_oauth(&top, oauth_url.as_ref(), oauth_token_seconds);
         let customer_accounts = self.collect(top.tables("customer_account", "code"), Reader::customer_account);
         let customers = self.collect(top.tables("customer", "email"), |reader: &mut Self, entry: &mut Entry<'n>| {
             reader.customer(entry, &customer_accounts)
@@ -127,8 +136,11 @@ impl<'n> Reader<'n> {
         for entry in licenses {
             self.license(entry, &references, &mut products);
         }
-        for api_key in api_keys.values() {
-            self.check_products(api_key, &references.products);
+        let oauth_clients = self.collect(oauth_clients, Reader::oauth_client);
+        let of_api_keys = api_keys.values().map(|key| ("api_key", &key.key, &key.products));
+        let of_clients = oauth_clients.values().map(|client| ("oauth_client", &client.client_id, &client.products));
+        for (table, name, codes) in of_api_keys.chain(of_clients) {
+            self.check_products(table, name, codes.as_deref(), &references.products);
         }
         for account in customer_accounts.values() {
             self.check_tokens(account, &references.users);
@@ -142,9 +154,13 @@ impl<'n> Reader<'n> {
             users_of_licenses: users.collect(),
             licenses_with_key: with_key.map(|license| license.id).collect(),
             company_id,
+            oauth_only,
+            oauth_url,
+            oauth_token_seconds,
             products,
             bundles,
             api_keys,
+            oauth_clients,
             customer_accounts,
             customers: references.customers,
             users: references.users,
@@ -195,11 +211,80 @@ impl<'n> Reader<'n> {
         (key.clone(), ApiKey { key, shared_key, read_only, revoked, products })
     }
 
-    fn check_products(&self, api_key: &ApiKey, products: &HashMap<String, Arc<Product>>) {
-        for code in api_key.products.iter().flatten().filter(|code| !products.contains_key(*code)) {
-            let error = format!("api_key {:?}: {}", api_key.key, unknown_name("products", code, "product"));
+    fn check_products(
+        &self,
+        table: &str,
+        name: &str,
+        codes: Option<&[String]>,
+        products: &HashMap<String, Arc<Product>>,
+    ) {
+        for code in codes.into_iter().flatten().filter(|code| !products.contains_key(*code)) {
+            let error = format!("{table} {name:?}: {}", unknown_name("products", code, "product"));
             self.errors.borrow_mut().push(error);
         }
+    }
+
+    /// Reads an OAuth client, after the licenses that it may be limited to.
+    fn oauth_client(&mut self, entry: &mut Entry<'_>) -> (String, OauthClient) {
+        let client_id: String = entry.required("client_id");
+        if !client_id.bytes().all(|byte| byte.is_ascii_graphic()) || client_id.len() > LONGEST_TEXT_BYTES {
+            entry.report(format!("`client_id` must be of at most {LONGEST_TEXT_BYTES} visible ASCII characters"));
+        }
+        let secret: String = entry.required("client_secret");
+        let previous: Option<String> = entry.optional("previous_secret");
+        let until = entry.optional("previous_secret_until");
+        if previous.is_some() != until.is_some() {
+            entry.report("`previous_secret` and `previous_secret_until` belong together: give both or neither");
+        }
+        if previous.as_deref().is_some_and(|previous| previous.is_empty() || previous == secret) {
+            entry.report("`previous_secret` must be the secret before `client_secret`, and so another text");
+        }
+        let scope: Option<OauthScope> = entry.optional("scope");
+        match scope {
+            None => entry.report(
+                "`scope` is missing or invalid: give it \"company\", \"customer_account\", \"customer\" or \"license\"",
+            ),
+            Some(scope) if !client_id.starts_with(scope.prefix()) => {
+                let (prefix, scope) = (scope.prefix(), scope.as_str());
+                entry.report(format!("`client_id` must begin with {prefix:?}, since its `scope` is {scope:?}"));
+            }
+            Some(_) => {}
+        }
+        let names: Vec<String> = entry.or("names", Vec::new());
+        let client = OauthClient {
+            client_id: client_id.clone(),
+            secret: SecretDigest::of(&secret),
+            previous_secret: previous.as_deref().map(SecretDigest::of).zip(until),
+            licenses: self.licenses_in_scope(entry, scope.unwrap_or(OauthScope::Company), &names).map(Arc::new),
+            read_only: entry.or("read_only", false),
+            revoked: entry.or("revoked", false),
+            products: entry.optional("products"),
+        };
+        (client_id, client)
+    }
+
+    /// Returns the numbers of the licenses that belong to these owners; `None` for all licenses.
+    fn licenses_in_scope(&self, entry: &Entry<'_>, scope: OauthScope, names: &[String]) -> Option<HashSet<u64>> {
+        if (scope == OauthScope::Company) != names.is_empty() {
+            entry.report("`names` lists what the client belongs to, unless its `scope` is \"company\"");
+        }
+        let belongs = |license: &License, name: &str| match scope {
+            OauthScope::Company => true,
+            OauthScope::Customer => license.customer.email == name,
+            OauthScope::CustomerAccount => {
+                license.customer.customer_account.as_ref().is_some_and(|account| account.code == name)
+            }
+            OauthScope::License => {
+                matches!(&license.holder, Holder::Key(key) if key == name) || license.id.to_string() == name
+            }
+        };
+        let licenses = || self.licenses.iter();
+        for name in names.iter().filter(|name| !licenses().any(|license| belongs(license, name))) {
+            let what = scope.as_str();
+            entry.report(format!("`names` has {name:?}, which is no {what} of any license; correct the name"));
+        }
+        let own = licenses().filter(|license| names.iter().any(|name| belongs(license, name)));
+        (scope != OauthScope::Company).then(|| own.map(|license| license.id).collect())
     }
 
     fn customer_account(&mut self, entry: &mut Entry<'_>) -> (String, CustomerAccount) {
@@ -319,7 +404,8 @@ impl<'n> Reader<'n> {
             }
             let (closed, email_required) = (entry.or("closed", false), entry.or("email_required", false));
             first = first.or((!closed).then_some(days));
-            let trial = TrialEntry { policy, days, closed, email_required, entry };
+            let max_trials = entry.or("max_trials", DEFAULT_MAX_TRIALS);
+            let trial = TrialEntry { policy, days, closed, email_required, max_trials, entry };
             self.trial_entries.push((product.to_owned(), trial));
         }
         first
@@ -333,7 +419,7 @@ impl<'n> Reader<'n> {
         references: &References,
         products: &mut HashMap<String, ProductLicenses>,
     ) {
-        let TrialEntry { policy, days, closed, email_required, mut entry } = trial;
+        let TrialEntry { policy, days, closed, email_required, max_trials, mut entry } = trial;
         let Some(product) = references.products.get(code) else { return };
         entry.title = format!("product {code:?}, {}", entry.title);
         if product.authorization_method == AuthorizationMethod::User {
@@ -344,7 +430,7 @@ impl<'n> Reader<'n> {
         let terms = License { is_trial: true, trial_days: days, license_type: trial_type(&terms), ..terms };
         entry.finish();
         if let Some(product) = products.get_mut(code) {
-            product.trial_policies.push(TrialPolicy { policy, days, closed, email_required, terms });
+            product.trial_policies.push(TrialPolicy { policy, days, closed, email_required, max_trials, terms });
         }
     }
 
@@ -601,6 +687,17 @@ fn is_safe_url(url: &str) -> bool {
         || url.strip_prefix("http://").is_some_and(is_local)
 }
 
+/// Checks what the file says about access tokens.
+fn check_oauth(top: &Entry<'_>, url: Option<&String>, token_seconds: u32) {
+    let is_url = |url: &String| url.starts_with("https://") || url.starts_with("http://");
+    if url.is_some_and(|url| !is_url(url) || !url.bytes().all(|byte| byte.is_ascii_graphic())) {
+        top.report("`oauth_url` must be a URL such as \"https://licenses.example.com/api/v4/oauth/token\"");
+    }
+    if token_seconds == 0 {
+        top.report("`oauth_token_seconds` must be at least 1");
+    }
+}
+
 /// Returns the error about a name that no entry of a table has.
 fn unknown_name(key: &str, name: &str, table: &str) -> String {
     format!("`{key}` names {name:?}, which no [[{table}]] has; add one, or correct the name")
@@ -609,6 +706,12 @@ fn unknown_name(key: &str, name: &str, table: &str) -> String {
 fn bundle(entry: &mut Entry<'_>, products: &HashMap<String, Arc<Product>>) -> (String, Bundle) {
     let code = entry.name("code");
     let members: Vec<String> = entry.required("products");
+    if products.contains_key(&code) {
+        entry.report("has the `code` of a product; give it one of its own");
+    }
+    if members.iter().collect::<HashSet<_>>().len() < members.len() {
+        entry.report("`products` names a product twice; remove one");
+    }
     if members.is_empty() {
         entry.report("`products` is empty: name at least one product");
     }

@@ -1,9 +1,11 @@
 //! What a catalogue is made of: products, licenses, features, users, customers, API keys.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 use chrono::{DateTime, TimeDelta, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -32,12 +34,41 @@ pub struct ApiKey {
     pub products: Option<Vec<String>>,
 }
 
-impl ApiKey {
-    /// Returns true if clients may activate this product by the key.
-    pub fn may_activate(&self, product: &str) -> bool {
-        self.products.as_ref().is_none_or(|products| products.iter().any(|code| code == product))
-    }
+/// An OAuth client, which fetches access tokens by a secret and authorises its requests by them.
+#[derive(Debug, Clone)]
+pub struct OauthClient {
+    /// The client's name. Its beginning shows the scope.
+    pub client_id: String,
+    /// The secret that the client fetches tokens with.
+    pub secret: SecretDigest,
+    /// The secret before that, and the time from which on it is refused.
+    pub previous_secret: Option<(SecretDigest, DateTime<Utc>)>,
+    /// Numbers of the licenses that it may use; `None` for all of the company.
+    pub licenses: Option<Arc<HashSet<u64>>>,
+    /// True if it may only read.
+    pub read_only: bool,
+    /// True if it was revoked.
+    pub revoked: bool,
+    /// The products that it may activate; `None` for all products.
+    pub products: Option<Vec<String>>,
 }
+
+/// The owner of an OAuth client, to whose licenses the client is limited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OauthScope {
+    /// The company: all licenses.
+    Company,
+    /// Customer accounts.
+    CustomerAccount,
+    /// Customers.
+    Customer,
+    /// Single licenses.
+    License,
+}
+
+/// The SHA-256 of a secret. The server keeps no more of it in memory, and the length of the secret is hidden.
+#[derive(Clone, Copy)]
+pub struct SecretDigest([u8; SHA256_OUTPUT_LEN]);
 
 /// The way in which a product's clients name their license.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -315,6 +346,8 @@ pub struct TrialPolicy {
     pub closed: bool,
     /// True if a request must name an e-mail address.
     pub email_required: bool,
+    /// Largest number of trials that are given by this policy.
+    pub max_trials: u64,
     /// What trials have in common. Its number, key and customer are those of no trial.
     pub(super) terms: License,
 }
@@ -482,6 +515,50 @@ impl Version {
     fn matches(&self, wanted: &VersionFilter) -> bool {
         let runs_on = |environment: &String| self.environment.is_none_or(|own| own.as_str() == environment);
         wanted.environment.as_ref().is_none_or(runs_on) && self.channel == wanted.channel.as_deref().unwrap_or_default()
+    }
+}
+
+impl OauthClient {
+    /// Returns whether the client has proven itself by this secret. `now` is license time.
+    pub fn accepts(&self, secret: &str, now: DateTime<Utc>) -> bool {
+        let given = SecretDigest::of(secret);
+        let previous = self.previous_secret.filter(|(_, until)| now < *until);
+        // Both are compared in any case, so that the time does not tell which one it was.
+        let is_current = self.secret.equals(&given);
+        let is_previous = previous.is_some_and(|(previous, _)| previous.equals(&given));
+        !self.revoked && (is_current || is_previous)
+    }
+}
+
+impl OauthScope {
+    /// Returns the beginning of the names of such clients.
+    pub fn prefix(self) -> &'static str {
+        match self {
+            OauthScope::Company => "auth-company-",
+            OauthScope::CustomerAccount => "auth-customeraccount-",
+            OauthScope::Customer => "auth-customer-",
+            OauthScope::License => "auth-license-",
+        }
+    }
+}
+
+impl SecretDigest {
+    /// Makes the digest of a secret.
+    pub fn of(secret: &str) -> SecretDigest {
+        let mut bytes = [0; SHA256_OUTPUT_LEN];
+        bytes.copy_from_slice(digest(&SHA256, secret.as_bytes()).as_ref());
+        SecretDigest(bytes)
+    }
+
+    /// Compares in a time that does not depend on where the two differ.
+    fn equals(&self, other: &SecretDigest) -> bool {
+        verify_slices_are_equal(&self.0, &other.0).is_ok()
+    }
+}
+
+impl fmt::Debug for SecretDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretDigest")
     }
 }
 

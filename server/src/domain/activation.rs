@@ -7,11 +7,19 @@ use super::state::{State, Transition};
 use super::subject::Subject;
 use crate::catalogue::License;
 
+/// Upper bound for the variables of a device: each may have 2 KiB, and replies that hold all must be shorter than 1 MiB.
+const MOST_VARIABLES_OF_DEVICE: usize = 200;
+
 impl State {
     /// Returns the hardware id of the device with this number.
     pub(super) fn hardware_id(&self, license_id: u64, device_id: u64) -> Option<&str> {
         let devices = &self.licenses.get(&license_id)?.devices;
         devices.iter().find(|(_, device)| device.id == device_id).map(|(hardware_id, _)| hardware_id.as_str())
+    }
+
+    /// Returns true if the license is active on the device.
+    pub(super) fn is_active_on(&self, license_id: u64, hardware_id: &str) -> bool {
+        self.device_status(license_id, hardware_id) == Some(DeviceStatus::Active)
     }
 
     /// Returns whether the device is active, if it is known.
@@ -88,6 +96,21 @@ impl Transition<'_> {
 
     fn put_device(&mut self, license: &License, hardware_id: &str, device: Device) {
         self.record(Change::Device { license_id: license.id, hardware_id: hardware_id.to_owned(), device });
+    }
+
+    /// Refuses variables beyond those that a reply to the device can hold.
+    pub(super) fn require_room_for(
+        &self,
+        license: &License,
+        hardware_id: &str,
+        variables: &[(String, String)],
+    ) -> Result<(), Refusal> {
+        let record = self.state.licenses.get(&license.id);
+        let kept = record.and_then(|record| record.variables.get(hardware_id));
+        let is_new = |name: &&String| kept.is_none_or(|kept| !kept.contains_key(*name));
+        let new = variables.iter().map(|(name, _)| name).filter(is_new).count();
+        let count = kept.map_or(0, |kept| kept.len()) + new;
+        if new > 0 && count > MOST_VARIABLES_OF_DEVICE { Err(Refusal::TooManyVariables) } else { Ok(()) }
     }
 
     pub(super) fn keep_variables(

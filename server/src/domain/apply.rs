@@ -58,6 +58,12 @@ impl Transition<'_> {
             return Err(Refusal::Blacklisted);
         }
         let license = &subject.license;
+        if let Action::Activate { variables }
+        | Action::Deactivate { variables }
+        | Action::TrackVariables { variables } = &command.action
+        {
+            self.require_room_for(license, &command.hardware_id, variables)?;
+        }
         // Activation creates the device that all other actions need.
         let device_id = match command.action {
             Action::Activate { .. } => self.activate_device(subject, &command.hardware_id)?,

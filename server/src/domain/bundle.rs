@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::change::Change;
 use super::command::{Action, Command};
+use super::latest_requests::OrderScope;
 use super::refusal::Refusal;
 use super::reply::{Outcome, Reply};
 use super::state::{State, Transition};
@@ -19,28 +20,36 @@ impl State {
     /// the request midway; the request can be sent again then, because nothing counts twice.
     pub fn apply_to_bundle(&mut self, command: &Command, now: DateTime<Utc>, changes: &mut Vec<Change>) -> Outcome {
         let catalogue = Arc::clone(&self.catalogue);
-        let members = members(self, command)?;
+        let mut members = members(self, command)?;
+        if !matches!(command.action, Action::Activate { .. }) {
+            // A license may have come into the bundle after the others were activated.
+            members.retain(|(command, subject)| self.concerns(command, subject.license.id, now));
+        }
         for (command, subject) in &members {
             subject.require_usable(command, now)?;
         }
-        let must_be_active = !matches!(command.action, Action::Activate { .. });
-        let (mut licenses, mut found) = (Vec::new(), false);
+        let mut licenses = Vec::new();
         for (command, _) in &members {
             match (Transition { state: self, now, changes }).run(&catalogue, command) {
-                // The license came into the bundle after the others were activated.
-                Err(Refusal::DeviceNotFound) if must_be_active => continue,
                 Err(refusal) => return Err(refusal),
                 Ok(Reply::License(view) | Reply::Activation(view)) => licenses.push(*view),
                 Ok(_) => {}
             }
-            found = true;
         }
         match command.action {
-            _ if !found => Err(Refusal::DeviceNotFound),
+            _ if members.is_empty() => Err(Refusal::DeviceNotFound),
             Action::Activate { .. } => Ok(Reply::ActivatedBundle(licenses)),
             Action::Deactivate { .. } => Ok(Reply::DEACTIVATED),
             _ => Ok(Reply::Licenses(licenses)),
         }
+    }
+}
+
+impl State {
+    /// Returns true if the license is active on the device, or was deactivated by this very request.
+    fn concerns(&self, command: &Command, license_id: u64, now: DateTime<Utc>) -> bool {
+        let highest = self.highest_order(license_id, &command.hardware_id, OrderScope::Device, now);
+        self.is_active_on(license_id, &command.hardware_id) || command.order.is_some() && command.order == highest
     }
 }
 

@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use std::collections::HashSet;
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 
 use crate::catalogue::{Password, VersionFilter};
@@ -15,6 +18,8 @@ pub struct Command {
     pub credential: Credential,
     /// The license's number, where the credential names several licenses.
     pub license_id: Option<u64>,
+    /// Numbers of the licenses that the client may use; `None` for all. Another license counts as unknown.
+    pub licenses: Option<Arc<HashSet<u64>>>,
     /// The device.
     pub hardware_id: String,
     /// True if the device says that it is a virtual machine.

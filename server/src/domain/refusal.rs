@@ -29,11 +29,17 @@ pub enum Refusal {
     RevokedApiKey,
     ReadOnlyApiKey,
     ApiKeyProductNotAllowed,
+    /// Has the code of `InvalidApiKey`, since no code is documented.
+    ApiKeysNotAllowed,
+    OauthTokenExpired,
+    OauthTokenMalformed,
     // request
     InvalidJson,
     MissingParameters(String),
     MissingHardwareId,
     EmailMissing,
+    /// The device has as many variables as the server keeps.
+    TooManyVariables,
     ValidationError(String),
     // product
     UnknownProduct,
@@ -143,10 +149,20 @@ impl Refusal {
             ApiKeyProductNotAllowed => {
                 (400, "api_key_product_not_allowed", "The API key may not activate this product; use another one")
             }
+            ApiKeysNotAllowed => {
+                (400, "invalid_api_key", "API keys are not accepted here; authorize by an OAuth access token")
+            }
+            OauthTokenExpired => (400, "oauth_token_expired", "The access token has expired; fetch another one"),
+            OauthTokenMalformed => {
+                (400, "oauth_token_malformed", "The access token is not one of this server; fetch another one")
+            }
             InvalidJson => (400, "invalid_json", "The body is not valid JSON; send an object in UTF-8"),
             MissingParameters(names) => {
                 let message = format!("Some parameters are missing in the request: {names}.");
                 return (400, "missing_parameters", message.into());
+            }
+            TooManyVariables => {
+                (400, "validation_error", "The device has too many variables; set those again that it has already")
             }
             MissingHardwareId => (400, "missing_hardware_id", "The hardware_id is missing in the request"),
             EmailMissing => (400, "email_missing", "The email is missing in the request"),

@@ -142,6 +142,8 @@ pub fn usable_product<'c>(catalogue: &'c Catalogue, code: &str) -> Result<&'c Ar
     }
 }
 
+/// Returns true if the command may be about the license, and does not name another one by its number.
 fn wanted(command: &Command, license: &License) -> bool {
-    command.license_id.is_none_or(|id| id == license.id)
+    let is_allowed = command.licenses.as_ref().is_none_or(|licenses| licenses.contains(&license.id));
+    is_allowed && command.license_id.is_none_or(|id| id == license.id)
 }

@@ -46,11 +46,20 @@ impl State {
         }
         let policy = self.catalogue.trial_policy(&request.product, request.policy.as_deref());
         let policy = policy.filter(|policy| !policy.closed).ok_or(Refusal::TrialNotAllowed)?;
+        let of_policy = |trial: &&Trial| trial.product == request.product && trial.policy == policy.policy;
+        if self.trials.values().filter(of_policy).count() as u64 >= policy.max_trials {
+            return Err(Refusal::TrialNotAllowed);
+        }
         if policy.email_required && request.customer.email.is_empty() {
             return Err(Refusal::EmailMissing);
         }
+        // Drawn from the key, which is random: clients choose the hardware id.
+        let license_id = derived_id(&["trial", &request.license_key]);
+        if self.catalogue.has_license(license_id) {
+            return Err(Refusal::InternalError);
+        }
         let trial = Trial {
-            license_id: derived_id(&["trial", &request.product, &request.hardware_id]),
+            license_id,
             product: request.product.clone(),
             policy: policy.policy.clone(),
             hardware_id: request.hardware_id.clone(),

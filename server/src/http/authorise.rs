@@ -1,35 +1,78 @@
-//! Authorises a request by its `Date` and `Authorization` headers. By the protocol, the MAC covers the date only.
+//! Authorises a request by its `Date` and `Authorization` headers: by an API key, whose MAC covers the date only, or by an
+//! access token.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use floatlease::model::parse_http_date;
-use floatlease::operations::{Method, Operation};
+use floatlease::operations::{Auth, Method, Operation};
 use floatlease::sign::is_signature;
 use hyper::http::{HeaderMap, header};
 
-use crate::catalogue::{ApiKey, Catalogue};
+use super::tokens::{self, Tokens};
+use crate::catalogue::Catalogue;
 use crate::domain::Refusal;
 
 /// Largest difference between a request's `Date` and the server's time, either way.
 const WINDOW: TimeDelta = TimeDelta::minutes(15);
 const PARAMETERS: [&str; 4] = ["algorithm", "headers", "signature", "apikey"];
 
-/// Returns the API key whose shared key signed the request. `now` is real time, not license time.
+/// The rights of the API key or OAuth client that has proven itself.
+pub(super) struct Rights<'c> {
+    /// The name of the API key or OAuth client.
+    pub(super) client: &'c str,
+    revoked: bool,
+    read_only: bool,
+    products: Option<&'c [String]>,
+    /// Numbers of the licenses that it may use; `None` for all licenses.
+    pub(super) licenses: Option<&'c Arc<HashSet<u64>>>,
+}
+
+/// Returns the rights of the client whose shared key signed the request, or whose token it has. `now` is real time, not
+/// license time.
 pub(super) fn authorise<'c>(
     catalogue: &'c Catalogue,
+    issued: &Tokens,
     operation: &Operation,
     headers: &HeaderMap,
     now: DateTime<Utc>,
-) -> Result<&'c ApiKey, Refusal> {
+) -> Result<Rights<'c>, Refusal> {
     if !headers.contains_key(header::DATE) || !headers.contains_key(header::AUTHORIZATION) {
         return Err(Refusal::MissingHeaders);
     }
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let authorization = text(header::AUTHORIZATION).ok_or(Refusal::AuthorizationInvalidHeaders)?;
-    if is_bearer(authorization) {
-        return Err(Refusal::HmacRequired);
+    let date = text(header::DATE).unwrap_or_default();
+    let rights = match tokens::bearer(headers) {
+        Some(token) if catalogue.oauth_clients().next().is_some() => {
+            check_date(date, now)?;
+            let client = catalogue.oauth_client(&issued.verify(token)?).ok_or(Refusal::OauthTokenMalformed)?;
+            let products = client.products.as_deref();
+            let (revoked, read_only, licenses) = (client.revoked, client.read_only, client.licenses.as_ref());
+            Rights { client: &client.client_id, revoked, read_only, products, licenses }
+        }
+        Some(_) => return Err(Refusal::HmacRequired),
+        None => of_api_key(catalogue, authorization, date, now)?,
+    };
+    if rights.revoked {
+        return Err(Refusal::RevokedApiKey);
     }
+    // The API makes this one a GET, but it gives a license away.
+    let writes = operation.method == Method::Post || operation.name == "trial_key";
+    if rights.read_only && writes {
+        return Err(Refusal::ReadOnlyApiKey);
+    }
+    Ok(rights)
+}
+
+/// Returns the rights of the API key whose shared key signed the date.
+fn of_api_key<'c>(
+    catalogue: &'c Catalogue,
+    authorization: &str,
+    date: &str,
+    now: DateTime<Utc>,
+) -> Result<Rights<'c>, Refusal> {
     let given = parameters(authorization).ok_or(Refusal::AuthorizationInvalidHeaders)?;
     let missing: Vec<&str> = PARAMETERS.into_iter().filter(|name| !given.contains_key(*name)).collect();
     if !missing.is_empty() {
@@ -40,36 +83,43 @@ pub(super) fn authorise<'c>(
     {
         return Err(Refusal::HmacRequired);
     }
-    let date = text(header::DATE).unwrap_or_default();
-    let sent_at = parse_http_date(date).ok_or(Refusal::DateHeaderDiff)?;
-    if (now - sent_at).abs() > WINDOW {
-        return Err(Refusal::DateHeaderDiff);
+    check_date(date, now)?;
+    if catalogue.oauth_only {
+        return Err(Refusal::ApiKeysNotAllowed);
     }
     let api_key = catalogue.api_key(parameter("apikey")).ok_or(Refusal::InvalidApiKey)?;
     if !is_signature(&api_key.shared_key, date.trim(), parameter("signature")) {
         return Err(Refusal::SignatureMismatch);
     }
-    if api_key.revoked {
-        return Err(Refusal::RevokedApiKey);
-    }
-    if api_key.read_only && operation.method == Method::Post {
-        return Err(Refusal::ReadOnlyApiKey);
-    }
-    Ok(api_key)
+    let (revoked, read_only, products) = (api_key.revoked, api_key.read_only, api_key.products.as_deref());
+    Ok(Rights { client: &api_key.key, revoked, read_only, products, licenses: None })
 }
 
-/// Refuses an activation of a product that the key may not activate.
-pub(super) fn require_product(api_key: &ApiKey, operation: &Operation, product: &str) -> Result<(), Refusal> {
-    if api_key.may_activate(product) || !matches!(operation.name, "activate_license" | "activate_bundle") {
-        Ok(())
-    } else {
-        Err(Refusal::ApiKeyProductNotAllowed)
-    }
+/// Refuses a request whose `Date` is too far from now.
+fn check_date(date: &str, now: DateTime<Utc>) -> Result<(), Refusal> {
+    let sent_at = parse_http_date(date).ok_or(Refusal::DateHeaderDiff)?;
+    if (now - sent_at).abs() > WINDOW { Err(Refusal::DateHeaderDiff) } else { Ok(()) }
 }
 
-/// Returns whether the header holds an OAuth token, which this server does not issue.
-fn is_bearer(authorization: &str) -> bool {
-    authorization.split_whitespace().next().is_some_and(|scheme| scheme.eq_ignore_ascii_case("bearer"))
+impl Rights<'_> {
+    /// Refuses an activation of a product that the client may not activate.
+    pub(super) fn require_product(&self, operation: &Operation, product: &str) -> Result<(), Refusal> {
+        let is_activation = matches!(operation.name, "activate_license" | "activate_bundle" | "trial_key");
+        if self.may_activate(product) || !is_activation { Ok(()) } else { Err(Refusal::ApiKeyProductNotAllowed) }
+    }
+
+    /// Refuses an operation that is not about one license, from a client that may use some licenses only. Its reply would
+    /// tell of others.
+    pub(super) fn require_single_license(&self, operation: &Operation) -> Result<(), Refusal> {
+        let is_about_one = matches!(operation.auth, Auth::Ident | Auth::Set);
+        let is_about_product = matches!(operation.name, "product_details" | "products" | "sso_url");
+        if self.licenses.is_none() || is_about_one || is_about_product { Ok(()) } else { Err(Refusal::LicenseNotFound) }
+    }
+
+    /// Returns true if the client may activate this product.
+    pub(super) fn may_activate(&self, product: &str) -> bool {
+        self.products.is_none_or(|products| products.iter().any(|code| code == product))
+    }
 }
 
 /// Returns a parameter of the `Authorization` header, whether or not the header proves anything.

@@ -22,6 +22,8 @@ mod response;
 mod service;
 mod sign;
 mod sign_in;
+pub(crate) mod token_endpoint;
+mod tokens;
 
 pub(crate) use listener::{Handler, Listener, bind};
 pub use rate_limits::{Limit, RateLimits};
@@ -29,3 +31,4 @@ pub(crate) use raw_connection::{RawConnection, WireAction};
 pub(crate) use request::{BASE_PATH, ReceivedRequest};
 pub(crate) use response::response;
 pub(crate) use service::{Service, ServiceParts, ServiceThread, echo};
+pub(crate) use token_endpoint::{claimed_client, is_token_request};

@@ -145,6 +145,7 @@ impl Parameters {
             credential: self.credential(),
             // A negative number finds no license, since 0 is not the number of any.
             license_id: self.integer("license_id").map(|id| id.try_into().unwrap_or_default()),
+            licenses: None,
             hardware_id: self.required("hardware_id"),
             is_vm: self.flag("is_vm"),
             action: self.action(operation.name)?,

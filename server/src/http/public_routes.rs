@@ -8,6 +8,7 @@ use schemars::{JsonSchema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::token_endpoint::{CLIENT_CREDENTIALS, TOKEN_PATH};
 use crate::domain::Refusal;
 use crate::domain::reply::{Describe, Iso};
 
@@ -35,22 +36,29 @@ pub(super) struct ServiceInfo {
     pub(super) base_url: String,
     /// PEM.
     pub(super) public_key: String,
+    /// The address of the token endpoint.
+    oauth_url: String,
     describe: DescribeApi,
     /// The OpenAPI document, which is made for the first request. Otherwise each request for it would cost much.
     document: OnceLock<Vec<u8>>,
 }
 
 impl ServiceInfo {
-    pub(super) fn new(base_url: String, public_key: String, describe: DescribeApi) -> ServiceInfo {
-        ServiceInfo { base_url, public_key, describe, document: OnceLock::new() }
+    /// `oauth_url` is the address of the token endpoint, if it is another one than the server's own.
+    pub(super) fn new(
+        base_url: String,
+        public_key: String,
+        oauth_url: Option<String>,
+        describe: DescribeApi,
+    ) -> ServiceInfo {
+        let oauth_url = oauth_url.unwrap_or_else(|| format!("{base_url}{TOKEN_PATH}"));
+        ServiceInfo { base_url, public_key, oauth_url, describe, document: OnceLock::new() }
     }
 
     fn document(&self) -> &[u8] {
         self.document.get_or_init(|| (self.describe)(&self.base_url).to_string().into_bytes())
     }
 }
-
-const CLIENT_CREDENTIALS: &str = "client_credentials";
 
 /// Every public route.
 pub(crate) const PUBLIC_ROUTES: &[PublicRoute] = &[
@@ -66,7 +74,7 @@ pub(crate) const PUBLIC_ROUTES: &[PublicRoute] = &[
     PublicRoute {
         path: "/oauth_url",
         name: "oauth_url",
-        summary: "Tells where OAuth tokens will be issued; none are yet.",
+        summary: "Tells where OAuth clients get their access tokens.",
         query: &[("login_type", CLIENT_CREDENTIALS)],
         signed: true,
         reply: SchemaGenerator::subschema_for::<OauthUrl>,
@@ -138,14 +146,12 @@ struct OauthUrl {
     login_type: &'static str,
 }
 
-/// Names a URL on this server, so that no client takes its secret elsewhere. The server issues no tokens there yet.
+/// Names the token endpoint.
 fn oauth_url(info: &ServiceInfo, query: &str) -> Result<OauthUrl, Refusal> {
     let login_type = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "login_type");
     match login_type.as_ref().map(|(_, value)| value.as_ref()) {
         None => Err(Refusal::MissingParameters("login_type".to_owned())),
-        Some(CLIENT_CREDENTIALS) => {
-            Ok(OauthUrl { url: format!("{}/oauth/token", info.base_url), login_type: CLIENT_CREDENTIALS })
-        }
+        Some(CLIENT_CREDENTIALS) => Ok(OauthUrl { url: info.oauth_url.clone(), login_type: CLIENT_CREDENTIALS }),
         Some(_) => Err(Refusal::ValidationError(format!("login_type is invalid; send {CLIENT_CREDENTIALS}"))),
     }
 }

@@ -12,7 +12,7 @@ use hyper::http::{HeaderValue, Method, Response};
 use rand::seq::IndexedRandom;
 use tokio::sync::oneshot;
 
-use super::authorise;
+use super::authorise::{self, Rights};
 use super::listener::Handler;
 use super::parameters::{self, Parameters};
 use super::public_routes::{self, DescribeApi, ServiceInfo};
@@ -22,7 +22,9 @@ use super::request::ReceivedRequest;
 use super::response::{refused, response};
 use super::sign::Signer;
 use super::sign_in::SignIn;
-use crate::catalogue::{ApiKey, Catalogue, Product, ProductStatus};
+use super::token_endpoint::{self, is_token_request};
+use super::tokens::Tokens;
+use crate::catalogue::{Catalogue, Product, ProductStatus};
 use crate::clock::Clock;
 use crate::domain::{Command, Credential, Outcome, Refusal, State, reply, usable_product, user_based};
 use crate::keys::SigningKey;
@@ -30,12 +32,13 @@ use crate::store::{Store, StoreError};
 use crate::writer::{Transaction, Writer, WriterThread};
 
 /// Everything that requests are answered from.
-#[derive(Debug)]
 pub(crate) struct Service {
     pub(crate) catalogue: Arc<Catalogue>,
     pub(crate) writer: Writer,
     signer: Signer,
     sign_in: SignIn,
+    tokens: Tokens,
+    clock: Arc<dyn Clock>,
     info: ServiceInfo,
     rate_guard: RateGuard,
 }
@@ -72,16 +75,16 @@ impl Service {
         let sign_in = SignIn::new(&catalogue).map_err(StoreError)?;
         let catalogue = Arc::new(catalogue);
         let licensed = Arc::clone(&catalogue);
+        let license_time = Arc::clone(&clock);
         let (ending, ended) = oneshot::channel();
         let (writer, thread) = Writer::start(store, |changes| State::recover(licensed, changes), clock, ending)?;
         let public_key = key.public_pem().map_err(|error| StoreError(format!("can't read the key: {error}")))?;
         let signer = Signer::new(Some(key).filter(|_| !unsigned));
-        let info = ServiceInfo::new(base_url, public_key, describe);
-        let rate_guard = RateGuard::new(rate_limits);
-        Ok((
-            Service { catalogue, writer, signer, sign_in, info, rate_guard },
-            ServiceThread { thread, ended, stopping },
-        ))
+        let info = ServiceInfo::new(base_url, public_key, catalogue.oauth_url.clone(), describe);
+        let (tokens, rate_guard) = (Tokens::new(catalogue.oauth_token_seconds), RateGuard::new(rate_limits));
+        let clock = license_time;
+        let service = Service { catalogue, writer, signer, sign_in, tokens, clock, info, rate_guard };
+        Ok((service, ServiceThread { thread, ended, stopping }))
     }
 
     /// Returns the public key that clients verify replies with, as PEM.
@@ -94,9 +97,14 @@ impl Service {
         self.signer.v2(body).ok().flatten()
     }
 
+    /// Expires every access token that was issued so far.
+    pub(crate) fn expire_tokens(&self) {
+        self.tokens.expire_all();
+    }
+
     /// Replies to any request. `now` is real time, which the `Date` of a request is compared with.
     pub(crate) async fn reply(&self, request: &ReceivedRequest, now: DateTime<Utc>) -> Response<Vec<u8>> {
-        if let Err(refusal) = self.rate_guard.count(request.client, &request.head.headers) {
+        if let Err(refusal) = self.rate_guard.count(request.client) {
             return refused(&refusal, "");
         }
         let is_get = request.head.method == Method::GET;
@@ -105,6 +113,9 @@ impl Service {
         }
         if is_get && let Some(reply) = self.public_reply(request, now) {
             return reply;
+        }
+        if is_token_request(request) {
+            return token_endpoint::reply(&self.catalogue, &self.tokens, request, self.clock.now());
         }
         match request.operation() {
             Ok(operation) => {
@@ -132,16 +143,17 @@ impl Service {
         request: &ReceivedRequest,
         now: DateTime<Utc>,
     ) -> Result<Response<Vec<u8>>, Refusal> {
-        let api_key = authorise::authorise(&self.catalogue, operation, &request.head.headers, now)?;
-        self.rate_guard.count_authorised()?;
+        let rights = authorise::authorise(&self.catalogue, &self.tokens, operation, &request.head.headers, now)?;
+        self.rate_guard.count_authorised(rights.client)?;
         let body = request.body.as_ref().map_err(Refusal::clone)?;
         let parameters = Parameters::read(operation, request.query(), body)?;
         let product = parameters.required("product");
-        let products =
-            self.catalogue.bundle(&product).map_or(std::slice::from_ref(&product), |bundle| &bundle.products);
-        for product in products {
-            authorise::require_product(api_key, operation, product)?;
+        let of_bundle = operation.slots == SlotEffect::OfBundle;
+        let bundle = self.catalogue.bundle(&product).filter(|_| of_bundle);
+        for product in bundle.map_or(std::slice::from_ref(&product), |bundle| &bundle.products) {
+            rights.require_product(operation, product)?;
         }
+        rights.require_single_license(operation)?;
         let outcome = match operation.auth {
             Auth::User | Auth::Password => self.of_user(operation, &parameters).await?,
             Auth::None if operation.name == "sso_url" => return self.sso_url(&parameters),
@@ -167,12 +179,12 @@ impl Service {
                 self.writer.work(list).await
             }
             Auth::None if operation.product => return self.product_details(&parameters),
-            Auth::None => return self.products(api_key),
+            Auth::None => return self.products(&rights),
             Auth::Ident | Auth::Set => {
                 let idempotency_key = parameters::idempotency_key(&request.head.headers)?;
                 let order = parameters::order(operation, &request.head.headers)?;
-                let command = Command { idempotency_key, order, ..parameters.command(operation)? };
-                let of_bundle = operation.slots == SlotEffect::OfBundle;
+                let licenses = rights.licenses.cloned();
+                let command = Command { idempotency_key, order, licenses, ..parameters.command(operation)? };
                 let given = command.credential.clone();
                 let apply = move |credential: &Credential, transaction: &mut Transaction<'_>| {
                     let command = Command { credential: credential.clone(), ..command.clone() };
@@ -224,9 +236,9 @@ impl Service {
     }
 
     /// Answers `products`: the products that are enabled and that the API key may activate.
-    fn products(&self, api_key: &ApiKey) -> Result<Response<Vec<u8>>, Refusal> {
+    fn products(&self, rights: &Rights<'_>) -> Result<Response<Vec<u8>>, Refusal> {
         let listed =
-            |product: &&Product| product.status == ProductStatus::Enabled && api_key.may_activate(&product.code);
+            |product: &&Product| product.status == ProductStatus::Enabled && rights.may_activate(&product.code);
         let mut products: Vec<&Product> = self.catalogue.products().filter(listed).collect();
         products.sort_by(|one, other| one.code.cmp(&other.code));
         let body = reply::products(&self.catalogue, products.into_iter());

@@ -80,6 +80,24 @@ impl Document {
         &mut self.generator
     }
 
+    /// Lets a request be authorised in another way, too: by all of these schemes together.
+    pub(crate) fn also_secured_by(&mut self, schemes: Map<String, Value>, with: &[&str]) {
+        let needed = schemes.keys().map(String::as_str).chain(with.iter().copied());
+        let needed: Map<String, Value> = needed.map(|name| (name.to_owned(), json!([]))).collect();
+        self.document["security"].as_array_mut().into_iter().for_each(|ways| ways.push(needed.clone().into()));
+        self.document["components"]["securitySchemes"]
+            .as_object_mut()
+            .into_iter()
+            .for_each(|all| all.extend(schemes.clone()));
+    }
+
+    /// Adds an operation whose refusals are not those of the others: all its replies by status.
+    pub(crate) fn add_with_replies(&mut self, endpoint: Endpoint<'_>, replies: Map<String, Value>) {
+        let (path, method) = (endpoint.path, endpoint.method);
+        self.add(endpoint);
+        self.document["paths"][path][method]["responses"] = replies.into();
+    }
+
     /// Adds an operation.
     pub(crate) fn add(&mut self, endpoint: Endpoint<'_>) {
         let mut responses = Map::from_iter([("200".to_owned(), endpoint.reply)]);

@@ -1,5 +1,7 @@
 //! Describes the License API v4.
 
+use std::collections::BTreeSet;
+
 use floatlease::model::{IDEMPOTENCY_KEY, MAX_ORDER, ORDER};
 use floatlease::operations::{Method, OPERATIONS, Operation, Reply};
 use serde_json::{Map, Value, json};
@@ -8,6 +10,7 @@ use super::{Document, Endpoint, json_body, json_reply, parameter};
 use crate::domain::{Refusal, reply};
 use crate::http::parameters;
 use crate::http::public_routes::{PUBLIC_ROUTES, PublicRoute};
+use crate::http::token_endpoint::{self, CLIENT_CREDENTIALS, IssuedToken, TOKEN_PATH};
 
 const DESCRIPTION: &str = "The LicenseSpring License API v4, as floatlease-server speaks it. Every refusal has a body of \
     status, code and message; clients go by the code. Times are UTC. A license is named by \
@@ -82,6 +85,7 @@ const EXAMPLES: [(&str, &str, Option<&str>); 21] = [
 /// Makes the document of the API at `base_url`.
 pub fn v4(base_url: &str) -> Value {
     let mut document = Document::new("floatlease-server: License API v4", DESCRIPTION, base_url, security());
+    document.also_secured_by(bearer(), &["date"]);
     let codes = Refusal::codes();
     for (status, description) in REFUSED {
         let codes: Vec<&str> = codes.iter().filter(|row| row.0 == status).map(|row| row.1).collect();
@@ -95,7 +99,55 @@ pub fn v4(base_url: &str) -> Value {
         let reply = open_reply(route, &mut document);
         document.add(open_endpoint(route, reply));
     }
+    add_token_endpoint(&mut document);
     document.finish()
+}
+
+/// Describes access tokens, which take the place of the API key's signature.
+fn bearer() -> Map<String, Value> {
+    let description =
+        format!("The access token of an OAuth client, from {TOKEN_PATH}. The Date header is needed all the same.");
+    Map::from_iter([("bearer".to_owned(), json!({ "type": "http", "scheme": "bearer", "description": description }))])
+}
+
+/// Adds the token endpoint, whose requests and refusals are those of RFC 6749.
+fn add_token_endpoint(document: &mut Document) {
+    let text = |longest: usize| json!({ "type": "string", "minLength": 1, "maxLength": longest });
+    let grant = json!({ "type": "string", "const": CLIENT_CREDENTIALS });
+    let schema = json!({
+        "type": "object",
+        "properties": { "grant_type": grant, "client_id": text(1024), "client_secret": text(1024) },
+        "required": ["grant_type"],
+    });
+    let body = json!({ "required": true, "content": { "application/x-www-form-urlencoded": { "schema": schema } } });
+    let uncached = json!({ "Cache-Control": { "required": true, "schema": { "const": "no-store" } } });
+    let issued = document.generator().subschema_for::<IssuedToken>();
+    let mut replies = Map::from_iter([("200".to_owned(), json_reply("The token.", uncached.clone(), issued.into()))]);
+    for (status, description) in [(400, "The request is wrong."), (401, "The client has not proven itself.")] {
+        let refusals = token_endpoint::REFUSALS.iter().filter(|row| row.0 == status);
+        let errors: BTreeSet<&str> = refusals.map(|row| row.1).collect();
+        let schema = json!({
+            "type": "object",
+            "properties": {
+                "error": { "type": "string", "enum": errors },
+                "error_description": { "type": "string", "description": "For people." },
+            },
+            "required": ["error", "error_description"],
+            "additionalProperties": false,
+        });
+        replies.insert(status.to_string(), json_reply(description, uncached.clone(), schema));
+    }
+    let endpoint = Endpoint {
+        path: TOKEN_PATH,
+        method: "post",
+        name: "oauth_token",
+        summary: "Issues an access token to an OAuth client, which sends its secret in the body or by HTTP Basic.",
+        parameters: Vec::new(),
+        body: Some(body),
+        reply: Value::Null,
+        open: true,
+    };
+    document.add_with_replies(endpoint, replies);
 }
 
 fn security() -> Map<String, Value> {

@@ -8,18 +8,32 @@ use crate::catalogue::{Catalogue, Holder, License, Password};
 #[derive(Debug, Clone)]
 pub struct ConnectionInfo {
     facts: Vec<(&'static str, String)>,
+    /// True if API keys are refused.
+    oauth_only: bool,
 }
 
 /// Names of the facts that make up a client's configuration.
-const CONFIG: [&str; 8] =
-    ["product", "license_key", "username", "password", "api_key", "shared_key", "base_url", "public_key"];
+const CONFIG: [&str; 10] = [
+    "product",
+    "license_key",
+    "username",
+    "password",
+    "api_key",
+    "shared_key",
+    "client_id",
+    "client_secret",
+    "base_url",
+    "public_key",
+];
 
 impl ConnectionInfo {
     /// The names of all facts.
-    pub const NAMES: [&str; 13] = [
+    pub const NAMES: [&str; 15] = [
         "base_url",
         "api_key",
         "shared_key",
+        "client_id",
+        "client_secret",
         "public_key",
         "control_url",
         "product",
@@ -33,7 +47,8 @@ impl ConnectionInfo {
     ];
 
     pub(super) fn new(facts: Vec<(&'static str, String)>, catalogue: &Catalogue) -> ConnectionInfo {
-        ConnectionInfo { facts: facts.into_iter().chain(examples(catalogue)).collect() }
+        let oauth_only = catalogue.oauth_only;
+        ConnectionInfo { facts: facts.into_iter().chain(examples(catalogue)).collect(), oauth_only }
     }
 
     /// Returns the fact of this name.
@@ -51,10 +66,13 @@ impl ConnectionInfo {
         self.facts().map(|(name, value)| (name.to_owned(), value.into())).collect()
     }
 
-    /// Returns a client's configuration, with the first license key, or the first user if no license has a key.
+    /// Returns a client's configuration, with the first license key, or the first user if no license has a key. It has the
+    /// API key, or the OAuth client if API keys are refused.
     pub fn client_config(&self) -> Map<String, Value> {
         let by_key = self.get("license_key").is_some();
+        let unused = if self.oauth_only { ["api_key", "shared_key"] } else { ["client_id", "client_secret"] };
         let wanted = CONFIG.into_iter().filter(|name| !by_key || !["username", "password"].contains(name));
+        let wanted = wanted.filter(|name| !unused.contains(name));
         wanted.filter_map(|name| Some((name.to_owned(), self.get(name)?.into()))).collect()
     }
 }

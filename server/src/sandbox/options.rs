@@ -118,7 +118,8 @@ fn from_json(object: Map<String, Value>) -> Result<Table, ControlError> {
 }
 
 /// Members of a catalogue that hold times.
-const TIMES: [&str; 4] = ["start_date", "validity_period", "maintenance_period", "expiry_date"];
+const TIMES: [&str; 5] =
+    ["start_date", "validity_period", "maintenance_period", "expiry_date", "previous_secret_until"];
 
 /// Replaces relative times in the catalogue by absolute ones.
 fn resolve(table: &mut Table, now: DateTime<Utc>) -> Result<(), ControlError> {

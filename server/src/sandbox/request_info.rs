@@ -3,12 +3,15 @@
 use hyper::HeaderMap;
 use serde_json::{Map, Value};
 
-use crate::http::ReceivedRequest;
+use crate::http::{ReceivedRequest, is_token_request};
+
+/// The name of a request for an access token, in faults and in the journal.
+pub(crate) const TOKEN_REQUEST: &str = "oauth_token";
 
 /// The parameters and headers of a request, as far as they can be read.
 #[derive(Debug)]
 pub(crate) struct RequestInfo {
-    /// The operation's name, if the request asks for one.
+    /// The operation's name, if the request asks for one. A request for an access token counts as [`TOKEN_REQUEST`].
     pub(crate) operation: Option<&'static str>,
     parameters: Map<String, Value>,
     headers: HeaderMap,
@@ -24,6 +27,7 @@ impl RequestInfo {
             parameters.extend(body);
         }
         let operation = request.operation().ok().map(|operation| operation.name);
+        let operation = operation.or(is_token_request(request).then_some(TOKEN_REQUEST));
         RequestInfo { operation, parameters, headers: request.head.headers.clone() }
     }
 

@@ -19,7 +19,7 @@ use super::options::{DateCheck, WorldOptions, check_rate};
 use super::presets::Presets;
 use super::request_info::{RequestInfo, shortened};
 use super::time_spec::{OUT_OF_RANGE, is_in_range};
-use crate::catalogue::{ApiKey, Catalogue};
+use crate::catalogue::{ApiKey, Catalogue, OauthClient, SecretDigest};
 use crate::clock::{Clock, ControlledClock, whole_millis};
 use crate::domain::{Due, DueKind, Holding};
 use crate::http::{RateLimits, RawConnection, ReceivedRequest, Service, ServiceParts, ServiceThread, WireAction, echo};
@@ -36,8 +36,8 @@ pub(crate) struct World {
     pub(crate) info: ConnectionInfo,
     pub(crate) journal: Arc<Journal>,
     pub(crate) presets: Option<Presets>,
-    /// API keys whose requests are for this world.
-    pub(crate) api_keys: Vec<String>,
+    /// API keys and OAuth clients whose requests are for this world.
+    pub(crate) clients: Vec<String>,
     service: Service,
     clock: Arc<ControlledClock>,
     faults: Mutex<FaultList>,
@@ -83,7 +83,10 @@ impl World {
         for key in of_presets.chain(more_keys).chain([api_key.clone()]) {
             catalogue.add_api_key(key);
         }
-        let api_keys = catalogue.api_keys().map(|key| key.key.clone()).collect();
+        let (client_id, client_secret) = (format!("auth-company-{}", random_text(24)), random_text(40));
+        catalogue.add_oauth_client(new_oauth_client(&client_id, &client_secret));
+        let oauth_clients = catalogue.oauth_clients().map(|client| client.client_id.clone());
+        let clients = catalogue.api_keys().map(|key| key.key.clone()).chain(oauth_clients).collect();
         let journal = Journal::new(&catalogue);
         let clock = Arc::new(ControlledClock::new(whole_millis(start), rate));
         let (service, thread) = start_service(catalogue, &journal, &clock, base_url)?;
@@ -91,6 +94,8 @@ impl World {
             ("base_url", base_url.to_owned()),
             ("api_key", api_key.key),
             ("shared_key", api_key.shared_key),
+            ("client_id", client_id),
+            ("client_secret", client_secret),
             ("public_key", service.public_key().to_owned()),
         ];
         facts.extend(control_url.map(|url| ("control_url", url)));
@@ -99,7 +104,7 @@ impl World {
             info: ConnectionInfo::new(facts, &service.catalogue),
             journal,
             presets,
-            api_keys,
+            clients,
             service,
             clock,
             faults: Mutex::default(),
@@ -282,13 +287,19 @@ impl World {
             return RequestRecord::default();
         }
         let body: Value = serde_json::from_slice(reply.body()).unwrap_or_default();
-        let code = body.get("code").and_then(Value::as_str).map(str::to_owned);
+        // The token endpoint has codes of its own.
+        let code = body.get("code").or(body.get("error")).and_then(Value::as_str).map(str::to_owned);
         let near_miss = code.as_deref().and_then(|code| {
             let date = reply.headers().get(header::DATE).and_then(|date| parse_http_date(date.to_str().ok()?));
             let key = self.catalogue().api_key(&request.authorization("apikey")?)?;
             NearMiss::explain(code, request, &key.shared_key, date.unwrap_or_else(Utc::now))
         });
         RequestRecord { code, near_miss, ..RequestRecord::default() }
+    }
+
+    /// Expires every access token that was issued so far.
+    pub(crate) fn expire_tokens(&self) {
+        self.service.expire_tokens();
     }
 
     /// Moves the clock forward. Everything that is due on the way happens at its time, before this returns.
@@ -355,6 +366,19 @@ impl Delivery {
 /// Makes an API key of its own for a world.
 fn new_api_key() -> ApiKey {
     ApiKey { key: random_text(24), shared_key: random_text(40), read_only: false, revoked: false, products: None }
+}
+
+/// Makes an OAuth client of its own for a world.
+fn new_oauth_client(client_id: &str, secret: &str) -> OauthClient {
+    OauthClient {
+        client_id: client_id.to_owned(),
+        secret: SecretDigest::of(secret),
+        previous_secret: None,
+        licenses: None,
+        read_only: false,
+        revoked: false,
+        products: None,
+    }
 }
 
 /// Starts the service of a world, with a store in memory.

@@ -11,7 +11,7 @@ use super::keys::random_text;
 use super::options::WorldOptions;
 use super::world::World;
 use crate::catalogue::ApiKey;
-use crate::http::{Handler, RawConnection, ReceivedRequest};
+use crate::http::{Handler, RawConnection, ReceivedRequest, claimed_client};
 use crate::writer::WriterThread;
 
 /// Time between two searches for idle worlds.
@@ -33,7 +33,8 @@ pub(crate) struct Worlds {
 #[derive(Default)]
 struct Others {
     by_id: BTreeMap<String, Arc<World>>,
-    by_api_key: HashMap<String, Arc<World>>,
+    /// By API key and by OAuth client.
+    by_client: HashMap<String, Arc<World>>,
 }
 
 impl Worlds {
@@ -76,14 +77,14 @@ impl Worlds {
             threads.push(thread.thread);
         }
         self.with(|others| {
-            let taken = |key: &&String| others.by_api_key.contains_key(*key) || self.main.api_keys.contains(key);
-            if let Some(key) = world.api_keys.iter().find(taken) {
+            let taken = |name: &&String| others.by_client.contains_key(*name) || self.main.clients.contains(name);
+            if let Some(name) = world.clients.iter().find(taken) {
                 let message = format!(
-                    "the API key {key:?} belongs to another world; leave it out, since every world gets its own key"
+                    "the API key or OAuth client {name:?} belongs to another world; leave it out, since every world gets its own"
                 );
                 return Err(ControlError::conflict(message));
             }
-            others.by_api_key.extend(world.api_keys.iter().map(|key| (key.clone(), Arc::clone(&world))));
+            others.by_client.extend(world.clients.iter().map(|name| (name.clone(), Arc::clone(&world))));
             others.by_id.insert(id, Arc::clone(&world));
             Ok(())
         })?;
@@ -142,11 +143,11 @@ impl Worlds {
         work(&mut self.others.write().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Returns the world of the request's API key, whatever else is wrong with the request.
+    /// Returns the world of the request's API key or OAuth client, whatever else is wrong with the request.
     fn world_of(&self, request: &ReceivedRequest) -> Arc<World> {
-        let key = request.authorization("apikey");
+        let client = claimed_client(request);
         let others = self.others.read().unwrap_or_else(PoisonError::into_inner);
-        let world = key.and_then(|key| others.by_api_key.get(&key));
+        let world = client.and_then(|client| others.by_client.get(&client));
         Arc::clone(world.unwrap_or(&self.main))
     }
 }
@@ -154,7 +155,7 @@ impl Worlds {
 impl Others {
     fn remove(&mut self, id: &str) {
         self.by_id.remove(id);
-        self.by_api_key.retain(|_, world| world.id != id);
+        self.by_client.retain(|_, world| world.id != id);
     }
 }
 

@@ -157,7 +157,6 @@ impl SqliteStore {
                 "the data's version is too new: expected at most {newest}, found {version}; start a newer server on it"
             )));
         }
-        store.connection.busy_timeout(STOP_CHECK_INTERVAL)?;
         store.commits = store.meta(COMMITS)?.and_then(|commits| commits.try_into().ok()).unwrap_or_default();
         Ok(store)
     }
@@ -167,7 +166,9 @@ impl SqliteStore {
     /// # Errors
     /// The file can't be written. Nothing is changed then.
     pub fn migrate(&mut self) -> Result<(), StoreError> {
-        self.write_migrations().map_err(|error| self.about_file(error.into()))
+        self.write_migrations().map_err(|error| self.about_file(error.into()))?;
+        // The migrations had rusqlite's own timeout, which is longer.
+        self.connection.busy_timeout(STOP_CHECK_INTERVAL).map_err(|error| self.about_file(error.into()))
     }
 
     fn write_migrations(&mut self) -> rusqlite::Result<()> {
@@ -326,7 +327,8 @@ const TABLES: &[(&str, ReadRow)] = &[
                 license_key: row.get(4)?,
                 issued_at: time(row, 5)?,
                 ends_at: time(row, 6)?,
-                customer: serde_json::from_str(row.get_ref(7)?.as_str()?).unwrap_or_default(),
+                customer: serde_json::from_str(row.get_ref(7)?.as_str()?)
+                    .map_err(|error| rusqlite::Error::FromSqlConversionFailure(7, Type::Text, Box::new(error)))?,
             })))
         },
     ),

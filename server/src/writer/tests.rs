@@ -159,6 +159,7 @@ fn command(device: usize, action: Action) -> Command {
         product: "P".to_owned(),
         credential: Credential::Key("K".to_owned()),
         license_id: None,
+        licenses: None,
         hardware_id: DEVICES[device].to_owned(),
         is_vm: false,
         action,

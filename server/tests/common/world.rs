@@ -93,6 +93,7 @@ pub fn command(license_key: &str, hardware_id: &str, action: Action) -> Command 
         product: "P".to_owned(),
         credential: Credential::Key(license_key.to_owned()),
         license_id: None,
+        licenses: None,
         hardware_id: hardware_id.to_owned(),
         is_vm: false,
         action,

@@ -14,7 +14,10 @@ use std::ptr;
 ///
 ///     key                     type       meaning
 ///     product                 string     required: the product's short code
-///     api_key, shared_key     strings    required: the keys of the vendor's account
+///     api_key, shared_key     strings    the keys of the vendor's account; required, or the next two
+///     client_id,              strings    an OAuth client of the vendor; the library fetches and renews access tokens
+///     client_secret
+///     oauth_url               string     address of the token endpoint; default: the server names it
 ///     license_key             string     names the license; one of this and the next two is required
 ///     username, password      strings    name the license of a user-based product
 ///     id_token or code        string     names it by SSO, with customer_account_code; redirect_uri may go with code
@@ -45,7 +48,7 @@ use std::ptr;
 /// - FLOATLEASE_E_UNKNOWN_KEY, FLOATLEASE_E_WRONG_TYPE, FLOATLEASE_E_BAD_VALUE, FLOATLEASE_E_MISSING_KEY,
 ///   FLOATLEASE_E_CONFLICTING_KEYS: the config is wrong; message names the key.
 /// - FLOATLEASE_E_NO_PUBLIC_KEY: base_url is not the vendor's cloud, and public_key is missing.
-/// - FLOATLEASE_E_INSECURE_URL: base_url is plain http:// to another machine.
+/// - FLOATLEASE_E_INSECURE_URL: base_url or oauth_url is plain http:// to another machine.
 /// - FLOATLEASE_E_HARDWARE_ID: the system has no stable id; set hardware_id.
 /// - FLOATLEASE_E_OUT_OF_RESOURCES: a file that it reads can't be opened for lack of a descriptor; try again later.
 ///
@@ -110,7 +113,8 @@ pub unsafe extern "C" fn floatlease_client_close(client: *mut floatlease_client)
 ///     {"ok":false,"version":"0.1.0","base_url":"…","product":"…","hardware_id":"…","checks":[
 ///      {"check":"dns","verdict":"ok","ms":1.2,"detail":"…"}, …]}
 ///
-///     check      hardware_id, storage, proxy, dns, tcp, tls, http, clock_skew, authorisation or signature
+///     check      hardware_id, storage, token_endpoint (with client_id only), proxy, dns, tcp, tls, http, clock_skew,
+///                authorisation or signature
 ///     verdict    ok, warning, failed or skipped
 ///     ok         false if the verdict of any check is failed
 ///

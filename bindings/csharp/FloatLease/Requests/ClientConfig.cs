@@ -4,8 +4,9 @@ namespace FloatLease
 {
     /// <summary>The config of a <see cref="Client"/>: one product, one license, one server, one device.</summary>
     /// <remarks>
-    /// Required are <see cref="Product"/>, <see cref="ApiKey"/>, <see cref="SharedKey"/> and what names the license,
-    /// such as <see cref="LicenseIdentity.LicenseKey"/>.
+    /// Required are <see cref="Product"/>, what names the license, such as <see cref="LicenseIdentity.LicenseKey"/>, and
+    /// what authorises requests: <see cref="ApiKey"/> and <see cref="SharedKey"/>, or <see cref="ClientId"/> and
+    /// <see cref="ClientSecret"/>.
     /// </remarks>
     public sealed class ClientConfig : LicenseIdentity
     {
@@ -27,18 +28,43 @@ namespace FloatLease
             set => Set("product", value);
         }
 
-        /// <summary>The API key of the vendor's account. Required.</summary>
+        /// <summary>The API key of the vendor's account. Needs <see cref="SharedKey"/>.</summary>
         public string ApiKey
         {
             get => Text("api_key");
             set => Set("api_key", value);
         }
 
-        /// <summary>The secret that belongs to <see cref="ApiKey"/>; it signs requests. Required.</summary>
+        /// <summary>The secret that belongs to <see cref="ApiKey"/>; it signs requests.</summary>
         public string SharedKey
         {
             get => Text("shared_key");
             set => Set("shared_key", value);
+        }
+
+        /// <summary>
+        /// The OAuth client of the vendor, by which the library fetches access tokens. Needs <see cref="ClientSecret"/>.
+        /// </summary>
+        public string ClientId
+        {
+            get => Text("client_id");
+            set => Set("client_id", value);
+        }
+
+        /// <summary>The secret that belongs to <see cref="ClientId"/>.</summary>
+        public string ClientSecret
+        {
+            get => Text("client_secret");
+            set => Set("client_secret", value);
+        }
+
+        /// <summary>
+        /// The address of the token endpoint for <see cref="ClientId"/>; by default the server names it.
+        /// </summary>
+        public string OauthUrl
+        {
+            get => Text("oauth_url");
+            set => Set("oauth_url", value);
         }
 
         /// <summary>The address of the server's API, which ends in "/api/v4"; by default the vendor's cloud.</summary>

@@ -25,6 +25,12 @@ namespace FloatLease.Unity
         /// <summary>The shared key of the vendor's account. It signs each request.</summary>
         public string sharedKey = "";
 
+        /// <summary>The OAuth client of the vendor's account, or empty if there is an API key.</summary>
+        public string clientId = "";
+
+        /// <summary>The secret of the OAuth client. Access tokens are fetched with it.</summary>
+        public string clientSecret = "";
+
         /// <summary>The license key, or empty if the user types it in.</summary>
         [Tooltip("Leave it empty if the user types it in.")]
         public string licenseKey = "";
@@ -70,6 +76,8 @@ namespace FloatLease.Unity
                 Product = NullIfEmpty(product),
                 ApiKey = NullIfEmpty(apiKey),
                 SharedKey = NullIfEmpty(sharedKey),
+                ClientId = NullIfEmpty(clientId),
+                ClientSecret = NullIfEmpty(clientSecret),
                 LicenseKey = NullIfEmpty(licenseKey),
                 BaseUrl = NullIfEmpty(baseUrl),
                 PublicKey = NullIfEmpty(publicKey),

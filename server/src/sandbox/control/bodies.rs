@@ -30,7 +30,7 @@ pub(super) struct EmptyReply {}
 pub(super) struct WorldReply {
     /// The world's name in `/worlds/{world}`.
     pub(super) world: String,
-    /// `base_url`, `api_key`, `shared_key`, `public_key`, `control_url` (if the control interface has a port), and the
+    /// `base_url`, `api_key`, `shared_key`, `client_id`, `client_secret`, `public_key`, `control_url` (if the control interface has a port), and the
     /// first names to try: `product`, `license_key`, `feature` and so on, as far as the catalogue has them.
     #[serde(flatten)]
     #[schemars(with = "BTreeMap<String, String>")]

@@ -37,6 +37,7 @@ pub(super) fn all() -> Vec<Route> {
         Route::of_world("DELETE", "/journal", "Removes all entries of the journal.", clear_journal),
         Route::of_world("POST", "/journal/count", "Counts the entries that match.", count),
         Route::of_world("POST", "/journal/expect", "Succeeds if the expected number of entries match; else replies 417 and the entries that nearly match.", expect),
+        Route::of_world("POST", "/tokens/expire", "Expires every access token that was issued.", expire_tokens),
         Route::of_world("GET", "/slots", "Lists the slots that are held.", slots),
         Route::of_world("GET", "/invariants", "Checks that everything is as it must be, for the end of a test.", invariants),
         Route::of_world("GET", "/client_config", "Returns a complete configuration for a client of this world.", client_config),
@@ -173,6 +174,11 @@ async fn expect(world: Arc<World>, request: ExpectRequest) -> Result<CountReply>
         most => format!("{least} to {most}"),
     };
     Err(ControlError::not_met(format!("{count} entries match {what}, expected {wanted}; {nearly}")))
+}
+
+async fn expire_tokens(world: Arc<World>, _: EmptyRequest) -> Result<EmptyReply> {
+    world.expire_tokens();
+    Ok(EmptyReply {})
 }
 
 async fn slots(world: Arc<World>, _: EmptyRequest) -> Result<SlotsReply> {

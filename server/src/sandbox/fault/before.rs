@@ -5,8 +5,8 @@ use hyper::header::{self, HeaderValue};
 use hyper::{Response, StatusCode};
 use serde_json::json;
 
-use super::Before;
-use crate::http::{WireAction, response};
+use super::{Before, OauthError};
+use crate::http::{WireAction, response, token_endpoint};
 
 /// Returns the reply in place of the operation, or the actions on its connection.
 pub(crate) fn before(fault: &Before) -> Result<Response<Vec<u8>>, Vec<WireAction>> {
@@ -22,6 +22,8 @@ pub(crate) fn before(fault: &Before) -> Result<Response<Vec<u8>>, Vec<WireAction
             let body = json!({ "status": status, "code": code, "message": row.message });
             of_status(status, response(body.to_string().into_bytes(), "application/json"))
         }
+        Before::OauthError(OauthError::InvalidClient) => token_endpoint::refusal("invalid_client"),
+        Before::OauthError(OauthError::UnauthorizedClient) => token_endpoint::refusal("unauthorized_client"),
         Before::Http(http) => {
             let page = format!("<html><body><h1>{}</h1></body></html>\n", http.status);
             let mut reply = of_status(http.status, response(page.into_bytes(), "text/html"));

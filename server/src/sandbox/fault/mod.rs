@@ -22,7 +22,7 @@ pub(super) use profile::Profile;
 pub(super) use wire::wire_actions;
 
 use super::control_error::ControlError;
-use super::request_info::RequestInfo;
+use super::request_info::{RequestInfo, TOKEN_REQUEST};
 use super::strict_json::object;
 use super::time_spec::schema_of_optional_instant;
 
@@ -45,7 +45,7 @@ pub(crate) struct Fault {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Match {
-    /// The operation's name, for example `borrow_license`.
+    /// The operation's name, for example `borrow_license`. `oauth_token` stands for a request for an access token.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("enum" = operations()))]
     pub(super) operation: Option<String>,
@@ -114,6 +114,8 @@ pub(crate) enum Before {
     Code(#[schemars(extend("enum" = documented_codes()))] String),
     /// A refusal with a code that is not documented.
     UndocumentedCode(String),
+    /// A refusal of the token endpoint, as RFC 6749 words it. `invalid_client` has the status 401, every other one 400.
+    OauthError(OauthError),
     /// An HTTP error without an API body, as load balancers send it.
     #[serde(deserialize_with = "object")]
     Http(Http),
@@ -127,6 +129,16 @@ pub(crate) enum Before {
     Hang,
     /// The connection is reset.
     Refuse,
+}
+
+/// A refusal of the token endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum OauthError {
+    /// The client is unknown, or its secret is wrong.
+    InvalidClient,
+    /// The client may not use client credentials.
+    UnauthorizedClient,
 }
 
 /// An HTTP error.
@@ -280,7 +292,7 @@ impl Fault {
 
 /// Returns the names of all operations, and `None`, which stands for any.
 fn operations() -> Vec<Option<&'static str>> {
-    OPERATIONS.iter().map(|operation| Some(operation.name)).chain([None]).collect()
+    OPERATIONS.iter().map(|operation| Some(operation.name)).chain([Some(TOKEN_REQUEST), None]).collect()
 }
 
 fn documented_codes() -> Vec<&'static str> {
