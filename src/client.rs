@@ -393,7 +393,8 @@ fn pause_before_next(error: &Error, operation: &Operation, attempts: u32) -> Opt
         return None;
     }
     let ours = jittered(FIRST_PAUSE * 2_u32.pow(attempts - 1));
-    Some(error.retry_after.map_or(ours, |theirs| theirs.max(ours)))
+    // Many clients are told the same time, and must not all come back at once.
+    Some(error.retry_after.unwrap_or_default() + ours)
 }
 
 /// Returns a random pause from half to three halves of `pause`, so that many clients do not retry at the same moment.

@@ -18,9 +18,10 @@ const DESCRIPTION: &str = "The LicenseSpring License API v4, as floatlease-serve
     ignored.";
 
 /// The meaning of each error status, whatever the code.
-const REFUSED: [(u16, &str); 4] = [
+const REFUSED: [(u16, &str); 5] = [
     (400, "Refused; the code says why."),
     (404, "The path is unknown, or its method is wrong."),
+    (414, "The URL is too long, as by a long token in the query."),
     (429, "Too many requests, or too many passwords to check; `Retry-After` says when the next is allowed."),
     (503, "The result could not be kept; ask again in a while."),
 ];
@@ -88,7 +89,11 @@ pub fn v4(base_url: &str) -> Value {
     document.also_secured_by(bearer(), &["date"]);
     let codes = Refusal::codes();
     for (status, description) in REFUSED {
-        let codes: Vec<&str> = codes.iter().filter(|row| row.0 == status).map(|row| row.1).collect();
+        let mut codes: Vec<&str> = codes.iter().filter(|row| row.0 == status).map(|row| row.1).collect();
+        // The request was not read so far that it could be refused as the others are.
+        if codes.is_empty() {
+            codes.push("validation_error");
+        }
         document.refusal(status, description, &codes, refusal_headers(status));
     }
     for operation in OPERATIONS {
