@@ -992,8 +992,8 @@ floatlease_status floatlease_add_feature_consumption(floatlease_client *client,
  *                               product: the bundle
  *     "check_bundle"            those of floatlease_check_license;      {"items":[the license,…]}
  *                               product: the bundle
- *     "deactivate_bundle"       those of floatlease_deactivate_license; {"message":"license_deactivated"}
- *                               product: the bundle
+ *     "deactivate_bundle"       those of floatlease_deactivate_license, {"message":"license_deactivated"}
+ *                               and password; product: the bundle
  *     "get_device_variables"    none                                    {"items":[{"variable":"…","value":"…",…},…]}
  *     "track_device_variables"  variables (object), required            {"items":[{"variable":"…","value":"…",…},…]}
  *     "change_password"         username, password, new_password        {"message":"password_changed"}

@@ -172,8 +172,8 @@ macro_rules! with_device_info {
     };
 }
 
-/// What most questions about a license have in common.
-const QUESTION: Operation = Operation {
+/// The values that a row takes if it names none: a question about a license on a device.
+const DEFAULTS: Operation = Operation {
     name: "",
     method: Method::Get,
     path: "",
@@ -346,7 +346,7 @@ pub const OPERATIONS: &[Operation] = &[
         product: false,
         device: false,
         reply: Reply::List(&["short_code"]),
-        ..QUESTION
+        ..DEFAULTS
     },
     Operation {
         name: "trial_key",
@@ -367,21 +367,21 @@ pub const OPERATIONS: &[Operation] = &[
             optional("company_name", Kind::Text),
         ],
         reply: Reply::Signed(&["license_type"]),
-        ..QUESTION
+        ..DEFAULTS
     },
     Operation {
         name: "versions",
         path: "/versions",
         own: &[optional("env", Kind::Text), optional("channel", Kind::Text)],
         reply: Reply::List(&["version"]),
-        ..QUESTION
+        ..DEFAULTS
     },
     Operation {
         name: "installation_file",
         path: "/installation_file",
         own: &[optional("env", Kind::Text), optional("channel", Kind::Text), optional("version", Kind::Text)],
         reply: Reply::Signed(&["version", "installation_file"]),
-        ..QUESTION
+        ..DEFAULTS
     },
     Operation {
         name: "device_licenses",
@@ -389,7 +389,7 @@ pub const OPERATIONS: &[Operation] = &[
         auth: Auth::None,
         product: false,
         reply: Reply::Licenses,
-        ..QUESTION
+        ..DEFAULTS
     },
     Operation {
         name: "activate_bundle",
@@ -400,7 +400,7 @@ pub const OPERATIONS: &[Operation] = &[
         reply: Reply::Licenses,
         idempotent: false,
         slots: SlotEffect::OfBundle,
-        ..QUESTION
+        ..DEFAULTS
     },
     Operation {
         name: "check_bundle",
@@ -412,7 +412,7 @@ pub const OPERATIONS: &[Operation] = &[
         ),
         reply: Reply::Licenses,
         slots: SlotEffect::OfBundle,
-        ..QUESTION
+        ..DEFAULTS
     },
     Operation {
         name: "deactivate_bundle",
@@ -423,13 +423,13 @@ pub const OPERATIONS: &[Operation] = &[
         reply: Reply::Text("license_deactivated"),
         idempotent: false,
         slots: SlotEffect::OfBundle,
-        ..QUESTION
+        ..DEFAULTS
     },
     Operation {
         name: "get_device_variables",
         path: "/get_device_variables",
         reply: Reply::List(&["variable", "value"]),
-        ..QUESTION
+        ..DEFAULTS
     },
     Operation {
         name: "track_device_variables",
@@ -438,7 +438,7 @@ pub const OPERATIONS: &[Operation] = &[
         own: &[required("variables", Kind::Object)],
         reply: Reply::List(&["variable", "value"]),
         idempotent: false,
-        ..QUESTION
+        ..DEFAULTS
     },
     Operation {
         name: "change_password",
@@ -450,7 +450,7 @@ pub const OPERATIONS: &[Operation] = &[
         own: &[required("new_password", Kind::Text)],
         reply: Reply::Text("password_changed"),
         idempotent: false,
-        ..QUESTION
+        ..DEFAULTS
     },
     Operation {
         name: "user_licenses",
@@ -458,7 +458,7 @@ pub const OPERATIONS: &[Operation] = &[
         auth: Auth::User,
         device: false,
         reply: Reply::List(&["license.id", "user.id"]),
-        ..QUESTION
+        ..DEFAULTS
     },
     Operation {
         name: "customer_license_users",
@@ -467,7 +467,7 @@ pub const OPERATIONS: &[Operation] = &[
         device: false,
         own: &[required("customer", Kind::Text)],
         reply: Reply::Signed(&["customer.email"]),
-        ..QUESTION
+        ..DEFAULTS
     },
     Operation {
         name: "sso_url",
@@ -480,7 +480,7 @@ pub const OPERATIONS: &[Operation] = &[
             optional("response_type", Kind::Text),
         ],
         reply: Reply::Signed(&["url"]),
-        ..QUESTION
+        ..DEFAULTS
     },
 ];
 

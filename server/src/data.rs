@@ -100,7 +100,7 @@ impl Losses {
         Ok(())
     }
 
-    /// An option that stays in the file of a service would accept the next loss too, at a start that nobody watches.
+    /// Warns if --begin-anew was given and nothing is missing. In a service's file it would accept the next loss too.
     fn warn_of_needless_option(&self) {
         if self.begin_anew && !self.accepted {
             tracing::warn!(

@@ -5,6 +5,7 @@
 mod common;
 
 use std::fs;
+use std::path::Path;
 
 use common::process::{CATALOGUE, Process, Site, about};
 
@@ -215,16 +216,24 @@ fn begin_anew_that_is_not_needed_is_warned_of() {
 /// Programs that tidy up may delete the number of the last commit while the server runs.
 #[cfg(unix)]
 #[test]
-fn deleted_number_of_last_commit_is_written_anew() {
-    let site = used_site("data-deleted-mark");
-    let server = site.serve();
-    fs::remove_file(site.data("floatlease.commits")).unwrap();
-    assert!(activates(&server, "later"));
-    server.kill();
-    fs::remove_file(site.data(LOG)).unwrap();
-    let (code, said) = site.refused(&[]);
-    assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("lacks its latest"), "{said}");
+fn lost_number_of_last_commit_is_written_anew() {
+    let deleted = |mark: &Path| fs::remove_file(mark).unwrap();
+    let renamed = |mark: &Path| fs::rename(mark, mark.with_extension("old")).unwrap();
+    let replaced = |mark: &Path| {
+        fs::remove_file(mark).unwrap();
+        fs::write(mark, "").unwrap();
+    };
+    for (name, lose) in [("deleted", &deleted as &dyn Fn(&Path)), ("renamed", &renamed), ("replaced", &replaced)] {
+        let site = used_site(&format!("data-mark-{name}"));
+        let server = site.serve();
+        lose(&site.data("floatlease.commits"));
+        assert!(activates(&server, "later"));
+        server.kill();
+        fs::remove_file(site.data(LOG)).unwrap();
+        let (code, said) = site.refused(&[]);
+        assert_eq!(code, Some(1), "{name}: {said}");
+        assert!(said.contains("lacks its latest"), "{name}: {said}");
+    }
 }
 
 /// What an editor or a failing disk may leave counts as no number, and does not stay.

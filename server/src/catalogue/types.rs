@@ -348,7 +348,7 @@ pub struct TrialPolicy {
     pub email_required: bool,
     /// Largest number of trials that are given by this policy.
     pub max_trials: u64,
-    /// What trials have in common. Its number, key and customer are those of no trial.
+    /// The license that trials are copies of. Its number, key and customer are those of no trial.
     pub(super) terms: License,
 }
 

@@ -1,6 +1,7 @@
 //! Applies one command to the state: finds its license, decides whether it comes too late, and carries it out.
 
 use std::cmp::Ordering;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -105,7 +106,12 @@ impl Transition<'_> {
                 let feature = license.feature(feature).ok_or_else(unknown)?;
                 self.release_feature(license, feature, device_id)
             }
-            Action::ListVersions(wanted) => Ok(Reply::Versions(license.versions(wanted).cloned().collect())),
+            Action::ListVersions(wanted) => {
+                // A version may have a file for each system.
+                let mut listed = HashSet::new();
+                let versions = license.versions(wanted).filter(|version| listed.insert(&version.version));
+                Ok(Reply::Versions(versions.cloned().collect()))
+            }
             Action::FindInstallationFile { wanted, version } => {
                 let is_it = |found: &&Arc<Version>| version.as_ref().is_none_or(|version| found.version == *version);
                 let found = license.versions(wanted).find(is_it).cloned();

@@ -41,6 +41,10 @@ impl Transition<'_> {
             }
             let (device_id, user_id) = (device.id, device.user_id);
             let user = license.users().iter().find(|user| user_id == Some(user.id)).cloned();
+            // The license was named by a key when the device was activated, and now belongs to users.
+            if user.is_none() && !license.users().is_empty() {
+                continue;
+            }
             let subject = Subject { license: Arc::clone(license), user };
             // A v1 signature names the license as the reply does.
             let auth = subject.user.as_ref().map_or(license.name(), |user| &user.email).to_owned();

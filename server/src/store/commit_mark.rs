@@ -58,7 +58,7 @@ impl CommitMark {
 
     /// It is not synced: after a power cut the file may hold lower numbers, which only makes the comparison weaker.
     fn store(&mut self) -> io::Result<()> {
-        if is_deleted(&self.file)? {
+        if is_elsewhere(&self.file, &self.path)? {
             self.file = open_file(&self.path)?;
         }
         if self.file.metadata()?.len() != LENGTH {
@@ -77,15 +77,20 @@ fn open_file(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
-/// Returns true if the open file has no name any more: another program has deleted or replaced it.
+/// Returns true if the path no longer leads to the open file: another program has deleted, renamed or replaced it.
 #[cfg(unix)]
-fn is_deleted(file: &File) -> io::Result<bool> {
+fn is_elsewhere(file: &File, path: &Path) -> io::Result<bool> {
     use std::os::unix::fs::MetadataExt;
-    Ok(file.metadata()?.nlink() == 0)
+    let open = file.metadata()?;
+    match std::fs::metadata(path) {
+        Ok(found) => Ok((found.dev(), found.ino()) != (open.dev(), open.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+        Err(error) => Err(error),
+    }
 }
 
-/// Windows refuses to delete an open file.
+/// Windows refuses to delete or rename an open file.
 #[cfg(not(unix))]
-fn is_deleted(_: &File) -> io::Result<bool> {
+fn is_elsewhere(_: &File, _: &Path) -> io::Result<bool> {
     Ok(false)
 }
