@@ -94,6 +94,10 @@ def texts_of(crate: Crate) -> list[str]:
         return [standard.TEXT.read_text(encoding="utf-8").strip("\n")]
     if added := runtime.texts(crate):
         return added
+    # Crates that leave it out of what they publish.
+    kept = runtime.TEXTS / crate.name
+    if kept.is_file():
+        return [kept.read_text(encoding="utf-8").strip("\n")]
     # Of our own packages only the first has the file.
     return licenses.texts(crate.folder if crate.checksum else ROOT)
 
