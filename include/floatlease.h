@@ -44,8 +44,8 @@
  *     product                   string   another product than the config's
  *     hardware_id               string   another device than the config's
  *     license_key               string   another license than the config's
- *     username, password        strings  the same, for user-based products; password only to activate or borrow
- *     id_token or code          string   the same by SSO, with customer_account_code; only to activate or borrow
+ *     username, password        strings  the same, for user-based products; password only where it is asked for
+ *     id_token or code          string   the same by SSO, with customer_account_code; only where it is asked for
  *     redirect_uri              string   optional beside code
  *     license_id                integer  which of several licenses of a user; null leaves out the config's
  *     bundle_code               string   the bundle that the license came with; null leaves out the config's

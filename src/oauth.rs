@@ -157,8 +157,9 @@ impl Tokens {
             drop(state);
             let mut fetch = Fetch { tokens: self, result: Err(None) };
             // If this call had to end, that is no failure for the others.
-            fetch.result =
-                self.fetch(api, config, call, known_url).map_err(|error| Some(error).filter(|_| call.left().is_ok()));
+            // Others wait for this fetch, so it may last no longer than the config lets a call.
+            let fetched = call.with_limit(config.timeout, || self.fetch(api, config, call, known_url));
+            fetch.result = fetched.map_err(|error| Some(error).filter(|_| call.left().is_ok()));
             drop(fetch);
             state = self.state();
         }

@@ -90,8 +90,10 @@ pub enum SlotEffect {
     Releases,
     /// It deactivates the device, which releases all of its slots.
     ReleasesAll,
-    /// It changes the device's slots of several licenses, those of a bundle. Leases learn that from the server.
+    /// It activates or checks the licenses of a bundle, and may take slots of several. Leases learn that from the server.
     OfBundle,
+    /// It deactivates the device on the licenses of a bundle, which releases all of its slots.
+    ReleasesBundle,
 }
 
 /// One row of the table.
@@ -172,6 +174,15 @@ macro_rules! with_device_info {
     };
 }
 
+/// The parameters of an activation, of a license or of a bundle.
+const ACTIVATION: &[Parameter] = with_device_info!(optional("variables", Kind::Object));
+/// The parameters of a check, of a license or of a bundle.
+const CHECK: &[Parameter] = with_device_info!(
+    optional("include_expired_features", Kind::Boolean),
+    optional("env", Kind::Text),
+    optional("channel", Kind::Text),
+);
+
 /// The values that a row takes if it names none: a question about a license on a device.
 const DEFAULTS: Operation = Operation {
     name: "",
@@ -195,7 +206,7 @@ pub const OPERATIONS: &[Operation] = &[
         auth: Auth::Set,
         product: true,
         device: true,
-        own: with_device_info!(optional("variables", Kind::Object)),
+        own: ACTIVATION,
         reply: Reply::License,
         idempotent: false,
         slots: SlotEffect::Activates,
@@ -207,11 +218,7 @@ pub const OPERATIONS: &[Operation] = &[
         auth: Auth::Ident,
         product: true,
         device: true,
-        own: with_device_info!(
-            optional("include_expired_features", Kind::Boolean),
-            optional("env", Kind::Text),
-            optional("channel", Kind::Text),
-        ),
+        own: CHECK,
         reply: Reply::License,
         idempotent: true,
         slots: SlotEffect::Takes,
@@ -396,7 +403,7 @@ pub const OPERATIONS: &[Operation] = &[
         method: Method::Post,
         path: "/activate_bundle",
         auth: Auth::Set,
-        own: with_device_info!(optional("variables", Kind::Object)),
+        own: ACTIVATION,
         reply: Reply::Licenses,
         idempotent: false,
         slots: SlotEffect::OfBundle,
@@ -405,11 +412,7 @@ pub const OPERATIONS: &[Operation] = &[
     Operation {
         name: "check_bundle",
         path: "/check_bundle",
-        own: with_device_info!(
-            optional("include_expired_features", Kind::Boolean),
-            optional("env", Kind::Text),
-            optional("channel", Kind::Text),
-        ),
+        own: CHECK,
         reply: Reply::Licenses,
         slots: SlotEffect::OfBundle,
         ..DEFAULTS
@@ -422,7 +425,7 @@ pub const OPERATIONS: &[Operation] = &[
         own: &[optional("variables", Kind::Object)],
         reply: Reply::Text("license_deactivated"),
         idempotent: false,
-        slots: SlotEffect::OfBundle,
+        slots: SlotEffect::ReleasesBundle,
         ..DEFAULTS
     },
     Operation {
@@ -498,7 +501,12 @@ impl Operation {
 
     /// Returns true if it releases one slot, or all slots of the device.
     pub fn releases(&self) -> bool {
-        matches!(self.slots, SlotEffect::Releases | SlotEffect::ReleasesAll)
+        matches!(self.slots, SlotEffect::Releases | SlotEffect::ReleasesAll | SlotEffect::ReleasesBundle)
+    }
+
+    /// Returns true if it is about the licenses of a bundle, which the request names in place of a product.
+    pub fn is_of_bundle(&self) -> bool {
+        matches!(self.slots, SlotEffect::OfBundle | SlotEffect::ReleasesBundle)
     }
 
     /// Returns true if it books consumptions. A server may do that once for each `Idempotency-Key`.

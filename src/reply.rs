@@ -5,7 +5,7 @@ use crate::config::Config;
 use crate::error::{Error, Outcome};
 use crate::http;
 use crate::model;
-use crate::operations::{Reply as Expected, SlotEffect};
+use crate::operations::Reply as Expected;
 use crate::request::Request;
 use crate::secret::{Secret, redacted};
 use crate::status::Status;
@@ -103,6 +103,8 @@ fn refusal_error(request: &Request, reply: &http::Reply, config: &Config, token:
         status if reply.status >= 500 => (status, Outcome::Unknown),
         // With any HTTP status, a server that failed may have failed after it carried out the request.
         Status::ServerInternalError => (Status::ServerInternalError, Outcome::Unknown),
+        // The server may have come to this limit after it carried the request out for other licenses of the bundle.
+        status if request.operation.is_of_bundle() && is_limit(status) => (status, Outcome::Unknown),
         status => (status, Outcome::Rejected),
     };
     let outdated = reply.order.filter(|highest| request.order.is_some_and(|own| own < *highest));
@@ -126,6 +128,17 @@ fn refusal_error(request: &Request, reply: &http::Reply, config: &Config, token:
     error.server_code = Some(if known { code.to_owned() } else { sanitized(&secrets, code, 100) });
     error.highest_order = outdated;
     error
+}
+
+/// Returns true if one license has reached a limit, which says nothing about others.
+fn is_limit(status: Status) -> bool {
+    matches!(
+        status,
+        Status::FloatingNotAvailable
+            | Status::LicenseActivatedMaxTimes
+            | Status::LicenseTransferredMaxTimes
+            | Status::LicenseUserActivatedMaxTimes
+    )
 }
 
 /// Says which license key was not found, as far as that helps and tells no secret.
@@ -172,7 +185,7 @@ fn judge_success(request: &Request, reply: &http::Reply, key: Option<&PublicKey>
         }
         Expected::Licenses => {
             let licenses: Vec<Object> = verified(reply, text, key, || false)?;
-            let of_bundle = request.operation.slots == SlotEffect::OfBundle;
+            let of_bundle = request.operation.is_of_bundle();
             // The licenses of a bundle have the key or the user of the request; those of a device have their own.
             let proves = if of_bundle { proves_v1 } else { proves_v1_by_own_key };
             let proven = |license| key.is_none_or(|key| proves(request, license, key));

@@ -3,7 +3,7 @@
 use crate::config::{CREDENTIALS, Config, check_credentials, checked_millis};
 use crate::error::Error;
 use crate::model;
-use crate::operations::{Auth, Kind, Method, Operation, SlotEffect};
+use crate::operations::{Auth, Kind, Method, Operation};
 use crate::random;
 use crate::secret::Secret;
 use crate::status::Status;
@@ -253,7 +253,7 @@ pub(crate) const OF_ONE_LICENSE: [&str; 2] = ["license_id", "bundle_code"];
 fn complete(operation: &Operation, config: &Config, given: &mut Object, left_out: impl Fn(&str) -> bool) {
     let sdk = concat!("floatlease ", env!("CARGO_PKG_VERSION"));
     // The operations of bundles name the bundle in place of a product.
-    let of_bundle = operation.slots == SlotEffect::OfBundle;
+    let of_bundle = operation.is_of_bundle();
     let bundle = given.get("bundle_code").and_then(Value::as_str).or(config.bundle_code.as_deref());
     let product = bundle.filter(|_| of_bundle).unwrap_or(&config.product).to_owned();
     let defaults: [(&str, Option<Value>); 7] = [

@@ -79,6 +79,7 @@ fn arrows_of_server_run_one_way() {
         ("Inside `http/`", "server/src/http", "crate::http", 10),
         ("Inside `domain/`", "server/src/domain", "crate::domain", 50),
         ("Inside `catalogue/`", "server/src/catalogue", "crate::catalogue", 5),
+        ("Inside `catalogue/read/`", "server/src/catalogue/read", "crate::catalogue::read", 4),
         ("Inside `sandbox/`", "server/src/sandbox", "crate::sandbox", 30),
     ] {
         let uses = uses_along_arrows(place, folder, path);

@@ -162,7 +162,7 @@ fn release_by_verb_of_part_of_lease_loses_it_until_whole() {
 
 /// A client whose lease was borrowed and then closed, and its config.
 fn with_borrow_of_closed_lease(world: &World, folder: &Folder) -> (Value, Client) {
-    let config = with(&world.config(DEVICE), json!({ "storage_dir": folder.path() }));
+    let config = with(&world.config(DEVICE), json!({ "storage_dir": folder.path(), "bundle_code": "SUITE" }));
     let client = Client::open(&config).unwrap();
     client.call("activate_license", &Value::Null).ok();
     let (lease, _) = client.acquire(&Value::Null);
@@ -174,7 +174,7 @@ fn with_borrow_of_closed_lease(world: &World, folder: &Folder) -> (Value, Client
 #[test]
 fn borrow_that_a_verb_has_ended_is_not_believed_without_network() {
     let demo = Demo::start();
-    for verb in ["release_license", "deactivate_license"] {
+    for verb in ["release_license", "deactivate_license", "deactivate_bundle"] {
         let (world, folder) = (World::new(&demo, &json!({ "rate": 0 })), Folder::new(&format!("ended-{verb}")));
         let (config, client) = with_borrow_of_closed_lease(&world, &folder);
         until("it is let go of", || {
@@ -264,7 +264,11 @@ fn borrow_that_the_record_does_not_tell_of_is_not_given_back_by_the_next_start()
 #[test]
 fn release_by_verb_without_answer_leaves_no_proof() {
     let demo = Demo::start();
-    for (verb, request) in [("release_license", json!({ "timeout_ms": 500 })), ("deactivate_license", json!({}))] {
+    for (verb, request) in [
+        ("release_license", json!({ "timeout_ms": 500 })),
+        ("deactivate_license", json!({})),
+        ("deactivate_bundle", json!({})),
+    ] {
         let (world, folder) = (World::new(&demo, &json!({ "rate": 0 })), Folder::new(&format!("unheard-{verb}")));
         let (config, client) = with_borrow_of_closed_lease(&world, &folder);
         world.only_fault(&json!({ "after_commit": "reset" }));

@@ -507,6 +507,24 @@ fn patient_call_fetches_after_hasty_one_gave_up() {
     assert_eq!(tokens_asked_for(&world), 3, "the first one, the silent one, and the last one");
 }
 
+/// Others wait for the fetch of a call that has a lot of time, but not as long as that.
+#[test]
+fn fetch_of_very_patient_call_ends_with_the_configs_time() {
+    let demo = Demo::start();
+    let world = World::new(&demo, &json!({}));
+    let client = Client::open(&with(&config(&world, DEVICE), json!({ "timeout_ms": 700 }))).unwrap();
+    client.call("activate_license", &Value::Null).ok();
+    let once = json!({ "match": { "operation": "oauth_token" }, "when": { "times": 1 }, "do": { "before": "hang" } });
+    world.control("PUT /faults", &json!({ "faults": [once] }));
+    world.control("POST /tokens/expire", &Value::Null);
+    thread::scope(|scope| {
+        let patient = scope.spawn(|| client.call("check_license", &json!({ "timeout_ms": 3_600_000 })));
+        until("it fetches", || world.control("GET /faults", &Value::Null)["faults"][0]["happened"] == 1);
+        client.call("check_license", &json!({ "timeout_ms": 60_000 })).ok();
+        patient.join().unwrap().ok();
+    });
+}
+
 #[test]
 fn scoped_client_uses_licenses_of_its_owner_only() {
     let demo = Demo::start();
@@ -532,6 +550,19 @@ fn scoped_client_uses_licenses_of_its_owner_only() {
         client.call("check_license", &json!({ "license_key": own })).ok();
         client.call("activate_license", &json!({ "license_key": foreign })).failed("LICENSE_NOT_FOUND", "rejected");
         client.call("activate_license", &json!({ "license_key": "NO-SUCH" })).failed("LICENSE_NOT_FOUND", "rejected");
+        // Their replies tell of licenses of others, so they are refused even about the client's own.
+        let ada = json!({ "username": "ada@example.com", "password": "correct-horse" });
+        for (operation, request) in [
+            ("device_licenses", json!({})),
+            ("trial_key", json!({})),
+            ("customer_license_users", json!({ "product": "STUDIO", "customer": "buyer@example.com" })),
+            ("user_licenses", with(&ada, json!({ "product": "STUDIO" }))),
+            ("change_password", with(&ada, json!({ "new_password": "n" }))),
+        ] {
+            client.call(operation, &request).failed("LICENSE_NOT_FOUND", "rejected");
+        }
+        let bundle = json!({ "product": "SUITE", "license_key": foreign });
+        client.call("activate_bundle", &bundle).failed("LICENSE_NOT_FOUND", "rejected");
     }
     let ada =
         json!({ "product": "STUDIO", "license_key": null, "username": "ada@example.com", "password": "correct-horse" });

@@ -12,7 +12,7 @@ const CATALOGUE: &str = r#"
 api_key = [{ key = "test-api-key", shared_key = "test-shared-key" }, { key = "only-a", shared_key = "s", products = ["A"] }]
 user = [{ username = "ada", email = "ada@example.com", password = "p", allow_unlimited_activations = true }]
 product = [{ code = "A" }, { code = "B" }, { code = "C" }, { code = "U", authorization_method = "user" }]
-bundle = [{ code = "ABC", products = ["A", "B", "C"] }, { code = "AU", products = ["A", "U"] }]
+bundle = [{ code = "ABC", products = ["A", "B", "C"] }, { code = "BA", products = ["B", "A"] }, { code = "AU", products = ["A", "U"] }]
 
 [[license]]
 product = "A"
@@ -151,4 +151,18 @@ fn late_request_does_not_undo_a_later_one() {
     assert_eq!(ask("activate_bundle", "10").status, 200, "the same request again is answered again");
     assert_eq!(ask("deactivate_bundle", "9").code().unwrap(), "order_outdated");
     assert_eq!(ask("check_bundle", "11").status, 200);
+}
+
+/// A late request is compared with the later ones about each license, before the first license is touched.
+#[test]
+fn late_request_about_one_license_touches_no_other() {
+    let server = server();
+    let mut client = server.client();
+    let about = |device: &str| json!({ "product": "BA", "license_key": "K", "hardware_id": device });
+    let of_a = json!({ "product": "A", "license_key": "K", "hardware_id": "one" });
+    assert_eq!(client.call_with("activate_bundle", &about("one"), &[(ORDER, "5")]).status, 200);
+    assert_eq!(client.call_with("check_license", &of_a, &[(ORDER, "10")]).status, 200);
+    let late = client.call_with("deactivate_bundle", &about("one"), &[(ORDER, "9")]);
+    assert_eq!(late.code().unwrap(), "order_outdated");
+    assert_eq!(of_one_product(&mut client, "check_license", "B", "one").status, 200, "B is still active");
 }

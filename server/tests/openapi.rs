@@ -6,7 +6,7 @@ mod common;
 use std::collections::BTreeSet;
 
 use common::description::{check, closed};
-use common::{API_KEY, Answer, Client, SHARED_KEY, TestServer};
+use common::{API_KEY, Answer, Client, SHARED_KEY, TestServer, with};
 use floatlease::model::{IDEMPOTENCY_KEY, ORDER};
 use floatlease::operations::{Auth, Method, OPERATIONS, Operation, Reply};
 use floatlease_server::store::SqliteStore;
@@ -236,11 +236,6 @@ fn beyond(schema: &Value) -> Vec<Value> {
 /// Every kind of license and feature that the sample catalogue has, by every operation.
 fn requests() -> Vec<(&'static str, Value)> {
     let floating = json!({ "product": "CAD-PRO", "hardware_id": "hw-1", "license_key": "CADP-FLOA-TING-0002" });
-    let with = |base: &Value, more: Value| {
-        let mut request = base.clone();
-        request.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        request
-    };
     let key = |key: &str| with(&floating, json!({ "license_key": key }));
     let user = json!({ "product": "STUDIO", "hardware_id": "hw-1", "username": "ada@example.com" });
     let mut requests = vec![

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Client, TestServer};
+use common::{Client, TestServer, with};
 use floatlease_server::store::SqliteStore;
 use serde_json::{Value, json};
 
@@ -66,12 +66,6 @@ fn server() -> TestServer {
 
 fn about(license_key: &str) -> Value {
     json!({ "product": "P", "license_key": license_key, "hardware_id": "hw-1" })
-}
-
-fn with(base: &Value, more: Value) -> Value {
-    let mut request = base.clone();
-    request.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-    request
 }
 
 fn versions(client: &mut Client, request: &Value) -> Vec<String> {

@@ -6,7 +6,7 @@ mod common;
 use std::path::Path;
 
 use chrono::TimeDelta;
-use common::{Client, TestServer, directory};
+use common::{Client, TestServer, directory, with};
 use floatlease_server::store::SqliteStore;
 use serde_json::{Value, json};
 
@@ -40,12 +40,6 @@ fn server_on(file: &Path, catalogue: &str) -> TestServer {
 
 fn device(hardware_id: &str) -> Value {
     json!({ "product": "P", "hardware_id": hardware_id })
-}
-
-fn with(base: &Value, more: Value) -> Value {
-    let mut request = base.clone();
-    request.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-    request
 }
 
 fn trial_of(client: &mut Client, request: &Value) -> String {

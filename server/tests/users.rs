@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Answer, Client, TestServer, directory};
+use common::{Answer, Client, TestServer, directory, with};
 use floatlease_server::catalogue::hash_password;
 use floatlease_server::store::SqliteStore;
 use serde_json::{Value, json};
@@ -52,12 +52,6 @@ fn catalogue() -> String {
 
 fn server() -> TestServer {
     TestServer::start(&catalogue(), Box::new(SqliteStore::in_memory().unwrap()), false)
-}
-
-fn with(base: &Value, more: Value) -> Value {
-    let mut request = base.clone();
-    request.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-    request
 }
 
 fn sign_in(username: &str, password: &str) -> Value {

@@ -141,6 +141,15 @@ impl Call {
         self.waiting().request_deadline = timeout.map(|timeout| Instant::now() + timeout);
     }
 
+    /// Runs a step of the request, which may last no longer than this.
+    pub(crate) fn with_limit<T>(&self, timeout: Duration, step: impl FnOnce() -> T) -> T {
+        let (limit, before) = (Instant::now() + timeout, self.waiting().request_deadline);
+        self.waiting().request_deadline = Some(before.map_or(limit, |before| before.min(limit)));
+        let result = step();
+        self.waiting().request_deadline = before;
+        result
+    }
+
     /// Begins a new attempt, of which nothing was sent yet.
     pub(crate) fn begin_attempt(&self, may_be_repeated: bool) {
         self.sent.store(false, Ordering::Release);

@@ -64,9 +64,16 @@ pub(crate) fn call(
         call: &in_flight.call,
         begun_at: shared.clock.now(),
         subject: subject_of(&request),
+        concerns_leases: !operation.is_of_bundle() || is_configs_bundle(shared, &request),
         license_id: request.said("license_id").and_then(Value::as_u64),
     };
     call.perform(request)
+}
+
+/// Returns true if the request names the bundle that the config's license came with.
+fn is_configs_bundle(shared: &Shared, request: &Request) -> bool {
+    let named = request.said("short_code").and_then(Value::as_str);
+    named.is_some() && named == shared.client.config().bundle_code.as_deref()
 }
 
 /// A verb under way.
@@ -79,17 +86,23 @@ struct VerbCall<'a> {
     begun_at: Millis,
     /// The slot, or the device, that the verb is about.
     subject: Subject,
+    /// False for a bundle other than the config's: none of its licenses is known by name.
+    concerns_leases: bool,
     /// The license that the verb is about, if it is known before the answer.
     license_id: Option<u64>,
 }
 
 impl VerbCall<'_> {
     fn perform(mut self, request: Request) -> Result<String, Error> {
+        if let Some(license_ref) = self.license_ref().filter(|_| self.operation.is_of_bundle() && self.concerns_leases)
+        {
+            self.subject.owner.clone_from(&license_ref.owner);
+        }
         let slot = SlotName { owner: self.subject.owner.clone(), feature: self.subject.feature.clone() };
         let suspended = matches!(self.operation.slots, SlotEffect::Takes | SlotEffect::Borrows)
             .then(|| self.manager.suspend(self.call, slot));
         let answer = self.send(request);
-        if may_be_outstanding(self.operation, &answer) {
+        if self.concerns_leases && may_be_outstanding(self.operation, &answer) {
             self.note_unanswered();
         }
         let answer = self.judge_by_earlier_requests(answer)?;
@@ -97,7 +110,7 @@ impl VerbCall<'_> {
         if let Some(suspended) = suspended {
             suspended.taken(|lease| self.is_about(lease, named_license_id));
         }
-        if let Some(effect) = effect(self.operation, &answer) {
+        if let Some(effect) = effect(self.operation, &answer).filter(|_| self.concerns_leases) {
             self.note_in_records(effect);
             self.note_in_leases(effect, named_license_id);
             self.manager.wake();
@@ -210,6 +223,10 @@ impl VerbCall<'_> {
 
     fn license_ref(&self) -> Option<LicenseRef> {
         let mut given = strict::parse_object("the request", self.request_json).ok()?;
+        if self.operation.is_of_bundle() {
+            // The records are those of the config's product.
+            given.remove("product");
+        }
         LicenseRef::new(&self.shared().client, take_license_keys(&mut given)).ok()
     }
 
@@ -275,7 +292,10 @@ fn subject_of(request: &Request) -> Subject {
     Subject {
         owner: LicenseRef::owner_of(request),
         feature: request.said("feature").and_then(Value::as_str).map(str::to_owned),
-        is_whole_device: matches!(request.operation.slots, SlotEffect::Activates | SlotEffect::ReleasesAll),
+        is_whole_device: matches!(
+            request.operation.slots,
+            SlotEffect::Activates | SlotEffect::ReleasesAll | SlotEffect::ReleasesBundle
+        ),
     }
 }
 
@@ -293,7 +313,7 @@ fn effect(operation: &Operation, answer: &Answer) -> Option<Effect> {
             until.map(Effect::Borrowed)
         }
         SlotEffect::Releases => Some(Effect::Released),
-        SlotEffect::ReleasesAll => Some(Effect::Deactivated),
+        SlotEffect::ReleasesAll | SlotEffect::ReleasesBundle => Some(Effect::Deactivated),
         SlotEffect::None | SlotEffect::Activates | SlotEffect::Takes | SlotEffect::OfBundle => None,
     }
 }

@@ -103,8 +103,13 @@ mod system {
                     }
                 }
             };
-            thread::Builder::new().spawn(wait).map_err(not_started)?;
-            Ok(Child { running })
+            let child = Child { running };
+            // A command that nobody waits for would run on without a license.
+            thread::Builder::new()
+                .spawn(wait)
+                .inspect_err(|_| child.pass_on(Signal::SIGKILL as i32))
+                .map_err(not_started)?;
+            Ok(child)
         }
 
         /// Sends a signal to the command, unless it has ended.
@@ -208,8 +213,10 @@ mod system {
                     thread::sleep(POLL_INTERVAL);
                 }
             };
-            thread::Builder::new().spawn(wait).map_err(not_started)?;
-            Ok(Child(process))
+            let child = Child(process);
+            // A command that nobody waits for would run on without a license.
+            thread::Builder::new().spawn(wait).inspect_err(|_| child.stop()).map_err(not_started)?;
+            Ok(child)
         }
 
         /// Windows has no signals.

@@ -29,14 +29,21 @@ pub(crate) fn check_arguments(command: &Command, flags: &ConfigFlags) -> Result<
     let object: Map<String, Value> = serde_json::from_str(text).unwrap_or_default();
     let is_object = text.trim_start().starts_with('{');
     let keys: Vec<String> = if is_object { object.into_iter().map(|(key, _)| key).collect() } else { names.collect() };
-    let Some(key) = keys.into_iter().find(|key| SECRETS.contains(&key.as_str())) else { return Ok(()) };
+    let is_secret = |key: &String| SECRETS.contains(&key.as_str()) || key == NEW_PASSWORD;
+    let Some(key) = keys.into_iter().find(is_secret) else { return Ok(()) };
+    let instead = match key.as_str() {
+        NEW_PASSWORD => "Give".to_owned(),
+        _ => format!("Put {key} into the config or into {}, or give", variable_of(&key)),
+    };
     let message = format!(
-        "The request is invalid: it holds {key}, and every user of this machine can read a command line. Put {key} into \
-         the config or into {}, or give the request on standard input, as -.",
-        variable_of(&key)
+        "The request is invalid: it holds {key}, and every user of this machine can read a command line. {instead} \
+         the request on standard input, as -."
     );
     Err(Failure::usage(Status::BadValue, message))
 }
+
+/// The secret of a request that is no key of the config.
+const NEW_PASSWORD: &str = "new_password";
 
 /// Runs a command that calls the library once. Returns the exit code.
 pub(crate) fn run(session: &Session, config: &Config, command: Command, output: &Output) -> Result<u8, Failure> {
@@ -352,11 +359,14 @@ mod tests {
 
     #[test]
     fn secret_in_request_is_refused() {
-        for arguments in [r#"{"license_key":"AAAA"}"#, "license_key=AAAA"] {
-            let command = Command::Call { operation: "check_license".to_owned(), request: vec![arguments.to_owned()] };
-            let text = check_arguments(&command, &ConfigFlags::default()).unwrap_err().to_text();
-            assert!(text.contains("FLOATLEASE_LICENSE_KEY"), "{text}");
-            assert!(!text.contains("AAAA"), "{text}");
+        for key in SECRETS.into_iter().chain([NEW_PASSWORD]) {
+            for arguments in [format!(r#"{{"{key}":"AAAA"}}"#), format!("{key}=AAAA")] {
+                let command = Command::Call { operation: "check_license".to_owned(), request: vec![arguments] };
+                let text = check_arguments(&command, &ConfigFlags::default()).unwrap_err().to_text();
+                // No variable holds the new password, which is no key of the config.
+                assert_eq!(text.contains(&variable_of(key)), key != NEW_PASSWORD, "{text}");
+                assert!(!text.contains("AAAA"), "{text}");
+            }
         }
     }
 }

@@ -203,6 +203,11 @@ fn merged(sources: [Map<String, Value>; 3]) -> Map<String, Value> {
     let source =
         [flags, environment].into_iter().find(|source| AUTHORISATIONS.iter().any(|keys| authorises(source, *keys)));
     let authorisation = source.and_then(|source| AUTHORISATIONS.into_iter().find(|keys| authorises(&source, *keys)));
+    let [flags, environment, file] = &sources;
+    let is_given = |key: &str| flags.contains_key(key) || environment.contains_key(key);
+    let replaces = |key: &str| is_given(key) && flags.get(key).or(environment.get(key)) != file.get(key);
+    let names_another = WAYS.into_iter().chain(["product"]).any(replaces);
+    let of_file = ["license_id", "bundle_code"].into_iter().filter(|key| !is_given(key)).collect::<Vec<_>>();
     let mut object = Map::new();
     for (key, value) in sources.into_iter().flatten() {
         object.entry(key).or_insert(value);
@@ -210,6 +215,10 @@ fn merged(sources: [Map<String, Value>; 3]) -> Map<String, Value> {
     if let Some(authorisation) = authorisation {
         let others = AUTHORISATIONS.into_iter().filter(|keys| *keys != authorisation).flatten();
         others.for_each(|key| drop(object.remove(key)));
+    }
+    if names_another {
+        // They belong to the license of the source that they are in.
+        of_file.into_iter().for_each(|key| drop(object.remove(key)));
     }
     if let Some(way) = way {
         object.retain(|key, _| key == way || !WAYS.contains(&key.as_str()));
@@ -370,6 +379,23 @@ mod tests {
         assert_eq!(config.text("license_key"), Some("V"));
         assert_eq!(config.text("username"), None);
         assert_eq!(config.text("password"), None);
+    }
+
+    #[test]
+    fn license_id_of_file_goes_with_the_license_of_the_file_only() {
+        let file = ("FLOATLEASE_CONFIG", r#"{"product":"P","license_key":"F","license_id":7,"bundle_code":"B"}"#);
+        for (variables, is_kept) in [
+            (vec![file], true),
+            (vec![file, ("FLOATLEASE_LICENSE_KEY", "F")], true),
+            (vec![file, ("FLOATLEASE_LICENSE_KEY", "V")], false),
+            (vec![file, ("FLOATLEASE_PRODUCT", "Q")], false),
+        ] {
+            let config = read(&[], &variables);
+            assert_eq!(config.object.contains_key("license_id"), is_kept, "{variables:?}");
+            assert_eq!(config.object.contains_key("bundle_code"), is_kept, "{variables:?}");
+        }
+        let both = read(&[("license_id", "8")], &[file, ("FLOATLEASE_LICENSE_KEY", "V")]);
+        assert_eq!(both.object["license_id"], 8);
     }
 
     #[test]

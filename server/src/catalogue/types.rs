@@ -468,6 +468,25 @@ pub struct CustomerAccount {
     pub sign_on: Option<SingleSignOn>,
 }
 
+impl Customer {
+    /// Makes a customer of the texts that entries of the catalogue and requests for trials have, by their names.
+    pub(crate) fn of_texts(mut text: impl FnMut(&'static str) -> String) -> Customer {
+        Customer {
+            company_name: text("company_name"),
+            reference: text("reference"),
+            phone: text("phone"),
+            first_name: text("first_name"),
+            last_name: text("last_name"),
+            city: text("city"),
+            postcode: text("postcode"),
+            state: text("state"),
+            country: text("country"),
+            address: text("address"),
+            ..Customer::default()
+        }
+    }
+}
+
 impl TrialPolicy {
     /// Makes the license of a trial.
     pub(super) fn license(&self, trial: &Trial) -> License {

@@ -207,20 +207,7 @@ impl Parameters {
             product: text("product"),
             hardware_id: text("hardware_id"),
             policy: self.text("license_policy"),
-            customer: Customer {
-                email: text("email"),
-                company_name: text("company_name"),
-                reference: text("reference"),
-                phone: text("phone"),
-                first_name: text("first_name"),
-                last_name: text("last_name"),
-                city: text("city"),
-                postcode: text("postcode"),
-                state: text("state"),
-                country: text("country"),
-                address: text("address"),
-                ..Customer::default()
-            },
+            customer: Customer { email: text("email"), ..Customer::of_texts(text) },
             license_key,
         }
     }

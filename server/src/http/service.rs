@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 
 use chrono::{DateTime, Utc};
 use floatlease::model::{IDEMPOTENCY_KEY, ORDER};
-use floatlease::operations::{Auth, Operation, SlotEffect};
+use floatlease::operations::{Auth, Operation};
 use hyper::http::{HeaderValue, Method, Response};
 use rand::seq::IndexedRandom;
 use tokio::sync::oneshot;
@@ -148,7 +148,7 @@ impl Service {
         let body = request.body.as_ref().map_err(Refusal::clone)?;
         let parameters = Parameters::read(operation, request.query(), body)?;
         let product = parameters.required("product");
-        let of_bundle = operation.slots == SlotEffect::OfBundle;
+        let of_bundle = operation.is_of_bundle();
         let bundle = self.catalogue.bundle(&product).filter(|_| of_bundle);
         for product in bundle.map_or(std::slice::from_ref(&product), |bundle| &bundle.products) {
             rights.require_product(operation, product)?;

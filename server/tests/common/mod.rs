@@ -31,6 +31,13 @@ pub fn time(text: &str) -> DateTime<Utc> {
     parse_time(text).unwrap()
 }
 
+/// The request with more parameters, or with others.
+pub fn with(base: &Value, more: Value) -> Value {
+    let mut request = base.clone();
+    request.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    request
+}
+
 /// A server in this process, and its clock.
 pub struct TestServer {
     pub server: Server,
