@@ -652,6 +652,7 @@ void floatlease_string_free(char *string);
  *                                        floatlease_client_diagnose reports
  *     timeout_ms              integer    deadline of a call that names none, 1 to 3600000; default 15000
  *     connect_timeout_ms      integer    limit for resolving the name, connecting and TLS together; default 5000
+ *     max_parallel            integer    the most calls of floatlease_submit that run at a time, 1 to 1000; default 64
  *     proxy                   string     "env" (default), "none" or "http://name:password@host:port"; a proxy of the
  *                                        environment is not used for a server on this machine: docs/proxies.md
  *     tls_roots               string     "platform" (default), "bundled" or PEM certificates
@@ -684,8 +685,8 @@ floatlease_status floatlease_client_open(const char *config_json,
 /**
  * Cancels every call in flight on this client: each returns FLOATLEASE_E_CANCELLED within 50 ms.
  *
- * It also ends floatlease_client_diagnose and floatlease_next_event. It does not touch later calls, renewals of
- * leases, or submitted calls that have not started: floatlease_cancel ends those.
+ * It also ends floatlease_client_diagnose and floatlease_next_event, and submitted acquires that wait for a slot. It does
+ * not touch later calls, renewals of leases, or submitted calls whose turn has not come: floatlease_cancel ends those.
  *
  * Errors:
  * - FLOATLEASE_E_HANDLE: the client is closed.
@@ -1052,7 +1053,10 @@ floatlease_status floatlease_call(floatlease_client *client,
  * - FLOATLEASE_E_TOO_MANY_CALLS: 1,000 calls are under way, or their completions were not read.
  * - FLOATLEASE_E_HANDLE: the client is closed.
  *
- * Does not block. Up to four calls run at a time; the deadline of a call counts from its start.
+ * Does not block. Up to max_parallel calls run at a time, 64 unless the config says otherwise. Calls that release or
+ * renew (release_…, deactivate_…, lease_release, lease_renew) never wait for others. The deadline of a call counts from
+ * this function: a call whose turn never comes ends with FLOATLEASE_E_TIMEOUT. A lease_acquire that waits for a slot
+ * takes no place meanwhile.
  */
 floatlease_status floatlease_submit(floatlease_client *client,
                                     const char *operation,

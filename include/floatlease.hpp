@@ -411,7 +411,9 @@ public:
     }
 
     /// Performs an operation in the background, and returns at once: one that `call` knows, or "lease_acquire",
-    /// "lease_renew", "lease_borrow", "lease_release". The completion is an event with this ticket.
+    /// "lease_renew", "lease_borrow", "lease_release". The completion is an event with this ticket. Up to 64 calls run at
+    /// the same time ("max_parallel" in the config), and 1,000 may be under way or unread. The deadline of a call counts
+    /// from here, and what releases or renews waits for no other call.
     Result submit(Ticket &ticket, const Text &operation, const Text &request = nullptr) const
     {
         if (!operation.is_whole() || !request.is_whole())

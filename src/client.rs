@@ -27,14 +27,14 @@ const MAX_ATTEMPTS: u32 = 4;
 /// Pause before the second attempt. It doubles before each further attempt.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
-/// Maximum number of times that a request is sent again because a later one about the same slot came first.
+/// Pause before a request that was overtaken more than once, so that requests stop overtaking each other. It grows with
+/// each time, until [`MOST_PAUSES_WHEN_OVERTAKEN`].
 ///
-/// A host that asks from many threads causes that. One of the requests always gets through, so a request is overtaken
-/// this often only by as many others.
-const MAX_OVERTAKEN: u32 = 32;
-
-/// Pause before a request that was overtaken more than once, so that requests stop overtaking each other.
+/// A host that asks from many threads causes that. One of the requests always gets through, so each of them does in time.
 const PAUSE_WHEN_OVERTAKEN: Duration = Duration::from_millis(10);
+
+/// How many of these pauses the longest pause has.
+const MOST_PAUSES_WHEN_OVERTAKEN: u32 = 32;
 
 /// Maximum error of a clock that shows the local time as UTC; see [`Client::believable_skew`].
 const MAX_TIME_ZONE_OFFSET: TimeDelta = TimeDelta::hours(15);
@@ -165,18 +165,20 @@ impl Client {
         request: &mut Request,
         draw: &mut dyn FnMut() -> Result<u64, Error>,
     ) -> Result<Answer, Error> {
-        let mut overtaken = 0;
+        let mut overtaken = 0_u32;
         loop {
             request.order = Some(draw()?);
             let error = match self.ask(call, request) {
-                Err(error) if error.status == Status::OrderOutdated && overtaken < MAX_OVERTAKEN => error,
+                Err(error) if error.status == Status::OrderOutdated => error,
                 answer => return answer,
             };
-            overtaken += 1;
+            overtaken = overtaken.saturating_add(1);
             // At first a clock that was behind is the likely cause. After that, other calls are about the same slot.
-            let pause = if overtaken == 1 { Duration::ZERO } else { jittered(PAUSE_WHEN_OVERTAKEN) };
-            if call.left().is_err() || call.sleep(pause).is_err() {
-                return Err(error);
+            let pauses = if overtaken == 1 { 0 } else { overtaken.min(MOST_PAUSES_WHEN_OVERTAKEN) };
+            match call.pause(jittered(PAUSE_WHEN_OVERTAKEN * pauses)).and_then(|()| call.left()) {
+                Ok(_) => {}
+                Err(Stop::Timeout) => return Err(error),
+                Err(Stop::Cancelled) => return Err(Error::new(Status::Cancelled).with_outcome(error.outcome)),
             }
         }
     }

@@ -37,6 +37,7 @@ pub const KEYS: &[(&str, Kind)] = &[
     ("verify", Kind::Text),
     ("timeout_ms", Kind::Integer),
     ("connect_timeout_ms", Kind::Integer),
+    ("max_parallel", Kind::Integer),
     ("proxy", Kind::Text),
     ("tls_roots", Kind::Text),
     ("allow_http", Kind::Boolean),
@@ -115,6 +116,8 @@ pub struct Config {
     pub timeout: Duration,
     /// Limit for name resolution, connection and TLS together.
     pub connect_timeout: Duration,
+    /// The most submitted calls that run at the same time.
+    pub max_parallel: usize,
     /// The proxy to use.
     pub proxy: ProxyChoice,
     /// The certificate authorities to trust.
@@ -176,6 +179,7 @@ impl Config {
             public_key,
             connect_timeout: take_millis(&mut object, "connect_timeout_ms", 5_000)?.min(timeout),
             timeout,
+            max_parallel: take_max_parallel(&mut object)?,
             proxy: match take_text(&mut object, "proxy").as_deref() {
                 None | Some("env") => ProxyChoice::Env,
                 Some("none") => ProxyChoice::Direct,
@@ -257,6 +261,12 @@ fn require_text(object: &mut Object, key: &str) -> Result<String, Error> {
 fn take_millis(object: &mut Object, key: &str, default: u64) -> Result<Duration, Error> {
     let millis = object.remove(key).map_or(Some(default), |value| value.as_u64());
     checked_millis(key, millis)
+}
+
+fn take_max_parallel(object: &mut Object) -> Result<usize, Error> {
+    let most = object.remove("max_parallel").map_or(Some(64), |value| value.as_u64());
+    let most = most.filter(|most| (1..=1_000).contains(most)).and_then(|most| usize::try_from(most).ok());
+    most.ok_or_else(|| bad_value("max_parallel", "must be from 1 to 1000"))
 }
 
 /// Checks a timeout of a config or a request: at least a millisecond, at most an hour.

@@ -14,7 +14,7 @@ use support::sandbox::World;
 use support::stub::{listen, silent, swallowing};
 use support::{Demo, believing, target_dir, with};
 
-/// So many are done at the same time.
+/// So many are done at the same time, as these clients are configured.
 const SIDE_BY_SIDE: usize = 4;
 /// So many may be under way or unread.
 const MOST: usize = 1_000;
@@ -23,8 +23,8 @@ const PATIENT_MS: u32 = 120_000;
 
 /// A client of `address` that gives nothing up by itself.
 fn patient(address: &str) -> Client {
-    Client::open(&with(&believing(address), json!({"timeout_ms": PATIENT_MS, "connect_timeout_ms": PATIENT_MS})))
-        .unwrap()
+    let few = json!({"timeout_ms": PATIENT_MS, "connect_timeout_ms": PATIENT_MS, "max_parallel": SIDE_BY_SIDE});
+    Client::open(&with(&believing(address), few)).unwrap()
 }
 
 /// The same of a world.
@@ -178,7 +178,7 @@ fn a_cancel_reaches_an_operation_on_a_lease_and_one_that_waits_for_it() {
 }
 
 #[test]
-fn four_are_done_side_by_side_and_the_next_when_one_of_them_is_done() {
+fn as_many_run_as_max_parallel_allows_and_the_next_when_one_of_them_is_done() {
     let (address, counts) = counting();
     let client = patient(&address);
     let tickets: Vec<u64> =

@@ -3,6 +3,8 @@
 //! ureq runs a request on the calling thread from beginning to end, so the resolver and the transport find their call by
 //! the thread. So does other code that a call may have to wait for, such as the retries for a file in use.
 
+use crate::error::Error;
+use crate::status::Status;
 use crate::thread::current_id;
 use std::cell::RefCell;
 use std::net::{Shutdown, TcpStream};
@@ -16,6 +18,15 @@ use std::time::{Duration, Instant};
 pub(crate) enum Stop {
     Timeout,
     Cancelled,
+}
+
+impl From<Stop> for Error {
+    fn from(stop: Stop) -> Error {
+        Error::new(match stop {
+            Stop::Timeout => Status::Timeout,
+            Stop::Cancelled => Status::Cancelled,
+        })
+    }
 }
 
 /// The ends of the phases of a new connection, for `diagnose`.

@@ -42,6 +42,9 @@ use ureq::{Agent, Body};
 /// The longest reply that is read. Replies of the API are far shorter.
 const LONGEST_REPLY_BYTES: u64 = 1024 * 1024;
 
+/// How many connections are kept at least, for calls on the host's own threads.
+const LEAST_KEPT_CONNECTIONS: usize = 4;
+
 /// Carries a reply's v2 signature.
 static LICENSE_SIGNATURE: HeaderName = HeaderName::from_static("licensesignature");
 
@@ -151,6 +154,8 @@ impl Http {
             (None, TlsRoots::Platform | TlsRoots::Bundled) if !needs_tls => (None, "none".to_owned()),
             (None, chosen) => tls::client_config(chosen, &calls).map(|(tls, roots)| (Some(tls), roots))?,
         };
+        // A burst of submitted calls finds the connections of the one before.
+        let kept_connections = config.max_parallel.max(LEAST_KEPT_CONNECTIONS);
         let settings = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
@@ -162,8 +167,8 @@ impl Http {
             .accept_encoding(AutoHeaderValue::None)
             .timeout_global(None)
             .timeout_await_100(None)
-            .max_idle_connections(4)
-            .max_idle_connections_per_host(4)
+            .max_idle_connections(kept_connections)
+            .max_idle_connections_per_host(kept_connections)
             .max_idle_age(Duration::from_secs(60))
             .max_response_header_size(buffers::LONGEST_HEAD_BYTES)
             .build();

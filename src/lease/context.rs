@@ -2,7 +2,7 @@
 
 use crate::client::{Answer, Client};
 use crate::error::{Error, Outcome};
-use crate::http::{Call, InFlight, Stop, Waiter};
+use crate::http::{Call, InFlight, Waiter};
 use crate::lease::background::calls::Guard;
 use crate::lease::background::events::Events;
 use crate::lease::background::ticket::Ticket;
@@ -12,7 +12,6 @@ use crate::lease::state_machine::Millis;
 use crate::lease::storage::process_lock::ProcessLock;
 use crate::lease::unanswered::{Late, Subject, Unanswered};
 use crate::operations::Operation;
-use crate::status::Status;
 use crate::strict::Object;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -60,8 +59,10 @@ impl Shared {
     }
 
     /// Begins a call of the host. It ends after `timeout`, by a cancel of the client, or by a cancel of its ticket, if the
-    /// call was submitted.
+    /// call was submitted: then its time counts from the submit.
     pub(crate) fn begin_host_call(&self, timeout: Duration, ticket: Option<&Ticket>) -> InFlight {
+        let waited = ticket.map_or(Duration::ZERO, |ticket| ticket.submitted_at.elapsed());
+        let timeout = timeout.saturating_sub(waited);
         let in_flight = self.client.begin(Waiter::Host, timeout);
         if let Some(ticket) = ticket {
             let call = Arc::clone(&in_flight.call);
@@ -154,11 +155,7 @@ impl RequestContext<'_> {
 
     /// Waits, but fails when the call is over.
     pub(crate) fn pause(&self, duration: Duration) -> Result<(), Error> {
-        let stopped = |stop| match stop {
-            Stop::Timeout => Error::new(Status::Timeout),
-            Stop::Cancelled => Error::new(Status::Cancelled),
-        };
-        self.call.pause(duration).map_err(stopped)
+        Ok(self.call.pause(duration)?)
     }
 
     /// The date by the server's clock, if the answer told it, else by this machine's.

@@ -1,10 +1,11 @@
 //! Verbs of a client that has leases, called directly: which license each is about, and what it does to the slots of the
 //! leases.
 
-use crate::client::{Answer, unknown_operation};
+use crate::client::{Answer, Client, unknown_operation};
+use crate::config::checked_millis;
 use crate::error::{Error, Outcome};
 use crate::http::Call;
-use crate::lease::background::ticket::Ticket;
+use crate::lease::background::ticket::{Priority, Ticket};
 use crate::lease::consumption::{self, is_for_another_license};
 use crate::lease::context::{Shared, life_ms, object};
 use crate::lease::lease_inner::LeaseInner;
@@ -32,6 +33,23 @@ enum Effect {
     Released,
     /// Every slot of the device is released.
     Deactivated,
+}
+
+/// The name of a verb or of [`consumption::SYNC`], and how urgent it is.
+pub(crate) fn named(operation: &str) -> Option<(&'static str, Priority)> {
+    if operation == consumption::SYNC {
+        return Some((consumption::SYNC, Priority::Normal));
+    }
+    // What releases a slot waits for no call that only asks.
+    let priority = |operation: &Operation| if operation.releases() { Priority::High } else { Priority::Normal };
+    Operation::named(operation).map(|operation| (operation.name, priority(operation)))
+}
+
+/// How long such a call may last. A request that is wrong is refused when the call runs.
+pub(crate) fn time_limit(client: &Client, request_json: &str) -> Duration {
+    let given = strict::parse_object("the request", request_json).unwrap_or_default();
+    let limit = given.get("timeout_ms").and_then(|value| checked_millis("timeout_ms", value.as_u64()).ok());
+    limit.unwrap_or(client.config().timeout)
 }
 
 /// Calls a verb, or [`consumption::SYNC`], and tells the leases of the client what it has done to their slots.

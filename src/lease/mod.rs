@@ -4,6 +4,8 @@
 //! | module | its job |
 //! |---|---|
 //! | `session` | a client with its leases, as a host uses them |
+//! | `acquisition` | an acquire under way, and its pauses while others hold the slots |
+//! | `lease_calls` | calls about a lease that is held |
 //! | `license_calls` | verbs that are called directly, and their effect on leases |
 //! | `manager` | the leases of a client, and the threads that renew and release them |
 //! | `lease_inner` | one lease: all of its slots, or none |
@@ -20,10 +22,12 @@
 //! | `clock`, `sync` | a clock that counts sleep; atomics and locks that loom can replace |
 
 mod acquire_request;
+mod acquisition;
 mod background;
 mod clock;
 mod consumption;
 mod context;
+mod lease_calls;
 mod lease_inner;
 mod license_calls;
 mod license_ref;

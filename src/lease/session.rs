@@ -1,35 +1,29 @@
 //! A client with its leases, as its host uses them: verbs, leases, submitted calls and events.
 
 use crate::client::{Client, unknown_operation};
-use crate::config::checked_millis;
 use crate::error::Error;
-use crate::lease::acquire_request::{AcquireRequest, KeepAlive};
+use crate::lease::acquire_request::KeepAlive;
+use crate::lease::acquisition::{self, ACQUIRE, Acquisition, Attempt};
+use crate::lease::background::call_queue::{BackgroundCall, Progress};
 use crate::lease::background::calls::{BackgroundCalls, Guard};
 use crate::lease::background::events::Events;
-use crate::lease::background::ticket::Ticket;
+use crate::lease::background::ticket::{Priority, Ticket};
 use crate::lease::consumption;
 use crate::lease::context::Shared;
-use crate::lease::lease_inner::{LeaseInner, MOST_REQUESTS, timeout_of_all};
+use crate::lease::lease_calls::{self, LeaseOperation};
+use crate::lease::lease_inner::LeaseInner;
 use crate::lease::license_calls;
 use crate::lease::manager::LeaseManager;
-use crate::lease::slot::ReleaseMode;
 use crate::lease::state_cell::StateWriter;
 use crate::lease::state_machine::{Millis, State};
 use crate::lease::storage::probe;
 use crate::lease::stored_slots;
-use crate::operations::{Kind, Operation};
 use crate::status::Status;
-use crate::strict::{self, Object};
+use crate::strict;
 use crate::uptime;
-use serde_json::Value;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-
-/// The calls that may be submitted besides the verbs and [`consumption::SYNC`].
-const LEASE_OPERATIONS: [&str; 4] = ["lease_acquire", "lease_renew", "lease_borrow", "lease_release"];
-
-/// The name of [`Lease::release_keeping_borrows`] in messages.
-const RELEASE_KEEPING_BORROWS: &str = "lease_release_keeping_borrows";
+use zeroize::Zeroizing;
 
 /// How often time is applied to leases that their host keeps alive, while the host waits for events.
 const HOST_TICK: Duration = Duration::from_millis(500);
@@ -49,9 +43,9 @@ impl Session {
     /// # Errors
     /// The config is invalid.
     pub fn open(config_json: &str, guard: Guard) -> Result<Session, Error> {
-        let events = Arc::new(Events::new());
-        let calls = BackgroundCalls::new(Arc::clone(&events), guard);
-        let shared = Shared::new(Client::open(config_json)?, events, guard);
+        let (events, client) = (Arc::new(Events::new()), Client::open(config_json)?);
+        let calls = BackgroundCalls::new(Arc::clone(&events), guard, client.config().max_parallel);
+        let shared = Shared::new(client, events, guard);
         Ok(Session { manager: Arc::new(LeaseManager::new(shared)), calls, acquired: Arc::default() })
     }
 
@@ -122,7 +116,18 @@ impl Session {
     /// # Errors
     /// The request is invalid, the server has refused, or the server can't be reached.
     pub fn acquire(&self, request_json: &str) -> Result<(Lease, String), Error> {
-        acquire(&self.manager, request_json, None)
+        let mut acquisition = Acquisition::begin(&self.manager, request_json, Instant::now())?;
+        let in_flight = self.manager.shared.begin_host_call(acquisition.time_limit, None);
+        loop {
+            match acquisition.attempt(&in_flight.call)? {
+                Attempt::Acquired(inner) => {
+                    let lease = Lease { manager: Arc::clone(&self.manager), inner };
+                    let info = lease.info();
+                    return Ok((lease, info));
+                }
+                Attempt::Pause(pause) => in_flight.call.pause(pause)?,
+            }
+        }
     }
 
     /// Makes a call in the background: a verb, or one of `lease_acquire`, `lease_renew`, `lease_borrow` and
@@ -132,30 +137,51 @@ impl Session {
     /// # Errors
     /// [`Status::UnknownOperation`], or [`Status::TooManyCalls`]. Any other error is part of the completion.
     pub fn submit(&self, operation: &str, request_json: &str) -> Result<u64, Error> {
-        let (manager, request) = (Arc::clone(&self.manager), request_json.to_owned());
-        let verb = Operation::named(operation).map(|verb| verb.name);
-        if let Some(verb) = verb.or((operation == consumption::SYNC).then_some(consumption::SYNC)) {
-            let call = move |ticket: &Ticket| license_calls::call(&manager, verb, &request, Some(ticket));
-            return self.calls.submit(Box::new(call));
+        let (manager, request) = (Arc::clone(&self.manager), Zeroizing::new(request_json.to_owned()));
+        if operation == ACQUIRE {
+            let time_limit = acquisition::time_limit(&manager.shared.client, request_json);
+            return self.calls.submit(Priority::Normal, time_limit, self.submitted_acquire(request));
         }
-        let Some(operation) = LEASE_OPERATIONS.into_iter().find(|known| *known == operation) else {
-            return Err(unknown_operation(operation, &[&LEASE_OPERATIONS[..], &[consumption::SYNC]].concat()));
-        };
-        let acquired = Arc::clone(&self.acquired);
-        self.calls.submit(Box::new(move |ticket| {
-            if operation == "lease_acquire" {
-                let (lease, info) = acquire(&manager, &request, Some(ticket))?;
-                acquired.lock().unwrap_or_else(PoisonError::into_inner).push((ticket.number, lease));
-                return Ok(info);
+        if let Some(operation) = LeaseOperation::SUBMITTED.into_iter().find(|known| known.name() == operation) {
+            let time_limit = lease_calls::time_limit(&manager, operation, request_json);
+            let run = move |ticket: &Ticket| {
+                Progress::Done(lease_calls::run_submitted(&manager, operation, &request, ticket))
+            };
+            return self.calls.submit(operation.priority(), time_limit, Box::new(run));
+        }
+        let (name, priority) = license_calls::named(operation).ok_or_else(|| {
+            let of_leases = LeaseOperation::SUBMITTED.map(LeaseOperation::name);
+            unknown_operation(operation, &[&[ACQUIRE, consumption::SYNC], &of_leases[..]].concat())
+        })?;
+        let time_limit = license_calls::time_limit(&manager.shared.client, request_json);
+        let run = move |ticket: &Ticket| Progress::Done(license_calls::call(&manager, name, &request, Some(ticket)));
+        self.calls.submit(priority, time_limit, Box::new(run))
+    }
+
+    /// An acquire that needs no thread while it waits for slots.
+    fn submitted_acquire(&self, request: Zeroizing<String>) -> BackgroundCall {
+        let (manager, acquired) = (Arc::clone(&self.manager), Arc::clone(&self.acquired));
+        let mut under_way: Option<Acquisition> = None;
+        Box::new(move |ticket| {
+            let mut attempt = || {
+                let acquisition = match &mut under_way {
+                    Some(acquisition) => acquisition,
+                    none => none.insert(Acquisition::begin(&manager, &request, ticket.submitted_at)?),
+                };
+                let in_flight = manager.shared.begin_host_call(acquisition.time_limit, Some(ticket));
+                acquisition.attempt(&in_flight.call)
+            };
+            match attempt() {
+                Ok(Attempt::Pause(pause)) => Progress::PausedUntil(Instant::now() + pause),
+                Ok(Attempt::Acquired(inner)) => {
+                    let lease = Lease { manager: Arc::clone(&manager), inner };
+                    let info = lease.info();
+                    acquired.lock().unwrap_or_else(PoisonError::into_inner).push((ticket.number, lease));
+                    Progress::Done(Ok(info))
+                }
+                Err(error) => Progress::Done(Err(error)),
             }
-            let mut given = strict::parse_object("the request", &request)?;
-            let id = given.remove("lease").as_ref().and_then(Value::as_u64);
-            let lease = id.and_then(|id| manager.find(id)).ok_or_else(|| {
-                let message = format!("\"lease\" of {operation} must be the number of a lease that is held.");
-                Error::because(Status::BadValue, message)
-            })?;
-            run(&manager, &lease, operation, given, Some(ticket))
-        }))
+        })
     }
 
     /// Cancels a submitted call. Its completion still comes.
@@ -201,6 +227,7 @@ impl Session {
     /// Ends every call under way with [`Status::Cancelled`]. Later calls are not affected, nor are leases.
     pub fn cancel(&self) {
         self.client().cancel();
+        self.calls.cancel_paused();
         self.manager.shared.events.cancel();
     }
 
@@ -264,7 +291,7 @@ impl Lease {
     /// # Errors
     /// The server has refused or can't be reached. The state of the lease says what that means.
     pub fn renew(&self, request_json: &str) -> Result<String, Error> {
-        self.run("lease_renew", request_json)
+        self.run(LeaseOperation::Renew, request_json)
     }
 
     /// Borrows the lease until a date, with or without a network. Needs `storage_dir`.
@@ -272,7 +299,7 @@ impl Lease {
     /// # Errors
     /// The server has refused or can't be reached. The lease goes on as it was.
     pub fn borrow(&self, request_json: &str) -> Result<String, Error> {
-        self.run("lease_borrow", request_json)
+        self.run(LeaseOperation::Borrow, request_json)
     }
 
     /// Releases the lease, and ends its borrow. The last holder on this machine tells the server.
@@ -280,7 +307,7 @@ impl Lease {
     /// # Errors
     /// The server can't be reached, or a file can't be written. What could not be released is still held.
     pub fn release(&self, request_json: &str) -> Result<String, Error> {
-        self.run("lease_release", request_json)
+        self.run(LeaseOperation::Release, request_json)
     }
 
     /// Releases the lease, but ends no borrow, as dropping it does. Waits for the server, as [`Lease::release`] does: for a
@@ -289,7 +316,7 @@ impl Lease {
     /// # Errors
     /// Those of [`Lease::release`].
     pub fn release_keeping_borrows(&self, request_json: &str) -> Result<String, Error> {
-        self.run(RELEASE_KEEPING_BORROWS, request_json)
+        self.run(LeaseOperation::ReleaseKeepingBorrows, request_json)
     }
 
     /// Publishes the state into this cell from now on.
@@ -297,9 +324,9 @@ impl Lease {
         self.inner.status().publish_to(writer, &self.manager.shared.clock);
     }
 
-    fn run(&self, operation: &'static str, request_json: &str) -> Result<String, Error> {
+    fn run(&self, operation: LeaseOperation, request_json: &str) -> Result<String, Error> {
         let given = strict::parse_object("the request", request_json)?;
-        run(&self.manager, &self.inner, operation, given, None)
+        lease_calls::run(&self.manager, &self.inner, operation, given, None)
     }
 }
 
@@ -307,101 +334,6 @@ impl Drop for Lease {
     fn drop(&mut self) {
         self.inner.status().stop_publishing();
         self.manager.drop_lease(&self.inner);
-    }
-}
-
-fn acquire(manager: &Arc<LeaseManager>, request_json: &str, ticket: Option<&Ticket>) -> Result<(Lease, String), Error> {
-    let shared = &manager.shared;
-    let request = AcquireRequest::parse(&shared.client, request_json)?;
-    // A thread that can't be started is known before the server is asked.
-    let _reserved = manager.reserve(request.keep_alive)?;
-    let timeout = timeout_of_all(request.timeout, request.features.len() * MOST_REQUESTS);
-    let (names, wait) = (request.slot_names(), request.wait);
-    let in_flight = shared.begin_host_call(timeout + wait, ticket);
-    let inner = Arc::new(LeaseInner::new(shared, manager.next_id(), request)?);
-    let in_doubt = manager.reclaim(&names);
-    let acquired = inner.acquire(&in_flight.call, wait, in_doubt);
-    if let Err(error) = acquired {
-        // If the server may count a slot, dropping the lease releases it, and repeats the release if need be.
-        if !inner.may_be_held_at_server() {
-            manager.repeat_release_later(&inner);
-        }
-        manager.release_stray_license_slot(&inner);
-        manager.drop_lease(&inner);
-        return Err(error);
-    }
-    let lease = Lease { manager: Arc::clone(manager), inner };
-    // If the client was closed meanwhile, dropping the lease here releases its slots.
-    if !manager.add_lease(&lease.inner) {
-        return Err(Error::new(Status::Cancelled).with_unknown_outcome());
-    }
-    if !lease.inner.release_orphans(&in_flight.call) {
-        manager.release_orphans_later(&lease.inner);
-    }
-    manager.sync_consumptions(&lease.inner);
-    let info = lease.info();
-    Ok((lease, info))
-}
-
-/// Runs an operation on a lease. `given` is its request.
-fn run(
-    manager: &Arc<LeaseManager>,
-    lease: &Arc<LeaseInner>,
-    operation: &'static str,
-    mut given: Object,
-    ticket: Option<&Ticket>,
-) -> Result<String, Error> {
-    let own: &[(&str, Kind)] = if operation == "lease_borrow" { &[("borrowed_until", Kind::TimeOrNull)] } else { &[] };
-    strict::check(operation, &mut given, &[&[("timeout_ms", Kind::Integer)], own].concat())?;
-    let (timeout, timeout_of_call) = timeouts(lease, operation, &mut given)?;
-    let in_flight = manager.shared.begin_host_call(timeout_of_call, ticket);
-    let call = &in_flight.call;
-    let done = match operation {
-        "lease_renew" => {
-            let renewed = lease.cancellable(call, || lease.renew(call, timeout));
-            lease.tick();
-            if renewed.is_err() {
-                // A lease that is lost may have released slots.
-                manager.repeat_release_later(lease);
-            }
-            manager.release_stray_license_slot(lease);
-            renewed
-        }
-        "lease_borrow" => {
-            let until = given.remove("borrowed_until").unwrap_or(Value::Null);
-            if manager.shared.folder().is_none() {
-                let message = "A borrow outlives the process, so \"storage_dir\" must be in the config.";
-                return Err(Error::because(Status::MissingKey, message));
-            }
-            let borrowed = lease.cancellable(call, || lease.borrow(call, timeout, &until));
-            manager.release_stray_license_slot(lease);
-            borrowed
-        }
-        _ => {
-            let mode =
-                if operation == RELEASE_KEEPING_BORROWS { ReleaseMode::KeepBorrow } else { ReleaseMode::ReturnBorrow };
-            let released = lease.release(call, timeout, mode);
-            manager.repeat_release_later(lease);
-            released
-        }
-    };
-    // Even a failure may have changed when the lease needs a thread next.
-    manager.wake();
-    done.map(|()| lease.info())
-}
-
-/// The time limit of each request, and of the whole call. A limit of the host's own is one for the whole call.
-fn timeouts(lease: &LeaseInner, operation: &str, given: &mut Object) -> Result<(Duration, Duration), Error> {
-    match given.remove("timeout_ms") {
-        Some(value) => {
-            let timeout = checked_millis("timeout_ms", value.as_u64())?;
-            Ok((timeout, timeout))
-        }
-        None => {
-            let is_release = ["lease_release", RELEASE_KEEPING_BORROWS].contains(&operation);
-            let requests = if is_release { 1 } else { MOST_REQUESTS };
-            Ok((lease.timeout, timeout_of_all(lease.timeout, lease.slot_names.len() * requests)))
-        }
     }
 }
 

@@ -56,8 +56,9 @@ namespace FloatLease
         /// <summary>Submits an operation to be performed in the background, and returns its ticket at once.</summary>
         /// <remarks>
         /// The completion comes as a <see cref="CompletedEvent"/> with that ticket. The methods with "Async" are built
-        /// on it; call it if you need the ticket, or to match completions yourself. Up to four calls are
-        /// performed at the same time.
+        /// on it; call it if you need the ticket, or to match completions yourself. Up to 64 calls run at the
+        /// same time (<c>max_parallel</c> in the config), and 1,000 may be under way or unread. A call's deadline counts
+        /// from here; what releases or renews waits for no other call.
         /// </remarks>
         public ulong Submit(string operation, string requestJson = null)
         {

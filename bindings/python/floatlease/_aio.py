@@ -48,8 +48,9 @@ class AsyncClient(ClientBase):
             async for event in client.events():
                 ...
 
-    One thread for each client reads the completions; no call starts a thread. Up to four calls are performed at the
-    same time, and 1,000 may be under way. A task that is cancelled cancels its call at once. Use a client from one
+    One thread for each client reads the completions; no call starts a thread. Up to 64 calls run at the same
+    time (`max_parallel`), and 1,000 may be under way. A call's deadline counts from its start, and what releases or
+    renews waits for no other call. A task that is cancelled cancels its call at once. Use a client from one
     event loop. If the system gives no thread, a call raises a `RuntimeError` before anything is sent, and the next one
     tries again.
     """

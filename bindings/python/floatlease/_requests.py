@@ -60,6 +60,8 @@ class Config(TypedDict, total=False):
     """The deadline in milliseconds of a call that names none; default 15000."""
     connect_timeout_ms: int
     """The longest time in milliseconds for resolving the name, connecting and TLS together; default 5000."""
+    max_parallel: int
+    """How many submitted calls run at the same time, from 1 to 1,000; default 64. As many again release or renew."""
     proxy: str
     """`"env"` (default) for the proxy of the environment, `"none"`, or `"http://name:password@host:port"`."""
     tls_roots: str

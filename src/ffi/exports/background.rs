@@ -32,7 +32,10 @@ use std::time::Duration;
 /// - FLOATLEASE_E_TOO_MANY_CALLS: 1,000 calls are under way, or their completions were not read.
 /// - FLOATLEASE_E_HANDLE: the client is closed.
 ///
-/// Does not block. Up to four calls run at a time; the deadline of a call counts from its start.
+/// Does not block. Up to max_parallel calls run at a time, 64 unless the config says otherwise. Calls that release or
+/// renew (release_…, deactivate_…, lease_release, lease_renew) never wait for others. The deadline of a call counts from
+/// this function: a call whose turn never comes ends with FLOATLEASE_E_TIMEOUT. A lease_acquire that waits for a slot
+/// takes no place meanwhile.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn floatlease_submit(
     client: *mut floatlease_client,

@@ -31,6 +31,7 @@ use std::ptr;
 ///                                        floatlease_client_diagnose reports
 ///     timeout_ms              integer    deadline of a call that names none, 1 to 3600000; default 15000
 ///     connect_timeout_ms      integer    limit for resolving the name, connecting and TLS together; default 5000
+///     max_parallel            integer    the most calls of floatlease_submit that run at a time, 1 to 1000; default 64
 ///     proxy                   string     "env" (default), "none" or "http://name:password@host:port"; a proxy of the
 ///                                        environment is not used for a server on this machine: docs/proxies.md
 ///     tls_roots               string     "platform" (default), "bundled" or PEM certificates
@@ -71,8 +72,8 @@ pub unsafe extern "C" fn floatlease_client_open(
 
 /// Cancels every call in flight on this client: each returns FLOATLEASE_E_CANCELLED within 50 ms.
 ///
-/// It also ends floatlease_client_diagnose and floatlease_next_event. It does not touch later calls, renewals of
-/// leases, or submitted calls that have not started: floatlease_cancel ends those.
+/// It also ends floatlease_client_diagnose and floatlease_next_event, and submitted acquires that wait for a slot. It does
+/// not touch later calls, renewals of leases, or submitted calls whose turn has not come: floatlease_cancel ends those.
 ///
 /// Errors:
 /// - FLOATLEASE_E_HANDLE: the client is closed.

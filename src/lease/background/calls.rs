@@ -1,26 +1,20 @@
-//! The queue of submitted calls. A thread of the library runs each of them, and each has exactly one completion in the
+//! The submitted calls of a client. Threads of the library run them, and each has exactly one completion in the
 //! [`Events`].
 
 use crate::error::Error;
+use crate::lease::background::call_queue::{BackgroundCall, CallQueue, Progress, SubmittedCall};
 use crate::lease::background::events::Events;
-use crate::lease::background::ticket::Ticket;
+use crate::lease::background::ticket::{Priority, Ticket};
 use crate::lease::sync::{Condvar, Mutex, MutexGuard};
 use crate::status::Status;
 use crate::thread;
-use std::collections::VecDeque;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 use std::{io, mem};
 
-/// Most calls that run at the same time.
-const MOST_THREADS: usize = 4;
-
 /// Most calls that may be under way or have a completion that the host has not read.
 const MOST_TICKETS: usize = 1_000;
-
-/// A submitted call, which returns the server's JSON object. Its ticket can cancel it while it runs.
-pub(crate) type BackgroundCall = Box<dyn FnOnce(&Ticket) -> Result<String, Error> + Send>;
 
 /// Runs a function. If it panics, returns an `Err` with the panic's message.
 pub type Guard = fn(&mut dyn FnMut()) -> Result<(), String>;
@@ -30,9 +24,11 @@ type Start = fn(Box<dyn FnOnce() + Send>) -> io::Result<()>;
 
 /// The submitted calls of a client.
 ///
-/// No thread exists before the first call. Dropping this waits for nothing and takes no lock, because in a forked child
-/// a lock may be held by a thread that the child does not have. To end the threads at once, use
-/// [`close`](BackgroundCalls::close).
+/// As many run at the same time as the config allows, and as many again of those that release or renew. No thread exists
+/// before the first call. While calls pause or wait for their turn, one thread waits for what is due next.
+///
+/// Dropping this waits for nothing and takes no lock, because in a forked child a lock may be held by a thread that the
+/// child does not have. To end the threads at once, use [`close`](BackgroundCalls::close).
 pub(crate) struct BackgroundCalls(Arc<Inner>);
 
 struct Inner {
@@ -41,43 +37,44 @@ struct Inner {
     start: Start,
     /// After this time without a call, a thread ends.
     idle: Duration,
+    max_parallel: usize,
     /// Locked before the events are, so that at any time a call is either under way or has its completion.
     state: Mutex<State>,
     /// Signals a new call or the close.
     changed: Condvar,
 }
 
-#[derive(Default)]
 struct State {
     last_ticket: u64,
-    /// The calls that are queued or running.
+    /// The calls that have no completion yet.
     under_way: Vec<Arc<Ticket>>,
-    /// The calls that no thread has begun.
-    queue: VecDeque<(Arc<Ticket>, BackgroundCall)>,
+    queue: CallQueue,
     threads: usize,
     closed: bool,
 }
 
 impl BackgroundCalls {
     /// Makes an empty queue. Completions go to `events`, and every call runs in `guard`: in [`caught`], or in a guard
-    /// that prints nothing.
-    pub(crate) fn new(events: Arc<Events>, guard: Guard) -> BackgroundCalls {
-        BackgroundCalls::with(events, guard, thread::start, Duration::from_secs(10))
+    /// that prints nothing. At most `max_parallel` calls of each priority run at the same time.
+    pub(crate) fn new(events: Arc<Events>, guard: Guard, max_parallel: usize) -> BackgroundCalls {
+        BackgroundCalls::with(events, guard, max_parallel, thread::start, Duration::from_secs(10))
     }
 
-    fn with(events: Arc<Events>, guard: Guard, start: Start, idle: Duration) -> BackgroundCalls {
-        let (state, changed) = (Mutex::new(State::default()), Condvar::new());
-        BackgroundCalls(Arc::new(Inner { events, guard, start, idle, state, changed }))
+    fn with(events: Arc<Events>, guard: Guard, max_parallel: usize, start: Start, idle: Duration) -> BackgroundCalls {
+        let queue = CallQueue::new(max_parallel);
+        let state = State { last_ticket: 0, under_way: Vec::new(), queue, threads: 0, closed: false };
+        let (state, changed) = (Mutex::new(state), Condvar::new());
+        BackgroundCalls(Arc::new(Inner { events, guard, start, idle, max_parallel, state, changed }))
     }
 
-    /// Queues `call`. A thread runs it as soon as one is free, in the order of submission. Returns the number of its
-    /// ticket.
+    /// Queues a call, which lasts for `time_limit` at most, from now on. A thread runs it when its turn comes, in the order
+    /// of submission among calls of its priority. Returns the number of its ticket.
     ///
     /// # Errors
     /// [`Status::Handle`] after a close, and [`Status::TooManyCalls`] if too many calls are under way or unread. The call
     /// is not run then, and has no completion. If there is no thread and none can be started, the completion says so,
     /// because the caller of a submit hears no more than a status.
-    pub(crate) fn submit(&self, call: BackgroundCall) -> Result<u64, Error> {
+    pub(crate) fn submit(&self, priority: Priority, time_limit: Duration, run: BackgroundCall) -> Result<u64, Error> {
         let inner = &self.0;
         let mut state = inner.state();
         if state.closed {
@@ -88,104 +85,150 @@ impl BackgroundCalls {
         }
         state.last_ticket += 1;
         let number = state.last_ticket;
-        // Each thread that runs no call is about to run one of the queue.
-        if state.under_way.len() >= state.threads && state.threads < MOST_THREADS {
-            let worker = Arc::clone(inner);
-            match (inner.start)(Box::new(move || worker.work())) {
-                Ok(()) => state.threads += 1,
-                Err(error) if state.threads == 0 => {
-                    inner.events.push_completion(completion(number, Err(Error::of_thread(&error))));
-                    drop(state);
-                    // Dropped after the lock is freed, because dropping a call may run any code.
-                    drop(call);
-                    return Ok(number);
-                }
-                // A thread that exists runs the call later.
-                Err(_) => {}
-            }
-        }
-        let ticket = Arc::new(Ticket::new(number));
+        let ticket = Arc::new(Ticket::new(number, priority, time_limit));
         state.under_way.push(Arc::clone(&ticket));
-        state.queue.push_back((ticket, call));
+        state.queue.add(SubmittedCall::new(ticket, run));
+        let started = inner.start_threads(&mut state);
+        if let (Err(error), 0) = (started, state.threads) {
+            let call = state.queue.remove(number);
+            drop(state);
+            inner.end_without_thread(call, || Error::of_thread(&error));
+            return Ok(number);
+        }
         inner.changed.notify_one();
         Ok(number)
     }
 
-    /// Cancels the call of this ticket: at once if no thread has begun it, else as soon as the call can end. The call
+    /// Cancels the call of this ticket: at once if no thread is running it, else as soon as the call can end. The call
     /// still has its completion, which says how far the call got.
     ///
     /// # Errors
     /// [`Status::Ticket`] if the call is done, or was never submitted.
     pub(crate) fn cancel(&self, ticket: u64) -> Result<(), Error> {
-        let mut state = self.0.state();
-        let waiting = state.queue.iter().position(|(open, _)| open.number == ticket);
-        // Dropped after the lock is freed, because dropping a call may run any code.
-        let _never_begun = waiting.and_then(|at| state.queue.remove(at));
-        let under_way = state.under_way.iter().position(|open| open.number == ticket);
-        let at = under_way.ok_or_else(|| Error::new(Status::Ticket))?;
-        if waiting.is_some() {
-            state.under_way.remove(at);
-            self.0.events.push_completion(completion(ticket, Err(Error::new(Status::Cancelled))));
-            drop(state);
-        } else {
-            let ticket = Arc::clone(&state.under_way[at]);
-            drop(state);
-            ticket.cancel();
-        }
+        let state = self.0.state();
+        let under_way = state.under_way.iter().find(|open| open.number == ticket).cloned();
+        drop(state);
+        let under_way = under_way.ok_or_else(|| Error::new(Status::Ticket))?;
+        under_way.cancel();
+        // A thread that runs the call sees the cancel before it lets the call pause. So the call is here now, or ends.
+        let call = self.0.state().queue.remove(ticket);
+        self.0.end_without_thread(call, || Error::new(Status::Cancelled));
         Ok(())
+    }
+
+    /// Cancels the calls that pause between two tries, and those that are about to.
+    pub(crate) fn cancel_paused(&self) {
+        let paused = self.0.state().queue.cancel_paused();
+        self.0.end_without_thread(paused, || Error::new(Status::Cancelled));
     }
 
     /// Cancels every call and refuses new ones. Waits for nothing: the threads end when each call has its completion.
     pub(crate) fn close(&self) {
         let mut state = self.0.state();
         state.closed = true;
-        let under_way = state.under_way.clone();
+        let (under_way, never_begun) = (state.under_way.clone(), state.queue.remove_all());
         drop(state);
         self.0.changed.notify_all();
         under_way.iter().for_each(|ticket| ticket.cancel());
+        self.0.end_without_thread(never_begun, || Error::new(Status::Cancelled));
     }
 }
 
 impl Inner {
     /// Runs calls until this thread is not needed any more.
-    fn work(&self) {
-        while let Some((ticket, call)) = self.take() {
-            let completion = completion(ticket.number, self.run(&ticket, call));
-            let mut state = self.state();
-            state.under_way.retain(|open| !Arc::ptr_eq(open, &ticket));
-            self.events.push_completion(completion);
+    fn work(self: &Arc<Inner>) {
+        while let Some(call) = self.take() {
+            self.run(call);
         }
+    }
+
+    /// Starts the threads that the queue needs besides those that run no call.
+    fn start_threads(self: &Arc<Inner>, state: &mut State) -> io::Result<()> {
+        while state.threads - state.queue.running() < state.queue.needed_threads() {
+            let worker = Arc::clone(self);
+            (self.start)(Box::new(move || worker.work()))?;
+            state.threads += 1;
+        }
+        Ok(())
     }
 
     /// Waits for the next call; `None` if this thread is to end, and then `threads` does not count it any more.
-    fn take(&self) -> Option<(Arc<Ticket>, BackgroundCall)> {
+    fn take(self: &Arc<Inner>) -> Option<SubmittedCall> {
         let idle_since = Instant::now();
         let mut state = self.state();
         loop {
-            if let Some(next) = state.queue.pop_front() {
+            let now = Instant::now();
+            if let Some(expired) = state.queue.pop_expired(now) {
+                drop(state);
+                self.end_without_thread([expired], || self.turn_never_came());
+                state = self.state();
+                continue;
+            }
+            if let Some(next) = state.queue.begin_next(now) {
+                // Without another thread, what is due meanwhile waits for this one.
+                let _ = self.start_threads(&mut state);
                 return Some(next);
             }
+            let due_at = state.queue.due_at();
+            let is_last_idle = state.threads - state.queue.running() == 1;
+            let must_stay = due_at.is_some() && is_last_idle;
             let left = self.idle.saturating_sub(idle_since.elapsed());
-            if state.closed || left.is_zero() {
+            if !must_stay && (state.closed || left.is_zero()) {
                 state.threads -= 1;
                 return None;
             }
-            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            let until_due = due_at.map(|due_at| due_at.saturating_duration_since(now));
+            let sleep = until_due.into_iter().chain((!must_stay).then_some(left)).min().unwrap_or(left);
+            state = self.changed.wait_timeout(state, sleep).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
-    fn run(&self, ticket: &Ticket, call: BackgroundCall) -> Result<String, Error> {
-        let (mut call, mut result) = (Some(call), None);
-        let started = Instant::now();
-        let contained = (self.guard)(&mut || result = call.take().map(|call| call(ticket)));
-        let result = result.unwrap_or_else(|| {
+    /// Runs a call until it is done or pauses.
+    fn run(&self, mut call: SubmittedCall) {
+        let (ticket, mut progress) = (Arc::clone(&call.ticket), None);
+        let contained = (self.guard)(&mut || progress = Some(call.run()));
+        let progress = progress.unwrap_or_else(|| {
             let detail = contained.err().unwrap_or_default();
-            Err(Error::because(Status::Internal, detail).with_unknown_outcome())
+            Progress::Done(Err(Error::because(Status::Internal, detail).with_unknown_outcome()))
         });
-        result.map_err(|mut error| {
-            error.elapsed = started.elapsed();
+        let mut state = self.state();
+        state.queue.end(ticket.priority);
+        let ended = match progress {
+            Progress::Done(result) => Some((call, result)),
+            Progress::PausedUntil(until) => {
+                state.queue.pause(call, until).map(|call| (call, Err(Error::new(Status::Cancelled))))
+            }
+        };
+        drop(state);
+        ended.into_iter().for_each(|(call, result)| self.end(call, result));
+    }
+
+    /// Completes calls that no thread is running with this error.
+    fn end_without_thread(&self, calls: impl IntoIterator<Item = SubmittedCall>, error: impl Fn() -> Error) {
+        calls.into_iter().for_each(|call| self.end(call, Err(error())));
+    }
+
+    /// Completes a call. What it holds is dropped first, and without a lock, because that may run any code.
+    fn end(&self, call: SubmittedCall, result: Result<String, Error>) {
+        let (ticket, mut call) = (Arc::clone(&call.ticket), Some(call));
+        let _ = (self.guard)(&mut || drop(call.take()));
+        let result = result.map_err(|mut error| {
+            error.elapsed = ticket.submitted_at.elapsed();
             error
-        })
+        });
+        let completion = completion(ticket.number, result);
+        let mut state = self.state();
+        state.under_way.retain(|open| !Arc::ptr_eq(open, &ticket));
+        self.events.push_completion(completion);
+    }
+
+    fn turn_never_came(&self) -> Error {
+        let message = format!(
+            "The call's time was over before its turn came, because {} others were running: as many as \"max_parallel\" in \
+             the config allows.",
+            self.max_parallel
+        );
+        Error::because(Status::Timeout, message)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

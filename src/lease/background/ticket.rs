@@ -2,13 +2,27 @@
 
 use crate::lease::sync::{Mutex, MutexGuard};
 use std::sync::PoisonError;
+use std::time::{Duration, Instant};
 
 /// Ends the wait of a call.
 pub(crate) type Wake = Box<dyn FnOnce() + Send>;
 
+/// How urgent a submitted call is. Each priority has threads of its own, so no call waits behind one of the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Priority {
+    /// It asks the server for something.
+    Normal,
+    /// It releases or renews what the host holds.
+    High,
+}
+
 /// The ticket of a submitted call, shared by the call and the threads that may cancel it.
 pub(crate) struct Ticket {
     pub(crate) number: u64,
+    pub(crate) priority: Priority,
+    pub(crate) submitted_at: Instant,
+    /// When the call is over, even if its turn has not come.
+    pub(crate) deadline: Instant,
     state: Mutex<TicketState>,
 }
 
@@ -20,11 +34,13 @@ enum TicketState {
 }
 
 impl Ticket {
-    pub(crate) fn new(number: u64) -> Ticket {
-        Ticket { number, state: Mutex::new(TicketState::Active(None)) }
+    /// The ticket of a call that is submitted now, and may last for `time_limit`.
+    pub(crate) fn new(number: u64, priority: Priority, time_limit: Duration) -> Ticket {
+        let submitted_at = Instant::now();
+        let deadline = submitted_at + time_limit;
+        Ticket { number, priority, submitted_at, deadline, state: Mutex::new(TicketState::Active(None)) }
     }
 
-    #[cfg(test)]
     pub(crate) fn is_cancelled(&self) -> bool {
         matches!(*self.state(), TicketState::Cancelled)
     }
@@ -62,7 +78,8 @@ mod loom_tests {
     #[test]
     fn cancel_wakes_the_call_once_at_any_moment() {
         loom::model(|| {
-            let (ticket, woken) = (Arc::new(Ticket::new(1)), Arc::new(AtomicUsize::new(0)));
+            let (ticket, woken) =
+                (Arc::new(Ticket::new(1, Priority::Normal, Duration::from_secs(60))), Arc::new(AtomicUsize::new(0)));
             let cancels = [(); 2].map(|()| {
                 let ticket = Arc::clone(&ticket);
                 loom::thread::spawn(move || ticket.cancel())
@@ -84,7 +101,7 @@ mod tests {
     #[test]
     fn later_registered_wake_replaces_earlier_one() {
         let (woken, wakes) = channel();
-        let ticket = Ticket::new(1);
+        let ticket = Ticket::new(1, Priority::Normal, Duration::from_secs(60));
         for wake in ["first", "second"] {
             let woken = woken.clone();
             ticket.on_cancel(Box::new(move || woken.send(wake).unwrap()));
@@ -99,7 +116,7 @@ mod tests {
     #[test]
     fn wake_registered_after_cancel_is_called_at_once() {
         let (woken, wakes) = channel();
-        let ticket = std::sync::Arc::new(Ticket::new(1));
+        let ticket = std::sync::Arc::new(Ticket::new(1, Priority::Normal, Duration::from_secs(60)));
         ticket.cancel();
         let seen = std::sync::Arc::clone(&ticket);
         ticket.on_cancel(Box::new(move || woken.send(seen.is_cancelled()).unwrap()));

@@ -1,6 +1,5 @@
-//! Taking all slots of a lease, and waiting for them while others hold them.
+//! Taking all slots of a lease.
 
-use crate::client::jittered;
 use crate::error::{Error, Outcome};
 use crate::http::Call;
 use crate::json;
@@ -8,24 +7,19 @@ use crate::lease::context::RequestContext;
 use crate::lease::lease_inner::state::{Confirmations, LeaseInner, about, combined, doubted_until};
 use crate::lease::slot::{ReleaseMode, Slot};
 use crate::lease::state_machine::{Input, State};
-use crate::status::{Category, Retry, Status};
-use std::time::{Duration, Instant};
-
-/// The first pause before an acquire that waits asks again; it doubles from there.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// The longest of these pauses.
-const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+use crate::status::Status;
+use std::time::Duration;
 
 impl LeaseInner {
-    /// Takes every slot, or none, and waits for them up to `wait`. `in_doubt`: another lease was releasing one of the
-    /// slots, and the server may still count it.
+    /// Takes every slot, or none. `in_doubt`: another lease was releasing one of the slots, and the server may still count
+    /// it.
     ///
     /// After an error the server may still count a slot; see [`LeaseInner::may_be_held_at_server`].
-    pub(crate) fn acquire(&self, call: &Call, wait: Duration, in_doubt: bool) -> Result<(), Error> {
+    pub(crate) fn acquire(&self, call: &Call, in_doubt: bool) -> Result<(), Error> {
         let context = self.context(call, self.timeout);
         let mut slots = self.slots_even_if_over(call)?;
         slots.iter_mut().filter(|_| in_doubt).for_each(|slot| slot.mark_in_doubt(&context));
-        let acquired = self.wait_for_slots(&context, &mut slots, wait);
+        let acquired = acquire_all(&context, &mut slots);
         self.note_license(&slots);
         let started = acquired.and_then(|confirmations| self.start(confirmations));
         if started.is_err() {
@@ -54,32 +48,8 @@ impl LeaseInner {
         Ok(())
     }
 
-    /// Tries again while all slots are taken or the server can't be reached, with growing pauses, up to `wait`.
-    fn wait_for_slots(
-        &self,
-        context: &RequestContext,
-        slots: &mut [Slot],
-        wait: Duration,
-    ) -> Result<Confirmations, Error> {
-        let started = Instant::now();
-        let mut pause = FIRST_PAUSE;
-        loop {
-            let error = match acquire_all(context, slots) {
-                Err(error) if may_succeed_later(&error) => error,
-                result => return result,
-            };
-            let left = wait.saturating_sub(started.elapsed());
-            if left.is_zero() {
-                return Err(error);
-            }
-            let next = jittered(pause).max(error.retry_after.unwrap_or_default()).min(left);
-            self.tell_waiting(&error, next, left);
-            context.pause(next)?;
-            pause = (pause * 2).min(LONGEST_PAUSE);
-        }
-    }
-
-    fn tell_waiting(&self, error: &Error, next: Duration, left: Duration) {
+    /// Tells the host that an acquire has failed with `error`, and tries again after a pause.
+    pub(crate) fn tell_waiting(&self, error: &Error, next: Duration, left: Duration) {
         let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         self.shared.events.push(json::object(&[
             ("event", "WAITING".into()),
@@ -111,13 +81,4 @@ fn acquire_all(context: &RequestContext, slots: &mut [Slot]) -> Result<Confirmat
         }
     }
     Ok(confirmations)
-}
-
-/// Returns whether waiting may help: all slots are taken, the system is out of a resource, or the server can't be reached
-/// just now.
-fn may_succeed_later(error: &Error) -> bool {
-    let row = error.status.row();
-    let is_unreachable = row.category == Category::Network && row.retry == Retry::Later;
-    let may_pass = matches!(error.status, Status::FloatingNotAvailable | Status::OutOfResources);
-    may_pass || is_unreachable && error.status != Status::Cancelled
 }

@@ -16,3 +16,4 @@ mod renewals;
 
 pub(crate) use registry::LeaseManager;
 pub(crate) use release_queue::SlotName;
+pub(crate) use renewal_thread::Reservation;

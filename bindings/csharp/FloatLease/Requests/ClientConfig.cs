@@ -115,6 +115,16 @@ namespace FloatLease
         }
 
         /// <summary>
+        /// How many calls of the "Async" methods and of <see cref="Client.Submit"/> run at the same time, from 1 to 1,000;
+        /// by default 64. As many again release or renew.
+        /// </summary>
+        public long? MaxParallel
+        {
+            get => Integer("max_parallel");
+            set => Set("max_parallel", value);
+        }
+
+        /// <summary>
         /// "env" (default) for the proxy of the environment, "none", or "http://name:password@host:port".
         /// </summary>
         public string Proxy

@@ -18,12 +18,22 @@ fn model(run: impl Fn() + Send + Sync + 'static) {
 }
 
 fn calls(idle: Duration) -> BackgroundCalls {
-    BackgroundCalls::with(Arc::new(Events::new()), caught, crate::thread::start, idle)
+    calls_at_a_time(2, idle)
+}
+
+fn calls_at_a_time(max_parallel: usize, idle: Duration) -> BackgroundCalls {
+    BackgroundCalls::with(Arc::new(Events::new()), caught, max_parallel, crate::thread::start, idle)
 }
 
 /// A call whose reply says whether it saw a cancel.
 fn call() -> BackgroundCall {
-    Box::new(|ticket| Ok(format!("{}", ticket.is_cancelled())))
+    Box::new(|ticket| Progress::Done(Ok(format!("{}", ticket.is_cancelled()))))
+}
+
+impl BackgroundCalls {
+    fn submit_call(&self) -> u64 {
+        self.submit(Priority::Normal, STAYS, call()).unwrap()
+    }
 }
 
 /// Waits for `many` completions, and checks that there are no more.
@@ -42,8 +52,8 @@ fn completed(ticket: u64, reply: &str) -> String {
 fn call_is_not_lost_to_a_thread_that_is_ending() {
     model(|| {
         let calls = calls(LEAVES);
-        calls.submit(call()).unwrap();
-        calls.submit(call()).unwrap();
+        calls.submit_call();
+        calls.submit_call();
         assert_eq!(read(&calls, 2), [completed(1, "false"), completed(2, "false")]);
     });
 }
@@ -52,9 +62,9 @@ fn call_is_not_lost_to_a_thread_that_is_ending() {
 fn idle_thread_is_woken_by_the_next_call() {
     model(|| {
         let calls = calls(STAYS);
-        calls.submit(call()).unwrap();
+        calls.submit_call();
         assert_eq!(read(&calls, 1), [completed(1, "false")]);
-        calls.submit(call()).unwrap();
+        calls.submit_call();
         assert_eq!(read(&calls, 1), [completed(2, "false")]);
         assert_eq!(calls.0.state().threads, 1);
         calls.close();
@@ -65,15 +75,16 @@ fn idle_thread_is_woken_by_the_next_call() {
 fn cancel_wakes_the_call_at_any_moment() {
     model(|| {
         let calls = calls(LEAVES);
-        let ticket = calls.submit(Box::new(move |ticket| {
+        let run = |ticket: &Ticket| {
             let woken = Arc::new(Notify::new());
             let wake = Arc::clone(&woken);
             ticket.on_cancel(Box::new(move || wake.notify()));
             // Only a cancel ends this wait, as for a server that never answers.
             woken.wait();
-            Err(Error::new(Status::Cancelled))
-        }));
-        calls.cancel(ticket.unwrap()).unwrap();
+            Progress::Done(Err(Error::new(Status::Cancelled)))
+        };
+        let ticket = calls.submit(Priority::Normal, STAYS, Box::new(run)).unwrap();
+        calls.cancel(ticket).unwrap();
         assert!(read(&calls, 1)[0].contains("CANCELLED"));
     });
 }
@@ -82,7 +93,7 @@ fn cancel_wakes_the_call_at_any_moment() {
 fn cancel_fails_only_after_the_completion() {
     model(|| {
         let calls = calls(LEAVES);
-        let ticket = calls.submit(call()).unwrap();
+        let ticket = calls.submit_call();
         let cancelled = calls.cancel(ticket);
         // The call is under way exactly until its completion can be read.
         assert!(cancelled.is_ok() || calls.0.events.completions() == 1);
@@ -97,8 +108,8 @@ fn cancel_fails_only_after_the_completion() {
 fn close_ends_every_thread_and_keeps_completions() {
     model(|| {
         let calls = calls(STAYS);
-        calls.submit(call()).unwrap();
-        calls.submit(call()).unwrap();
+        calls.submit_call();
+        calls.submit_call();
         calls.close();
         assert_eq!(read(&calls, 2).len(), 2);
     });
@@ -109,9 +120,59 @@ fn concurrent_submits_get_different_tickets() {
     model(|| {
         let calls = Arc::new(calls(LEAVES));
         let other = Arc::clone(&calls);
-        let other = loom::thread::spawn(move || other.submit(call()).unwrap());
-        let own = calls.submit(call()).unwrap();
+        let other = loom::thread::spawn(move || other.submit_call());
+        let own = calls.submit_call();
         assert_eq!(own + other.join().unwrap(), 3);
         assert_eq!(read(&calls, 2), [completed(1, "false"), completed(2, "false")]);
+    });
+}
+
+#[test]
+fn cancel_ends_a_call_that_pauses_at_any_moment() {
+    model(|| {
+        let calls = calls(LEAVES);
+        // loom's clock stands still, so a pause lasts until the cancel.
+        let run = |_: &Ticket| Progress::PausedUntil(Instant::now() + STAYS);
+        let ticket = calls.submit(Priority::Normal, STAYS, Box::new(run)).unwrap();
+        calls.cancel(ticket).unwrap();
+        assert!(read(&calls, 1)[0].contains("CANCELLED"));
+        calls.close();
+    });
+}
+
+#[test]
+fn cancel_of_all_ends_a_call_that_pauses_or_is_about_to() {
+    model(|| {
+        let calls = calls(LEAVES);
+        let has_begun = Arc::new(Notify::new());
+        let begun = Arc::clone(&has_begun);
+        let run = move |_: &Ticket| {
+            begun.notify();
+            Progress::PausedUntil(Instant::now() + STAYS)
+        };
+        calls.submit(Priority::Normal, STAYS, Box::new(run)).unwrap();
+        has_begun.wait();
+        calls.cancel_paused();
+        assert!(read(&calls, 1)[0].contains("CANCELLED"));
+        calls.close();
+    });
+}
+
+#[test]
+fn urgent_call_needs_no_place_of_another() {
+    model(|| {
+        let calls = calls_at_a_time(1, LEAVES);
+        let hanging = |ticket: &Ticket| {
+            let woken = Arc::new(Notify::new());
+            let wake = Arc::clone(&woken);
+            ticket.on_cancel(Box::new(move || wake.notify()));
+            woken.wait();
+            Progress::Done(Err(Error::new(Status::Cancelled)))
+        };
+        let hanging = calls.submit(Priority::Normal, STAYS, Box::new(hanging)).unwrap();
+        let urgent = calls.submit(Priority::High, STAYS, call()).unwrap();
+        assert_eq!(read(&calls, 1), [completed(urgent, "false")]);
+        calls.cancel(hanging).unwrap();
+        assert!(read(&calls, 1)[0].contains("CANCELLED"));
     });
 }

@@ -1,0 +1,133 @@
+//! An acquire under way: its tries, and the pauses between them while others hold the slots.
+
+use crate::client::{Client, jittered};
+use crate::error::Error;
+use crate::http::Call;
+use crate::lease::acquire_request::AcquireRequest;
+use crate::lease::lease_inner::{LeaseInner, MOST_REQUESTS, timeout_of_all};
+use crate::lease::manager::{LeaseManager, Reservation};
+use crate::status::{Category, Retry, Status};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// The operation's name in messages, and in a submit.
+pub(crate) const ACQUIRE: &str = "lease_acquire";
+/// The first pause before an acquire that waits asks again; it doubles from there.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// The longest of these pauses.
+const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+
+/// An acquire under way. Dropping it before it is done gives up: what the server may count is released in the background.
+pub(crate) struct Acquisition {
+    manager: Arc<LeaseManager>,
+    /// The lease; `None` once the acquire is done.
+    lease: Option<Arc<LeaseInner>>,
+    _reserved: Reservation,
+    /// The time limit of all tries and pauses together.
+    pub(crate) time_limit: Duration,
+    /// Until this moment the acquire waits for slots.
+    waits_until: Instant,
+    pause: Duration,
+    /// Another lease was releasing one of the slots, and the server may still count it.
+    in_doubt: bool,
+}
+
+/// The result of one try.
+pub(crate) enum Attempt {
+    /// Every slot is taken.
+    Acquired(Arc<LeaseInner>),
+    /// The slots can't be had now. The next try is due after this pause, which needs no thread.
+    Pause(Duration),
+}
+
+impl Acquisition {
+    /// Checks the request of an acquire that began at `started`. Asks the server for nothing.
+    pub(crate) fn begin(
+        manager: &Arc<LeaseManager>,
+        request_json: &str,
+        started: Instant,
+    ) -> Result<Acquisition, Error> {
+        let request = AcquireRequest::parse(&manager.shared.client, request_json)?;
+        // A thread that can't be started is known before the server is asked.
+        let reserved = manager.reserve(request.keep_alive)?;
+        let (time_limit, waits_until) = (time_limit_of(&request), started + request.wait);
+        let names = request.slot_names();
+        let lease = Arc::new(LeaseInner::new(&manager.shared, manager.next_id(), request)?);
+        let in_doubt = manager.reclaim(&names);
+        Ok(Acquisition {
+            manager: Arc::clone(manager),
+            lease: Some(lease),
+            _reserved: reserved,
+            time_limit,
+            waits_until,
+            pause: FIRST_PAUSE,
+            in_doubt,
+        })
+    }
+
+    /// Tries once to take every slot, as part of `call`.
+    ///
+    /// # Errors
+    /// The acquire has failed for good, or was done before.
+    pub(crate) fn attempt(&mut self, call: &Call) -> Result<Attempt, Error> {
+        let Some(lease) = self.lease.clone() else { return Err(Error::new(Status::LeaseOver)) };
+        let in_doubt = std::mem::take(&mut self.in_doubt);
+        match lease.acquire(call, in_doubt) {
+            Ok(()) => {}
+            Err(error) => return self.next_pause(&lease, error).map(Attempt::Pause),
+        }
+        // If the client was closed meanwhile, dropping this releases the slots.
+        if !self.manager.add_lease(&lease) {
+            return Err(Error::new(Status::Cancelled).with_unknown_outcome());
+        }
+        self.lease = None;
+        if !lease.release_orphans(call) {
+            self.manager.release_orphans_later(&lease);
+        }
+        self.manager.sync_consumptions(&lease);
+        Ok(Attempt::Acquired(lease))
+    }
+
+    /// The pause before the next try, if waiting may help and the host wants to wait.
+    fn next_pause(&mut self, lease: &LeaseInner, error: Error) -> Result<Duration, Error> {
+        let left = self.waits_until.saturating_duration_since(Instant::now());
+        if left.is_zero() || !may_succeed_later(&error) {
+            return Err(error);
+        }
+        let next = jittered(self.pause).max(error.retry_after.unwrap_or_default()).min(left);
+        lease.tell_waiting(&error, next, left);
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        Ok(next)
+    }
+}
+
+impl Drop for Acquisition {
+    fn drop(&mut self) {
+        let Some(lease) = self.lease.take() else { return };
+        // If the server may count a slot, dropping the lease releases it, and repeats the release if need be.
+        if !lease.may_be_held_at_server() {
+            self.manager.repeat_release_later(&lease);
+        }
+        self.manager.release_stray_license_slot(&lease);
+        self.manager.drop_lease(&lease);
+    }
+}
+
+/// How long an acquire may last, with all of its requests and with the wait for slots. A request that is wrong is refused
+/// when the call runs.
+pub(crate) fn time_limit(client: &Client, request_json: &str) -> Duration {
+    AcquireRequest::parse(client, request_json).map_or(client.config().timeout, |request| time_limit_of(&request))
+}
+
+fn time_limit_of(request: &AcquireRequest) -> Duration {
+    timeout_of_all(request.timeout, request.features.len() * MOST_REQUESTS) + request.wait
+}
+
+/// Returns whether waiting may help: all slots are taken, the system is out of a resource, or the server can't be reached
+/// just now.
+fn may_succeed_later(error: &Error) -> bool {
+    let row = error.status.row();
+    let is_unreachable = row.category == Category::Network && row.retry == Retry::Later;
+    let may_pass = matches!(error.status, Status::FloatingNotAvailable | Status::OutOfResources);
+    may_pass || is_unreachable && error.status != Status::Cancelled
+}
