@@ -696,6 +696,33 @@ floatlease_status floatlease_client_open(const char *config_json,
 floatlease_status floatlease_client_cancel(floatlease_client *client);
 
 /**
+ * Releases every lease of a client at once and within a time, for the end of a program. Borrows are kept.
+ *
+ * It cancels acquires that are under way, releases up to max_parallel leases side by side, and takes over those that the
+ * library is releasing in the background. If the server can't be reached it tries again as long as timeout_ms lasts, from
+ * 1 to 3600000. The handles of the leases stay, and become RELEASED.
+ *
+ * Reply: the numbers of leases as in floatlease_lease_info.
+ *
+ *     {"released":[1],"kept":[2],"left":[{"lease":3,"status":21,"name":"CONNECT","reason":"…"}]}
+ *
+ *     kept    leases that are borrowed: the slot stays borrowed until its date
+ *     left    leases that could not be released in time: the server frees their slots after their timeout, or the next
+ *             start does
+ *
+ * Errors: what is left is no error, because the reply tells it.
+ * - FLOATLEASE_E_BAD_VALUE: timeout_ms is out of range.
+ * - FLOATLEASE_E_CANCELLED: floatlease_client_cancel was called meanwhile.
+ * - FLOATLEASE_E_HANDLE: the client is closed.
+ *
+ * Slots that verbs have taken, and not leases, are not known to it: release those by verbs. Blocks until timeout_ms at
+ * most; "release_all" of floatlease_submit does not block.
+ */
+floatlease_status floatlease_client_release_all(floatlease_client *client,
+                                                uint32_t timeout_ms,
+                                                char **json_out);
+
+/**
  * Closes a client and ends its leases.
  *
  * Calls in flight on other threads are cancelled. The client's leases become RELEASED. The library releases their
@@ -1038,6 +1065,7 @@ floatlease_status floatlease_call(floatlease_client *client,
  *     "lease_renew"    lease (integer, required: its number), timeout_ms
  *     "lease_release"  lease (integer, required: its number), timeout_ms
  *     "lease_borrow"   lease (integer, required: its number), timeout_ms, borrowed_until
+ *     "release_all"    timeout_ms (integer); see floatlease_client_release_all
  *
  * *ticket_out names the call in floatlease_cancel and in its completion. The completion is an event of
  * floatlease_next_event:
@@ -1101,6 +1129,16 @@ floatlease_status floatlease_cancel(floatlease_client *client, uint64_t ticket);
  * - FLOATLEASE_E_HANDLE: the client is closed.
  */
 floatlease_status floatlease_next_event(floatlease_client *client, uint32_t wait_ms, char **json_out);
+
+/**
+ * Returns how many events of a client wait to be read by floatlease_next_event; 0 for a handle that is closed or invalid.
+ *
+ * With leases of "keep_alive":"host" it counts no transition that is due: floatlease_next_event applies the time first.
+ *
+ * Wait-free like floatlease_lease_state. A game that looks at this number in every frame takes no lock in a frame without
+ * news.
+ */
+uint32_t floatlease_events_waiting(floatlease_client *client);
 
 /**
  * Advances the clock of this client's leases by by_ms milliseconds, as a sleep of the computer would. For tests.

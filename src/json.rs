@@ -16,6 +16,11 @@ pub(crate) fn object(members: &[(&str, Value)]) -> String {
     text
 }
 
+/// Returns an object with these members, as part of another one.
+pub(crate) fn value(members: &[(&str, Value)]) -> Value {
+    members.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

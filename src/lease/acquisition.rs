@@ -53,6 +53,7 @@ impl Acquisition {
         let (time_limit, waits_until) = (time_limit_of(&request), started + request.wait);
         let names = request.slot_names();
         let lease = Arc::new(LeaseInner::new(&manager.shared, manager.next_id(), request)?);
+        manager.begin_acquire(&lease)?;
         let in_doubt = manager.reclaim(&names);
         Ok(Acquisition {
             manager: Arc::clone(manager),
@@ -69,18 +70,19 @@ impl Acquisition {
     ///
     /// # Errors
     /// The acquire has failed for good, or was done before.
-    pub(crate) fn attempt(&mut self, call: &Call) -> Result<Attempt, Error> {
+    pub(crate) fn attempt(&mut self, call: &Arc<Call>) -> Result<Attempt, Error> {
         let Some(lease) = self.lease.clone() else { return Err(Error::new(Status::LeaseOver)) };
         let in_doubt = std::mem::take(&mut self.in_doubt);
-        match lease.acquire(call, in_doubt) {
+        match lease.cancellable(call, || lease.acquire(call, in_doubt)) {
             Ok(()) => {}
             Err(error) => return self.next_pause(&lease, error).map(Attempt::Pause),
         }
-        // If the client was closed meanwhile, dropping this releases the slots.
+        // If everything is being released, or the client was closed, dropping this releases the slots.
         if !self.manager.add_lease(&lease) {
             return Err(Error::new(Status::Cancelled).with_unknown_outcome());
         }
         self.lease = None;
+        self.manager.end_acquire(&lease);
         if !lease.release_orphans(call) {
             self.manager.release_orphans_later(&lease);
         }
@@ -110,6 +112,7 @@ impl Drop for Acquisition {
         }
         self.manager.release_stray_license_slot(&lease);
         self.manager.drop_lease(&lease);
+        self.manager.end_acquire(&lease);
     }
 }
 

@@ -1,6 +1,7 @@
 //! A client with its leases, as its host uses them: verbs, leases, submitted calls and events.
 
 use crate::client::{Client, unknown_operation};
+use crate::config::checked_millis;
 use crate::error::Error;
 use crate::lease::acquire_request::KeepAlive;
 use crate::lease::acquisition::{self, ACQUIRE, Acquisition, Attempt};
@@ -18,12 +19,16 @@ use crate::lease::state_cell::StateWriter;
 use crate::lease::state_machine::{Millis, State};
 use crate::lease::storage::probe;
 use crate::lease::stored_slots;
+use crate::operations::Kind;
 use crate::status::Status;
 use crate::strict;
 use crate::uptime;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
+
+/// The name of [`Session::release_all`] in a submit.
+const RELEASE_ALL: &str = "release_all";
 
 /// How often time is applied to leases that their host keeps alive, while the host waits for events.
 const HOST_TICK: Duration = Duration::from_millis(500);
@@ -149,9 +154,15 @@ impl Session {
             };
             return self.calls.submit(operation.priority(), time_limit, Box::new(run));
         }
+        if operation == RELEASE_ALL {
+            let (calls, time_limit) =
+                (self.calls.clone(), license_calls::time_limit(&manager.shared.client, request_json));
+            let run = move |ticket: &Ticket| Progress::Done(release_all(&manager, &calls, &request, ticket));
+            return self.calls.submit(Priority::High, time_limit, Box::new(run));
+        }
         let (name, priority) = license_calls::named(operation).ok_or_else(|| {
             let of_leases = LeaseOperation::SUBMITTED.map(LeaseOperation::name);
-            unknown_operation(operation, &[&[ACQUIRE, consumption::SYNC], &of_leases[..]].concat())
+            unknown_operation(operation, &[&[ACQUIRE, RELEASE_ALL, consumption::SYNC], &of_leases[..]].concat())
         })?;
         let time_limit = license_calls::time_limit(&manager.shared.client, request_json);
         let run = move |ticket: &Ticket| Progress::Done(license_calls::call(&manager, name, &request, Some(ticket)));
@@ -182,6 +193,16 @@ impl Session {
                 Err(error) => Progress::Done(Err(error)),
             }
         })
+    }
+
+    /// Releases every lease of the client within a time; see `floatlease_client_release_all` in the header for the reply.
+    ///
+    /// # Errors
+    /// [`Status::BadValue`] for a time that is not from 1 to 3,600,000 ms, [`Status::Cancelled`] if another thread cancels
+    /// it.
+    pub fn release_all(&self, timeout_ms: u32) -> Result<String, Error> {
+        let timeout = checked_millis("timeout_ms", Some(timeout_ms.into()))?;
+        self.manager.release_all(timeout, None, || self.calls.cancel_paused())
     }
 
     /// Cancels a submitted call. Its completion still comes.
@@ -222,6 +243,11 @@ impl Session {
                 return Ok(event);
             }
         }
+    }
+
+    /// Publishes by this writer from now on how many events wait to be read.
+    pub fn publish_events_to(&self, writer: StateWriter) {
+        self.manager.shared.events.publish_to(writer);
     }
 
     /// Ends every call under way with [`Status::Cancelled`]. Later calls are not affected, nor are leases.
@@ -335,6 +361,22 @@ impl Drop for Lease {
         self.inner.status().stop_publishing();
         self.manager.drop_lease(&self.inner);
     }
+}
+
+/// Releases everything, as a submitted call.
+fn release_all(
+    manager: &Arc<LeaseManager>,
+    calls: &BackgroundCalls,
+    request_json: &str,
+    ticket: &Ticket,
+) -> Result<String, Error> {
+    let mut given = strict::parse_object("the request", request_json)?;
+    strict::check(RELEASE_ALL, &mut given, &[("timeout_ms", Kind::Integer)])?;
+    let timeout = match given.get("timeout_ms") {
+        Some(value) => checked_millis("timeout_ms", value.as_u64())?,
+        None => manager.shared.client.config().timeout,
+    };
+    manager.release_all(timeout, Some(ticket), || calls.cancel_paused())
 }
 
 /// Milliseconds until this moment of the system's clock, as a

@@ -59,6 +59,12 @@ impl StateCell {
         Some(runs_until)
     }
 
+    /// Returns the number that the owner of this generation counts, as [`StateWriter::publish_count`] has published it; 0
+    /// as [`StateCell::state`] returns `None`.
+    pub fn count(&self, generation: u32) -> u32 {
+        self.runs_until(generation).and_then(|count| u32::try_from(count).ok()).unwrap_or_default()
+    }
+
     /// Returns whether the cell belongs to the lease of this generation: it had the last writer, and the cell was not
     /// cleared since.
     pub fn is_of(&self, generation: u32) -> bool {
@@ -117,6 +123,13 @@ impl StateWriter {
     }
 }
 
+impl StateWriter {
+    /// Publishes a number, for an owner that has no state: a client counts its events.
+    pub fn publish_count(&mut self, count: usize) {
+        self.publish(State::Active, Millis::try_from(count).unwrap_or(Millis::MAX));
+    }
+}
+
 impl Drop for StateWriter {
     fn drop(&mut self) {
         self.cell.has_writer.store(false, Release);
@@ -152,6 +165,20 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn count_is_read_as_published_until_the_cell_is_cleared() {
+        let cell = cell();
+        let mut client = cell.writer(3).unwrap();
+        assert_eq!(cell.count(3), 0);
+        for count in [1, 2_000, 0] {
+            client.publish_count(count);
+            assert_eq!((cell.count(3), cell.count(4)), (u32::try_from(count).unwrap(), 0));
+        }
+        client.publish_count(7);
+        cell.clear();
+        assert_eq!(cell.count(3), 0);
     }
 
     #[test]

@@ -138,6 +138,11 @@ impl LeaseStatus {
         ])
     }
 
+    /// Returns whether the slots are borrowed, also if the lease is over.
+    pub(crate) fn has_borrow(&self) -> bool {
+        self.borrowed_until.is_some()
+    }
+
     fn borrowed_until(&self) -> Option<String> {
         self.borrowed_until.filter(|_| self.state() == State::Borrowed).map(model::format_time)
     }

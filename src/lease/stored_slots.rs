@@ -12,7 +12,7 @@ use crate::lease::slot::{Record, ReleaseMode, Slot, StoredRelease};
 use crate::model;
 use crate::operations::Kind;
 use crate::status::{Category, Status};
-use crate::strict::{self, Object};
+use crate::strict;
 use serde_json::Value;
 use std::path::Path;
 use std::time::Duration;
@@ -52,7 +52,7 @@ fn described(context: &RequestContext, feature: Option<String>) -> Result<Option
         (false, true) => "held",
         (false, false) => "left",
     };
-    Ok(Some(object(&[
+    Ok(Some(json::value(&[
         ("feature", feature.into()),
         ("license_id", stored.license_id.into()),
         ("state", state.into()),
@@ -64,7 +64,7 @@ fn described(context: &RequestContext, feature: Option<String>) -> Result<Option
 
 /// Describes a record that can't be read, so that nothing is known of its slot.
 fn unreadable(error: &Error) -> Value {
-    object(&[
+    json::value(&[
         ("feature", Value::Null),
         ("license_id", Value::Null),
         ("state", "unreadable".into()),
@@ -208,11 +208,11 @@ impl Report {
         let named = named(slot.feature.as_deref(), slot.license_id());
         let left = |why: &str, reason: &str| {
             let why = [("why", why.into()), ("status", Value::Null), ("name", Value::Null), ("category", Value::Null)];
-            object(&[&named[..], &why, &[("reason", reason.into())]].concat())
+            json::value(&[&named[..], &why, &[("reason", reason.into())]].concat())
         };
         match outcome {
-            Ok(StoredRelease::Released) => self.released.push(object(&named)),
-            Ok(StoredRelease::Kept) => self.kept.push(object(&named)),
+            Ok(StoredRelease::Released) => self.released.push(json::value(&named)),
+            Ok(StoredRelease::Kept) => self.kept.push(json::value(&named)),
             Ok(StoredRelease::NotHeld) => {}
             Ok(StoredRelease::InUse) => {
                 self.left.push(left("in_use", "A process of this machine holds it."));
@@ -240,15 +240,11 @@ fn failed(feature: Option<&str>, license_id: Option<u64>, error: &Error) -> Valu
         ("category", row.category.name().into()),
         ("reason", error.message().into()),
     ];
-    object(&[&named(feature, license_id)[..], &why].concat())
+    json::value(&[&named(feature, license_id)[..], &why].concat())
 }
 
 fn named(feature: Option<&str>, license_id: Option<u64>) -> [(&'static str, Value); 2] {
     [("feature", feature.into()), ("license_id", license_id.into())]
-}
-
-fn object(members: &[(&str, Value)]) -> Value {
-    members.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect::<Object>().into()
 }
 
 fn folder<'a>(shared: &'a Shared, what: &str) -> Result<&'a Path, Error> {

@@ -166,6 +166,17 @@ impl Client {
         if status == 0 { Ok(ticket) } else { Err(status_name(status)) }
     }
 
+    /// `floatlease_client_release_all`.
+    pub fn release_all(&self, timeout_ms: u32) -> Answer {
+        // SAFETY: the out pointer may be written.
+        answer(&Value::Null, |_, json| unsafe { ffi::floatlease_client_release_all(self.0, timeout_ms, json) })
+    }
+
+    /// `floatlease_events_waiting`.
+    pub fn events_waiting(&self) -> u32 {
+        ffi::floatlease_events_waiting(self.0)
+    }
+
     /// `floatlease_cancel`.
     pub fn cancel_submitted(&self, ticket: u64) -> String {
         // SAFETY: a token.

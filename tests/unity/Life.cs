@@ -165,7 +165,7 @@ internal static partial class Plays
             scene.Load(manager => manager.acquireOnStart = true);
             Stage.Frame();
             Stage.Frame();
-            Scene.Hold("the key is named", Debug.Logged.Count == 1 && Debug.Logged[0].Contains("\"license_key\""));
+            Scene.Hold("the key is named", Debug.Logged.Count == 1 && Debug.Logged[0].Contains("\"api_key\""));
             Scene.Hold("there is none", scene.Manager.State == LeaseState.None && scene.Manager.Client == null);
         }
     }

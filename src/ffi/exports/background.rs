@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Outcome};
 use crate::ffi::call::{self, floatlease_status, guard, optional_text, text};
-use crate::ffi::exports::library::{client, floatlease_client};
+use crate::ffi::exports::library::{CLIENTS, client, floatlease_client};
 use crate::status::Status;
 use std::ffi::c_char;
 use std::ptr;
@@ -17,6 +17,7 @@ use std::time::Duration;
 ///     "lease_renew"    lease (integer, required: its number), timeout_ms
 ///     "lease_release"  lease (integer, required: its number), timeout_ms
 ///     "lease_borrow"   lease (integer, required: its number), timeout_ms, borrowed_until
+///     "release_all"    timeout_ms (integer); see floatlease_client_release_all
 ///
 /// *ticket_out names the call in floatlease_cancel and in its completion. The completion is an event of
 /// floatlease_next_event:
@@ -118,6 +119,18 @@ pub unsafe extern "C" fn floatlease_next_event(
             self::client(client)?.next_event(Duration::from_millis(wait_ms.into()))
         })
     }
+}
+
+/// Returns how many events of a client wait to be read by floatlease_next_event; 0 for a handle that is closed or invalid.
+///
+/// With leases of "keep_alive":"host" it counts no transition that is due: floatlease_next_event applies the time first.
+///
+/// Wait-free like floatlease_lease_state. A game that looks at this number in every frame takes no lock in a frame without
+/// news.
+#[unsafe(no_mangle)]
+pub extern "C" fn floatlease_events_waiting(client: *mut floatlease_client) -> u32 {
+    let cell = CLIENTS.state_cell(client.addr());
+    cell.map_or(0, |(state_cell, generation)| state_cell.count(generation))
 }
 
 /// Advances the clock of this client's leases by by_ms milliseconds, as a sleep of the computer would. For tests.

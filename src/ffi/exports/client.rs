@@ -64,8 +64,13 @@ pub unsafe extern "C" fn floatlease_client_open(
 ) -> floatlease_status {
     // SAFETY: the caller keeps the rules of the header's manual.
     unsafe {
-        call::open(&CLIENTS, "client_out", client_out, json_out, || {
-            Ok((Session::open(text("config_json", config_json)?, call::contain)?, "{}".to_owned()))
+        call::open_at(client_out, "client_out", json_out, Outcome::NotSent, || {
+            let session = Session::open(text("config_json", config_json)?, call::contain)?;
+            let token = CLIENTS.insert_with_writer(|writer| {
+                session.publish_events_to(writer);
+                session
+            })?;
+            Ok((token, "{}".to_owned()))
         })
     }
 }
@@ -88,6 +93,37 @@ pub unsafe extern "C" fn floatlease_client_cancel(client: *mut floatlease_client
             Ok(String::new())
         })
     }
+}
+
+/// Releases every lease of a client at once and within a time, for the end of a program. Borrows are kept.
+///
+/// It cancels acquires that are under way, releases up to max_parallel leases side by side, and takes over those that the
+/// library is releasing in the background. If the server can't be reached it tries again as long as timeout_ms lasts, from
+/// 1 to 3600000. The handles of the leases stay, and become RELEASED.
+///
+/// Reply: the numbers of leases as in floatlease_lease_info.
+///
+///     {"released":[1],"kept":[2],"left":[{"lease":3,"status":21,"name":"CONNECT","reason":"…"}]}
+///
+///     kept    leases that are borrowed: the slot stays borrowed until its date
+///     left    leases that could not be released in time: the server frees their slots after their timeout, or the next
+///             start does
+///
+/// Errors: what is left is no error, because the reply tells it.
+/// - FLOATLEASE_E_BAD_VALUE: timeout_ms is out of range.
+/// - FLOATLEASE_E_CANCELLED: floatlease_client_cancel was called meanwhile.
+/// - FLOATLEASE_E_HANDLE: the client is closed.
+///
+/// Slots that verbs have taken, and not leases, are not known to it: release those by verbs. Blocks until timeout_ms at
+/// most; "release_all" of floatlease_submit does not block.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn floatlease_client_release_all(
+    client: *mut floatlease_client,
+    timeout_ms: u32,
+    json_out: *mut *mut c_char,
+) -> floatlease_status {
+    // SAFETY: the caller keeps the rules of the header's manual.
+    unsafe { guard(json_out, Outcome::Unknown, || self::client(client)?.release_all(timeout_ms)) }
 }
 
 /// Closes a client and ends its leases.

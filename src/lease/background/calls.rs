@@ -29,6 +29,7 @@ type Start = fn(Box<dyn FnOnce() + Send>) -> io::Result<()>;
 ///
 /// Dropping this waits for nothing and takes no lock, because in a forked child a lock may be held by a thread that the
 /// child does not have. To end the threads at once, use [`close`](BackgroundCalls::close).
+#[derive(Clone)]
 pub(crate) struct BackgroundCalls(Arc<Inner>);
 
 struct Inner {

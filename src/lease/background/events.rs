@@ -1,6 +1,7 @@
 //! The queue that a host reads: notices of leases and of the log, and completions of submitted calls, in one order.
 
 use crate::error::Error;
+use crate::lease::state_cell::StateWriter;
 use crate::lease::sync::atomic::{AtomicBool, Ordering};
 use crate::lease::sync::{Condvar, Mutex, MutexGuard};
 use crate::status::Status;
@@ -35,6 +36,8 @@ struct Queue {
     /// How often the waiting readers were cancelled.
     cancels: u64,
     closed: bool,
+    /// Publishes how many events there are.
+    writer: Option<StateWriter>,
 }
 
 /// An event and its place in the order of all events.
@@ -48,6 +51,13 @@ impl Events {
     /// Makes an empty queue.
     pub(crate) fn new() -> Events {
         Events { queue: Mutex::new(Queue::default()), changed: Condvar::new(), maybe_nonempty: AtomicBool::new(false) }
+    }
+
+    /// Publishes by this writer from now on how many events there are.
+    pub(crate) fn publish_to(&self, writer: StateWriter) {
+        let mut queue = self.queue();
+        queue.writer = Some(writer);
+        self.publish(&mut queue);
     }
 
     /// Adds a notice of a lease or of the log, a JSON object. If there are more than 1,000 notices, the oldest is
@@ -113,7 +123,7 @@ impl Events {
                 return Err(Error::new(Status::Cancelled));
             }
             if let Some(json) = queue.take() {
-                self.update_maybe_nonempty(&queue);
+                self.publish(&mut queue);
                 return Ok(Some(json));
             }
             let left = wait.saturating_sub(started.elapsed());
@@ -134,7 +144,7 @@ impl Events {
     pub(crate) fn close(&self) {
         let mut queue = self.queue();
         *queue = Queue { closed: true, ..Queue::default() };
-        self.update_maybe_nonempty(&queue);
+        self.publish(&mut queue);
         self.changed.notify_all();
     }
 
@@ -142,15 +152,18 @@ impl Events {
         let mut queue = self.queue();
         if !queue.closed {
             add(&mut queue);
-            self.update_maybe_nonempty(&queue);
+            self.publish(&mut queue);
             // One event wakes one reader. If that reader was cancelled, it leaves the event, but then every other
             // waiting reader was cancelled too, and a later reader looks into the queue before it waits.
             self.changed.notify_one();
         }
     }
 
-    fn update_maybe_nonempty(&self, queue: &Queue) {
-        self.maybe_nonempty.store(queue.closed || !queue.is_empty(), Ordering::Relaxed);
+    /// Tells readers that take no lock what has changed.
+    fn publish(&self, queue: &mut Queue) {
+        let count = queue.len();
+        self.maybe_nonempty.store(queue.closed || count > 0, Ordering::Relaxed);
+        queue.writer.iter_mut().for_each(|writer| writer.publish_count(count));
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
@@ -164,8 +177,8 @@ impl Queue {
         Numbered { place: self.added, json }
     }
 
-    fn is_empty(&self) -> bool {
-        self.notices.is_empty() && self.completions.is_empty()
+    fn len(&self) -> usize {
+        self.notices.len() + self.completions.len()
     }
 
     /// Removes and returns the oldest event of both kinds.

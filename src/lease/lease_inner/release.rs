@@ -56,6 +56,19 @@ impl LeaseInner {
         self.step(Input::ReleaseUnanswered);
     }
 
+    /// Releases every slot that is not borrowed, as soon as the server can be reached, as long as the call lasts.
+    pub(crate) fn release_with_retry(&self, call: &Call) -> Result<(), Error> {
+        let context = self.context(call, self.timeout);
+        let mut pause = FIRST_RETRY;
+        loop {
+            let Err(error) = self.release(call, self.timeout, ReleaseMode::KeepBorrow) else { return Ok(()) };
+            if !may_be_retried(&error) || context.pause(jittered(pause)).is_err() {
+                return Err(error);
+            }
+            pause = (pause * 2).min(LONGEST_RETRY);
+        }
+    }
+
     /// Releases the slots after the host has closed the lease. The host does not hear of the result.
     pub(crate) fn release_after_close(&self, call: &Call) {
         let context = self.context(call, self.timeout);
@@ -120,11 +133,15 @@ impl LeaseInner {
 fn release_with_retry(context: &RequestContext, slot: &mut Slot) {
     let mut pause = FIRST_RETRY;
     while let Err(error) = slot.release(context, ReleaseMode::KeepBorrow) {
-        let is_of_network = error.status.row().category == Category::Network && error.status != Status::Cancelled;
-        let may_help = is_of_network || error.status == Status::OutOfResources;
-        if !may_help || context.pause(jittered(pause)).is_err() {
+        if !may_be_retried(&error) || context.pause(jittered(pause)).is_err() {
             return;
         }
         pause = (pause * 2).min(LONGEST_RETRY);
     }
+}
+
+/// Returns whether a release that has failed may succeed soon: the server can't be reached just now.
+fn may_be_retried(error: &Error) -> bool {
+    let is_of_network = error.status.row().category == Category::Network && error.status != Status::Cancelled;
+    is_of_network || error.status == Status::OutOfResources
 }

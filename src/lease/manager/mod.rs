@@ -7,8 +7,10 @@
 //! | `renewal_thread` | the thread that waits for what is due, and its helpers |
 //! | `release_queue` | what is to be released in the background, and when |
 //! | `release_thread` | the threads that release it |
+//! | `release_all` | the release of everything at once, for the end of a program |
 
 mod registry;
+mod release_all;
 mod release_queue;
 mod release_thread;
 mod renewal_thread;

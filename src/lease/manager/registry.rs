@@ -40,6 +40,8 @@ pub(super) struct Registry {
     pub(super) releases: ReleaseQueue,
     /// The number of acquires under way that are going to need the main thread.
     pub(super) reserved: usize,
+    /// The leases of acquires that are under way.
+    pub(super) acquiring: Vec<Arc<LeaseInner>>,
     pub(super) renewals: Renewals,
     pub(super) main_thread: MainThread,
     /// The number of threads that release slots.

@@ -23,6 +23,8 @@ pub(super) struct ReleaseQueue {
     releasing: Vec<ActiveRelease>,
     /// Slots that verbs are taking. They are not released until that is decided.
     suspended: Vec<SlotName>,
+    /// How many calls release everything. They release closed leases in place of the threads.
+    taken_over: usize,
 }
 
 /// A slot as a verb names it, which need not know the license.
@@ -117,6 +119,32 @@ impl ReleaseQueue {
         self.pending.extend(leases);
     }
 
+    /// Lets no thread release closed leases, until [`ReleaseQueue::end_taking_over`].
+    pub(super) fn begin_taking_over(&mut self) {
+        self.taken_over += 1;
+    }
+
+    pub(super) fn end_taking_over(&mut self) {
+        self.taken_over -= 1;
+    }
+
+    /// Returns whether a call releases everything.
+    pub(super) fn is_taken_over(&self) -> bool {
+        self.taken_over > 0
+    }
+
+    /// Stops the threads that are releasing closed leases, and removes all of those that no thread is releasing. Returns
+    /// them, and whether a thread is still about to stop.
+    pub(super) fn take_over(&mut self) -> (Vec<Arc<LeaseInner>>, bool) {
+        let closed = self.releasing.iter_mut().filter(|release| release.target == ReleaseTarget::OwnSlots);
+        let stopping = closed.map(|release| {
+            release.interruption.is_stopped = true;
+            release.call.cancel();
+        });
+        let is_stopping = stopping.count() > 0;
+        (std::mem::take(&mut self.pending), is_stopping)
+    }
+
     /// Gives up the pending releases. The records leave them to the next start.
     pub(super) fn abandon_pending(&mut self) {
         self.pending.drain(..).for_each(|lease| lease.abandon(&lease.slot_names));
@@ -128,6 +156,9 @@ impl ReleaseQueue {
     }
 
     fn next_pending(&self) -> Option<usize> {
+        if self.taken_over > 0 {
+            return None;
+        }
         self.pending.iter().position(|lease| !self.is_suspended(lease, ReleaseTarget::OwnSlots))
     }
 

@@ -76,10 +76,10 @@ impl LeaseManager {
         Ok(Reservation(Arc::clone(self)))
     }
 
-    /// Keeps a lease alive from now on. False if the client was closed meanwhile.
+    /// Keeps a lease alive from now on. False if the client was closed meanwhile, or everything is being released.
     pub(crate) fn add_lease(self: &Arc<LeaseManager>, lease: &Arc<LeaseInner>) -> bool {
         let mut registry = self.registry();
-        if registry.closed {
+        if registry.closed || registry.releases.is_taken_over() {
             return false;
         }
         registry.leases.push(Arc::clone(lease));
