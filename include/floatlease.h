@@ -653,6 +653,8 @@ void floatlease_string_free(char *string);
  *     timeout_ms              integer    deadline of a call that names none, 1 to 3600000; default 15000
  *     connect_timeout_ms      integer    limit for resolving the name, connecting and TLS together; default 5000
  *     max_parallel            integer    the most calls of floatlease_submit that run at a time, 1 to 1000; default 64
+ *     threads                 string     "library" (default), or "host": the library starts no thread, and the program
+ *                                        calls floatlease_work
  *     proxy                   string     "env" (default), "none" or "http://name:password@host:port"; a proxy of the
  *                                        environment is not used for a server on this machine: docs/proxies.md
  *     tls_roots               string     "platform" (default), "bundled" or PEM certificates
@@ -1139,6 +1141,26 @@ floatlease_status floatlease_next_event(floatlease_client *client, uint32_t wait
  * news.
  */
 uint32_t floatlease_events_waiting(floatlease_client *client);
+
+/**
+ * Does what is due on the calling thread, for a client with "threads":"host": submitted calls, renewals of leases, releases
+ * in the background, and bookings of queued consumptions.
+ *
+ * It does one thing after the other until nothing is due, and begins nothing after max_ms; at least one thing is done if
+ * one is due. A request takes as long as its deadline allows, so use short ones (timeout_ms), or several threads: any
+ * number of them may call this function at the same time, and each does something else. While one call waits for the
+ * server on the only thread, leases are renewed late.
+ *
+ * *next_ms_out is the time in milliseconds until something is due again, unless a call is submitted before; -1 if nothing
+ * is. It may be NULL. A client that only acquires and releases leases is due about every half of a slot's timeout.
+ *
+ * Errors:
+ * - FLOATLEASE_E_BAD_VALUE: the config does not say "threads":"host".
+ * - FLOATLEASE_E_HANDLE: the client is closed.
+ */
+floatlease_status floatlease_work(floatlease_client *client,
+                                  uint32_t max_ms,
+                                  int64_t *next_ms_out);
 
 /**
  * Advances the clock of this client's leases by by_ms milliseconds, as a sleep of the computer would. For tests.

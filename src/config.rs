@@ -38,6 +38,7 @@ pub const KEYS: &[(&str, Kind)] = &[
     ("timeout_ms", Kind::Integer),
     ("connect_timeout_ms", Kind::Integer),
     ("max_parallel", Kind::Integer),
+    ("threads", Kind::Text),
     ("proxy", Kind::Text),
     ("tls_roots", Kind::Text),
     ("allow_http", Kind::Boolean),
@@ -70,6 +71,16 @@ pub enum TlsRoots {
     Bundled,
     /// The authorities in this PEM text, and no others.
     Pem(String),
+}
+
+/// Whose threads do what is due: submitted calls, renewals, releases and bookings.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub enum Threads {
+    /// Threads of the library.
+    #[default]
+    Library,
+    /// Threads of the host, in `floatlease_work`. The library starts none.
+    Host,
 }
 
 /// The way in which requests are authorised.
@@ -118,6 +129,8 @@ pub struct Config {
     pub connect_timeout: Duration,
     /// The most submitted calls that run at the same time.
     pub max_parallel: usize,
+    /// Whose threads do what is due.
+    pub threads: Threads,
     /// The proxy to use.
     pub proxy: ProxyChoice,
     /// The certificate authorities to trust.
@@ -180,6 +193,11 @@ impl Config {
             connect_timeout: take_millis(&mut object, "connect_timeout_ms", 5_000)?.min(timeout),
             timeout,
             max_parallel: take_max_parallel(&mut object)?,
+            threads: match take_text(&mut object, "threads").as_deref() {
+                None | Some("library") => Threads::Library,
+                Some("host") => Threads::Host,
+                Some(_) => return Err(bad_value("threads", "must be \"library\" or \"host\"")),
+            },
             proxy: match take_text(&mut object, "proxy").as_deref() {
                 None | Some("env") => ProxyChoice::Env,
                 Some("none") => ProxyChoice::Direct,

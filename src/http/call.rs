@@ -3,6 +3,7 @@
 //! ureq runs a request on the calling thread from beginning to end, so the resolver and the transport find their call by
 //! the thread. So does other code that a call may have to wait for, such as the retries for a file in use.
 
+use crate::config::Threads;
 use crate::error::Error;
 use crate::status::Status;
 use crate::thread::current_id;
@@ -53,6 +54,8 @@ pub(crate) enum Waiter {
 pub(crate) struct Call {
     /// The number of its thread; see [`current_id`].
     thread: usize,
+    /// Whose threads do what may take longer than the call lasts.
+    pub(super) threads: Threads,
     waiter: Waiter,
     deadline: Instant,
     cancelled: AtomicBool,
@@ -82,8 +85,9 @@ struct Waiting {
 }
 
 impl Call {
-    fn new(waiter: Waiter, deadline: Instant) -> Call {
+    fn new(waiter: Waiter, deadline: Instant, threads: Threads) -> Call {
         Call {
+            threads,
             thread: current_id(),
             waiter,
             deadline,
@@ -260,7 +264,10 @@ pub(crate) fn pause_call_of_thread(duration: Duration) -> bool {
 
 /// The calls a client has in flight.
 #[derive(Debug, Default)]
-pub(crate) struct Calls(Mutex<InFlightCalls>);
+pub(crate) struct Calls {
+    threads: Threads,
+    in_flight: Mutex<InFlightCalls>,
+}
 
 #[derive(Debug, Default)]
 struct InFlightCalls {
@@ -270,9 +277,14 @@ struct InFlightCalls {
 }
 
 impl Calls {
+    /// `threads` says whose threads do what may take longer than a call lasts.
+    pub(crate) fn new(threads: Threads) -> Calls {
+        Calls { threads, in_flight: Mutex::default() }
+    }
+
     /// Registers a call of this thread, until the guard is dropped.
     pub(crate) fn begin(self: &Arc<Calls>, waiter: Waiter, deadline: Instant) -> InFlight {
-        let call = Arc::new(Call::new(waiter, deadline));
+        let call = Arc::new(Call::new(waiter, deadline, self.threads));
         let mut calls = self.calls();
         calls.list.push(Arc::clone(&call));
         if calls.shut && waiter != Waiter::Release {
@@ -302,7 +314,7 @@ impl Calls {
     }
 
     fn calls(&self) -> MutexGuard<'_, InFlightCalls> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.in_flight.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

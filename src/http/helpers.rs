@@ -4,6 +4,7 @@
 //! Calls that ask the same question wait for the same thread.
 
 use super::call::{Call, Stop};
+use crate::config::Threads;
 use crate::thread;
 use std::fmt::Debug;
 use std::io;
@@ -82,8 +83,12 @@ impl<W: Work> Helpers<W> {
         &self.work
     }
 
-    /// Waits for the answer to `question` while `call` lasts.
+    /// Waits for the answer to `question` while `call` lasts. With threads of the host alone, the work is done on this one,
+    /// and may take longer.
     pub(super) fn ask(self: &Arc<Self>, question: &W::Question, call: &Call) -> Result<W::Answer, Unanswered> {
+        if call.threads == Threads::Host {
+            return Ok(self.work.answer(question));
+        }
         loop {
             if let Some(task) = self.task_of(question).map_err(Unanswered::NoThread)? {
                 return task.wait(call);

@@ -130,7 +130,7 @@ impl Http {
     /// Prepares connections as `config` says; connects to nothing yet. The only place that reads the environment:
     /// proxy variables and `SSL_CERT_FILE`.
     pub(crate) fn new(config: &Config) -> Result<Http, Error> {
-        Http::to_server(config, &config.base_url, Arc::new(Calls::default()), None)
+        Http::to_server(config, &config.base_url, Arc::new(Calls::new(config.threads)), None)
     }
 
     /// Prepares connections to another server. They share the calls of this one, and its trusted authorities.

@@ -1,6 +1,7 @@
 //! What the calls and leases of a client share, and the context of one request about a slot.
 
 use crate::client::{Answer, Client};
+use crate::config::Threads;
 use crate::error::{Error, Outcome};
 use crate::http::{Call, InFlight, Waiter};
 use crate::lease::background::calls::Guard;
@@ -35,6 +36,11 @@ impl Shared {
     pub(crate) fn new(client: Client, events: Arc<Events>, guard: Guard) -> Shared {
         let (clock, unanswered) = (Clock::of(client.server_clock()), Unanswered::default());
         Shared { client, clock, events, guard, unanswered, process_locks: Mutex::default() }
+    }
+
+    /// Returns whether the host's threads do what is due, so that the library starts none.
+    pub(crate) fn has_no_threads(&self) -> bool {
+        self.client.config().threads == Threads::Host
     }
 
     /// The folder for what outlives the process, if the config names one.

@@ -49,7 +49,8 @@ impl Session {
     /// The config is invalid.
     pub fn open(config_json: &str, guard: Guard) -> Result<Session, Error> {
         let (events, client) = (Arc::new(Events::new()), Client::open(config_json)?);
-        let calls = BackgroundCalls::new(Arc::clone(&events), guard, client.config().max_parallel);
+        let calls =
+            BackgroundCalls::new(Arc::clone(&events), guard, client.config().max_parallel, client.config().threads);
         let shared = Shared::new(client, events, guard);
         Ok(Session { manager: Arc::new(LeaseManager::new(shared)), calls, acquired: Arc::default() })
     }
@@ -221,6 +222,23 @@ impl Session {
         let mut acquired = self.acquired();
         let at = acquired.iter().position(|(number, _)| *number == ticket);
         at.map(|at| acquired.swap_remove(at).1).ok_or_else(|| Error::new(Status::Ticket))
+    }
+
+    /// Does what is due on this thread: submitted calls, renewals, releases and bookings. Begins nothing after `longest`. Any
+    /// number of threads may do so. Returns the time until something is due again; `None` if nothing is.
+    ///
+    /// # Errors
+    /// [`Status::BadValue`] unless the config says `"threads":"host"`.
+    pub fn work(&self, longest: Duration) -> Result<Option<Duration>, Error> {
+        if !self.manager.shared.has_no_threads() {
+            let message =
+                "Threads of the library do what is due; set \"threads\":\"host\" in the config to do it yourself.";
+            return Err(Error::because(Status::BadValue, message));
+        }
+        let started = Instant::now();
+        while (self.manager.work() || self.calls.work()) && started.elapsed() < longest {}
+        let until_call = self.calls.due_at().map(|due_at| due_at.saturating_duration_since(Instant::now()));
+        Ok(until_call.into_iter().chain(self.manager.time_until_work()).min())
     }
 
     /// Returns the oldest event that was not read yet. Waits for one, at most as long as `wait`.

@@ -172,6 +172,14 @@ impl Client {
         answer(&Value::Null, |_, json| unsafe { ffi::floatlease_client_release_all(self.0, timeout_ms, json) })
     }
 
+    /// `floatlease_work`: the milliseconds until something is due, or the name of a failure.
+    pub fn work(&self, max_ms: u32) -> Result<i64, String> {
+        let mut next_ms = 0;
+        // SAFETY: the out pointer may be written.
+        let status = unsafe { ffi::floatlease_work(self.0, max_ms, &raw mut next_ms) };
+        if status == 0 { Ok(next_ms) } else { Err(status_name(status)) }
+    }
+
     /// `floatlease_events_waiting`.
     pub fn events_waiting(&self) -> u32 {
         ffi::floatlease_events_waiting(self.0)

@@ -8,6 +8,7 @@ use floatlease::{Error, Status};
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// The longest that a step waits.
@@ -58,17 +59,28 @@ struct Performance {
     world: World,
     server: String,
     folder: Folder,
-    clients: HashMap<String, Session>,
+    clients: HashMap<String, Arc<Session>>,
     leases: HashMap<String, Lease>,
     /// Of submitted calls: whose they are, and their numbers.
     tickets: HashMap<String, (String, u64)>,
     /// What was read of a client's events and not asked for yet.
     unread: HashMap<String, Vec<Value>>,
+    /// Added to the config of each client.
+    changes: Value,
     _demo: Demo,
 }
 
 /// Performs the scenario in that file; tells the step that came out otherwise.
 pub fn perform(file: &Path) -> Result<(), String> {
+    perform_with(file, json!({}))
+}
+
+/// The same with clients that start no thread: threads of the test do what is due.
+pub fn perform_by_work(file: &Path) -> Result<(), String> {
+    perform_with(file, json!({"threads": "host"}))
+}
+
+fn perform_with(file: &Path, changes: Value) -> Result<(), String> {
     let name = file.file_stem().unwrap().to_str().unwrap();
     let scenario = parsed(&std::fs::read_to_string(file).unwrap());
     assert!(scenario["title"].is_string(), "{name} has no title");
@@ -81,6 +93,7 @@ pub fn perform(file: &Path) -> Result<(), String> {
         leases: HashMap::new(),
         tickets: HashMap::new(),
         unread: HashMap::new(),
+        changes,
         _demo: demo,
     };
     for (number, step) in scenario["steps"].as_array().unwrap().iter().enumerate() {
@@ -109,7 +122,7 @@ impl Performance {
         Ok(match action {
             "open" => self.open(name, &step.object("config")),
             "close" => {
-                self.clients.remove(name).ok_or("no such client")?;
+                self.clients.remove(name).ok_or("no such client")?.close();
                 Came::ok(json!({}))
             }
             "call" => Came::of(self.client(step)?.call(name, &step.object("request").to_string())),
@@ -152,7 +165,7 @@ impl Performance {
     }
 
     fn client(&self, step: &Step<'_>) -> Result<&Session, String> {
-        self.clients.get(step.text("client")).ok_or("no such client".to_owned())
+        self.clients.get(step.text("client")).map(|client| &**client).ok_or("no such client".to_owned())
     }
 
     fn lease(&self, name: &str) -> Result<&Lease, String> {
@@ -167,8 +180,14 @@ impl Performance {
                 *value = text.replace("$storage", folder).into();
             }
         }
-        let config = with(&self.world.control("GET /client_config", &Value::Null), changes);
+        let config = with(&self.world.control("GET /client_config", &Value::Null), self.changes.clone());
+        let config = with(&config, changes);
         Came::of(Session::open(&config.to_string(), caught).map(|session| {
+            let session = Arc::new(session);
+            if self.changes["threads"] == "host" {
+                // Two, because a call that hangs occupies one.
+                (0..2).for_each(|_| work_for(&session));
+            }
             self.clients.insert(name.to_owned(), session);
             "{}".to_owned()
         }))
@@ -238,6 +257,16 @@ impl Performance {
             }
         }
     }
+}
+
+/// Does what is due for a client on a thread of the test, as long as the scenario uses the client.
+fn work_for(session: &Arc<Session>) {
+    let session = Arc::downgrade(session);
+    std::thread::spawn(move || {
+        while let Some(next) = session.upgrade().map(|session| session.work(Duration::from_secs(1)).unwrap()) {
+            std::thread::sleep(next.unwrap_or(Duration::MAX).min(Duration::from_millis(2)));
+        }
+    });
 }
 
 fn parsed(json: &str) -> Value {

@@ -133,6 +133,42 @@ pub extern "C" fn floatlease_events_waiting(client: *mut floatlease_client) -> u
     cell.map_or(0, |(state_cell, generation)| state_cell.count(generation))
 }
 
+/// Does what is due on the calling thread, for a client with "threads":"host": submitted calls, renewals of leases, releases
+/// in the background, and bookings of queued consumptions.
+///
+/// It does one thing after the other until nothing is due, and begins nothing after max_ms; at least one thing is done if
+/// one is due. A request takes as long as its deadline allows, so use short ones (timeout_ms), or several threads: any
+/// number of them may call this function at the same time, and each does something else. While one call waits for the
+/// server on the only thread, leases are renewed late.
+///
+/// *next_ms_out is the time in milliseconds until something is due again, unless a call is submitted before; -1 if nothing
+/// is. It may be NULL. A client that only acquires and releases leases is due about every half of a slot's timeout.
+///
+/// Errors:
+/// - FLOATLEASE_E_BAD_VALUE: the config does not say "threads":"host".
+/// - FLOATLEASE_E_HANDLE: the client is closed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn floatlease_work(
+    client: *mut floatlease_client,
+    max_ms: u32,
+    next_ms_out: *mut i64,
+) -> floatlease_status {
+    // SAFETY: the caller keeps the rules of the header's manual.
+    unsafe {
+        if !next_ms_out.is_null() {
+            *next_ms_out = -1;
+        }
+        guard(ptr::null_mut(), Outcome::Unknown, || {
+            let next = self::client(client)?.work(Duration::from_millis(max_ms.into()))?;
+            if let (false, Some(next)) = (next_ms_out.is_null(), next) {
+                // Rounded up, so that something is due by then.
+                *next_ms_out = i64::try_from(next.as_micros().div_ceil(1000)).unwrap_or(i64::MAX);
+            }
+            Ok(String::new())
+        })
+    }
+}
+
 /// Advances the clock of this client's leases by by_ms milliseconds, as a sleep of the computer would. For tests.
 ///
 /// Advance a sandbox's clock by the same time. An advance can't be undone; a client that is opened later begins with

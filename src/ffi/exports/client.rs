@@ -32,6 +32,8 @@ use std::ptr;
 ///     timeout_ms              integer    deadline of a call that names none, 1 to 3600000; default 15000
 ///     connect_timeout_ms      integer    limit for resolving the name, connecting and TLS together; default 5000
 ///     max_parallel            integer    the most calls of floatlease_submit that run at a time, 1 to 1000; default 64
+///     threads                 string     "library" (default), or "host": the library starts no thread, and the program
+///                                        calls floatlease_work
 ///     proxy                   string     "env" (default), "none" or "http://name:password@host:port"; a proxy of the
 ///                                        environment is not used for a server on this machine: docs/proxies.md
 ///     tls_roots               string     "platform" (default), "bundled" or PEM certificates

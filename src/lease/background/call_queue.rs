@@ -104,6 +104,11 @@ impl CallQueue {
         !lane.queued.is_empty() && lane.running < max_parallel
     }
 
+    /// Returns whether the turn of a call has come.
+    pub(super) fn may_begin_any(&self) -> bool {
+        self.lanes().into_iter().any(|lane| !lane.queued.is_empty() && lane.running < self.max_parallel)
+    }
+
     /// Notes that a call of this priority is not running any more.
     pub(super) fn end(&mut self, priority: Priority) {
         self.lane(priority).running -= 1;

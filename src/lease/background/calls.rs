@@ -1,6 +1,7 @@
 //! The submitted calls of a client. Threads of the library run them, and each has exactly one completion in the
 //! [`Events`].
 
+use crate::config::Threads;
 use crate::error::Error;
 use crate::lease::background::call_queue::{BackgroundCall, CallQueue, Progress, SubmittedCall};
 use crate::lease::background::events::Events;
@@ -35,7 +36,8 @@ pub(crate) struct BackgroundCalls(Arc<Inner>);
 struct Inner {
     events: Arc<Events>,
     guard: Guard,
-    start: Start,
+    /// `None`: the host runs the calls.
+    start: Option<Start>,
     /// After this time without a call, a thread ends.
     idle: Duration,
     max_parallel: usize,
@@ -57,11 +59,20 @@ struct State {
 impl BackgroundCalls {
     /// Makes an empty queue. Completions go to `events`, and every call runs in `guard`: in [`caught`], or in a guard
     /// that prints nothing. At most `max_parallel` calls of each priority run at the same time.
-    pub(crate) fn new(events: Arc<Events>, guard: Guard, max_parallel: usize) -> BackgroundCalls {
-        BackgroundCalls::with(events, guard, max_parallel, thread::start, Duration::from_secs(10))
+    ///
+    /// With threads of the host, none is started: [`BackgroundCalls::work`] runs the calls.
+    pub(crate) fn new(events: Arc<Events>, guard: Guard, max_parallel: usize, threads: Threads) -> BackgroundCalls {
+        let start = (threads == Threads::Library).then_some(thread::start as Start);
+        BackgroundCalls::with(events, guard, max_parallel, start, Duration::from_secs(10))
     }
 
-    fn with(events: Arc<Events>, guard: Guard, max_parallel: usize, start: Start, idle: Duration) -> BackgroundCalls {
+    fn with(
+        events: Arc<Events>,
+        guard: Guard,
+        max_parallel: usize,
+        start: Option<Start>,
+        idle: Duration,
+    ) -> BackgroundCalls {
         let queue = CallQueue::new(max_parallel);
         let state = State { last_ticket: 0, under_way: Vec::new(), queue, threads: 0, closed: false };
         let (state, changed) = (Mutex::new(state), Condvar::new());
@@ -98,6 +109,28 @@ impl BackgroundCalls {
         }
         inner.changed.notify_one();
         Ok(number)
+    }
+
+    /// Runs the next call whose turn has come on this thread, which is the host's. False if there is none.
+    pub(crate) fn work(&self) -> bool {
+        let mut state = self.0.state();
+        let now = Instant::now();
+        if let Some(expired) = state.queue.pop_expired(now) {
+            drop(state);
+            self.0.end_without_thread([expired], || self.0.turn_never_came());
+            return true;
+        }
+        let next = state.queue.begin_next(now);
+        drop(state);
+        let has_next = next.is_some();
+        next.into_iter().for_each(|call| self.0.run(call));
+        has_next
+    }
+
+    /// Returns when [`BackgroundCalls::work`] has something to do, unless a call is submitted before.
+    pub(crate) fn due_at(&self) -> Option<Instant> {
+        let state = self.0.state();
+        if state.queue.may_begin_any() { Some(Instant::now()) } else { state.queue.due_at() }
     }
 
     /// Cancels the call of this ticket: at once if no thread is running it, else as soon as the call can end. The call
@@ -145,9 +178,10 @@ impl Inner {
 
     /// Starts the threads that the queue needs besides those that run no call.
     fn start_threads(self: &Arc<Inner>, state: &mut State) -> io::Result<()> {
+        let Some(start) = self.start else { return Ok(()) };
         while state.threads - state.queue.running() < state.queue.needed_threads() {
             let worker = Arc::clone(self);
-            (self.start)(Box::new(move || worker.work()))?;
+            start(Box::new(move || worker.work()))?;
             state.threads += 1;
         }
         Ok(())

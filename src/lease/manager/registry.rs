@@ -7,6 +7,7 @@ use crate::lease::lease_inner::LeaseInner;
 use crate::lease::manager::release_queue::ReleaseQueue;
 use crate::lease::manager::renewals::Renewals;
 use crate::lease::state_machine::State;
+use crate::status::Status;
 use crate::thread;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -63,6 +64,13 @@ pub(super) enum MainThread {
     Waiting,
     /// It renews the only lease, and waits again afterwards.
     Renewing,
+}
+
+impl Registry {
+    /// The leases that the host does not keep alive itself.
+    pub(super) fn kept_by_library(&self) -> Vec<Arc<LeaseInner>> {
+        self.leases.iter().filter(|lease| lease.keep_alive == KeepAlive::Thread).cloned().collect()
+    }
 }
 
 impl LeaseManager {
@@ -131,7 +139,13 @@ impl LeaseManager {
 
 /// Starts a thread of the library. A panic is a defect, but must not end what keeps leases alive, so the thread runs
 /// again after a pause.
+///
+/// # Errors
+/// The system starts none, or the host wants none.
 pub(super) fn start_thread(shared: &Shared, mut run: impl FnMut() + Send + 'static) -> Result<(), Error> {
+    if shared.has_no_threads() {
+        return Err(Error::because(Status::OutOfResources, "The config says \"threads\":\"host\"."));
+    }
     let guard = shared.guard;
     let body = move || {
         while guard(&mut run).is_err() {

@@ -150,8 +150,9 @@ impl LeaseManager {
         abandoned.iter().for_each(|lease| lease.abandon(&lease.slot_names));
         registry.releases.add_pending(pending);
         self.start_release_thread(registry);
-        // Without a release thread, the main thread releases slots between its renewals.
-        if registry.release_threads == 0 && registry.main_thread == MainThread::Absent {
+        // Without a release thread, the main thread or the host releases slots between renewals.
+        let has_other = registry.main_thread != MainThread::Absent || self.shared.has_no_threads() && !registry.closed;
+        if registry.release_threads == 0 && !has_other {
             registry.releases.abandon_pending();
         }
     }

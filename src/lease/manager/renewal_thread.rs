@@ -69,7 +69,8 @@ impl LeaseManager {
     /// No thread can be started.
     pub(crate) fn reserve(self: &Arc<LeaseManager>, keep_alive: KeepAlive) -> Result<Reservation, Error> {
         let mut registry = self.registry();
-        if keep_alive == KeepAlive::Thread && registry.main_thread == MainThread::Absent && !registry.closed {
+        let needs_thread = keep_alive == KeepAlive::Thread && !self.shared.has_no_threads();
+        if needs_thread && registry.main_thread == MainThread::Absent && !registry.closed {
             self.start_main_thread(&mut registry)?;
         }
         registry.reserved += 1;
@@ -121,8 +122,7 @@ impl LeaseManager {
         registry.main_thread = MainThread::Waiting;
         loop {
             registry = self.release_on_this_thread(registry);
-            let kept: Vec<_> =
-                registry.leases.iter().filter(|lease| lease.keep_alive == KeepAlive::Thread).cloned().collect();
+            let kept = registry.kept_by_library();
             // Without a release thread, releases are this thread's job.
             let must_release = registry.release_threads == 0 && !registry.releases.is_empty();
             if registry.closed || registry.reserved == 0 && kept.is_empty() && !must_release {
@@ -179,10 +179,54 @@ impl LeaseManager {
             return self.active_renewal(lease, Millis::MAX);
         }
         (*role, registry.main_thread) = (ThreadRole::MainRenewing, MainThread::Renewing);
+        self.renewal_without_helper(registry, kept, lease)
+    }
+
+    /// A renewal that ends when another lease needs its thread.
+    fn renewal_without_helper(
+        self: &Arc<LeaseManager>,
+        registry: &Registry,
+        kept: &[Arc<LeaseInner>],
+        lease: Arc<LeaseInner>,
+    ) -> ActiveRenewal {
         // A lease that is being renewed has a thread of its own.
-        let others = others.filter(|other| !registry.renewals.is_active(other));
+        let is_other = |other: &&Arc<LeaseInner>| !Arc::ptr_eq(other, &lease) && !registry.renewals.is_active(other);
+        let others = kept.iter().filter(is_other);
         let needed_at = others.filter_map(|other| other.status().state_machine().wake_at()).min();
         self.active_renewal(lease, needed_at.unwrap_or(Millis::MAX))
+    }
+
+    /// Does the next thing that is due on this thread, which is the host's. False if nothing is due.
+    pub(crate) fn work(self: &Arc<LeaseManager>) -> bool {
+        self.tick_host_leases();
+        let mut registry = self.registry();
+        let now = self.shared.clock.now();
+        if registry.release_threads == 0 && registry.releases.is_any_due(now) {
+            drop(self.release_on_this_thread(registry));
+            return true;
+        }
+        let kept = registry.kept_by_library();
+        registry.renewals.add_due(&kept, now);
+        if let Some(lease) = registry.renewals.begin(now) {
+            let renewal = self.renewal_without_helper(&registry, &kept, lease);
+            drop(registry);
+            self.renew_due(&renewal);
+            return true;
+        }
+        self.tick_leases(&registry, &kept, now);
+        drop(registry);
+        self.save_clock_mark();
+        false
+    }
+
+    /// Returns the time until [`LeaseManager::work`] has something to do, if nothing happens before; `None` without a lease.
+    pub(crate) fn time_until_work(&self) -> Option<Duration> {
+        let (registry, now) = (self.registry(), self.shared.clock.now());
+        if registry.releases.is_any_due(now) {
+            return Some(Duration::ZERO);
+        }
+        let is_idle = registry.leases.is_empty() && registry.releases.is_empty();
+        (!is_idle).then(|| self.time_until_due(&registry, &registry.kept_by_library(), now))
     }
 
     fn active_renewal(self: &Arc<LeaseManager>, lease: Arc<LeaseInner>, needed_at: Millis) -> ActiveRenewal {

@@ -24,7 +24,7 @@ fn start_or_refuse(body: Box<dyn FnOnce() + Send>) -> io::Result<()> {
 const MAX_PARALLEL: usize = 4;
 
 fn calls_idle_for(idle: Duration) -> BackgroundCalls {
-    BackgroundCalls::with(Arc::new(Events::new()), caught, MAX_PARALLEL, start_or_refuse, idle)
+    BackgroundCalls::with(Arc::new(Events::new()), caught, MAX_PARALLEL, Some(start_or_refuse), idle)
 }
 
 fn calls() -> BackgroundCalls {
@@ -152,7 +152,10 @@ fn idle_thread_ends_and_next_call_starts_another() {
         calls.wait_until(|state| state.threads == 0);
     }
     assert!(Arc::strong_count(&calls.0) <= 2);
-    assert_eq!(BackgroundCalls::new(Arc::new(Events::new()), caught, MAX_PARALLEL).0.idle, Duration::from_secs(10));
+    assert_eq!(
+        BackgroundCalls::new(Arc::new(Events::new()), caught, MAX_PARALLEL, Threads::Library).0.idle,
+        Duration::from_secs(10)
+    );
 }
 
 #[test]
@@ -284,7 +287,7 @@ fn call_runs_in_the_given_guard() {
     fn marking(body: &mut dyn FnMut()) -> Result<(), String> {
         caught(body).map_err(|message| format!("guarded: {message}"))
     }
-    let calls = BackgroundCalls::new(Arc::new(Events::new()), marking, MAX_PARALLEL);
+    let calls = BackgroundCalls::new(Arc::new(Events::new()), marking, MAX_PARALLEL, Threads::Library);
     calls.submit_run(|_| panic!("on purpose")).unwrap();
     let message = calls.read_value()["error"]["message"].clone();
     assert!(message.as_str().unwrap().ends_with("guarded: on purpose"), "{message}");
@@ -450,4 +453,26 @@ fn cancel_ends_a_pause_at_once_and_drops_what_the_call_holds() {
         assert!(drops.try_recv().is_ok(), "dropped before the completion");
     }
     calls.wait_until(|state| state.threads == 0);
+}
+
+#[test]
+fn host_runs_the_calls_on_its_own_thread() {
+    let calls = BackgroundCalls::new(Arc::new(Events::new()), caught, MAX_PARALLEL, Threads::Host);
+    assert_eq!((calls.work(), calls.due_at()), (false, None));
+    let own = thread::current().id();
+    let is_own = move |_: &Ticket| Ok((thread::current().id() == own).to_string());
+    let first = calls.submit_run(is_own).unwrap();
+    let urgent = calls.submit_with(Priority::High, LONG, is_own).unwrap();
+    assert!(calls.due_at().unwrap() <= Instant::now());
+    assert_eq!([calls.work(), calls.work(), calls.work()], [true, true, false]);
+    for ticket in [urgent, first] {
+        let completion = calls.read_value();
+        assert_eq!((&completion["ticket"], &completion["reply"]), (&ticket.into(), &true.into()));
+    }
+    let pause = Instant::now() + LONG;
+    calls.submit(Priority::Normal, LONG, Box::new(move |_| Progress::PausedUntil(pause))).unwrap();
+    assert_eq!((calls.work(), calls.work(), calls.due_at()), (true, false, Some(pause)));
+    assert_eq!(calls.threads(), 0);
+    calls.close();
+    assert_eq!(calls.read_value()["error"]["name"], "CANCELLED");
 }
