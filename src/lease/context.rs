@@ -14,7 +14,6 @@ use crate::lease::unanswered::{Late, Subject, Unanswered};
 use crate::operations::Operation;
 use crate::status::Status;
 use crate::strict::Object;
-use chrono::{DateTime, Utc};
 use serde_json::Value;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -159,12 +158,6 @@ impl RequestContext<'_> {
             Stop::Cancelled => Error::new(Status::Cancelled),
         };
         self.call.pause(duration).map_err(stopped)
-    }
-
-    /// The date by the server's clock, if the answer told it, else by this machine's.
-    pub(crate) fn wall_of(&self, answer: &Answer) -> DateTime<Utc> {
-        let wall = self.shared.clock.wall();
-        answer.skew.and_then(|skew| wall.checked_add_signed(skew)).unwrap_or(wall)
     }
 }
 

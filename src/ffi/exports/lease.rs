@@ -112,8 +112,9 @@ pub extern "C" fn floatlease_lease_state(lease: *mut floatlease_lease) -> floatl
 
 /// Returns the milliseconds until licensed work must stop; 0 if it must stop now, or the handle is invalid.
 ///
-/// In GRACE it is the rest of grace_ms. After a sleep of the computer it may be 0 for some seconds, while the library
-/// asks the server. The state decides, not this number.
+/// In BORROWED it ends at borrowed_until by the server's clock, or a little earlier, never later. In GRACE it is the
+/// rest of grace_ms. After a sleep of the computer it may be 0 for some seconds, while the library asks the server. The
+/// state decides, not this number.
 ///
 /// Wait-free like floatlease_lease_state; it reads the system's clock.
 #[unsafe(no_mangle)]

@@ -39,7 +39,7 @@ impl LeaseInner {
     fn start(&self, confirmations: Confirmations) -> Result<(), Error> {
         let clock = &self.shared.clock;
         let doubted_until = doubted_until(&confirmations);
-        let (input, borrowed_until, replies) = combined(confirmations, clock.now());
+        let (input, borrowed_until, replies) = combined(confirmations);
         let mut status = self.status();
         status.start(input, clock);
         if let Some(until) = doubted_until {

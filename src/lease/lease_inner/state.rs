@@ -156,7 +156,7 @@ impl LeaseInner {
     /// Applies the server's yes to every slot.
     pub(super) fn apply_confirmations(&self, confirmations: Confirmations) {
         let doubted_until = doubted_until(&confirmations);
-        let (input, borrowed_until, replies) = combined(confirmations, self.shared.clock.now());
+        let (input, borrowed_until, replies) = combined(confirmations);
         let mut status = self.status();
         status.confirmed(borrowed_until, replies);
         status.step(input, &self.shared.clock, &self.shared.events);
@@ -168,10 +168,9 @@ impl LeaseInner {
     /// Applies a borrow until this date, of which no reply is at hand.
     pub(super) fn apply_borrow(&self, until: DateTime<Utc>) {
         let clock = &self.shared.clock;
-        let (now, left_ms) = (clock.now(), (until - clock.server_date()).num_milliseconds());
         let mut status = self.status();
         status.borrowed(until);
-        let input = Input::Borrowed { asked_at: now, until: now.saturating_add(left_ms) };
+        let input = Input::Borrowed { asked_at: clock.now(), until: clock.moment_of(until) };
         status.step(input, clock, &self.shared.events);
     }
 
@@ -286,7 +285,7 @@ pub(super) fn doubted_until(confirmations: &Confirmations) -> Option<Millis> {
 
 /// Combines the server's yes to each slot into one input. A lease ends as soon as one of its slots does. Also returns the
 /// end of the borrow, if all slots are borrowed, and the replies.
-pub(super) fn combined(confirmations: Confirmations, now: Millis) -> (Input, Option<DateTime<Utc>>, Vec<Reply>) {
+pub(super) fn combined(confirmations: Confirmations) -> (Input, Option<DateTime<Utc>>, Vec<Reply>) {
     let mut first_asked_at = Millis::MAX;
     let (mut first_end, mut first_expiry) = (Millis::MAX, NEVER);
     let mut first_date: Option<DateTime<Utc>> = None;
@@ -298,9 +297,9 @@ pub(super) fn combined(confirmations: Confirmations, now: Millis) -> (Input, Opt
                 first_expiry = first_expiry.min(expires_at);
                 (asked_at, asked_at.saturating_add(timeout_ms))
             }
-            SlotStatus::Borrowed { asked_at, until, left_ms } => {
+            SlotStatus::Borrowed { asked_at, until, ends_at } => {
                 first_date = Some(first_date.map_or(until, |date| date.min(until)));
-                (asked_at, now.saturating_add(left_ms))
+                (asked_at, ends_at)
             }
         };
         (first_asked_at, first_end) = (first_asked_at.min(asked_at), first_end.min(end));
