@@ -9,7 +9,7 @@ use crate::lease::background::events::Events;
 use crate::lease::background::ticket::Ticket;
 use crate::lease::consumption;
 use crate::lease::context::Shared;
-use crate::lease::lease_inner::{LeaseInner, MOST_REQUESTS, timeout_of_all};
+use crate::lease::lease_inner::{AcquireCall, LeaseInner, MOST_REQUESTS, timeout_of_all};
 use crate::lease::license_calls;
 use crate::lease::manager::LeaseManager;
 use crate::lease::slot::ReleaseMode;
@@ -320,7 +320,8 @@ fn acquire(manager: &Arc<LeaseManager>, request_json: &str, ticket: Option<&Tick
     let in_flight = shared.begin_host_call(timeout + wait, ticket);
     let inner = Arc::new(LeaseInner::new(shared, manager.next_id(), request)?);
     let in_doubt = manager.reclaim(&names);
-    let acquired = inner.acquire(&in_flight.call, wait, in_doubt);
+    let ticket = ticket.map(|ticket| ticket.number);
+    let acquired = inner.acquire(&AcquireCall { call: &in_flight.call, ticket, wait, in_doubt });
     if let Err(error) = acquired {
         // If the server may count a slot, dropping the lease releases it, and repeats the release if need be.
         if !inner.may_be_held_at_server() {

@@ -24,6 +24,7 @@ fn lease_handle(lease: Lease) -> Result<usize, Error> {
 ///     key                  type     meaning
 ///     feature              string   the floating feature to take; without it, the license's own slot
 ///     features             array    up to 64 features instead, all or none
+///     tag                  string   any text of up to 256 bytes; events and infos of the lease repeat it
 ///     keep_alive           string   "thread" (default): a thread of the client renews at half of the slot's timeout.
 ///                                   "host": no thread; your program calls floatlease_lease_renew, see docs/leases.md
 ///     grace_ms             integer  how long work may go on when the slot may be lost; 0 to 86400000, default 300000
@@ -127,10 +128,12 @@ pub extern "C" fn floatlease_lease_remaining(lease: *mut floatlease_lease) -> i6
 ///
 /// Reply:
 ///
-///     {"lease":1,"state":"ACTIVE","remaining_ms":7500000,"renews_in_ms":3600000,"status":0,"name":"OK","reason":null,
-///      "borrowed_until":null,"keep_alive":"thread","slots":[{"feature":null,"reply":{…}}]}
+///     {"lease":1,"features":[],"tag":null,"state":"ACTIVE","remaining_ms":7500000,"renews_in_ms":3600000,"status":0,
+///      "name":"OK","reason":null,"borrowed_until":null,"keep_alive":"thread","slots":[{"feature":null,"reply":{…}}]}
 ///
 ///     lease              the lease's number in events and in floatlease_submit
+///     features           the features of the lease; empty: the license's own slot
+///     tag                the tag of the acquire; null without one
 ///     renews_in_ms       time until the next renewal; null if none is due
 ///     status             the last failure, with name and reason; 0, "OK" and null without one
 ///     slots              each slot, with the server's last reply about it; null if this process has not asked yet

@@ -16,16 +16,26 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest of these pauses.
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 
+/// A call that acquires a lease: the parts of its request that the lease need not keep.
+pub(crate) struct AcquireCall<'a> {
+    pub(crate) call: &'a Call,
+    /// The ticket of the call, if it was submitted.
+    pub(crate) ticket: Option<u64>,
+    /// How long to wait for a slot when all are taken.
+    pub(crate) wait: Duration,
+    /// True if another lease was releasing one of the slots, and the server may still count it.
+    pub(crate) in_doubt: bool,
+}
+
 impl LeaseInner {
-    /// Takes every slot, or none, and waits for them up to `wait`. `in_doubt`: another lease was releasing one of the
-    /// slots, and the server may still count it.
+    /// Takes every slot, or none.
     ///
     /// After an error the server may still count a slot; see [`LeaseInner::may_be_held_at_server`].
-    pub(crate) fn acquire(&self, call: &Call, wait: Duration, in_doubt: bool) -> Result<(), Error> {
-        let context = self.context(call, self.timeout);
-        let mut slots = self.slots_even_if_over(call)?;
-        slots.iter_mut().filter(|_| in_doubt).for_each(|slot| slot.mark_in_doubt(&context));
-        let acquired = self.wait_for_slots(&context, &mut slots, wait);
+    pub(crate) fn acquire(&self, acquire: &AcquireCall) -> Result<(), Error> {
+        let context = self.context(acquire.call, self.timeout);
+        let mut slots = self.slots_even_if_over(acquire.call)?;
+        slots.iter_mut().filter(|_| acquire.in_doubt).for_each(|slot| slot.mark_in_doubt(&context));
+        let acquired = self.wait_for_slots(&context, &mut slots, acquire);
         self.note_license(&slots);
         let started = acquired.and_then(|confirmations| self.start(confirmations));
         if started.is_err() {
@@ -54,12 +64,12 @@ impl LeaseInner {
         Ok(())
     }
 
-    /// Tries again while all slots are taken or the server can't be reached, with growing pauses, up to `wait`.
+    /// Tries again while all slots are taken or the server can't be reached, with growing pauses.
     fn wait_for_slots(
         &self,
         context: &RequestContext,
         slots: &mut [Slot],
-        wait: Duration,
+        acquire: &AcquireCall,
     ) -> Result<Confirmations, Error> {
         let started = Instant::now();
         let mut pause = FIRST_PAUSE;
@@ -68,28 +78,30 @@ impl LeaseInner {
                 Err(error) if may_succeed_later(&error) => error,
                 result => return result,
             };
-            let left = wait.saturating_sub(started.elapsed());
+            let left = acquire.wait.saturating_sub(started.elapsed());
             if left.is_zero() {
                 return Err(error);
             }
             let next = jittered(pause).max(error.retry_after.unwrap_or_default()).min(left);
-            self.tell_waiting(&error, next, left);
+            self.tell_waiting(acquire.ticket, &error, next, left);
             context.pause(next)?;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 
-    fn tell_waiting(&self, error: &Error, next: Duration, left: Duration) {
+    fn tell_waiting(&self, ticket: Option<u64>, error: &Error, next: Duration, left: Duration) {
         let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-        self.shared.events.push(json::object(&[
-            ("event", "WAITING".into()),
-            ("lease", self.id.into()),
+        let mut event = vec![("event", "WAITING".into())];
+        event.extend(ticket.map(|ticket| ("ticket", ticket.into())));
+        event.extend(self.label.members());
+        event.extend([
             ("status", error.status.number().into()),
             ("name", error.status.row().name.into()),
             ("reason", error.message().into()),
             ("asks_again_in_ms", millis(next).into()),
             ("left_ms", millis(left).into()),
-        ]));
+        ]);
+        self.shared.events.push(json::object(&event));
     }
 }
 

@@ -13,4 +13,5 @@ mod renew;
 mod state;
 mod verb_effects;
 
+pub(crate) use acquire::AcquireCall;
 pub(crate) use state::{LeaseInner, MOST_REQUESTS, timeout_of_all};

@@ -7,7 +7,7 @@ use crate::lease::context::{RequestContext, Shared};
 use crate::lease::license_ref::LicenseRef;
 use crate::lease::slot::{Confirmation, Slot, SlotStatus};
 use crate::lease::state_machine::{Input, Millis, NEVER, State, StateMachine};
-use crate::lease::status::{LeaseStatus, Reply};
+use crate::lease::status::{LeaseLabel, LeaseStatus, Reply};
 use crate::status::{Category, Status};
 use chrono::{DateTime, Utc};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -32,7 +32,7 @@ pub(crate) fn timeout_of_all(timeout: Duration, requests: usize) -> Duration {
 /// A lease, shared by its handle and the threads that renew and release it.
 pub(crate) struct LeaseInner {
     pub(super) shared: Arc<Shared>,
-    pub(crate) id: u64,
+    pub(crate) label: Arc<LeaseLabel>,
     pub(crate) keep_alive: KeepAlive,
     /// How long slots may still be released after the lease was closed.
     pub(crate) release_on_close: Duration,
@@ -72,16 +72,19 @@ impl LeaseInner {
     pub(crate) fn new(shared: &Arc<Shared>, id: u64, request: AcquireRequest) -> Result<LeaseInner, Error> {
         let slot = |feature: &Option<String>| Slot::new(shared, &request.license_ref, feature.as_deref());
         let slots: Vec<_> = request.features.iter().map(slot).collect::<Result<_, _>>()?;
+        let slot_names = request.slot_names();
+        let features = request.features.into_iter().flatten().collect();
+        let label = Arc::new(LeaseLabel { id, features, tag: request.tag });
         Ok(LeaseInner {
             shared: Arc::clone(shared),
-            id,
-            slot_names: request.slot_names(),
+            label: Arc::clone(&label),
+            slot_names,
             keep_alive: request.keep_alive,
             release_on_close: request.release_on_close,
             timeout: request.timeout,
             license_ref: request.license_ref,
             slots: Mutex::new(slots),
-            status: Mutex::new(LeaseStatus::new(id, StateMachine::unconfirmed(request.options))),
+            status: Mutex::new(LeaseStatus::new(label, StateMachine::unconfirmed(request.options))),
             calls: Mutex::default(),
             license_id: AtomicU64::new(0),
             repeat_release_until: AtomicI64::new(NO_REPEAT),
@@ -320,9 +323,12 @@ pub(super) fn of_all(error: Error, something_was_done: bool) -> Error {
 }
 
 /// Adds to an error which feature it is about.
+///
+/// A request that failed on its way is about no feature: it was only the first one of its lease to be sent. If the error
+/// named its feature, a lease that ends because of another slot would give that feature as the reason.
 pub(super) fn about(error: Error, slot: &Slot) -> Error {
     let Some(feature) = &slot.feature else { return error };
-    if error.status.row().category == Category::Usage || error.status == Status::Cancelled {
+    if matches!(error.status.row().category, Category::Usage | Category::Network) {
         return error;
     }
     let detail = error.detail.as_deref().unwrap_or_default();

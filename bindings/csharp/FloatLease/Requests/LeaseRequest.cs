@@ -35,6 +35,15 @@ namespace FloatLease
         }
 
         /// <summary>
+        /// A text of your own, of up to 256 bytes in UTF-8, which the events and the info of the lease repeat.
+        /// </summary>
+        public string Tag
+        {
+            get => Text("tag");
+            set => Set("tag", value);
+        }
+
+        /// <summary>
         /// "thread" (default): a thread of the library renews the lease. "host": your program calls
         /// <see cref="Lease.Renew"/>, and <see cref="Client.Pump"/> every second or so.
         /// </summary>
