@@ -1128,6 +1128,7 @@ floatlease_status floatlease_client_advance_clock(floatlease_client *client, uin
  *     feature              string   the floating feature to take; without it, the license's own slot
  *     features             array    up to 64 features instead, all or none
  *     tag                  string   any text of up to 256 bytes; events and infos of the lease repeat it
+ *     activate             boolean  true: a device that is new to the license is activated first; default false
  *     keep_alive           string   "thread" (default): a thread of the client renews at half of the slot's timeout.
  *                                   "host": no thread; your program calls floatlease_lease_renew, see docs/leases.md
  *     grace_ms             integer  how long work may go on when the slot may be lost; 0 to 86400000, default 300000
@@ -1145,12 +1146,19 @@ floatlease_status floatlease_client_advance_clock(floatlease_client *client, uin
  *
  * Errors:
  * - FLOATLEASE_E_FLOATING_NOT_AVAILABLE: no slot is free.
- * - FLOATLEASE_E_DEVICE_NOT_FOUND: call floatlease_activate_license once, then acquire again.
+ * - FLOATLEASE_E_DEVICE_NOT_FOUND: the device is new to the license: acquire with "activate":true.
+ * - With "activate":true, the errors of floatlease_activate_license, such as
+ *   FLOATLEASE_E_LICENSE_ACTIVATED_MAX_TIMES. "outcome" is about the slot: if the device was activated and the slot
+ *   could not be had, "message" says so.
  * - FLOATLEASE_E_NOT_FLOATING: an on-premise server of the vendor counts the slots. This library does not speak its
  *   API.
  * - FLOATLEASE_E_STORAGE: storage_dir can't be written to. Nothing was sent.
  * - FLOATLEASE_E_STORAGE_DAMAGED, FLOATLEASE_E_STORAGE_FOREIGN, FLOATLEASE_E_CLOCK_MOVED_BACK, FLOATLEASE_E_NO_PROOF:
  *   the server can't be reached, and the files in storage_dir do not prove a borrow. Connect to the network.
+ *
+ * "activate":true costs no request on a device that the server knows. The activation has the deadline and the cancel
+ * of the acquire, and is tried once; if its reply is lost, the slot is asked for all the same. What it needs must be
+ * in the config or the request, such as the password of a user. A renewal activates nothing.
  *
  * A license or feature that does not float needs no slot, and is acquired all the same. With storage_dir, all
  * processes of this user that use the same folder share the slot, and a borrow is proven at the next start without a

@@ -3,7 +3,7 @@
 use crate::client::Client;
 use crate::config::CREDENTIALS;
 use crate::error::Error;
-use crate::lease::license_ref::{LICENSE_KEYS, LicenseRef};
+use crate::lease::license_ref::{ACTIVATE, LICENSE_KEYS, LicenseRef};
 use crate::lease::state_machine::LeaseOptions;
 use crate::operations::Kind;
 use crate::request::OF_ONE_LICENSE;
@@ -17,6 +17,7 @@ const OWN_KEYS: &[(&str, Kind)] = &[
     ("feature", Kind::Text),
     ("features", Kind::Texts),
     ("tag", Kind::Text),
+    ("activate", Kind::Boolean),
     ("keep_alive", Kind::Text),
     ("grace_ms", Kind::Integer),
     ("borrow_ending_hours", Kind::Integer),
@@ -58,6 +59,8 @@ pub(crate) struct AcquireRequest {
     pub(crate) features: Vec<Option<String>>,
     /// The host's own name for the lease.
     pub(crate) tag: Option<String>,
+    /// True if a device that is new to the license is to be activated first.
+    pub(crate) activate: bool,
     pub(crate) options: LeaseOptions,
     pub(crate) keep_alive: KeepAlive,
     /// How long slots may still be released after the lease was closed.
@@ -102,10 +105,17 @@ impl AcquireRequest {
         };
         let features = features(what, &mut given)?;
         let tag = tag(what, &mut given)?;
+        let activate = given.remove("activate") == Some(Value::Bool(true));
+        let license_ref = LicenseRef::new(client, given)?;
+        if activate {
+            // What an activation lacks, such as a password, is told on every computer, and not on new ones alone.
+            license_ref.request(client, ACTIVATE, &[], timeout)?;
+        }
         Ok(AcquireRequest {
-            license_ref: LicenseRef::new(client, given)?,
+            license_ref,
             features,
             tag,
+            activate,
             options: LeaseOptions {
                 grace_ms: grace_ms.cast_signed(),
                 borrow_ending_ms: borrow_ending_ms.cast_signed(),

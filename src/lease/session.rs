@@ -316,12 +316,12 @@ fn acquire(manager: &Arc<LeaseManager>, request_json: &str, ticket: Option<&Tick
     // A thread that can't be started is known before the server is asked.
     let _reserved = manager.reserve(request.keep_alive)?;
     let timeout = timeout_of_all(request.timeout, request.features.len() * MOST_REQUESTS);
-    let (names, wait) = (request.slot_names(), request.wait);
+    let (names, wait, activate) = (request.slot_names(), request.wait, request.activate);
     let in_flight = shared.begin_host_call(timeout + wait, ticket);
     let inner = Arc::new(LeaseInner::new(shared, manager.next_id(), request)?);
     let in_doubt = manager.reclaim(&names);
     let ticket = ticket.map(|ticket| ticket.number);
-    let acquired = inner.acquire(&AcquireCall { call: &in_flight.call, ticket, wait, in_doubt });
+    let acquired = inner.acquire(&AcquireCall { call: &in_flight.call, ticket, wait, activate, in_doubt });
     if let Err(error) = acquired {
         // If the server may count a slot, dropping the lease releases it, and repeats the release if need be.
         if !inner.may_be_held_at_server() {

@@ -276,7 +276,7 @@ namespace FloatLease.Tests
                 WaitingEvent waiting = null;
                 world.Client.LeaseChanged += (sender, happened) => waiting = happened as WaitingEvent;
                 var source = new CancellationTokenSource();
-                var request = new LeaseRequest { Wait = TimeSpan.FromMinutes(5), Tag = "left \"window\"" };
+                var request = new LeaseRequest { Wait = TimeSpan.FromMinutes(5), Activate = true, Tag = "left \"window\"" };
                 Task<Lease> lease = world.Client.AcquireLeaseAsync(request, source.Token);
                 Check.Soon(() => waiting != null, "WAITING");
                 Check.That(waiting.AsksAgainIn > TimeSpan.Zero && waiting.Left > TimeSpan.FromMinutes(4), waiting.Json);

@@ -19,7 +19,7 @@ class WorkError(Exception):
 
 
 def test_a_lease_is_held_inside_of_its_with_and_given_back_at_its_end(workplace: Workplace) -> None:
-    with workplace.client.acquire_lease(features=["MESH", "SOLVER"], tag="main window") as lease:
+    with workplace.client.acquire_lease(features=["MESH", "SOLVER"], activate=True, tag="main window") as lease:
         assert sorted(workplace.slots()) == ["MESH", "SOLVER"]
         assert (lease.info()["features"], lease.info()["tag"]) == (["MESH", "SOLVER"], "main window")
         assert (lease.state, lease.is_licensed) == (LeaseState.ACTIVE, True)

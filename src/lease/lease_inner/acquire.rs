@@ -5,6 +5,7 @@ use crate::error::{Error, Outcome};
 use crate::http::Call;
 use crate::json;
 use crate::lease::context::RequestContext;
+use crate::lease::lease_inner::activation::Activation;
 use crate::lease::lease_inner::state::{Confirmations, LeaseInner, about, combined, doubted_until};
 use crate::lease::slot::{ReleaseMode, Slot};
 use crate::lease::state_machine::{Input, State};
@@ -23,6 +24,8 @@ pub(crate) struct AcquireCall<'a> {
     pub(crate) ticket: Option<u64>,
     /// How long to wait for a slot when all are taken.
     pub(crate) wait: Duration,
+    /// True if a device that is new to the license is to be activated first.
+    pub(crate) activate: bool,
     /// True if another lease was releasing one of the slots, and the server may still count it.
     pub(crate) in_doubt: bool,
 }
@@ -35,7 +38,9 @@ impl LeaseInner {
         let context = self.context(acquire.call, self.timeout);
         let mut slots = self.slots_even_if_over(acquire.call)?;
         slots.iter_mut().filter(|_| acquire.in_doubt).for_each(|slot| slot.mark_in_doubt(&context));
-        let acquired = self.wait_for_slots(&context, &mut slots, acquire);
+        let mut activation = Activation::of(acquire.activate);
+        let acquired = self.wait_for_slots(&context, &mut slots, acquire, &mut activation);
+        let acquired = acquired.map_err(|error| activation.told_in(error));
         self.note_license(&slots);
         let started = acquired.and_then(|confirmations| self.start(confirmations));
         if started.is_err() {
@@ -64,17 +69,23 @@ impl LeaseInner {
         Ok(())
     }
 
-    /// Tries again while all slots are taken or the server can't be reached, with growing pauses.
+    /// Tries again while all slots are taken or the server can't be reached, with growing pauses. Tries again at once when
+    /// the device has been activated.
     fn wait_for_slots(
         &self,
         context: &RequestContext,
         slots: &mut [Slot],
         acquire: &AcquireCall,
+        activation: &mut Activation,
     ) -> Result<Confirmations, Error> {
         let started = Instant::now();
         let mut pause = FIRST_PAUSE;
         loop {
             let error = match acquire_all(context, slots) {
+                Err(error) if activation.may_help(&error) => {
+                    activation.perform(context)?;
+                    continue;
+                }
                 Err(error) if may_succeed_later(&error) => error,
                 result => return result,
             };
