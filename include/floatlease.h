@@ -1109,8 +1109,10 @@ floatlease_status floatlease_cancel(floatlease_client *client, uint64_t ticket);
  * *json_out is NULL with FLOATLEASE_OK if no event came. json_out itself must not be NULL. An event is a completion
  * of floatlease_submit, the event CONSUMPTIONS_SYNCED of floatlease_call, or an event of a lease:
  *
- *     {"event":"GRACE_STARTED","lease":1,"state":"GRACE","remaining_ms":300000,"status":21,"name":"CONNECT",
- *      "reason":"…","borrowed_until":null,"at":"2026-09-27T23:30:48.016Z"}
+ *     {"event":"GRACE_STARTED","lease":1,"features":["MESH"],"tag":null,"state":"GRACE","remaining_ms":300000,
+ *      "status":21,"name":"CONNECT","reason":"…","borrowed_until":null,"at":"2026-09-27T23:30:48.016Z"}
+ *     {"event":"WAITING","ticket":7,"lease":2,"features":["SOLVER"],"tag":"main window","status":141,
+ *      "name":"FLOATING_NOT_AVAILABLE","reason":"…","asks_again_in_ms":1000,"left_ms":60000}
  *
  *     event          what happened, and what to do
  *     DEGRADED       a renewal failed; the slot is still held
@@ -1120,11 +1122,14 @@ floatlease_status floatlease_cancel(floatlease_client *client, uint64_t ticket);
  *     REGAINED       after GRACE_STARTED or LOST, the slot is held again
  *     BORROW_ENDING  the borrow ends in borrow_ending_hours or less
  *     EXPIRING       the license or a feature expires in borrow_ending_hours or less
- *     WAITING        an acquire with wait_ms queues: see asks_again_in_ms and left_ms; there is no state
+ *     WAITING        an acquire with wait_ms queues: see asks_again_in_ms and left_ms; there is no state. "ticket" is
+ *                    that of floatlease_submit, and is missing for an acquire on a thread of yours
  *
- * "lease" is the number from floatlease_lease_acquire and floatlease_lease_info. "status", "name" and "reason"
- * describe the last failure: 0, "OK" and null without one. The library keeps the newest 1,000 events of leases. If it
- * dropped any, the next event has "missed" with their number.
+ * Each event of a lease has "lease", the number from floatlease_lease_acquire and floatlease_lease_info, "features",
+ * which is empty for the license's own slot, and "tag", the tag of the acquire or null. Tell events apart by "event"
+ * first, because WAITING and COMPLETED both have a ticket. "status", "name" and "reason" describe the last failure: 0,
+ * "OK" and null without one. The library keeps the newest 1,000 events of leases. If it dropped any, the next event
+ * has "missed" with their number.
  *
  * Errors:
  * - FLOATLEASE_E_CANCELLED: floatlease_client_cancel was called during the wait.
@@ -1186,6 +1191,8 @@ floatlease_status floatlease_client_advance_clock(floatlease_client *client, uin
  *     key                  type     meaning
  *     feature              string   the floating feature to take; without it, the license's own slot
  *     features             array    up to 64 features instead, all or none
+ *     tag                  string   any text of up to 256 bytes; events and infos of the lease repeat it
+ *     activate             boolean  true: a device that is new to the license is activated first; default false
  *     keep_alive           string   "thread" (default): a thread of the client renews at half of the slot's timeout.
  *                                   "host": no thread; your program calls floatlease_lease_renew, see docs/leases.md
  *     grace_ms             integer  how long work may go on when the slot may be lost; 0 to 86400000, default 300000
@@ -1203,12 +1210,19 @@ floatlease_status floatlease_client_advance_clock(floatlease_client *client, uin
  *
  * Errors:
  * - FLOATLEASE_E_FLOATING_NOT_AVAILABLE: no slot is free.
- * - FLOATLEASE_E_DEVICE_NOT_FOUND: call floatlease_activate_license once, then acquire again.
+ * - FLOATLEASE_E_DEVICE_NOT_FOUND: the device is new to the license: acquire with "activate":true.
+ * - With "activate":true, the errors of floatlease_activate_license, such as
+ *   FLOATLEASE_E_LICENSE_ACTIVATED_MAX_TIMES. "outcome" is about the slot: if the device was activated and the slot
+ *   could not be had, "message" says so.
  * - FLOATLEASE_E_NOT_FLOATING: an on-premise server of the vendor counts the slots. This library does not speak its
  *   API.
  * - FLOATLEASE_E_STORAGE: storage_dir can't be written to. Nothing was sent.
  * - FLOATLEASE_E_STORAGE_DAMAGED, FLOATLEASE_E_STORAGE_FOREIGN, FLOATLEASE_E_CLOCK_MOVED_BACK, FLOATLEASE_E_NO_PROOF:
  *   the server can't be reached, and the files in storage_dir do not prove a borrow. Connect to the network.
+ *
+ * "activate":true costs no request on a device that the server knows. The activation has the deadline and the cancel
+ * of the acquire, and is tried once; if its reply is lost, the slot is asked for all the same. What it needs must be
+ * in the config or the request, such as the password of a user. A renewal activates nothing.
  *
  * A license or feature that does not float needs no slot, and is acquired all the same. With storage_dir, all
  * processes of this user that use the same folder share the slot, and a borrow is proven at the next start without a
@@ -1252,8 +1266,9 @@ floatlease_state floatlease_lease_state(floatlease_lease *lease);
 /**
  * Returns the milliseconds until licensed work must stop; 0 if it must stop now, or the handle is invalid.
  *
- * In GRACE it is the rest of grace_ms. After a sleep of the computer it may be 0 for some seconds, while the library
- * asks the server. The state decides, not this number.
+ * In BORROWED it ends at borrowed_until by the server's clock, or a little earlier, never later. In GRACE it is the
+ * rest of grace_ms. After a sleep of the computer it may be 0 for some seconds, while the library asks the server. The
+ * state decides, not this number.
  *
  * Wait-free like floatlease_lease_state; it reads the system's clock.
  */
@@ -1264,10 +1279,12 @@ int64_t floatlease_lease_remaining(floatlease_lease *lease);
  *
  * Reply:
  *
- *     {"lease":1,"state":"ACTIVE","remaining_ms":7500000,"renews_in_ms":3600000,"status":0,"name":"OK","reason":null,
- *      "borrowed_until":null,"keep_alive":"thread","slots":[{"feature":null,"reply":{…}}]}
+ *     {"lease":1,"features":[],"tag":null,"state":"ACTIVE","remaining_ms":7500000,"renews_in_ms":3600000,"status":0,
+ *      "name":"OK","reason":null,"borrowed_until":null,"keep_alive":"thread","slots":[{"feature":null,"reply":{…}}]}
  *
  *     lease              the lease's number in events and in floatlease_submit
+ *     features           the features of the lease; empty: the license's own slot
+ *     tag                the tag of the acquire; null without one
  *     renews_in_ms       time until the next renewal; null if none is due
  *     status             the last failure, with name and reason; 0, "OK" and null without one
  *     slots              each slot, with the server's last reply about it; null if this process has not asked yet

@@ -398,8 +398,8 @@ public:
     Result diagnose() const { return detail::ask(floatlease_client_diagnose, handle()); }
 
     /// Takes a slot, or the slots of several features, and keeps them: the library renews them in time. On success the
-    /// lease that `lease` had is closed; on failure it stays. FLOATLEASE_E_DEVICE_NOT_FOUND asks for activate_license,
-    /// once on each machine.
+    /// lease that `lease` had is closed; on failure it stays. With "activate":true a machine that is new to the license
+    /// is activated first; otherwise the status is FLOATLEASE_E_DEVICE_NOT_FOUND there.
     Result acquire_lease(Lease &lease, const Text &request = nullptr) const
     {
         floatlease_lease *acquired = nullptr;

@@ -36,6 +36,9 @@ const PAUSE_WHEN_OVERTAKEN: Duration = Duration::from_millis(10);
 /// How many of these pauses the longest pause has.
 const MOST_PAUSES_WHEN_OVERTAKEN: u32 = 32;
 
+/// The time between two values of a `Date` header, which tells whole seconds.
+const DATE_STEP: TimeDelta = TimeDelta::seconds(1);
+
 /// Maximum error of a clock that shows the local time as UTC; see [`Client::believable_skew`].
 const MAX_TIME_ZONE_OFFSET: TimeDelta = TimeDelta::hours(15);
 
@@ -258,7 +261,7 @@ impl Client {
     /// Sends one authorised request and judges its reply.
     fn attempt(&self, call: &Call, request: &Request, offset: TimeDelta, refused_token: u64) -> Result<Answer, Failed> {
         let signed = self.authorised(call, offset, refused_token)?;
-        let (sent_at, sent_uptime_ms) = (model::now(), uptime::now_ms());
+        let (sent_uptime_ms, sent_at) = (uptime::now_ms(), model::now());
         let reply = send(&self.http, call, &self.config, request, &signed)?;
         let server_time = reply.date.as_deref().and_then(model::parse_http_date);
         let skew = server_time.and_then(|time| self.believable_skew(time, sent_at));
@@ -274,10 +277,9 @@ impl Client {
             Ok(text) => {
                 let in_order = request.order.is_some() && reply.order == request.order;
                 // Not by the wall clock, which may be set while the reply is on its way.
-                let took = TimeDelta::milliseconds(uptime::now_ms().saturating_sub(sent_uptime_ms));
-                let date = skew.and_then(|skew| sent_at.checked_add_signed(skew)?.checked_add_signed(took));
-                date.into_iter().for_each(|date| self.server_clock.note(date));
-                Ok(Answer { text, signature: reply.signature, skew, in_order, unanswered_attempt: false })
+                let date_at_sending = skew.and_then(|skew| sent_at.checked_add_signed(skew));
+                date_at_sending.into_iter().for_each(|date| self.server_clock.note(date, sent_uptime_ms));
+                Ok(Answer { text, signature: reply.signature, in_order, unanswered_attempt: false })
             }
             Err(mut error) => {
                 if matches!(error.status, Status::ServerError | Status::ReplyNotApi) {
@@ -300,14 +302,14 @@ impl Client {
 
     /// Returns how far the server's clock is ahead of ours at most, or `None` if the time is not believable.
     ///
-    /// A `Date` header tells whole seconds, and was written after the request was sent at `sent_at`. A license must not
-    /// last longer here than at the server.
+    /// A `Date` header was written after the request was sent at `sent_at`, and up to [`DATE_STEP`] after the second that
+    /// it tells. A license must not last longer here than at the server, so the latest possible time counts.
     ///
     /// An authorisation covers the date alone. An attacker who answers with a future time could collect authorisations
     /// for that time. TLS proves who answers; without TLS a clock may be wrong by a time zone and no more.
     fn believable_skew(&self, server_time: DateTime<Utc>, sent_at: DateTime<Utc>) -> Option<TimeDelta> {
         const SANE_YEARS: std::ops::RangeInclusive<i32> = 2020..=2100;
-        let skew = server_time + TimeDelta::milliseconds(999) - sent_at;
+        let skew = server_time + DATE_STEP - sent_at;
         let proven = self.config.base_url.starts_with("https:");
         let believable = SANE_YEARS.contains(&server_time.year()) && (proven || skew <= MAX_TIME_ZONE_OFFSET);
         believable.then_some(skew)
@@ -335,8 +337,6 @@ pub(crate) struct Answer {
     pub(crate) text: String,
     /// The reply's signature over these bytes.
     pub(crate) signature: Option<String>,
-    /// How far the server's clock is ahead of ours; `None` if the reply has no believable date.
-    pub(crate) skew: Option<TimeDelta>,
     /// The server repeated the request's order number, so it ignores requests that were sent before.
     pub(crate) in_order: bool,
     /// An earlier attempt of this request got no reply, so the server may still carry it out.

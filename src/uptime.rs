@@ -1,6 +1,13 @@
 //! The system's clocks that can't be set: one that counts the time that the machine sleeps, and one that does not.
 #![allow(unsafe_code)]
 
+/// The time by which [`now_ms`] may be behind, because it tells whole milliseconds.
+#[cfg(unix)]
+pub(crate) const STEP_MS: i64 = 1;
+/// The time by which [`now_ms`] may be behind: Windows counts in steps of 10 to 16 ms.
+#[cfg(windows)]
+pub(crate) const STEP_MS: i64 = 16;
+
 /// Returns the milliseconds since a moment before this process began, including those in which the machine slept.
 #[cfg(unix)]
 pub(crate) fn now_ms() -> i64 {

@@ -16,7 +16,7 @@
 
 #include <stdlib.h>
 
-#define OFFICE "{\"features\":[\"MESH\",\"SOLVER\"]}"
+#define OFFICE "{\"features\":[\"MESH\",\"SOLVER\"],\"activate\":true}" /* the first start activates the machine */
 #define TRIP "{\"feature\":\"MESH\",\"borrow_ending_hours\":4}"
 
 struct cad {
@@ -59,11 +59,6 @@ static floatlease_status go_to_the_office(struct cad *cad)
     char *json = NULL;
     floatlease_status status = take(cad, OFFICE, &json);
 
-    if (status == FLOATLEASE_E_DEVICE_NOT_FOUND) {
-        floatlease_string_free(json);
-        floatlease_activate_license(cad->client, NULL, NULL); /* the first start on this machine */
-        status = take(cad, OFFICE, &json);
-    }
     return tell(status, json, "MESH and SOLVER are yours.", "Not both of MESH and SOLVER:");
 }
 

@@ -14,32 +14,17 @@ static void say_error(struct editor *editor, const char *error)
              member(error, "advice", advice, sizeof advice));
 }
 
-static floatlease_status take_slot(struct editor *editor)
+bool editor_license(struct editor *editor)
 {
     char *json = NULL;
-    floatlease_status status = floatlease_lease_acquire(editor->client, NULL, &editor->lease, &json);
+    const char *request = "{\"activate\":true}"; /* the first start on this machine activates it */
+    floatlease_status status = floatlease_lease_acquire(editor->client, request, &editor->lease, &json);
 
     if (status == FLOATLEASE_OK)
         editor->notice[0] = '\0';
-    else if (status != FLOATLEASE_E_DEVICE_NOT_FOUND)
+    else
         say_error(editor, json);
     floatlease_string_free(json);
-    return status;
-}
-
-bool editor_license(struct editor *editor)
-{
-    floatlease_status status = take_slot(editor);
-
-    if (status == FLOATLEASE_E_DEVICE_NOT_FOUND) {
-        char *json = NULL;
-
-        /* The first start on this machine. A failure is ignored: if only the reply was lost, the acquire succeeds. */
-        if (floatlease_activate_license(editor->client, NULL, &json) != FLOATLEASE_OK)
-            say_error(editor, json);
-        floatlease_string_free(json);
-        status = take_slot(editor);
-    }
     return status == FLOATLEASE_OK;
 }
 

@@ -43,7 +43,7 @@ static bool game_begin(struct game *game, const char *config)
     if (floatlease_client_open(config, &game->client, NULL) != FLOATLEASE_OK)
         return false;
     strcpy(game->banner, "Looking for a license.");
-    ask(game, "lease_acquire", "{\"wait_ms\":60000}");
+    ask(game, "lease_acquire", "{\"wait_ms\":60000,\"activate\":true}");
     return true;
 }
 
@@ -58,10 +58,6 @@ static void completed(struct game *game, const char *event)
     game->asked = NULL;
     if (!strcmp(asked, "lease_acquire") && status == FLOATLEASE_OK)
         floatlease_lease_accept(game->client, ticket, &game->lease, NULL);
-    else if (status == FLOATLEASE_E_DEVICE_NOT_FOUND)
-        ask(game, "activate_license", NULL); /* the first start on this machine */
-    else if (!strcmp(asked, "activate_license") && status == FLOATLEASE_OK)
-        ask(game, "lease_acquire", "{\"wait_ms\":60000}");
     else if (error)
         snprintf(game->banner, sizeof game->banner, "%s", member(error, "message", message, sizeof message));
 }

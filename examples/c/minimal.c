@@ -10,9 +10,7 @@ int main(void)
     floatlease_status status = floatlease_client_open(getenv("FLOATLEASE_CONFIG"), &client, NULL);
 
     if (status == FLOATLEASE_OK)
-        status = floatlease_activate_license(client, NULL, NULL); /* once on each machine */
-    if (status == FLOATLEASE_OK)
-        status = floatlease_lease_acquire(client, NULL, &lease, NULL);
+        status = floatlease_lease_acquire(client, "{\"activate\":true}", &lease, NULL);
     if (floatlease_lease_state(lease) == FLOATLEASE_STATE_ACTIVE)
         printf("licensed for %d minutes\n", (int)(floatlease_lease_remaining(lease) / 60000));
     if (status == FLOATLEASE_OK)

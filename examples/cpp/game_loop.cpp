@@ -20,7 +20,7 @@ using floatlease::Event, floatlease::Result, floatlease::State;
 
 constexpr auto frame_time = std::chrono::nanoseconds(1'000'000'000 / 60);
 constexpr auto saved_game = "saved_game.txt";
-constexpr auto queue_for_a_minute = R"({"wait_ms":60000})";
+constexpr auto queue_for_a_minute = R"({"wait_ms":60000,"activate":true})";
 
 class Game {
 public:
@@ -91,10 +91,6 @@ private:
         if (asked == "lease_acquire" && status == FLOATLEASE_OK) {
             if (const Result accepted = client_.accept_lease(lease_, ticket_); !accepted)
                 banner_ = accepted.text("message");
-        } else if (status == FLOATLEASE_E_DEVICE_NOT_FOUND) {
-            ask("activate_license", "{}"); // the first start on this machine
-        } else if (asked == "activate_license" && status == FLOATLEASE_OK) {
-            ask("lease_acquire", queue_for_a_minute);
         } else if (status != FLOATLEASE_OK) {
             banner_ = floatlease::text(event.member("error"), "message");
         }

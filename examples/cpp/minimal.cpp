@@ -10,9 +10,7 @@ int main()
     floatlease::Result result = client.open(std::getenv("FLOATLEASE_CONFIG"));
 
     if (result)
-        result = client.activate_license(); // once on each machine
-    if (result)
-        result = client.acquire_lease(lease);
+        result = client.acquire_lease(lease, R"({"activate":true})");
     if (lease.is_licensed())
         std::cout << "licensed for " << lease.remaining().count() / 60000 << " minutes\n";
     if (result)

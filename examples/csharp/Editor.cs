@@ -31,12 +31,14 @@ internal sealed class Editor : IDisposable
         client.LeaseChanged += OnLeaseChanged;
     }
 
-    // Takes a slot, and queues for a minute if all are taken; the user can close the editor meanwhile.
+    // Takes a slot, and queues for a minute if all are taken; the user can close the editor meanwhile. The first start on
+    // this machine activates it.
     private async Task License()
     {
+        var request = new LeaseRequest { Wait = TimeSpan.FromMinutes(1), Activate = true };
         try
         {
-            lease = await Acquire();
+            lease = await client.AcquireLeaseAsync(request, closing.Token);
             Show("Licensed.");
         }
         catch (OperationCanceledException)
@@ -47,21 +49,6 @@ internal sealed class Editor : IDisposable
         {
             Show(failure.Message + " " + failure.Advice);
         }
-    }
-
-    private async Task<Lease> Acquire()
-    {
-        var request = new LeaseRequest { Wait = TimeSpan.FromMinutes(1) };
-        try
-        {
-            return await client.AcquireLeaseAsync(request, closing.Token);
-        }
-        catch (FloatLeaseException failure) when (failure.Status == Status.DeviceNotFound)
-        {
-            // The first start on this machine: see below.
-        }
-        await client.ActivateLicenseAsync(null, closing.Token);
-        return await client.AcquireLeaseAsync(request, closing.Token);
     }
 
     // Handles an event of the lease. In a program with windows, ClientOptions.SynchronizationContext makes it run there.

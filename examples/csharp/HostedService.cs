@@ -35,20 +35,8 @@ public sealed class LicenseService : IHostedService, IDisposable
     /// <summary>Takes a slot; a host that is stopped meanwhile cancels it. What fails here fails the host's start.</summary>
     public async Task StartAsync(CancellationToken cancellationToken)
     {
-        var request = new LeaseRequest { Wait = TimeSpan.FromMinutes(1) };
-        try
-        {
-            lease = await client.AcquireLeaseAsync(request, cancellationToken).ConfigureAwait(false);
-        }
-        catch (FloatLeaseException failure) when (failure.Status == Status.DeviceNotFound)
-        {
-            log.LogInformation("This machine is new to the license.");
-        }
-        if (lease == null)
-        {
-            await client.ActivateLicenseAsync(null, cancellationToken).ConfigureAwait(false);
-            lease = await client.AcquireLeaseAsync(request, cancellationToken).ConfigureAwait(false);
-        }
+        var request = new LeaseRequest { Wait = TimeSpan.FromMinutes(1), Activate = true };
+        lease = await client.AcquireLeaseAsync(request, cancellationToken).ConfigureAwait(false);
     }
 
     /// <summary>Gives the slot back; the host says how long that may take.</summary>

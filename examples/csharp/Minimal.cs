@@ -8,8 +8,7 @@ internal static class Minimal
     {
         using (var client = new Client(Environment.GetEnvironmentVariable("FLOATLEASE_CONFIG")))
         {
-            client.ActivateLicense(); // once on each machine
-            using (Lease lease = client.AcquireLease())
+            using (Lease lease = client.AcquireLease(new LeaseRequest { Activate = true }))
             {
                 if (lease.IsLicensed) Console.WriteLine("licensed for {0} minutes", (int)lease.Remaining.TotalMinutes);
                 Console.WriteLine(lease.Release().State);

@@ -12,7 +12,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from floatlease import Client, DeviceError, FloatLeaseError, Lease
+from floatlease import Client, FloatLeaseError, Lease
 
 
 class Editor:
@@ -27,19 +27,12 @@ class Editor:
     def start(self) -> bool:
         """Takes a slot. Call it at the start, and when the user wants to try again. The notice says why it failed."""
         try:
-            self.lease = self._take_slot()
+            self.lease = self.client.acquire_lease(activate=True)  # the first start on this machine activates it
         except FloatLeaseError as error:
             self.notice = f"{error.message} {error.advice}"
             return False
         self.notice = ""
         return True
-
-    def _take_slot(self) -> Lease:
-        try:
-            return self.client.acquire_lease()
-        except DeviceError:
-            self.client.activate_license()  # the first start on this machine
-            return self.client.acquire_lease()
 
     def tick(self) -> None:
         """Handles the events of the lease. Call it every second or so; it makes no request and never waits."""

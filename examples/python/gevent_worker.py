@@ -42,8 +42,7 @@ def render(client: Client, lease: Lease, job: int) -> None:
 def main(jobs: int) -> None:
     """Runs the worker. `release` waits for the server, so it runs on a thread of gevent's pool."""
     client = Client.from_environment()
-    perform(client, "activate_license")  # once on each machine
-    lease = perform(client, "lease_acquire", feature="MESH")
+    lease = perform(client, "lease_acquire", feature="MESH", activate=True)
     watching, rendering = Group(), Group()
     watching.spawn(watch, client)
     for job in range(1, jobs + 1):

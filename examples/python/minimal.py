@@ -3,8 +3,7 @@
 from floatlease import Client
 
 with Client.from_environment() as client:
-    client.activate_license()  # once on each machine
-    with client.acquire_lease() as lease:
+    with client.acquire_lease(activate=True) as lease:
         if lease.is_licensed:
             print(f"licensed for {lease.remaining_ms // 60_000} minutes")
 print("released")

@@ -9,16 +9,12 @@ from __future__ import annotations
 
 import asyncio
 
-from floatlease import AsyncClient, AsyncLease, ConsumptionError, DeviceError
+from floatlease import AsyncClient, AsyncLease, ConsumptionError
 
 
 async def take(client: AsyncClient) -> AsyncLease:
-    """Takes the feature; queues for a minute if all of its slots are taken."""
-    try:
-        return await client.acquire_lease(features=["MESH"], wait_ms=60_000)
-    except DeviceError:
-        await client.activate_license()  # the first start on this machine
-        return await client.acquire_lease(features=["MESH"], wait_ms=60_000)
+    """Takes the feature; queues for a minute if all of its slots are taken. The first start activates the machine."""
+    return await client.acquire_lease(features=["MESH"], wait_ms=60_000, activate=True)
 
 
 async def watch(client: AsyncClient, may_work: asyncio.Event) -> None:

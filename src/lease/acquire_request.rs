@@ -3,7 +3,7 @@
 use crate::client::Client;
 use crate::config::CREDENTIALS;
 use crate::error::Error;
-use crate::lease::license_ref::{LICENSE_KEYS, LicenseRef};
+use crate::lease::license_ref::{ACTIVATE, LICENSE_KEYS, LicenseRef};
 use crate::lease::state_machine::LeaseOptions;
 use crate::operations::Kind;
 use crate::request::OF_ONE_LICENSE;
@@ -16,6 +16,8 @@ use std::time::Duration;
 const OWN_KEYS: &[(&str, Kind)] = &[
     ("feature", Kind::Text),
     ("features", Kind::Texts),
+    ("tag", Kind::Text),
+    ("activate", Kind::Boolean),
     ("keep_alive", Kind::Text),
     ("grace_ms", Kind::Integer),
     ("borrow_ending_hours", Kind::Integer),
@@ -28,6 +30,8 @@ const HOUR_MS: u64 = 60 * 60 * 1000;
 const DAY_MS: u64 = 24 * HOUR_MS;
 /// The most features of one lease. More are probably a mistake.
 const MOST_FEATURES: usize = 64;
+/// The longest tag. Every event of the lease repeats it.
+const LONGEST_TAG_BYTES: usize = 256;
 
 /// Who renews a lease in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +57,10 @@ pub(crate) struct AcquireRequest {
     pub(crate) license_ref: LicenseRef,
     /// The features whose slots are taken; `None`: the license's own slot.
     pub(crate) features: Vec<Option<String>>,
+    /// The host's own name for the lease.
+    pub(crate) tag: Option<String>,
+    /// True if a device that is new to the license is to be activated first.
+    pub(crate) activate: bool,
     pub(crate) options: LeaseOptions,
     pub(crate) keep_alive: KeepAlive,
     /// How long slots may still be released after the lease was closed.
@@ -96,9 +104,18 @@ impl AcquireRequest {
             }
         };
         let features = features(what, &mut given)?;
+        let tag = tag(what, &mut given)?;
+        let activate = given.remove("activate") == Some(Value::Bool(true));
+        let license_ref = LicenseRef::new(client, given)?;
+        if activate {
+            // What an activation lacks, such as a password, is told on every computer, and not on new ones alone.
+            license_ref.request(client, ACTIVATE, &[], timeout)?;
+        }
         Ok(AcquireRequest {
-            license_ref: LicenseRef::new(client, given)?,
+            license_ref,
             features,
+            tag,
+            activate,
             options: LeaseOptions {
                 grace_ms: grace_ms.cast_signed(),
                 borrow_ending_ms: borrow_ending_ms.cast_signed(),
@@ -116,6 +133,16 @@ impl AcquireRequest {
     pub(crate) fn slot_names(&self) -> Vec<String> {
         self.features.iter().map(|feature| self.license_ref.file_stem(feature.as_deref())).collect()
     }
+}
+
+/// Removes the tag from a request and checks it.
+fn tag(what: &str, given: &mut Object) -> Result<Option<String>, Error> {
+    let tag = given.remove("tag").as_ref().and_then(Value::as_str).map(str::to_owned);
+    if tag.as_ref().is_some_and(|tag| tag.len() > LONGEST_TAG_BYTES) {
+        let message = format!("\"tag\" in {what} must have at most {LONGEST_TAG_BYTES} bytes.");
+        return Err(Error::because(Status::BadValue, message));
+    }
+    Ok(tag)
 }
 
 /// Removes the features from a request and checks them. `None` stands for the license's own slot.

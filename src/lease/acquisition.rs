@@ -4,7 +4,8 @@ use crate::client::{Client, jittered};
 use crate::error::Error;
 use crate::http::Call;
 use crate::lease::acquire_request::AcquireRequest;
-use crate::lease::lease_inner::{LeaseInner, MOST_REQUESTS, timeout_of_all};
+use crate::lease::background::ticket::Ticket;
+use crate::lease::lease_inner::{Activation, LeaseInner, MOST_REQUESTS, timeout_of_all};
 use crate::lease::manager::{LeaseManager, Reservation};
 use crate::status::{Category, Retry, Status};
 use std::sync::Arc;
@@ -28,6 +29,9 @@ pub(crate) struct Acquisition {
     /// Until this moment the acquire waits for slots.
     waits_until: Instant,
     pause: Duration,
+    /// The number of the ticket, if the call was submitted.
+    ticket: Option<u64>,
+    activation: Activation,
     /// Another lease was releasing one of the slots, and the server may still count it.
     in_doubt: bool,
 }
@@ -41,17 +45,18 @@ pub(crate) enum Attempt {
 }
 
 impl Acquisition {
-    /// Checks the request of an acquire that began at `started`. Asks the server for nothing.
+    /// Checks the request of an acquire. The time of a submitted one counts from the submit. Asks the server for nothing.
     pub(crate) fn begin(
         manager: &Arc<LeaseManager>,
         request_json: &str,
-        started: Instant,
+        ticket: Option<&Ticket>,
     ) -> Result<Acquisition, Error> {
+        let started = ticket.map_or_else(Instant::now, |ticket| ticket.submitted_at);
         let request = AcquireRequest::parse(&manager.shared.client, request_json)?;
         // A thread that can't be started is known before the server is asked.
         let reserved = manager.reserve(request.keep_alive)?;
         let (time_limit, waits_until) = (time_limit_of(&request), started + request.wait);
-        let names = request.slot_names();
+        let (names, activation) = (request.slot_names(), Activation::of(request.activate));
         let lease = Arc::new(LeaseInner::new(&manager.shared, manager.next_id(), request)?);
         manager.begin_acquire(&lease)?;
         let in_doubt = manager.reclaim(&names);
@@ -62,6 +67,8 @@ impl Acquisition {
             time_limit,
             waits_until,
             pause: FIRST_PAUSE,
+            ticket: ticket.map(|ticket| ticket.number),
+            activation,
             in_doubt,
         })
     }
@@ -73,9 +80,12 @@ impl Acquisition {
     pub(crate) fn attempt(&mut self, call: &Arc<Call>) -> Result<Attempt, Error> {
         let Some(lease) = self.lease.clone() else { return Err(Error::new(Status::LeaseOver)) };
         let in_doubt = std::mem::take(&mut self.in_doubt);
-        match lease.cancellable(call, || lease.acquire(call, in_doubt)) {
+        match lease.cancellable(call, || lease.acquire(call, in_doubt, &mut self.activation)) {
             Ok(()) => {}
-            Err(error) => return self.next_pause(&lease, error).map(Attempt::Pause),
+            Err(error) => {
+                let pause = self.next_pause(&lease, error);
+                return pause.map(Attempt::Pause).map_err(|error| self.activation.told_in(error));
+            }
         }
         // If everything is being released, or the client was closed, dropping this releases the slots.
         if !self.manager.add_lease(&lease) {
@@ -97,7 +107,7 @@ impl Acquisition {
             return Err(error);
         }
         let next = jittered(self.pause).max(error.retry_after.unwrap_or_default()).min(left);
-        lease.tell_waiting(&error, next, left);
+        lease.tell_waiting(self.ticket, &error, next, left);
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
         Ok(next)
     }

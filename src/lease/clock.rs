@@ -57,6 +57,14 @@ impl Clock {
         self.told_date().unwrap_or_else(|| self.wall_ahead_by(self.stored_skew_ms.load(Ordering::Acquire)))
     }
 
+    /// Returns the moment at which it is this date at the server, or a moment before: a borrow must not outlast the date that
+    /// the server has signed.
+    pub(crate) fn moment_of(&self, date: DateTime<Utc>) -> Millis {
+        // This clock is read before the date: if the thread is stopped in between, the moment is too early.
+        let now = self.now();
+        now.saturating_add((date - self.server_date()).num_milliseconds())
+    }
+
     /// Returns the earlier of the server's date and the wall clock's. Who would give a borrow back goes by it, because
     /// either may be wrong.
     pub(crate) fn earliest_date(&self) -> DateTime<Utc> {

@@ -8,13 +8,12 @@ use crate::lease::background::calls::Guard;
 use crate::lease::background::events::Events;
 use crate::lease::background::ticket::Ticket;
 use crate::lease::clock::Clock;
-use crate::lease::license_ref::LicenseRef;
+use crate::lease::license_ref::{ACTIVATE, LicenseRef};
 use crate::lease::state_machine::Millis;
 use crate::lease::storage::process_lock::ProcessLock;
 use crate::lease::unanswered::{Late, Subject, Unanswered};
 use crate::operations::Operation;
 use crate::strict::Object;
-use chrono::{DateTime, Utc};
 use serde_json::Value;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -153,6 +152,17 @@ impl RequestContext<'_> {
         self.shared.client.ask_in_order(self.call, &mut request, draw)
     }
 
+    /// Activates the device, which takes no slot. Threads that do so at the same time share one order number.
+    pub(crate) fn activate(&self) -> Result<(), Error> {
+        let request = self.license_ref.request(&self.shared.client, ACTIVATE, &[], self.timeout)?;
+        let answer = self.shared.client.perform(self.call, request);
+        if is_in_order(&answer) {
+            // The server refuses every earlier request about any slot of the device.
+            self.shared.unanswered.settle(&Subject { is_whole_device: true, ..self.subject(None) });
+        }
+        answer.map(drop)
+    }
+
     /// Sends a request that no late request can undo, and that needs no order number.
     pub(crate) fn ask(&self, operation: &'static str, own: &[(&str, Value)]) -> Result<Answer, Error> {
         let request = self.license_ref.request(&self.shared.client, operation, own, self.timeout)?;
@@ -163,12 +173,11 @@ impl RequestContext<'_> {
     pub(crate) fn pause(&self, duration: Duration) -> Result<(), Error> {
         Ok(self.call.pause(duration)?)
     }
+}
 
-    /// The date by the server's clock, if the answer told it, else by this machine's.
-    pub(crate) fn wall_of(&self, answer: &Answer) -> DateTime<Utc> {
-        let wall = self.shared.clock.wall();
-        answer.skew.and_then(|skew| wall.checked_add_signed(skew)).unwrap_or(wall)
-    }
+/// Returns whether the server has repeated the order number of a request, and so refuses those that were sent before.
+pub(crate) fn is_in_order(answer: &Result<Answer, Error>) -> bool {
+    answer.as_ref().map_or_else(|error| error.in_order, |answer| answer.in_order)
 }
 
 /// How long a request with this time limit may live after it was sent.

@@ -7,7 +7,7 @@ use crate::error::{Error, Outcome};
 use crate::http::Call;
 use crate::lease::background::ticket::{Priority, Ticket};
 use crate::lease::consumption::{self, is_for_another_license};
-use crate::lease::context::{Shared, life_ms, object};
+use crate::lease::context::{Shared, is_in_order, life_ms, object};
 use crate::lease::lease_inner::LeaseInner;
 use crate::lease::license_ref::{LicenseRef, take_license_keys};
 use crate::lease::manager::{LeaseManager, SlotName};
@@ -172,7 +172,7 @@ impl VerbCall<'_> {
     /// carry one of those out after it has said that there is nothing to release.
     fn judge_by_earlier_requests(&self, answer: Result<Answer, Error>) -> Result<Answer, Error> {
         let (shared, now) = (self.shared(), self.shared().clock.now());
-        let in_order = answer.as_ref().map_or_else(|error| error.in_order, |answer| answer.in_order);
+        let in_order = is_in_order(&answer);
         let outstanding_until = shared.unanswered.until(&self.subject, now);
         if in_order {
             shared.unanswered.settle(&self.subject);

@@ -22,6 +22,9 @@ pub(crate) const LICENSE_KEYS: &[(&str, Kind)] = &[
     ("extra", Kind::Object),
 ];
 
+/// The operation that activates a device.
+pub(crate) const ACTIVATE: &str = "activate_license";
+
 const HOUR_MS: u64 = 60 * 60 * 1000;
 
 /// Names the license and the device in every request about them, and the files that are stored about them.

@@ -122,7 +122,7 @@ impl Session {
     /// # Errors
     /// The request is invalid, the server has refused, or the server can't be reached.
     pub fn acquire(&self, request_json: &str) -> Result<(Lease, String), Error> {
-        let mut acquisition = Acquisition::begin(&self.manager, request_json, Instant::now())?;
+        let mut acquisition = Acquisition::begin(&self.manager, request_json, None)?;
         let in_flight = self.manager.shared.begin_host_call(acquisition.time_limit, None);
         loop {
             match acquisition.attempt(&in_flight.call)? {
@@ -178,7 +178,7 @@ impl Session {
             let mut attempt = || {
                 let acquisition = match &mut under_way {
                     Some(acquisition) => acquisition,
-                    none => none.insert(Acquisition::begin(&manager, &request, ticket.submitted_at)?),
+                    none => none.insert(Acquisition::begin(&manager, &request, Some(ticket))?),
                 };
                 let in_flight = manager.shared.begin_host_call(acquisition.time_limit, Some(ticket));
                 acquisition.attempt(&in_flight.call)

@@ -12,11 +12,32 @@ use crate::status::Status;
 use crate::strict::Object;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
+use std::sync::Arc;
+
+/// Tells a host which lease an event, or an info, is about.
+pub(crate) struct LeaseLabel {
+    /// The number of the lease.
+    pub(crate) id: u64,
+    /// The features of its slots; empty: the license's own slot.
+    pub(crate) features: Vec<String>,
+    /// The text that the host gave to the acquire.
+    pub(crate) tag: Option<String>,
+}
+
+impl LeaseLabel {
+    /// The members of an event or an info.
+    pub(crate) fn members(&self) -> [(&'static str, Value); 3] {
+        [
+            ("lease", self.id.into()),
+            ("features", self.features.iter().map(String::as_str).collect()),
+            ("tag", self.tag.as_deref().into()),
+        ]
+    }
+}
 
 /// The part of a lease that changes. A thread holds its lock for the time of one change only.
 pub(crate) struct LeaseStatus {
-    /// The number of the lease in events.
-    id: u64,
+    label: Arc<LeaseLabel>,
     state_machine: StateMachine,
     /// The last failure, unless the server has said yes since.
     error: Option<(Status, String)>,
@@ -36,8 +57,8 @@ pub(crate) struct Reply {
 }
 
 impl LeaseStatus {
-    pub(crate) fn new(id: u64, state_machine: StateMachine) -> LeaseStatus {
-        LeaseStatus { id, state_machine, error: None, borrowed_until: None, replies: Vec::new(), writer: None }
+    pub(crate) fn new(label: Arc<LeaseLabel>, state_machine: StateMachine) -> LeaseStatus {
+        LeaseStatus { label, state_machine, error: None, borrowed_until: None, replies: Vec::new(), writer: None }
     }
 
     pub(crate) fn state(&self) -> State {
@@ -107,9 +128,9 @@ impl LeaseStatus {
 
     fn event_json(&self, event: LeaseEvent, clock: &Clock) -> String {
         let (status, reason) = self.reason();
-        json::object(&[
-            ("event", event.name().into()),
-            ("lease", self.id.into()),
+        let mut members = vec![("event", event.name().into())];
+        members.extend(self.label.members());
+        members.extend([
             ("state", self.state().name().into()),
             ("remaining_ms", self.state_machine.remaining_ms(clock.now()).into()),
             ("status", status.number().into()),
@@ -117,15 +138,16 @@ impl LeaseStatus {
             ("reason", reason.into()),
             ("borrowed_until", self.borrowed_until().into()),
             ("at", model::format_time(clock.wall()).into()),
-        ])
+        ]);
+        json::object(&members)
     }
 
     /// The JSON object of `lease_info`.
     pub(crate) fn info(&self, clock: &Clock, keep_alive: &'static str) -> String {
         let (status, reason) = self.reason();
         let now = clock.now();
-        json::object(&[
-            ("lease", self.id.into()),
+        let mut members = Vec::from(self.label.members());
+        members.extend([
             ("state", self.state().name().into()),
             ("remaining_ms", self.state_machine.remaining_ms(now).into()),
             ("renews_in_ms", self.state_machine.renew_at().map(|at| at.saturating_sub(now).max(0)).into()),
@@ -135,7 +157,8 @@ impl LeaseStatus {
             ("borrowed_until", self.borrowed_until().into()),
             ("keep_alive", keep_alive.into()),
             ("slots", self.replies.iter().map(slot).collect()),
-        ])
+        ]);
+        json::object(&members)
     }
 
     /// Returns whether the slots are borrowed, also if the lease is over.

@@ -218,7 +218,8 @@ impl Performance {
 
     fn completed(&mut self, name: &str, step: &Step<'_>) -> Result<Came, String> {
         let (client, ticket) = self.tickets.get(name).cloned().ok_or("no such ticket")?;
-        let event = self.await_event(&client, false, &|event| event["ticket"] == ticket)?;
+        let event =
+            self.await_event(&client, false, &|event| event["event"] == "COMPLETED" && event["ticket"] == ticket)?;
         let status = i32::try_from(event["status"].as_i64().unwrap()).unwrap();
         if status != 0 {
             return Ok(Came {

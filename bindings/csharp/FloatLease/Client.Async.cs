@@ -31,9 +31,9 @@ namespace FloatLease
         /// in time.
         /// </summary>
         /// <remarks>
-        /// On a machine's first start it fails with <see cref="Status.DeviceNotFound"/>: call
-        /// <see cref="ActivateLicenseAsync"/> once, and acquire again. A null request takes the license's own slot. The
-        /// token cancels the call within 50 ms, and a cancelled acquire takes no slot.
+        /// On a machine that is new to the license it fails with <see cref="Status.DeviceNotFound"/>, unless
+        /// <see cref="LeaseRequest.Activate"/> is set. A null request takes the license's own slot. The token cancels the
+        /// call within 50 ms, and a cancelled acquire takes no slot.
         /// </remarks>
         /// <exception cref="FloatLeaseException">
         /// No slot was granted; the exception says why and what to do.

@@ -75,9 +75,9 @@ namespace FloatLease
         /// events.
         /// </summary>
         /// <remarks>
-        /// On a machine's first start it fails with <see cref="Status.DeviceNotFound"/>: call
-        /// <see cref="ActivateLicense"/> once, and acquire again. A null request takes the license's own slot. It waits
-        /// for the server, and with <see cref="LeaseRequest.Wait"/> in a queue for a slot.
+        /// On a machine that is new to the license it fails with <see cref="Status.DeviceNotFound"/>, unless
+        /// <see cref="LeaseRequest.Activate"/> is set. A null request takes the license's own slot. It waits for the
+        /// server, and with <see cref="LeaseRequest.Wait"/> in a queue for a slot.
         /// </remarks>
         /// <exception cref="FloatLeaseException">
         /// No slot was granted; the exception says why and what to do.

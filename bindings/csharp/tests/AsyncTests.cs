@@ -276,10 +276,13 @@ namespace FloatLease.Tests
                 WaitingEvent waiting = null;
                 world.Client.LeaseChanged += (sender, happened) => waiting = happened as WaitingEvent;
                 var source = new CancellationTokenSource();
-                var request = new LeaseRequest { Wait = TimeSpan.FromMinutes(5) };
+                var request = new LeaseRequest { Wait = TimeSpan.FromMinutes(5), Activate = true, Tag = "left \"window\"" };
                 Task<Lease> lease = world.Client.AcquireLeaseAsync(request, source.Token);
                 Check.Soon(() => waiting != null, "WAITING");
                 Check.That(waiting.AsksAgainIn > TimeSpan.Zero && waiting.Left > TimeSpan.FromMinutes(4), waiting.Json);
+                Check.Equal("left \"window\"", waiting.Tag);
+                Check.Equal(0, waiting.Features.Count);
+                Check.That(waiting.Ticket > 0, waiting.Json);
                 Check.That(waiting.Lease == null && waiting.Kind == LeaseEventKind.Waiting, waiting.Json);
                 source.Cancel();
                 Check.Throws<FloatLeaseCanceledException>(() => lease.GetAwaiter().GetResult());

@@ -64,7 +64,7 @@ namespace FloatLease.Tests
                 IsKnown(() => client.AcquireLease(new LeaseRequest
                 {
                     Feature = "NONE", KeepAlive = "host", Grace = TimeSpan.Zero, BorrowEndingHours = 1,
-                    Wait = TimeSpan.Zero, ReleaseOnClose = TimeSpan.Zero,
+                    Wait = TimeSpan.Zero, ReleaseOnClose = TimeSpan.Zero, Tag = "ß", Activate = true,
                 }));
                 ClientConfig config = sandbox.ClientConfig("desk");
                 config.Verify = "off";

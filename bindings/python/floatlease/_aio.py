@@ -151,9 +151,9 @@ class AsyncClient(ClientBase):
     def acquire_lease(self, **request: Unpack[LeaseRequest]) -> PendingLease:
         """Takes a slot, or the slots of several features, and keeps them: the library renews them in time.
 
-        `await` it, or use it in an `async with`, whose end gives the slots back. The device must be known to the
-        license. Otherwise this raises a `DeviceError` with `Status.DEVICE_NOT_FOUND`: call `activate_license` once, and
-        acquire again. With `wait_ms` it queues while all slots are taken.
+        `await` it, or use it in an `async with`, whose end gives the slots back. With `activate=True` a device that is
+        new to the license is activated first. Otherwise this raises a `DeviceError` with `Status.DEVICE_NOT_FOUND`
+        there. With `wait_ms` it queues while all slots are taken.
         """
         return PendingLease(self._session, request)
 

@@ -156,8 +156,8 @@ class Client(ClientBase):
     def acquire_lease(self, **request: Unpack[LeaseRequest]) -> Lease:
         """Takes a slot, or the slots of several features, and keeps them: the library renews them in time.
 
-        The device must be known to the license. Otherwise this raises a `DeviceError` with `Status.DEVICE_NOT_FOUND`:
-        call `activate_license` once, and acquire again. With `wait_ms` it queues while all slots are taken.
+        With `activate=True` a device that is new to the license is activated first. Otherwise this raises a
+        `DeviceError` with `Status.DEVICE_NOT_FOUND` there. With `wait_ms` it queues while all slots are taken.
         """
 
         def directly() -> Lease:

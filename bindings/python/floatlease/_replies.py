@@ -150,6 +150,10 @@ class LeaseInfo(TypedDict):
 
     lease: int
     """The number that names the lease in events."""
+    features: list[str]
+    """The features of the lease; empty for the license's own slot."""
+    tag: Optional[str]
+    """The `tag` of the acquire; None without one."""
     state: str
     """The name of the lease's state, for example `"ACTIVE"`."""
     remaining_ms: int
@@ -181,6 +185,12 @@ class Event(TypedDict, total=False):
     """The name of the event, for example `"GRACE_STARTED"`."""
     lease: int
     """The `number` of the lease that the event is about."""
+    features: list[str]
+    """The features of that lease; empty for the license's own slot."""
+    tag: Optional[str]
+    """The `tag` of the acquire; None without one."""
+    ticket: int
+    """The `ticket` of an acquire that was submitted. Only WAITING has it."""
     state: str
     """The name of the lease's state, for example `"GRACE"`."""
     remaining_ms: int

@@ -240,6 +240,10 @@ class LeaseRequest(Request, total=False):
     """The code of the floating feature to take. Without it the lease takes the license's own slot."""
     features: list[str]
     """The codes of up to 64 features. The lease takes the slots of all of them, or none."""
+    tag: str
+    """Any text of up to 256 bytes in UTF-8. The events and the info of the lease repeat it."""
+    activate: bool
+    """True activates a device that is new to the license first, as part of the same call; default False."""
     keep_alive: str
     """`"thread"` (default): a thread of the library renews the lease. `"host"`: your program calls `renew`."""
     grace_ms: int

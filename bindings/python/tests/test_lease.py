@@ -19,8 +19,9 @@ class WorkError(Exception):
 
 
 def test_a_lease_is_held_inside_of_its_with_and_given_back_at_its_end(workplace: Workplace) -> None:
-    with workplace.client.acquire_lease(features=["MESH", "SOLVER"]) as lease:
+    with workplace.client.acquire_lease(features=["MESH", "SOLVER"], activate=True, tag="main window") as lease:
         assert sorted(workplace.slots()) == ["MESH", "SOLVER"]
+        assert (lease.info()["features"], lease.info()["tag"]) == (["MESH", "SOLVER"], "main window")
         assert (lease.state, lease.is_licensed) == (LeaseState.ACTIVE, True)
         assert 30 * 60_000 < lease.remaining_ms <= 35 * 60_000
         assert lease.info()["lease"] == lease.number

@@ -84,8 +84,10 @@ pub unsafe extern "C" fn floatlease_cancel(client: *mut floatlease_client, ticke
 /// *json_out is NULL with FLOATLEASE_OK if no event came. json_out itself must not be NULL. An event is a completion
 /// of floatlease_submit, the event CONSUMPTIONS_SYNCED of floatlease_call, or an event of a lease:
 ///
-///     {"event":"GRACE_STARTED","lease":1,"state":"GRACE","remaining_ms":300000,"status":21,"name":"CONNECT",
-///      "reason":"…","borrowed_until":null,"at":"2026-09-27T23:30:48.016Z"}
+///     {"event":"GRACE_STARTED","lease":1,"features":["MESH"],"tag":null,"state":"GRACE","remaining_ms":300000,
+///      "status":21,"name":"CONNECT","reason":"…","borrowed_until":null,"at":"2026-09-27T23:30:48.016Z"}
+///     {"event":"WAITING","ticket":7,"lease":2,"features":["SOLVER"],"tag":"main window","status":141,
+///      "name":"FLOATING_NOT_AVAILABLE","reason":"…","asks_again_in_ms":1000,"left_ms":60000}
 ///
 ///     event          what happened, and what to do
 ///     DEGRADED       a renewal failed; the slot is still held
@@ -95,11 +97,14 @@ pub unsafe extern "C" fn floatlease_cancel(client: *mut floatlease_client, ticke
 ///     REGAINED       after GRACE_STARTED or LOST, the slot is held again
 ///     BORROW_ENDING  the borrow ends in borrow_ending_hours or less
 ///     EXPIRING       the license or a feature expires in borrow_ending_hours or less
-///     WAITING        an acquire with wait_ms queues: see asks_again_in_ms and left_ms; there is no state
+///     WAITING        an acquire with wait_ms queues: see asks_again_in_ms and left_ms; there is no state. "ticket" is
+///                    that of floatlease_submit, and is missing for an acquire on a thread of yours
 ///
-/// "lease" is the number from floatlease_lease_acquire and floatlease_lease_info. "status", "name" and "reason"
-/// describe the last failure: 0, "OK" and null without one. The library keeps the newest 1,000 events of leases. If it
-/// dropped any, the next event has "missed" with their number.
+/// Each event of a lease has "lease", the number from floatlease_lease_acquire and floatlease_lease_info, "features",
+/// which is empty for the license's own slot, and "tag", the tag of the acquire or null. Tell events apart by "event"
+/// first, because WAITING and COMPLETED both have a ticket. "status", "name" and "reason" describe the last failure: 0,
+/// "OK" and null without one. The library keeps the newest 1,000 events of leases. If it dropped any, the next event
+/// has "missed" with their number.
 ///
 /// Errors:
 /// - FLOATLEASE_E_CANCELLED: floatlease_client_cancel was called during the wait.

@@ -24,6 +24,8 @@ fn lease_handle(lease: Lease) -> Result<usize, Error> {
 ///     key                  type     meaning
 ///     feature              string   the floating feature to take; without it, the license's own slot
 ///     features             array    up to 64 features instead, all or none
+///     tag                  string   any text of up to 256 bytes; events and infos of the lease repeat it
+///     activate             boolean  true: a device that is new to the license is activated first; default false
 ///     keep_alive           string   "thread" (default): a thread of the client renews at half of the slot's timeout.
 ///                                   "host": no thread; your program calls floatlease_lease_renew, see docs/leases.md
 ///     grace_ms             integer  how long work may go on when the slot may be lost; 0 to 86400000, default 300000
@@ -41,12 +43,19 @@ fn lease_handle(lease: Lease) -> Result<usize, Error> {
 ///
 /// Errors:
 /// - FLOATLEASE_E_FLOATING_NOT_AVAILABLE: no slot is free.
-/// - FLOATLEASE_E_DEVICE_NOT_FOUND: call floatlease_activate_license once, then acquire again.
+/// - FLOATLEASE_E_DEVICE_NOT_FOUND: the device is new to the license: acquire with "activate":true.
+/// - With "activate":true, the errors of floatlease_activate_license, such as
+///   FLOATLEASE_E_LICENSE_ACTIVATED_MAX_TIMES. "outcome" is about the slot: if the device was activated and the slot
+///   could not be had, "message" says so.
 /// - FLOATLEASE_E_NOT_FLOATING: an on-premise server of the vendor counts the slots. This library does not speak its
 ///   API.
 /// - FLOATLEASE_E_STORAGE: storage_dir can't be written to. Nothing was sent.
 /// - FLOATLEASE_E_STORAGE_DAMAGED, FLOATLEASE_E_STORAGE_FOREIGN, FLOATLEASE_E_CLOCK_MOVED_BACK, FLOATLEASE_E_NO_PROOF:
 ///   the server can't be reached, and the files in storage_dir do not prove a borrow. Connect to the network.
+///
+/// "activate":true costs no request on a device that the server knows. The activation has the deadline and the cancel
+/// of the acquire, and is tried once; if its reply is lost, the slot is asked for all the same. What it needs must be
+/// in the config or the request, such as the password of a user. A renewal activates nothing.
 ///
 /// A license or feature that does not float needs no slot, and is acquired all the same. With storage_dir, all
 /// processes of this user that use the same folder share the slot, and a borrow is proven at the next start without a
@@ -112,8 +121,9 @@ pub extern "C" fn floatlease_lease_state(lease: *mut floatlease_lease) -> floatl
 
 /// Returns the milliseconds until licensed work must stop; 0 if it must stop now, or the handle is invalid.
 ///
-/// In GRACE it is the rest of grace_ms. After a sleep of the computer it may be 0 for some seconds, while the library
-/// asks the server. The state decides, not this number.
+/// In BORROWED it ends at borrowed_until by the server's clock, or a little earlier, never later. In GRACE it is the
+/// rest of grace_ms. After a sleep of the computer it may be 0 for some seconds, while the library asks the server. The
+/// state decides, not this number.
 ///
 /// Wait-free like floatlease_lease_state; it reads the system's clock.
 #[unsafe(no_mangle)]
@@ -126,10 +136,12 @@ pub extern "C" fn floatlease_lease_remaining(lease: *mut floatlease_lease) -> i6
 ///
 /// Reply:
 ///
-///     {"lease":1,"state":"ACTIVE","remaining_ms":7500000,"renews_in_ms":3600000,"status":0,"name":"OK","reason":null,
-///      "borrowed_until":null,"keep_alive":"thread","slots":[{"feature":null,"reply":{…}}]}
+///     {"lease":1,"features":[],"tag":null,"state":"ACTIVE","remaining_ms":7500000,"renews_in_ms":3600000,"status":0,
+///      "name":"OK","reason":null,"borrowed_until":null,"keep_alive":"thread","slots":[{"feature":null,"reply":{…}}]}
 ///
 ///     lease              the lease's number in events and in floatlease_submit
+///     features           the features of the lease; empty: the license's own slot
+///     tag                the tag of the acquire; null without one
 ///     renews_in_ms       time until the next renewal; null if none is due
 ///     status             the last failure, with name and reason; 0, "OK" and null without one
 ///     slots              each slot, with the server's last reply about it; null if this process has not asked yet

@@ -4,6 +4,7 @@ use crate::error::{Error, Outcome};
 use crate::http::Call;
 use crate::json;
 use crate::lease::context::RequestContext;
+use crate::lease::lease_inner::activation::Activation;
 use crate::lease::lease_inner::state::{Confirmations, LeaseInner, about, combined, doubted_until};
 use crate::lease::slot::{ReleaseMode, Slot};
 use crate::lease::state_machine::{Input, State};
@@ -11,15 +12,18 @@ use crate::status::Status;
 use std::time::Duration;
 
 impl LeaseInner {
-    /// Takes every slot, or none. `in_doubt`: another lease was releasing one of the slots, and the server may still count
-    /// it.
+    /// Takes every slot, or none. If the device is new to the license, `activation` may activate it first. `in_doubt`:
+    /// another lease was releasing one of the slots, and the server may still count it.
     ///
     /// After an error the server may still count a slot; see [`LeaseInner::may_be_held_at_server`].
-    pub(crate) fn acquire(&self, call: &Call, in_doubt: bool) -> Result<(), Error> {
+    pub(crate) fn acquire(&self, call: &Call, in_doubt: bool, activation: &mut Activation) -> Result<(), Error> {
         let context = self.context(call, self.timeout);
         let mut slots = self.slots_even_if_over(call)?;
         slots.iter_mut().filter(|_| in_doubt).for_each(|slot| slot.mark_in_doubt(&context));
-        let acquired = acquire_all(&context, &mut slots);
+        let mut acquired = acquire_all(&context, &mut slots);
+        if acquired.as_ref().is_err_and(|error| activation.may_help(error)) {
+            acquired = activation.perform(&context).and_then(|()| acquire_all(&context, &mut slots));
+        }
         self.note_license(&slots);
         let started = acquired.and_then(|confirmations| self.start(confirmations));
         if started.is_err() {
@@ -33,7 +37,7 @@ impl LeaseInner {
     fn start(&self, confirmations: Confirmations) -> Result<(), Error> {
         let clock = &self.shared.clock;
         let doubted_until = doubted_until(&confirmations);
-        let (input, borrowed_until, replies) = combined(confirmations, clock.now());
+        let (input, borrowed_until, replies) = combined(confirmations);
         let mut status = self.status();
         status.start(input, clock);
         if let Some(until) = doubted_until {
@@ -49,17 +53,19 @@ impl LeaseInner {
     }
 
     /// Tells the host that an acquire has failed with `error`, and tries again after a pause.
-    pub(crate) fn tell_waiting(&self, error: &Error, next: Duration, left: Duration) {
+    pub(crate) fn tell_waiting(&self, ticket: Option<u64>, error: &Error, next: Duration, left: Duration) {
         let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-        self.shared.events.push(json::object(&[
-            ("event", "WAITING".into()),
-            ("lease", self.id.into()),
+        let mut event = vec![("event", "WAITING".into())];
+        event.extend(ticket.map(|ticket| ("ticket", ticket.into())));
+        event.extend(self.label.members());
+        event.extend([
             ("status", error.status.number().into()),
             ("name", error.status.row().name.into()),
             ("reason", error.message().into()),
             ("asks_again_in_ms", millis(next).into()),
             ("left_ms", millis(left).into()),
-        ]));
+        ]);
+        self.shared.events.push(json::object(&event));
     }
 }
 

@@ -7,7 +7,7 @@ use crate::lease::context::{RequestContext, Shared};
 use crate::lease::license_ref::LicenseRef;
 use crate::lease::slot::{Confirmation, Slot, SlotStatus};
 use crate::lease::state_machine::{Input, Millis, NEVER, State, StateMachine};
-use crate::lease::status::{LeaseStatus, Reply};
+use crate::lease::status::{LeaseLabel, LeaseStatus, Reply};
 use crate::status::{Category, Status};
 use chrono::{DateTime, Utc};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -32,7 +32,7 @@ pub(crate) fn timeout_of_all(timeout: Duration, requests: usize) -> Duration {
 /// A lease, shared by its handle and the threads that renew and release it.
 pub(crate) struct LeaseInner {
     pub(super) shared: Arc<Shared>,
-    pub(crate) id: u64,
+    pub(crate) label: Arc<LeaseLabel>,
     pub(crate) keep_alive: KeepAlive,
     /// How long slots may still be released after the lease was closed.
     pub(crate) release_on_close: Duration,
@@ -72,16 +72,19 @@ impl LeaseInner {
     pub(crate) fn new(shared: &Arc<Shared>, id: u64, request: AcquireRequest) -> Result<LeaseInner, Error> {
         let slot = |feature: &Option<String>| Slot::new(shared, &request.license_ref, feature.as_deref());
         let slots: Vec<_> = request.features.iter().map(slot).collect::<Result<_, _>>()?;
+        let slot_names = request.slot_names();
+        let features = request.features.into_iter().flatten().collect();
+        let label = Arc::new(LeaseLabel { id, features, tag: request.tag });
         Ok(LeaseInner {
             shared: Arc::clone(shared),
-            id,
-            slot_names: request.slot_names(),
+            label: Arc::clone(&label),
+            slot_names,
             keep_alive: request.keep_alive,
             release_on_close: request.release_on_close,
             timeout: request.timeout,
             license_ref: request.license_ref,
             slots: Mutex::new(slots),
-            status: Mutex::new(LeaseStatus::new(id, StateMachine::unconfirmed(request.options))),
+            status: Mutex::new(LeaseStatus::new(label, StateMachine::unconfirmed(request.options))),
             calls: Mutex::default(),
             license_id: AtomicU64::new(0),
             repeat_release_until: AtomicI64::new(NO_REPEAT),
@@ -156,7 +159,7 @@ impl LeaseInner {
     /// Applies the server's yes to every slot.
     pub(super) fn apply_confirmations(&self, confirmations: Confirmations) {
         let doubted_until = doubted_until(&confirmations);
-        let (input, borrowed_until, replies) = combined(confirmations, self.shared.clock.now());
+        let (input, borrowed_until, replies) = combined(confirmations);
         let mut status = self.status();
         status.confirmed(borrowed_until, replies);
         status.step(input, &self.shared.clock, &self.shared.events);
@@ -168,10 +171,9 @@ impl LeaseInner {
     /// Applies a borrow until this date, of which no reply is at hand.
     pub(super) fn apply_borrow(&self, until: DateTime<Utc>) {
         let clock = &self.shared.clock;
-        let (now, left_ms) = (clock.now(), (until - clock.server_date()).num_milliseconds());
         let mut status = self.status();
         status.borrowed(until);
-        let input = Input::Borrowed { asked_at: now, until: now.saturating_add(left_ms) };
+        let input = Input::Borrowed { asked_at: clock.now(), until: clock.moment_of(until) };
         status.step(input, clock, &self.shared.events);
     }
 
@@ -286,7 +288,7 @@ pub(super) fn doubted_until(confirmations: &Confirmations) -> Option<Millis> {
 
 /// Combines the server's yes to each slot into one input. A lease ends as soon as one of its slots does. Also returns the
 /// end of the borrow, if all slots are borrowed, and the replies.
-pub(super) fn combined(confirmations: Confirmations, now: Millis) -> (Input, Option<DateTime<Utc>>, Vec<Reply>) {
+pub(super) fn combined(confirmations: Confirmations) -> (Input, Option<DateTime<Utc>>, Vec<Reply>) {
     let mut first_asked_at = Millis::MAX;
     let (mut first_end, mut first_expiry) = (Millis::MAX, NEVER);
     let mut first_date: Option<DateTime<Utc>> = None;
@@ -298,9 +300,9 @@ pub(super) fn combined(confirmations: Confirmations, now: Millis) -> (Input, Opt
                 first_expiry = first_expiry.min(expires_at);
                 (asked_at, asked_at.saturating_add(timeout_ms))
             }
-            SlotStatus::Borrowed { asked_at, until, left_ms } => {
+            SlotStatus::Borrowed { asked_at, until, ends_at } => {
                 first_date = Some(first_date.map_or(until, |date| date.min(until)));
-                (asked_at, now.saturating_add(left_ms))
+                (asked_at, ends_at)
             }
         };
         (first_asked_at, first_end) = (first_asked_at.min(asked_at), first_end.min(end));
@@ -321,9 +323,12 @@ pub(super) fn of_all(error: Error, something_was_done: bool) -> Error {
 }
 
 /// Adds to an error which feature it is about.
+///
+/// A request that failed on its way is about no feature: it was only the first one of its lease to be sent. If the error
+/// named its feature, a lease that ends because of another slot would give that feature as the reason.
 pub(super) fn about(error: Error, slot: &Slot) -> Error {
     let Some(feature) = &slot.feature else { return error };
-    if error.status.row().category == Category::Usage || error.status == Status::Cancelled {
+    if matches!(error.status.row().category, Category::Usage | Category::Network) {
         return error;
     }
     let detail = error.detail.as_deref().unwrap_or_default();

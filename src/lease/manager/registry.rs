@@ -92,7 +92,7 @@ impl LeaseManager {
 
     /// The lease of this number, while it has a handle.
     pub(crate) fn find(&self, id: u64) -> Option<Arc<LeaseInner>> {
-        self.registry().leases.iter().find(|lease| lease.id == id).cloned()
+        self.registry().leases.iter().find(|lease| lease.label.id == id).cloned()
     }
 
     /// The leases that have a handle.

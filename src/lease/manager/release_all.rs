@@ -33,9 +33,13 @@ impl Drop for ReleasingAll {
 struct Progress {
     waiting: Vec<Arc<LeaseInner>>,
     under_way: usize,
+    /// The threads that release them.
+    helpers: usize,
     released: Vec<u64>,
     kept: Vec<u64>,
     left: Vec<(u64, Error)>,
+    /// Those of them whose handle was closed: nobody but the threads in the background can release them.
+    closed: Vec<Arc<LeaseInner>>,
 }
 
 impl LeaseManager {
@@ -81,10 +85,12 @@ impl LeaseManager {
         cancel_paused();
         let progress = Arc::new(Mutex::new(Progress::default()));
         lock(&progress).waiting = self.leases();
-        self.start_helpers(&progress, deadline);
+        let mut is_cancelled = false;
         loop {
             let is_ending = self.take_over(&progress);
-            self.release_waiting(&progress, call);
+            if !self.start_helpers(&progress, deadline) {
+                self.release_waiting(&progress, call);
+            }
             let is_done = !is_ending && {
                 let progress = lock(&progress);
                 progress.waiting.is_empty() && progress.under_way == 0
@@ -93,19 +99,17 @@ impl LeaseManager {
                 (true, _) => break,
                 (false, Ok(())) => {}
                 (false, Err(stop)) => {
-                    let left = lock(&progress).give_up();
-                    left.iter().for_each(|lease| self.drop_lease(lease));
-                    if stop == Stop::Cancelled {
-                        return Err(stop.into());
-                    }
-                    wait_for_helpers(&progress);
+                    self.give_up(&progress);
+                    is_cancelled = stop == Stop::Cancelled;
                     break;
                 }
             }
         }
+        let closed = std::mem::take(&mut lock(&progress).closed);
+        closed.iter().for_each(|lease| self.drop_lease(lease));
         self.wake();
         let told = lock(&progress).told();
-        Ok(told)
+        if is_cancelled { Err(Error::new(Status::Cancelled).with_unknown_outcome()) } else { Ok(told) }
     }
 
     /// Cancels acquires under way, and takes closed leases over from the threads that release them in the background. Returns
@@ -120,21 +124,33 @@ impl LeaseManager {
         is_stopping || !acquiring.is_empty()
     }
 
-    /// Starts a thread for each lease but one, which this thread releases. If no thread can be started, it releases all.
-    fn start_helpers(self: &Arc<LeaseManager>, progress: &Arc<Mutex<Progress>>, deadline: Instant) {
-        let most = self.shared.client.config().max_parallel.saturating_sub(1);
-        let helpers = lock(progress).waiting.len().saturating_sub(1).min(most);
-        for _ in 0..helpers {
+    /// Starts a thread for each lease that waits. False if there is none and none can be started.
+    fn start_helpers(self: &Arc<LeaseManager>, progress: &Arc<Mutex<Progress>>, deadline: Instant) -> bool {
+        let mut now = lock(progress);
+        while now.needs_helper(self.shared.client.config().max_parallel) {
             let (manager, progress) = (Arc::clone(self), Arc::clone(progress));
             let run = move || {
                 let timeout = deadline.saturating_duration_since(Instant::now());
                 let in_flight = manager.shared.begin_host_call(timeout, None);
                 manager.release_waiting(&progress, &in_flight.call);
+                lock(&progress).helpers -= 1;
             };
             if start_thread(&self.shared, run).is_err() {
-                return;
+                break;
             }
+            now.helpers += 1;
         }
+        now.helpers > 0 || now.waiting.is_empty()
+    }
+
+    /// The time is over, and what waits is left.
+    fn give_up(&self, progress: &Mutex<Progress>) {
+        let end = Instant::now() + AFTER_DEADLINE;
+        // The calls of helpers end at the same deadline, and what was cancelled is about to end.
+        while (self.take_over(progress) || lock(progress).under_way > 0) && Instant::now() < end {
+            std::thread::sleep(POLL);
+        }
+        lock(progress).give_up();
     }
 
     /// Releases one lease after the other until none waits.
@@ -152,12 +168,7 @@ impl LeaseManager {
                 lease.release_with_retry(call)
             };
             self.repeat_release_later(&lease);
-            let is_left = is_closed && result.is_err();
-            lock(progress).end(&lease, is_borrowed, result);
-            if is_left {
-                // The threads in the background try again.
-                self.drop_lease(&lease);
-            }
+            lock(progress).end(&lease, is_closed, is_borrowed, result);
         }
     }
 }
@@ -169,21 +180,29 @@ impl Progress {
         Some(next)
     }
 
-    fn end(&mut self, lease: &LeaseInner, is_borrowed: bool, result: Result<(), Error>) {
+    /// Returns whether more leases wait than there are threads for, and one more is allowed.
+    fn needs_helper(&self, most: usize) -> bool {
+        self.waiting.len() > self.helpers.saturating_sub(self.under_way) && self.helpers < most
+    }
+
+    fn end(&mut self, lease: &Arc<LeaseInner>, is_closed: bool, is_borrowed: bool, result: Result<(), Error>) {
         self.under_way -= 1;
+        if is_closed && result.is_err() {
+            self.closed.push(Arc::clone(lease));
+        }
         match result {
-            Ok(()) if is_borrowed => self.kept.push(lease.id),
-            Ok(()) => self.released.push(lease.id),
+            Ok(()) if is_borrowed => self.kept.push(lease.label.id),
+            Ok(()) => self.released.push(lease.label.id),
             Err(error) if error.status == Status::LeaseOver => {}
-            Err(error) => self.left.push((lease.id, error)),
+            Err(error) => self.left.push((lease.label.id, error)),
         }
     }
 
-    /// The time is over: what waits is left. Returns the closed leases, which go back to the threads in the background.
-    fn give_up(&mut self) -> Vec<Arc<LeaseInner>> {
+    /// What waits is left.
+    fn give_up(&mut self) {
         let waiting = std::mem::take(&mut self.waiting);
-        self.left.extend(waiting.iter().map(|lease| (lease.id, Error::new(Status::Timeout))));
-        waiting.into_iter().filter(|lease| lease.status().state() == State::Released).collect()
+        self.left.extend(waiting.iter().map(|lease| (lease.label.id, Error::new(Status::Timeout))));
+        self.closed.extend(waiting.into_iter().filter(|lease| lease.status().state() == State::Released));
     }
 
     fn told(&mut self) -> String {
@@ -202,14 +221,6 @@ impl Progress {
         });
         let left: Value = left.collect();
         json::object(&[("released", numbers(&mut self.released)), ("kept", numbers(&mut self.kept)), ("left", left)])
-    }
-}
-
-/// Waits for the helpers, whose calls end at the same deadline.
-fn wait_for_helpers(progress: &Mutex<Progress>) {
-    let end = Instant::now() + AFTER_DEADLINE;
-    while lock(progress).under_way > 0 && Instant::now() < end {
-        std::thread::sleep(POLL);
     }
 }
 

@@ -82,8 +82,7 @@ impl Slot {
         (self.borrowed, self.borrowed_until, self.license_id) = (true, Some(until), record.license_id);
         let clock = &context.shared.clock;
         clock.set_stored_skew(record.skew_ms());
-        let left_ms = (until - record.date(clock)).num_milliseconds();
-        let status = SlotStatus::Borrowed { asked_at: clock.now(), until, left_ms };
+        let status = SlotStatus::Borrowed { asked_at: clock.now(), until, ends_at: clock.moment_of(until) };
         let license = record.proof.map(|proof| proof.license.body).filter(|_| self.feature.is_none());
         Confirmation { status, reply: license, borrowed_until: Some(until), is_floating: true, doubted_until: None }
     }

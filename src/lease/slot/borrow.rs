@@ -65,9 +65,8 @@ impl Slot {
         record.mark_borrowed(proof);
         self.write(&mut record, context).map_err(Error::with_unknown_outcome)?;
         (self.borrowed, self.borrowed_until) = (true, Some(end));
-        let left_ms = (end - context.wall_of(&license)).num_milliseconds();
         let confirmation = Confirmation {
-            status: SlotStatus::Borrowed { asked_at, until: end, left_ms },
+            status: SlotStatus::Borrowed { asked_at, until: end, ends_at: context.shared.clock.moment_of(end) },
             reply: Some(borrow.unwrap_or(license).text),
             borrowed_until: Some(end),
             is_floating: true,
@@ -286,14 +285,16 @@ pub(super) fn apply_stored_proof(
     let SlotStatus::Held { asked_at, .. } = confirmation.status else { return confirmation };
     let is_denied = object(answer).get("is_borrowed") == Some(&Value::Bool(false));
     let proof = record.proof.as_ref().filter(|_| record.feature.is_some() && !record.in_doubt && !is_denied);
-    let wall = context.wall_of(answer);
+    let clock = &context.shared.clock;
     let until = proof.and_then(|proof| proof.until(context, record.feature.as_deref()).ok());
     // Replies may tell the same date with a precision of a second, or with a finer one.
-    let told = borrowed_until(&object(answer), None).and_then(|told| told.checked_add_signed(TimeDelta::seconds(1)));
-    match until.filter(|until| *until > wall && told.is_none_or(|told| *until <= told)) {
+    let told = borrowed_until(&object(answer), None);
+    let is_same = |until: DateTime<Utc>| told.is_none_or(|told| until - told <= TimeDelta::seconds(1));
+    match until.filter(|until| *until > clock.server_date() && is_same(*until)) {
         Some(until) => {
-            let left_ms = (until - wall).num_milliseconds();
-            Confirmation { status: SlotStatus::Borrowed { asked_at, until, left_ms }, ..confirmation }
+            // Of both dates, which the server has signed, the earlier one ends the borrow.
+            let ends_at = clock.moment_of(told.map_or(until, |told| told.min(until)));
+            Confirmation { status: SlotStatus::Borrowed { asked_at, until, ends_at }, ..confirmation }
         }
         None => confirmation,
     }

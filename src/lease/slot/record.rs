@@ -363,6 +363,7 @@ mod tests {
     use super::*;
     use crate::lease::slot::proof::Signed;
     use crate::server_clock::ServerClock;
+    use crate::uptime;
     use std::sync::Arc;
 
     fn read(text: &str) -> Option<Record> {
@@ -456,7 +457,7 @@ mod tests {
     /// The clocks of a process, which the server has told that its own is ahead by `skew`.
     fn clock(skew: Option<(TimeDelta, bool)>) -> Clock {
         let server = ServerClock::new(skew.is_none_or(|(_, is_authentic)| is_authentic));
-        skew.into_iter().for_each(|(skew, _)| server.note(model::now() + skew));
+        skew.into_iter().for_each(|(skew, _)| server.note(model::now() + skew, uptime::now_ms()));
         Clock::of(Arc::new(server))
     }
 

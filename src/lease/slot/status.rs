@@ -16,8 +16,8 @@ use serde_json::Value;
 pub(crate) enum SlotStatus {
     /// For `timeout_ms` after it was asked for, but not beyond the expiry of the license or the feature.
     Held { asked_at: Millis, timeout_ms: i64, expires_at: Millis },
-    /// Until a date, with or without a network.
-    Borrowed { asked_at: Millis, until: DateTime<Utc>, left_ms: i64 },
+    /// Until a date, with or without a network. It `ends_at` that date at the server, or a little before.
+    Borrowed { asked_at: Millis, until: DateTime<Utc>, ends_at: Millis },
 }
 
 /// The server's yes to a slot, or the stored proof of an earlier yes.
@@ -34,9 +34,6 @@ pub(crate) struct Confirmation {
     /// Until this moment, a server without order numbers may still carry out an earlier request that frees the slot.
     pub(crate) doubted_until: Option<Millis>,
 }
-
-/// The server's `Date` header counts whole seconds, so its clock may be ahead of the header by this much.
-const DATE_STEP_MS: i64 = 1_000;
 
 /// Upper limit for the timeout of a slot: a year. The time spans of some languages can't hold what a reply can.
 const MAX_TIMEOUT_MS: i64 = 366 * 24 * 60 * 60 * 1000;
@@ -64,7 +61,7 @@ impl Confirmation {
         answer: &Answer,
     ) -> Result<Confirmation, Error> {
         let reply = object(answer);
-        let status = slot_status(context, feature, asked_at, &reply, context.wall_of(answer))?;
+        let status = slot_status(context, feature, asked_at, &reply)?;
         let is_borrowed = says(&reply, "is_borrowed");
         let is_floating = is_borrowed || says(&reply, "is_floating_cloud");
         // The API does not require a feature's reply to contain the date.
@@ -78,15 +75,14 @@ fn slot_status(
     feature: Option<&str>,
     asked_at: Millis,
     reply: &Object,
-    wall: DateTime<Utc>,
 ) -> Result<SlotStatus, Error> {
+    let clock = &context.shared.clock;
     let contains = |member, value| reply.get(member) == Some(&Value::Bool(value));
     if let Some((.., status)) = NO_RIGHT.into_iter().find(|(member, value, _)| contains(*member, *value)) {
         return Err(Error::new(status).with_outcome(Outcome::Rejected));
     }
     if let Some(until) = borrowed_until(reply, None).filter(|_| feature.is_none()) {
-        let left_ms = (until - wall).num_milliseconds();
-        return Ok(SlotStatus::Borrowed { asked_at, until, left_ms });
+        return Ok(SlotStatus::Borrowed { asked_at, until, ends_at: clock.moment_of(until) });
     }
     if says(reply, "is_floating") {
         let what = feature.map_or("The license".to_owned(), |feature| format!("The feature {feature:?}"));
@@ -97,10 +93,9 @@ fn slot_status(
     let minutes = reply.get("floating_timeout").and_then(Value::as_i64).filter(|minutes| *minutes > 0);
     let timeout_ms =
         minutes.map_or(NON_FLOATING_TIMEOUT_MS, |minutes| minutes.saturating_mul(60_000).min(MAX_TIMEOUT_MS));
-    let left_ms = expiry(reply, feature.is_some()).map(|end| (end - wall).num_milliseconds() - DATE_STEP_MS);
+    let expires_at = expiry(reply, feature.is_some()).map(|date| clock.moment_of(date));
     // A server that says yes after the expiry date has its reasons, so the date is ignored then.
-    let left_ms = left_ms.filter(|left_ms| *left_ms > 0);
-    let expires_at = left_ms.map_or(NEVER, |left_ms| context.shared.clock.now().saturating_add(left_ms));
+    let expires_at = expires_at.filter(|at| *at > clock.now()).unwrap_or(NEVER);
     Ok(SlotStatus::Held { asked_at, timeout_ms, expires_at })
 }
 

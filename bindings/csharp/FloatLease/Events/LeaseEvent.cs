@@ -1,4 +1,5 @@
 using System;
+using System.Collections.Generic;
 
 namespace FloatLease
 {
@@ -42,6 +43,12 @@ namespace FloatLease
 
         /// <summary>The number of the lease, as <see cref="Lease.Number"/> gives it.</summary>
         public long LeaseNumber => Members["lease"].Int64 ?? 0;
+
+        /// <summary>The features of the lease; an empty list for the license's own slot.</summary>
+        public IReadOnlyList<string> Features => Members["features"].Texts;
+
+        /// <summary>The text of <see cref="LeaseRequest.Tag"/>; null if there was none.</summary>
+        public string Tag => Members["tag"].Text;
 
         /// <summary>The state of the lease after the event.</summary>
         public LeaseState State => LeaseStates.Named(Members["state"].Text);

@@ -81,6 +81,17 @@ namespace FloatLease
         /// <summary>The items of an array; an empty list for any other kind.</summary>
         public IReadOnlyList<JsonValue> Items => items ?? (IReadOnlyList<JsonValue>)new JsonValue[0];
 
+        /// <summary>The texts in an array of texts; an empty list for any other kind.</summary>
+        internal IReadOnlyList<string> Texts
+        {
+            get
+            {
+                var texts = new List<string>();
+                foreach (JsonValue item in Items) texts.Add(item.Text);
+                return texts;
+            }
+        }
+
         /// <summary>The members of an object; an empty list for any other kind.</summary>
         public IReadOnlyList<KeyValuePair<string, JsonValue>> Members =>
             members ?? (IReadOnlyList<KeyValuePair<string, JsonValue>>)new KeyValuePair<string, JsonValue>[0];

@@ -13,6 +13,12 @@ namespace FloatLease
         /// <summary>The number that names the lease in events.</summary>
         public long? Number => Members["lease"].Int64;
 
+        /// <summary>The features of the lease; an empty list for the license's own slot.</summary>
+        public IReadOnlyList<string> Features => Members["features"].Texts;
+
+        /// <summary>The text of <see cref="LeaseRequest.Tag"/>; null if there was none.</summary>
+        public string Tag => Members["tag"].Text;
+
         /// <summary>The name of the lease's state, as the library spells it, for example "ACTIVE".</summary>
         public string StateName => Members["state"].Text;
 

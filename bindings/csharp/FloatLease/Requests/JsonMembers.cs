@@ -38,10 +38,7 @@ namespace FloatLease
         internal IReadOnlyList<string> Texts(string key)
         {
             JsonValue array = Members[key];
-            if (array.Kind != JsonKind.Array) return null;
-            var texts = new List<string>();
-            foreach (JsonValue item in array.Items) texts.Add(item.Text);
-            return texts;
+            return array.Kind == JsonKind.Array ? array.Texts : null;
         }
 
         internal void Set(string key, string value) => Members[key] = value == null ? null : (JsonValue)value;

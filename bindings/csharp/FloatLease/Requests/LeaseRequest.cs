@@ -35,6 +35,25 @@ namespace FloatLease
         }
 
         /// <summary>
+        /// A text of your own, of up to 256 bytes in UTF-8, which the events and the info of the lease repeat.
+        /// </summary>
+        public string Tag
+        {
+            get => Text("tag");
+            set => Set("tag", value);
+        }
+
+        /// <summary>
+        /// True activates a machine that is new to the license first, as part of the same call. By default the acquire
+        /// fails there with <see cref="Status.DeviceNotFound"/>.
+        /// </summary>
+        public bool? Activate
+        {
+            get => Boolean("activate");
+            set => Set("activate", value);
+        }
+
+        /// <summary>
         /// "thread" (default): a thread of the library renews the lease. "host": your program calls
         /// <see cref="Lease.Renew"/>, and <see cref="Client.Pump"/> every second or so.
         /// </summary>

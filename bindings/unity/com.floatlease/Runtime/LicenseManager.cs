@@ -135,13 +135,16 @@ namespace FloatLease.Unity
         /// <remarks>
         /// If a lease is held and its config has no <see cref="ClientConfig.StorageDir"/>, call
         /// <see cref="ReleaseLease"/> first. The old slot is given back in the background, and without the folder that
-        /// might free the new slot too.
+        /// might free the new slot too. The first start on a machine activates it, unless the request has false as its
+        /// <see cref="LeaseRequest.Activate"/>.
         /// </remarks>
         /// <exception cref="FloatLeaseException">The config is invalid; the message names the key.</exception>
         public void AcquireLease(ClientConfig config, LeaseRequest request = null)
         {
+            LeaseRequest complete = LeaseRequest.Parse(request == null ? "{}" : request.ToJson());
+            if (complete.Activate == null) complete.Activate = true;
             Close();
-            Open(config.ToJson(), request?.ToJson());
+            Open(config.ToJson(), complete.ToJson());
         }
 
         /// <summary>

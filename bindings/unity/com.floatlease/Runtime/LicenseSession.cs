@@ -10,15 +10,12 @@ namespace FloatLease.Unity
     internal sealed class LicenseSession : IDisposable
     {
         private readonly Client client;
-        private readonly string acquireRequest;
         private string operation; // the operation that is under way, or null
         private ulong ticket;
-        private bool wasActivated;
         private bool isDisposed;
 
         internal LicenseSession(string config, string acquireRequest)
         {
-            this.acquireRequest = acquireRequest;
             client = new Client(config, new ClientOptions { ManualPump = true });
             client.EventReceived += (sender, received) => OnEventReceived(received);
             client.HandlerFailed += (sender, failed) => UnityEngine.Debug.LogException(failed.Exception);
@@ -121,13 +118,7 @@ namespace FloatLease.Unity
             string done = operation;
             operation = null;
             if (done == "lease_acquire" && completed.Status == Status.Ok) Lease = client.AcceptLease(ticket);
-            else if (done == "lease_acquire" && completed.Status == Status.DeviceNotFound && !wasActivated)
-            {
-                wasActivated = true;
-                Submit("activate_license", null); // the first start on this machine
-            }
-            else if (done == "activate_license" && completed.Status == Status.Ok) Submit("lease_acquire", acquireRequest);
-            else if (done == "lease_acquire" || done == "activate_license") Refuse(completed);
+            else if (done == "lease_acquire") Refuse(completed);
             // The result of a renewal or a release shows in the lease's state.
         }
 
