@@ -187,6 +187,11 @@ impl Client {
         self.close_connections();
     }
 
+    /// Returns true once [`Client::shut`] was called.
+    pub(crate) fn is_shut(&self) -> bool {
+        self.http.is_shut()
+    }
+
     /// Ends every call in flight with [`Status::Cancelled`]. Later calls are not touched.
     pub fn cancel(&self) {
         self.http.cancel_all();

@@ -1,17 +1,19 @@
-//! A client that is closed leaves no connection.
+//! A client that is closed: calls that come too late say so, and its connections are gone.
 #![cfg(target_os = "linux")]
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
 
 use serde_json::{Value, json};
+use std::sync::Barrier;
+use std::thread;
 use support::abi::{Client, Lease};
 use support::holder::until;
 use support::oauth;
 use support::sandbox::World;
 use support::{Demo, with};
 
-/// Clients.
+/// Clients, and threads that race with a close.
 const MANY: usize = 50;
 
 /// A world with a slot for each of many devices.
@@ -23,6 +25,10 @@ fn spacious_world(demo: &Demo) -> World {
                       "floating": { "users": 1_000_000, "timeout_minutes": 120 } }],
     });
     World::new(demo, &json!({ "catalogue": catalogue }))
+}
+
+fn message(error: &Value) -> &str {
+    error["message"].as_str().unwrap()
 }
 
 /// A client with a lease.
@@ -44,6 +50,68 @@ fn connections_to(address: &str) -> usize {
         fields[2] == remote && fields[9] != "0"
     };
     table.lines().skip(1).filter(is_open).count()
+}
+
+#[test]
+fn call_that_comes_too_late_says_that_client_was_closed() {
+    let demo = Demo::start();
+    let (client, lease) = holder(&demo.config("late"));
+    client.close();
+    let answers = [
+        client.call("check_license", &Value::Null),
+        client.call_by_name("products", &Value::Null),
+        client.try_diagnose(),
+        client.try_acquire(&Value::Null).1,
+        client.accept(1).1,
+        client.next_event_or_error(0),
+    ];
+    for error in answers.map(|answer| answer.refused("HANDLE")) {
+        assert!(message(&error).starts_with("The client was closed"), "{error}");
+    }
+    let error = lease.renew().refused("LEASE_OVER");
+    assert!(message(&error).contains("its client was closed"), "{error}");
+    lease.free();
+    for answer in [lease.renew(), lease.borrow(&Value::Null), lease.release()] {
+        let error = answer.refused("HANDLE");
+        assert!(message(&error).starts_with("The lease was freed"), "{error}");
+    }
+}
+
+#[test]
+fn call_that_races_with_close_says_that_client_was_closed() {
+    let demo = Demo::start();
+    let world = World::new(&demo, &json!({ "faults": [{ "do": { "before": { "delay": { "fixed_ms": 30 } } } }] }));
+    for round in 0..10 {
+        let client = Client::open(&with(&world.config("racer"), json!({ "timeout_ms": 60_000 }))).unwrap();
+        let begun = Barrier::new(9);
+        let refusals: Vec<Value> = thread::scope(|scope| {
+            let calls: Vec<_> = (0..8)
+                .map(|number| {
+                    let (client, begun) = (&client, &begun);
+                    scope.spawn(move || {
+                        begun.wait();
+                        let refused = |_| {
+                            let answer = match number % 4 {
+                                0 => client.call("check_license", &Value::Null),
+                                1 => client.try_acquire(&Value::Null).1,
+                                2 => client.next_event_or_error(5),
+                                _ => client.try_diagnose(),
+                            };
+                            ["HANDLE", "CANCELLED"].contains(&answer.status.as_str()).then_some(answer.json)
+                        };
+                        (0..).find_map(refused).unwrap()
+                    })
+                })
+                .collect();
+            begun.wait();
+            thread::sleep(std::time::Duration::from_millis(round * 5));
+            client.close();
+            calls.into_iter().map(|call| call.join().unwrap()).collect()
+        });
+        for error in refusals {
+            assert!(message(&error).contains("The client was closed"), "{error}");
+        }
+    }
 }
 
 #[test]

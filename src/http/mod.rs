@@ -231,6 +231,11 @@ impl Http {
         self.calls.shut();
     }
 
+    /// Returns true once [`Http::shut`] was called.
+    pub(crate) fn is_shut(&self) -> bool {
+        self.calls.is_shut()
+    }
+
     /// Ends every call that the host waits for.
     pub(crate) fn cancel_all(&self) {
         self.calls.cancel_all();
