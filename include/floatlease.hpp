@@ -217,6 +217,17 @@ Result ask(Function *function, const Arguments &...arguments)
     return Result(status, String(json));
 }
 
+/// Returns the result of a function that gives no error object. If the client is closed, the library says so in the
+/// error object of another function: no operation has an empty name, so that one does nothing.
+inline Result explained(floatlease_client *client, floatlease_status status) noexcept
+{
+    char *json = nullptr;
+
+    if (status == FLOATLEASE_E_HANDLE || status == FLOATLEASE_E_FORKED)
+        floatlease_call(client, "", nullptr, &json);
+    return Result(status, String(json));
+}
+
 } // namespace detail
 
 /// The result of Client::next_event: an event, no event, or a failure. It converts to true if it is an event.
@@ -351,7 +362,7 @@ public:
     /// Closes the client and its leases at once, without waiting for the server. Closing twice is allowed.
     void close() noexcept { floatlease_client_close(handle()); }
     /// Cancels every call in flight on this client. Call it from another thread. Leases go on.
-    Result cancel() const noexcept { return Result(floatlease_client_cancel(handle()), String()); }
+    Result cancel() const noexcept { return detail::explained(handle(), floatlease_client_cancel(handle())); }
     /// Returns the handle for functions of floatlease.h. This object still owns it.
     [[nodiscard]] floatlease_client *handle() const noexcept { return handle_.get(); }
 
@@ -423,11 +434,14 @@ public:
 
         if (status == FLOATLEASE_OK)
             ticket = submitted;
-        return Result(status, String());
+        return detail::explained(handle(), status);
     }
 
     /// Cancels a submitted call. Its completion comes within 50 ms and says how far the call got.
-    Result cancel(Ticket ticket) const noexcept { return Result(floatlease_cancel(handle(), ticket), String()); }
+    Result cancel(Ticket ticket) const noexcept
+    {
+        return detail::explained(handle(), floatlease_cancel(handle(), ticket));
+    }
 
     /// Takes over the lease of a submitted "lease_acquire", once its completion was read. On success the lease that
     /// `lease` had is closed; on failure it stays.
@@ -463,7 +477,7 @@ public:
             status = floatlease_client_advance_clock(handle(), part);
             by -= std::chrono::milliseconds(part);
         } while (status == FLOATLEASE_OK && by.count() > 0);
-        return Result(status, String());
+        return detail::explained(handle(), status);
     }
 
 private:

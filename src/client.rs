@@ -186,9 +186,15 @@ impl Client {
         }
     }
 
-    /// Ends every call in flight with [`Status::Cancelled`], and every later call too.
+    /// Ends every call in flight with [`Status::Cancelled`], and every later call too, and closes the connections.
     pub fn shut(&self) {
         self.http.shut();
+        self.close_connections();
+    }
+
+    /// Returns true once [`Client::shut`] was called.
+    pub(crate) fn is_shut(&self) -> bool {
+        self.http.is_shut()
     }
 
     /// Ends every call in flight with [`Status::Cancelled`]. Later calls are not touched.
@@ -200,6 +206,12 @@ impl Client {
     pub(crate) fn forget_connections(&self) {
         self.http.forget_connections();
         self.tokens.iter().for_each(Tokens::forget_connections);
+    }
+
+    /// Closes the connections, those in use once their requests have ended. A later request makes a new one.
+    pub(crate) fn close_connections(&self) {
+        self.http.close_connections();
+        self.tokens.iter().for_each(Tokens::close_connections);
     }
 
     /// Tests each step of the way to the server, and returns a report as one JSON object. Takes no slot; the report

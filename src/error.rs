@@ -83,6 +83,11 @@ impl Error {
         Error::new(status).with_detail(detail)
     }
 
+    /// Makes the error of a call on a client that was closed. The caller may have had its handle before that.
+    pub(crate) fn of_closed_client() -> Error {
+        Error::because(Status::Handle, "The client was closed, perhaps by another thread meanwhile.")
+    }
+
     /// Makes an error of a request that was not sent because the system failed. If the system has run out of a resource,
     /// the status says so, whatever the call to the system was for.
     pub(crate) fn of_system(status: Status, detail: impl Into<String>, error: &io::Error) -> Error {

@@ -120,6 +120,11 @@ impl Tokens {
         self.http.iter().for_each(Http::forget_connections);
     }
 
+    /// Closes the connections to the token endpoint, those in use once their requests have ended.
+    pub(crate) fn close_connections(&self) {
+        self.http.iter().for_each(Http::close_connections);
+    }
+
     /// Returns a token that was fetched just now, for this call or for another one.
     pub(crate) fn renewed(&self, api: &Http, config: &Config, call: &Call) -> Result<Arc<Token>, Error> {
         let last = self.state().token.as_ref().map_or(0, |token| token.number);

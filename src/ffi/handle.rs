@@ -32,6 +32,19 @@ pub enum Kind {
 /// The number of bits of each part of a token, lowest part first: entry, generation, fork epoch, kind.
 const BITS: [u32; 4] = if usize::BITS >= 64 { [24, 24, 8, 8] } else { [12, 12, 4, 4] };
 
+impl Kind {
+    /// Returns the error for a handle of this kind that was closed before.
+    fn closed(self) -> Error {
+        match self {
+            Kind::Client => Error::of_closed_client(),
+            Kind::Lease => Error::because(Status::Handle, "The lease was freed, perhaps by another thread meanwhile."),
+            Kind::Sandbox => {
+                Error::because(Status::Handle, "The sandbox was stopped, perhaps by another thread meanwhile.")
+            }
+        }
+    }
+}
+
 const fn largest(bits: u32) -> usize {
     (1 << bits) - 1
 }
@@ -132,7 +145,7 @@ impl<T: Send + Sync + 'static> Handles<T> {
     pub fn get(&self, raw: usize) -> Result<Arc<T>, Error> {
         let (table, token) = self.of(raw).ok_or_else(|| self.not_found(raw))?;
         let mut entries = table.entries();
-        entries.of(token)?.object.clone().ok_or_else(|| Error::new(Status::Handle))
+        entries.of(token, self.kind)?.object.clone().ok_or_else(|| Error::new(Status::Handle))
     }
 
     /// Returns the state cell of a token, and the generation to read it with. For a token that was removed the cell
@@ -149,7 +162,7 @@ impl<T: Send + Sync + 'static> Handles<T> {
     pub fn remove(&self, raw: usize) -> Result<Arc<T>, Error> {
         let (table, token) = self.of(raw).ok_or_else(|| self.not_found(raw))?;
         let mut entries = table.entries();
-        let entry = entries.of(token)?;
+        let entry = entries.of(token, self.kind)?;
         let object = entry.object.take().ok_or_else(|| Error::new(Status::Handle))?;
         entry.generation += 1;
         // An entry whose generations are used up is never used again, so no token is made twice.
@@ -268,9 +281,13 @@ impl<T> Table<T> {
 }
 
 impl<T> Entries<T> {
-    fn of(&mut self, token: Token) -> Result<&mut Entry<T>, Error> {
-        let entry = self.all.get_mut(token.entry).filter(|entry| entry.generation == token.generation);
-        entry.ok_or_else(|| Error::new(Status::Handle))
+    fn of(&mut self, token: Token, kind: Kind) -> Result<&mut Entry<T>, Error> {
+        match self.all.get_mut(token.entry) {
+            Some(entry) if entry.generation == token.generation => Ok(entry),
+            // Each earlier generation was a handle, and was removed.
+            Some(entry) if entry.generation > token.generation => Err(kind.closed()),
+            _ => Err(Error::new(Status::Handle)),
+        }
     }
 }
 

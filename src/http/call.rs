@@ -313,6 +313,11 @@ impl Calls {
         calls.list.iter().filter(|call| call.waiter != Waiter::Release).for_each(|call| call.cancel());
     }
 
+    /// Returns true once [`Calls::shut`] was called.
+    pub(crate) fn is_shut(&self) -> bool {
+        self.calls().shut
+    }
+
     fn calls(&self) -> MutexGuard<'_, InFlightCalls> {
         self.in_flight.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -32,7 +32,7 @@ use kept::Kept;
 use proxy::Proxy;
 use resolver::Names;
 use rustls::ClientConfig;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use ureq::config::AutoHeaderValue;
 use ureq::http::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderName, RETRY_AFTER};
@@ -56,7 +56,9 @@ static ORDER: HeaderName = HeaderName::from_static("floatlease-order");
 /// Connections to one server.
 #[derive(Debug)]
 pub(crate) struct Http {
-    agent: Agent,
+    /// The connections that are kept. Another one takes its place to close them, because an agent that ureq shuts down
+    /// makes no connection any more.
+    agent: Mutex<Agent>,
     calls: Arc<Calls>,
     kept: Arc<Kept>,
     route: Route,
@@ -180,19 +182,17 @@ impl Http {
     pub(crate) fn unconnected(&self) -> Http {
         let tls = self.route.tls.as_deref().map(tls::without_sessions);
         let route = Route { tls, ..self.route.clone() };
-        Http::with_parts(self.agent.config().clone(), Arc::clone(&self.calls), route, self.roots.clone())
+        Http::with_parts(self.agent().config().clone(), Arc::clone(&self.calls), route, self.roots.clone())
     }
 
     fn with_parts(settings: ureq::config::Config, calls: Arc<Calls>, route: Route, roots: String) -> Http {
         let kept = Arc::new(Kept::new(route.connect_timeout));
-        let connect = transport::Connect {
-            calls: Arc::clone(&calls),
-            kept: Arc::clone(&kept),
-            names: Names::new(),
-            route: route.clone(),
-        };
-        let agent = Agent::with_parts(settings, connect, resolver::Later);
+        let agent = Mutex::new(new_agent(settings, &calls, &kept, &route));
         Http { agent, calls, kept, route, roots }
+    }
+
+    fn agent(&self) -> MutexGuard<'_, Agent> {
+        self.agent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The proxy's host and port, if there is one, without its credentials.
@@ -215,6 +215,17 @@ impl Http {
         self.kept.forget_all();
     }
 
+    /// Closes each connection that is kept now, and each one in use once its request has ended. A later request makes a
+    /// new one.
+    pub(crate) fn close_connections(&self) {
+        let mut agent = self.agent();
+        let fresh = new_agent(agent.config().clone(), &self.calls, &self.kept, &self.route);
+        let closed = std::mem::replace(&mut *agent, fresh);
+        // Requests go on while the sockets are closed, which happens here: a request under way has an agent of its own.
+        drop(agent);
+        drop(closed);
+    }
+
     /// Registers a call of this thread that ends by itself after `timeout`. A thread has one at a time.
     pub(crate) fn begin(&self, waiter: Waiter, timeout: Duration) -> InFlight {
         self.calls.begin(waiter, std::time::Instant::now() + timeout)
@@ -223,6 +234,11 @@ impl Http {
     /// Cancels every call but those that release leases, and every call that begins later.
     pub(crate) fn shut(&self) {
         self.calls.shut();
+    }
+
+    /// Returns true once [`Http::shut`] was called.
+    pub(crate) fn is_shut(&self) -> bool {
+        self.calls.is_shut()
     }
 
     /// Ends every call that the host waits for.
@@ -264,11 +280,13 @@ impl Http {
         if let Some(order) = exchange.order {
             request = request.header(&ORDER, order);
         }
+        // Its pool is the one that the connection returns to.
+        let agent = self.agent().clone();
         let response = match exchange.method {
-            Method::Get => self.agent.run(request.method("GET").body(()).map_err(|e| lost(&e.into(), None))?),
+            Method::Get => agent.run(request.method("GET").body(()).map_err(|e| lost(&e.into(), None))?),
             Method::Post => {
                 let body = exchange.body.as_bytes();
-                self.agent.run(request.method("POST").body(body).map_err(|e| lost(&e.into(), None))?)
+                agent.run(request.method("POST").body(body).map_err(|e| lost(&e.into(), None))?)
             }
         };
         let (parts, body) = response.map_err(|error| lost(&error, None))?.into_parts();
@@ -307,6 +325,17 @@ impl Http {
             _ => detail,
         }
     }
+}
+
+/// Makes an agent that has no connection yet.
+fn new_agent(settings: ureq::config::Config, calls: &Arc<Calls>, kept: &Arc<Kept>, route: &Route) -> Agent {
+    let connect = transport::Connect {
+        calls: Arc::clone(calls),
+        kept: Arc::clone(kept),
+        names: Names::new(),
+        route: route.clone(),
+    };
+    Agent::with_parts(settings, connect, resolver::Later)
 }
 
 fn read(body: Body, status: StatusCode) -> Result<Vec<u8>, ureq::Error> {

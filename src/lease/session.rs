@@ -66,7 +66,8 @@ impl Session {
     /// [`Status::Cancelled`] if another thread cancels it.
     pub fn diagnose(&self) -> Result<String, Error> {
         let shared = &self.manager.shared;
-        shared.client.diagnose_with(Some(probe::storage(shared.folder())))
+        let report = shared.client.diagnose_with(Some(probe::storage(shared.folder())));
+        report.map_err(|error| told_of_close(&shared.client, error))
     }
 
     /// Calls a verb by name, or `sync_consumptions`; see `floatlease_call` in the header.
@@ -74,7 +75,8 @@ impl Session {
     /// # Errors
     /// Those of [`Client::call`], and errors of the files in `storage_dir`.
     pub fn call(&self, operation: &str, request_json: &str) -> Result<String, Error> {
-        license_calls::call(&self.manager, operation, request_json, None)
+        let answer = license_calls::call(&self.manager, operation, request_json, None);
+        answer.map_err(|error| told_of_close(self.client(), error))
     }
 
     /// Tells which slots this device may hold of a license, as the files in `storage_dir` say, held by whichever process.
@@ -113,7 +115,8 @@ impl Session {
     /// # Errors
     /// The request is invalid, [`Status::MissingKey`] without `storage_dir`, [`Status::Storage`] if it can't be read.
     pub fn release_stored_slots(&self, request_json: &str) -> Result<String, Error> {
-        stored_slots::release(&self.manager.shared, request_json)
+        let released = stored_slots::release(&self.manager.shared, request_json);
+        released.map_err(|error| told_of_close(self.client(), error))
     }
 
     /// Takes one slot or several and keeps them; see `floatlease_lease_acquire` in the header for the request. Returns the
@@ -122,6 +125,10 @@ impl Session {
     /// # Errors
     /// The request is invalid, the server has refused, or the server can't be reached.
     pub fn acquire(&self, request_json: &str) -> Result<(Lease, String), Error> {
+        self.acquire_waiting(request_json).map_err(|error| told_of_close(self.client(), error))
+    }
+
+    fn acquire_waiting(&self, request_json: &str) -> Result<(Lease, String), Error> {
         let mut acquisition = Acquisition::begin(&self.manager, request_json, None)?;
         let in_flight = self.manager.shared.begin_host_call(acquisition.time_limit, None);
         loop {
@@ -221,7 +228,8 @@ impl Session {
     pub fn accept(&self, ticket: u64) -> Result<Lease, Error> {
         let mut acquired = self.acquired();
         let at = acquired.iter().position(|(number, _)| *number == ticket);
-        at.map(|at| acquired.swap_remove(at).1).ok_or_else(|| Error::new(Status::Ticket))
+        let lease = at.map(|at| acquired.swap_remove(at).1).ok_or_else(|| Error::new(Status::Ticket));
+        lease.map_err(|error| told_of_close(self.client(), error))
     }
 
     /// Does what is due on this thread: submitted calls, renewals, releases and bookings. Begins nothing after `longest`. Any
@@ -370,7 +378,8 @@ impl Lease {
 
     fn run(&self, operation: LeaseOperation, request_json: &str) -> Result<String, Error> {
         let given = strict::parse_object("the request", request_json)?;
-        lease_calls::run(&self.manager, &self.inner, operation, given, None)
+        let done = lease_calls::run(&self.manager, &self.inner, operation, given, None);
+        done.map_err(|error| told_of_close(&self.manager.shared.client, error))
     }
 }
 
@@ -378,6 +387,18 @@ impl Drop for Lease {
     fn drop(&mut self) {
         self.inner.status().stop_publishing();
         self.manager.drop_lease(&self.inner);
+    }
+}
+
+/// Adds to an error that the client was closed, if that may be its reason. A thread that loses the race with a close has
+/// no other way to know.
+fn told_of_close(client: &Client, error: Error) -> Error {
+    match error.status {
+        _ if !client.is_shut() => error,
+        Status::Cancelled => error.with_detail("The client was closed meanwhile."),
+        Status::LeaseOver => error.with_detail("The lease was released, and its client was closed."),
+        Status::Ticket => Error::of_closed_client(),
+        _ => error,
     }
 }
 

@@ -97,6 +97,10 @@ static void what_is_empty_or_closed_is_a_status_everywhere(const Client &client,
           &Client::sync_consumptions})
         EXPECT((client.*verb)("{}"), FLOATLEASE_E_HANDLE);
     EXPECT(client.call("check_license"), FLOATLEASE_E_HANDLE);
+    const std::string message = client.call("check_license").text("message");
+    HOLD(!message.empty() && client.submit(ticket, "check_license").text("message") == message);
+    HOLD(client.cancel().text("message") == message && client.cancel(ticket).text("message") == message);
+    HOLD(client.advance_clock(1h).text("message") == message);
     EXPECT(client.diagnose(), FLOATLEASE_E_HANDLE);
     EXPECT(client.cancel(), FLOATLEASE_E_HANDLE);
     EXPECT(client.acquire_lease(other), FLOATLEASE_E_HANDLE);

@@ -193,11 +193,16 @@ impl Client {
 
     /// `floatlease_next_event`: the event, or null, or the name of a failure.
     pub fn next_event(&self, wait_ms: u32) -> Result<Value, String> {
+        let answer = self.next_event_or_error(wait_ms);
+        if answer.status == "OK" { Ok(answer.json) } else { Err(answer.status) }
+    }
+
+    /// `floatlease_next_event`, with the error object of a failure.
+    pub fn next_event_or_error(&self, wait_ms: u32) -> Answer {
         let mut json = ptr::null_mut();
         // SAFETY: the out pointer may be written.
         let status = unsafe { ffi::floatlease_next_event(self.0, wait_ms, &raw mut json) };
-        let event = if json.is_null() { Value::Null } else { taken(json) };
-        if status == 0 { Ok(event) } else { Err(status_name(status)) }
+        Answer { status: status_name(status), json: if json.is_null() { Value::Null } else { taken(json) } }
     }
 
     /// The next event of this name, whatever comes before it; fails the test if none comes.

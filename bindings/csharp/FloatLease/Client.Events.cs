@@ -63,7 +63,7 @@ namespace FloatLease
         public ulong Submit(string operation, string requestJson = null)
         {
             int status = Native.Submit(handle, Utf8.ToNative(operation), Utf8.ToNative(requestJson), out var ticket);
-            Failure.ThrowUnlessOk(status);
+            handle.ThrowUnlessOk(status);
             return ticket;
         }
 
@@ -71,7 +71,7 @@ namespace FloatLease
         /// Cancels a submitted call. Its completion comes within 50 ms and says how far the call got.
         /// </summary>
         /// <exception cref="FloatLeaseException">No such call is under way: <see cref="Status.Ticket"/>.</exception>
-        public void Cancel(ulong ticket) => Failure.ThrowUnlessOk(handle.Cancel(ticket));
+        public void Cancel(ulong ticket) => handle.ThrowUnlessOk(handle.Cancel(ticket));
 
         /// <summary>
         /// Returns the lease that a submitted "lease_acquire" has taken. Call it once, after the completion came.
@@ -96,7 +96,7 @@ namespace FloatLease
             int status = pump.Read(handle, (uint)most, out var next);
             GC.KeepAlive(this); // or the handlers of a client that was dropped meanwhile would not be called
             if (status == (int)Status.Handle) throw new ObjectDisposedException(nameof(Client));
-            Failure.ThrowUnlessOk(status);
+            handle.ThrowUnlessOk(status);
             return next;
         }
 

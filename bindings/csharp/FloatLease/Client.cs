@@ -48,7 +48,7 @@ namespace FloatLease
         /// Cancels every call that is under way; each throws a <see cref="FloatLeaseCanceledException"/>, and so does the
         /// Task of a submitted one that has begun. Call it from another thread. Leases go on.
         /// </summary>
-        public void Cancel() => Failure.ThrowUnlessOk(Native.ClientCancel(handle));
+        public void Cancel() => handle.ThrowUnlessOk(Native.ClientCancel(handle));
 
         /// <summary>
         /// Checks each step from this machine to the server's signature, and returns what it found. It takes no slot,
@@ -98,7 +98,7 @@ namespace FloatLease
             if (by < TimeSpan.Zero) throw new ArgumentOutOfRangeException(nameof(by), "The clock can't be put back.");
             for (long left = Dates.Milliseconds(by); left > 0; left -= uint.MaxValue)
             {
-                Failure.ThrowUnlessOk(Native.ClientAdvanceClock(handle, (uint)Math.Min(left, uint.MaxValue)));
+                handle.ThrowUnlessOk(Native.ClientAdvanceClock(handle, (uint)Math.Min(left, uint.MaxValue)));
             }
         }
 

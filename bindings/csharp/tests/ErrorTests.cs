@@ -1,5 +1,7 @@
 using System;
+using System.Collections.Generic;
 using System.IO;
+using System.Reflection;
 using System.Runtime.Serialization.Formatters.Binary;
 using System.Threading;
 
@@ -43,6 +45,78 @@ namespace FloatLease.Tests
             Check.Holds("licence_key", mistake.Message);
             Check.Equal(Status.Json, Check.Throws<FloatLeaseException>(() => new Client("nonsense")).Status);
             Check.Throws<ArgumentNullException>(() => new Client((string)null));
+        }
+
+        // The client is closed, but not yet its SafeHandle: between the two steps of Dispose on another thread.
+        public static void A_call_that_races_with_Dispose_says_that_the_client_was_closed()
+        {
+            using (var world = new World())
+            {
+                Client client = world.Client;
+                FieldInfo field = typeof(Client).GetField("handle", BindingFlags.Instance | BindingFlags.NonPublic);
+                Native.ClientClose(((ClientHandle)field.GetValue(client)).DangerousGetHandle());
+                var calls = new Action[]
+                {
+                    () => client.CheckLicenseAsync().GetAwaiter().GetResult(), () => client.CheckLicense(),
+                    () => client.Submit("check_license"), () => client.Cancel(), () => client.Cancel(1),
+                    () => client.AcquireLease(), () => client.AcceptLease(1), () => client.Diagnose(),
+                    () => client.AdvanceClock(TimeSpan.FromSeconds(1)),
+                };
+                foreach (Action call in calls)
+                {
+                    var closed = Check.Throws<FloatLeaseException>(call);
+                    Check.Equal(Status.Handle, closed.Status);
+                    Check.Holds("The client was closed", closed.Message);
+                    Check.Holds("not closed", closed.Advice);
+                    Check.Equal(Outcome.NotSent, closed.Outcome);
+                }
+            }
+        }
+
+        public static void Every_call_that_loses_to_Dispose_says_why()
+        {
+            for (int round = 0; round < 20; round++)
+            {
+                using (var world = new World())
+                {
+                    Client client = world.Client;
+                    var ends = new List<Exception>();
+                    var threads = new List<Thread>();
+                    for (int number = 0; number < 8; number++)
+                    {
+                        bool submits = number % 2 == 0;
+                        threads.Add(new Thread(() =>
+                        {
+                            Exception end = null;
+                            while (end == null)
+                            {
+                                try
+                                {
+                                    if (submits) client.Submit("product_details");
+                                    else client.CheckLicense();
+                                }
+                                catch (FloatLeaseException exception) when (exception.Status == Status.TooManyCalls)
+                                {
+                                    Thread.Yield();
+                                }
+                                catch (Exception exception)
+                                {
+                                    end = exception;
+                                }
+                            }
+                            lock (ends) ends.Add(end);
+                        }));
+                    }
+                    foreach (Thread thread in threads) thread.Start();
+                    Thread.Sleep(round);
+                    client.Dispose();
+                    foreach (Thread thread in threads) thread.Join();
+                    foreach (Exception end in ends)
+                    {
+                        if (!(end is ObjectDisposedException)) Check.Holds("The client was closed", end.Message);
+                    }
+                }
+            }
         }
 
         public static void Statuses_and_words_that_this_version_does_not_know_break_nothing()

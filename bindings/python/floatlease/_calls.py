@@ -405,7 +405,8 @@ class CompletionQueue:
             wakers = list(self._wakers)
         self._wake_waiters()
         for call in calls:
-            call.fail(self._error_for(Status.CANCELLED))
+            message = "The client was closed before the call was done."
+            call.fail(error_from_status(Status.CANCELLED, None, Status.CANCELLED.name, message))
         for waker in wakers:
             waker()
 

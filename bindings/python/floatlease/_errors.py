@@ -149,11 +149,14 @@ def error_from_object(error: Mapping[str, Any]) -> FloatLeaseError:
     return CLASSES.get(error.get("category", ""), FloatLeaseError)(error)
 
 
-def error_from_status(status: int, text: str | None, name: str) -> FloatLeaseError:
-    """Returns the exception for a call that gave this status, and an error object as a text or none."""
+def error_from_status(status: int, text: str | None, name: str, message: str = "") -> FloatLeaseError:
+    """Returns the exception for a call that gave this status, and an error object as a text or none.
+
+    Without an error object, `message` says what happened; its default is the name of the status.
+    """
     if text:
         return error_from_object(json.loads(text))
-    sentence = name.replace("_", " ").capitalize() + "."
+    sentence = message or name.replace("_", " ").capitalize() + "."
     outcome = "unknown" if status == Status.CANCELLED else "not_sent"
     category = CATEGORIES.get(status, "")
     return error_from_object(

@@ -80,6 +80,7 @@ def test_closing_ends_what_is_under_way(workplace: Workplace) -> None:
         with pytest.raises(NetworkError) as caught:
             call.result()
         assert (caught.value.status, caught.value.outcome) == (Status.CANCELLED, "unknown")
+        assert caught.value.message == "The client was closed before the call was done."
 
 
 def test_too_many_are_refused_and_those_that_wait_are_done_all_the_same(workplace: Workplace) -> None:

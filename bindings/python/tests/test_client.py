@@ -186,6 +186,7 @@ def test_a_closed_client_says_so_whatever_it_is_asked(workplace: Workplace) -> N
             with pytest.raises(UsageError) as caught:
                 on(call)
             assert caught.value.status == Status.HANDLE
+            assert caught.value.message.startswith("The client was closed")
             assert caught.value.advice
 
 

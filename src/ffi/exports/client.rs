@@ -130,9 +130,11 @@ pub unsafe extern "C" fn floatlease_client_release_all(
 
 /// Closes a client and ends its leases.
 ///
-/// Calls in flight on other threads are cancelled. The client's leases become RELEASED. The library releases their
-/// slots in the background, each within its release_on_close_ms, except for leases with "keep_alive":"host". A
-/// borrowed slot stays borrowed. You still free the handles of the leases, before or after.
+/// Calls in flight on other threads are cancelled. A call that comes later returns FLOATLEASE_E_HANDLE, and its message
+/// says that the client was closed. The client's connections are closed. The client's leases become RELEASED. The library releases their
+/// slots in the background, each within its release_on_close_ms, except for leases with "keep_alive":"host". The
+/// connections that this takes are closed afterwards. A borrowed slot stays borrowed. You still free the handles of the
+/// leases, before or after.
 ///
 /// This function uses no network and waits for nothing. Closing NULL, closing twice, or in a forked child does
 /// nothing.

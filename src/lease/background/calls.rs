@@ -90,7 +90,7 @@ impl BackgroundCalls {
         let inner = &self.0;
         let mut state = inner.state();
         if state.closed {
-            return Err(Error::new(Status::Handle));
+            return Err(Error::of_closed_client());
         }
         if state.under_way.len() + inner.events.completions() >= MOST_TICKETS {
             return Err(Error::new(Status::TooManyCalls));

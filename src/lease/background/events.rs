@@ -115,7 +115,7 @@ impl Events {
         let mut queue = self.queue();
         loop {
             if queue.closed {
-                return Err(Error::new(Status::Handle));
+                return Err(Error::of_closed_client());
             }
             // The cancel is reported before an event, because a host that reads until there is no event must hear of
             // it. The event stays in the queue.

@@ -206,10 +206,18 @@ impl LeaseManager {
             if let Some(lease) = registry.releases.pop_pending() {
                 self.start_release_thread(&mut registry);
                 registry = self.release_one(registry, lease);
-            } else if let Some(repeat) = registry.releases.pop_due_repeat(now) {
+                continue;
+            }
+            if let Some(repeat) = registry.releases.pop_due_repeat(now) {
                 self.start_release_thread(&mut registry);
                 registry = self.repeat_one(registry, repeat);
-            } else if may_wait && !registry.releases.is_empty() && !registry.release_thread_waits {
+                continue;
+            }
+            if registry.closed {
+                // Nothing else makes requests, and a lease that keeps its handle would keep the connections.
+                self.shared.client.close_connections();
+            }
+            if may_wait && !registry.releases.is_empty() && !registry.release_thread_waits {
                 let next_at = registry.releases.next_repeat_at();
                 let left_ms = next_at.map_or(Millis::MAX, |next_at| next_at.saturating_sub(now));
                 let sleep = Duration::from_millis(left_ms.unsigned_abs()).min(LONGEST_SLEEP);

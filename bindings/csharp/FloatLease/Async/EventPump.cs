@@ -44,7 +44,7 @@ namespace FloatLease
                 if (isClosed) throw new ObjectDisposedException(nameof(Client));
                 // First, because it may fail: a call that is under way, and that nobody awaits, could take a lease.
                 EnsureThread();
-                Failure.ThrowUnlessOk(Native.Submit(handle, operation, request, out var ticket));
+                handle.ThrowUnlessOk(Native.Submit(handle, operation, request, out var ticket));
                 pending.Add(ticket, call);
                 return ticket;
             }

@@ -16,12 +16,6 @@ namespace FloatLease
             return new FloatLeaseCanceledException(failure, isByToken ? cancellation : CancellationToken.None);
         }
 
-        /// <summary>Throws unless the status is Ok, for functions that give no error object.</summary>
-        internal static void ThrowUnlessOk(int status)
-        {
-            if (status != (int)Status.Ok) throw FromStatus(status, null);
-        }
-
         /// <summary>Makes the exception for a call that this assembly has cancelled, not the library.</summary>
         internal static Exception Cancelled(string outcome, string message, CancellationToken cancellation)
         {

@@ -31,6 +31,23 @@ namespace FloatLease
             Dispose();
         }
 
+        /// <summary>
+        /// Throws unless the status is Ok, for functions that give no error object.
+        /// </summary>
+        internal void ThrowUnlessOk(int status)
+        {
+            if (status == (int)Status.Ok) return;
+            string error = null;
+            if (status == (int)Status.Handle)
+            {
+                // No operation has an empty name, so this call does nothing. The library says that the client was closed.
+                Native.CallByToken(token, Utf8.ToNative(""), null, out var json);
+                error = Answer.Take(json);
+            }
+            GC.KeepAlive(this);
+            throw Failure.FromStatus(status, error);
+        }
+
         internal int Cancel(ulong ticket)
         {
             int status = Native.Cancel(token, ticket);

@@ -45,6 +45,9 @@ namespace FloatLease
         [DllImport(Library, EntryPoint = "floatlease_call", CallingConvention = Convention)]
         internal static extern int Call(ClientHandle client, byte[] operation, byte[] request, out IntPtr json);
 
+        [DllImport(Library, EntryPoint = "floatlease_call", CallingConvention = Convention)]
+        internal static extern int CallByToken(IntPtr client, byte[] operation, byte[] request, out IntPtr json);
+
         [DllImport(Library, EntryPoint = "floatlease_submit", CallingConvention = Convention)]
         internal static extern int Submit(ClientHandle client, byte[] operation, byte[] request, out ulong ticket);
 
