@@ -8,18 +8,26 @@ use std::io;
 #[cfg(not(all(test, loom)))]
 use std::thread;
 
-/// Size of a thread's stack. Without one the standard library would read an environment variable of the host.
-const STACK_BYTES: usize = 2 * 1024 * 1024;
+/// Size of a stack for the library's own work. A call needs a tenth of it, but the storage of all thread-local variables
+/// of the host is taken from it too. Without a size the standard library would read an environment variable of the host.
+const STACK_BYTES: usize = 512 * 1024;
+
+/// Size of a stack for the system's work: it may load modules for host names or certificates, which may need any size.
+const SYSTEM_STACK_BYTES: usize = 2 * 1024 * 1024;
 
 /// Starts a thread that blocks the host's signals, so that their handlers run on the host's own threads. It is scheduled
 /// as the process is, whichever of the host's threads starts it.
 pub(crate) fn start(body: Box<dyn FnOnce() + Send>) -> io::Result<()> {
-    start_named("floatlease", body)
+    start_with("floatlease", STACK_BYTES, body)
 }
 
-/// Starts such a thread under a name of its own, for debuggers. Linux shows 15 characters of it.
+/// Starts such a thread for work of the system, under a name of its own, for debuggers. Linux shows 15 characters of it.
 pub(crate) fn start_named(name: &str, body: Box<dyn FnOnce() + Send>) -> io::Result<()> {
-    let builder = thread::Builder::new().name(name.to_owned()).stack_size(STACK_BYTES);
+    start_with(name, SYSTEM_STACK_BYTES, body)
+}
+
+fn start_with(name: &str, stack_bytes: usize, body: Box<dyn FnOnce() + Send>) -> io::Result<()> {
+    let builder = thread::Builder::new().name(name.to_owned()).stack_size(stack_bytes);
     let body = move || {
         // The builder has no attribute for it, so the thread does it itself, before any work.
         #[cfg(all(target_os = "linux", not(all(test, loom))))]

@@ -61,6 +61,7 @@ pub(crate) struct Http {
     agent: Mutex<Agent>,
     calls: Arc<Calls>,
     kept: Arc<Kept>,
+    names: Names,
     route: Route,
     /// Which authorities are trusted, in words.
     pub(crate) roots: String,
@@ -187,8 +188,9 @@ impl Http {
 
     fn with_parts(settings: ureq::config::Config, calls: Arc<Calls>, route: Route, roots: String) -> Http {
         let kept = Arc::new(Kept::new(route.connect_timeout));
-        let agent = Mutex::new(new_agent(settings, &calls, &kept, &route));
-        Http { agent, calls, kept, route, roots }
+        let names = Names::new();
+        let agent = Mutex::new(new_agent(settings, &calls, &kept, &names, &route));
+        Http { agent, calls, kept, names, route, roots }
     }
 
     fn agent(&self) -> MutexGuard<'_, Agent> {
@@ -219,7 +221,7 @@ impl Http {
     /// new one.
     pub(crate) fn close_connections(&self) {
         let mut agent = self.agent();
-        let fresh = new_agent(agent.config().clone(), &self.calls, &self.kept, &self.route);
+        let fresh = new_agent(agent.config().clone(), &self.calls, &self.kept, &self.names, &self.route);
         let closed = std::mem::replace(&mut *agent, fresh);
         // Requests go on while the sockets are closed, which happens here: a request under way has an agent of its own.
         drop(agent);
@@ -328,11 +330,17 @@ impl Http {
 }
 
 /// Makes an agent that has no connection yet.
-fn new_agent(settings: ureq::config::Config, calls: &Arc<Calls>, kept: &Arc<Kept>, route: &Route) -> Agent {
+fn new_agent(
+    settings: ureq::config::Config,
+    calls: &Arc<Calls>,
+    kept: &Arc<Kept>,
+    names: &Names,
+    route: &Route,
+) -> Agent {
     let connect = transport::Connect {
         calls: Arc::clone(calls),
         kept: Arc::clone(kept),
-        names: Names::new(),
+        names: names.clone(),
         route: route.clone(),
     };
     Agent::with_parts(settings, connect, resolver::Later)

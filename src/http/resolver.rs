@@ -18,7 +18,7 @@ use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::NextTimeout;
 
 /// The names that a client connects to.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Names(Arc<Helpers<SystemResolver>>);
 
 impl Names {

@@ -49,10 +49,12 @@ impl Session {
     /// The config is invalid.
     pub fn open(config_json: &str, guard: Guard) -> Result<Session, Error> {
         let (events, client) = (Arc::new(Events::new()), Client::open(config_json)?);
-        let calls =
-            BackgroundCalls::new(Arc::clone(&events), guard, client.config().max_parallel, client.config().threads);
-        let shared = Shared::new(client, events, guard);
-        Ok(Session { manager: Arc::new(LeaseManager::new(shared)), calls, acquired: Arc::default() })
+        let (max_parallel, threads) = (client.config().max_parallel, client.config().threads);
+        let manager = Arc::new(LeaseManager::new(Shared::new(client, Arc::clone(&events), guard)));
+        let shared = Arc::clone(&manager.shared);
+        let after_burst = move || shared.client.close_connections();
+        let calls = BackgroundCalls::new(events, guard, max_parallel, threads, after_burst);
+        Ok(Session { manager, calls, acquired: Arc::default() })
     }
 
     /// The client without its leases.

@@ -17,6 +17,9 @@ use std::{io, mem};
 /// Most calls that may be under way or have a completion that the host has not read.
 const MOST_TICKETS: usize = 1_000;
 
+/// More threads than this are a burst of calls.
+const FEW_THREADS: usize = 4;
+
 /// Runs a function. If it panics, returns an `Err` with the panic's message.
 pub type Guard = fn(&mut dyn FnMut()) -> Result<(), String>;
 
@@ -45,7 +48,12 @@ struct Inner {
     state: Mutex<State>,
     /// Signals a new call or the close.
     changed: Condvar,
+    /// Called when the last thread has ended after a burst of calls.
+    after_burst: AfterBurst,
 }
+
+/// Gives back what a burst of calls has needed.
+type AfterBurst = Box<dyn Fn() + Send + Sync>;
 
 struct State {
     last_ticket: u64,
@@ -53,6 +61,8 @@ struct State {
     under_way: Vec<Arc<Ticket>>,
     queue: CallQueue,
     threads: usize,
+    /// The most threads that there were since there was none.
+    most_threads: usize,
     closed: bool,
 }
 
@@ -61,9 +71,16 @@ impl BackgroundCalls {
     /// that prints nothing. At most `max_parallel` calls of each priority run at the same time.
     ///
     /// With threads of the host, none is started: [`BackgroundCalls::work`] runs the calls.
-    pub(crate) fn new(events: Arc<Events>, guard: Guard, max_parallel: usize, threads: Threads) -> BackgroundCalls {
+    /// `after_burst` is called when the last thread has ended and more than a few calls have run at the same time.
+    pub(crate) fn new(
+        events: Arc<Events>,
+        guard: Guard,
+        max_parallel: usize,
+        threads: Threads,
+        after_burst: impl Fn() + Send + Sync + 'static,
+    ) -> BackgroundCalls {
         let start = (threads == Threads::Library).then_some(thread::start as Start);
-        BackgroundCalls::with(events, guard, max_parallel, start, Duration::from_secs(10))
+        BackgroundCalls::with(events, guard, max_parallel, start, Duration::from_secs(10), Box::new(after_burst))
     }
 
     fn with(
@@ -72,11 +89,12 @@ impl BackgroundCalls {
         max_parallel: usize,
         start: Option<Start>,
         idle: Duration,
+        after_burst: AfterBurst,
     ) -> BackgroundCalls {
         let queue = CallQueue::new(max_parallel);
-        let state = State { last_ticket: 0, under_way: Vec::new(), queue, threads: 0, closed: false };
+        let state = State { last_ticket: 0, under_way: Vec::new(), queue, threads: 0, most_threads: 0, closed: false };
         let (state, changed) = (Mutex::new(state), Condvar::new());
-        BackgroundCalls(Arc::new(Inner { events, guard, start, idle, max_parallel, state, changed }))
+        BackgroundCalls(Arc::new(Inner { events, guard, start, idle, max_parallel, state, changed, after_burst }))
     }
 
     /// Queues a call, which lasts for `time_limit` at most, from now on. A thread runs it when its turn comes, in the order
@@ -183,6 +201,7 @@ impl Inner {
             let worker = Arc::clone(self);
             start(Box::new(move || worker.work()))?;
             state.threads += 1;
+            state.most_threads = state.most_threads.max(state.threads);
         }
         Ok(())
     }
@@ -210,6 +229,14 @@ impl Inner {
             let left = self.idle.saturating_sub(idle_since.elapsed());
             if !must_stay && (state.closed || left.is_zero()) {
                 state.threads -= 1;
+                let is_after_burst = state.threads == 0 && state.most_threads > FEW_THREADS;
+                if state.threads == 0 {
+                    state.most_threads = 0;
+                }
+                drop(state);
+                if is_after_burst {
+                    (self.after_burst)();
+                }
                 return None;
             }
             let until_due = due_at.map(|due_at| due_at.saturating_duration_since(now));

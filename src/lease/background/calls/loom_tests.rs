@@ -22,7 +22,14 @@ fn calls(idle: Duration) -> BackgroundCalls {
 }
 
 fn calls_at_a_time(max_parallel: usize, idle: Duration) -> BackgroundCalls {
-    BackgroundCalls::with(Arc::new(Events::new()), caught, max_parallel, Some(crate::thread::start), idle)
+    BackgroundCalls::with(
+        Arc::new(Events::new()),
+        caught,
+        max_parallel,
+        Some(crate::thread::start),
+        idle,
+        Box::new(|| ()),
+    )
 }
 
 /// A call whose reply says whether it saw a cancel.

@@ -24,7 +24,7 @@ fn start_or_refuse(body: Box<dyn FnOnce() + Send>) -> io::Result<()> {
 const MAX_PARALLEL: usize = 4;
 
 fn calls_idle_for(idle: Duration) -> BackgroundCalls {
-    BackgroundCalls::with(Arc::new(Events::new()), caught, MAX_PARALLEL, Some(start_or_refuse), idle)
+    BackgroundCalls::with(Arc::new(Events::new()), caught, MAX_PARALLEL, Some(start_or_refuse), idle, Box::new(|| ()))
 }
 
 fn calls() -> BackgroundCalls {
@@ -153,7 +153,7 @@ fn idle_thread_ends_and_next_call_starts_another() {
     }
     assert!(Arc::strong_count(&calls.0) <= 2);
     assert_eq!(
-        BackgroundCalls::new(Arc::new(Events::new()), caught, MAX_PARALLEL, Threads::Library).0.idle,
+        BackgroundCalls::new(Arc::new(Events::new()), caught, MAX_PARALLEL, Threads::Library, || ()).0.idle,
         Duration::from_secs(10)
     );
 }
@@ -287,7 +287,7 @@ fn call_runs_in_the_given_guard() {
     fn marking(body: &mut dyn FnMut()) -> Result<(), String> {
         caught(body).map_err(|message| format!("guarded: {message}"))
     }
-    let calls = BackgroundCalls::new(Arc::new(Events::new()), marking, MAX_PARALLEL, Threads::Library);
+    let calls = BackgroundCalls::new(Arc::new(Events::new()), marking, MAX_PARALLEL, Threads::Library, || ());
     calls.submit_run(|_| panic!("on purpose")).unwrap();
     let message = calls.read_value()["error"]["message"].clone();
     assert!(message.as_str().unwrap().ends_with("guarded: on purpose"), "{message}");
@@ -457,7 +457,7 @@ fn cancel_ends_a_pause_at_once_and_drops_what_the_call_holds() {
 
 #[test]
 fn host_runs_the_calls_on_its_own_thread() {
-    let calls = BackgroundCalls::new(Arc::new(Events::new()), caught, MAX_PARALLEL, Threads::Host);
+    let calls = BackgroundCalls::new(Arc::new(Events::new()), caught, MAX_PARALLEL, Threads::Host, || ());
     assert_eq!((calls.work(), calls.due_at()), (false, None));
     let own = thread::current().id();
     let is_own = move |_: &Ticket| Ok((thread::current().id() == own).to_string());
@@ -475,4 +475,24 @@ fn host_runs_the_calls_on_its_own_thread() {
     assert_eq!(calls.threads(), 0);
     calls.close();
     assert_eq!(calls.read_value()["error"]["name"], "CANCELLED");
+}
+
+#[test]
+fn what_a_burst_has_needed_is_given_back_once_its_last_thread_has_ended() {
+    let (ended, ends) = channel();
+    let (events, start) = (Arc::new(Events::new()), Some(start_or_refuse as Start));
+    let idle = Duration::from_millis(20);
+    let calls = BackgroundCalls::with(events, caught, 64, start, idle, Box::new(move || ended.send(()).unwrap()));
+    calls.submit_run(nothing).unwrap();
+    calls.read();
+    calls.wait_until(|state| state.threads == 0);
+    assert!(ends.try_recv().is_err(), "one call after the other is no burst");
+    let all = Arc::new(std::sync::Barrier::new(FEW_THREADS + 1));
+    for _ in 0..=FEW_THREADS {
+        let all = Arc::clone(&all);
+        calls.submit_run(move |_| Ok(format!("{}", all.wait().is_leader()))).unwrap();
+    }
+    (0..=FEW_THREADS).for_each(|_| _ = calls.read());
+    ends.recv_timeout(LONG).unwrap();
+    assert_eq!(calls.threads(), 0);
 }
