@@ -31,6 +31,18 @@ impl Secret {
     }
 }
 
+/// The part of a stack that is wiped. A call needs less below the function that begins it.
+const WIPED_BYTES: usize = 48 * 1024;
+
+/// Overwrites what finished functions have left on this thread's stack below the caller. The compiler may have copied parts
+/// of a secret there, where no destructor reaches them.
+#[inline(never)]
+pub(crate) fn wipe_stack() {
+    let mut left = [0_u8; WIPED_BYTES];
+    // Otherwise the compiler would leave out a write that nobody reads.
+    std::hint::black_box(&mut left);
+}
+
 /// Returns `text` with each of these secrets replaced by `(secret)`.
 ///
 /// All ranges are found before the first replacement. Otherwise a secret that is part of another would leave the rest

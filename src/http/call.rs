@@ -5,6 +5,7 @@
 
 use crate::config::Threads;
 use crate::error::Error;
+use crate::secret::wipe_stack;
 use crate::status::Status;
 use crate::thread::current_id;
 use std::cell::RefCell;
@@ -333,5 +334,6 @@ impl Drop for InFlight {
     fn drop(&mut self) {
         set_call_of_thread(Weak::new());
         self.calls.calls().list.retain(|call| !Arc::ptr_eq(call, &self.call));
+        wipe_stack();
     }
 }

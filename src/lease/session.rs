@@ -20,6 +20,7 @@ use crate::lease::state_machine::{Millis, State};
 use crate::lease::storage::probe;
 use crate::lease::stored_slots;
 use crate::operations::Kind;
+use crate::secret::wipe_stack;
 use crate::status::Status;
 use crate::strict;
 use crate::uptime;
@@ -48,7 +49,9 @@ impl Session {
     /// # Errors
     /// The config is invalid.
     pub fn open(config_json: &str, guard: Guard) -> Result<Session, Error> {
-        let (events, client) = (Arc::new(Events::new()), Client::open(config_json)?);
+        let client = Client::open(config_json);
+        wipe_stack();
+        let (events, client) = (Arc::new(Events::new()), client?);
         let (max_parallel, threads) = (client.config().max_parallel, client.config().threads);
         let manager = Arc::new(LeaseManager::new(Shared::new(client, Arc::clone(&events), guard)));
         let shared = Arc::clone(&manager.shared);

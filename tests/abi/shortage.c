@@ -245,7 +245,7 @@ static void without_memory(void)
     client = activated_of("FLOATLEASE_CONFIG");
     HOLD(getrlimit(RLIMIT_AS, &before) == 0);
     /* Room for what a call needs, but not for a thread's stack. */
-    leave_memory_of(1024 * 1024);
+    leave_memory_of(256 * 1024);
     expect_unleased(client, NULL, resource);
     expect_uncompleted(client, resource);
     HOLD(setrlimit(RLIMIT_AS, &before) == 0);
