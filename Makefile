@@ -103,6 +103,10 @@ test-windows: ## The Windows build, driven under Wine (a quarter of an hour)
 soak-renewals: library server ## A million renewals of a lease, which must hold no more than the first (a quarter of an hour)
 	@python3 benches/renewals.py
 
+.PHONY: soak-clients
+soak-clients: library server ## A process with a thousand clients, what they cost and what their close leaves (two minutes)
+	@python3 benches/many_clients.py
+
 # `make dist TARGETS=x86_64-unknown-linux-gnu` makes what this target needs; RELEASE_URL is where the archives will be
 # found, for the recipes of Conan and vcpkg.
 TARGETS ?=
