@@ -84,7 +84,7 @@ test-loom:
 .PHONY: soak
 soak: setup ## Kill, share and interrupt thousands of times more than make test does (some minutes)
 	@$(CARGO) build --workspace
-	@$(CARGO) test -p floatlease --lib --test sharing --test crashes --test one_folder --test shared_slots -- --ignored
+	@$(CARGO) test -p floatlease --lib --test sharing --test crashes --test one_folder --test shared_slots --test crowd -- --ignored
 	@FLOATLEASE_HISTORIES=1000000 $(CARGO) test -p floatlease-server --test order_model
 
 # Needs a second Rust with the sources of its standard library, so it is not part of `make test`; see the script.
@@ -102,6 +102,10 @@ test-windows: ## The Windows build, driven under Wine (a quarter of an hour)
 .PHONY: soak-renewals
 soak-renewals: library server ## A million renewals of a lease, which must hold no more than the first (a quarter of an hour)
 	@python3 benches/renewals.py
+
+.PHONY: soak-clients
+soak-clients: library server ## A process with a thousand clients, what they cost and what their close leaves (two minutes)
+	@python3 benches/many_clients.py
 
 # `make dist TARGETS=x86_64-unknown-linux-gnu` makes what this target needs; RELEASE_URL is where the archives will be
 # found, for the recipes of Conan and vcpkg.

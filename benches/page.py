@@ -52,6 +52,14 @@ RENEWALS = """\
 One lease, {renewals:,} renewals on a `floatlease-server demo`, each half of the slot's time after the last by the client's
 own clock: what the process holds after 1 %, 10 % and all of them. By `make soak-renewals`, {date}, commit {commit}."""
 
+MANY_CLIENTS = """\
+### A thousand clients
+
+One process with {clients:,} clients and a lease each, kept alive by `"thread"`, on a `floatlease-server serve`; then {idle_s} s
+without anything due, then the close. The leases keep their handles until the connections and threads are gone. The
+allocator has one arena (`MALLOC_ARENA_MAX=1`), so that it can give back what is freed. By `make soak-clients`, {date},
+commit {commit}."""
+
 THE_SERVER = """\
 ## The server
 
@@ -83,6 +91,7 @@ def written(figures, size):
         CANCELLED.format(**size),
         waits("stage", STAGES, figures["lease_waits"]["cancelled"], 50_000),
         *renewals(),
+        *many_clients(),
         THE_SERVER.format(**size),
         loads(figures),
         server_aims(figures),
@@ -203,6 +212,26 @@ def renewals():
     ]
     text = RENEWALS.format(renewals=record["figures"][0]["renewals"], **record)
     return text, table(["kept alive by", "", "1 %", "10 %", "100 %"], rows)
+
+
+def many_clients():
+    """The figures of the last `make soak-clients`."""
+    record = json.loads((HERE / "data/many_clients.json").read_text())
+    found = record["figures"]
+    count = found["clients"]
+    rows = [
+        at_most("threads a client", found["threads"] / count, 1, "{:.0f}"),
+        at_most("resident memory a client", found["resident_kb_a_client"], 64, "{:.0f} kB"),
+        at_most("connections a client", found["files"] / count, 1, "{:.0f}"),
+        at_most("processor time of all while idle", found["idle_processor_ms_a_second"] / 1000, 0.01, "{:.4f} s/s"),
+        ("`floatlease_client_close`", f"{found['close_us_a_client']:.0f} µs", "", ""),
+        ("from the last close until slots, connections and threads are gone", f"{found['gone_s']:.1f} s", "", ""),
+        at_most("threads after that", found["threads_after_close"], 0, "{}"),
+        at_most("connections after that", found["files_after_close"], 0, "{}"),
+        at_most("resident memory a client, leases freed", found["resident_kb_after_free"] / count, 8, "{:.0f} kB"),
+    ]
+    text = MANY_CLIENTS.format(clients=count, idle_s=found["idle_s"], date=record["date"], commit=record["commit"])
+    return text, table(AIM_COLUMNS, rows)
 
 
 def loads(figures):

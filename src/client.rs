@@ -403,10 +403,13 @@ fn pause_before_next(error: &Error, operation: &Operation, attempts: u32) -> Opt
             | Status::OutOfResources
     );
     let harmless = error.outcome != Outcome::Unknown || operation.idempotent;
-    if !may_help || !harmless || attempts >= MAX_ATTEMPTS {
+    // A server that names the time has counted the request against a limit, which many clients may share that start
+    // together. It is asked until the call ends.
+    let is_told_when = error.status == Status::RateLimited && error.retry_after.is_some();
+    if !may_help || !harmless || attempts >= MAX_ATTEMPTS && !is_told_when {
         return None;
     }
-    let ours = jittered(FIRST_PAUSE * 2_u32.pow(attempts - 1));
+    let ours = jittered(FIRST_PAUSE * 2_u32.pow((attempts - 1).min(MAX_ATTEMPTS)));
     // Many clients are told the same time, and must not all come back at once.
     Some(error.retry_after.unwrap_or_default() + ours)
 }
@@ -462,6 +465,18 @@ mod tests {
             assert_eq!(pause_before_next(&error, take, 1).is_some(), takes, "{status:?}");
             assert_eq!(pause_before_next(&error, ask, MAX_ATTEMPTS), None, "{status:?}");
         }
+    }
+
+    #[test]
+    fn refusal_that_names_a_time_is_repeated_until_the_call_ends() {
+        let ask = Operation::named("check_license").unwrap();
+        let mut limited = error(Status::RateLimited, Outcome::Rejected);
+        limited.retry_after = Some(Duration::from_secs(1));
+        for attempts in [MAX_ATTEMPTS, 40] {
+            assert!(pause_before_next(&limited, ask, attempts).is_some_and(|pause| pause < Duration::from_secs(10)));
+        }
+        limited.status = Status::ServerError;
+        assert_eq!(pause_before_next(&limited, ask, MAX_ATTEMPTS), None);
     }
 
     #[test]

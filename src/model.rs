@@ -1,7 +1,10 @@
-//! Wire formats that client and server share: times, the text under a v1 signature, and two request headers.
+//! Wire formats that client and server share: times, the text under a v1 signature, two request headers, and a refusal.
 
 use chrono::{DateTime, Datelike, SecondsFormat, TimeDelta, Timelike, Utc};
 use std::time::{Duration, SystemTime};
+
+/// The `code` of a 503 by which a server with no place for another connection refuses one, before it reads a request.
+pub const TOO_MANY_CONNECTIONS: &str = "too_many_connections";
 
 /// Returns the date that this machine's clock shows, or the nearest that can be written if it shows none.
 ///

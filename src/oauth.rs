@@ -7,6 +7,7 @@
 use crate::config::{Authorization, Config, url_flaw};
 use crate::error::{Error, Outcome};
 use crate::http::{Call, Exchange, Http, Stop};
+use crate::model;
 use crate::operations::Method;
 use crate::reply::{MAX_SERVER_WORDS, noted, parsed, sanitized};
 use crate::request::wipe;
@@ -237,6 +238,7 @@ fn refusal(http_status: u16, members: &Object, config: &Config) -> Error {
         (300..=399, _) => Status::ReplyRedirect,
         (407, _) => Status::ProxyAuth,
         (429, _) => Status::RateLimited,
+        (503, _) if text("code") == Some(model::TOO_MANY_CONNECTIONS) => Status::Connect,
         (500.., _) => Status::ServerError,
         _ => Status::ReplyNotApi,
     };

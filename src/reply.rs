@@ -99,6 +99,8 @@ fn refusal_error(request: &Request, reply: &http::Reply, config: &Config, token:
     };
     // A 5xx may come from a gateway, and leaves the outcome unknown even if its code is the API's.
     let (status, outcome) = match Status::of_server_code(code) {
+        // The server refuses the connection before it reads a request. No gateway has this code of its own.
+        _ if reply.status == 503 && code == model::TOO_MANY_CONNECTIONS => (Status::Connect, Outcome::Rejected),
         Status::UnknownCode if reply.status >= 500 => (Status::ServerError, Outcome::Unknown),
         status if reply.status >= 500 => (status, Outcome::Unknown),
         // With any HTTP status, a server that failed may have failed after it carried out the request.

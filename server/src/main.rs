@@ -109,10 +109,10 @@ struct Serve {
     begin_anew: bool,
     /// Limit for the requests of each client address in a time, or `off`. Loopback addresses have none, because behind
     /// them is a proxy for all clients.
-    #[arg(long, default_value = "200/10s", value_name = "LIMIT", value_parser = limit)]
+    #[arg(long, default_value = "2000/10s", value_name = "LIMIT", value_parser = limit)]
     limit_address: RateLimit,
     /// Limit for the requests of each API key or OAuth client, or `off`.
-    #[arg(long, default_value = "50/1s", value_name = "LIMIT", value_parser = limit)]
+    #[arg(long, default_value = "300/1s", value_name = "LIMIT", value_parser = limit)]
     limit_authorization: RateLimit,
     /// Limit for the authorised requests of all clients together, or `off`.
     #[arg(long, default_value = "18000/1m", value_name = "LIMIT", value_parser = limit)]

@@ -5,40 +5,12 @@
  * where HOW is the lease's "keep_alive".
  */
 #include "expect.h"
+#include "holdings.h"
 
-#include <dirent.h>
 #include <string.h>
-#include <unistd.h>
 
 /* What an allocator may waver by; a leak of a byte per renewal is more, in a million. */
 #define MOST_GROWTH_KB 256
-
-struct holdings {
-    long resident_kb, threads, files;
-};
-
-static long entries(const char *folder)
-{
-    DIR *entries = opendir(folder);
-    long count = 0;
-
-    HOLD(entries != NULL);
-    while (readdir(entries))
-        count++;
-    closedir(entries);
-    return count - 2;
-}
-
-static struct holdings held(void)
-{
-    FILE *file = fopen("/proc/self/statm", "r");
-    long pages = 0;
-
-    HOLD(file && fscanf(file, "%*s %ld", &pages) == 1);
-    fclose(file);
-    return (struct holdings){pages * (sysconf(_SC_PAGESIZE) / 1024), entries("/proc/self/task"),
-                             entries("/proc/self/fd") - 1};
-}
 
 /* A number of the lease's info. */
 static long long told(floatlease_lease *lease, const char *name)

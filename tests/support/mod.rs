@@ -103,12 +103,17 @@ pub struct Demo {
 
 impl Demo {
     pub fn start() -> Demo {
-        let mut child = Command::new(server_binary())
-            .arg("demo")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the server starts");
+        Demo::launch(&mut Command::new(server_binary()))
+    }
+
+    /// The same with shell code that is run first, as for limits of the process.
+    pub fn start_after(before: &str) -> Demo {
+        Demo::launch(Command::new("sh").args(["-c", &format!("{before}\nexec \"$0\" \"$@\"")]).arg(server_binary()))
+    }
+
+    fn launch(command: &mut Command) -> Demo {
+        let mut child =
+            command.arg("demo").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the server starts");
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let said = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error} in what demo said: {line}"));

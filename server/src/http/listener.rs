@@ -20,12 +20,16 @@ use tokio::task::{JoinHandle, JoinSet};
 use super::error_bodies::ErrorBodies;
 use super::places::{Place, Places, most_connections};
 use super::raw_connection::{self, RawConnection, WireAction, perform};
+use super::refused_connection::Refusals;
 use super::request::ReceivedRequest;
 
 /// Time limit for a client that sends no request, or does not read its reply.
 ///
 /// It is longer than the pause between two calls of a program that is starting.
 const IDLE_AT_MOST: Duration = Duration::from_secs(60);
+/// Time for which connections wait while all places are taken by requests that are carried out. It is shorter than clients
+/// wait by default, so that they learn the reason.
+const PLACE_WITHIN: Duration = Duration::from_secs(5);
 /// Time between two lines of the log while no connection can be accepted.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 /// Pause after a failed accept, whose cause most likely lasts for a while.
@@ -54,6 +58,7 @@ pub(crate) struct Listener {
 struct Limits {
     most_connections: usize,
     idle_at_most: Duration,
+    place_within: Duration,
 }
 
 /// The way in which a listener is to be closed.
@@ -78,7 +83,8 @@ impl Listener {
         listener: std::net::TcpListener,
         handler: Arc<impl Handler>,
     ) -> io::Result<Listener> {
-        let limits = Limits { most_connections: most_connections(), idle_at_most: IDLE_AT_MOST };
+        let limits =
+            Limits { most_connections: most_connections(), idle_at_most: IDLE_AT_MOST, place_within: PLACE_WITHIN };
         Listener::open_limited(runtime, listener, limits, handler)
     }
 
@@ -115,6 +121,10 @@ impl Listener {
 struct Acceptor {
     listener: TcpListener,
     places: Arc<Places>,
+    place_within: Duration,
+    /// The moment from which on no place could be had.
+    full_since: Option<Instant>,
+    refusals: Refusals,
     logged_at: Option<Instant>,
 }
 
@@ -123,17 +133,24 @@ impl Acceptor {
     async fn accept(&mut self) -> (TcpStream, Place) {
         loop {
             match self.listener.accept().await {
-                Ok((stream, address)) => {
-                    if self.logged_at.take().is_some() {
-                        tracing::info!("connections are accepted again");
+                Ok((stream, address)) => match self.place_for(address.ip()).await {
+                    Some(place) => {
+                        if self.logged_at.take().is_some() {
+                            tracing::info!("connections are accepted again");
+                        }
+                        return (stream, place);
                     }
-                    return (stream, self.places.enter(address.ip()).await);
-                }
+                    None => {
+                        self.log("all places are taken by requests that are carried out");
+                        self.refusals.refuse(stream).await;
+                    }
+                },
                 // The client was gone before its connection was accepted.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) => {
                     let lacks_resource = lacks_resource(&error);
-                    self.log(&error, lacks_resource);
+                    let advice = "let this process open more files (ulimit -n, LimitNOFILE=)";
+                    self.log(&if lacks_resource { format!("{error}; {advice}") } else { error.to_string() });
                     if lacks_resource {
                         // Every connection has a descriptor and buffers.
                         self.places.close_one();
@@ -144,13 +161,19 @@ impl Acceptor {
         }
     }
 
-    fn log(&mut self, error: &io::Error, lacks_resource: bool) {
-        if self.logged_at.is_some_and(|at| at.elapsed() < LOG_INTERVAL) {
-            return;
+    /// Returns a place. Connections that come while none could be had for a while do not wait as long again.
+    async fn place_for(&mut self, address: IpAddr) -> Option<Place> {
+        let until = *self.full_since.get_or_insert_with(Instant::now) + self.place_within;
+        let place = self.places.enter(address, until.into()).await?;
+        self.full_since = None;
+        Some(place)
+    }
+
+    fn log(&mut self, why: &str) {
+        if self.logged_at.is_none_or(|at| at.elapsed() >= LOG_INTERVAL) {
+            tracing::error!("can't accept a connection: {why}");
+            self.logged_at = Some(Instant::now());
         }
-        let advice = if lacks_resource { "; let this process open more files (ulimit -n, LimitNOFILE=)" } else { "" };
-        tracing::error!("can't accept a connection: {error}{advice}");
-        self.logged_at = Some(Instant::now());
     }
 }
 
@@ -172,7 +195,14 @@ const RESOURCE_CODES: [i32; 2] = [10024, 10055];
 const RESOURCE_CODES: [i32; 0] = [];
 
 async fn serve(listener: TcpListener, limits: Limits, handler: Arc<impl Handler>, stopping: watch::Receiver<Stop>) {
-    let mut acceptor = Acceptor { listener, places: Places::new(limits.most_connections), logged_at: None };
+    let mut acceptor = Acceptor {
+        listener,
+        places: Places::new(limits.most_connections),
+        place_within: limits.place_within,
+        full_since: None,
+        refusals: Refusals::new(),
+        logged_at: None,
+    };
     let mut connections = JoinSet::new();
     loop {
         let (stream, place) = tokio::select! {
@@ -289,7 +319,7 @@ async fn answer(
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use std::io::Write;
+    use std::io::{Read, Write};
     use std::net::TcpStream as Client;
 
     /// Replies with more than the system's buffers take.
@@ -298,6 +328,15 @@ mod tests {
     impl Handler for LongReplies {
         async fn handle(&self, _: ReceivedRequest, _: RawConnection) -> Response<Vec<u8>> {
             Response::new(vec![b'x'; 64 << 20])
+        }
+    }
+
+    /// Never replies.
+    struct Busy;
+
+    impl Handler for Busy {
+        async fn handle(&self, _: ReceivedRequest, _: RawConnection) -> Response<Vec<u8>> {
+            std::future::pending().await
         }
     }
 
@@ -313,7 +352,8 @@ mod tests {
     fn client_that_sends_or_reads_nothing_loses_its_connection() {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
         let handler = Arc::new(LongReplies);
-        let limits = Limits { most_connections: 8, idle_at_most: Duration::from_millis(300) };
+        let limits =
+            Limits { most_connections: 8, idle_at_most: Duration::from_millis(300), place_within: PLACE_WITHIN };
         let socket = bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let listener = Listener::open_limited(runtime.handle(), socket, limits, Arc::clone(&handler)).unwrap();
         // Each connection has a handle on the handler, besides those of the listener and of this test.
@@ -325,5 +365,28 @@ mod tests {
             eventually("the connection is closed", || connections() == 0);
         }
         runtime.block_on(listener.close(Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn client_is_told_that_there_is_no_place_while_all_requests_are_carried_out() {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        let place_within = Duration::from_millis(100);
+        let limits = Limits { most_connections: 2, idle_at_most: IDLE_AT_MOST, place_within };
+        let socket = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = Listener::open_limited(runtime.handle(), socket, limits, Arc::new(Busy)).unwrap();
+        let connect = || {
+            let mut client = Client::connect(listener.address()).unwrap();
+            client.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+            client.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+            client
+        };
+        let busy = [connect(), connect()];
+        for mut refused in [connect(), connect()] {
+            let mut reply = String::new();
+            refused.read_to_string(&mut reply).unwrap();
+            assert!(reply.starts_with("HTTP/1.1 503 ") && reply.contains("\"too_many_connections\""), "{reply}");
+        }
+        drop(busy);
+        runtime.block_on(listener.close(Duration::ZERO));
     }
 }

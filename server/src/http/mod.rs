@@ -17,6 +17,7 @@ mod places;
 pub(crate) mod public_routes;
 mod rate_limits;
 mod raw_connection;
+mod refused_connection;
 mod request;
 mod response;
 mod service;

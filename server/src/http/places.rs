@@ -82,15 +82,20 @@ impl Places {
         Arc::new(Places { most, least_wait, taken: Mutex::default(), changed: Notify::new() })
     }
 
-    /// Returns a place for a client. If none is free, waits until a connection that is closed for it has left its own.
-    pub(super) async fn enter(self: &Arc<Self>, address: IpAddr) -> Place {
+    /// Returns a place for a client. If none is free, waits until a connection that is closed for it has left its own;
+    /// `None` if that takes longer than until this moment.
+    pub(super) async fn enter(self: &Arc<Self>, address: IpAddr, until: Instant) -> Option<Place> {
         loop {
             if let Some(place) = self.try_enter(address) {
-                return place;
+                return Some(place);
             }
             self.close_one();
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return None;
+            }
             // A connection may become old enough to be closed without any change.
-            let _ = tokio::time::timeout(RECHECK_INTERVAL, self.changed.notified()).await;
+            let _ = tokio::time::timeout(left.min(RECHECK_INTERVAL), self.changed.notified()).await;
         }
     }
 

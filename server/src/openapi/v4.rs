@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use floatlease::model::{IDEMPOTENCY_KEY, MAX_ORDER, ORDER};
+use floatlease::model::{IDEMPOTENCY_KEY, MAX_ORDER, ORDER, TOO_MANY_CONNECTIONS};
 use floatlease::operations::{Method, OPERATIONS, Operation, Reply};
 use serde_json::{Map, Value, json};
 
@@ -23,7 +23,7 @@ const REFUSED: [(u16, &str); 5] = [
     (404, "The path is unknown, or its method is wrong."),
     (414, "The URL is too long, as by a long token in the query."),
     (429, "Too many requests, or too many passwords to check; `Retry-After` says when the next is allowed."),
-    (503, "The result could not be kept; ask again in a while."),
+    (503, "The result could not be kept, or there is no place for the connection; ask again in a while."),
 ];
 
 /// (operation, summary), as in docs/operations.md.
@@ -93,6 +93,9 @@ pub fn v4(base_url: &str) -> Value {
         // The request was not read so far that it could be refused as the others are.
         if codes.is_empty() {
             codes.push("validation_error");
+        }
+        if status == 503 {
+            codes.push(TOO_MANY_CONNECTIONS);
         }
         document.refusal(status, description, &codes, refusal_headers(status));
     }
