@@ -47,6 +47,10 @@ fn password(user_id: u64, hash: &str, replaced: &str) -> Change {
     Change::PasswordChanged { user_id, password }
 }
 
+fn offline_request(hardware_id: &str, number: i64) -> Change {
+    Change::OfflineRequest { license_id: 1, hardware_id: hardware_id.to_owned(), number }
+}
+
 fn variable(value: &str) -> Change {
     let variable = Variable { name: "n".to_owned(), value: value.to_owned(), created_at: time("2026-01-02") };
     Change::Variable { license_id: 1, hardware_id: "hw".to_owned(), device_id: 5, variable }
@@ -80,6 +84,8 @@ fn gives_back_what_was_said_last(store: &mut dyn Store) {
         ordered("hw", OrderScope::Device, 1, OrderedAction::Activate, None),
         ordered("hw", OrderScope::Slot(None), 2, OrderedAction::Borrow, Some(Refusal::DeviceNotFound)),
         ordered("hw", OrderScope::Slot(Some(2)), 3, OrderedAction::Check, None),
+        offline_request("hw", 1),
+        offline_request("other", i64::MIN),
         password(6, "$hash-1", "$catalogue"),
         password(7, "$hash-2", "$catalogue"),
         Change::Downtime { total: TimeDelta::milliseconds(-86_400_001) },
@@ -99,6 +105,8 @@ fn gives_back_what_was_said_last(store: &mut dyn Store) {
         ordered("hw", OrderScope::Device, MAX_ORDER, OrderedAction::Deactivate, Some(Refusal::Blacklisted)),
         ordered("hw", OrderScope::Slot(None), 4, OrderedAction::Release, None),
         ordered("hw", OrderScope::Slot(Some(2)), 5, OrderedAction::Borrow, Some(unknown_feature)),
+        offline_request("hw", i64::MAX),
+        offline_request("other", i64::MIN),
         password(6, "$hash-3", "$other-catalogue"),
         Change::Downtime { total: TimeDelta::milliseconds(1) },
         Change::Heartbeat { at: time("2026-01-02") },

@@ -45,6 +45,9 @@ pub(crate) fn call(
     if operation == consumption::SYNC {
         return consumption::sync(shared, request_json, ticket);
     }
+    if let Some(operation) = Operation::of_file(operation) {
+        return shared.client.call_offline(operation, request_json);
+    }
     let Some(operation) = Operation::named(operation) else {
         return Err(unknown_operation(operation, &[consumption::SYNC]));
     };

@@ -133,7 +133,7 @@ impl Session {
     /// [`Status::UnknownOperation`], or [`Status::TooManyCalls`]. Any other error is part of the completion.
     pub fn submit(&self, operation: &str, request_json: &str) -> Result<u64, Error> {
         let (manager, request) = (Arc::clone(&self.manager), request_json.to_owned());
-        let verb = Operation::named(operation).map(|verb| verb.name);
+        let verb = Operation::named(operation).or_else(|| Operation::of_file(operation)).map(|verb| verb.name);
         if let Some(verb) = verb.or((operation == consumption::SYNC).then_some(consumption::SYNC)) {
             let call = move |ticket: &Ticket| license_calls::call(&manager, verb, &request, Some(ticket));
             return self.calls.submit(Box::new(call));

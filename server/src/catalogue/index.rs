@@ -18,6 +18,8 @@ pub struct Catalogue {
     pub oauth_url: Option<String>,
     /// Lifetime of an access token.
     pub oauth_token_seconds: u32,
+    /// The oldest schema of the request files of offline activation that is accepted.
+    pub min_offline_schema: u32,
     pub(super) products: HashMap<String, ProductLicenses>,
     pub(super) bundles: HashMap<String, Bundle>,
     pub(super) api_keys: HashMap<String, ApiKey>,

@@ -113,6 +113,15 @@ pub enum Change {
         /// The device's hardware id.
         hardware_id: Arc<str>,
     },
+    /// A request file of a device was carried out.
+    OfflineRequest {
+        /// The license.
+        license_id: u64,
+        /// The device's hardware id.
+        hardware_id: String,
+        /// The file's number. Files with lower numbers are not carried out any more.
+        number: i64,
+    },
     /// A user has chosen a password.
     PasswordChanged {
         /// The user.

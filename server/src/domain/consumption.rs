@@ -37,6 +37,11 @@ impl Booking {
         };
         Booking { device_id, amount, key, sets_overages }
     }
+
+    /// Makes the booking of a consumption that a request file holds. The file is carried out once, so it needs no key.
+    pub(super) fn offline(device_id: u64, amount: i64) -> Booking {
+        Booking { device_id, amount, key: None, sets_overages: false }
+    }
 }
 
 impl State {
@@ -118,12 +123,7 @@ impl Transition<'_> {
 
     /// Consumes from the license. `overages` takes effect only if the amount is booked.
     pub(super) fn consume_license(&mut self, license: &Arc<License>, booking: &Booking, overages: Overages) -> Outcome {
-        let consumption = license.consumption.as_ref().ok_or(Refusal::LicenseNotConsumption)?;
-        // A license that allows overages without an upper bound has no limit.
-        let unlimited = overages.allowed && overages.max == 0;
-        let limit = if unlimited { None } else { limit(consumption, overages) };
-        let total = self.consume(license, None, consumption, limit, booking)?;
-        let total = total.ok_or(Refusal::LicenseNotEnoughConsumptions)?;
+        let total = self.consume(&Quota::of_license(license, overages)?, booking)?;
         if overages != self.state.overages(license) {
             let overages = ClientOverages { overages, replaced: Some(license.overages()) };
             self.record(Change::Overages { license_id: license.id, overages });
@@ -132,43 +132,75 @@ impl Transition<'_> {
     }
 
     pub(super) fn consume_feature(&mut self, license: &License, feature: &Arc<Feature>, booking: &Booking) -> Outcome {
-        let consumption = feature.consumption.as_ref().ok_or(Refusal::UnsupportedProductFeature)?;
-        let limit = limit(consumption, consumption.overages);
-        let total = self.consume(license, Some(feature), consumption, limit, booking)?;
-        let total = total.ok_or(Refusal::FeatureNotEnoughConsumptions)?;
+        let total = self.consume(&Quota::of_feature(license, feature)?, booking)?;
         Ok(feature_total(license, feature, total))
     }
 
-    /// Books the whole amount and returns the total; books nothing and returns `None` if too little is left.
-    fn consume(
-        &mut self,
-        license: &License,
-        feature: Option<&Feature>,
-        consumption: &Consumption,
-        limit: Option<i64>,
-        &Booking { device_id, amount, ref key, sets_overages }: &Booking,
-    ) -> Result<Option<i64>, Refusal> {
-        if amount < 0 && !consumption.allow_negative {
-            return Err(Refusal::NegativeConsumptionsNotAllowed);
-        }
-        let entitlement = EntitlementId::of(license, feature);
-        let total = self.state.total(entitlement, consumption, self.now).checked_add(amount);
-        // JavaScript clients can't represent larger integers exactly.
-        let total = total.filter(|total| total.unsigned_abs() <= MAX_SAFE_INTEGER).ok_or_else(|| {
-            Refusal::ValidationError("consumptions must keep the total below 2^53; send a smaller amount".to_owned())
-        })?;
-        if amount > 0 && limit.is_some_and(|limit| total > limit) {
-            return Ok(None);
-        }
-        let counter = self.state.counter_after(entitlement, consumption, total, self.now);
+    /// Books the whole amount and returns the total, or refuses it and books nothing.
+    pub(super) fn consume(&mut self, quota: &Quota<'_>, booking: &Booking) -> Result<i64, Refusal> {
+        let &Booking { device_id, amount, ref key, sets_overages } = booking;
+        let total = self.total_after(quota, amount)?;
+        let entitlement = quota.entitlement();
+        let counter = self.state.counter_after(entitlement, quota.terms, total, self.now);
         self.record(Change::Consumed { entitlement, counter });
-        self.note(EventKind::Consumed { amount }, license, feature, device_id);
+        self.note(EventKind::Consumed { amount }, quota.license, quota.feature, device_id);
         // An amount of 0 may be booked twice without harm. But repeated overages would replace newer ones, so a request that
         // sets them is remembered, even if it sets them to the same values.
         if let Some(key) = key.as_ref().filter(|_| amount != 0 || sets_overages) {
             self.mark_used(key, BookedConsumption { entitlement, amount });
         }
-        Ok(Some(total))
+        Ok(total)
+    }
+
+    /// Returns the total after the amount, or refuses the amount.
+    pub(super) fn total_after(&self, quota: &Quota<'_>, amount: i64) -> Result<i64, Refusal> {
+        if amount < 0 && !quota.terms.allow_negative {
+            return Err(Refusal::NegativeConsumptionsNotAllowed);
+        }
+        let total = self.state.total(quota.entitlement(), quota.terms, self.now).checked_add(amount);
+        // JavaScript clients can't represent larger integers exactly.
+        let total = total.filter(|total| total.unsigned_abs() <= MAX_SAFE_INTEGER).ok_or_else(|| {
+            Refusal::ValidationError("consumptions must keep the total below 2^53; send a smaller amount".to_owned())
+        })?;
+        if amount > 0 && quota.limit.is_some_and(|limit| total > limit) {
+            return Err(quota.too_few());
+        }
+        Ok(total)
+    }
+}
+
+/// What is consumed from: a license or a feature, with its terms and limit.
+pub(super) struct Quota<'l> {
+    license: &'l License,
+    feature: Option<&'l Feature>,
+    terms: &'l Consumption,
+    /// The largest allowed total; `None` if there is no limit.
+    limit: Option<i64>,
+}
+
+impl<'l> Quota<'l> {
+    pub(super) fn of_license(license: &'l License, overages: Overages) -> Result<Quota<'l>, Refusal> {
+        let terms = license.consumption.as_ref().ok_or(Refusal::LicenseNotConsumption)?;
+        // A license that allows overages without an upper bound has no limit.
+        let unlimited = overages.allowed && overages.max == 0;
+        let limit = if unlimited { None } else { limit(terms, overages) };
+        Ok(Quota { license, feature: None, terms, limit })
+    }
+
+    pub(super) fn of_feature(license: &'l License, feature: &'l Feature) -> Result<Quota<'l>, Refusal> {
+        let terms = feature.consumption.as_ref().ok_or(Refusal::UnsupportedProductFeature)?;
+        Ok(Quota { license, feature: Some(feature), terms, limit: limit(terms, terms.overages) })
+    }
+
+    fn entitlement(&self) -> EntitlementId {
+        EntitlementId::of(self.license, self.feature)
+    }
+
+    fn too_few(&self) -> Refusal {
+        match self.feature {
+            None => Refusal::LicenseNotEnoughConsumptions,
+            Some(_) => Refusal::FeatureNotEnoughConsumptions,
+        }
     }
 }
 

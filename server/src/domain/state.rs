@@ -153,6 +153,10 @@ impl State {
                 self.orders.put(*license_id, hardware_id, *scope, request);
             }
             Change::OrderForgotten { license_id, hardware_id } => self.orders.remove(*license_id, hardware_id),
+            Change::OfflineRequest { license_id, hardware_id, number } => {
+                let record = self.licenses.entry(*license_id).or_default();
+                record.offline_requests.insert(hardware_id.clone(), *number);
+            }
             Change::PasswordChanged { user_id, password } => {
                 self.passwords.insert(*user_id, password.clone());
             }

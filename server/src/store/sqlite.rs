@@ -29,6 +29,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema_6.sql"),
     include_str!("schema_7.sql"),
     include_str!("schema_8.sql"),
+    include_str!("schema_9.sql"),
 ];
 /// Size of the statement cache: more than there are statements, so that each is parsed once.
 const CACHED_STATEMENTS: usize = 32;
@@ -390,6 +391,9 @@ const TABLES: &[(&str, ReadRow)] = &[
             },
         })
     }),
+    ("SELECT license_id, hardware_id, number FROM offline_request", |row| {
+        Ok(Change::OfflineRequest { license_id: row.get(0)?, hardware_id: row.get(1)?, number: row.get(2)? })
+    }),
     ("SELECT user_id, hash, replaced FROM password", |row| {
         let password = ChangedPassword { hash: row.get(1)?, replaced: row.get(2)? };
         Ok(Change::PasswordChanged { user_id: row.get(0)?, password })
@@ -489,6 +493,10 @@ fn write(connection: &Connection, change: &Change) -> rusqlite::Result<()> {
         Change::OrderForgotten { license_id, hardware_id } => execute(
             "DELETE FROM latest_request WHERE license_id = ? AND hardware_id = ?",
             params![license_id, hardware_id],
+        ),
+        Change::OfflineRequest { license_id, hardware_id, number } => execute(
+            "INSERT OR REPLACE INTO offline_request (license_id, hardware_id, number) VALUES (?, ?, ?)",
+            params![license_id, hardware_id, number],
         ),
         Change::PasswordChanged { user_id, password: ChangedPassword { hash, replaced } } => execute(
             "INSERT OR REPLACE INTO password (user_id, hash, replaced) VALUES (?, ?, ?)",

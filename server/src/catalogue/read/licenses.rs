@@ -69,6 +69,9 @@ impl<'n> Reader<'n> {
             allow_unlimited_activations: entry.or("allow_unlimited_activations", false),
             max_transfers: entry.or("max_transfers", 0),
             prevent_vm: entry.or("prevent_vm", product.prevent_vm),
+            // The slots of a floating license and the end of a subscription are known to the server alone.
+            allow_offline_activation: entry
+                .or("allow_offline_activation", floating.is_none() && license_type != LicenseType::Subscription),
             order_store_id: entry.or("order_store_id", String::new()),
             customer: customer(entry, &references.customers),
             custom_fields: custom_fields(entry),
@@ -186,6 +189,13 @@ fn custom_fields(entry: &mut Entry<'_>) -> Vec<CustomField> {
 
 /// Checks what depends on several keys.
 fn check_license(entry: &Entry<'_>, license: &License) {
+    if license.allow_offline_activation
+        && (license.floating.is_some() || license.license_type == LicenseType::Subscription)
+    {
+        entry.report(
+            "`allow_offline_activation` is for licenses that neither float nor are subscriptions: a file can't be taken back",
+        );
+    }
     if (license.license_type == LicenseType::Consumption) != license.consumption.is_some() {
         entry.report("a license has a `consumption` table if, and only if, its `license_type` is \"consumption\"");
     }

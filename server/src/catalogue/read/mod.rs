@@ -72,6 +72,10 @@ impl<'n> Reader<'n> {
         let oauth_clients = top.tables("oauth_client", "client_id");
         let (oauth_only, oauth_url) = (top.or("oauth_only", false), top.optional("oauth_url"));
         let oauth_token_seconds = top.or("oauth_token_seconds", DEFAULT_OAUTH_TOKEN_SECONDS);
+        let min_offline_schema = top.or("min_offline_schema", 1);
+        if !(1..=2).contains(&min_offline_schema) {
+            top.report("`min_offline_schema` must be 1 or 2");
+        }
         check_oauth(&top, oauth_url.as_ref(), oauth_token_seconds);
         let customer_accounts = self.collect(top.tables("customer_account", "code"), Reader::customer_account);
         let customers = self.collect(top.tables("customer", "email"), |reader: &mut Self, entry: &mut Entry<'n>| {
@@ -112,6 +116,7 @@ impl<'n> Reader<'n> {
             oauth_only,
             oauth_url,
             oauth_token_seconds,
+            min_offline_schema,
             products,
             bundles,
             api_keys,

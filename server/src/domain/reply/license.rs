@@ -153,7 +153,7 @@ impl<'a, Part, Product, File> LicenseBody<'a, Part, Product, File> {
         Ok(LicenseBody {
             id: license.id,
             allow_grace_period: license.grace_period_hours > 0,
-            allow_offline_activation: false,
+            allow_offline_activation: license.allow_offline_activation,
             allow_overages: view.overages.allowed,
             allow_unlimited_activations: license.allow_unlimited_activations,
             can_borrow: floating.is_some_and(|floating| floating.can_borrow),

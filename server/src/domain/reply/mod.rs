@@ -211,6 +211,19 @@ fn activated_license(
 type CheckedLicense<'a> = LicenseBody<'a, CheckPart, BriefProduct, &'a str>;
 type ActivatedLicense<'a> = LicenseBody<'a, ActivationPart<'a>, ActivatedProduct, Option<InstallationFileBody<'a>>>;
 
+// The file of an offline activation, which is made of an activation's reply once that is signed.
+#[derive(JsonSchema)]
+#[schemars(rename = "OfflineLicense")]
+#[allow(dead_code, reason = "it describes what the HTTP side makes once it has signed")]
+struct OfflineLicense<'a> {
+    #[serde(flatten)]
+    license: ActivatedLicense<'a>,
+    date: &'a str,
+    offline_signature: &'a str,
+    request_id: &'a str,
+    license_signature_v2: &'a str,
+}
+
 /// The types of the operations' replies.
 const TYPES: &[(&str, Describe)] = &[
     ("activate_license", SchemaGenerator::subschema_for::<ActivatedLicense>),
@@ -226,6 +239,7 @@ const TYPES: &[(&str, Describe)] = &[
     ("versions", SchemaGenerator::subschema_for::<Vec<ListedVersion>>),
     ("installation_file", SchemaGenerator::subschema_for::<InstallationFileBody>),
     ("device_licenses", SchemaGenerator::subschema_for::<Vec<CheckedLicense>>),
+    ("activate_offline", SchemaGenerator::subschema_for::<OfflineLicense>),
     ("activate_bundle", SchemaGenerator::subschema_for::<Vec<ActivatedLicense>>),
     ("check_bundle", SchemaGenerator::subschema_for::<Vec<CheckedLicense>>),
     ("get_device_variables", SchemaGenerator::subschema_for::<Vec<VariableBody>>),
