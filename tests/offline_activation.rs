@@ -12,6 +12,11 @@ use support::{Demo, with};
 /// A world that lives in 2019, so that a license that ends in 2020 can be activated there, and is over on this machine.
 fn world(demo: &Demo) -> World {
     let catalogue = json!({
+        "customer_account": [{ "code": "ACME" }],
+        "customer": [{ "email": "c", "customer_account": "ACME" }],
+        "consumption_pool": [
+            { "name": "Units", "customer_account": "ACME", "kind": "license", "max_consumptions": 20 },
+        ],
         "product": [{ "code": "P" }, { "code": "U", "authorization_method": "user" }],
         "user": [{ "username": "ada@example.com", "password": "correct-horse" }],
         "license": [
@@ -23,6 +28,10 @@ fn world(demo: &Demo) -> World {
             {
                 "product": "P", "license_key": "ENDS", "license_type": "time-limited",
                 "validity_period": "2020-01-01", "allow_unlimited_activations": true,
+            },
+            {
+                "product": "P", "license_key": "POOLED", "customer": "c", "allow_unlimited_activations": true,
+                "consumption": { "max_consumptions": 15, "pool": "Units" },
             },
             { "product": "U", "users": ["ada@example.com"], "allow_unlimited_activations": true },
         ],
@@ -178,4 +187,28 @@ fn reply_file_of_an_expired_license_is_told() {
     let client = Client::open(&with(&config(&world, "hw"), key)).unwrap();
     let file = reply_file(&client, &json!({}));
     read(&client, &file).failed("LICENSE_EXPIRED", "not_sent");
+}
+
+/// An offline activation holds units of the pool for its device, and the deactivation gives back what was not used.
+#[test]
+fn units_of_a_pool_are_reserved_and_settled() {
+    let demo = Demo::start();
+    let world = world(&demo);
+    let open = |hardware_id: &str| {
+        Client::open(&with(&config(&world, hardware_id), json!({ "license_key": "POOLED" }))).unwrap()
+    };
+    let (offline, online) = (open("offline"), open("online"));
+    online.call("activate_license", &Value::Null).ok();
+    let pool = online.call("add_consumption", &json!({ "consumptions": 3 })).ok()["pool"].clone();
+    assert_eq!(pool["name"], "Units");
+    assert_eq!(pool["total_consumptions"], 3);
+    let license = read(&offline, &reply_file(&offline, &json!({ "pool_reservation": 12 }))).ok();
+    assert_eq!(license["pool"]["reserved"], 12);
+    assert_eq!(license["pool"]["total_consumptions"], 15);
+    online.call("add_consumption", &json!({ "consumptions": 6 })).refused("LICENSE_NOT_ENOUGH_CONSUMPTIONS");
+    let file = written(&offline, "write_offline_deactivation", &json!({ "consumptions": 4 }));
+    online.call("deactivate_offline", &json!({ "file": file })).ok();
+    let license = online.call("check_license", &Value::Null).ok();
+    assert_eq!(license["total_consumptions"], 7);
+    assert_eq!(license["pool"]["total_consumptions"], 7);
 }

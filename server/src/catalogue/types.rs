@@ -236,6 +236,34 @@ pub struct Consumption {
     pub overages: Overages,
     /// The period after which the total starts again; `None` for never.
     pub period: Option<Period>,
+    /// The number of the pool that is consumed from too; `None` if there is none.
+    pub pool_id: Option<u64>,
+}
+
+/// The kind of a pool's members, which are all of one kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PoolKind {
+    /// Licenses of type consumption.
+    License,
+    /// Features of type consumption.
+    Feature,
+}
+
+/// A quota that the consumption licenses, or the consumption features, of a customer account share.
+#[derive(Debug)]
+pub struct ConsumptionPool {
+    /// The pool's number, which never changes.
+    pub id: u64,
+    /// The name, by which the catalogue's licenses and features name the pool.
+    pub name: String,
+    /// The code of the customer account whose licenses may be members.
+    pub customer_account: String,
+    /// The kind of its members.
+    pub kind: PoolKind,
+    /// The shared limit.
+    pub terms: Consumption,
+    /// What an offline activation reserves for a member without a limit of its own.
+    pub default_reservation: i64,
 }
 
 /// A feature of a license. If it neither floats nor is consumed, it is a plain entitlement.

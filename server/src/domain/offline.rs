@@ -9,7 +9,8 @@ use chrono::{DateTime, Utc};
 
 use super::change::Change;
 use super::command::{Action, Command};
-use super::consumption::{Booking, Quota};
+use super::consumption::Booking;
+use super::consumption_pool::Quota;
 use super::refusal::Refusal;
 use super::reply::Outcome;
 use super::state::{State, Transition};
@@ -22,6 +23,8 @@ pub struct OfflineRequest {
     pub command: Command,
     /// The number that grows with the date of the file.
     pub number: i64,
+    /// What an activation reserves of the license's pools; `None` for as much as the pools say.
+    pub pool_reservation: Option<i64>,
     /// What the device has consumed from the license, in a deactivation.
     pub consumptions: i64,
     /// What the device has consumed from features, by their codes, in a deactivation.
@@ -46,15 +49,26 @@ impl State {
         }
         let catalogue = Arc::clone(&self.catalogue);
         let mut transition = Transition { state: self, now, changes };
+        let mut reservations = Vec::new();
         match command.action {
             Action::Deactivate { .. } => transition.book_offline(&subject, request)?,
             _ if !subject.license.allow_offline_activation => return Err(Refusal::OfflineActivationNotAllowed),
-            _ => {}
+            _ => {
+                let device_id = transition.active_device(license_id, &command.hardware_id);
+                reservations = transition.reservations(&subject.license, device_id, request.pool_reservation)?;
+            }
         }
         let reply = (Transition { state: self, now, changes }).run(&catalogue, command)?;
+        let mut transition = Transition { state: self, now, changes };
         let (hardware_id, number) = (command.hardware_id.clone(), request.number);
-        Transition { state: self, now, changes }.record(Change::OfflineRequest { license_id, hardware_id, number });
-        Ok(reply)
+        transition.record(Change::OfflineRequest { license_id, hardware_id, number });
+        match transition.active_device(license_id, &command.hardware_id).filter(|_| !reservations.is_empty()) {
+            Some(device_id) => {
+                transition.reserve(device_id, reservations);
+                Ok(transition.activation_reply(&subject, command, device_id))
+            }
+            None => Ok(reply),
+        }
     }
 }
 
@@ -76,9 +90,16 @@ impl Transition<'_> {
             let feature = license.feature(code).ok_or(Refusal::UnsupportedProductFeature)?;
             bookings.push((Quota::of_feature(license, feature)?, *amount));
         }
+        // One member may have used what was reserved for another.
+        let mut pending = self.given_back(license, device_id);
         for (quota, amount) in &bookings {
-            self.total_after(quota, *amount)?;
+            let of_pool = pending.entry(quota.terms.pool_id.unwrap_or_default()).or_default();
+            let pool = self.state.pool_total(quota.entitlement(), quota.terms, device_id, self.now);
+            let reserved = pool.map_or(0, |pool| pool.reserved);
+            self.totals_after(quota, device_id, *amount, *of_pool + reserved)?;
+            *of_pool += amount;
         }
+        self.give_back_reservations(license, device_id);
         for (quota, amount) in &bookings {
             self.consume(quota, &Booking::offline(device_id, *amount))?;
         }

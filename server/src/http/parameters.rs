@@ -170,6 +170,7 @@ impl Parameters {
         Ok(OfflineRequest {
             command: self.command(row)?,
             number: 0,
+            pool_reservation: self.pool_reservation()?,
             consumptions: self.integer("consumptions").unwrap_or_default(),
             feature_consumptions: features.into_iter().flatten().map(amount).collect::<Result<_, _>>()?,
         })
@@ -270,6 +271,15 @@ impl Parameters {
             return invalid(format!("event is invalid: expected exactly one of {}", CONSUMPTION_EVENTS.join(", ")));
         }
         Ok(self.integer("consumptions").unwrap_or(1))
+    }
+
+    fn pool_reservation(&self) -> Result<Option<i64>, Refusal> {
+        match self.integer("pool_reservation") {
+            Some(units) if !(0..=MAX_SAFE_INTEGER as i64).contains(&units) => {
+                invalid("pool_reservation must be from 0, below 2^53".to_owned())
+            }
+            units => Ok(units),
+        }
     }
 
     fn max_overages(&self) -> Result<Option<i64>, Refusal> {

@@ -3,6 +3,7 @@
 mod access;
 mod licenses;
 mod people;
+mod pools;
 mod products;
 mod reader;
 
@@ -85,7 +86,11 @@ impl<'n> Reader<'n> {
         let products = self.collect(top.tables("product", "code"), Reader::product);
         let bundles =
             self.collect(top.tables("bundle", "code"), |_: &mut Self, entry: &mut Entry<'n>| bundle(entry, &products));
-        let references = References { products, users, customers };
+        let pools = top.tables("consumption_pool", "name");
+        let pools = self.collect(pools, |reader: &mut Self, entry: &mut Entry<'n>| {
+            reader.consumption_pool(entry, &customer_accounts)
+        });
+        let references = References { products, users, customers, pools };
         let mut products: HashMap<String, ProductLicenses> = references.products.iter().map(product_licenses).collect();
         let licenses: Vec<Entry<'_>> = top.tables("license", "license_key");
         top.finish();
@@ -123,6 +128,7 @@ impl<'n> Reader<'n> {
             oauth_clients,
             customer_accounts,
             customers: references.customers,
+            consumption_pools: references.pools.into_values().map(|pool| (pool.id, pool)).collect(),
             users: references.users,
             blacklisted_hardware_ids: blacklisted.into_iter().collect(),
             license_ids: self.licenses.iter().map(|license| license.id).collect(),

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::feature::FeatureBody;
+use super::feature::{FeatureBody, PoolBody};
 use super::product::ProductBody;
 use super::user::UserBody;
 use super::variable::ActivationVariable;
@@ -70,6 +70,9 @@ pub(super) struct LicenseBody<'a, Part, Product, File> {
     user: Option<UserBody<'a>>,
     #[serde(flatten)]
     consumption: Option<LicenseConsumption>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "PoolBody<'a>")]
+    pool: Option<PoolBody<'a>>,
     product_details: ProductBody<'a, Product>,
     is_expired: bool,
     device_id: u64,
@@ -194,6 +197,7 @@ impl<'a, Part, Product, File> LicenseBody<'a, Part, Product, File> {
                 .consumption
                 .as_ref()
                 .map(|terms| LicenseConsumption::new(terms, view.total_consumptions)),
+            pool: view.consumption_pool.as_ref().map(PoolBody::new),
             product_details: ProductBody::new(product, product_part),
             is_expired: view.is_expired,
             device_id: view.device_id,
