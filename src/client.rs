@@ -6,7 +6,8 @@ use crate::error::{Error, Outcome};
 use crate::http::{Call, Http, InFlight, Stop, Waiter};
 use crate::model;
 use crate::oauth::{Token, Tokens};
-use crate::operations::{OPERATIONS, Operation};
+use crate::offline;
+use crate::operations::{OFFLINE_FILES, OPERATIONS, Operation};
 use crate::order::Orders;
 use crate::random;
 use crate::reply::judge;
@@ -83,11 +84,20 @@ impl Client {
         })
     }
 
-    /// Performs one operation of [`OPERATIONS`] and returns the server's object as it arrived.
+    /// Performs one operation of [`OPERATIONS`] and returns the server's object as it arrived, or writes or reads a file of
+    /// offline activation.
     pub fn call(&self, operation: &str, request_json: &str) -> Result<String, Error> {
+        if let Some(operation) = Operation::of_file(operation) {
+            return self.call_offline(operation, request_json);
+        }
         let request = self.prepare(operation, request_json)?;
         let in_flight = self.begin(Waiter::Host, request.timeout);
         self.perform(&in_flight.call, request).map(|answer| answer.text)
+    }
+
+    /// Writes or reads a file of offline activation. Sends nothing.
+    pub(crate) fn call_offline(&self, operation: &'static Operation, request_json: &str) -> Result<String, Error> {
+        offline::call(operation, &self.config, request_json, self.server_clock.date().unwrap_or_else(model::now))
     }
 
     /// Performs a request, and gives it an order number if its operation needs one.
@@ -430,7 +440,7 @@ pub(crate) fn chance() -> u16 {
 /// Returns the error for an unknown operation. `others` are the names that the caller knows besides [`OPERATIONS`].
 pub(crate) fn unknown_operation(name: &str, others: &[&'static str]) -> Error {
     let shown: String = name.chars().take(40).collect();
-    let known = OPERATIONS.iter().map(|operation| operation.name).chain(others.iter().copied());
+    let known = OPERATIONS.iter().chain(OFFLINE_FILES).map(|operation| operation.name).chain(others.iter().copied());
     let hint = match strict::nearest(name, known) {
         Some(near) => format!("did you mean \"{near}\"?"),
         None => "docs/operations.md lists all of them.".to_owned(),

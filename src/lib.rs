@@ -15,6 +15,7 @@
 //! | `order` | order numbers of requests about slots |
 //! | `server_clock` | the server's date, as its replies tell it |
 //! | `send` | sends one signed request, for calls and for `diagnose` |
+//! | `offline`, `body_signature` | files of offline activation; the signature inside of a body |
 //! | `oauth` | access tokens: fetched by one call at a time, renewed early |
 //! | `http` | one exchange: deadlines, cancelling, sockets; the only module that uses ureq |
 //! | [`sign`], [`verify`], `pem` | authorisation of requests, signatures of replies, keys as people paste them |
@@ -34,6 +35,7 @@
 #![deny(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+mod body_signature;
 pub mod client;
 pub mod config;
 mod descriptor;
@@ -46,6 +48,7 @@ mod json;
 pub mod lease;
 pub mod model;
 mod oauth;
+mod offline;
 pub mod operations;
 mod order;
 mod pem;

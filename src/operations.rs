@@ -43,6 +43,8 @@ pub enum Kind {
     Object,
     /// An array of strings.
     Texts,
+    /// The text of a file, which is the whole body of the request.
+    File,
 }
 
 /// One parameter of an operation.
@@ -69,6 +71,8 @@ pub enum Reply {
     List(&'static [&'static str]),
     /// A JSON array like [`Reply::List`], of licenses with the v1 signature inside each.
     Licenses,
+    /// A JSON object with both signatures inside, so that it can be kept as a file: the license of an offline activation.
+    OfflineLicense,
     /// An empty body. The API does not sign it.
     Empty,
     /// This text, without JSON. The API does not sign it.
@@ -182,6 +186,9 @@ const CHECK: &[Parameter] = with_device_info!(
     optional("env", Kind::Text),
     optional("channel", Kind::Text),
 );
+
+/// The parameters of an operation whose body is a file.
+const FILE: &[Parameter] = &[required("file", Kind::File)];
 
 /// The values that a row takes if it names none: a question about a license on a device.
 const DEFAULTS: Operation = Operation {
@@ -485,12 +492,83 @@ pub const OPERATIONS: &[Operation] = &[
         reply: Reply::Signed(&["url"]),
         ..DEFAULTS
     },
+    Operation {
+        name: "activate_offline",
+        method: Method::Post,
+        path: "/activate_offline",
+        auth: Auth::None,
+        product: false,
+        device: false,
+        own: FILE,
+        reply: Reply::OfflineLicense,
+        idempotent: false,
+        // The file is of another device as a rule, and its date is its order number.
+        ..DEFAULTS
+    },
+    Operation {
+        name: "deactivate_offline",
+        method: Method::Post,
+        path: "/deactivate_offline",
+        auth: Auth::None,
+        product: false,
+        device: false,
+        own: FILE,
+        reply: Reply::Text("license_deactivated"),
+        idempotent: false,
+        ..DEFAULTS
+    },
+];
+
+/// The files of offline activation, by the name of the operation that writes or reads each. The client sends nothing for
+/// them. The server checks what a request file holds against the same rows.
+pub const OFFLINE_FILES: &[Operation] = &[
+    Operation {
+        name: "write_offline_activation",
+        method: Method::Post,
+        auth: Auth::Set,
+        own: with_device_info!(
+            optional("variables", Kind::Object),
+            optional("pool_reservation", Kind::Integer),
+            optional("schema_version", Kind::Integer),
+        ),
+        idempotent: false,
+        ..DEFAULTS
+    },
+    Operation {
+        name: "write_offline_deactivation",
+        method: Method::Post,
+        own: &[
+            optional("variables", Kind::Object),
+            optional("consumptions", Kind::Integer),
+            optional("feature_consumptions", Kind::Object),
+            optional("schema_version", Kind::Integer),
+        ],
+        idempotent: false,
+        ..DEFAULTS
+    },
+    Operation {
+        name: "read_offline_activation",
+        method: Method::Post,
+        own: &[required("file", Kind::File), optional("request_id", Kind::Text)],
+        reply: Reply::OfflineLicense,
+        ..DEFAULTS
+    },
 ];
 
 impl Operation {
     /// Returns the operation called `name`.
     pub fn named(name: &str) -> Option<&'static Operation> {
         OPERATIONS.iter().find(|operation| operation.name == name)
+    }
+
+    /// Returns the operation called `name` that writes or reads a file.
+    pub fn of_file(name: &str) -> Option<&'static Operation> {
+        OFFLINE_FILES.iter().find(|operation| operation.name == name)
+    }
+
+    /// Returns true if the body of its request is a file, so that nothing else can be sent along.
+    pub fn takes_file(&self) -> bool {
+        self.own.iter().any(|parameter| parameter.kind == Kind::File)
     }
 
     /// Returns true if it changes a slot or a device. Such a request could undo a later one if it arrives late, so it
@@ -525,7 +603,8 @@ impl Operation {
             Auth::User => USER,
             Auth::Password => PASSWORD,
         };
-        [product, device, auth, self.own, COMMON].into_iter().flatten()
+        let common = if self.takes_file() { &[] } else { COMMON };
+        [product, device, auth, self.own, common].into_iter().flatten()
     }
 
     /// Returns the parameter called `name`.

@@ -1,6 +1,7 @@
 //! Judges a reply. A success counts only if it is verified, and a refusal only if it is the API's. Every other reply
 //! gets a status of its own.
 
+use crate::body_signature;
 use crate::config::Config;
 use crate::error::{Error, Outcome};
 use crate::http;
@@ -63,6 +64,20 @@ pub(crate) fn judge_kept(
         retry_after: None,
     };
     parsed(&judge(request, &reply, config, None)?)
+}
+
+/// Returns the license in the file of an offline activation, if it is genuine, and for the device and license of the
+/// request.
+pub(crate) fn judge_offline(request: &Request, text: &str, key: Option<&PublicKey>) -> Result<Object, Error> {
+    let license = verified_inside(text, key)?;
+    let device = license.get("hardware_id").and_then(Value::as_str);
+    let is_for_device = device.is_none_or(|device| device == request.hardware_id);
+    let is_proven = key.is_none_or(|key| proves_v1(request, &license, key));
+    if is_for_device && is_proven && request.is_about(&license) {
+        Ok(license)
+    } else {
+        Err(unknown_outcome(Status::ReplyNotOurs))
+    }
 }
 
 /// Returns true if the reply repeats the key or the number of another request. Then a proxy on the way has stored that
@@ -200,6 +215,8 @@ fn judge_success(request: &Request, reply: &http::Reply, key: Option<&PublicKey>
                 Err(unknown_outcome(Status::ReplyNotOurs))
             }
         }
+        // The file is of another device as a rule, which compares it with its own request.
+        Expected::OfflineLicense => verified_inside(text, key).map(|_| text.to_owned()),
         Expected::License => {
             let v1 = |key: &PublicKey| parsed(text).is_ok_and(|license| proves_v1(request, &license, key));
             let license: Object = verified(reply, text, key, || key.is_some_and(v1))?;
@@ -251,6 +268,16 @@ fn verified<T: DeserializeOwned>(
         Some(signature) if key.verifies(&reply.body, signature) => answer,
         Some(_) if has_valid_v1() => Err(unknown_outcome(Status::ReplyAltered)),
         Some(_) => Err(unknown_outcome(Status::ReplySignature)),
+    }
+}
+
+/// Returns the object in a text, if the v2 signature inside of it covers the rest.
+fn verified_inside(text: &str, key: Option<&PublicKey>) -> Result<Object, Error> {
+    let object = parsed(text)?;
+    match key.map(|key| body_signature::verifies(key, text)) {
+        None | Some(Some(true)) => Ok(object),
+        Some(None) => Err(unknown_outcome(Status::ReplyUnsigned)),
+        Some(Some(false)) => Err(unknown_outcome(Status::ReplySignature)),
     }
 }
 

@@ -39,12 +39,13 @@ pub(crate) struct Request {
 }
 
 /// Parameters of a request, and the members of a reply that repeat them.
-const ECHOES: [(&str, &str); 5] = [
+const ECHOES: [(&str, &str); 6] = [
     ("feature", "feature"),
     ("feature", "code"),
     ("product", "short_code"),
     ("license_id", "license_id"),
     ("version", "version"),
+    ("request_id", "request_id"),
 ];
 
 /// Characters to encode in a query: all but the unreserved ones of RFC 3986.
@@ -58,6 +59,9 @@ const SECRETS: [&str; 5] = ["license_key", "password", "new_password", "id_token
 
 /// Keys of every request that are not sent as parameters.
 const CONTROL_KEYS: &[(&str, Kind)] = &[("timeout_ms", Kind::Integer), ("extra", Kind::Object)];
+
+/// Those of them that an operation whose body is a file has too.
+const FILE_CONTROL_KEYS: &[(&str, Kind)] = &[("timeout_ms", Kind::Integer)];
 
 /// Further such keys of an operation that changes something.
 const IDEMPOTENCY_KEYS: &[(&str, Kind)] = &[("idempotency_key", Kind::Text)];
@@ -75,7 +79,8 @@ impl Request {
             let known = operation.parameters().map(|parameter| (parameter.name, parameter.kind));
             let idempotency = if operation.idempotent { &[] } else { IDEMPOTENCY_KEYS };
             let queue = if operation.is_consumption() { QUEUE_KEYS } else { &[] };
-            let known: Vec<_> = known.chain(CONTROL_KEYS.iter().chain(idempotency).chain(queue).copied()).collect();
+            let control = if operation.takes_file() { FILE_CONTROL_KEYS } else { CONTROL_KEYS };
+            let known: Vec<_> = known.chain(control.iter().chain(idempotency).chain(queue).copied()).collect();
             strict::check(what, &mut given, &known)?;
             if given.contains_key("offline") {
                 let message = format!(
@@ -123,6 +128,7 @@ impl Request {
             auth: text("license_key").or_else(|| text("username")).map(|auth| Secret::new(auth.to_owned())),
             content: Secret::new(match operation.method {
                 Method::Get => query(what, &given)?,
+                Method::Post if operation.takes_file() => text("file").unwrap_or_default().to_owned(),
                 Method::Post => serde_json::to_string(&given).unwrap_or_default(),
             }),
         };
@@ -152,6 +158,7 @@ impl Request {
     pub(crate) fn is_about(&self, license: &Object) -> bool {
         self.echoes.iter().all(|(member, said)| match *member {
             "license_id" => repeats(license.get("id"), said),
+            "request_id" => repeats(license.get("request_id"), said),
             "short_code" => repeats(license.get("product_details").and_then(|product| product.get("short_code")), said),
             _ => true,
         })

@@ -84,7 +84,7 @@ pub(crate) fn send(
         may_be_repeated: request.operation.idempotent,
         url: &url,
         authorization: Some((&signed.date, signed.header())),
-        content_type: "application/json",
+        content_type: if request.operation.takes_file() { "text/plain" } else { "application/json" },
         idempotency_key: request.idempotency_key.as_deref(),
         order: request.order,
         body,

@@ -102,8 +102,7 @@ pub struct Meaning {
 /// The advice for a release or deactivation of something that was released or deactivated before.
 const NOTHING_LEFT: &str = "Nothing to do: the call's purpose is already achieved.";
 
-/// Refusals that mean something else for a release or deactivation: (operation, status, message, advice). A repetition
-/// never helps.
+/// Errors that mean something else for one operation: (operation, status, message, advice). A repetition never helps.
 pub const OF_OPERATIONS: &[(&str, Status, &str, &str)] = &[
     ("release_license", Status::FloatingNotAvailable, "This device holds no slot of the license.", NOTHING_LEFT),
     (
@@ -113,6 +112,30 @@ pub const OF_OPERATIONS: &[(&str, Status, &str, &str)] = &[
         NOTHING_LEFT,
     ),
     ("release_feature", Status::FeatureNotFloating, "The feature does not float, so it has no slots.", NOTHING_LEFT),
+    (
+        "activate_offline",
+        Status::OrderOutdated,
+        "This request file was used before, or a later one of its device was.",
+        "Write another request file on the device.",
+    ),
+    (
+        "deactivate_offline",
+        Status::OrderOutdated,
+        "This request file was used before, or a later one of its device was.",
+        "If the device is active still, write another request file on it.",
+    ),
+    (
+        "read_offline_activation",
+        Status::ReplyNotOurs,
+        "The file is genuine, but it is for another device or license, or answers another request.",
+        "Write a request file on this device, and read the file that the server returns for it.",
+    ),
+    (
+        "read_offline_activation",
+        Status::ReplySignature,
+        "The file was altered, or another server has signed it.",
+        "Fetch the file anew, and check that \"public_key\" belongs to the server that has written it.",
+    ),
     ("deactivate_license", Status::DeviceNotFound, "This device is not activated for the license.", NOTHING_LEFT),
 ];
 

@@ -162,6 +162,7 @@ fn fits(value: &Value, kind: Kind) -> bool {
         Kind::Boolean => value.is_boolean(),
         Kind::TimeOrNull => value.is_string() || value.is_null(),
         Kind::Object => value.is_object(),
+        Kind::File => value.is_string(),
         Kind::Texts => value.as_array().is_some_and(|items| items.iter().all(Value::is_string)),
     }
 }
@@ -169,7 +170,7 @@ fn fits(value: &Value, kind: Kind) -> bool {
 /// Returns the name of an expected type for messages.
 fn kind_name(kind: Kind) -> &'static str {
     match kind {
-        Kind::Text => "a string",
+        Kind::Text | Kind::File => "a string",
         Kind::Integer => "an integer",
         Kind::Boolean => "true or false",
         Kind::TimeOrNull => "a date as a string, or null",

@@ -556,6 +556,28 @@ fn request_of_call_is_json_pairs_or_standard_input() {
 }
 
 #[test]
+fn files_of_offline_activation_are_named_by_path() {
+    let demo = Demo::start();
+    let machine = Machine::new(&demo, "cli-offline");
+    let config = with(&machine.config(), json!({ "license_key": "CADP-NODE-LOCK-0002" }));
+    let folder = Folder::new("cli-offline-files");
+    let save = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        format!("file={}", path.display())
+    };
+    let offline = with(&config, json!({ "base_url": NOWHERE }));
+    let written = done(&offline, &["call", "write_offline_activation", "schema_version=1"]);
+    let request = save("activation.req", written["file"].as_str().unwrap());
+    let reply = say(&config, &["call", "activate_offline", &request, "--format", "json"]);
+    assert_eq!(reply.code, 0, "{}", reply.err);
+    let license = save("license.lic", &reply.out);
+    assert_eq!(done(&offline, &["call", "read_offline_activation", &license])["license_key"], "CADP-NODE-LOCK-0002");
+    let missing = say(&offline, &["call", "read_offline_activation", "file=/no/such/file"]);
+    assert!(missing.err.contains("/no/such/file"), "{}", missing.err);
+}
+
+#[test]
 fn diagnose_fails_if_a_check_does() {
     let demo = Demo::start();
     let machine = Machine::new(&demo, "cli-diagnose");

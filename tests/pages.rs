@@ -6,7 +6,7 @@
 
 mod support;
 
-use floatlease::operations::{Method, OPERATIONS, Reply};
+use floatlease::operations::{Method, OFFLINE_FILES, OPERATIONS, Reply};
 use floatlease::status::STATUSES;
 use support::document::{assert_code, assert_links, assert_shell_commands, blocks_in, read};
 use support::root;
@@ -133,12 +133,15 @@ fn the_table_of_operations_is_the_api() {
         let row = format!("| `{}` | {method} {} |", operation.name, operation.path);
         let row = page.lines().find(|line| line.starts_with(&row)).unwrap_or_else(|| panic!("{row}"));
         let signed = match operation.reply {
-            Reply::License | Reply::Licenses => "twice",
+            Reply::License | Reply::Licenses | Reply::OfflineLicense => "twice",
             Reply::Signed(_) | Reply::List(_) => "yes",
             Reply::Empty | Reply::Text(_) => "no",
         };
         let repeated = if operation.idempotent { "yes" } else { "no" };
         assert!(row.contains(&format!("| {signed} | {repeated} |")), "{row}");
+    }
+    for file in OFFLINE_FILES {
+        assert!(page.contains(&format!("`{}`", file.name)), "{}", file.name);
     }
 }
 

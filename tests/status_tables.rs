@@ -114,8 +114,8 @@ fn in_words(rows: &[Row]) -> String {
     }
     text.push_str(
         "\n## Other meanings for one operation\n\n\
-         To a release or a deactivation, some refusals mean that there is nothing to do. There `retryable` is false, whatever\n\
-         the table above says.\n\n\
+         Some errors mean something else for one operation, such as that there is nothing to do after a release. There\n\
+         `retryable` is false, whatever the table above says.\n\n\
          | operation | name | message, *advice* |\n|---|---|---|\n",
     );
     for (operation, status, message, advice) in OF_OPERATIONS {

@@ -2,8 +2,7 @@
 
 from floatlease import Client
 
-with Client.from_environment() as client:
-    with client.acquire_lease(activate=True) as lease:
-        if lease.is_licensed:
-            print(f"licensed for {lease.remaining_ms // 60_000} minutes")
+with Client.from_environment() as client, client.acquire_lease(activate=True) as lease:
+    if lease.is_licensed:
+        print(f"licensed for {lease.remaining_ms // 60_000} minutes")
 print("released")

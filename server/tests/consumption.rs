@@ -4,8 +4,8 @@
 mod common;
 
 use chrono::TimeDelta;
-use common::time;
 use common::world::{World, command, consume, consume_feature};
+use common::{Random, time};
 use floatlease_server::catalogue::Overages;
 use floatlease_server::domain::{Action, Change, ClientOverages, Command};
 
@@ -484,5 +484,80 @@ fn clock_that_was_ahead_does_not_keep_quota_from_next_day() {
     for day in ["2026-06-02T08:00:00Z", "2026-06-03T08:00:00Z"] {
         start_again_at(&mut world, day);
         assert_eq!(total(&mut world, "DAILY", 10), Ok(10), "{day}");
+    }
+}
+
+/// A total by the documented rules: limit and overages, negative amounts, and the period.
+struct Reference {
+    total: i64,
+    limit: Option<i64>,
+    allow_negative: bool,
+    is_daily: bool,
+}
+
+impl Reference {
+    fn add(&mut self, amount: i64) -> Result<i64, &'static str> {
+        if amount < 0 && !self.allow_negative {
+            return Err("negative_consumptions_not_allowed");
+        }
+        if amount > 0 && self.limit.is_some_and(|limit| self.total + amount > limit) {
+            return Err("feature_not_enough_consumptions");
+        }
+        self.total += amount;
+        Ok(self.total)
+    }
+}
+
+#[test]
+fn random_amounts_keep_the_documented_bounds() {
+    let reference = |limit, allow_negative, is_daily| Reference { total: 0, limit, allow_negative, is_daily };
+    let mut features = [
+        ("TEN", reference(Some(10), false, false)),
+        ("BACK", reference(Some(10), true, false)),
+        ("MORE", reference(Some(15), false, false)),
+        ("NO-MORE", reference(Some(10), false, false)),
+        ("ANY", reference(None, false, false)),
+        ("DAILY", reference(Some(10), false, true)),
+    ];
+    let mut world = world("2026-06-01");
+    let mut random = Random::new(11);
+    for step in 0..20_000 {
+        let which = random.below(features.len() as u64) as usize;
+        let (code, expected) = &mut features[which];
+        let amount = random.below(9) as i64 - 3;
+        assert_eq!(total(&mut world, code, amount), expected.add(amount), "step {step}: {code} {amount}");
+        if random.below(30) == 0 {
+            world.now = (world.now + TimeDelta::days(1)).date_naive().and_time(chrono::NaiveTime::MIN).and_utc();
+            features.iter_mut().filter(|(_, each)| each.is_daily).for_each(|(_, each)| each.total = 0);
+        }
+    }
+}
+
+#[test]
+fn random_overages_of_a_license_keep_the_documented_bounds() {
+    let mut world = world("2026-06-01");
+    let mut random = Random::new(12);
+    let (mut consumed, mut allowed, mut max) = (0, false, 0);
+    for step in 0..5_000 {
+        let amount = random.below(4) as i64;
+        let change = (random.below(4) == 0).then(|| (random.below(2) == 0, random.below(9) as i64));
+        let (next_allowed, next_max) = change.unwrap_or((allowed, max));
+        let limit = if next_allowed && next_max == 0 { i64::MAX } else { 10 + if next_allowed { next_max } else { 0 } };
+        let fits = amount == 0 || consumed + amount <= limit;
+        let action = Action::AddConsumption {
+            amount,
+            allow_overages: change.map(|change| change.0),
+            max_overages: change.map(|change| change.1),
+        };
+        let said = world.ask("C", "a", action).map(|reply| reply["total_consumptions"].as_i64().unwrap());
+        if fits {
+            (consumed, allowed, max) = (consumed + amount, next_allowed, next_max);
+        }
+        assert_eq!(said, if fits { Ok(consumed) } else { Err("license_not_enough_consumptions") }, "step {step}");
+        // Nothing may be given back, so the history begins anew.
+        if consumed > 40 {
+            world = self::world("2026-06-01");
+            (consumed, allowed, max) = (0, false, 0);
+        }
     }
 }

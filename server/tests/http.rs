@@ -6,10 +6,11 @@ mod common;
 use aws_lc_rs::signature::{RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use chrono::{TimeDelta, Utc};
+use common::offline::{members, schema_1};
 use common::{API_KEY, Answer, Client, SHARED_KEY, TestServer, time};
 use floatlease::model::{ORDER, format_http_date, v1_text};
 use floatlease::operations::{Method, OPERATIONS, Reply};
-use floatlease::sign::{authorization, signature};
+use floatlease::sign::{authorization, signature, signing_text};
 use floatlease_server::domain::Change;
 use floatlease_server::store::{SqliteStore, Store, StoreError};
 use serde_json::{Value, json};
@@ -93,6 +94,10 @@ fn every_operation_answers_as_the_table_says() {
                 about["product"] = "SUITE".into();
                 about["hardware_id"] = "hw-2".into();
             }
+            "activate_offline" | "deactivate_offline" => {
+                let request = if name == "activate_offline" { "activation" } else { "deactivation" };
+                about = schema_1(&members(request, json!({ "license_key": "AMOUNT" })).to_string());
+            }
             "change_password" | "user_licenses" | "customer_license_users" | "sso_url" => about = everything_of_users(),
             _ => {}
         }
@@ -107,7 +112,7 @@ fn every_operation_answers_as_the_table_says() {
         match operation.reply {
             Reply::Empty => assert_eq!((answer.body.as_slice(), signature), (&b""[..], None), "{name}"),
             Reply::Text(text) => assert_eq!((answer.body.as_slice(), signature), (text.as_bytes(), None), "{name}"),
-            Reply::Signed(_) | Reply::License | Reply::List(_) | Reply::Licenses => {
+            Reply::Signed(_) | Reply::License | Reply::OfflineLicense | Reply::List(_) | Reply::Licenses => {
                 assert!(is_signed(&server, &answer.body, signature.unwrap()), "{name}");
                 survives(&answer);
             }
@@ -187,7 +192,7 @@ fn every_authorisation_error_has_its_code() {
     let mut client = server.client();
     let date = format_http_date(Utc::now());
     let good = authorization(API_KEY, SHARED_KEY, &date);
-    let mac = signature(SHARED_KEY, &date);
+    let mac = signature(SHARED_KEY, &signing_text(&date));
     let at = |minutes| format_http_date(Utc::now() + TimeDelta::minutes(minutes));
     let with = |key: &str, secret: &str| authorization(key, secret, &date);
     let row = |date: &str, authorization: &str, code: &'static str| (date.to_owned(), authorization.to_owned(), code);
@@ -230,7 +235,7 @@ fn authorisation_is_read_in_every_form_that_occurs() {
     client.call("activate_license", &everything());
     for minutes in [-14, 0, 14] {
         let date = format_http_date(Utc::now() + TimeDelta::minutes(minutes));
-        let mac = signature(SHARED_KEY, &date);
+        let mac = signature(SHARED_KEY, &signing_text(&date));
         for text in [
             format!(r#"algorithm="hmac-sha256",headers="date",signature="{mac}",apikey="{API_KEY}""#),
             format!(r#"  Algorithm = "HMAC-SHA256" ,Headers="Date",  signature="{mac}", apiKey="{API_KEY}" "#),

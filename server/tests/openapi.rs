@@ -6,6 +6,7 @@ mod common;
 use std::collections::BTreeSet;
 
 use common::description::{check, closed};
+use common::offline::{members, schema_1};
 use common::{API_KEY, Answer, Client, SHARED_KEY, TestServer, with};
 use floatlease::model::{IDEMPOTENCY_KEY, ORDER};
 use floatlease::operations::{Auth, Method, OPERATIONS, Operation, Reply};
@@ -144,7 +145,8 @@ fn what_it_demands_is_enforced() {
     let server = server();
     let mut client = server.client();
     let document = openapi::v4(server.server.base_url());
-    for operation in OPERATIONS {
+    // server/tests/offline.rs tries what is wrong in a file.
+    for operation in OPERATIONS.iter().filter(|operation| !operation.takes_file()) {
         let demands = Demands::of(&document, operation);
         let mut refused = |given: &Map<String, Value>, code: &str, word: &str| {
             let answer = client.call(operation.name, &Value::Object(given.clone()));
@@ -322,6 +324,14 @@ fn requests() -> Vec<(&'static str, Value)> {
             json!({ "username": "bob@example.com", "password": "battery-staple", "new_password": "n" }),
         ),
     ]);
+    let key = json!({ "product": "CAD-PRO", "license_key": "CADP-NODE-LOCK-0002" });
+    let file = |request: &str| schema_1(&members(request, key.clone()).to_string());
+    requests.extend([
+        ("activate_offline", file("activation")),
+        ("activate_offline", file("activation")),
+        ("activate_offline", json!({ "file": "e30=" })),
+        ("deactivate_offline", file("deactivation")),
+    ]);
     requests.extend([("products", json!({})), ("device_licenses", json!({ "hardware_id": "hw-1" }))]);
     requests.extend([("release_license", floating.clone()), ("release_license", floating.clone())]);
     requests.push(("deactivate_license", floating));
@@ -365,7 +375,7 @@ fn its_examples_succeed_on_the_demo() {
     let mut client = server.client();
     let document = openapi::v4(server.server.base_url());
     let deactivates = |operation: &&Operation| matches!(operation.reply, Reply::Text(_));
-    for operation in OPERATIONS.iter().filter(|operation| !deactivates(operation)) {
+    for operation in OPERATIONS.iter().filter(|operation| !deactivates(operation) && !operation.takes_file()) {
         let example = Value::Object(Demands::of(&document, operation).example);
         if matches!(operation.auth, Auth::Ident | Auth::Set) {
             client.call("activate_license", &example);

@@ -11,7 +11,7 @@ use floatlease::model::MAX_ORDER;
 use floatlease_server::catalogue::Overages;
 use floatlease_server::domain::{
     BookedConsumption, Change, ChangedPassword, ClientOverages, Counter, Device, DeviceStatus, EntitlementId, Event,
-    EventKind, LatestRequest, OrderScope, OrderedAction, Refusal, RequestKey, Slot, Variable,
+    EventKind, LatestRequest, OrderScope, OrderedAction, Refusal, RequestKey, Reservation, Slot, Variable,
 };
 use floatlease_server::store::{SqliteStore, Store};
 
@@ -36,6 +36,11 @@ fn consumed(entitlement: EntitlementId, total: i64) -> Change {
     Change::Consumed { entitlement, counter }
 }
 
+fn reserved(entitlement: EntitlementId, units: Option<i64>) -> Change {
+    let reservation = units.map(|units| Reservation { pool_id: 3, units, at: time("2026-01-02T03:04:05.006Z") });
+    Change::Reserved { entitlement, device_id: 5, reservation }
+}
+
 fn used_key(key: &str, amount: i64) -> Change {
     let booked = BookedConsumption { entitlement: FEATURE, amount };
     let at = time("2026-01-02T03:04:05.006Z");
@@ -45,6 +50,10 @@ fn used_key(key: &str, amount: i64) -> Change {
 fn password(user_id: u64, hash: &str, replaced: &str) -> Change {
     let password = ChangedPassword { hash: hash.to_owned(), replaced: replaced.to_owned() };
     Change::PasswordChanged { user_id, password }
+}
+
+fn offline_request(hardware_id: &str, number: i64) -> Change {
+    Change::OfflineRequest { license_id: 1, hardware_id: hardware_id.to_owned(), number }
 }
 
 fn variable(value: &str) -> Change {
@@ -70,6 +79,8 @@ fn gives_back_what_was_said_last(store: &mut dyn Store) {
         slot(LICENSE, "2026-01-01", false),
         slot(FEATURE, "2026-01-01", true),
         consumed(LICENSE, 1),
+        reserved(LICENSE, Some(7)),
+        reserved(FEATURE, Some(8)),
         overages(1, 1, None),
         overages(2, 1, None),
         Change::Transfers { license_id: 1, count: 1 },
@@ -80,6 +91,8 @@ fn gives_back_what_was_said_last(store: &mut dyn Store) {
         ordered("hw", OrderScope::Device, 1, OrderedAction::Activate, None),
         ordered("hw", OrderScope::Slot(None), 2, OrderedAction::Borrow, Some(Refusal::DeviceNotFound)),
         ordered("hw", OrderScope::Slot(Some(2)), 3, OrderedAction::Check, None),
+        offline_request("hw", 1),
+        offline_request("other", i64::MIN),
         password(6, "$hash-1", "$catalogue"),
         password(7, "$hash-2", "$catalogue"),
         Change::Downtime { total: TimeDelta::milliseconds(-86_400_001) },
@@ -93,23 +106,30 @@ fn gives_back_what_was_said_last(store: &mut dyn Store) {
         variable("new, with ' and \u{1f600}"),
         slot(LICENSE, "2026-01-03T00:00:00.001Z", true),
         consumed(LICENSE, i64::MIN),
+        reserved(LICENSE, Some(9)),
         overages(1, 0, Some(Overages { allowed: false, max: 3 })),
         Change::Transfers { license_id: 1, count: 2 },
         used_key("a-newer", -4),
         ordered("hw", OrderScope::Device, MAX_ORDER, OrderedAction::Deactivate, Some(Refusal::Blacklisted)),
         ordered("hw", OrderScope::Slot(None), 4, OrderedAction::Release, None),
         ordered("hw", OrderScope::Slot(Some(2)), 5, OrderedAction::Borrow, Some(unknown_feature)),
+        offline_request("hw", i64::MAX),
+        offline_request("other", i64::MIN),
         password(6, "$hash-3", "$other-catalogue"),
         Change::Downtime { total: TimeDelta::milliseconds(1) },
         Change::Heartbeat { at: time("2026-01-02") },
     ];
+    let settled = reserved(FEATURE, None);
     let freed = Change::SlotFreed { pool: FEATURE, device_id: 5 };
     let forgotten = Change::KeyForgotten { key: RequestKey { device_id: 5, value: "z-older".to_owned() } };
     let overages_forgotten = Change::OveragesForgotten { license_id: 2 };
     let order_forgotten = Change::OrderForgotten { license_id: 1, hardware_id: "gone".into() };
     let password_forgotten = Change::PasswordForgotten { user_id: 7 };
     store
-        .commit(&[&second[..], &[freed, forgotten, overages_forgotten, order_forgotten, password_forgotten]].concat())
+        .commit(
+            &[&second[..], &[settled, freed, forgotten, overages_forgotten, order_forgotten, password_forgotten]]
+                .concat(),
+        )
         .unwrap();
     assert_eq!(store.load().unwrap(), second);
 }
@@ -138,7 +158,7 @@ fn sqlite_in_a_file() {
     gives_back_what_was_said_last(&mut SqliteStore::open(&directory.join("one")).unwrap());
     keeps_all_or_nothing(&mut SqliteStore::open(&directory.join("two")).unwrap());
     let mut again = SqliteStore::open(&directory.join("one")).unwrap();
-    assert_eq!(again.load().unwrap().len(), 13);
+    assert_eq!(again.load().unwrap().len(), 16);
 }
 
 fn sql(file: &Path) -> rusqlite::Connection {

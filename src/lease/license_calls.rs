@@ -42,7 +42,8 @@ pub(crate) fn named(operation: &str) -> Option<(&'static str, Priority)> {
     }
     // What releases a slot waits for no call that only asks.
     let priority = |operation: &Operation| if operation.releases() { Priority::High } else { Priority::Normal };
-    Operation::named(operation).map(|operation| (operation.name, priority(operation)))
+    let known = Operation::named(operation).or_else(|| Operation::of_file(operation));
+    known.map(|operation| (operation.name, priority(operation)))
 }
 
 /// How long such a call may last. A request that is wrong is refused when the call runs.
@@ -62,6 +63,9 @@ pub(crate) fn call(
     let shared = &*manager.shared;
     if operation == consumption::SYNC {
         return consumption::sync(shared, request_json, ticket);
+    }
+    if let Some(operation) = Operation::of_file(operation) {
+        return shared.client.call_offline(operation, request_json);
     }
     let Some(operation) = Operation::named(operation) else {
         return Err(unknown_operation(operation, &[consumption::SYNC]));

@@ -97,6 +97,17 @@ impl Client {
         answer(request, |request, json| unsafe { ffi::floatlease_call(self.0, operation.as_ptr(), request, json) })
     }
 
+    /// The same for a call that must succeed; the reply as it stands.
+    pub fn reply_text(&self, operation: &str, request: &Value) -> String {
+        let (operation, request) = (CString::new(operation).unwrap(), CString::new(request.to_string()).unwrap());
+        let mut json = ptr::null_mut();
+        // SAFETY: both strings are C strings, the out pointer may be written.
+        let status = unsafe { ffi::floatlease_call(self.0, operation.as_ptr(), request.as_ptr(), &raw mut json) };
+        let text = taken_text(json);
+        assert_eq!(status, 0, "{text}");
+        text
+    }
+
     pub fn cancel(&self) -> String {
         // SAFETY: a token.
         status_name(unsafe { ffi::floatlease_client_cancel(self.0) })
@@ -308,13 +319,16 @@ fn answer(request: &Value, call: impl FnOnce(*const c_char, *mut *mut c_char) ->
 }
 
 /// Takes a string of the library over and frees it.
-fn taken(json: *mut c_char) -> Value {
+fn taken_text(json: *mut c_char) -> String {
     assert!(!json.is_null());
     // SAFETY: the library gave it out just now; it is freed once.
-    let text = unsafe {
+    unsafe {
         let text = CStr::from_ptr(json).to_str().unwrap().to_owned();
         ffi::floatlease_string_free(json);
         text
-    };
-    serde_json::from_str(&text).unwrap()
+    }
+}
+
+fn taken(json: *mut c_char) -> Value {
+    serde_json::from_str(&taken_text(json)).unwrap()
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::{Arg, ArgAction, ArgMatches, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use floatlease::config::KEYS;
-use floatlease::operations::{Kind, OPERATIONS};
+use floatlease::operations::{Kind, OFFLINE_FILES, OPERATIONS};
 
 use crate::exit_code;
 
@@ -62,7 +62,7 @@ pub(crate) struct Cli {
 
 /// The names of the operations, for the help of `call`.
 fn operations() -> String {
-    let names = OPERATIONS.iter().map(|operation| operation.name).chain(["sync_consumptions"]);
+    let names = OPERATIONS.iter().chain(OFFLINE_FILES).map(|operation| operation.name).chain(["sync_consumptions"]);
     format!("Operations:\n{}", names.map(|name| format!("  {name}\n")).collect::<String>())
 }
 

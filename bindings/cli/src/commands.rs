@@ -1,5 +1,6 @@
 //! The commands that call the library once and print what came of it.
 
+use std::fs;
 use std::io;
 use std::time::{Duration, SystemTime};
 
@@ -300,11 +301,15 @@ fn member(operation: &str, pair: &str) -> Result<(String, Value), Failure> {
         let message = format!("The request is invalid: expected a JSON object, - or KEY=VALUE, found {pair:?}.");
         Failure::usage(Status::Json, message)
     })?;
-    let parameter = Operation::named(operation).and_then(|operation| operation.parameter(key));
+    let operation = Operation::named(operation).or_else(|| Operation::of_file(operation));
+    let parameter = operation.and_then(|operation| operation.parameter(key));
     // The keys that are the library's own: numbers and objects.
     let own = if ["timeout_ms", "extra"].contains(&key) { Kind::Object } else { Kind::Text };
     let value = match parameter.map_or(own, |parameter| parameter.kind) {
         Kind::Text => value.into(),
+        Kind::File => fs::read_to_string(value).map(Value::from).map_err(|error| {
+            Failure::usage(Status::BadValue, format!("The file {value} of \"{key}\" can't be read: {error}."))
+        })?,
         Kind::TimeOrNull if value == "null" => Value::Null,
         Kind::TimeOrNull => value.into(),
         Kind::Texts if !value.starts_with('[') => json!([value]),

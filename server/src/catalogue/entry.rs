@@ -15,7 +15,7 @@ use toml::{Table, Value};
 
 use super::metadata;
 use super::types::{
-    AuthorizationMethod, Environment, LONGEST_TEXT_BYTES, LicenseType, OauthScope, Period, ProductStatus,
+    AuthorizationMethod, Environment, LONGEST_TEXT_BYTES, LicenseType, OauthScope, Period, PoolKind, ProductStatus,
 };
 
 /// The errors that were found in the file so far.
@@ -297,6 +297,7 @@ macro_rules! string_enum {
 
 string_enum!(AuthorizationMethod: "license-key" => LicenseKey, "user" => User);
 string_enum!(OauthScope: "company" => Company, "customer_account" => CustomerAccount, "customer" => Customer, "license" => License);
+string_enum!(PoolKind: "license" => License, "feature" => Feature);
 string_enum!(ProductStatus: "enabled" => Enabled, "disabled" => Disabled, "archived" => Archived);
 string_enum!(LicenseType: "perpetual" => Perpetual, "time-limited" => TimeLimited, "subscription" => Subscription, "consumption" => Consumption);
 string_enum!(Environment: "win" => Win, "win32" => Win32, "win64" => Win64, "mac" => Mac, "linux" => Linux, "linux32" => Linux32, "linux64" => Linux64);

@@ -4,7 +4,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::types::{
-    ApiKey, Bundle, Customer, CustomerAccount, Feature, License, OauthClient, Product, Trial, TrialPolicy, User,
+    ApiKey, Bundle, ConsumptionPool, Customer, CustomerAccount, Feature, License, OauthClient, Product, Trial,
+    TrialPolicy, User,
 };
 
 /// The checked contents of a catalogue file, with indexes.
@@ -18,12 +19,16 @@ pub struct Catalogue {
     pub oauth_url: Option<String>,
     /// Lifetime of an access token.
     pub oauth_token_seconds: u32,
+    /// The oldest schema of the request files of offline activation that is accepted.
+    pub min_offline_schema: u32,
     pub(super) products: HashMap<String, ProductLicenses>,
     pub(super) bundles: HashMap<String, Bundle>,
     pub(super) api_keys: HashMap<String, ApiKey>,
     pub(super) oauth_clients: HashMap<String, OauthClient>,
     pub(super) customer_accounts: HashMap<String, CustomerAccount>,
     pub(super) customers: HashMap<String, Arc<Customer>>,
+    /// By number.
+    pub(super) consumption_pools: HashMap<u64, Arc<ConsumptionPool>>,
     pub(super) users: HashMap<String, Arc<User>>,
     pub(super) blacklisted_hardware_ids: HashSet<String>,
     /// All licenses, in the order of the file.
@@ -133,6 +138,16 @@ impl Catalogue {
     /// Returns every customer account.
     pub fn customer_accounts(&self) -> impl Iterator<Item = &CustomerAccount> {
         self.customer_accounts.values()
+    }
+
+    /// Returns the consumption pool with this number.
+    pub fn consumption_pool(&self, id: u64) -> Option<&Arc<ConsumptionPool>> {
+        self.consumption_pools.get(&id)
+    }
+
+    /// Returns every consumption pool.
+    pub fn consumption_pools(&self) -> impl Iterator<Item = &Arc<ConsumptionPool>> {
+        self.consumption_pools.values()
     }
 
     /// Returns the customer with this e-mail address.

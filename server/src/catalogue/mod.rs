@@ -18,8 +18,8 @@ pub use read::{CatalogueErrors, parse};
 pub(crate) use read::{derived_id, read, table};
 pub use single_sign_on::{KeySource, SingleSignOn, TokenRules};
 pub use types::{
-    AccountLabel, ApiKey, AuthorizationMethod, Bundle, Consumption, CustomField, Customer, CustomerAccount,
-    Environment, Feature, Floating, Holder, License, LicenseType, OauthClient, OauthScope, Overages, Period, Product,
-    ProductField, ProductStatus, SecretDigest, Trial, TrialPolicy, User, Version, VersionFilter,
+    AccountLabel, ApiKey, AuthorizationMethod, Bundle, ClientSecret, Consumption, ConsumptionPool, CustomField,
+    Customer, CustomerAccount, Environment, Feature, Floating, Holder, License, LicenseType, OauthClient, OauthScope,
+    Overages, Period, PoolKind, Product, ProductField, ProductStatus, Trial, TrialPolicy, User, Version, VersionFilter,
 };
 pub(crate) use types::{LONGEST_TEXT_BYTES, LONGEST_TOKEN_BYTES};

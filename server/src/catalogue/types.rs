@@ -40,9 +40,9 @@ pub struct OauthClient {
     /// The client's name. Its beginning shows the scope.
     pub client_id: String,
     /// The secret that the client fetches tokens with.
-    pub secret: SecretDigest,
+    pub secret: ClientSecret,
     /// The secret before that, and the time from which on it is refused.
-    pub previous_secret: Option<(SecretDigest, DateTime<Utc>)>,
+    pub previous_secret: Option<(ClientSecret, DateTime<Utc>)>,
     /// Numbers of the licenses that it may use; `None` for all of the company.
     pub licenses: Option<Arc<HashSet<u64>>>,
     /// True if it may only read.
@@ -66,9 +66,13 @@ pub enum OauthScope {
     License,
 }
 
-/// The SHA-256 of a secret. The server keeps no more of it in memory, and the length of the secret is hidden.
-#[derive(Clone, Copy)]
-pub struct SecretDigest([u8; SHA256_OUTPUT_LEN]);
+/// The secret of an OAuth client. Its SHA-256 is what is compared, so that the length of the secret is hidden. The text is
+/// the key of the signatures on the client's offline requests.
+#[derive(Clone)]
+pub struct ClientSecret {
+    text: String,
+    digest: [u8; SHA256_OUTPUT_LEN],
+}
 
 /// The way in which a product's clients name their license.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -232,6 +236,34 @@ pub struct Consumption {
     pub overages: Overages,
     /// The period after which the total starts again; `None` for never.
     pub period: Option<Period>,
+    /// The number of the pool that is consumed from too; `None` if there is none.
+    pub pool_id: Option<u64>,
+}
+
+/// The kind of a pool's members, which are all of one kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PoolKind {
+    /// Licenses of type consumption.
+    License,
+    /// Features of type consumption.
+    Feature,
+}
+
+/// A quota that the consumption licenses, or the consumption features, of a customer account share.
+#[derive(Debug)]
+pub struct ConsumptionPool {
+    /// The pool's number, which never changes.
+    pub id: u64,
+    /// The name, by which the catalogue's licenses and features name the pool.
+    pub name: String,
+    /// The code of the customer account whose licenses may be members.
+    pub customer_account: String,
+    /// The kind of its members.
+    pub kind: PoolKind,
+    /// The shared limit.
+    pub terms: Consumption,
+    /// What an offline activation reserves for a member without a limit of its own.
+    pub default_reservation: i64,
 }
 
 /// A feature of a license. If it neither floats nor is consumed, it is a plain entitlement.
@@ -310,6 +342,8 @@ pub struct License {
     pub max_transfers: u64,
     /// True if it refuses virtual machines.
     pub prevent_vm: bool,
+    /// True if a device without a network may be activated by a file.
+    pub allow_offline_activation: bool,
     /// The number of its order in the vendor's shop.
     pub order_store_id: String,
     /// The terms of its slots, if it floats.
@@ -540,12 +574,20 @@ impl Version {
 impl OauthClient {
     /// Returns whether the client has proven itself by this secret. `now` is license time.
     pub fn accepts(&self, secret: &str, now: DateTime<Utc>) -> bool {
-        let given = SecretDigest::of(secret);
-        let previous = self.previous_secret.filter(|(_, until)| now < *until);
+        let given = ClientSecret::of(secret);
         // Both are compared in any case, so that the time does not tell which one it was.
         let is_current = self.secret.equals(&given);
-        let is_previous = previous.is_some_and(|(previous, _)| previous.equals(&given));
+        let is_previous = self.previous_secret(now).is_some_and(|previous| previous.equals(&given));
         !self.revoked && (is_current || is_previous)
+    }
+
+    /// Returns the texts of the secrets that it may sign with. `now` is license time.
+    pub fn signing_secrets(&self, now: DateTime<Utc>) -> impl Iterator<Item = &str> {
+        std::iter::once(&self.secret).chain(self.previous_secret(now)).map(|secret| secret.text.as_str())
+    }
+
+    fn previous_secret(&self, now: DateTime<Utc>) -> Option<&ClientSecret> {
+        self.previous_secret.as_ref().filter(|(_, until)| now < *until).map(|(previous, _)| previous)
     }
 }
 
@@ -561,23 +603,23 @@ impl OauthScope {
     }
 }
 
-impl SecretDigest {
-    /// Makes the digest of a secret.
-    pub fn of(secret: &str) -> SecretDigest {
+impl ClientSecret {
+    /// Makes a secret of its text.
+    pub fn of(secret: &str) -> ClientSecret {
         let mut bytes = [0; SHA256_OUTPUT_LEN];
         bytes.copy_from_slice(digest(&SHA256, secret.as_bytes()).as_ref());
-        SecretDigest(bytes)
+        ClientSecret { text: secret.to_owned(), digest: bytes }
     }
 
     /// Compares in a time that does not depend on where the two differ.
-    fn equals(&self, other: &SecretDigest) -> bool {
-        verify_slices_are_equal(&self.0, &other.0).is_ok()
+    fn equals(&self, other: &ClientSecret) -> bool {
+        verify_slices_are_equal(&self.digest, &other.digest).is_ok()
     }
 }
 
-impl fmt::Debug for SecretDigest {
+impl fmt::Debug for ClientSecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SecretDigest")
+        f.write_str("ClientSecret")
     }
 }
 

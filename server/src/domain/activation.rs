@@ -90,6 +90,7 @@ impl Transition<'_> {
         let device_id = device.id;
         self.keep_variables(license, hardware_id, device_id, variables);
         self.free_all(license, device_id);
+        self.give_back_reservations(license, device_id);
         self.put_device(license, hardware_id, Device { status: DeviceStatus::Vacated, ..device });
         self.note(EventKind::Deactivated, license, None, device_id);
     }

@@ -11,6 +11,7 @@ use super::entitlement::EntitlementId;
 use super::latest_requests::{LatestRequest, OrderScope};
 use super::overages::ClientOverages;
 use super::pool::Slot;
+use super::reservation::Reservation;
 use super::used_keys::{BookedConsumption, RequestKey};
 use crate::catalogue::Trial;
 
@@ -62,6 +63,15 @@ pub enum Change {
         /// The new total.
         counter: Counter,
     },
+    /// A device has reserved units of a consumption pool, or has settled its reservation.
+    Reserved {
+        /// The license or feature that is a member of the pool.
+        entitlement: EntitlementId,
+        /// The device's number.
+        device_id: u64,
+        /// The reservation; `None` once it is settled.
+        reservation: Option<Reservation>,
+    },
     /// A client has changed a license's overages.
     Overages {
         /// The license.
@@ -112,6 +122,15 @@ pub enum Change {
         license_id: u64,
         /// The device's hardware id.
         hardware_id: Arc<str>,
+    },
+    /// A request file of a device was carried out.
+    OfflineRequest {
+        /// The license.
+        license_id: u64,
+        /// The device's hardware id.
+        hardware_id: String,
+        /// The file's number. Files with lower numbers are not carried out any more.
+        number: i64,
     },
     /// A user has chosen a password.
     PasswordChanged {

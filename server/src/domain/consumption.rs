@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::change::{Change, EventKind};
 use super::command::{Action, Command};
+use super::consumption_pool::Quota;
 use super::counter::Counter;
 use super::entitlement::EntitlementId;
 use super::overages::ClientOverages;
@@ -14,6 +15,7 @@ use super::reply::{Outcome, Reply};
 use super::state::{State, Transition};
 use super::subject::Subject;
 use super::used_keys::{BookedConsumption, RequestKey};
+use super::view::PoolTotal;
 use crate::catalogue::{Consumption, Feature, License, MAX_SAFE_INTEGER, Overages};
 
 /// An amount that is to be booked once.
@@ -37,6 +39,11 @@ impl Booking {
         };
         Booking { device_id, amount, key, sets_overages }
     }
+
+    /// Makes the booking of a consumption that a request file holds. The file is carried out once, so it needs no key.
+    pub(super) fn offline(device_id: u64, amount: i64) -> Booking {
+        Booking { device_id, amount, key: None, sets_overages: false }
+    }
 }
 
 impl State {
@@ -46,7 +53,7 @@ impl State {
     }
 
     /// Returns the counter after a consumption at `now` that makes its total `total`.
-    fn counter_after(
+    pub(super) fn counter_after(
         &self,
         entitlement: EntitlementId,
         consumption: &Consumption,
@@ -104,80 +111,84 @@ impl Transition<'_> {
         if !self.is_used(&RequestKey { device_id, value: key }, BookedConsumption { entitlement, amount })? {
             return Ok(None);
         }
-        let total = self.state.total(entitlement, consumption, self.now);
+        let own = self.state.total(entitlement, consumption, self.now);
+        let totals = Totals { own, pool: self.state.pool_total(entitlement, consumption, device_id, self.now) };
         Ok(Some(match feature {
-            None => self.license_total(license, total),
-            Some(feature) => feature_total(license, feature, total),
+            None => self.license_total(license, totals),
+            Some(feature) => feature_total(license, feature, totals),
         }))
     }
 
-    fn license_total(&self, license: &Arc<License>, total_consumptions: i64) -> Reply {
-        let overages = self.state.overages(license);
-        Reply::Consumption { license: Arc::clone(license), total_consumptions, overages }
+    fn license_total(&self, license: &Arc<License>, totals: Totals) -> Reply {
+        let (overages, Totals { own: total_consumptions, pool }) = (self.state.overages(license), totals);
+        Reply::Consumption { license: Arc::clone(license), total_consumptions, overages, pool }
     }
 
     /// Consumes from the license. `overages` takes effect only if the amount is booked.
     pub(super) fn consume_license(&mut self, license: &Arc<License>, booking: &Booking, overages: Overages) -> Outcome {
-        let consumption = license.consumption.as_ref().ok_or(Refusal::LicenseNotConsumption)?;
-        // A license that allows overages without an upper bound has no limit.
-        let unlimited = overages.allowed && overages.max == 0;
-        let limit = if unlimited { None } else { limit(consumption, overages) };
-        let total = self.consume(license, None, consumption, limit, booking)?;
-        let total = total.ok_or(Refusal::LicenseNotEnoughConsumptions)?;
+        let totals = self.consume(&Quota::of_license(license, overages)?, booking)?;
         if overages != self.state.overages(license) {
             let overages = ClientOverages { overages, replaced: Some(license.overages()) };
             self.record(Change::Overages { license_id: license.id, overages });
         }
-        Ok(self.license_total(license, total))
+        Ok(self.license_total(license, totals))
     }
 
     pub(super) fn consume_feature(&mut self, license: &License, feature: &Arc<Feature>, booking: &Booking) -> Outcome {
-        let consumption = feature.consumption.as_ref().ok_or(Refusal::UnsupportedProductFeature)?;
-        let limit = limit(consumption, consumption.overages);
-        let total = self.consume(license, Some(feature), consumption, limit, booking)?;
-        let total = total.ok_or(Refusal::FeatureNotEnoughConsumptions)?;
-        Ok(feature_total(license, feature, total))
+        let totals = self.consume(&Quota::of_feature(license, feature)?, booking)?;
+        Ok(feature_total(license, feature, totals))
     }
 
-    /// Books the whole amount and returns the total; books nothing and returns `None` if too little is left.
-    fn consume(
-        &mut self,
-        license: &License,
-        feature: Option<&Feature>,
-        consumption: &Consumption,
-        limit: Option<i64>,
-        &Booking { device_id, amount, ref key, sets_overages }: &Booking,
-    ) -> Result<Option<i64>, Refusal> {
-        if amount < 0 && !consumption.allow_negative {
-            return Err(Refusal::NegativeConsumptionsNotAllowed);
-        }
-        let entitlement = EntitlementId::of(license, feature);
-        let total = self.state.total(entitlement, consumption, self.now).checked_add(amount);
-        // JavaScript clients can't represent larger integers exactly.
-        let total = total.filter(|total| total.unsigned_abs() <= MAX_SAFE_INTEGER).ok_or_else(|| {
-            Refusal::ValidationError("consumptions must keep the total below 2^53; send a smaller amount".to_owned())
-        })?;
-        if amount > 0 && limit.is_some_and(|limit| total > limit) {
-            return Ok(None);
-        }
-        let counter = self.state.counter_after(entitlement, consumption, total, self.now);
+    /// Books the whole amount, on the pool too, and returns both totals, or refuses it and books nothing.
+    pub(super) fn consume(&mut self, quota: &Quota<'_>, booking: &Booking) -> Result<Totals, Refusal> {
+        let &Booking { device_id, amount, ref key, sets_overages } = booking;
+        let totals = self.totals_after(quota, device_id, amount, 0)?;
+        let entitlement = quota.entitlement();
+        let counter = self.state.counter_after(entitlement, quota.terms, totals.own, self.now);
         self.record(Change::Consumed { entitlement, counter });
-        self.note(EventKind::Consumed { amount }, license, feature, device_id);
+        if let Some(pool) = &totals.pool {
+            self.settle(entitlement, device_id, pool);
+        }
+        self.note(EventKind::Consumed { amount }, quota.license, quota.feature, device_id);
         // An amount of 0 may be booked twice without harm. But repeated overages would replace newer ones, so a request that
         // sets them is remembered, even if it sets them to the same values.
         if let Some(key) = key.as_ref().filter(|_| amount != 0 || sets_overages) {
             self.mark_used(key, BookedConsumption { entitlement, amount });
         }
-        Ok(Some(total))
+        Ok(totals)
+    }
+
+    /// Returns the totals after the amount, or refuses the amount. `pending` is by how much the same request changes the
+    /// pool's total otherwise.
+    pub(super) fn totals_after(
+        &self,
+        quota: &Quota<'_>,
+        device_id: u64,
+        amount: i64,
+        pending: i64,
+    ) -> Result<Totals, Refusal> {
+        if amount < 0 && !quota.terms.allow_negative {
+            return Err(Refusal::NegativeConsumptionsNotAllowed);
+        }
+        let total = self.state.total(quota.entitlement(), quota.terms, self.now).checked_add(amount);
+        // JavaScript clients can't represent larger integers exactly.
+        let own = total.filter(|total| total.unsigned_abs() <= MAX_SAFE_INTEGER).ok_or_else(|| {
+            Refusal::ValidationError("consumptions must keep the total below 2^53; send a smaller amount".to_owned())
+        })?;
+        if amount > 0 && quota.limit.is_some_and(|limit| own > limit) {
+            return Err(quota.too_few());
+        }
+        Ok(Totals { own, pool: self.pool_after(quota, device_id, amount, pending)? })
     }
 }
 
-fn feature_total(license: &License, feature: &Arc<Feature>, total_consumptions: i64) -> Reply {
-    Reply::FeatureConsumption { license_id: license.id, feature: Arc::clone(feature), total_consumptions }
+/// The totals of a license or feature, and of its pool.
+pub(super) struct Totals {
+    own: i64,
+    pool: Option<PoolTotal>,
 }
 
-/// Returns the largest allowed total; `None` if there is no limit.
-fn limit(consumption: &Consumption, overages: Overages) -> Option<i64> {
-    let extra = if overages.allowed { overages.max } else { 0 };
-    (!consumption.unlimited).then(|| consumption.max.saturating_add(extra))
+fn feature_total(license: &License, feature: &Arc<Feature>, totals: Totals) -> Reply {
+    let Totals { own: total_consumptions, pool } = totals;
+    Reply::FeatureConsumption { license_id: license.id, feature: Arc::clone(feature), total_consumptions, pool }
 }

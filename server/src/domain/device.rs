@@ -52,4 +52,6 @@ pub(super) struct LicenseRecord {
     pub(super) times_activated: u64,
     pub(super) transfer_count: u64,
     pub(super) overages: Option<ClientOverages>,
+    /// The number of the latest request file of each device.
+    pub(super) offline_requests: HashMap<String, i64>,
 }

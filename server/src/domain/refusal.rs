@@ -34,6 +34,13 @@ pub enum Refusal {
     OauthTokenExpired,
     OauthTokenMalformed,
     // request
+    MissingContent,
+    /// Has the code of `AuthorizationMissingParams`, as documented.
+    OfflineRequestUnreadable,
+    /// Has the code of `DateHeaderDiff`, the only one about a date.
+    OfflineRequestFromFuture,
+    /// Has the code of `OrderOutdated`.
+    OfflineRequestOutdated,
     InvalidJson,
     MissingParameters(String),
     MissingHardwareId,
@@ -57,6 +64,8 @@ pub enum Refusal {
     /// Has the code of `LicenseNotActive`, since no code is documented.
     VirtualMachineRefused,
     LicenseNotEnabled,
+    /// Has the code of `LicenseNotActive`, since no code is documented.
+    OfflineActivationNotAllowed,
     LicenseExpired,
     TrialExpired,
     TrialNotAllowed,
@@ -156,6 +165,20 @@ impl Refusal {
             OauthTokenMalformed => {
                 (400, "oauth_token_malformed", "The access token is not one of this server; fetch another one")
             }
+            MissingContent => (400, "missing_content", "The body is empty; send the text of a request file"),
+            OfflineRequestUnreadable => (
+                400,
+                "authorization_missing_params",
+                "The body is not the Base64 of a request; send the file unaltered",
+            ),
+            OfflineRequestFromFuture => {
+                (400, "date_header_diff", "The date of the request file lies ahead; set the device's clock right")
+            }
+            OfflineRequestOutdated => (
+                400,
+                "order_outdated",
+                "The request file was used before, or a later one of the device was; write another one on the device",
+            ),
             InvalidJson => (400, "invalid_json", "The body is not valid JSON; send an object in UTF-8"),
             MissingParameters(names) => {
                 let message = format!("Some parameters are missing in the request: {names}.");
@@ -187,6 +210,11 @@ impl Refusal {
                 (400, "license_not_active", "The license is not active in a virtual machine; use a physical one")
             }
             LicenseNotEnabled => (400, "license_not_enabled", "The license is not enabled"),
+            OfflineActivationNotAllowed => (
+                400,
+                "license_not_active",
+                "The license does not allow offline activation; floating licenses and subscriptions never do",
+            ),
             LicenseExpired => (400, "license_expired", "The license has expired"),
             TrialExpired => (400, "trial_expired", "The trial has expired"),
             TrialNotAllowed => (400, "trial_not_allowed", "The product offers no trial"),

@@ -8,7 +8,7 @@ use super::entitlement::EntitlementId;
 use super::reply::Reply;
 use super::state::{State, Transition};
 use super::subject::Subject;
-use super::view::{FeatureView, LicenseView, PoolView, UserView};
+use super::view::{FeatureView, LicenseView, PoolTotal, PoolView, UserView};
 use crate::catalogue::{Consumption, Feature, License, ProductStatus, User, VersionFilter};
 
 impl Transition<'_> {
@@ -92,6 +92,7 @@ impl Transition<'_> {
             transfer_count: record.map_or(0, |record| record.transfer_count),
             overages: self.state.overages(license),
             total_consumptions: self.total(license, None, license.consumption.as_ref()),
+            consumption_pool: self.consumption_pool(license, None, license.consumption.as_ref(), device_id),
             features,
             version: license.versions(wanted).next().cloned(),
         }
@@ -103,6 +104,7 @@ impl Transition<'_> {
             pool: self.pool(license, Some(feature), device_id),
             is_expired: feature.is_expired(self.now),
             total_consumptions: self.total(license, Some(feature), feature.consumption.as_ref()),
+            consumption_pool: self.consumption_pool(license, Some(feature), feature.consumption.as_ref(), device_id),
         }
     }
 
@@ -114,6 +116,16 @@ impl Transition<'_> {
     fn total(&self, license: &License, feature: Option<&Feature>, consumption: Option<&Consumption>) -> i64 {
         let entitlement = EntitlementId::of(license, feature);
         consumption.map_or(0, |consumption| self.state.total(entitlement, consumption, self.now))
+    }
+
+    fn consumption_pool(
+        &self,
+        license: &License,
+        feature: Option<&Feature>,
+        consumption: Option<&Consumption>,
+        device_id: u64,
+    ) -> Option<PoolTotal> {
+        self.state.pool_total(EntitlementId::of(license, feature), consumption?, device_id, self.now)
     }
 }
 

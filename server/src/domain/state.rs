@@ -12,6 +12,7 @@ use super::device::{self, Device, DeviceStatus, LicenseRecord};
 use super::entitlement::EntitlementId;
 use super::latest_requests::LatestRequests;
 use super::pool::Pool;
+use super::reservation::Reservation;
 use super::used_keys::UsedKeys;
 use crate::catalogue::{Catalogue, Feature, License, Password, Trial, User};
 
@@ -23,6 +24,8 @@ pub struct State {
     pub(super) licenses: HashMap<u64, LicenseRecord>,
     pub(super) pools: HashMap<EntitlementId, Pool>,
     pub(super) counters: HashMap<EntitlementId, Counter>,
+    /// What devices without a network may consume of pools, by member and device.
+    pub(super) reservations: HashMap<(EntitlementId, u64), Reservation>,
     pub(super) activations_of_users: HashMap<u64, u64>,
     pub(super) used_keys: HashMap<u64, UsedKeys>,
     pub(super) orders: LatestRequests,
@@ -52,6 +55,7 @@ impl State {
             licenses: HashMap::new(),
             pools: HashMap::new(),
             counters: HashMap::new(),
+            reservations: HashMap::new(),
             activations_of_users: HashMap::new(),
             used_keys: HashMap::new(),
             orders: LatestRequests::default(),
@@ -136,6 +140,12 @@ impl State {
             Change::Consumed { entitlement, counter } => {
                 self.counters.insert(*entitlement, *counter);
             }
+            Change::Reserved { entitlement, device_id, reservation: Some(reservation) } => {
+                self.reservations.insert((*entitlement, *device_id), *reservation);
+            }
+            Change::Reserved { entitlement, device_id, reservation: None } => {
+                self.reservations.remove(&(*entitlement, *device_id));
+            }
             Change::Overages { license_id, overages } => {
                 self.licenses.entry(*license_id).or_default().overages = Some(*overages);
             }
@@ -153,6 +163,10 @@ impl State {
                 self.orders.put(*license_id, hardware_id, *scope, request);
             }
             Change::OrderForgotten { license_id, hardware_id } => self.orders.remove(*license_id, hardware_id),
+            Change::OfflineRequest { license_id, hardware_id, number } => {
+                let record = self.licenses.entry(*license_id).or_default();
+                record.offline_requests.insert(hardware_id.clone(), *number);
+            }
             Change::PasswordChanged { user_id, password } => {
                 self.passwords.insert(*user_id, password.clone());
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::device::Variable;
-use crate::catalogue::{Customer, Feature, License, Overages, User, Version};
+use crate::catalogue::{ConsumptionPool, Customer, Feature, License, Overages, User, Version};
 
 /// A license as one device sees it.
 #[derive(Debug, Clone)]
@@ -22,6 +22,7 @@ pub struct LicenseView {
     pub(super) transfer_count: u64,
     pub(super) overages: Overages,
     pub(super) total_consumptions: i64,
+    pub(super) consumption_pool: Option<PoolTotal>,
     pub(super) features: Vec<FeatureView>,
     pub(super) variables: Vec<Variable>,
     /// The newest version that the client asks for and the license includes.
@@ -61,6 +62,17 @@ pub struct FeatureView {
     pub(super) pool: PoolView,
     pub(super) is_expired: bool,
     pub(super) total_consumptions: i64,
+    pub(super) consumption_pool: Option<PoolTotal>,
+}
+
+/// A consumption pool as one device sees it.
+#[derive(Debug, Clone)]
+pub struct PoolTotal {
+    pub(super) pool: Arc<ConsumptionPool>,
+    /// What is consumed or reserved by all members.
+    pub(super) total: i64,
+    /// The part of it that is reserved for the device.
+    pub(super) reserved: i64,
 }
 
 /// The state of a pool, and of the device's slot in it.

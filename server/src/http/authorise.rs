@@ -7,11 +7,11 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use floatlease::model::parse_http_date;
 use floatlease::operations::{Auth, Method, Operation};
-use floatlease::sign::is_signature;
+use floatlease::sign::{is_signature, signing_text};
 use hyper::http::{HeaderMap, header};
 
 use super::tokens::{self, Tokens};
-use crate::catalogue::Catalogue;
+use crate::catalogue::{ApiKey, Catalogue, OauthClient};
 use crate::domain::Refusal;
 
 /// Largest difference between a request's `Date` and the server's time, either way.
@@ -48,21 +48,12 @@ pub(super) fn authorise<'c>(
         Some(token) if catalogue.oauth_clients().next().is_some() => {
             check_date(date, now)?;
             let client = catalogue.oauth_client(&issued.verify(token)?).ok_or(Refusal::OauthTokenMalformed)?;
-            let products = client.products.as_deref();
-            let (revoked, read_only, licenses) = (client.revoked, client.read_only, client.licenses.as_ref());
-            Rights { client: &client.client_id, revoked, read_only, products, licenses }
+            Rights::of_client(client)
         }
         Some(_) => return Err(Refusal::HmacRequired),
         None => of_api_key(catalogue, authorization, date, now)?,
     };
-    if rights.revoked {
-        return Err(Refusal::RevokedApiKey);
-    }
-    // The API makes this one a GET, but it gives a license away.
-    let writes = operation.method == Method::Post || operation.name == "trial_key";
-    if rights.read_only && writes {
-        return Err(Refusal::ReadOnlyApiKey);
-    }
+    rights.require_usable(operation)?;
     Ok(rights)
 }
 
@@ -88,11 +79,10 @@ fn of_api_key<'c>(
         return Err(Refusal::ApiKeysNotAllowed);
     }
     let api_key = catalogue.api_key(parameter("apikey")).ok_or(Refusal::InvalidApiKey)?;
-    if !is_signature(&api_key.shared_key, date.trim(), parameter("signature")) {
+    if !is_signature(&api_key.shared_key, &signing_text(date.trim()), parameter("signature")) {
         return Err(Refusal::SignatureMismatch);
     }
-    let (revoked, read_only, products) = (api_key.revoked, api_key.read_only, api_key.products.as_deref());
-    Ok(Rights { client: &api_key.key, revoked, read_only, products, licenses: None })
+    Ok(Rights::of_key(api_key))
 }
 
 /// Refuses a request whose `Date` is too far from now.
@@ -101,10 +91,31 @@ fn check_date(date: &str, now: DateTime<Utc>) -> Result<(), Refusal> {
     if (now - sent_at).abs() > WINDOW { Err(Refusal::DateHeaderDiff) } else { Ok(()) }
 }
 
-impl Rights<'_> {
+impl<'c> Rights<'c> {
+    pub(super) fn of_key(key: &'c ApiKey) -> Rights<'c> {
+        let (revoked, read_only, products) = (key.revoked, key.read_only, key.products.as_deref());
+        Rights { client: &key.key, revoked, read_only, products, licenses: None }
+    }
+
+    pub(super) fn of_client(client: &'c OauthClient) -> Rights<'c> {
+        let (revoked, read_only, licenses) = (client.revoked, client.read_only, client.licenses.as_ref());
+        Rights { client: &client.client_id, revoked, read_only, products: client.products.as_deref(), licenses }
+    }
+
+    /// Refuses a client that was revoked, or may not write.
+    pub(super) fn require_usable(&self, operation: &Operation) -> Result<(), Refusal> {
+        if self.revoked {
+            return Err(Refusal::RevokedApiKey);
+        }
+        // The API makes this one a GET, but it gives a license away.
+        let writes = operation.method == Method::Post || operation.name == "trial_key";
+        if self.read_only && writes { Err(Refusal::ReadOnlyApiKey) } else { Ok(()) }
+    }
+
     /// Refuses an activation of a product that the client may not activate.
     pub(super) fn require_product(&self, operation: &Operation, product: &str) -> Result<(), Refusal> {
-        let is_activation = matches!(operation.name, "activate_license" | "activate_bundle" | "trial_key");
+        let is_activation =
+            matches!(operation.name, "activate_license" | "activate_bundle" | "activate_offline" | "trial_key");
         if self.may_activate(product) || !is_activation { Ok(()) } else { Err(Refusal::ApiKeyProductNotAllowed) }
     }
 

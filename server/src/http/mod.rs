@@ -11,6 +11,7 @@ mod key_set;
 mod listener;
 #[cfg(not(feature = "identity-providers"))]
 mod no_identity;
+mod offline_file;
 pub(crate) mod parameters;
 mod passwords;
 mod places;

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::catalogue::{
     Customer, LONGEST_TEXT_BYTES, LONGEST_TOKEN_BYTES, MAX_SAFE_INTEGER, SingleSignOn, VersionFilter,
 };
-use crate::domain::{Action, Command, Credential, PasswordProof, Refusal, Token, TrialRequest, Until};
+use crate::domain::{Action, Command, Credential, OfflineRequest, PasswordProof, Refusal, Token, TrialRequest, Until};
 
 /// The two `event`s of consumption. The difference only matters to an activity log, which this server does not keep.
 const CONSUMPTION_EVENTS: [&str; 2] = ["consumption_add", "offline_floating_consumptions_sync"];
@@ -54,6 +54,11 @@ impl Parameters {
             },
         };
         Parameters(given).checked(operation)
+    }
+
+    /// Checks the members of a request file.
+    pub(super) fn of_members(members: Map<String, Value>, row: &Operation) -> Result<Parameters, Refusal> {
+        Parameters(members).checked(row)
     }
 
     fn checked(self, operation: &Operation) -> Result<Parameters, Refusal> {
@@ -154,6 +159,23 @@ impl Parameters {
         })
     }
 
+    /// Makes the request that a file of this row holds, without its number.
+    pub(super) fn offline(&self, row: &Operation) -> Result<OfflineRequest, Refusal> {
+        let features = self.0.get("feature_consumptions").and_then(Value::as_object);
+        let amount =
+            |(code, value): (&String, &Value)| match typed(Kind::Integer, value).and_then(|value| value.as_i64()) {
+                Some(amount) => Ok((code.clone(), amount)),
+                None => invalid(format!("feature_consumptions.{code} must be {}", expected(Kind::Integer))),
+            };
+        Ok(OfflineRequest {
+            command: self.command(row)?,
+            number: 0,
+            pool_reservation: self.pool_reservation()?,
+            consumptions: self.integer("consumptions").unwrap_or_default(),
+            feature_consumptions: features.into_iter().flatten().map(amount).collect::<Result<_, _>>()?,
+        })
+    }
+
     pub(super) fn credential(&self) -> Credential {
         let customer_account_code = self.required("customer_account_code");
         if let Some(token) = self.text("id_token") {
@@ -171,12 +193,16 @@ impl Parameters {
     fn action(&self, operation: &str) -> Result<Action, Refusal> {
         let feature = self.required("feature");
         Ok(match operation {
-            "activate_license" | "activate_bundle" => Action::Activate { variables: self.variables()? },
+            "activate_license" | "activate_bundle" | "write_offline_activation" => {
+                Action::Activate { variables: self.variables()? }
+            }
             "check_license" | "check_bundle" => Action::CheckLicense {
                 include_expired_features: self.flag("include_expired_features"),
                 wanted: self.versions(),
             },
-            "deactivate_license" | "deactivate_bundle" => Action::Deactivate { variables: self.variables()? },
+            "deactivate_license" | "deactivate_bundle" | "write_offline_deactivation" => {
+                Action::Deactivate { variables: self.variables()? }
+            }
             "borrow_license" => Action::BorrowLicense(self.until()),
             "release_license" => Action::ReleaseLicense,
             "check_feature" => {
@@ -247,6 +273,15 @@ impl Parameters {
         Ok(self.integer("consumptions").unwrap_or(1))
     }
 
+    fn pool_reservation(&self) -> Result<Option<i64>, Refusal> {
+        match self.integer("pool_reservation") {
+            Some(units) if !(0..=MAX_SAFE_INTEGER as i64).contains(&units) => {
+                invalid("pool_reservation must be from 0, below 2^53".to_owned())
+            }
+            units => Ok(units),
+        }
+    }
+
     fn max_overages(&self) -> Result<Option<i64>, Refusal> {
         match self.integer("max_overages") {
             // JavaScript clients can't represent larger integers exactly.
@@ -297,6 +332,7 @@ pub(crate) fn schema(parameter: &Parameter) -> Value {
             json!({ "type": "string", "minLength": 1, "maxLength": longest(name) })
         }
         (name, Kind::Text) => json!({ "type": "string", "maxLength": longest(name) }),
+        (_, Kind::File) => json!({ "type": "string", "minLength": 1, "pattern": "^[A-Za-z0-9+/\\s]+=*\\s*$" }),
         (_, Kind::Integer) => json!({ "type": "integer", "format": "int64" }),
         (_, Kind::Boolean) => json!({ "type": "boolean" }),
         (_, Kind::TimeOrNull) => json!({
@@ -374,6 +410,7 @@ fn invalid<T>(message: String) -> Result<T, Refusal> {
 fn typed(kind: Kind, value: &Value) -> Option<Value> {
     match (kind, value) {
         (Kind::Text, Value::String(_))
+        | (Kind::File, Value::String(_))
         | (Kind::TimeOrNull, Value::String(_) | Value::Null)
         | (Kind::Boolean, Value::Bool(_))
         | (Kind::Object, Value::Object(_)) => Some(value.clone()),
@@ -393,7 +430,7 @@ fn whole(number: f64) -> Option<i64> {
 
 fn expected(kind: Kind) -> &'static str {
     match kind {
-        Kind::Text => "a string",
+        Kind::Text | Kind::File => "a string",
         Kind::Integer => "an integer",
         Kind::Boolean => "true or false",
         Kind::TimeOrNull => "a string or null",

@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 
 use super::authorise::{self, Rights};
 use super::listener::Handler;
+use super::offline_file::OfflineFile;
 use super::parameters::{self, Parameters};
 use super::public_routes::{self, DescribeApi, ServiceInfo};
 use super::rate_limits::{RateGuard, RateLimits};
@@ -26,7 +27,7 @@ use super::token_endpoint::{self, is_token_request};
 use super::tokens::Tokens;
 use crate::catalogue::{Catalogue, Product, ProductStatus};
 use crate::clock::Clock;
-use crate::domain::{Command, Credential, Outcome, Refusal, State, reply, usable_product, user_based};
+use crate::domain::{Command, Credential, OfflineRequest, Outcome, Refusal, State, reply, usable_product, user_based};
 use crate::keys::SigningKey;
 use crate::store::{Store, StoreError};
 use crate::writer::{Transaction, Writer, WriterThread};
@@ -146,6 +147,11 @@ impl Service {
         let rights = authorise::authorise(&self.catalogue, &self.tokens, operation, &request.head.headers, now)?;
         self.rate_guard.count_authorised(rights.client)?;
         let body = request.body.as_ref().map_err(Refusal::clone)?;
+        if operation.takes_file() {
+            let headers = &request.head.headers;
+            let file = OfflineFile::read(&self.catalogue, operation, headers, body, now, self.clock.now())?;
+            return self.offline(operation, &rights, file).await;
+        }
         let parameters = Parameters::read(operation, request.query(), body)?;
         let product = parameters.required("product");
         let of_bundle = operation.is_of_bundle();
@@ -195,6 +201,37 @@ impl Service {
             }
         };
         self.outcome(outcome.ok_or(Refusal::InternalError)?)
+    }
+
+    /// Answers a request that came as a file. `rights` are those of the client that has sent it.
+    async fn offline(
+        &self,
+        operation: &Operation,
+        rights: &Rights<'_>,
+        file: OfflineFile<'_>,
+    ) -> Result<Response<Vec<u8>>, Refusal> {
+        rights.require_product(operation, &file.request.command.product)?;
+        file.rights.require_product(operation, &file.request.command.product)?;
+        // A client of some licenses only must not pass on the request of another.
+        if rights.licenses.is_some() && rights.client != file.rights.client {
+            return Err(Refusal::LicenseNotFound);
+        }
+        let command = Command { licenses: file.rights.licenses.cloned(), ..file.request.command.clone() };
+        let given = command.credential.clone();
+        let request = OfflineRequest { command, ..file.request.clone() };
+        let apply = move |credential: &Credential, transaction: &mut Transaction<'_>| {
+            let command = Command { credential: credential.clone(), ..request.command.clone() };
+            let request = OfflineRequest { command, ..request.clone() };
+            transaction.state.apply_offline(&request, *transaction.now, transaction.changes)
+        };
+        let reply = self.sign_in.apply(&self.writer, given, apply).await??;
+        match reply.body(&self.catalogue, |text| self.signer.v1(text)).map_err(|_| Refusal::InternalError)? {
+            reply::Body::Json(license) => {
+                let sign = |text: &[u8]| self.signer.v2(text).map_err(|_| Refusal::InternalError);
+                self.signed(file.reply(&license, sign)?)
+            }
+            other => self.response(other),
+        }
     }
 
     /// Answers an operation about a user, and no license.

@@ -14,7 +14,7 @@ use serde::Serialize;
 use super::request::ReceivedRequest;
 use super::response::response;
 use super::tokens::{self, Tokens};
-use crate::catalogue::{Catalogue, OauthClient, SecretDigest};
+use crate::catalogue::{Catalogue, ClientSecret, OauthClient};
 
 /// The endpoint's path below that of the API.
 pub(crate) const TOKEN_PATH: &str = "/oauth/token";
@@ -142,7 +142,7 @@ fn authenticated<'c>(
     let proven = claims.iter().find_map(|claim| {
         let client = catalogue.oauth_client(&claim.client_id);
         // An unknown client costs as much time as a known one.
-        let _ = client.is_none().then(|| SecretDigest::of(&claim.secret));
+        let _ = client.is_none().then(|| ClientSecret::of(&claim.secret));
         client.filter(|client| client.accepts(&claim.secret, now))
     });
     proven.ok_or(INVALID_CLIENT)

@@ -27,7 +27,7 @@ const REFUSED: [(u16, &str); 5] = [
 ];
 
 /// (operation, summary), as in docs/operations.md.
-const SUMMARIES: [(&str, &str); 25] = [
+const SUMMARIES: [(&str, &str); 27] = [
     ("activate_license", "activates the license on this device; takes no slot"),
     ("check_license", "takes this device's slot of a floating license, or renews it"),
     ("deactivate_license", "deactivates the device and frees all its slots"),
@@ -56,6 +56,8 @@ const SUMMARIES: [(&str, &str); 25] = [
     ("user_licenses", "lists the licenses of a product that a user may use; by name only"),
     ("customer_license_users", "lists the users of a customer's licenses; by name only"),
     ("sso_url", "tells where a user signs in by single sign-on; by name only"),
+    ("activate_offline", "activates a license on the device that has written the request file; by name only"),
+    ("deactivate_offline", "deactivates the device that has written the request file; by name only"),
 ];
 
 /// (operation, or "" for any; parameter; value): example values, which exist in examples/catalogue.toml.
@@ -192,6 +194,7 @@ fn endpoint(operation: &'static Operation, reply: Value) -> Endpoint<'static> {
     let summary = SUMMARIES.iter().find(|row| row.0 == operation.name).map(|row| row.1);
     let (method, parameters, body) = match operation.method {
         Method::Get => ("get", query.chain(headers).collect(), None),
+        Method::Post if operation.takes_file() => ("post", headers, Some(file_body(operation))),
         Method::Post => ("post", headers, Some(json_body(true, body(operation)))),
     };
     let summary = summary.unwrap_or_default();
@@ -244,6 +247,18 @@ fn body(operation: &Operation) -> Value {
     json!({ "schema": parameters::body_schema(operation), "example": given.collect::<Map<String, Value>>() })
 }
 
+/// Describes a body that is a file, as text or as a part of a form.
+fn file_body(operation: &Operation) -> Value {
+    let description = "The Base64 of a request that a device without a network has written and signed.";
+    let file: Vec<Value> = operation.parameters().map(parameters::schema).collect();
+    let form = json!({ "type": "object", "properties": { "file": file.first() }, "required": ["file"] });
+    json!({
+        "required": true,
+        "description": description,
+        "content": { "text/plain": { "schema": file.first() }, "multipart/form-data": { "schema": form } },
+    })
+}
+
 fn example(operation: &Operation, parameter: &str) -> Option<Value> {
     if parameter == "variables" {
         return Some(json!({ "room": 12 }));
@@ -271,7 +286,7 @@ fn reply_to(operation: &Operation, document: &mut Document) -> Value {
         json_reply("Done.", headers, schema)
     };
     match operation.reply {
-        Reply::License => json(&[]),
+        Reply::License | Reply::OfflineLicense => json(&[]),
         // The type of an array names the members of its entries itself.
         Reply::List(_) | Reply::Licenses => json(&[]),
         Reply::Signed(members) => json(members),

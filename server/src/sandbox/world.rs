@@ -19,7 +19,7 @@ use super::options::{DateCheck, WorldOptions, check_rate};
 use super::presets::Presets;
 use super::request_info::{RequestInfo, shortened};
 use super::time_spec::{OUT_OF_RANGE, is_in_range};
-use crate::catalogue::{ApiKey, Catalogue, OauthClient, SecretDigest};
+use crate::catalogue::{ApiKey, Catalogue, ClientSecret, OauthClient};
 use crate::clock::{Clock, ControlledClock, whole_millis};
 use crate::domain::{Due, DueKind, Holding};
 use crate::http::{RateLimits, RawConnection, ReceivedRequest, Service, ServiceParts, ServiceThread, WireAction, echo};
@@ -372,7 +372,7 @@ fn new_api_key() -> ApiKey {
 fn new_oauth_client(client_id: &str, secret: &str) -> OauthClient {
     OauthClient {
         client_id: client_id.to_owned(),
-        secret: SecretDigest::of(secret),
+        secret: ClientSecret::of(secret),
         previous_secret: None,
         licenses: None,
         read_only: false,

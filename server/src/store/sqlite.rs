@@ -16,7 +16,7 @@ use crate::catalogue::{Overages, Trial};
 use crate::clock::from_millis;
 use crate::domain::{
     BookedConsumption, Change, ChangedPassword, ClientOverages, Counter, Device, DeviceStatus, EntitlementId, Event,
-    EventKind, LatestRequest, OrderScope, OrderedAction, Refusal, RequestKey, Slot, Variable,
+    EventKind, LatestRequest, OrderScope, OrderedAction, Refusal, RequestKey, Reservation, Slot, Variable,
 };
 
 /// Each migration brings the schema from the version before to its own. Their count is the file's `user_version`.
@@ -29,6 +29,8 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema_6.sql"),
     include_str!("schema_7.sql"),
     include_str!("schema_8.sql"),
+    include_str!("schema_9.sql"),
+    include_str!("schema_10.sql"),
 ];
 /// Size of the statement cache: more than there are statements, so that each is parsed once.
 const CACHED_STATEMENTS: usize = 32;
@@ -359,6 +361,10 @@ const TABLES: &[(&str, ReadRow)] = &[
         let counter = Counter { total: row.get(2)?, at: time(row, 3)?, set_back };
         Ok(Change::Consumed { entitlement: entitlement(row)?, counter })
     }),
+    ("SELECT license_id, feature_id, device_id, pool_id, units, at_ms FROM reservation", |row| {
+        let reservation = Some(Reservation { pool_id: row.get(3)?, units: row.get(4)?, at: time(row, 5)? });
+        Ok(Change::Reserved { entitlement: entitlement(row)?, device_id: row.get(2)?, reservation })
+    }),
     ("SELECT license_id, allowed, max, replaced_allowed, replaced_max FROM overages", |row| {
         let replaced: (Option<bool>, Option<i64>) = (row.get(3)?, row.get(4)?);
         let replaced = replaced.0.zip(replaced.1).map(|(allowed, max)| Overages { allowed, max });
@@ -389,6 +395,9 @@ const TABLES: &[(&str, ReadRow)] = &[
                 at: time(row, 6)?,
             },
         })
+    }),
+    ("SELECT license_id, hardware_id, number FROM offline_request", |row| {
+        Ok(Change::OfflineRequest { license_id: row.get(0)?, hardware_id: row.get(1)?, number: row.get(2)? })
     }),
     ("SELECT user_id, hash, replaced FROM password", |row| {
         let password = ChangedPassword { hash: row.get(1)?, replaced: row.get(2)? };
@@ -452,6 +461,22 @@ fn write(connection: &Connection, change: &Change) -> rusqlite::Result<()> {
                 counter.set_back.num_milliseconds()
             ],
         ),
+        Change::Reserved { entitlement, device_id, reservation: Some(reservation) } => execute(
+            "INSERT OR REPLACE INTO reservation (license_id, feature_id, device_id, pool_id, units, at_ms) \
+             VALUES (?, ?, ?, ?, ?, ?)",
+            params![
+                entitlement.license_id,
+                feature_id(entitlement),
+                device_id,
+                reservation.pool_id,
+                reservation.units,
+                reservation.at.timestamp_millis()
+            ],
+        ),
+        Change::Reserved { entitlement, device_id, reservation: None } => execute(
+            "DELETE FROM reservation WHERE license_id = ? AND feature_id = ? AND device_id = ?",
+            params![entitlement.license_id, feature_id(entitlement), device_id],
+        ),
         Change::Overages { license_id, overages: ClientOverages { overages, replaced } } => execute(
             "INSERT OR REPLACE INTO overages (license_id, allowed, max, replaced_allowed, replaced_max) VALUES (?, ?, ?, ?, ?)",
             params![
@@ -489,6 +514,10 @@ fn write(connection: &Connection, change: &Change) -> rusqlite::Result<()> {
         Change::OrderForgotten { license_id, hardware_id } => execute(
             "DELETE FROM latest_request WHERE license_id = ? AND hardware_id = ?",
             params![license_id, hardware_id],
+        ),
+        Change::OfflineRequest { license_id, hardware_id, number } => execute(
+            "INSERT OR REPLACE INTO offline_request (license_id, hardware_id, number) VALUES (?, ?, ?)",
+            params![license_id, hardware_id, number],
         ),
         Change::PasswordChanged { user_id, password: ChangedPassword { hash, replaced } } => execute(
             "INSERT OR REPLACE INTO password (user_id, hash, replaced) VALUES (?, ?, ?)",

@@ -3,6 +3,7 @@
 
 pub mod description;
 pub mod model;
+pub mod offline;
 pub mod process;
 pub mod sandbox;
 pub mod world;
@@ -140,7 +141,8 @@ impl Client {
                 self.send("GET", &format!("/api/v4{}?{query}", operation.path), &headers, b"")
             }
             Method::Post => {
-                let body = parameters.to_string();
+                let file = parameters["file"].as_str().filter(|_| operation.takes_file());
+                let body = file.map_or_else(|| parameters.to_string(), str::to_owned);
                 self.send("POST", &format!("/api/v4{}", operation.path), &headers, body.as_bytes())
             }
         }

@@ -349,11 +349,23 @@ pub unsafe extern "C" fn floatlease_add_feature_consumption(
 ///     "customer_license_users"  customer (string), required             {"customer":{…},"users":[…],…}
 ///     "sso_url"                 customer_account_code (string),         {"url":"…","openid_configuration":{…},
 ///                               required; redirect_uri, response_type    "alternate_urls":[…]}
+///     "activate_offline"        file (string), required                 the license, which is the reply file
+///     "deactivate_offline"      file (string), required                 {"message":"license_deactivated"}
+///     "write_offline_activation"    those of floatlease_activate_license;  {"file":"…","request_id":"…"}
+///                                   schema_version (1 or 2),
+///                                   pool_reservation (integer)
+///     "write_offline_deactivation"  variables, feature_consumptions        {"file":"…","request_id":"…"}
+///                                   (objects), consumptions,
+///                                   schema_version (integers)
+///     "read_offline_activation"     file, required; request_id (strings)   the license
 ///     "sync_consumptions"       those that name license and device;     the object below
 ///                               timeout_ms is for the whole of it
 ///
 /// "change_password" takes username and password from the config if the request leaves them out. The config keeps the old
 /// password, so open a new client with the new one. docs/users.md says more.
+///
+/// The last five activate a device without a network by files. Those that write or read one send nothing and never wait;
+/// docs/offline-activation.md says more.
 ///
 /// "sync_consumptions" books what is queued (docs/offline-consumption.md). Each consumption that was refused, or whose
 /// outcome is unknown, is reported once:

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::reader::{Reader, unknown_name};
 use crate::catalogue::entry::Entry;
 use crate::catalogue::types::{
-    ApiKey, Holder, LONGEST_TEXT_BYTES, License, OauthClient, OauthScope, Product, SecretDigest,
+    ApiKey, ClientSecret, Holder, LONGEST_TEXT_BYTES, License, OauthClient, OauthScope, Product,
 };
 
 impl<'n> Reader<'n> {
@@ -64,8 +64,8 @@ impl<'n> Reader<'n> {
         let names: Vec<String> = entry.or("names", Vec::new());
         let client = OauthClient {
             client_id: client_id.clone(),
-            secret: SecretDigest::of(&secret),
-            previous_secret: previous.as_deref().map(SecretDigest::of).zip(until),
+            secret: ClientSecret::of(&secret),
+            previous_secret: previous.as_deref().map(ClientSecret::of).zip(until),
             licenses: self.licenses_in_scope(entry, scope.unwrap_or(OauthScope::Company), &names).map(Arc::new),
             read_only: entry.or("read_only", false),
             revoked: entry.or("revoked", false),

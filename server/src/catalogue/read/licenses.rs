@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::pools::{check_pools, consumption};
 use super::reader::{Reader, References, unknown_name};
 use crate::catalogue::entry::Entry;
 use crate::catalogue::index::ProductLicenses;
 use crate::catalogue::types::{
-    AuthorizationMethod, Consumption, CustomField, Customer, Feature, Floating, Holder, License, LicenseType, Overages,
-    Product, User,
+    AuthorizationMethod, CustomField, Customer, Feature, Floating, Holder, License, LicenseType, PoolKind, Product,
+    User,
 };
 
 /// Upper bound for a borrow: a hundred years, so that no date overflows.
@@ -32,6 +33,7 @@ impl<'n> Reader<'n> {
         let id = self.id(&mut entry, &["license", &code, &name]);
         let license = self.terms(&mut entry, product, references, id, holder);
         check_license(&entry, &license);
+        check_pools(&entry, &license, references);
         let license = Arc::new(license);
         self.licenses.push(Arc::clone(&license));
         if let Some(product) = products.get_mut(&code) {
@@ -50,7 +52,7 @@ impl<'n> Reader<'n> {
         holder: Holder,
     ) -> License {
         let floating = floating(entry, product);
-        let consumption = consumption(entry);
+        let consumption = consumption(entry, references, PoolKind::License);
         let license_type = entry
             .or("license_type", if consumption.is_some() { LicenseType::Consumption } else { LicenseType::Perpetual });
         License {
@@ -69,18 +71,27 @@ impl<'n> Reader<'n> {
             allow_unlimited_activations: entry.or("allow_unlimited_activations", false),
             max_transfers: entry.or("max_transfers", 0),
             prevent_vm: entry.or("prevent_vm", product.prevent_vm),
+            // The slots of a floating license and the end of a subscription are known to the server alone.
+            allow_offline_activation: entry
+                .or("allow_offline_activation", floating.is_none() && license_type != LicenseType::Subscription),
             order_store_id: entry.or("order_store_id", String::new()),
             customer: customer(entry, &references.customers),
             custom_fields: custom_fields(entry),
             metadata: entry.optional("metadata").unwrap_or_default(),
-            features: self.features(entry, product, id),
+            features: self.features(entry, product, references, id),
             floating,
             consumption,
             holder,
         }
     }
 
-    pub(super) fn features(&mut self, entry: &mut Entry<'_>, product: &Product, license_id: u64) -> Vec<Arc<Feature>> {
+    pub(super) fn features(
+        &mut self,
+        entry: &mut Entry<'_>,
+        product: &Product,
+        references: &References,
+        license_id: u64,
+    ) -> Vec<Arc<Feature>> {
         let title = entry.title.clone();
         let mut features: Vec<Arc<Feature>> = Vec::new();
         for mut entry in entry.tables("feature", "code") {
@@ -95,7 +106,7 @@ impl<'n> Reader<'n> {
                 name: entry.or("name", code.clone()),
                 expiry_date: entry.optional("expiry_date"),
                 floating: floating(&mut entry, product),
-                consumption: consumption(&mut entry),
+                consumption: consumption(&mut entry, references, PoolKind::Feature),
                 metadata: entry.optional("metadata").unwrap_or_default(),
                 code: code.into(),
             }));
@@ -146,23 +157,6 @@ fn floating(entry: &mut Entry<'_>, product: &Product) -> Option<Floating> {
     Some(floating)
 }
 
-fn consumption(entry: &mut Entry<'_>) -> Option<Consumption> {
-    let mut entry = entry.table("consumption")?;
-    let unlimited = entry.or("allow_unlimited_consumptions", false);
-    let consumption = Consumption {
-        unlimited,
-        max: if unlimited { entry.or("max_consumptions", 0) } else { entry.required("max_consumptions") },
-        allow_negative: entry.or("allow_negative_consumptions", false),
-        overages: Overages { allowed: entry.or("allow_overages", false), max: entry.or("max_overages", 0) },
-        period: entry.optional("consumption_period"),
-    };
-    if consumption.max < 0 || consumption.overages.max < 0 {
-        entry.report("`max_consumptions` and `max_overages` must not be negative");
-    }
-    entry.finish();
-    Some(consumption)
-}
-
 fn customer(entry: &mut Entry<'_>, customers: &HashMap<String, Arc<Customer>>) -> Arc<Customer> {
     let Some(email) = entry.optional::<String>("customer") else { return Arc::default() };
     customers.get(&email).cloned().unwrap_or_else(|| {
@@ -186,6 +180,13 @@ fn custom_fields(entry: &mut Entry<'_>) -> Vec<CustomField> {
 
 /// Checks what depends on several keys.
 fn check_license(entry: &Entry<'_>, license: &License) {
+    if license.allow_offline_activation
+        && (license.floating.is_some() || license.license_type == LicenseType::Subscription)
+    {
+        entry.report(
+            "`allow_offline_activation` is for licenses that neither float nor are subscriptions: a file can't be taken back",
+        );
+    }
     if (license.license_type == LicenseType::Consumption) != license.consumption.is_some() {
         entry.report("a license has a `consumption` table if, and only if, its `license_type` is \"consumption\"");
     }

@@ -3,6 +3,7 @@
 mod access;
 mod licenses;
 mod people;
+mod pools;
 mod products;
 mod reader;
 
@@ -72,6 +73,10 @@ impl<'n> Reader<'n> {
         let oauth_clients = top.tables("oauth_client", "client_id");
         let (oauth_only, oauth_url) = (top.or("oauth_only", false), top.optional("oauth_url"));
         let oauth_token_seconds = top.or("oauth_token_seconds", DEFAULT_OAUTH_TOKEN_SECONDS);
+        let min_offline_schema = top.or("min_offline_schema", 1);
+        if !(1..=2).contains(&min_offline_schema) {
+            top.report("`min_offline_schema` must be 1 or 2");
+        }
         check_oauth(&top, oauth_url.as_ref(), oauth_token_seconds);
         let customer_accounts = self.collect(top.tables("customer_account", "code"), Reader::customer_account);
         let customers = self.collect(top.tables("customer", "email"), |reader: &mut Self, entry: &mut Entry<'n>| {
@@ -81,7 +86,11 @@ impl<'n> Reader<'n> {
         let products = self.collect(top.tables("product", "code"), Reader::product);
         let bundles =
             self.collect(top.tables("bundle", "code"), |_: &mut Self, entry: &mut Entry<'n>| bundle(entry, &products));
-        let references = References { products, users, customers };
+        let pools = top.tables("consumption_pool", "name");
+        let pools = self.collect(pools, |reader: &mut Self, entry: &mut Entry<'n>| {
+            reader.consumption_pool(entry, &customer_accounts)
+        });
+        let references = References { products, users, customers, pools };
         let mut products: HashMap<String, ProductLicenses> = references.products.iter().map(product_licenses).collect();
         let licenses: Vec<Entry<'_>> = top.tables("license", "license_key");
         top.finish();
@@ -112,12 +121,14 @@ impl<'n> Reader<'n> {
             oauth_only,
             oauth_url,
             oauth_token_seconds,
+            min_offline_schema,
             products,
             bundles,
             api_keys,
             oauth_clients,
             customer_accounts,
             customers: references.customers,
+            consumption_pools: references.pools.into_values().map(|pool| (pool.id, pool)).collect(),
             users: references.users,
             blacklisted_hardware_ids: blacklisted.into_iter().collect(),
             license_ids: self.licenses.iter().map(|license| license.id).collect(),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use aws_lc_rs::digest::{SHA256, digest};
 
 use crate::catalogue::entry::{Entry, ErrorList};
-use crate::catalogue::types::{Customer, License, Product, User};
+use crate::catalogue::types::{ConsumptionPool, Customer, License, Product, User};
 
 /// Reads entries, and collects what licenses refer to.
 pub(super) struct Reader<'n> {
@@ -33,6 +33,7 @@ pub(super) struct References {
     pub(super) products: HashMap<String, Arc<Product>>,
     pub(super) users: HashMap<String, Arc<User>>,
     pub(super) customers: HashMap<String, Arc<Customer>>,
+    pub(super) pools: HashMap<String, Arc<ConsumptionPool>>,
 }
 
 impl<'n> Reader<'n> {

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::{Company, Iso};
 use crate::catalogue::{Consumption, Feature, Floating, License, Overages, Period};
-use crate::domain::view::FeatureView;
+use crate::domain::view::{FeatureView, PoolTotal};
 
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "CheckedFeature")]
@@ -32,6 +32,9 @@ pub(super) struct FeatureBody<'a> {
     metadata: &'a Map<String, Value>,
     #[serde(flatten)]
     limits: Option<FeatureLimits>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "PoolBody<'a>")]
+    pool: Option<PoolBody<'a>>,
     is_floating: bool,
     is_floating_cloud: bool,
     #[serde(flatten)]
@@ -95,6 +98,7 @@ impl<'a> FeatureBody<'a> {
             is_expired: view.is_expired,
             metadata: &feature.metadata,
             limits: feature.consumption.as_ref().map(limits),
+            pool: view.consumption_pool.as_ref().map(PoolBody::new),
             is_floating: false,
             is_floating_cloud: feature.floating.is_some(),
             floating: feature.floating.as_ref().map(floating),
@@ -144,23 +148,65 @@ impl LimitsRest {
 
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "LicenseTotal")]
-pub(super) struct LicenseTotalBody {
+pub(super) struct LicenseTotalBody<'a> {
     id: u64,
     #[serde(flatten)]
     limits: Option<Limits>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "PoolBody<'a>")]
+    pool: Option<PoolBody<'a>>,
     company: Company,
 }
 
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "FeatureTotal")]
-pub(super) struct FeatureTotalBody {
+pub(super) struct FeatureTotalBody<'a> {
     id: u64,
     license_id: u64,
     #[serde(flatten)]
     limits: Option<Limits>,
     #[serde(flatten)]
     floats: Floats,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "PoolBody<'a>")]
+    pool: Option<PoolBody<'a>>,
     company: Company,
+}
+
+// A consumption pool after the request. `reserved` is what an offline activation holds for the device.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ConsumptionPool")]
+pub(super) struct PoolBody<'a> {
+    id: u64,
+    name: &'a str,
+    max_consumptions: i64,
+    total_consumptions: i64,
+    allow_unlimited_consumptions: bool,
+    allow_overages: bool,
+    max_overages: i64,
+    reset_consumption: bool,
+    consumption_period: Option<Period>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "i64")]
+    reserved: Option<i64>,
+}
+
+impl<'a> PoolBody<'a> {
+    pub(super) fn new(view: &'a PoolTotal) -> PoolBody<'a> {
+        let (pool, terms) = (&view.pool, &view.pool.terms);
+        PoolBody {
+            id: pool.id,
+            name: &pool.name,
+            max_consumptions: terms.max,
+            total_consumptions: view.total,
+            allow_unlimited_consumptions: terms.unlimited,
+            allow_overages: terms.overages.allowed,
+            max_overages: terms.overages.max,
+            reset_consumption: terms.period.is_some(),
+            consumption_period: terms.period,
+            reserved: Some(view.reserved).filter(|reserved| *reserved > 0),
+        }
+    }
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -189,27 +235,30 @@ impl<'a> CheckFeatureBody<'a> {
     }
 }
 
-impl LicenseTotalBody {
+impl<'a> LicenseTotalBody<'a> {
     pub(super) fn new(
         license: &License,
         overages: Overages,
         total_consumptions: i64,
+        pool: Option<&'a PoolTotal>,
         company: Company,
-    ) -> LicenseTotalBody {
+    ) -> LicenseTotalBody<'a> {
         let limits = license.consumption.as_ref().map(|terms| Limits::new(terms, overages, total_consumptions));
-        LicenseTotalBody { id: license.id, limits, company }
+        LicenseTotalBody { id: license.id, limits, pool: pool.map(PoolBody::new), company }
     }
 }
 
-impl FeatureTotalBody {
+impl<'a> FeatureTotalBody<'a> {
     pub(super) fn new(
         license_id: u64,
         feature: &Feature,
         total_consumptions: i64,
+        pool: Option<&'a PoolTotal>,
         company: Company,
-    ) -> FeatureTotalBody {
+    ) -> FeatureTotalBody<'a> {
         let limits = feature.consumption.as_ref().map(|terms| Limits::new(terms, terms.overages, total_consumptions));
-        FeatureTotalBody { id: feature.id, license_id, limits, floats: Floats::new(feature), company }
+        let (floats, pool) = (Floats::new(feature), pool.map(PoolBody::new));
+        FeatureTotalBody { id: feature.id, license_id, limits, floats, pool, company }
     }
 }
 

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::feature::FeatureBody;
+use super::feature::{FeatureBody, PoolBody};
 use super::product::ProductBody;
 use super::user::UserBody;
 use super::variable::ActivationVariable;
@@ -70,6 +70,9 @@ pub(super) struct LicenseBody<'a, Part, Product, File> {
     user: Option<UserBody<'a>>,
     #[serde(flatten)]
     consumption: Option<LicenseConsumption>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "PoolBody<'a>")]
+    pool: Option<PoolBody<'a>>,
     product_details: ProductBody<'a, Product>,
     is_expired: bool,
     device_id: u64,
@@ -153,7 +156,7 @@ impl<'a, Part, Product, File> LicenseBody<'a, Part, Product, File> {
         Ok(LicenseBody {
             id: license.id,
             allow_grace_period: license.grace_period_hours > 0,
-            allow_offline_activation: false,
+            allow_offline_activation: license.allow_offline_activation,
             allow_overages: view.overages.allowed,
             allow_unlimited_activations: license.allow_unlimited_activations,
             can_borrow: floating.is_some_and(|floating| floating.can_borrow),
@@ -194,6 +197,7 @@ impl<'a, Part, Product, File> LicenseBody<'a, Part, Product, File> {
                 .consumption
                 .as_ref()
                 .map(|terms| LicenseConsumption::new(terms, view.total_consumptions)),
+            pool: view.consumption_pool.as_ref().map(PoolBody::new),
             product_details: ProductBody::new(product, product_part),
             is_expired: view.is_expired,
             device_id: view.device_id,

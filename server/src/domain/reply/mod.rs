@@ -23,7 +23,7 @@ use serde::{Serialize, Serializer};
 
 use super::device::Variable;
 use super::refusal::Refusal;
-use super::view::{CustomerUsers, FeatureView, LicenseUser, LicenseView};
+use super::view::{CustomerUsers, FeatureView, LicenseUser, LicenseView, PoolTotal};
 use crate::catalogue::{Catalogue, Feature, License, Overages, Version};
 use feature::{CheckFeatureBody, FeatureTotalBody, LicenseTotalBody};
 use license::{ActivationPart, CheckPart, LicenseBody};
@@ -83,11 +83,13 @@ pub enum Reply {
         license: Arc<License>,
         total_consumptions: i64,
         overages: Overages,
+        pool: Option<PoolTotal>,
     },
     FeatureConsumption {
         license_id: u64,
         feature: Arc<Feature>,
         total_consumptions: i64,
+        pool: Option<PoolTotal>,
     },
 }
 
@@ -172,11 +174,12 @@ impl Reply {
             Reply::Feature { license_id, feature, include_metadata_string } => {
                 serde_json::to_vec(&CheckFeatureBody::new(*license_id, feature, *include_metadata_string, company))
             }
-            Reply::Consumption { license, total_consumptions, overages } => {
-                serde_json::to_vec(&LicenseTotalBody::new(license, *overages, *total_consumptions, company))
-            }
-            Reply::FeatureConsumption { license_id, feature, total_consumptions } => {
-                serde_json::to_vec(&FeatureTotalBody::new(*license_id, feature, *total_consumptions, company))
+            Reply::Consumption { license, total_consumptions, overages, pool } => serde_json::to_vec(
+                &LicenseTotalBody::new(license, *overages, *total_consumptions, pool.as_ref(), company),
+            ),
+            Reply::FeatureConsumption { license_id, feature, total_consumptions, pool } => {
+                let pool = pool.as_ref();
+                serde_json::to_vec(&FeatureTotalBody::new(*license_id, feature, *total_consumptions, pool, company))
             }
         };
         Ok(Body::Json(json?))
@@ -211,6 +214,19 @@ fn activated_license(
 type CheckedLicense<'a> = LicenseBody<'a, CheckPart, BriefProduct, &'a str>;
 type ActivatedLicense<'a> = LicenseBody<'a, ActivationPart<'a>, ActivatedProduct, Option<InstallationFileBody<'a>>>;
 
+// The file of an offline activation, which is made of an activation's reply once that is signed.
+#[derive(JsonSchema)]
+#[schemars(rename = "OfflineLicense")]
+#[allow(dead_code, reason = "it describes what the HTTP side makes once it has signed")]
+struct OfflineLicense<'a> {
+    #[serde(flatten)]
+    license: ActivatedLicense<'a>,
+    date: &'a str,
+    offline_signature: &'a str,
+    request_id: &'a str,
+    license_signature_v2: &'a str,
+}
+
 /// The types of the operations' replies.
 const TYPES: &[(&str, Describe)] = &[
     ("activate_license", SchemaGenerator::subschema_for::<ActivatedLicense>),
@@ -226,6 +242,7 @@ const TYPES: &[(&str, Describe)] = &[
     ("versions", SchemaGenerator::subschema_for::<Vec<ListedVersion>>),
     ("installation_file", SchemaGenerator::subschema_for::<InstallationFileBody>),
     ("device_licenses", SchemaGenerator::subschema_for::<Vec<CheckedLicense>>),
+    ("activate_offline", SchemaGenerator::subschema_for::<OfflineLicense>),
     ("activate_bundle", SchemaGenerator::subschema_for::<Vec<ActivatedLicense>>),
     ("check_bundle", SchemaGenerator::subschema_for::<Vec<CheckedLicense>>),
     ("get_device_variables", SchemaGenerator::subschema_for::<Vec<VariableBody>>),

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::{Body, Reply, product_details};
-use crate::catalogue::{Catalogue, Feature, Holder, License, MAX_SAFE_INTEGER, Product, User, VersionFilter};
-use crate::domain::view::{FeatureView, LicenseView, PoolView, UserView};
+use crate::catalogue::{
+    Catalogue, Consumption, Feature, Holder, License, MAX_SAFE_INTEGER, Product, User, VersionFilter,
+};
+use crate::domain::view::{FeatureView, LicenseView, PoolTotal, PoolView, UserView};
 
 /// Longest body that clients accept. The client's own limit of this name is the same.
 pub const LONGEST_REPLY_BYTES: usize = 1 << 20;
@@ -25,9 +27,12 @@ pub fn too_long(catalogue: &Catalogue) -> Vec<String> {
 pub fn longer_than(catalogue: &Catalogue, longest_bytes: usize) -> Vec<String> {
     let licenses = catalogue.licenses().iter().flat_map(|license| {
         let name = format!("license {:?}", license.name());
-        let of_license = (name.clone(), length(catalogue, &license_reply(license)));
+        let of_license = (name.clone(), length(catalogue, &license_reply(catalogue, license)));
         let of_feature = |feature: &Arc<Feature>| {
-            (format!("{name}, feature {:?}", feature.code), length(catalogue, &feature_reply(license, feature)))
+            (
+                format!("{name}, feature {:?}", feature.code),
+                length(catalogue, &feature_reply(catalogue, license, feature)),
+            )
         };
         std::iter::once(of_license).chain(license.features.iter().map(of_feature)).collect::<Vec<_>>()
     });
@@ -58,7 +63,7 @@ fn json_length(body: &Body) -> usize {
 }
 
 /// Makes the reply to an activation, which holds all that a check's does, with the longest number in each place.
-fn license_reply(license: &Arc<License>) -> Reply {
+fn license_reply(catalogue: &Catalogue, license: &Arc<License>) -> Reply {
     let longest_user = match &license.holder {
         Holder::Key(_) => None,
         Holder::Users(users) => users.iter().max_by_key(|user| text_length(user)),
@@ -79,23 +84,30 @@ fn license_reply(license: &Arc<License>) -> Reply {
         transfer_count: MAX_SAFE_INTEGER,
         overages: license.overages(),
         total_consumptions: -(MAX_SAFE_INTEGER as i64),
-        features: license.features.iter().map(feature_view).collect(),
+        consumption_pool: full_consumption_pool(catalogue, license.consumption.as_ref()),
+        features: license.features.iter().map(|feature| feature_view(catalogue, feature)).collect(),
         variables: Vec::new(),
         version: license.product.versions.last().cloned(),
     }))
 }
 
-fn feature_reply(license: &License, feature: &Arc<Feature>) -> Reply {
-    Reply::Feature { license_id: license.id, feature: feature_view(feature), include_metadata_string: true }
+fn feature_reply(catalogue: &Catalogue, license: &License, feature: &Arc<Feature>) -> Reply {
+    Reply::Feature { license_id: license.id, feature: feature_view(catalogue, feature), include_metadata_string: true }
 }
 
-fn feature_view(feature: &Arc<Feature>) -> FeatureView {
+fn feature_view(catalogue: &Catalogue, feature: &Arc<Feature>) -> FeatureView {
     FeatureView {
         feature: Arc::clone(feature),
         pool: full_pool(),
         is_expired: false,
         total_consumptions: -(MAX_SAFE_INTEGER as i64),
+        consumption_pool: full_consumption_pool(catalogue, feature.consumption.as_ref()),
     }
+}
+
+fn full_consumption_pool(catalogue: &Catalogue, terms: Option<&Consumption>) -> Option<PoolTotal> {
+    let pool = Arc::clone(catalogue.consumption_pool(terms?.pool_id?)?);
+    Some(PoolTotal { pool, total: -(MAX_SAFE_INTEGER as i64), reserved: MAX_SAFE_INTEGER as i64 })
 }
 
 fn full_pool() -> PoolView {
