@@ -1036,7 +1036,8 @@ floatlease_status floatlease_add_feature_consumption(floatlease_client *client,
  *     "activate_offline"        file (string), required                 the license, which is the reply file
  *     "deactivate_offline"      file (string), required                 {"message":"license_deactivated"}
  *     "write_offline_activation"    those of floatlease_activate_license;  {"file":"…","request_id":"…"}
- *                                   schema_version (1 or 2)
+ *                                   schema_version (1 or 2),
+ *                                   pool_reservation (integer)
  *     "write_offline_deactivation"  variables, feature_consumptions        {"file":"…","request_id":"…"}
  *                                   (objects), consumptions,
  *                                   schema_version (integers)
