@@ -9,6 +9,7 @@ use crate::oauth::{Token, Tokens};
 use crate::operations::{OPERATIONS, Operation};
 use crate::order::Orders;
 use crate::random;
+use crate::reachability::Reachability;
 use crate::reply::judge;
 use crate::request::Request;
 use crate::send::{SignedDate, send};
@@ -54,6 +55,7 @@ pub struct Client {
     supports_idempotency: Mutex<Option<bool>>,
     orders: Orders,
     server_clock: Arc<ServerClock>,
+    reachability: Reachability,
 }
 
 impl Client {
@@ -77,6 +79,7 @@ impl Client {
             supports_idempotency: Mutex::default(),
             orders: Orders::new(knows_server),
             server_clock: Arc::new(ServerClock::new(knows_server)),
+            reachability: Reachability::new(jittered),
         })
     }
 
@@ -122,6 +125,11 @@ impl Client {
     /// Returns the server's clock, which every verified reply sets.
     pub(crate) fn server_clock(&self) -> Arc<ServerClock> {
         Arc::clone(&self.server_clock)
+    }
+
+    /// Returns whether the server is known to be away, which every request of this client notes.
+    pub(crate) fn reachability(&self) -> &Reachability {
+        &self.reachability
     }
 
     /// Checks a request and completes it from the config. Sends nothing.
@@ -220,7 +228,12 @@ impl Client {
         let mut refused_token = 0;
         loop {
             *attempts += 1;
-            let error = match self.attempt(call, request, TimeDelta::milliseconds(offset_ms), refused_token) {
+            let (begun_at, is_over) = (Instant::now(), call.left().is_err());
+            let attempt = self.attempt(call, request, TimeDelta::milliseconds(offset_ms), refused_token);
+            if !is_over {
+                self.reachability.note(begun_at, &attempt.as_ref().map_err(|failed| &failed.error));
+            }
+            let error = match attempt {
                 Ok(answer) => {
                     // Other calls use the server's time only after a verified reply.
                     self.clock_offset_ms.store(offset_ms, Ordering::Relaxed);

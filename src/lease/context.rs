@@ -14,11 +14,15 @@ use crate::lease::unanswered::{Late, Subject, Unanswered};
 use crate::operations::Operation;
 use crate::status::Status;
 use crate::strict::Object;
+use crate::thread;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+/// The pause after a panic, so that a defect does not use up a processor.
+const AFTER_PANIC: Duration = Duration::from_secs(1);
 
 /// The parts of a client that its leases and calls share.
 pub(crate) struct Shared {
@@ -57,6 +61,18 @@ impl Shared {
                 lock
             }
         }
+    }
+
+    /// Starts a thread of the library. A panic is a defect, but must not end what keeps leases alive, so the thread runs
+    /// again after a pause.
+    pub(crate) fn start_thread(&self, mut run: impl FnMut() + Send + 'static) -> Result<(), Error> {
+        let guard = self.guard;
+        let body = move || {
+            while guard(&mut run).is_err() {
+                std::thread::sleep(AFTER_PANIC);
+            }
+        };
+        thread::start(Box::new(body)).map_err(|error| Error::of_thread(&error))
     }
 
     /// Begins a call of the host. It ends after `timeout`, by a cancel of the client, or by a cancel of its ticket, if the
@@ -154,17 +170,26 @@ impl RequestContext<'_> {
 
     /// Waits, but fails when the call is over.
     pub(crate) fn pause(&self, duration: Duration) -> Result<(), Error> {
-        let stopped = |stop| match stop {
-            Stop::Timeout => Error::new(Status::Timeout),
-            Stop::Cancelled => Error::new(Status::Cancelled),
-        };
         self.call.pause(duration).map_err(stopped)
+    }
+
+    /// The time left for the call. Fails when the call is over.
+    pub(crate) fn left(&self) -> Result<Duration, Error> {
+        self.call.left().map_err(stopped)
     }
 
     /// The date by the server's clock, if the answer told it, else by this machine's.
     pub(crate) fn wall_of(&self, answer: &Answer) -> DateTime<Utc> {
         let wall = self.shared.clock.wall();
         answer.skew.and_then(|skew| wall.checked_add_signed(skew)).unwrap_or(wall)
+    }
+}
+
+/// The error of a call that was stopped while it waited.
+fn stopped(stop: Stop) -> Error {
+    match stop {
+        Stop::Timeout => Error::new(Status::Timeout),
+        Stop::Cancelled => Error::new(Status::Cancelled),
     }
 }
 
