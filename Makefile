@@ -84,7 +84,7 @@ test-loom:
 .PHONY: soak
 soak: setup ## Kill, share and interrupt thousands of times more than make test does (some minutes)
 	@$(CARGO) build --workspace
-	@$(CARGO) test -p floatlease --lib --test sharing --test crashes --test one_folder --test shared_slots --test crowd -- --ignored
+	@$(CARGO) test -p floatlease --lib --test sharing --test crashes --test one_folder --test shared_slots --test crowd --test killed_consumers -- --ignored
 	@FLOATLEASE_HISTORIES=1000000 $(CARGO) test -p floatlease-server --test order_model
 
 # Needs a second Rust with the sources of its standard library, so it is not part of `make test`; see the script.

@@ -10,6 +10,7 @@ use crate::offline;
 use crate::operations::{OFFLINE_FILES, OPERATIONS, Operation};
 use crate::order::Orders;
 use crate::random;
+use crate::reachability::Reachability;
 use crate::reply::judge;
 use crate::request::Request;
 use crate::send::{SignedDate, send};
@@ -58,6 +59,7 @@ pub struct Client {
     supports_idempotency: Mutex<Option<bool>>,
     orders: Orders,
     server_clock: Arc<ServerClock>,
+    reachability: Reachability,
 }
 
 impl Client {
@@ -81,6 +83,7 @@ impl Client {
             supports_idempotency: Mutex::default(),
             orders: Orders::new(knows_server),
             server_clock: Arc::new(ServerClock::new(knows_server)),
+            reachability: Reachability::new(jittered),
         })
     }
 
@@ -135,6 +138,11 @@ impl Client {
     /// Returns the server's clock, which every verified reply sets.
     pub(crate) fn server_clock(&self) -> Arc<ServerClock> {
         Arc::clone(&self.server_clock)
+    }
+
+    /// Returns whether the server is known to be away, which every request of this client notes.
+    pub(crate) fn reachability(&self) -> &Reachability {
+        &self.reachability
     }
 
     /// Checks a request and completes it from the config. Sends nothing.
@@ -247,7 +255,12 @@ impl Client {
         let mut refused_token = 0;
         loop {
             *attempts += 1;
-            let error = match self.attempt(call, request, TimeDelta::milliseconds(offset_ms), refused_token) {
+            let (begun_at, is_over) = (Instant::now(), call.left().is_err());
+            let attempt = self.attempt(call, request, TimeDelta::milliseconds(offset_ms), refused_token);
+            if !is_over {
+                self.reachability.note(begun_at, &attempt.as_ref().map_err(|failed| &failed.error));
+            }
+            let error = match attempt {
                 Ok(answer) => {
                     // Other calls use the server's time only after a verified reply.
                     self.clock_offset_ms.store(offset_ms, Ordering::Relaxed);

@@ -14,6 +14,7 @@
 //! | [`model`] | times and signed texts, shared with the server |
 //! | `order` | order numbers of requests about slots |
 //! | `server_clock` | the server's date, as its replies tell it |
+//! | `reachability` | whether the server is known to be away |
 //! | `send` | sends one signed request, for calls and for `diagnose` |
 //! | `offline`, `body_signature` | files of offline activation; the signature inside of a body |
 //! | `oauth` | access tokens: fetched by one call at a time, renewed early |
@@ -54,6 +55,7 @@ mod order;
 mod pem;
 mod process;
 mod random;
+mod reachability;
 mod reply;
 mod request;
 mod secret;

@@ -123,3 +123,23 @@ fn several_threads_of_the_host_work_side_by_side() {
     assert_eq!(client.events_waiting(), 8);
     assert!(started.elapsed() < Duration::from_millis(8 * 300), "{:?}", started.elapsed());
 }
+
+#[test]
+fn queued_consumptions_are_booked_by_the_hosts_thread() {
+    let demo = Demo::start();
+    let machine = Machine::new(&demo, "host-threads-queue");
+    let client = open(&machine.config(), json!({}));
+    let request = json!({"feature": "RENDER", "consumptions": 2, "offline": "queue"});
+    machine.world.control("PUT /faults", &json!({ "faults": [{ "do": { "before": "refuse" } }] }));
+    let queued = client.call("add_feature_consumption", &request).ok();
+    assert_eq!(queued["queued"], true, "{queued}");
+    let next_ms = client.work(0).unwrap();
+    assert!((0..=60_000).contains(&next_ms), "{next_ms}");
+    machine.world.control("DELETE /faults", &Value::Null);
+    let mut synced = Value::Null;
+    work_until(&client, "it is booked", || {
+        synced = client.next_event(0).unwrap();
+        synced["event"] == "CONSUMPTIONS_SYNCED"
+    });
+    assert_eq!((&synced["booked"], &synced["waiting"]), (&json!(1), &json!(0)), "{synced}");
+}

@@ -13,11 +13,16 @@ use crate::lease::state_machine::Millis;
 use crate::lease::storage::process_lock::ProcessLock;
 use crate::lease::unanswered::{Late, Subject, Unanswered};
 use crate::operations::Operation;
+use crate::status::Status;
 use crate::strict::Object;
+use crate::thread;
 use serde_json::Value;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+/// The pause after a panic, so that a defect does not use up a processor.
+const AFTER_PANIC: Duration = Duration::from_secs(1);
 
 /// The parts of a client that its leases and calls share.
 pub(crate) struct Shared {
@@ -61,6 +66,24 @@ impl Shared {
                 lock
             }
         }
+    }
+
+    /// Starts a thread of the library. A panic is a defect, but must not end what keeps leases alive, so the thread runs
+    /// again after a pause.
+    ///
+    /// # Errors
+    /// The system starts none, or the host wants none.
+    pub(crate) fn start_thread(&self, mut run: impl FnMut() + Send + 'static) -> Result<(), Error> {
+        if self.has_no_threads() {
+            return Err(Error::because(Status::OutOfResources, "The config says \"threads\":\"host\"."));
+        }
+        let guard = self.guard;
+        let body = move || {
+            while guard(&mut run).is_err() {
+                std::thread::sleep(AFTER_PANIC);
+            }
+        };
+        thread::start(Box::new(body)).map_err(|error| Error::of_thread(&error))
     }
 
     /// Begins a call of the host. It ends after `timeout`, by a cancel of the client, or by a cancel of its ticket, if the
@@ -172,6 +195,11 @@ impl RequestContext<'_> {
     /// Waits, but fails when the call is over.
     pub(crate) fn pause(&self, duration: Duration) -> Result<(), Error> {
         Ok(self.call.pause(duration)?)
+    }
+
+    /// The time left for the call. Fails when the call is over.
+    pub(crate) fn left(&self) -> Result<Duration, Error> {
+        Ok(self.call.left()?)
     }
 }
 

@@ -62,7 +62,7 @@ pub(crate) fn call(
 ) -> Result<String, Error> {
     let shared = &*manager.shared;
     if operation == consumption::SYNC {
-        return consumption::sync(shared, request_json, ticket);
+        return manager.consumptions.sync(request_json, ticket);
     }
     if let Some(operation) = Operation::of_file(operation) {
         return shared.client.call_offline(operation, request_json);
@@ -74,7 +74,7 @@ pub(crate) fn call(
         let text = Zeroizing::new(serde_json::to_string(&given).unwrap_or_default());
         let request = shared.client.prepare(operation.name, &text).ok();
         let license_id = request.and_then(|request| license_of_lease(manager, &request));
-        return consumption::add(shared, operation.name, given, license_id, ticket);
+        return manager.consumptions.add(operation.name, given, license_id, ticket);
     }
     let request = shared.client.prepare(operation.name, request_json)?;
     let in_flight = shared.begin_host_call(request.timeout, ticket);

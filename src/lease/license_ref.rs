@@ -28,6 +28,7 @@ pub(crate) const ACTIVATE: &str = "activate_license";
 const HOUR_MS: u64 = 60 * 60 * 1000;
 
 /// Names the license and the device in every request about them, and the files that are stored about them.
+#[derive(Clone)]
 pub(crate) struct LicenseRef {
     given: Object,
     /// Part of the key that seals stored files.

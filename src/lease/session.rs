@@ -249,9 +249,11 @@ impl Session {
             return Err(Error::because(Status::BadValue, message));
         }
         let started = Instant::now();
-        while (self.manager.work() || self.calls.work()) && started.elapsed() < longest {}
-        let until_call = self.calls.due_at().map(|due_at| due_at.saturating_duration_since(Instant::now()));
-        Ok(until_call.into_iter().chain(self.manager.time_until_work()).min())
+        let consumptions = &self.manager.consumptions;
+        while (self.manager.work() || self.calls.work() || consumptions.work()) && started.elapsed() < longest {}
+        let due_at = self.calls.due_at().into_iter().chain(consumptions.due_at()).min();
+        let left = due_at.map(|due_at| due_at.saturating_duration_since(Instant::now()));
+        Ok(left.into_iter().chain(self.manager.time_until_work()).min())
     }
 
     /// Returns the oldest event that was not read yet. Waits for one, at most as long as `wait`.

@@ -206,7 +206,19 @@ pub fn sync(client: &Client) -> Value {
     client.call("sync_consumptions", &Value::Null).ok()
 }
 
-/// The same when no request that was sent before can be carried out any more.
+/// Asserts that everything queued is booked, after this sync or by the library's thread before it.
+pub fn assert_all_booked(report: &Value) {
+    assert_eq!(report["waiting"], 0, "{report}");
+    assert_eq!(report["refused"], json!([]), "{report}");
+    assert_eq!(report["unknown"], json!([]), "{report}");
+}
+
+/// Has the server answer this client, which ends the time in which the client takes it for away.
+pub fn reach(client: &Client) {
+    client.call("product_details", &Value::Null).ok();
+}
+
+/// Sends what is queued when no request that was sent before can be carried out any more.
 pub fn sync_later(client: &Client) -> Value {
     client.advance(LIFE_MS);
     sync(client)

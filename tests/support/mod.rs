@@ -138,6 +138,13 @@ impl Demo {
         abi::Client::open(&self.config(hardware_id)).unwrap()
     }
 
+    /// Closes the server's port, as if the server were not running, or opens it again.
+    pub fn listen(&self, open: bool) {
+        let url = format!("{}/listener", self.text("control_url"));
+        let (status, reply) = sandbox::call(&url, "POST", &json!({ "open": open }));
+        assert_eq!(status, 200, "{reply}");
+    }
+
     /// Its number as a process.
     pub fn pid(&self) -> u32 {
         self.child.id()

@@ -1,433 +1,277 @@
-//! Sends queued consumptions, each once and in order, or tells the host that one was refused or is uncertain.
+//! Sends the consumptions that a call waits for, and those that no call waits for, in the order in which they may be sent.
 //!
-//! Consumptions are on disk before they are sent, and stay there until their result is known. After a lost reply, a server
-//! that supports `Idempotency-Key` is asked again under the same key. Any other server is asked for its total. If the total
-//! is unchanged and can't have sunk, nothing was booked, and the consumptions are sent again.
-//!
-//! A total that has risen proves nothing, even by the right amount: another device may have consumed, and no reply tells
-//! which one has. The outcome is then unknown, and the host is told so. A license for one device would not prove more,
-//! because other programs of that device may consume as well.
+//! A call sends its own consumptions, and before them those that no call waits for. So its cancel or deadline concerns no
+//! other call.
 
-use crate::client::{Answer, jittered};
 use crate::error::{Error, Outcome};
-use crate::lease::consumption::queue::{ConsumptionQueue, EntryState, QueuedConsumption, Rejection};
+use crate::lease::consumption::caller_lock::KnownCallers;
+use crate::lease::consumption::entry::{EntryState, QueuedConsumption, Rejection};
+use crate::lease::consumption::license_queue::LicenseQueue;
+use crate::lease::consumption::queue::Change;
+use crate::lease::consumption::sender::{Manner, SendResult, Sender};
+use crate::lease::consumption::turns::{SendMode, Turn};
 use crate::lease::context::RequestContext;
-use crate::lease::slot::Slot;
-use crate::lease::storage::process_lock::{ProcessLock, ProcessLockGuard};
-use crate::operations::Operation;
-use crate::status::{Category, Status};
-use crate::strict::Object;
-use serde_json::Value;
-use std::path::Path;
+use crate::status::Status;
 use std::time::Duration;
 
-/// The name of the activity in the server's log for consumptions that are sent later.
-const LATER: &str = "offline_floating_consumptions_sync";
-/// How often consumptions are sent before the queue waits for a better time.
-const MOST_TRIES: u32 = 4;
-/// The pause after the first try; it doubles with each further one.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const DAY_MS: i64 = 24 * 60 * 60 * 1000;
-/// The age of a request within which the server surely remembers its key. A server keeps keys for a week; a day is
-/// subtracted because clocks differ. After that, as after a long trip, the same key could be booked a second time.
-const SURELY_REMEMBERED_MS: std::ops::Range<i64> = -DAY_MS..6 * DAY_MS;
-
-/// Sends the queued consumptions of one license.
+/// Sends queued consumptions of one license within one call.
 pub(crate) struct ConsumptionSync<'a> {
-    context: RequestContext<'a>,
-    queue: ConsumptionQueue,
-    /// Held by the one process that sends, among all processes of the machine.
-    sync_lock: ProcessLock,
-    /// The total in the last reply, and the feature that it is about.
-    total: Option<(Option<String>, i64)>,
-    /// The time until a late request can't be carried out any more, if the queue waits for that and the call lasts as long.
-    retry_after_life: Option<Duration>,
+    queue: &'a LicenseQueue,
+    sender: Sender<'a>,
+    known: KnownCallers,
+    pub(crate) result: SyncResult,
 }
 
-/// The result of sending queued consumptions.
+/// The result of sending queued consumptions that no call waits for.
 #[derive(Default)]
 pub(crate) struct SyncResult {
+    /// How many were booked.
     pub(crate) count: u64,
     /// Consumptions that were refused, or whose outcome is unknown.
     pub(crate) results: Vec<QueuedConsumption>,
-    /// The result of the consumptions that the host waits for, if they were sent.
-    pub(crate) own: Option<Result<String, Error>>,
     /// Why the remaining consumptions stay queued.
     pub(crate) failure: Option<Error>,
+    /// When a request that may still be carried out can't be any more, if that was the reason.
+    pub(crate) retry_after: Option<Duration>,
 }
 
-/// The result of sending one request.
-enum SendResult {
-    /// Contains the server's reply.
-    Booked(String),
-    Refused(Error),
-    Unknown(Error),
-    /// The server has not booked the consumptions, for a reason that may be mended.
-    Waits(Error),
+/// The consumptions that a call waits for, as they were stored before they are sent.
+pub(crate) struct Own {
+    pub(crate) entry: QueuedConsumption,
+    /// They are stored as in doubt although they were not sent yet.
+    pub(crate) is_first_try: bool,
+    /// Nothing older that another process or client has queued was in the file.
+    pub(crate) is_first: bool,
 }
 
 impl<'a> ConsumptionSync<'a> {
-    /// Does not open any file yet.
-    pub(crate) fn new(context: RequestContext<'a>, folder: &Path) -> Result<ConsumptionSync<'a>, Error> {
-        let queue = ConsumptionQueue::new(folder, context.license_ref)?;
-        let sync_lock = ProcessLock::on_disk(folder, &format!("{}sync", context.license_ref.file_prefix()));
-        Ok(ConsumptionSync { context, queue, sync_lock, total: None, retry_after_life: None })
+    /// `caller` is the name of this client's [`CallerLock`](crate::lease::consumption::caller_lock::CallerLock).
+    pub(crate) fn new(
+        context: RequestContext<'a>,
+        queue: &'a LicenseQueue,
+        caller: Option<String>,
+    ) -> ConsumptionSync<'a> {
+        let sender = Sender::new(context, &queue.commit);
+        ConsumptionSync { queue, sender, known: KnownCallers::new(caller), result: SyncResult::default() }
     }
 
-    /// The queue, including the results that the host has not heard yet.
-    pub(crate) fn queue(&mut self) -> &mut ConsumptionQueue {
-        &mut self.queue
+    /// Sends the consumptions that this call waits for. Returns the server's reply, or its refusal, or the error of
+    /// consumptions that are not queued any more; `None` if they stay queued, because of the failure in `result`.
+    pub(crate) fn send_own(&mut self, own: Own) -> Option<Result<String, Error>> {
+        match self.try_own(own) {
+            Ok(settled) => Some(settled),
+            Err(error) => {
+                self.result.retry_after = self.sender.retry_after_life();
+                self.result.failure = Some(error);
+                None
+            }
+        }
     }
 
-    /// Sends queued consumptions in order until one can't be sent. `own`, which the host waits for, is the last of them.
+    /// Sends what no call waits for, in order, until something can't be sent.
     ///
     /// # Errors
-    /// `own` can't be queued.
-    pub(crate) fn run(&mut self, own: Option<QueuedConsumption>) -> Result<SyncResult, Error> {
-        let mut synced = SyncResult::default();
-        let key = own.as_ref().map(|own| own.key.clone());
-        // The process that has the lock sends everything in the queue. `own` is therefore queued once this process has the
-        // lock, so that no other process hears of its result; or when the lock can't be had in time.
-        let guard = self.lock();
-        if let Some(own) = own {
-            synced.own = self.enqueue(own)?;
-        }
-        let mut result = guard.and_then(|_guard| self.send_all(key.as_deref(), &mut synced));
-        // A host that waits for its own consumptions hears at once that they are queued.
-        while let Some(left) = self.retry_after_life.take().filter(|_| key.is_none()) {
-            // The lock is free meanwhile, so that other processes can queue consumptions.
-            let again = self.context.pause(left).and_then(|()| self.lock());
-            result = again.and_then(|_guard| self.send_all(None, &mut synced));
-        }
-        synced.failure = result.err();
-        Ok(synced)
-    }
-
-    /// Queues consumptions. If the outcome of the same request is unknown from before, returns that instead: sending it
-    /// again would not find out more.
-    fn enqueue(&mut self, own: QueuedConsumption) -> Result<Option<Result<String, Error>>, Error> {
-        let key = own.key.clone();
-        self.queue.add(own)?;
-        let known = self.queue.entries()?.iter().find(|entry| entry.key == key);
-        let Some(EntryState::Unknown(rejection)) = known.map(|entry| entry.state.clone()) else { return Ok(None) };
-        self.queue.done(vec![key])?;
-        Ok(Some(Err(unknown(&rejection))))
-    }
-
-    fn lock(&self) -> Result<ProcessLockGuard, Error> {
-        let busy = "Another process of this machine is sending queued consumptions.";
-        self.sync_lock.lock(&mut |pause| {
-            // A process that sends many requests releases the lock only briefly, so this one looks often.
-            self.context.pause(pause / 8).map_err(|error| match error.status {
-                Status::Timeout => error.with_detail(busy),
-                _ => error,
-            })
-        })
-    }
-
-    fn send_all(&mut self, own: Option<&str>, result: &mut SyncResult) -> Result<(), Error> {
-        self.queue.share_with(&self.context.shared.client)?;
-        while let Some(mut entry) = self.queue.first_open()? {
-            let is_own = own == Some(entry.key.as_str());
-            let sent = self.send(&mut entry, is_own)?;
-            let key = vec![entry.key.clone()];
-            match sent {
-                SendResult::Booked(reply) if is_own => {
-                    result.own = Some(Ok(reply));
-                    self.queue.done(key)?;
-                }
-                SendResult::Booked(_) => {
-                    result.count += 1;
-                    self.queue.done(key)?;
-                }
-                SendResult::Refused(error) | SendResult::Unknown(error) if is_own => {
-                    result.own = Some(Err(error));
-                    self.queue.done(key)?;
-                }
-                SendResult::Waits(error) if is_own => {
-                    result.own = Some(Err(error.clone()));
-                    self.queue.done(key)?;
-                    return Err(error);
-                }
-                SendResult::Refused(error) => self.add_result(entry, EntryState::Refused(rejection(&error)), result)?,
-                SendResult::Unknown(error) => self.add_result(entry, EntryState::Unknown(rejection(&error)), result)?,
-                SendResult::Waits(error) => return Err(error),
-            }
-            self.queue.share_with(&self.context.shared.client)?;
-        }
-        Ok(())
-    }
-
-    fn add_result(
-        &mut self,
-        entry: QueuedConsumption,
-        state: EntryState,
-        result: &mut SyncResult,
-    ) -> Result<(), Error> {
-        let entry = QueuedConsumption { state, ..entry };
-        self.queue.set_state(&entry)?;
-        result.results.push(entry);
-        Ok(())
-    }
-
-    /// Sends one request until its result is known, or can't be known.
-    fn send(&mut self, entry: &mut QueuedConsumption, is_own: bool) -> Result<SendResult, Error> {
-        let mut tries = 0;
+    /// The file can't be read or written.
+    pub(crate) fn send_backlog(&mut self) -> Result<(), Error> {
+        (self.result.failure, self.result.retry_after) = (None, None);
         loop {
-            if let Some(why) = self.resolve_doubt(entry)? {
-                return Ok(SendResult::Unknown(unclear(why)));
+            self.sender.write(Change::Nothing)?;
+            if !self.queue.has_backlog(&mut self.known) {
+                return Ok(());
             }
-            let in_doubt = entry.state != EntryState::Waiting;
-            if !in_doubt && let Err(error) = self.mark_in_doubt(entry) {
-                return if is_definite(&error) { Ok(SendResult::Waits(error)) } else { Err(error) };
+            let sent = self.take_turn(None, false).and_then(|turn| self.send_older(&turn, None));
+            if let Err(error) = sent {
+                (self.result.failure, self.result.retry_after) = (Some(error), self.sender.retry_after_life());
+                return Ok(());
             }
-            let known = self.total.take();
-            let error = match self.ask(entry, is_own) {
-                Ok(answer) => {
-                    self.total = total(&answer).map(|total| (entry.feature().map(str::to_owned), total));
-                    return Ok(SendResult::Booked(answer.text));
+        }
+    }
+
+    /// Does the same, and goes on when a request that may still be carried out can't be any more, if the call lasts as
+    /// long. No call has the turn meanwhile, so that others can queue consumptions.
+    ///
+    /// # Errors
+    /// The file can't be read or written.
+    pub(crate) fn send_backlog_patiently(&mut self) -> Result<(), Error> {
+        self.send_backlog()?;
+        while let Some(left) = self.result.retry_after {
+            if let Err(error) = self.sender.context.pause(left) {
+                self.result.failure = Some(error);
+                break;
+            }
+            self.send_backlog()?;
+        }
+        Ok(())
+    }
+
+    fn try_own(&mut self, mut own: Own) -> Result<Result<String, Error>, Error> {
+        let key = own.entry.key.clone();
+        let mut may_be_next = own.is_first;
+        loop {
+            let turn = self.take_turn(Some(&key), may_be_next)?;
+            if turn.send.backlog {
+                self.send_older(&turn, Some(&key))?;
+                // A long backlog must not keep this call waiting, so it sends no more than one batch of it.
+                may_be_next = !turn.send.alone;
+                continue;
+            }
+            if (!own.is_first || turn.send.alone)
+                && let Some(settled) = self.read_again(&mut own)?
+            {
+                return Ok(settled);
+            }
+            let manner = Manner { is_awaited: true, is_first_try: own.is_first_try };
+            let settled = match self.sender.send(&mut own.entry, manner)? {
+                SendResult::Booked(reply) => Ok(reply),
+                SendResult::Waits(error) => {
+                    self.result.failure = Some(error.clone());
+                    Err(error)
                 }
-                Err(error) => error,
+                SendResult::Refused(error) | SendResult::Unknown(error) => Err(error),
             };
-            match error.outcome {
-                // Consumptions that are booked already may be refused for any reason but too few being left.
-                Outcome::Rejected if in_doubt && is_final(&error) && !is_too_few(error.status) => {
-                    return Ok(SendResult::Unknown(error.with_unknown_outcome()));
+            self.remove_own(key);
+            return Ok(settled);
+        }
+    }
+
+    /// Reads how the own consumptions stand, because another process had the turn. Returns the result if they are not to
+    /// be sent any more.
+    fn read_again(&mut self, own: &mut Own) -> Result<Option<Result<String, Error>>, Error> {
+        self.sender.write(Change::Nothing)?;
+        match self.queue.find(&own.entry.key) {
+            Some(stored) => {
+                own.is_first_try &= stored.state == own.entry.state;
+                own.entry = stored;
+            }
+            // Another call with the same key was faster. A server that supports keys repeats its reply.
+            None if self.sender.may_send_many() => {}
+            None => {
+                let message = "Another process has sent the consumption. Its host is told what became of it.";
+                return Err(Error::because(Status::ConnectionLost, message).with_unknown_outcome());
+            }
+        }
+        let settled = settled(&own.entry.state);
+        if settled.is_some() {
+            self.remove_own(own.entry.key.clone());
+        }
+        Ok(settled.map(Err))
+    }
+
+    /// Sends the next consumptions that no call waits for, those before `own` if there is one.
+    fn send_older(&mut self, turn: &Turn, own: Option<&str>) -> Result<(), Error> {
+        loop {
+            // Another process may have sent some of them.
+            self.sender.write(Change::Nothing)?;
+            let alone = turn.send.alone;
+            let batch = self.queue.backlog(own, alone, &mut self.known);
+            let is_last = batch.is_empty() || !alone;
+            if alone {
+                for entry in batch {
+                    let done = self.send_one(entry, false)?;
+                    self.remove(done)?;
                 }
-                Outcome::Rejected if is_final(&error) => {
-                    self.total = known;
-                    return Ok(SendResult::Refused(error));
-                }
-                Outcome::Rejected | Outcome::NotSent if in_doubt => return Err(error),
-                Outcome::Rejected | Outcome::NotSent => {
-                    self.set_state(entry, EntryState::Waiting)?;
-                    return if is_definite(&error) { Ok(SendResult::Waits(error)) } else { Err(error) };
-                }
-                Outcome::Unknown => {
-                    tries += 1;
-                    self.pause_after(error, tries)?;
-                }
+            } else {
+                self.send_batch(batch)?;
+            }
+            // A server may have shown by now that many calls may send at the same time.
+            if is_last || self.sender.may_send_many() {
+                return Ok(());
             }
         }
     }
 
-    /// Finds out whether a request in doubt was booked, if it can't be repeated under its key. Returns why that can't be
-    /// found out, if it can't.
-    fn resolve_doubt(&mut self, entry: &mut QueuedConsumption) -> Result<Option<String>, Error> {
-        let EntryState::InDoubt { total_before, mut at_ms, life_ms } = entry.state else { return Ok(None) };
-        if self.is_remembered(entry, at_ms) {
-            return Ok(None);
+    /// Sends consumptions to a server that supports keys. They are marked as in doubt with one write and removed with
+    /// another one: if the process is killed between the two, the server books none of them again.
+    fn send_batch(&mut self, batch: Vec<QueuedConsumption>) -> Result<(), Error> {
+        let doubt = self.sender.doubt();
+        let mut batch: Vec<_> = batch.into_iter().map(|entry| (entry.state == EntryState::Waiting, entry)).collect();
+        let mut marked = Vec::new();
+        for (_, entry) in batch.iter_mut().filter(|(is_first_try, _)| *is_first_try) {
+            entry.state = doubt.clone();
+            marked.push((entry.key.clone(), doubt.clone()));
         }
-        if self.context.shared.client.supports_idempotency() != Some(true) {
-            if at_ms > self.now_ms() {
-                // The clock was set back, so the age of the request is not known. It is treated as if it were sent now.
-                at_ms = self.now_ms();
-                self.set_state(entry, EntryState::InDoubt { total_before, at_ms, life_ms })?;
-                if self.is_remembered(entry, at_ms) {
-                    return Ok(None);
-                }
+        self.write_states(marked)?;
+        let (mut batch, mut done) = (batch.into_iter(), Vec::new());
+        let sent = batch.by_ref().try_for_each(|(is_first_try, entry)| {
+            done.extend(self.send_one(entry, is_first_try)?);
+            Ok(())
+        });
+        let not_sent = batch.filter(|(is_first_try, _)| *is_first_try);
+        let restored = self.write_states(not_sent.map(|(_, entry)| (entry.key, EntryState::Waiting)).collect());
+        let removed = self.remove(done);
+        sent.and(restored).and(removed)
+    }
+
+    /// Sends consumptions that no call waits for. Returns their key if they are not queued any more.
+    fn send_one(&mut self, mut entry: QueuedConsumption, is_first_try: bool) -> Result<Vec<String>, Error> {
+        let state = match self.sender.send(&mut entry, Manner { is_awaited: false, is_first_try })? {
+            SendResult::Booked(_) => {
+                self.result.count += 1;
+                return Ok(vec![entry.key]);
             }
-            self.check_end_of(at_ms, life_ms)?;
-        }
-        match self.check_total(entry, total_before, at_ms)? {
-            TotalCheck::NotBooked => self.set_state(entry, EntryState::Waiting).map(|()| None),
-            TotalCheck::Unclear(why) => Ok(Some(why)),
-        }
-    }
-
-    /// Stores that a request is about to be sent, with the total before it.
-    fn mark_in_doubt(&mut self, entry: &mut QueuedConsumption) -> Result<(), Error> {
-        let total_before = self.total_before(entry)?;
-        let (at_ms, life_ms) = (self.now_ms(), self.context.life_ms());
-        self.set_state(entry, EntryState::InDoubt { total_before, at_ms, life_ms })
-    }
-
-    /// Returns whether the server surely does not book this key, which was sent at `at_ms`, a second time.
-    fn is_remembered(&self, entry: &QueuedConsumption, at_ms: i64) -> bool {
-        self.supports_idempotency(entry) && SURELY_REMEMBERED_MS.contains(&self.now_ms().saturating_sub(at_ms))
-    }
-
-    /// Returns whether the server books a key once. If it has not shown that yet, it is asked to book a consumption of 0,
-    /// whose reply shows it. A request in doubt can then be repeated instead of being judged by a total.
-    fn supports_idempotency(&self, entry: &QueuedConsumption) -> bool {
-        if let (None, Some(operation)) =
-            (self.context.shared.client.supports_idempotency(), Operation::named(&entry.operation))
-        {
-            let names = entry.parameters.iter().filter(|(key, _)| ["feature", "license_id"].contains(&key.as_str()));
-            let mut own: Vec<_> = names.map(|(key, value)| (key.as_str(), value.clone())).collect();
-            own.push(("consumptions", 0.into()));
-            // The client notes whether the answer repeats the key, whatever else it says.
-            let _ = self.context.ask(operation.name, &own);
-        }
-        self.context.shared.client.supports_idempotency() == Some(true)
-    }
-
-    fn ask(&self, entry: &QueuedConsumption, is_own: bool) -> Result<Answer, Error> {
-        let operation = Operation::named(&entry.operation).ok_or_else(|| Error::new(Status::UnknownOperation))?;
-        let mut own = vec![("idempotency_key", Value::from(entry.key.as_str()))];
-        if !is_own && !entry.parameters.contains_key("event") {
-            own.push(("event", vec![LATER].into()));
-        }
-        own.extend(entry.parameters.iter().map(|(key, value)| (key.as_str(), value.clone())));
-        match self.context.ask(operation.name, &own) {
-            Err(error) if entry.license_id().is_some() && is_for_another_license(&error) => {
-                own.retain(|(key, _)| *key != "license_id");
-                self.context.ask(operation.name, &own)
-            }
-            answer => answer,
-        }
-    }
-
-    /// The total before consumptions are sent, which tells afterwards whether they were booked. Not needed from a server
-    /// that supports keys; `None` if the server does not tell it.
-    fn total_before(&mut self, entry: &QueuedConsumption) -> Result<Option<i64>, Error> {
-        if self.context.shared.client.supports_idempotency() == Some(true) {
-            return Ok(None);
-        }
-        match &self.total {
-            Some((feature, total)) if feature.as_deref() == entry.feature() => Ok(Some(*total)),
-            _ => match self.peek(entry) {
-                Ok(found) => Ok(found.and_then(|license| consumed(&license))),
-                Err(error) if error.status == Status::FloatingNotAvailable => Ok(None),
-                Err(error) => Err(error),
-            },
-        }
-    }
-
-    /// Fails as long as a request that was sent at `at_ms` and lives for `life_ms` may still be carried out. A slow
-    /// server may book it after it was asked for the total, so the total proves something only later.
-    fn check_end_of(&mut self, at_ms: i64, life_ms: i64) -> Result<(), Error> {
-        let age_ms = self.now_ms().saturating_sub(at_ms);
-        let left_ms = life_ms.saturating_sub(age_ms);
-        if left_ms <= 0 {
-            return Ok(());
-        }
-        let left = Duration::from_millis(left_ms.unsigned_abs());
-        let in_time = self.context.call.left().is_ok_and(|until_deadline| left < until_deadline);
-        self.retry_after_life = in_time.then_some(left);
-        let seconds = left_ms / 1000 + 1;
-        let message = format!(
-            "The server may still book consumptions that it was asked for. In {seconds} s its total tells whether it has."
-        );
-        Err(Error::because(Status::ConnectionLost, message).with_unknown_outcome())
-    }
-
-    /// Compares the total with the one before, to find out whether the server has booked the consumptions.
-    fn check_total(
-        &mut self,
-        entry: &QueuedConsumption,
-        total_before: Option<i64>,
-        at_ms: i64,
-    ) -> Result<TotalCheck, Error> {
-        let Some(before) = total_before else {
-            return Ok(TotalCheck::Unclear("The total before is not known.".to_owned()));
+            SendResult::Waits(error) => return Err(error),
+            SendResult::Refused(error) => EntryState::Refused(rejection(&error)),
+            SendResult::Unknown(error) => EntryState::Unknown(rejection(&error)),
         };
-        let Some(license) = self.peek(entry)? else {
-            return Ok(TotalCheck::Unclear("The server does not tell the total any more.".to_owned()));
-        };
-        let now = consumed(&license);
-        self.total = now.map(|total| (entry.feature().map(str::to_owned), total));
-        // Totals that are reset are reset at midnight.
-        let is_reset = license.get("reset_consumption") == Some(&Value::Bool(true));
-        let may_sink = license.get("allow_negative_consumptions") != Some(&Value::Bool(false));
-        Ok(if is_reset && at_ms.div_euclid(DAY_MS) != self.now_ms().div_euclid(DAY_MS) {
-            TotalCheck::Unclear("The total has begun again since.".to_owned())
-        } else {
-            total_check(before, entry.amount(), now, may_sink)
-        })
+        self.write_states(vec![(entry.key.clone(), state.clone())])?;
+        self.result.results.push(QueuedConsumption { state, ..entry });
+        Ok(Vec::new())
     }
 
-    /// Asks for the license or the feature; `None` if the server refuses.
-    fn peek(&self, entry: &QueuedConsumption) -> Result<Option<Object>, Error> {
-        match Slot::peek(&self.context, entry.feature(), entry.license_id()) {
-            Ok(answer) => Ok(serde_json::from_str(&answer.text).ok()),
-            Err(error) if error.is_refusal() && error.status != Status::FloatingNotAvailable => Ok(None),
-            Err(error) => Err(error),
+    /// Waits until this call may send: the consumptions of the key `own`, or older ones that no call waits for. If the
+    /// server supports keys and `may_be_next` is true, or another call sends the older ones, it need not wait for these.
+    fn take_turn(&mut self, own: Option<&str>, may_be_next: bool) -> Result<Turn<'a>, Error> {
+        let (queue, sender, known) = (self.queue, &self.sender, &mut self.known);
+        let client = &sender.context.shared.client;
+        let turn = queue.turns.take(&sender.context, &mut || {
+            if own.is_some()
+                && let Some(error) = client.reachability().outage()
+            {
+                return Err(error);
+            }
+            let alone = !sender.may_send_many();
+            if own.is_some() && !alone && (may_be_next || queue.turns.is_backlog_sent()) {
+                return Ok(Some(SendMode { alone, backlog: false }));
+            }
+            Ok(queue.wanted(own, alone, known))
+        })?;
+        self.sender.begin_turn();
+        Ok(turn)
+    }
+
+    fn write_states(&self, states: Vec<(String, EntryState)>) -> Result<(), Error> {
+        if states.is_empty() { Ok(()) } else { self.sender.write(Change::States(states)) }
+    }
+
+    fn remove(&self, keys: Vec<String>) -> Result<(), Error> {
+        if keys.is_empty() { Ok(()) } else { self.sender.write(Change::Done(keys)) }
+    }
+
+    /// Removes the own consumptions, whose result is known. If a server supports keys, this does not wait until another
+    /// call has written that: should it never be written, the server is asked again and repeats its reply.
+    fn remove_own(&mut self, key: String) {
+        if self.sender.may_send_many() {
+            self.queue.commit.remove_later(&self.sender.context.shared.client, key);
+        } else if let Err(error) = self.remove(vec![key]) {
+            self.result.failure = Some(error);
         }
     }
+}
 
-    fn set_state(&mut self, entry: &mut QueuedConsumption, state: EntryState) -> Result<(), Error> {
-        entry.state = state;
-        self.queue.set_state(entry)
+/// Returns the error of consumptions that are not to be sent any more.
+pub(crate) fn settled(state: &EntryState) -> Option<Error> {
+    match state {
+        EntryState::Waiting | EntryState::InDoubt { .. } => None,
+        EntryState::Refused(rejection) => Some(stored_error(rejection).with_outcome(Outcome::Rejected)),
+        EntryState::Unknown(rejection) => Some(stored_error(rejection).with_unknown_outcome()),
     }
-
-    /// Waits before the next try, unless the call would be over by then.
-    fn pause_after(&self, error: Error, tries: u32) -> Result<(), Error> {
-        let pause =
-            jittered(FIRST_PAUSE * 2_u32.pow(tries.min(MOST_TRIES) - 1)).max(error.retry_after.unwrap_or_default());
-        let in_time = self.context.call.left().is_ok_and(|left| pause < left);
-        if error.status == Status::Cancelled || tries >= MOST_TRIES || !in_time {
-            return Err(error);
-        }
-        self.context.pause(pause).map_err(|_| error)
-    }
-
-    fn now_ms(&self) -> i64 {
-        self.context.shared.clock.wall().timestamp_millis()
-    }
-}
-
-/// The conclusion from the total about consumptions whose reply was lost.
-#[derive(Debug, PartialEq)]
-enum TotalCheck {
-    /// They were not booked, or their amount is 0, so they can be sent again.
-    NotBooked,
-    Unclear(String),
-}
-
-fn total_check(before: i64, amount: i64, now: Option<i64>, may_sink: bool) -> TotalCheck {
-    match now {
-        _ if amount == 0 => TotalCheck::NotBooked,
-        Some(now) if now == before && !may_sink => TotalCheck::NotBooked,
-        Some(now) => {
-            TotalCheck::Unclear(format!("The total was {before} before {amount} were to be booked, and is {now}."))
-        }
-        None => TotalCheck::Unclear("The server does not tell the total any more.".to_owned()),
-    }
-}
-
-fn total(answer: &Answer) -> Option<i64> {
-    consumed(&serde_json::from_str(&answer.text).ok()?)
-}
-
-fn consumed(reply: &Object) -> Option<i64> {
-    reply.get("total_consumptions").and_then(Value::as_i64)
-}
-
-/// Returns whether the server would refuse the same consumptions again: the refusal is about them or their license, and
-/// not about the connection. A proxy may answer with unknown codes too, but with other HTTP statuses.
-fn is_final(error: &Error) -> bool {
-    let about_the_request = matches!(error.status, Status::ValidationError | Status::MissingParameters);
-    let unheard_of = error.status == Status::UnknownCode && error.http_status == Some(400);
-    error.is_refusal() || error.outcome == Outcome::Rejected && (about_the_request || unheard_of)
-}
-
-/// Returns whether a request about the license of a lease was meant for another license of the same user, because the
-/// lease's license has no such feature, or has no consumptions. The server has done nothing then.
-pub(crate) fn is_for_another_license(error: &Error) -> bool {
-    let of_others =
-        [Status::LicenseNotConsumption, Status::UnsupportedProductFeature, Status::InvalidLicenseFeatureCode];
-    error.is_refusal() && of_others.contains(&error.status)
-}
-
-fn is_too_few(status: Status) -> bool {
-    matches!(status, Status::FeatureNotEnoughConsumptions | Status::LicenseNotEnoughConsumptions)
-}
-
-/// Returns whether the server has refused, and not only asked to come back later.
-fn is_definite(error: &Error) -> bool {
-    error.outcome == Outcome::Rejected && error.status.row().category != Category::Network
-}
-
-fn unclear(why: String) -> Error {
-    Error::because(Status::ConnectionLost, why).with_unknown_outcome()
 }
 
 /// The stored rejection as an error.
-fn unknown(rejection: &Rejection) -> Error {
+fn stored_error(rejection: &Rejection) -> Error {
     let status = Status::of_number(rejection.status).unwrap_or(Status::ConnectionLost);
     let reason = rejection.reason.strip_prefix(status.row().message).unwrap_or(&rejection.reason).trim_start();
-    let mut error = Error::because(status, reason).with_unknown_outcome();
+    let mut error = Error::because(status, reason);
     error.server_code = rejection.server_code.clone();
     error
 }
@@ -435,55 +279,4 @@ fn unknown(rejection: &Rejection) -> Error {
 fn rejection(error: &Error) -> Rejection {
     let (status, server_code) = (error.status.number(), error.server_code.clone());
     Rejection { status, server_code, reason: error.message() }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_a_total_that_nobody_can_have_changed_tells_that_nothing_was_booked() {
-        for (before, amount, now, may_sink, expected) in [
-            (10, 3, Some(10), false, true),
-            (10, 3, Some(10), true, false),
-            (10, 3, Some(13), false, false),
-            (10, 3, Some(13), true, false),
-            (10, -3, Some(7), true, false),
-            (10, -3, Some(10), true, false),
-            (10, 3, Some(12), false, false),
-            (10, 3, Some(16), false, false),
-            (10, 3, Some(0), false, false),
-            (10, 3, None, false, false),
-            (10, 0, Some(10), true, true),
-            (10, 0, Some(15), true, true),
-        ] {
-            let nothing = total_check(before, amount, now, may_sink) == TotalCheck::NotBooked;
-            assert_eq!(nothing, expected, "{before} {amount} {now:?} {may_sink}");
-        }
-    }
-
-    #[test]
-    fn only_a_word_about_the_consumptions_is_final() {
-        let error = |status, http_status| {
-            let mut error = Error::new(status).with_outcome(Outcome::Rejected);
-            error.http_status = Some(http_status);
-            error
-        };
-        for (status, http_status, expected) in [
-            (Status::FeatureNotEnoughConsumptions, 400, true),
-            (Status::UnsupportedProductFeature, 400, true),
-            (Status::LicenseExpired, 400, true),
-            (Status::ValidationError, 400, true),
-            (Status::UnknownCode, 400, true),
-            (Status::UnknownCode, 403, false),
-            (Status::NotFound, 404, false),
-            (Status::SignatureMismatch, 400, false),
-            (Status::InvalidApiKey, 400, false),
-            (Status::RateLimited, 429, false),
-        ] {
-            assert_eq!(is_final(&error(status, http_status)), expected, "{status:?} {http_status}");
-        }
-        let doubtful = error(Status::ValidationError, 500).with_unknown_outcome();
-        assert!(!is_final(&doubtful));
-    }
 }

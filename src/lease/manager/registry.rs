@@ -1,14 +1,12 @@
 //! The leases of a client, and what the threads that serve them have in common.
 
-use crate::error::Error;
 use crate::lease::acquire_request::KeepAlive;
+use crate::lease::consumption::Consumptions;
 use crate::lease::context::Shared;
 use crate::lease::lease_inner::LeaseInner;
 use crate::lease::manager::release_queue::ReleaseQueue;
 use crate::lease::manager::renewals::Renewals;
 use crate::lease::state_machine::State;
-use crate::status::Status;
-use crate::thread;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -16,8 +14,6 @@ use std::time::Duration;
 /// The longest sleep of a thread. The system does not count the time that a machine was suspended, so a thread that slept
 /// for hours would wake up late.
 pub(super) const LONGEST_SLEEP: Duration = Duration::from_secs(10);
-/// The pause after a panic, so that a defect does not use up a processor.
-const AFTER_PANIC: Duration = Duration::from_secs(1);
 /// How often the time that the clock shows is stored for borrowed leases.
 const CLOCK_MARK_INTERVAL_MS: i64 = 10 * 60 * 1000;
 /// Retry delay when the slot was locked and the clock mark could not be saved.
@@ -26,6 +22,7 @@ const CLOCK_MARK_RETRY_MS: i64 = 1_000;
 /// The leases of a client and the threads that serve them.
 pub(crate) struct LeaseManager {
     pub(crate) shared: Arc<Shared>,
+    pub(crate) consumptions: Arc<Consumptions>,
     registry: Mutex<Registry>,
     /// Signalled when the registry, or the time, has changed.
     pub(super) changed: Condvar,
@@ -49,8 +46,6 @@ pub(super) struct Registry {
     pub(super) release_threads: usize,
     /// True if one of them waits, for a release that is not due yet or for the others to finish.
     pub(super) release_thread_waits: bool,
-    /// True if a thread sends queued consumptions.
-    pub(super) is_syncing: bool,
     pub(super) closed: bool,
 }
 
@@ -76,7 +71,9 @@ impl Registry {
 impl LeaseManager {
     pub(crate) fn new(shared: Shared) -> LeaseManager {
         let clock_mark_at = AtomicI64::new(shared.clock.now().saturating_add(CLOCK_MARK_INTERVAL_MS));
-        LeaseManager { shared: Arc::new(shared), registry: Mutex::default(), changed: Condvar::new(), clock_mark_at }
+        let shared = Arc::new(shared);
+        let consumptions = Arc::new(Consumptions::new(Arc::clone(&shared)));
+        LeaseManager { shared, consumptions, registry: Mutex::default(), changed: Condvar::new(), clock_mark_at }
     }
 
     pub(super) fn registry(&self) -> MutexGuard<'_, Registry> {
@@ -135,22 +132,4 @@ impl LeaseManager {
     pub(super) fn clock_mark_in_ms(&self) -> i64 {
         self.clock_mark_at.load(Ordering::Relaxed).saturating_sub(self.shared.clock.now())
     }
-}
-
-/// Starts a thread of the library. A panic is a defect, but must not end what keeps leases alive, so the thread runs
-/// again after a pause.
-///
-/// # Errors
-/// The system starts none, or the host wants none.
-pub(super) fn start_thread(shared: &Shared, mut run: impl FnMut() + Send + 'static) -> Result<(), Error> {
-    if shared.has_no_threads() {
-        return Err(Error::because(Status::OutOfResources, "The config says \"threads\":\"host\"."));
-    }
-    let guard = shared.guard;
-    let body = move || {
-        while guard(&mut run).is_err() {
-            std::thread::sleep(AFTER_PANIC);
-        }
-    };
-    thread::start(Box::new(body)).map_err(|error| Error::of_thread(&error))
 }

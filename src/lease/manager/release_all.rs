@@ -5,7 +5,7 @@ use crate::http::{Call, Stop};
 use crate::json;
 use crate::lease::background::ticket::Ticket;
 use crate::lease::lease_inner::LeaseInner;
-use crate::lease::manager::registry::{LeaseManager, start_thread};
+use crate::lease::manager::registry::LeaseManager;
 use crate::lease::state_machine::State;
 use crate::status::Status;
 use serde_json::Value;
@@ -135,7 +135,7 @@ impl LeaseManager {
                 manager.release_waiting(&progress, &in_flight.call);
                 lock(&progress).helpers -= 1;
             };
-            if start_thread(&self.shared, run).is_err() {
+            if self.shared.start_thread(run).is_err() {
                 break;
             }
             now.helpers += 1;

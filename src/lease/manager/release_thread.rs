@@ -4,7 +4,7 @@
 use crate::http::{Call, Waiter};
 use crate::lease::acquire_request::KeepAlive;
 use crate::lease::lease_inner::LeaseInner;
-use crate::lease::manager::registry::{LONGEST_SLEEP, LeaseManager, MainThread, Registry, start_thread};
+use crate::lease::manager::registry::{LONGEST_SLEEP, LeaseManager, MainThread, Registry};
 use crate::lease::manager::release_queue::{Interruption, ReleaseTarget, RepeatedRelease, SlotName};
 use crate::lease::manager::renewals::SIDE_BY_SIDE_AFTER;
 use crate::lease::state_machine::Millis;
@@ -87,6 +87,7 @@ impl LeaseManager {
         leases.iter().for_each(|lease| lease.mark_released());
         self.release_in_background(&mut registry, leases);
         drop(registry);
+        self.consumptions.close();
         self.shared.events.close();
         self.changed.notify_all();
     }
@@ -165,7 +166,7 @@ impl LeaseManager {
         let is_needed = !registry.releases.is_empty() && (is_first || !registry.release_thread_waits);
         let (manager, helps_after) = (Arc::clone(self), (!is_first).then_some(SIDE_BY_SIDE_AFTER));
         let run = move || manager.run_releases(true, helps_after).release_threads -= 1;
-        if is_needed && start_thread(&self.shared, run).is_ok() {
+        if is_needed && self.shared.start_thread(run).is_ok() {
             registry.release_threads += 1;
             registry.release_thread_waits |= !is_first;
         }

@@ -6,9 +6,8 @@
 use crate::error::Error;
 use crate::http::Waiter;
 use crate::lease::acquire_request::KeepAlive;
-use crate::lease::consumption;
 use crate::lease::lease_inner::{LeaseInner, MOST_REQUESTS, timeout_of_all};
-use crate::lease::manager::registry::{LONGEST_SLEEP, LeaseManager, MainThread, Registry, start_thread};
+use crate::lease::manager::registry::{LONGEST_SLEEP, LeaseManager, MainThread, Registry};
 use crate::lease::state_machine::{Millis, State};
 use crate::status::{Category, Status};
 use std::sync::{Arc, PoisonError};
@@ -94,7 +93,7 @@ impl LeaseManager {
 
     fn start_main_thread(self: &Arc<LeaseManager>, registry: &mut Registry) -> Result<(), Error> {
         let (manager, mut role) = (Arc::clone(self), ThreadRole::Main);
-        start_thread(&self.shared, move || manager.run(&mut role))?;
+        self.shared.start_thread(move || manager.run(&mut role))?;
         registry.main_thread = MainThread::Waiting;
         Ok(())
     }
@@ -260,22 +259,12 @@ impl LeaseManager {
     }
 
     /// Sends queued consumptions in the background, because the server was just reached.
-    pub(crate) fn sync_consumptions(self: &Arc<LeaseManager>, lease: &Arc<LeaseInner>) {
+    pub(crate) fn sync_consumptions(&self, lease: &LeaseInner) {
         let is_online = lease.status().state() == State::Active;
         let is_kept = lease.keep_alive == KeepAlive::Thread;
-        if !is_kept || !is_online || !consumption::may_have_any(&self.shared, lease.license_ref()) {
-            return;
+        if is_kept && is_online {
+            self.consumptions.sync_now(lease.license_ref(), lease.timeout);
         }
-        let mut registry = self.registry();
-        if registry.is_syncing || registry.closed {
-            return;
-        }
-        let (manager, lease) = (Arc::clone(self), Arc::clone(lease));
-        let run = move || {
-            consumption::sync_in_background(&manager.shared, lease.license_ref(), lease.timeout);
-            manager.registry().is_syncing = false;
-        };
-        registry.is_syncing = start_thread(&self.shared, run).is_ok();
     }
 }
 

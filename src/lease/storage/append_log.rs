@@ -141,9 +141,9 @@ impl AppendLog {
         self.header.clear();
     }
 
-    /// Returns how many lines were read and added.
-    pub(crate) fn lines(&self) -> u32 {
-        self.lines
+    /// Returns the length of the lines that were read and added, with the header.
+    pub(crate) fn length(&self) -> u64 {
+        self.end
     }
 
     /// Reads the header of the file, and the bytes behind the lines that were read before. Both are empty if there is

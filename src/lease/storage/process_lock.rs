@@ -65,6 +65,15 @@ impl ProcessLock {
         }
     }
 
+    /// Becomes a holder without the lock, so that the process that has it finds out that another one waits. `None` if it
+    /// looks for holders just now.
+    ///
+    /// # Errors
+    /// [`Status::Storage`] if the lock file can't be opened or locked.
+    pub(crate) fn announce(&self) -> Result<Option<HolderLock>, Error> {
+        Ok(self.holders.try_lock(Mode::Shared)?.map(HolderLock))
+    }
+
     /// Takes the lock by its open files, because their paths can't be opened. Other processes that have opened the same
     /// files are excluded and counted as by [`ProcessLock::lock`].
     ///

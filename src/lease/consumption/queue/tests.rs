@@ -1,6 +1,40 @@
 use super::*;
-use serde_json::json;
+use crate::lease::consumption::entry::Rejection;
+use crate::strict::Object;
+use serde_json::{Value, json};
 use std::fs;
+
+impl ConsumptionQueue {
+    fn change(&mut self, change: Change) -> Result<Written, Error> {
+        self.write(&client("http://127.0.0.1:1"), &[change]).remove(0)
+    }
+
+    fn add(&mut self, entry: QueuedConsumption) -> Result<(), Error> {
+        self.change(Change::Add { entry: Box::new(entry), life_ms: None }).map(drop)
+    }
+
+    fn set_state(&mut self, entry: &QueuedConsumption) -> Result<(), Error> {
+        self.change(Change::States(vec![(entry.key.clone(), entry.state.clone())])).map(drop)
+    }
+
+    fn done(&mut self, keys: Vec<String>) -> Result<(), Error> {
+        self.change(Change::Done(keys)).map(drop)
+    }
+
+    /// The entries as the file is now.
+    fn read(&mut self) -> Result<&[QueuedConsumption], Error> {
+        self.change(Change::Nothing)?;
+        Ok(self.entries())
+    }
+
+    fn first_open(&mut self) -> Result<Option<QueuedConsumption>, Error> {
+        Ok(self.read()?.iter().find(|entry| entry.is_open()).cloned())
+    }
+}
+
+fn share(queue: &mut ConsumptionQueue, client: &Client) {
+    queue.write(client, &[Change::Nothing]).remove(0).unwrap();
+}
 
 /// A folder of this test's own, removed at its end.
 struct Folder(PathBuf);
@@ -44,11 +78,12 @@ fn entry(key: &str, amount: i64) -> QueuedConsumption {
         parameters: parameters.as_object().unwrap().clone(),
         at_ms: 1,
         state: EntryState::Waiting,
+        caller: None,
     }
 }
 
 fn keys(queue: &mut ConsumptionQueue) -> Vec<String> {
-    queue.entries().unwrap().iter().map(|entry| entry.key.clone()).collect()
+    queue.read().unwrap().iter().map(|entry| entry.key.clone()).collect()
 }
 
 #[test]
@@ -70,7 +105,7 @@ fn entries_keep_their_order_and_how_they_stand_for_everybody() {
         one.set_state(&QueuedConsumption { state, ..entry(&format!("key-{number}"), 3) }).unwrap();
     }
     assert_eq!(keys(&mut other), ["key-0", "key-1", "key-2"]);
-    assert_eq!(other.entries().unwrap(), one.entries().unwrap());
+    assert_eq!(other.read().unwrap(), one.read().unwrap());
     assert_eq!(folder.queue().first_open().unwrap().unwrap().key, "key-0");
     other.done(vec!["key-0".to_owned()]).unwrap();
     assert_eq!((keys(&mut one), one.first_open().unwrap()), (vec!["key-1".to_owned(), "key-2".to_owned()], None));
@@ -102,46 +137,106 @@ fn a_key_names_one_wish_until_the_host_has_heard_of_it() {
         let error = queue.add(entry("key", 9)).unwrap_err();
         assert_eq!(error.status, Status::BadValue);
         assert!(error.message().contains("names other consumptions"), "{error}");
-        assert_eq!(queue.entries().unwrap()[0], known, "what is known of it is not forgotten");
+        assert_eq!(queue.read().unwrap()[0], known, "what is known of it is not forgotten");
         queue.add(entry("key", 3)).unwrap();
         let is_refused = matches!(known.state, EntryState::Refused(_));
         assert_eq!(keys(&mut queue), if is_refused { ["last", "key"] } else { ["key", "last"] });
         let at = usize::from(is_refused);
-        assert_eq!(queue.entries().unwrap()[at], if is_refused { entry("key", 3) } else { known });
+        assert_eq!(queue.read().unwrap()[at], if is_refused { entry("key", 3) } else { known });
     }
     queue.done(vec!["key".to_owned()]).unwrap();
     queue.add(entry("key", 9)).unwrap();
-    assert_eq!(folder.queue().entries().unwrap()[1].amount(), 9);
+    assert_eq!(folder.queue().read().unwrap()[1].amount(), 9);
 }
 
 #[test]
-fn what_nobody_needs_to_know_any_more_leaves_the_file() {
+fn outdated_changes_leave_the_file() {
     let folder = Folder::new("tidy");
     let mut queue = folder.queue();
-    let length =
-        || fs::metadata(ConsumptionQueue::path(&folder.0, &license_ref(&client("http://127.0.0.1:1")))).unwrap().len();
-    let client = client("http://127.0.0.1:1");
-    client.set_supports_idempotency(true);
-    queue.share_with(&client).unwrap();
-    let bare = length();
     let mut other = folder.queue();
-    for number in 0..3 {
+    for number in 0..MOST_OUTDATED_WHEN_EMPTY {
         queue.add(entry(&format!("key-{number}"), 3)).unwrap();
-    }
-    assert!(length() > bare);
-    assert_eq!(keys(&mut other).len(), 3);
-    for number in 0..3 {
+        assert_eq!(keys(&mut other).len(), 1);
         queue.done(vec![format!("key-{number}")]).unwrap();
     }
-    assert_eq!((length(), keys(&mut queue), keys(&mut other)), (bare, Vec::new(), Vec::new()));
+    assert!(queue.stored_changes <= MOST_OUTDATED_WHEN_EMPTY, "{}", queue.stored_changes);
+    assert_eq!(keys(&mut queue), Vec::<String>::new());
+    assert_eq!(keys(&mut other), Vec::<String>::new());
+    assert_eq!(other.stored_changes, queue.stored_changes, "as many are in the file");
 
-    // Who is offline for long tries again and again.
+    // A client that is offline for long tries again and again.
     queue.add(entry("stays", 3)).unwrap();
-    for _ in 0..3 * MOST_IDLE_LINES {
+    for _ in 0..3 * MOST_OUTDATED {
         queue.set_state(&entry("stays", 3)).unwrap();
     }
-    assert!(queue.log.lines() as usize <= MOST_IDLE_LINES + 1);
+    assert!(queue.stored_changes <= MOST_OUTDATED + 1, "{}", queue.stored_changes);
     assert_eq!(keys(&mut folder.queue()), ["stays"]);
+}
+
+#[test]
+fn changes_of_several_calls_are_one_line() {
+    let folder = Folder::new("batch");
+    let mut queue = folder.queue();
+    queue.add(entry("first", 1)).unwrap();
+    let add = |key: &str, amount| Change::Add { entry: Box::new(entry(key, amount)), life_ms: None };
+    let changes = [add("second", 2), add("first", 9), Change::Done(vec!["first".to_owned()]), add("third", 3)];
+    let results = queue.write(&client("http://127.0.0.1:1"), &changes);
+    let refused: Vec<bool> = results.iter().map(Result::is_err).collect();
+    assert_eq!(refused, [false, true, false, false], "the refused one keeps no other from being made");
+    assert_eq!(keys(&mut folder.queue()), ["second", "third"]);
+    let path = ConsumptionQueue::path(&folder.0, &license_ref(&client("http://127.0.0.1:1")));
+    let mut log = AppendLog::new(path, "XY", "hw-1").unwrap();
+    assert_eq!(log.read().unwrap().lines.len(), 2);
+}
+
+#[test]
+fn client_is_stored_until_the_state_changes() {
+    let folder = Folder::new("caller");
+    let mut queue = folder.queue();
+    let owned = QueuedConsumption { caller: Some("me".to_owned()), ..entry("key", 3) };
+    queue.add(owned.clone()).unwrap();
+    assert_eq!(folder.queue().read().unwrap(), std::slice::from_ref(&owned));
+    queue.set_state(&owned).unwrap();
+    assert_eq!(folder.queue().read().unwrap(), [entry("key", 3)]);
+}
+
+#[test]
+fn consumptions_that_are_sent_under_a_key_at_once_are_in_doubt_from_the_beginning() {
+    let folder = Folder::new("doubt-at-once");
+    let mut queue = folder.queue();
+    let client = client("http://127.0.0.1:1");
+    client.set_supports_idempotency(true);
+    let add = |key: &str, life_ms| Change::Add { entry: Box::new(entry(key, 3)), life_ms };
+    queue
+        .write(&client, &[add("sent", Some(30_000)), add("kept", None)])
+        .into_iter()
+        .for_each(|one| drop(one.unwrap()));
+    let states: Vec<_> = folder.queue().read().unwrap().iter().map(|entry| entry.state.clone()).collect();
+    let doubt = EntryState::InDoubt { total_before: None, at_ms: 1, life_ms: 30_000 };
+    assert_eq!(states, [doubt, EntryState::Waiting]);
+}
+
+#[test]
+fn failed_write_leaves_the_entries_as_the_file_has_them() {
+    let folder = Folder::new("failed-write");
+    let mut queue = folder.queue();
+    queue.add(entry("first", 1)).unwrap();
+    let path = ConsumptionQueue::path(&folder.0, &license_ref(&client("http://127.0.0.1:1")));
+    let too_long = {
+        let mut entry = entry("second", 1);
+        entry.parameters.insert("extra".to_owned(), json!("x".repeat(9 << 20)));
+        entry
+    };
+    // The file is a folder for a moment, so it can be neither read nor written.
+    let aside = path.with_extension("aside");
+    fs::rename(&path, &aside).unwrap();
+    fs::create_dir(&path).unwrap();
+    assert_eq!(queue.add(entry("second", 1)).unwrap_err().status, Status::Storage);
+    fs::remove_dir(&path).unwrap();
+    fs::rename(&aside, &path).unwrap();
+    assert_eq!(keys(&mut queue), ["first"]);
+    assert_eq!(queue.add(too_long).unwrap_err().status, Status::QueueFull);
+    assert_eq!(keys(&mut queue), ["first"]);
 }
 
 #[test]
@@ -163,7 +258,7 @@ fn a_full_list_takes_no_more_but_what_becomes_of_those_on_it_is_noted() {
     assert_eq!((error.status, count), (Status::QueueFull, 7));
     queue.add(entry("short", 1)).unwrap();
     let rejection = Rejection { status: 151, server_code: None, reason: "x".repeat(1 << 20) };
-    let mut settled = queue.entries().unwrap().to_vec();
+    let mut settled = queue.read().unwrap().to_vec();
     for entry in &mut settled {
         for state in [
             EntryState::InDoubt { total_before: None, at_ms: 1, life_ms: 30_000 },
@@ -173,7 +268,7 @@ fn a_full_list_takes_no_more_but_what_becomes_of_those_on_it_is_noted() {
             queue.set_state(entry).unwrap();
         }
     }
-    assert!(folder.queue().entries().unwrap() == settled);
+    assert!(folder.queue().read().unwrap() == settled);
     assert_eq!(queue.add(entry("another", 1)).unwrap_err().status, Status::QueueFull);
     queue.done(keys(&mut folder.queue())).unwrap();
     queue.add(long("one-more")).unwrap();
@@ -194,14 +289,14 @@ fn what_a_server_has_shown_is_remembered_by_its_address() {
     let url = "http://127.0.0.1:1";
     let heard = |url: &str| {
         let client = client(url);
-        folder.queue().share_with(&client).unwrap();
+        share(&mut folder.queue(), &client);
         client.supports_idempotency()
     };
     assert_eq!(heard(url), None);
     for honours in [true, false] {
         let client = client(url);
         client.set_supports_idempotency(honours);
-        folder.queue().share_with(&client).unwrap();
+        share(&mut folder.queue(), &client);
         assert_eq!((heard(url), heard("http://127.0.0.1:2")), (Some(honours), None));
     }
     let path = ConsumptionQueue::path(&folder.0, &license_ref(&client(url)));
@@ -214,14 +309,14 @@ fn what_a_server_has_shown_is_remembered_by_its_address() {
 fn it_takes_so_many_and_no_more_and_forgets_none() {
     let folder = Folder::new("full");
     let mut queue = folder.queue();
-    let lines = (0..MOST_ENTRIES).map(|number| text(&LogLine::Queued(entry(&format!("key-{number}"), 1))).unwrap());
+    let lines = (0..MOST_ENTRIES).map(|number| LogLine::Queued(entry(&format!("key-{number}"), 1)).text().unwrap());
     queue.log.replace(&lines.collect::<Vec<_>>()).unwrap();
     let mut queue = folder.queue();
     let error = queue.add(entry("one-more", 1)).unwrap_err();
     assert_eq!(error.status, Status::QueueFull);
     assert!(error.message().contains("10000"), "{error}");
     queue.add(entry("key-7", 1)).unwrap();
-    assert_eq!(queue.entries().unwrap().len(), MOST_ENTRIES);
+    assert_eq!(queue.read().unwrap().len(), MOST_ENTRIES);
     queue.done(vec!["key-0".to_owned()]).unwrap();
     queue.add(entry("one-more", 1)).unwrap();
 }
@@ -305,7 +400,7 @@ fn recorded_file_is_read_with_every_member() {
         ("unknown", EntryState::Unknown(rejection("unknown"))),
         ("waiting", EntryState::Waiting),
     ];
-    assert_eq!(queue.entries().unwrap(), expected.map(|(key, state)| QueuedConsumption { state, ..entry(key, 3) }));
-    queue.share_with(&client).unwrap();
+    assert_eq!(queue.read().unwrap(), expected.map(|(key, state)| QueuedConsumption { state, ..entry(key, 3) }));
+    share(&mut queue, &client);
     assert_eq!(client.supports_idempotency(), Some(true));
 }

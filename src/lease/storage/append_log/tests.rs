@@ -73,7 +73,7 @@ fn lines_are_read_in_order_and_once_by_each_process() {
     log.append(LINES[3].as_bytes()).unwrap();
     assert_eq!(folder.all().unwrap(), LINES);
     assert_eq!(other.read().unwrap().lines.len(), 1);
-    assert_eq!((log.lines(), other.lines()), (4, 4));
+    assert_eq!((log.lines, other.lines), (4, 4));
     let bytes = fs::read(folder.file()).unwrap();
     assert!(!bytes.windows(8).any(|part| part == b"KEY-4f1d"), "the content is encrypted on disk");
 }
