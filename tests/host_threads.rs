@@ -129,7 +129,7 @@ fn queued_consumptions_are_booked_by_the_hosts_thread() {
     let demo = Demo::start();
     let machine = Machine::new(&demo, "host-threads-queue");
     let client = open(&machine.config(), json!({}));
-    let request = json!({"feature": "RENDER", "consumptions": 2, "offline": "queue"});
+    let request = json!({"feature": "RENDER-MINUTES", "consumptions": 2, "offline": "queue"});
     machine.world.control("PUT /faults", &json!({ "faults": [{ "do": { "before": "refuse" } }] }));
     let queued = client.call("add_feature_consumption", &request).ok();
     assert_eq!(queued["queued"], true, "{queued}");
