@@ -107,6 +107,10 @@ soak-renewals: library server ## A million renewals of a lease, which must hold 
 soak-clients: library server ## A process with a thousand clients, what they cost and what their close leaves (two minutes)
 	@python3 benches/many_clients.py
 
+.PHONY: soak-calls
+soak-calls: library server ## What 1, 64 and 1,000 submitted calls hold, and whether 64 at a time are as fast as four (a minute)
+	@python3 benches/many_calls.py
+
 # `make dist TARGETS=x86_64-unknown-linux-gnu` makes what this target needs; RELEASE_URL is where the archives will be
 # found, for the recipes of Conan and vcpkg.
 TARGETS ?=

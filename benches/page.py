@@ -60,6 +60,13 @@ without anything due, then the close. The leases keep their handles until the co
 allocator has one arena (`MALLOC_ARENA_MAX=1`), so that it can give back what is freed. By `make soak-clients`, {date},
 commit {commit}."""
 
+MANY_CALLS = """\
+### Many submitted calls
+
+What a process holds while calls are under way that a server does not answer, each at the same time, and eleven seconds after
+their end; and {calls:,} `product_details` on a `floatlease-server serve`, medians of {rounds} rounds. By `make soak-calls`,
+{date}, commit {commit}."""
+
 THE_SERVER = """\
 ## The server
 
@@ -92,6 +99,7 @@ def written(figures, size):
         waits("stage", STAGES, figures["lease_waits"]["cancelled"], 50_000),
         *renewals(),
         *many_clients(),
+        *many_calls(),
         THE_SERVER.format(**size),
         loads(figures),
         server_aims(figures),
@@ -232,6 +240,26 @@ def many_clients():
     ]
     text = MANY_CLIENTS.format(clients=count, idle_s=found["idle_s"], date=record["date"], commit=record["commit"])
     return text, table(AIM_COLUMNS, rows)
+
+
+def many_calls():
+    """The figures of the last `make soak-calls`."""
+    record = json.loads((HERE / "data/many_calls.json").read_text())
+    found = record["figures"]
+    members = (("threads", "threads"), ("resident memory, kB", "resident_kb"), ("open files", "files"))
+    rows = [
+        (f"{int(count):,} calls: {what}", f"{holdings[member]:,}", f"{holdings[member + '_after']:,}")
+        for count, holdings in found["holdings"].items()
+        for what, member in members
+    ]
+    rates = found["calls_a_second"]
+    aims = [
+        ("calls a second, four at a time", f"{rates['4']:,.0f}", "", ""),
+        ("calls a second, 64 at a time", f"{rates['64']:,.0f}", "", ""),
+        at_least("64 at a time over four", rates["64"] / rates["4"], 1, "{:.2f}"),
+    ]
+    text = MANY_CALLS.format(date=record["date"], commit=record["commit"], **found)
+    return text, table(["", "under way", "after"], rows), table(AIM_COLUMNS, aims)
 
 
 def loads(figures):

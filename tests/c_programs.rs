@@ -189,6 +189,35 @@ fn many_clients_cost_little_and_leave_nothing_after_close() {
     assert!(figures["idle_processor_ms_a_second"].as_f64().unwrap() <= 10.0, "{said}");
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn many_submitted_calls_hold_little_and_leave_nothing() {
+    const CALLS: i64 = 100;
+    let program = compile("tests/abi/many_calls.c", release_dir());
+    let demo = Demo::start();
+    let world = World::silent(&demo);
+    let config = |changes| with(&with(&world.config("desk"), json!({ "timeout_ms": 60_000 })), changes).to_string();
+    let said = run(tool("timeout")
+        .arg("100")
+        .arg(&program)
+        .args(["holdings", &CALLS.to_string()])
+        .env("FLOATLEASE_CONFIG", config(json!({ "max_parallel": CALLS }))));
+    print!("{said}");
+    let figures: serde_json::Value = serde_json::from_str(&said).unwrap();
+    // One thread and one connection each.
+    assert_eq!((&figures["threads"], &figures["files"]), (&json!(CALLS), &json!(CALLS)), "{said}");
+    assert_eq!((&figures["threads_after"], &figures["files_after"]), (&json!(0), &json!(0)), "{said}");
+    // Twice what it is; see docs/figures.md.
+    assert!(figures["resident_kb"].as_i64().unwrap() <= 200 * CALLS, "{said}");
+    let answering = World::new(&demo, &json!({}));
+    let rate = run(tool("timeout")
+        .arg("100")
+        .arg(&program)
+        .args(["rate", "2000"])
+        .env("FLOATLEASE_CONFIG", with(&answering.config("desk"), json!({ "max_parallel": 64 })).to_string()));
+    assert!(rate.contains("calls_a_second"), "{rate}");
+}
+
 #[test]
 fn everything_about_leases_at_once_from_many_threads() {
     let program = compile("tests/abi/stress.c", release_dir());
