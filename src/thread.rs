@@ -42,12 +42,15 @@ fn start_with(name: &str, stack_bytes: usize, body: Box<dyn FnOnce() + Send>) ->
 ///
 /// Elsewhere there is nothing to undo: Windows gives a new thread the normal priority and the processors of the process,
 /// and macOS gives it the default class of quality of service.
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(all(test, loom))))]
 mod scheduling {
     use libc::{SCHED_DEADLINE, SCHED_FIFO, SCHED_OTHER, SCHED_RESET_ON_FORK, SCHED_RR, c_int, c_long, pid_t};
 
     /// The calling thread, for the calls below.
     const SELF: pid_t = 0;
+
+    /// Names a thread in the calls about nice values. The C libraries differ in its type.
+    const PRIO_PROCESS: c_long = libc::PRIO_PROCESS as c_long;
 
     /// A set of 8,192 processors, the most that Linux supports.
     type Processors = [usize; 8192 / usize::BITS as usize];
@@ -55,7 +58,7 @@ mod scheduling {
     /// Gives the calling thread the scheduling of the process, as far as the system allows it.
     ///
     /// The main thread stands for the process, because a tool such as `chrt`, `nice` or `taskset` has set it for all threads
-    /// there. The system may refuse: raising a nice value back takes a privilege. The thread then stays as it is.
+    /// there. The system may refuse, because to make a thread less nice takes a privilege. It then stays as it is.
     pub(super) fn take_from_process() {
         let main = pid_t::try_from(std::process::id()).unwrap_or(SELF);
         take_class(main);
@@ -85,13 +88,13 @@ mod scheduling {
         let [own, of_main] = [SELF, main].map(nice_value_of);
         if let Some(of_main) = of_main.filter(|_| own != of_main) {
             // SAFETY: the call takes no pointer. Linux changes the calling thread alone.
-            unsafe { libc::syscall(libc::SYS_setpriority, c_long::from(libc::PRIO_PROCESS), SELF, of_main) };
+            unsafe { libc::syscall(libc::SYS_setpriority, PRIO_PROCESS, SELF, of_main) };
         }
     }
 
     fn nice_value_of(thread: pid_t) -> Option<c_long> {
         // SAFETY: the call takes no pointer. It returns 20 less the nice value, so that a negative number is an error.
-        let result = unsafe { libc::syscall(libc::SYS_getpriority, c_long::from(libc::PRIO_PROCESS), thread) };
+        let result = unsafe { libc::syscall(libc::SYS_getpriority, PRIO_PROCESS, thread) };
         (result > 0).then_some(20 - result)
     }
 

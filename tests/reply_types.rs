@@ -82,6 +82,13 @@ fn kinds(demo: &Demo, test: &str) -> Vec<(Vec<Value>, Option<&'static str>, &'st
     let queued = consume(json!({ "consumptions": 1, "offline": "queue" }));
     world.control("DELETE /faults", &Value::Null);
     let synced = vec![call("sync_consumptions", counts.clone())];
+
+    let _held = client.acquire(&Value::Null);
+    world.only_fault(&json!({ "before": "hang" }));
+    let everything = client.release_all(300).ok();
+    world.control("DELETE /faults", &Value::Null);
+    let left = everything["left"].as_array().unwrap().clone();
+    assert_eq!(left.len(), 1, "{everything}");
     vec![
         (license, Some("LicenseReply"), "Replies/LicenseReply.cs"),
         (feature, Some("FeatureReply"), "Replies/FeatureReply.cs"),
@@ -89,6 +96,8 @@ fn kinds(demo: &Demo, test: &str) -> Vec<(Vec<Value>, Option<&'static str>, &'st
         (vec![booked, queued], Some("ConsumptionReply"), "Replies/ConsumptionReply.cs"),
         (synced, Some("SyncReply"), "Replies/SyncReply.cs"),
         (vec![info], Some("LeaseInfo"), "Replies/LeaseInfo.cs"),
+        (vec![everything], Some("ReleaseAllReply"), "Replies/ReleaseAllReply.cs"),
+        (left, Some("UnreleasedLease"), "Replies/UnreleasedLease.cs"),
         (vec![client.diagnose()], Some("DiagnoseReport"), "Replies/DiagnoseReport.cs"),
         (vec![call("product_details", json!({}))], None, "Replies/ProductReply.cs"),
         (vec![call("deactivate_license", json!({}))], None, "Replies/EmptyReply.cs"),

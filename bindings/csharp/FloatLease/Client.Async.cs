@@ -12,7 +12,9 @@ namespace FloatLease
         /// <summary>Performs an operation by its name in the background. Request and reply are JSON objects.</summary>
         /// <remarks>
         /// It performs the operations that have no method here too. A request that is null is an empty object. The
-        /// token cancels the call within 50 ms.
+        /// token cancels the call within 50 ms. Up to 64 calls run at the same time
+        /// (<see cref="ClientConfig.MaxParallel"/>), and 1,000 may be under way. A call's deadline counts from here;
+        /// what releases or renews waits for no other call.
         /// </remarks>
         /// <exception cref="FloatLeaseException">The call failed; the exception says why and what to do.</exception>
         /// <exception cref="FloatLeaseCanceledException">
@@ -47,6 +49,28 @@ namespace FloatLease
             var call = new PendingAcquire(this);
             await Perform(call, "lease_acquire", JsonMembers.ToJson(request), cancellation).ConfigureAwait(false);
             return call.TakeLease();
+        }
+
+        /// <summary>
+        /// Releases every lease of this client at once in the background, for the end of a program, within this time:
+        /// from a millisecond to an hour. Borrows are kept.
+        /// </summary>
+        /// <remarks>
+        /// It cancels acquires that are under way. What could not be released is no exception:
+        /// <see cref="ReleaseAllReply.Left"/> of the reply tells it. It waits for no other call, and the token cancels
+        /// it within 50 ms.
+        /// </remarks>
+        /// <exception cref="FloatLeaseException">The time is out of range.</exception>
+        /// <exception cref="FloatLeaseCanceledException">
+        /// The token, <see cref="Cancel()"/> or <see cref="Dispose"/> cancelled the call.
+        /// </exception>
+        public async Task<ReleaseAllReply> ReleaseAllAsync(
+            TimeSpan within, CancellationToken cancellation = default(CancellationToken))
+        {
+            JsonValue request = JsonValue.NewObject();
+            request["timeout_ms"] = Dates.Milliseconds(within);
+            string reply = await CallAsync("release_all", request.ToString(), cancellation).ConfigureAwait(false);
+            return new ReleaseAllReply(reply);
         }
 
         private Task<string> AskAsync(string operation, Request request, CancellationToken cancellation) =>

@@ -92,8 +92,8 @@ namespace FloatLease
         public ClientEvent NextEvent(TimeSpan wait)
         {
             bool isEndless = wait == Timeout.InfiniteTimeSpan;
-            long most = isEndless ? uint.MaxValue : Math.Max(0, Math.Min(Dates.Milliseconds(wait), uint.MaxValue));
-            int status = pump.Read(handle, (uint)most, out var next);
+            uint most = isEndless ? uint.MaxValue : Dates.UInt32Milliseconds(wait);
+            int status = pump.Read(handle, most, out var next);
             GC.KeepAlive(this); // or the handlers of a client that was dropped meanwhile would not be called
             if (status == (int)Status.Handle) throw new ObjectDisposedException(nameof(Client));
             handle.ThrowUnlessOk(status);
@@ -112,6 +112,25 @@ namespace FloatLease
         {
             while (NextEvent(TimeSpan.Zero) != null && !handle.IsClosed)
             {
+            }
+        }
+
+        /// <summary>
+        /// The number of events that <see cref="NextEvent"/> and <see cref="Pump"/> have not read yet; 0 for a closed
+        /// client. Reading it never waits and takes no lock: read it in every frame.
+        /// </summary>
+        /// <remarks>
+        /// For <see cref="ClientOptions.ManualPump"/>; otherwise the client's own thread reads the events as they come.
+        /// With leases of <see cref="LeaseRequest.KeepAlive"/> "host" it counts no transition that is due:
+        /// <see cref="Pump"/> applies the time first.
+        /// </remarks>
+        public int EventsWaiting
+        {
+            get
+            {
+                uint count = handle.EventsWaiting();
+                GC.KeepAlive(this);
+                return (int)count;
             }
         }
 

@@ -9,6 +9,7 @@ namespace FloatLease
     /// one with "Async" is performed in the background, and its token cancels it within 50 ms.
     /// <see cref="ClientOptions"/> says on which threads handlers run. Dispose closes the client at once: it cancels
     /// the calls in flight, and the library gives the slots of its leases back in the background.
+    /// <see cref="Close"/> waits until they are given back, which the end of a program needs.
     /// </remarks>
     public sealed partial class Client : IDisposable
     {
@@ -90,6 +91,23 @@ namespace FloatLease
         }
 
         /// <summary>
+        /// Releases every lease of this client at once, for the end of a program, and waits for the server within this
+        /// time: from a millisecond to an hour. Borrows are kept.
+        /// </summary>
+        /// <remarks>
+        /// It cancels acquires that are under way. If the server can't be reached, it tries again as long as the time
+        /// lasts. What could not be released is no exception: <see cref="ReleaseAllReply.Left"/> of the reply tells it.
+        /// Slots that verbs have taken are released by verbs.
+        /// </remarks>
+        /// <exception cref="FloatLeaseException">The time is out of range.</exception>
+        /// <exception cref="FloatLeaseCanceledException"><see cref="Cancel()"/> was called meanwhile.</exception>
+        public ReleaseAllReply ReleaseAll(TimeSpan within)
+        {
+            int status = Native.ClientReleaseAll(handle, Dates.UInt32Milliseconds(within), out var json);
+            return new ReleaseAllReply(Answer.TextOrThrow(status, json));
+        }
+
+        /// <summary>
         /// Moves the clock of this client's leases forward, as a sleep of the machine would. For tests, together with
         /// the same advance of a sandbox's clock.
         /// </summary>
@@ -112,6 +130,28 @@ namespace FloatLease
         {
             handle.CloseNow();
             pump.Close();
+        }
+
+        /// <summary>
+        /// Releases every lease within this time as <see cref="ReleaseAll"/> does, and then closes the client, also if
+        /// the release throws. Borrowed slots stay borrowed.
+        /// </summary>
+        /// <remarks>
+        /// What could not be released in time is released in the background, if the process lives on. Closing a client
+        /// that is closed does nothing.
+        /// </remarks>
+        /// <exception cref="FloatLeaseException">The time is out of range.</exception>
+        /// <exception cref="FloatLeaseCanceledException"><see cref="Cancel()"/> was called meanwhile.</exception>
+        public void Close(TimeSpan releaseWithin)
+        {
+            try
+            {
+                if (!handle.IsClosed) ReleaseAll(releaseWithin);
+            }
+            finally
+            {
+                Dispose();
+            }
         }
 
         internal Lease AddLease(IntPtr token, string info)

@@ -11,7 +11,7 @@ namespace FloatLease.Tests
         private static readonly Type[] Classes =
         {
             typeof(JsonTests), typeof(RequestTests), typeof(ErrorTests), typeof(VerbTests), typeof(AsyncTests),
-            typeof(EventTests), typeof(LifetimeTests), typeof(SandboxTests), typeof(HostedServiceTests),
+            typeof(ParallelTests), typeof(ReleaseAllTests), typeof(EventTests), typeof(LifetimeTests), typeof(SandboxTests), typeof(HostedServiceTests),
         };
 
         private static int Main(string[] arguments)

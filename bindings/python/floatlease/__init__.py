@@ -37,7 +37,9 @@ from ._replies import (
     FloatingReply,
     LeaseInfo,
     LicenseReply,
+    ReleaseAllReply,
     SyncReply,
+    UnreleasedLease,
 )
 from ._requests import Config, LeaseRequest, Request
 from ._session import version
@@ -77,11 +79,13 @@ __all__ = [
     "NetworkError",
     "PendingLease",
     "ProductError",
+    "ReleaseAllReply",
     "ReplyError",
     "Request",
     "RequestError",
     "Status",
     "SyncReply",
+    "UnreleasedLease",
     "UsageError",
     "version",
 ]

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any, Callable, TypeVar, cast
 
 from ._base import ClientBase, LeaseBase
 from ._calls import Call, Converter
-from ._replies import BorrowReply, ConsumptionReply, Event, FeatureReply, LeaseInfo, LicenseReply, SyncReply
+from ._replies import (
+    BorrowReply,
+    ConsumptionReply,
+    Event,
+    FeatureReply,
+    LeaseInfo,
+    LicenseReply,
+    ReleaseAllReply,
+    SyncReply,
+)
 from ._session import WITH_RELEASE_MS, Session, left_ms, unchanged
 
 if TYPE_CHECKING:
@@ -156,6 +165,15 @@ class AsyncClient(ClientBase):
         there. With `wait_ms` it queues while all slots are taken.
         """
         return PendingLease(self._session, request)
+
+    async def release_all(self, *, timeout_ms: int = WITH_RELEASE_MS) -> ReleaseAllReply:
+        """Releases every lease of this client at once, for the end of a program, within `timeout_ms` milliseconds.
+
+        Borrows are kept, and acquires that are under way are cancelled. If the server can't be reached, it tries again
+        as long as the time lasts. What could not be released is no error: `left` of the reply tells it. Slots that
+        verbs have taken are released by verbs.
+        """
+        return cast("ReleaseAllReply", await self.call("release_all", {"timeout_ms": timeout_ms}))
 
     def events(self) -> Events:
         """Returns the events of this client's leases, for `async for`, until the client is closed."""

@@ -57,9 +57,9 @@ class ClientBase:
     def submit(self, operation: str, request: Mapping[str, Any] | None = None) -> Call[Any]:
         """Performs an operation in the background, and returns at once.
 
-        The operation is one that `call` knows, or `"lease_acquire"`, whose result is a lease. A game draws frames
-        meanwhile and looks at `done()` in each. Up to 64 calls run at the same time (`max_parallel`), and 1,000 may be
-        under way. A call's deadline counts from here; what releases or renews waits for no other call.
+        The operation is one that `call` knows, `"release_all"`, or `"lease_acquire"`, whose result is a lease. A game
+        draws frames meanwhile and looks at `done()` in each. Up to 64 calls run at the same time (`max_parallel`), and
+        1,000 may be under way. A call's deadline counts from here; what releases or renews waits for no other call.
         """
         if operation == "lease_acquire":
             return self._session.submit(operation, request or {}, self._accept_lease)

@@ -270,6 +270,11 @@ class CompletionQueue:
             raise self._error_for(Status.HANDLE)
         return None
 
+    @property
+    def unread_events(self) -> int:
+        """The number of events that were taken from the library for the program, which has not read them yet."""
+        return len(self._events)
+
     def take_event(self) -> Optional[Event]:
         """Takes the oldest event from the queue; None if there is none. It does not wait."""
         with self._lock:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import operator
 from collections.abc import Mapping
 from ctypes import byref, c_void_p
 from typing import TYPE_CHECKING, Any, cast
 
-from ._base import ClientBase, LeaseBase
+from ._base import MAX_UINT32, ClientBase, LeaseBase
 from ._calls import Call
 from ._json import encoded
 from ._replies import (
@@ -18,6 +19,7 @@ from ._replies import (
     FeatureReply,
     LeaseInfo,
     LicenseReply,
+    ReleaseAllReply,
     SyncReply,
 )
 from ._session import WITH_RELEASE_MS, release_all, unchanged, wait_for_calls
@@ -166,6 +168,48 @@ class Client(ClientBase):
             return Lease(session, handle.value or 0, json.loads(text))
 
         return self._session.perform("lease_acquire", request, self._accept_lease, directly)
+
+    def release_all(self, *, timeout_ms: int = WITH_RELEASE_MS) -> ReleaseAllReply:
+        """Releases every lease of this client at once, for the end of a program, within `timeout_ms` milliseconds.
+
+        Borrows are kept, and acquires that are under way are cancelled. If the server can't be reached, it tries again
+        as long as the time lasts. What could not be released is no error: `left` of the reply tells it. Slots that
+        verbs have taken are released by verbs.
+        """
+        # Also of numpy's integers, which ctypes does not take.
+        timeout_ms = operator.index(timeout_ms)
+
+        def directly() -> dict[str, Any]:
+            # ctypes silently cuts off what does not fit into the library's 32 bits.
+            limit_ms = min(max(timeout_ms, 0), MAX_UINT32)
+            text = self._session.invoke("floatlease_client_release_all", self._session.handle, limit_ms)
+            reply: dict[str, Any] = json.loads(text)
+            return reply
+
+        request = {"timeout_ms": timeout_ms}
+        return cast("ReleaseAllReply", self._session.perform("release_all", request, unchanged, directly))
+
+    @property
+    def events_waiting(self) -> int:
+        """The number of events and of completions of calls that were not read yet. Reading it never waits.
+
+        A game reads it in every frame, because `next_event` returns None while it is 0. With leases of `keep_alive`
+        "host" it counts no transition that is due: `next_event` applies the time first.
+        """
+        return self._session.events_waiting()
+
+    def close(self, *, release_within_ms: int | None = None) -> None:
+        """Closes the client and all of its leases. Borrowed slots stay borrowed. Closing twice is allowed.
+
+        With `release_within_ms` it first releases every lease within that time, as `release_all` does, and closes the
+        client also if that raises. Otherwise it waits for nothing: the library gives the slots back in the background,
+        if the process lives long enough.
+        """
+        try:
+            if release_within_ms is not None and self._session.is_open:
+                self.release_all(timeout_ms=release_within_ms)
+        finally:
+            super().close()
 
     def next_event(self, wait_ms: int = 0) -> Event | None:
         """Returns the oldest event that was not read yet; None if none comes within `wait_ms` milliseconds.

@@ -23,11 +23,13 @@ _CLIENT: dict[str, tuple[Any, ...]] = {
     "floatlease_client_cancel": (c_int32, c_void_p),
     "floatlease_client_close": (None, c_void_p),
     "floatlease_client_diagnose": (c_int32, c_void_p, _OUT),
+    "floatlease_client_release_all": (c_int32, c_void_p, c_uint32, _OUT),
     "floatlease_client_advance_clock": (c_int32, c_void_p, c_uint32),
     "floatlease_call": (c_int32, c_void_p, c_char_p, c_char_p, _OUT),
     "floatlease_submit": (c_int32, c_void_p, c_char_p, c_char_p, POINTER(c_uint64)),
     "floatlease_cancel": (c_int32, c_void_p, c_uint64),
     "floatlease_next_event": (c_int32, c_void_p, c_uint32, _OUT),
+    "floatlease_events_waiting": (c_uint32, c_void_p),
     "floatlease_lease_acquire": (c_int32, c_void_p, c_char_p, _OUT, _OUT),
     "floatlease_lease_accept": (c_int32, c_void_p, c_uint64, _OUT, _OUT),
     "floatlease_lease_state": (c_int32, c_void_p),
@@ -48,7 +50,7 @@ _SANDBOX: dict[str, tuple[Any, ...]] = {
 
 
 # Functions that never wait keep the interpreter's lock. Another thread would take it meanwhile, and hold it for 5 ms.
-_WAIT_FREE = ("floatlease_lease_state", "floatlease_lease_remaining")
+_WAIT_FREE = ("floatlease_events_waiting", "floatlease_lease_state", "floatlease_lease_remaining")
 
 
 class Library:

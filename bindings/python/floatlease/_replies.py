@@ -174,6 +174,33 @@ class LeaseInfo(TypedDict):
     """The slots of the lease, each with its `feature` and the server's last `reply`."""
 
 
+class UnreleasedLease(TypedDict):
+    """A lease that could not be released in time, as a `ReleaseAllReply` tells it."""
+
+    lease: int
+    """The number of the lease."""
+    status: int
+    """The status that explains why the lease could not be released, for example `Status.CONNECT`."""
+    name: str
+    """The name of that `status`, for example `"CONNECT"`."""
+    reason: str
+    """A sentence that explains why the lease could not be released."""
+
+
+class ReleaseAllReply(TypedDict):
+    """The reply of `release_all`. Leases are named by their `number`."""
+
+    released: list[int]
+    """The leases that were released."""
+    kept: list[int]
+    """The leases that are borrowed: their slots stay borrowed until their dates."""
+    left: list[UnreleasedLease]
+    """The leases that could not be released in time.
+
+    The server frees their slots after their timeout, or the next start releases them.
+    """
+
+
 class Event(TypedDict, total=False):
     """An event of a lease, or the result of booking queued consumptions.
 

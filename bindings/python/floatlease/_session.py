@@ -89,6 +89,11 @@ class Session:
         _open_sessions.add(self)
 
     @property
+    def is_open(self) -> bool:
+        """True if this process has opened the client and has not closed it yet."""
+        return self.close.alive and not self.is_inherited
+
+    @property
     def is_inherited(self) -> bool:
         """True if this is a forked child. The session is dead there: its locks and threads stayed with the parent."""
         return self.queue.is_inherited
@@ -153,9 +158,17 @@ class Session:
             raise error_for(library, self.handle, Status.FORKED)
         return self.queue.next_event(wait_ms)
 
+    def events_waiting(self) -> int:
+        """Returns how many events and completions were not read yet. It never waits."""
+        if self.is_inherited:
+            return 0
+        # Some are in the library's queue, and those that a wait for a call has read are in Python's.
+        count: int = self.library.dll.floatlease_events_waiting(self.handle)
+        return count + self.queue.unread_events
+
     def pending_acquires(self) -> list[Call[Any]]:
         """Returns the calls under way that acquire a lease. What they are granted must be given back too."""
-        return self.queue.pending_acquires() if self.close.alive and not self.is_inherited else []
+        return self.queue.pending_acquires() if self.is_open else []
 
     def leases(self) -> list[OpenLease]:
         """Returns the leases in use, and those that completed calls hold for a program that has not asked yet."""
@@ -168,7 +181,7 @@ class Session:
     def begin_release(self, leases: Iterable[OpenLease], within_ms: int) -> list[Call[Any]]:
         """Begins to give leases back in the background, except borrowed ones. Returns the calls that do it."""
         calls: list[Call[Any]] = []
-        for lease in leases if self.close.alive and not self.is_inherited else ():
+        for lease in leases if self.is_open else ():
             if lease.state.name not in ("NONE", "BORROWED", "RELEASED"):
                 request = {"lease": lease.number, "timeout_ms": within_ms}
                 try:

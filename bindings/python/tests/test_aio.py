@@ -87,9 +87,9 @@ def test_a_task_that_is_cancelled_cancels_its_call(workplace: Workplace) -> None
     workplace.hang("borrow_license")
 
     async def body(client: AsyncClient) -> None:
-        # Four hang; if one did not end with its task, those behind it would wait for a minute.
+        # As many hang as run at a time; if one did not end with its task, others would wait for a minute.
         for _ in range(3):
-            tasks = [asyncio.ensure_future(client.borrow_license()) for _ in range(4)]
+            tasks = [asyncio.ensure_future(client.borrow_license()) for _ in range(64)]
             await asyncio.sleep(0.05)
             for task in tasks:
                 task.cancel()

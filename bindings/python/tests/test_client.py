@@ -176,6 +176,7 @@ def test_a_closed_client_says_so_whatever_it_is_asked(workplace: Workplace) -> N
         client.acquire_lease,
         client.diagnose,
         client.next_event,
+        client.release_all,
         client.cancel,
         lambda: client.submit("check_license"),
         lambda: client.advance_clock(1),

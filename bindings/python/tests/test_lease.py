@@ -197,6 +197,7 @@ def test_who_reads_a_state_in_every_frame_does_not_let_threads_in_that_compute(w
         for _ in range(20_000):
             assert lease.is_licensed
             assert lease.remaining_ms
+            assert not workplace.client.events_waiting
         assert ran == []
     finally:
         sys.setswitchinterval(interval)

@@ -181,8 +181,9 @@ def in_child(work: Any) -> None:
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_a_forked_child_has_nothing_and_takes_nothing(workplace: Workplace) -> None:
     client, lease, call = workplace.client, workplace.client.acquire_lease(), workplace.client.submit("check_license")
+    client._session.queue._add_event({"event": "NEWS", "lease": 1})
     asking: list[Any] = [client.check_license, client.acquire_lease, client.diagnose, client.cancel, client.next_event]
-    asking += [lambda: client.submit("check_license"), lambda: client.next_event(60_000)]
+    asking += [client.release_all, lambda: client.submit("check_license"), lambda: client.next_event(60_000)]
     asking += [lambda: client.advance_clock(1), lease.info, lease.renew, lease.release, lease.borrow]
 
     def work() -> None:
@@ -196,6 +197,8 @@ def test_a_forked_child_has_nothing_and_takes_nothing(workplace: Workplace) -> N
                 assert error.status == Status.FORKED, error
         with lease, client:
             pass
+        client.close(release_within_ms=20_000)
+        assert client.events_waiting == 0
         own = Client(workplace.config, hardware_id="child")
         own.activate_license()
         with own.acquire_lease() as mine:

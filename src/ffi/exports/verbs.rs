@@ -364,8 +364,8 @@ pub unsafe extern "C" fn floatlease_add_feature_consumption(
 /// "change_password" takes username and password from the config if the request leaves them out. The config keeps the old
 /// password, so open a new client with the new one. docs/users.md says more.
 ///
-/// The last five activate a device without a network by files. Those that write or read one send nothing and never wait;
-/// docs/offline-activation.md says more.
+/// Those with "offline" in their names activate a device without a network by files (docs/offline-activation.md). Those
+/// that write or read a file send nothing and never wait.
 ///
 /// "sync_consumptions" books what is queued (docs/offline-consumption.md). Each consumption that was refused, or whose
 /// outcome is unknown, is reported once:

@@ -62,6 +62,13 @@ namespace FloatLease
             return status;
         }
 
+        internal uint EventsWaiting()
+        {
+            uint count = Native.EventsWaiting(token);
+            GC.KeepAlive(this);
+            return count;
+        }
+
         internal int Accept(ulong ticket, out IntPtr lease, out IntPtr json)
         {
             int status = Native.LeaseAccept(token, ticket, out lease, out json);

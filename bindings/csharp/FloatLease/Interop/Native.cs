@@ -39,6 +39,9 @@ namespace FloatLease
         [DllImport(Library, EntryPoint = "floatlease_client_diagnose", CallingConvention = Convention)]
         internal static extern int ClientDiagnose(ClientHandle client, out IntPtr json);
 
+        [DllImport(Library, EntryPoint = "floatlease_client_release_all", CallingConvention = Convention)]
+        internal static extern int ClientReleaseAll(ClientHandle client, uint milliseconds, out IntPtr json);
+
         [DllImport(Library, EntryPoint = "floatlease_client_advance_clock", CallingConvention = Convention)]
         internal static extern int ClientAdvanceClock(ClientHandle client, uint milliseconds);
 
@@ -56,6 +59,9 @@ namespace FloatLease
 
         [DllImport(Library, EntryPoint = "floatlease_next_event", CallingConvention = Convention)]
         internal static extern int NextEvent(IntPtr client, uint milliseconds, out IntPtr json);
+
+        [DllImport(Library, EntryPoint = "floatlease_events_waiting", CallingConvention = Convention)]
+        internal static extern uint EventsWaiting(IntPtr client);
 
         [DllImport(Library, EntryPoint = "floatlease_lease_acquire", CallingConvention = Convention)]
         internal static extern int LeaseAcquire(ClientHandle client, byte[] request, out IntPtr lease, out IntPtr json);

@@ -37,6 +37,10 @@ namespace FloatLease
             return length.Ticks % TimeSpan.TicksPerMillisecond > 0 ? whole + 1 : whole;
         }
 
+        // As a function of the library takes them: at most 49 days, and 0 for a negative length.
+        internal static uint UInt32Milliseconds(TimeSpan length) =>
+            (uint)Math.Max(0, Math.Min(Milliseconds(length), uint.MaxValue));
+
         internal static TimeSpan? Length(long? milliseconds)
         {
             if (milliseconds == null) return null;
