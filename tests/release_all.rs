@@ -39,10 +39,11 @@ fn every_lease_is_released_and_borrows_are_kept() {
     let fourth = client.wait_for("COMPLETED")["reply"]["lease"].as_u64().unwrap();
     let told = client.release_all(20_000).ok();
     assert_eq!(told, json!({"released": [second, third, fourth], "kept": [first], "left": []}));
-    for lease in [own, mesh, solver] {
+    for lease in [&own, &mesh, &solver] {
         assert_eq!(lease.state(), "RELEASED");
     }
-    assert_eq!(client.accept(never_accepted).0.unwrap().state(), "RELEASED");
+    let accepted = client.accept(never_accepted).0.unwrap();
+    assert_eq!(accepted.state(), "RELEASED");
     assert_eq!(machine.slots(), [(Value::Null, true)]);
     assert_eq!(client.release_all(20_000).ok(), json!({"released": [], "kept": [], "left": []}), "nothing is held");
     assert_eq!(client.acquire(&json!({"feature": "MESH"})).0.state(), "ACTIVE", "later leases are not affected");

@@ -80,7 +80,7 @@ impl LeaseManager {
         let _releasing = ReleasingAll(Arc::clone(self));
         cancel_paused();
         let progress = Arc::new(Mutex::new(Progress::default()));
-        lock(&progress).waiting = self.leases();
+        lock(&progress).waiting = self.unreleased_leases();
         self.start_helpers(&progress, deadline);
         loop {
             let is_ending = self.take_over(&progress);
@@ -106,6 +106,13 @@ impl LeaseManager {
         self.wake();
         let told = lock(&progress).told();
         Ok(told)
+    }
+
+    /// The leases that may hold a slot. Others, which their host has released and not closed, are not told as released again.
+    fn unreleased_leases(&self) -> Vec<Arc<LeaseInner>> {
+        let may_hold =
+            |lease: &Arc<LeaseInner>| lease.status().state() != State::Released || lease.may_be_held_at_server();
+        self.leases().into_iter().filter(may_hold).collect()
     }
 
     /// Cancels acquires under way, and takes closed leases over from the threads that release them in the background. Returns
