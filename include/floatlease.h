@@ -70,8 +70,8 @@
  *     "rejected"   the server refused and did nothing
  *     "unknown"    the server may have carried it out: ask for the current state first
  *
- * attempts counts how often the last request was sent, elapsed_ms the time of the whole call; of a submitted one, from when
- * a thread begins it.
+ * attempts counts how often the last request was sent, elapsed_ms the time of the whole call; of a submitted one, from the
+ * submit.
  *
  * ERRORS OF THE NETWORK, of every call that talks to the server
  *
@@ -700,7 +700,7 @@ floatlease_status floatlease_client_cancel(floatlease_client *client);
 /**
  * Releases every lease of a client at once and within a time, for the end of a program. Borrows are kept.
  *
- * It cancels acquires that are under way, releases up to max_parallel leases side by side, and takes over those that the
+ * It cancels acquires that are under way, and refuses new ones with FLOATLEASE_E_CANCELLED meanwhile. It releases up to max_parallel leases side by side, and takes over those that the
  * library is releasing in the background. If the server can't be reached it tries again as long as timeout_ms lasts, from
  * 1 to 3600000. The handles of the leases stay, and become RELEASED.
  *

@@ -421,10 +421,19 @@ public:
         return result;
     }
 
+    /// Releases every lease of this client at once, for the end of a program, and waits for `within` at most, which is
+    /// from 1 ms to 1 h. Borrows are kept. The reply names leases by their numbers; what is left is no error:
+    ///
+    ///     {"released":[1],"kept":[2],"left":[{"lease":3,"status":21,"name":"CONNECT","reason":"..."}]}
+    Result release_all(std::chrono::milliseconds within) const
+    {
+        return detail::ask(floatlease_client_release_all, handle(), milliseconds_of(within));
+    }
+
     /// Performs an operation in the background, and returns at once: one that `call` knows, or "lease_acquire",
-    /// "lease_renew", "lease_borrow", "lease_release". The completion is an event with this ticket. Up to 64 calls run at
-    /// the same time ("max_parallel" in the config), and 1,000 may be under way or unread. The deadline of a call counts
-    /// from here, and what releases or renews waits for no other call.
+    /// "lease_renew", "lease_borrow", "lease_release", "release_all". The completion is an event with this ticket. Up
+    /// to 64 calls run at the same time ("max_parallel" in the config), and 1,000 may be under way or unread. The
+    /// deadline of a call counts from here, and what releases or renews waits for no other call.
     Result submit(Ticket &ticket, const Text &operation, const Text &request = nullptr) const
     {
         if (!operation.is_whole() || !request.is_whole())
@@ -465,6 +474,10 @@ public:
 
         return Event(status, String(json));
     }
+
+    /// Returns how many events wait for next_event; 0 for a closed client. It never waits and takes no lock. With
+    /// leases of "keep_alive":"host" it counts no transition that is due: next_event applies the time first.
+    [[nodiscard]] std::uint32_t events_waiting() const noexcept { return floatlease_events_waiting(handle()); }
 
     /// Moves the clock of this client's leases forward, as a sleep of the machine would. For tests.
     Result advance_clock(std::chrono::milliseconds by) const noexcept

@@ -8,7 +8,9 @@ use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 /// The outcome of a failed request at the server. A host must know it before it repeats the request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+///
+/// A later one leaves more to be done, so that the outcome of several requests is the latest of theirs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Outcome {
     /// Nothing of the request left this machine.
     NotSent,
@@ -100,6 +102,13 @@ impl Error {
     /// Makes the error of a thread that the system has not started.
     pub(crate) fn of_thread(error: &io::Error) -> Error {
         Error::because(Status::OutOfResources, format!("{} ({error})", shortage::THREADS))
+    }
+
+    /// The same failure after a request with this outcome, which was part of the same call.
+    #[must_use]
+    pub(crate) fn after(self, earlier: Outcome) -> Error {
+        let outcome = self.outcome.max(earlier);
+        self.with_outcome(outcome)
     }
 
     /// Replaces the detail.

@@ -138,6 +138,8 @@ fn a_result_that_nobody_looks_at_is_not_compiled() {
         "client.accept_lease(lease, ticket)",
         "client.cancel()",
         "client.next_event()",
+        "client.events_waiting()",
+        "client.release_all(std::chrono::seconds(5))",
         "client.advance_clock(std::chrono::hours(1))",
         "lease.renew()",
         "lease.release()",

@@ -143,3 +143,20 @@ fn queued_consumptions_are_booked_by_the_hosts_thread() {
     });
     assert_eq!((&synced["booked"], &synced["waiting"]), (&json!(1), &json!(0)), "{synced}");
 }
+
+#[test]
+fn work_releases_one_lease_after_the_other_and_begins_nothing_late() {
+    let demo = Demo::start();
+    let machine = Machine::new(&demo, "host-threads-releases");
+    let client = open(&machine.config(), json!({}));
+    let leases = ["MESH", "SOLVER"].map(|feature| client.acquire(&json!({"feature": feature})).0);
+    leases.iter().for_each(|lease| lease.free());
+    assert_eq!(client.work(0), Ok(0), "another one is due");
+    assert_eq!(machine.count(), 1, "a call without time does one thing");
+    assert_eq!(client.work(0), Ok(-1));
+    assert_eq!(machine.count(), 0);
+    client.acquire(&json!({"feature": "MESH"})).0.free();
+    client.close();
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!((machine.count(), threads()), (1, Vec::new()), "nothing happens after the close");
+}

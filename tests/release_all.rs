@@ -39,10 +39,11 @@ fn every_lease_is_released_and_borrows_are_kept() {
     let fourth = client.wait_for("COMPLETED")["reply"]["lease"].as_u64().unwrap();
     let told = client.release_all(20_000).ok();
     assert_eq!(told, json!({"released": [second, third, fourth], "kept": [first], "left": []}));
-    for lease in [own, mesh, solver] {
+    for lease in [&own, &mesh, &solver] {
         assert_eq!(lease.state(), "RELEASED");
     }
-    assert_eq!(client.accept(never_accepted).0.unwrap().state(), "RELEASED");
+    let accepted = client.accept(never_accepted).0.unwrap();
+    assert_eq!(accepted.state(), "RELEASED");
     assert_eq!(machine.slots(), [(Value::Null, true)]);
     assert_eq!(client.release_all(20_000).ok(), json!({"released": [], "kept": [], "left": []}), "nothing is held");
     assert_eq!(client.acquire(&json!({"feature": "MESH"})).0.state(), "ACTIVE", "later leases are not affected");
@@ -139,4 +140,63 @@ fn events_that_wait_are_counted_without_reading_them() {
     client.submit("product_details", &json!({})).unwrap();
     client.close();
     assert_eq!(client.events_waiting(), 0, "a closed client has no events");
+}
+
+/// An acquire that pauses on the host's own thread, or whose turn has not come again, has no call at this moment.
+#[test]
+fn acquires_that_pause_hold_up_nothing() {
+    let demo = Demo::start();
+    for changes in [json!({}), json!({"threads": "host"}), json!({"max_parallel": 1})] {
+        let machine = Machine::new(&demo, "release-all-pausing");
+        let _colleagues = ["one", "two"].map(|name| {
+            let colleague = machine.world.client(name);
+            colleague.call("activate_license", &Value::Null).ok();
+            colleague.call("check_license", &Value::Null).ok();
+            colleague
+        });
+        let patient = with(&machine.config(), json!({"timeout_ms": PATIENT_MS}));
+        let client = Client::open(&with(&patient, changes.clone())).unwrap();
+        let ticket = client.submit("lease_acquire", &json!({"wait_ms": PATIENT_MS})).unwrap();
+        if changes["threads"] == "host" {
+            client.work(0).unwrap();
+        }
+        client.wait_for("WAITING");
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| client.try_acquire(&json!({"wait_ms": PATIENT_MS})).1);
+            client.wait_for("WAITING");
+            if changes["max_parallel"] == 1 {
+                hang(&machine, "product_details");
+                client.submit("product_details", &json!({})).unwrap();
+                // The pause is over by then, and the only place is taken.
+                std::thread::sleep(Duration::from_millis(2_500));
+            }
+            let started = Instant::now();
+            assert_eq!(client.release_all(20_000).ok()["left"], json!([]));
+            assert!(started.elapsed() < Duration::from_secs(5), "{changes}: {:?}", started.elapsed());
+            waiting.join().unwrap().failed("CANCELLED", "rejected");
+        });
+        let done = client.wait_for("COMPLETED");
+        assert_eq!((&done["ticket"], &done["error"]["name"]), (&json!(ticket), &json!("CANCELLED")), "{changes}");
+    }
+}
+
+#[test]
+fn cancelled_release_of_everything_leaves_the_rest_to_the_background() {
+    let demo = Demo::start();
+    let machine = Machine::new(&demo, "release-all-cancelled");
+    let client = open(&machine);
+    let (_mesh, _) = acquire(&client, json!({"feature": "MESH"}));
+    let (closed, _) = acquire(&client, json!({"feature": "SOLVER", "release_on_close_ms": 60_000}));
+    hang(&machine, "release_feature");
+    closed.free();
+    let ticket = client.submit("release_all", &json!({"timeout_ms": 60_000})).unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(client.cancel_submitted(ticket), "OK");
+    assert_eq!(client.wait_for("COMPLETED")["error"]["name"], "CANCELLED");
+    machine.world.control("DELETE /faults", &Value::Null);
+    let end = Instant::now() + Duration::from_secs(20);
+    while machine.slots() != [(json!("MESH"), false)] {
+        assert!(Instant::now() < end, "{:?}", machine.slots());
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }

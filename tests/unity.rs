@@ -82,7 +82,7 @@ impl Compiler {
 #[test]
 fn the_component_lives_in_a_player() {
     let said = Compiler::new("player", "").plays();
-    assert_eq!(said.lines().count(), 13, "{said}");
+    assert_eq!(said.lines().count(), 14, "{said}");
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn the_component_lives_in_the_editor_through_reloads() {
     for play in ["Scripts change in play mode", "The domain is unloaded and leaves no thread"] {
         assert!(said.contains(play), "{said}");
     }
-    assert_eq!(said.lines().count(), 18, "{said}");
+    assert_eq!(said.lines().count(), 19, "{said}");
 }
 
 #[test]

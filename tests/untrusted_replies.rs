@@ -373,3 +373,19 @@ fn without_proof_a_reply_counts_only_if_the_host_said_so() {
     client.call("activate_license", &Value::Null).ok();
     assert_eq!(client.diagnose()["ok"], true);
 }
+
+/// Nobody signs the date of a reply.
+#[test]
+fn date_beyond_all_years_is_not_believed_and_ends_no_lease() {
+    let demo = Demo::start();
+    let address = stub::between(
+        demo.address(),
+        |request| request,
+        |reply| reply.with_header("Date", "Fri, 31 Dec 262142 23:59:59 GMT").bytes(),
+    );
+    let client = through(&demo, &address);
+    client.call("activate_license", &Value::Null).ok();
+    let (lease, _) = client.acquire(&Value::Null);
+    lease.renew().ok();
+    lease.release().ok();
+}

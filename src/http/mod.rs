@@ -23,7 +23,7 @@ mod verifier;
 
 pub(crate) use call::{Call, Calls, InFlight, Stop, Trace, Waiter, pause_call_of_thread};
 
-use crate::config::{Config, TlsRoots};
+use crate::config::{Config, Threads, TlsRoots};
 use crate::error::{Error, Outcome};
 use crate::model::parse_order;
 use crate::operations::Method;
@@ -157,8 +157,10 @@ impl Http {
             (None, TlsRoots::Platform | TlsRoots::Bundled) if !needs_tls => (None, "none".to_owned()),
             (None, chosen) => tls::client_config(chosen, &calls).map(|(tls, roots)| (Some(tls), roots))?,
         };
-        // A burst of submitted calls finds the connections of the one before.
-        let kept_connections = config.max_parallel.max(LEAST_KEPT_CONNECTIONS);
+        // A burst of submitted calls finds the connections of the one before. Without threads of the library, nothing would
+        // close them later.
+        let of_burst = if config.threads == Threads::Library { config.max_parallel } else { 0 };
+        let kept_connections = of_burst.max(LEAST_KEPT_CONNECTIONS);
         let settings = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)

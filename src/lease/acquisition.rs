@@ -1,7 +1,7 @@
 //! An acquire under way: its tries, and the pauses between them while others hold the slots.
 
 use crate::client::{Client, jittered};
-use crate::error::Error;
+use crate::error::{Error, Outcome};
 use crate::http::Call;
 use crate::lease::acquire_request::AcquireRequest;
 use crate::lease::background::ticket::Ticket;
@@ -29,6 +29,8 @@ pub(crate) struct Acquisition {
     /// Until this moment the acquire waits for slots.
     waits_until: Instant,
     pause: Duration,
+    /// The worst outcome of the tries before, and how many requests they have sent.
+    earlier: (Outcome, u32),
     /// The number of the ticket, if the call was submitted.
     ticket: Option<u64>,
     activation: Activation,
@@ -67,6 +69,7 @@ impl Acquisition {
             time_limit,
             waits_until,
             pause: FIRST_PAUSE,
+            earlier: (Outcome::NotSent, 0),
             ticket: ticket.map(|ticket| ticket.number),
             activation,
             in_doubt,
@@ -84,7 +87,7 @@ impl Acquisition {
             Ok(()) => {}
             Err(error) => {
                 let pause = self.next_pause(&lease, error);
-                return pause.map(Attempt::Pause).map_err(|error| self.activation.told_in(error));
+                return pause.map(Attempt::Pause).map_err(|error| self.ended(error));
             }
         }
         // If everything is being released, or the client was closed, dropping this releases the slots.
@@ -100,12 +103,31 @@ impl Acquisition {
         Ok(Attempt::Acquired(lease))
     }
 
+    /// Waits before the next try, on the thread of `call`.
+    ///
+    /// # Errors
+    /// The call is over.
+    pub(crate) fn wait(&mut self, call: &Arc<Call>, pause: Duration) -> Result<(), Error> {
+        let Some(lease) = &self.lease else { return Ok(()) };
+        let waited = lease.cancellable(call, || Ok(call.pause(pause)?));
+        waited.map_err(|error| self.ended(error))
+    }
+
+    /// Adds to the error that ends the acquire what the tries before it have done.
+    pub(crate) fn ended(&mut self, error: Error) -> Error {
+        let (outcome, attempts) = self.earlier;
+        let mut error = error.after(outcome);
+        error.attempts = error.attempts.max(attempts);
+        self.activation.told_in(error)
+    }
+
     /// The pause before the next try, if waiting may help and the host wants to wait.
     fn next_pause(&mut self, lease: &LeaseInner, error: Error) -> Result<Duration, Error> {
         let left = self.waits_until.saturating_duration_since(Instant::now());
         if left.is_zero() || !may_succeed_later(&error) {
             return Err(error);
         }
+        self.earlier = (self.earlier.0.max(error.outcome), error.attempts);
         let next = jittered(self.pause).max(error.retry_after.unwrap_or_default()).min(left);
         lease.tell_waiting(self.ticket, &error, next, left);
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);

@@ -5,7 +5,7 @@ use crate::config::checked_millis;
 use crate::error::Error;
 use crate::lease::acquire_request::KeepAlive;
 use crate::lease::acquisition::{self, ACQUIRE, Acquisition, Attempt};
-use crate::lease::background::call_queue::{BackgroundCall, Progress};
+use crate::lease::background::call_queue::{BackgroundCall, Progress, Turn, without_pause};
 use crate::lease::background::calls::{BackgroundCalls, Guard};
 use crate::lease::background::events::Events;
 use crate::lease::background::ticket::{Priority, Ticket};
@@ -143,7 +143,7 @@ impl Session {
                     let info = lease.info();
                     return Ok((lease, info));
                 }
-                Attempt::Pause(pause) => in_flight.call.pause(pause)?,
+                Attempt::Pause(pause) => acquisition.wait(&in_flight.call, pause)?,
             }
         }
     }
@@ -162,31 +162,36 @@ impl Session {
         }
         if let Some(operation) = LeaseOperation::SUBMITTED.into_iter().find(|known| known.name() == operation) {
             let time_limit = lease_calls::time_limit(&manager, operation, request_json);
-            let run = move |ticket: &Ticket| {
-                Progress::Done(lease_calls::run_submitted(&manager, operation, &request, ticket))
-            };
-            return self.calls.submit(operation.priority(), time_limit, Box::new(run));
+            let run = move |ticket: &Ticket| lease_calls::run_submitted(&manager, operation, &request, ticket);
+            return self.calls.submit(operation.priority(), time_limit, without_pause(run));
         }
         if operation == RELEASE_ALL {
             let (calls, time_limit) =
                 (self.calls.clone(), license_calls::time_limit(&manager.shared.client, request_json));
-            let run = move |ticket: &Ticket| Progress::Done(release_all(&manager, &calls, &request, ticket));
-            return self.calls.submit(Priority::High, time_limit, Box::new(run));
+            let run = move |ticket: &Ticket| release_all(&manager, &calls, &request, ticket);
+            return self.calls.submit(Priority::High, time_limit, without_pause(run));
         }
         let (name, priority) = license_calls::named(operation).ok_or_else(|| {
             let of_leases = LeaseOperation::SUBMITTED.map(LeaseOperation::name);
             unknown_operation(operation, &[&[ACQUIRE, RELEASE_ALL, consumption::SYNC], &of_leases[..]].concat())
         })?;
         let time_limit = license_calls::time_limit(&manager.shared.client, request_json);
-        let run = move |ticket: &Ticket| Progress::Done(license_calls::call(&manager, name, &request, Some(ticket)));
-        self.calls.submit(priority, time_limit, Box::new(run))
+        let run = move |ticket: &Ticket| license_calls::call(&manager, name, &request, Some(ticket));
+        self.calls.submit(priority, time_limit, without_pause(run))
     }
 
     /// An acquire that needs no thread while it waits for slots.
     fn submitted_acquire(&self, request: Zeroizing<String>) -> BackgroundCall {
         let (manager, acquired) = (Arc::clone(&self.manager), Arc::clone(&self.acquired));
         let mut under_way: Option<Acquisition> = None;
-        Box::new(move |ticket| {
+        Box::new(move |turn| {
+            let ticket = match turn {
+                Turn::Run(ticket) => ticket,
+                Turn::Stop(error) => {
+                    let ended = under_way.as_mut().map(|acquisition| acquisition.ended(error.clone()));
+                    return Progress::Done(Err(ended.unwrap_or(error)));
+                }
+            };
             let mut attempt = || {
                 let acquisition = match &mut under_way {
                     Some(acquisition) => acquisition,

@@ -108,6 +108,8 @@ static void what_is_empty_or_closed_is_a_status_everywhere(const Client &client,
     EXPECT(client.submit(ticket, "check_license"), FLOATLEASE_E_HANDLE);
     EXPECT(client.cancel(ticket), FLOATLEASE_E_HANDLE);
     EXPECT(client.advance_clock(1h), FLOATLEASE_E_HANDLE);
+    EXPECT(client.release_all(1s), FLOATLEASE_E_HANDLE);
+    HOLD(client.events_waiting() == 0);
     HOLD(ticket == 7 && !other.handle());
     const Event event = client.next_event(1s);
     HOLD(!event && event.status() == FLOATLEASE_E_HANDLE && event.kind().empty() && event.name() == "HANDLE");
@@ -269,6 +271,49 @@ static void submitted(void)
     EXPECT(desk.client.submit(unread, "check_feature", "{\"feature\":\"MESH\"}"), FLOATLEASE_OK);
 }
 
+static void everything_is_released_by_one_call(void)
+{
+    const Desk desk;
+    Lease license, mesh;
+
+    EXPECT(desk.client.acquire_lease(license), FLOATLEASE_OK);
+    EXPECT(desk.client.acquire_lease(mesh, "{\"feature\":\"MESH\"}"), FLOATLEASE_OK);
+    const std::string numbers = "[" + license.info().text("lease") + "," + mesh.info().text("lease") + "]";
+    const Result everything = desk.client.release_all(100s);
+    EXPECT(everything, FLOATLEASE_OK);
+    HOLD(everything.member("released") == numbers);
+    HOLD(everything.member("kept") == "[]" && everything.member("left") == "[]");
+    HOLD(license.state() == State::released && mesh.state() == State::released);
+    HOLD(!desk.holds_a_slot());
+
+    // What can't be released in time is told, and is no failure.
+    EXPECT(desk.client.acquire_lease(license), FLOATLEASE_OK);
+    EXPECT(desk.sandbox.fault("{\"do\":{\"before\":\"hang\"}}"), FLOATLEASE_OK);
+    const Result nothing = desk.client.release_all(200ms);
+    EXPECT(nothing, FLOATLEASE_OK);
+    HOLD(nothing.member("released") == "[]");
+    HOLD(floatlease::text(nothing.member("left").substr(1), "name") == "TIMEOUT");
+    HOLD(license.state() != State::released);
+
+    // More milliseconds than 32 bits hold do not become one.
+    EXPECT(desk.client.release_all(std::chrono::milliseconds((1ll << 32) + 1)), FLOATLEASE_E_BAD_VALUE);
+    EXPECT(desk.client.release_all(-1ms), FLOATLEASE_E_BAD_VALUE);
+}
+
+static void events_that_wait_are_counted_without_reading_them(void)
+{
+    const Desk desk;
+    Ticket ticket = 0;
+
+    HOLD(desk.client.events_waiting() == 0);
+    EXPECT(desk.client.submit(ticket, "product_details"), FLOATLEASE_OK);
+    EXPECT(desk.client.submit(ticket, "product_details"), FLOATLEASE_OK);
+    for (int naps = 0; desk.client.events_waiting() < 2; std::this_thread::sleep_for(1ms))
+        HOLD(++naps < 60000);
+    HOLD(desk.client.next_event() && desk.client.events_waiting() == 1);
+    HOLD(desk.client.next_event() && desk.client.events_waiting() == 0);
+}
+
 static void time_passes_for_the_server_and_the_client(void)
 {
     Desk desk;
@@ -426,6 +471,8 @@ int main(int argc, char **argv)
     a_scoped_lease_gives_back_what_a_lease_only_frees();
     what_is_borrowed_outlives_the_scope(argv[1]);
     submitted();
+    everything_is_released_by_one_call();
+    events_that_wait_are_counted_without_reading_them();
     time_passes_for_the_server_and_the_client();
     each_library_frees_its_own();
     a_wait_ends_when_another_thread_says_so();

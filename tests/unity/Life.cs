@@ -100,6 +100,24 @@ internal static partial class Plays
         }
     }
 
+    private static void A_quit_during_the_acquire_leaves_no_slot()
+    {
+        using (var scene = new Scene())
+        {
+            scene.Load();
+            using (var known = new Client(scene.Config())) known.ActivateLicense();
+            scene.Sandbox.Fault("{\"match\":{\"operation\":\"check_license\"},\"when\":{\"times\":1},"
+                + "\"do\":{\"after_commit\":{\"delay\":{\"fixed_ms\":20000}}}}");
+            bool wasRefused = false;
+            scene.Manager.Refused += failure => wasRefused = true;
+            scene.Manager.AcquireLease(scene.Config());
+            Scene.Soon("the server has given a slot", () => scene.Slots == 1);
+            Stage.Quit();
+            Scene.Hold("it is given back before the game has ended", scene.Slots == 0);
+            Scene.Hold("the player hears of no refusal", !wasRefused);
+        }
+    }
+
     private static void Every_slot_is_taken_so_it_queues()
     {
         using (var scene = new Scene())
@@ -282,6 +300,7 @@ internal static partial class Plays
         The_first_start_shows_its_picture_at_once,
         An_outage_is_played_through_saved_and_survived,
         A_server_that_never_answers_holds_up_no_frame_and_not_the_end,
+        A_quit_during_the_acquire_leaves_no_slot,
         Every_slot_is_taken_so_it_queues,
         A_refusal_is_told_and_the_player_may_try_again,
         Settings_that_are_wrong_are_logged_and_the_game_goes_on,

@@ -99,7 +99,7 @@ pub unsafe extern "C" fn floatlease_client_cancel(client: *mut floatlease_client
 
 /// Releases every lease of a client at once and within a time, for the end of a program. Borrows are kept.
 ///
-/// It cancels acquires that are under way, releases up to max_parallel leases side by side, and takes over those that the
+/// It cancels acquires that are under way, and refuses new ones with FLOATLEASE_E_CANCELLED meanwhile. It releases up to max_parallel leases side by side, and takes over those that the
 /// library is releasing in the background. If the server can't be reached it tries again as long as timeout_ms lasts, from
 /// 1 to 3600000. The handles of the leases stay, and become RELEASED.
 ///

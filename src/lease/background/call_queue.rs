@@ -2,12 +2,31 @@
 
 use crate::error::Error;
 use crate::lease::background::ticket::{Priority, Ticket};
+use crate::status::Status;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
 /// The work of a submitted call. It is run again after each pause that it asks for.
-pub(crate) type BackgroundCall = Box<dyn FnMut(&Ticket) -> Progress + Send>;
+pub(crate) type BackgroundCall = Box<dyn FnMut(Turn) -> Progress + Send>;
+
+/// What a submitted call is to do.
+pub(crate) enum Turn<'a> {
+    /// To go on.
+    Run(&'a Ticket),
+    /// To end with this error between two runs, without asking anybody. It may add to the error what it knows.
+    Stop(Error),
+}
+
+/// A call that needs no pause.
+pub(crate) fn without_pause(mut run: impl FnMut(&Ticket) -> Result<String, Error> + Send + 'static) -> BackgroundCall {
+    Box::new(move |turn| {
+        Progress::Done(match turn {
+            Turn::Run(ticket) => run(ticket),
+            Turn::Stop(error) => Err(error),
+        })
+    })
+}
 
 /// How far a submitted call has got.
 pub(crate) enum Progress {
@@ -23,15 +42,27 @@ pub(super) struct SubmittedCall {
     run: BackgroundCall,
     /// How often all calls had been cancelled when this one began to run.
     cancels: u64,
+    has_begun: bool,
 }
 
 impl SubmittedCall {
     pub(super) fn new(ticket: Arc<Ticket>, run: BackgroundCall) -> SubmittedCall {
-        SubmittedCall { ticket, run, cancels: 0 }
+        SubmittedCall { ticket, run, cancels: 0, has_begun: false }
     }
 
     pub(super) fn run(&mut self) -> Progress {
-        (self.run)(&self.ticket)
+        (self.run)(Turn::Run(&self.ticket))
+    }
+
+    /// The error that ends the call before its next run.
+    pub(super) fn stopped(&mut self, error: Error) -> Error {
+        if !self.has_begun {
+            return error;
+        }
+        match (self.run)(Turn::Stop(error)) {
+            Progress::Done(Err(error)) => error,
+            Progress::Done(Ok(_)) | Progress::PausedUntil(_) => Error::new(Status::Cancelled),
+        }
     }
 }
 
@@ -95,7 +126,7 @@ impl CallQueue {
         let lane = self.lane(priority);
         let next = lane.queued.pop_front()?;
         lane.running += 1;
-        Some(SubmittedCall { cancels: self.cancels, ..next })
+        Some(SubmittedCall { cancels: self.cancels, has_begun: true, ..next })
     }
 
     fn may_begin(&mut self, priority: Priority) -> bool {
@@ -133,17 +164,24 @@ impl CallQueue {
         })
     }
 
-    /// Cancels the calls that pause and those that are about to, and removes the first.
+    /// Cancels the calls that pause and those that are about to, and removes those that no thread is running. A call whose
+    /// pause is over pauses until its turn comes.
     pub(super) fn cancel_paused(&mut self) -> Vec<SubmittedCall> {
         self.cancels += 1;
-        self.paused.drain(..).map(|(_, call)| call).collect()
+        let mut removed: Vec<_> = self.paused.drain(..).map(|(_, call)| call).collect();
+        for lane in [&mut self.high, &mut self.normal] {
+            let (begun, others) = std::mem::take(&mut lane.queued).into_iter().partition(|call| call.has_begun);
+            lane.queued = others;
+            removed.extend::<VecDeque<_>>(begun);
+        }
+        removed
     }
 
     /// Removes every call that no thread is running.
     pub(super) fn remove_all(&mut self) -> Vec<SubmittedCall> {
-        let paused = self.cancel_paused();
-        let queued = [&mut self.high, &mut self.normal].into_iter().flat_map(|lane| lane.queued.drain(..));
-        queued.chain(paused).collect()
+        let mut removed = self.cancel_paused();
+        removed.extend([&mut self.high, &mut self.normal].into_iter().flat_map(|lane| lane.queued.drain(..)));
+        removed
     }
 
     /// Returns how many calls are running.

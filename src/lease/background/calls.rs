@@ -48,7 +48,7 @@ struct Inner {
     state: Mutex<State>,
     /// Signals a new call or the close.
     changed: Condvar,
-    /// Called when the last thread has ended after a burst of calls.
+    /// Called when no more than one thread is left after a burst of calls.
     after_burst: AfterBurst,
 }
 
@@ -71,7 +71,7 @@ impl BackgroundCalls {
     /// that prints nothing. At most `max_parallel` calls of each priority run at the same time.
     ///
     /// With threads of the host, none is started: [`BackgroundCalls::work`] runs the calls.
-    /// `after_burst` is called when the last thread has ended and more than a few calls have run at the same time.
+    /// `after_burst` is called when no more than one thread is left and more than a few calls have run at the same time.
     pub(crate) fn new(
         events: Arc<Events>,
         guard: Guard,
@@ -229,11 +229,15 @@ impl Inner {
             let left = self.idle.saturating_sub(idle_since.elapsed());
             if !must_stay && (state.closed || left.is_zero()) {
                 state.threads -= 1;
-                let is_after_burst = state.threads == 0 && state.most_threads > FEW_THREADS;
-                if state.threads == 0 {
-                    state.most_threads = 0;
+                // One thread may stay, which waits for what is due later.
+                let is_idle = state.threads <= 1 && state.queue.running() == 0;
+                let is_after_burst = is_idle && state.most_threads > FEW_THREADS;
+                if is_idle {
+                    state.most_threads = state.threads;
                 }
                 drop(state);
+                // If this thread was woken for what is due, another one must hear of it.
+                self.changed.notify_one();
                 if is_after_burst {
                     (self.after_burst)();
                 }
@@ -255,19 +259,25 @@ impl Inner {
         });
         let mut state = self.state();
         state.queue.end(ticket.priority);
-        let ended = match progress {
-            Progress::Done(result) => Some((call, result)),
+        let result = match progress {
+            Progress::Done(result) => result,
             Progress::PausedUntil(until) => {
-                state.queue.pause(call, until).map(|call| (call, Err(Error::new(Status::Cancelled))))
+                let cancelled = state.queue.pause(call, until);
+                drop(state);
+                return self.end_without_thread(cancelled, || Error::new(Status::Cancelled));
             }
         };
         drop(state);
-        ended.into_iter().for_each(|(call, result)| self.end(call, result));
+        self.end(call, result);
     }
 
     /// Completes calls that no thread is running with this error.
     fn end_without_thread(&self, calls: impl IntoIterator<Item = SubmittedCall>, error: impl Fn() -> Error) {
-        calls.into_iter().for_each(|call| self.end(call, Err(error())));
+        for mut call in calls {
+            let mut ended = error();
+            let _ = (self.guard)(&mut || ended = call.stopped(error()));
+            self.end(call, Err(ended));
+        }
     }
 
     /// Completes a call. What it holds is dropped first, and without a lock, because that may run any code.

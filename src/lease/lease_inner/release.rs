@@ -69,18 +69,22 @@ impl LeaseInner {
         }
     }
 
-    /// Releases the slots after the host has closed the lease. The host does not hear of the result.
-    pub(crate) fn release_after_close(&self, call: &Call) {
+    /// Releases the slots after the host has closed the lease.
+    ///
+    /// # Errors
+    /// A slot could not be released. The others were tried too.
+    pub(crate) fn release_after_close(&self, call: &Call) -> Result<(), Error> {
         let context = self.context(call, self.timeout);
-        if let Ok(mut slots) = self.slots_even_if_over(call) {
-            let borrows = std::mem::take(&mut *self.borrows_by_verbs());
-            for slot in slots.iter_mut().rev() {
-                let of_slot = borrows.iter().filter(|borrow| slot.is_of(borrow.feature.as_deref()));
-                slot.remember_borrow(of_slot.map(|borrow| borrow.until).max());
-                release_with_retry(&context, slot);
-            }
-            self.note_repeats(&slots);
+        let mut slots = self.slots_even_if_over(call)?;
+        let borrows = std::mem::take(&mut *self.borrows_by_verbs());
+        let mut result = Ok(());
+        for slot in slots.iter_mut().rev() {
+            let of_slot = borrows.iter().filter(|borrow| slot.is_of(borrow.feature.as_deref()));
+            slot.remember_borrow(of_slot.map(|borrow| borrow.until).max());
+            result = result.and(release_with_retry(&context, slot));
         }
+        self.note_repeats(&slots);
+        result
     }
 
     /// Releases slots again that a late request may have taken since.
@@ -130,14 +134,15 @@ impl LeaseInner {
 }
 
 /// Releases a slot as soon as the server can be reached, as long as the call lasts.
-fn release_with_retry(context: &RequestContext, slot: &mut Slot) {
+fn release_with_retry(context: &RequestContext, slot: &mut Slot) -> Result<(), Error> {
     let mut pause = FIRST_RETRY;
     while let Err(error) = slot.release(context, ReleaseMode::KeepBorrow) {
         if !may_be_retried(&error) || context.pause(jittered(pause)).is_err() {
-            return;
+            return Err(error);
         }
         pause = (pause * 2).min(LONGEST_RETRY);
     }
+    Ok(())
 }
 
 /// Returns whether a release that has failed may succeed soon: the server can't be reached just now.

@@ -62,9 +62,12 @@ pub(super) enum MainThread {
 }
 
 impl Registry {
-    /// The leases that the host does not keep alive itself.
+    /// The leases that the host does not keep alive itself, and that are not over.
     pub(super) fn kept_by_library(&self) -> Vec<Arc<LeaseInner>> {
-        self.leases.iter().filter(|lease| lease.keep_alive == KeepAlive::Thread).cloned().collect()
+        let is_kept = |lease: &&Arc<LeaseInner>| {
+            lease.keep_alive == KeepAlive::Thread && lease.status().state() != State::Released
+        };
+        self.leases.iter().filter(is_kept).cloned().collect()
     }
 }
 

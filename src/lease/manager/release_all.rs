@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 const POLL: Duration = Duration::from_millis(5);
 
 /// The time that a call needs to end after its deadline.
-const AFTER_DEADLINE: Duration = Duration::from_millis(40);
+const AFTER_DEADLINE: Duration = Duration::from_millis(30);
 
 /// Keeps leases from being added while everything is released.
 struct ReleasingAll(Arc<LeaseManager>);
@@ -32,14 +32,36 @@ impl Drop for ReleasingAll {
 #[derive(Default)]
 struct Progress {
     waiting: Vec<Arc<LeaseInner>>,
-    under_way: usize,
-    /// The threads that release them.
+    under_way: Vec<Arc<LeaseInner>>,
+    /// How many threads release them, and their calls.
     helpers: usize,
+    calls: Vec<Arc<Call>>,
     released: Vec<u64>,
     kept: Vec<u64>,
     left: Vec<(u64, Error)>,
-    /// Those of them whose handle was closed: nobody but the threads in the background can release them.
+    /// Those left whose handle was closed: nobody but the threads in the background can release them.
     closed: Vec<Arc<LeaseInner>>,
+    /// The time is over, and the host was told what is left.
+    is_over: bool,
+}
+
+/// A lease that is being released, until this is dropped, as by a panic.
+struct UnderWay<'a> {
+    manager: &'a Arc<LeaseManager>,
+    progress: &'a Mutex<Progress>,
+    lease: Arc<LeaseInner>,
+    is_borrowed: bool,
+    result: Result<(), Error>,
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        let result = std::mem::replace(&mut self.result, Ok(()));
+        let is_orphaned = lock(self.progress).end(&self.lease, self.is_borrowed, result);
+        if is_orphaned {
+            self.manager.drop_lease(&self.lease);
+        }
+    }
 }
 
 impl LeaseManager {
@@ -75,25 +97,25 @@ impl LeaseManager {
         self: &Arc<LeaseManager>,
         timeout: Duration,
         ticket: Option<&Ticket>,
-        cancel_paused: impl FnOnce(),
+        cancel_paused: impl Fn(),
     ) -> Result<String, Error> {
         let in_flight = self.shared.begin_host_call(timeout, ticket);
         let call = &in_flight.call;
         let deadline = Instant::now() + call.left().unwrap_or_default();
         self.registry().releases.begin_taking_over();
         let _releasing = ReleasingAll(Arc::clone(self));
-        cancel_paused();
         let progress = Arc::new(Mutex::new(Progress::default()));
-        lock(&progress).waiting = self.leases();
+        lock(&progress).waiting = self.unreleased_leases();
         let mut is_cancelled = false;
         loop {
+            cancel_paused();
             let is_ending = self.take_over(&progress);
             if !self.start_helpers(&progress, deadline) {
                 self.release_waiting(&progress, call);
             }
             let is_done = !is_ending && {
                 let progress = lock(&progress);
-                progress.waiting.is_empty() && progress.under_way == 0
+                progress.waiting.is_empty() && progress.under_way.is_empty()
             };
             match (is_done, call.pause(POLL)) {
                 (true, _) => break,
@@ -110,6 +132,13 @@ impl LeaseManager {
         self.wake();
         let told = lock(&progress).told();
         if is_cancelled { Err(Error::new(Status::Cancelled).with_unknown_outcome()) } else { Ok(told) }
+    }
+
+    /// The leases that may hold a slot. Others, which their host has released and not closed, are not told as released again.
+    fn unreleased_leases(&self) -> Vec<Arc<LeaseInner>> {
+        let may_hold =
+            |lease: &Arc<LeaseInner>| lease.status().state() != State::Released || lease.may_be_held_at_server();
+        self.leases().into_iter().filter(may_hold).collect()
     }
 
     /// Cancels acquires under way, and takes closed leases over from the threads that release them in the background. Returns
@@ -132,6 +161,7 @@ impl LeaseManager {
             let run = move || {
                 let timeout = deadline.saturating_duration_since(Instant::now());
                 let in_flight = manager.shared.begin_host_call(timeout, None);
+                lock(&progress).add_call(&in_flight.call);
                 manager.release_waiting(&progress, &in_flight.call);
                 lock(&progress).helpers -= 1;
             };
@@ -143,11 +173,12 @@ impl LeaseManager {
         now.helpers > 0 || now.waiting.is_empty()
     }
 
-    /// The time is over, and what waits is left.
+    /// The time is over, or the call was cancelled: ends the helpers. What waits or is still under way is left.
     fn give_up(&self, progress: &Mutex<Progress>) {
         let end = Instant::now() + AFTER_DEADLINE;
-        // The calls of helpers end at the same deadline, and what was cancelled is about to end.
-        while (self.take_over(progress) || lock(progress).under_way > 0) && Instant::now() < end {
+        lock(progress).calls.iter().for_each(|call| call.cancel());
+        // What was cancelled is about to end.
+        while (self.take_over(progress) || !lock(progress).under_way.is_empty()) && Instant::now() < end {
             std::thread::sleep(POLL);
         }
         lock(progress).give_up();
@@ -160,48 +191,64 @@ impl LeaseManager {
         while let Some(lease) = next() {
             let is_closed = lease.status().state() == State::Released;
             let is_borrowed = lease.status().has_borrow();
-            let result = if is_closed {
-                lease.release_after_close(call);
-                let is_released = !lease.may_be_held_at_server();
-                is_released.then_some(()).ok_or_else(|| Error::new(Status::Timeout))
-            } else {
-                lease.release_with_retry(call)
-            };
-            self.repeat_release_later(&lease);
-            lock(progress).end(&lease, is_closed, is_borrowed, result);
+            let by_panic = Err(Error::new(Status::Internal).with_unknown_outcome());
+            let mut under_way = UnderWay { manager: self, progress, lease, is_borrowed, result: by_panic };
+            let lease = &under_way.lease;
+            let result = if is_closed { lease.release_after_close(call) } else { lease.release_with_retry(call) };
+            self.repeat_release_later(lease);
+            under_way.result = result;
         }
     }
 }
 
 impl Progress {
     fn begin(&mut self) -> Option<Arc<LeaseInner>> {
-        let next = self.waiting.pop()?;
-        self.under_way += 1;
+        let next = self.waiting.pop().filter(|_| !self.is_over)?;
+        self.under_way.push(Arc::clone(&next));
         Some(next)
     }
 
     /// Returns whether more leases wait than there are threads for, and one more is allowed.
     fn needs_helper(&self, most: usize) -> bool {
-        self.waiting.len() > self.helpers.saturating_sub(self.under_way) && self.helpers < most
+        self.waiting.len() > self.helpers.saturating_sub(self.under_way.len()) && self.helpers < most
     }
 
-    fn end(&mut self, lease: &Arc<LeaseInner>, is_closed: bool, is_borrowed: bool, result: Result<(), Error>) {
-        self.under_way -= 1;
-        if is_closed && result.is_err() {
-            self.closed.push(Arc::clone(lease));
+    /// Adds the call of a helper, which ends with the release of everything.
+    fn add_call(&mut self, call: &Arc<Call>) {
+        self.calls.push(Arc::clone(call));
+        if self.is_over {
+            call.cancel();
+        }
+    }
+
+    /// Notes what has become of a lease. Returns whether the caller has to give it to the threads in the background.
+    fn end(&mut self, lease: &Arc<LeaseInner>, is_borrowed: bool, result: Result<(), Error>) -> bool {
+        self.under_way.retain(|other| !Arc::ptr_eq(other, lease));
+        let is_closed = lease.status().state() == State::Released;
+        if self.is_over {
+            return is_closed && result.is_err();
         }
         match result {
             Ok(()) if is_borrowed => self.kept.push(lease.label.id),
             Ok(()) => self.released.push(lease.label.id),
             Err(error) if error.status == Status::LeaseOver => {}
-            Err(error) => self.left.push((lease.label.id, error)),
+            Err(error) => {
+                // A helper is cancelled at the deadline.
+                let is_late = error.status == Status::Cancelled;
+                let told = if is_late { Error::new(Status::Timeout).with_outcome(error.outcome) } else { error };
+                self.left.push((lease.label.id, told));
+                self.closed.extend(is_closed.then(|| Arc::clone(lease)));
+            }
         }
+        false
     }
 
-    /// What waits is left.
+    /// What waits or is under way is left.
     fn give_up(&mut self) {
+        self.is_over = true;
         let waiting = std::mem::take(&mut self.waiting);
-        self.left.extend(waiting.iter().map(|lease| (lease.label.id, Error::new(Status::Timeout))));
+        let all = waiting.iter().chain(&self.under_way);
+        self.left.extend(all.map(|lease| (lease.label.id, Error::new(Status::Timeout))));
         self.closed.extend(waiting.into_iter().filter(|lease| lease.status().state() == State::Released));
     }
 

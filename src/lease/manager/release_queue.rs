@@ -66,6 +66,8 @@ pub(super) enum ReleaseTarget {
 struct ActiveRelease {
     lease: Arc<LeaseInner>,
     target: ReleaseTarget,
+    /// True for the first release after a lease was closed, false for one that is repeated.
+    is_first: bool,
     call: Arc<Call>,
     interruption: Interruption,
 }
@@ -136,7 +138,7 @@ impl ReleaseQueue {
     /// Stops the threads that are releasing closed leases, and removes all of those that no thread is releasing. Returns
     /// them, and whether a thread is still about to stop.
     pub(super) fn take_over(&mut self) -> (Vec<Arc<LeaseInner>>, bool) {
-        let closed = self.releasing.iter_mut().filter(|release| release.target == ReleaseTarget::OwnSlots);
+        let closed = self.releasing.iter_mut().filter(|release| release.is_first);
         let stopping = closed.map(|release| {
             release.interruption.is_stopped = true;
             release.call.cancel();
@@ -204,9 +206,9 @@ impl ReleaseQueue {
     }
 
     /// Notes that a thread begins to release slots by this call. [`ReleaseQueue::end`] must follow.
-    pub(super) fn begin(&mut self, lease: &Arc<LeaseInner>, target: ReleaseTarget, call: Arc<Call>) {
+    pub(super) fn begin(&mut self, lease: &Arc<LeaseInner>, target: ReleaseTarget, is_first: bool, call: Arc<Call>) {
         let interruption = Interruption::default();
-        self.releasing.push(ActiveRelease { lease: Arc::clone(lease), target, call, interruption });
+        self.releasing.push(ActiveRelease { lease: Arc::clone(lease), target, is_first, call, interruption });
     }
 
     /// Notes that the thread is done, and tells what has come in between.

@@ -188,6 +188,19 @@ impl LeaseManager {
         registry
     }
 
+    /// Makes the next release that is due on this thread, which is the host's. False if none is due.
+    pub(super) fn release_next_due(self: &Arc<LeaseManager>) -> bool {
+        let mut registry = self.registry();
+        if let Some(lease) = registry.releases.pop_pending() {
+            drop(self.release_one(registry, lease));
+        } else if let Some(repeat) = registry.releases.pop_due_repeat(self.shared.clock.now()) {
+            drop(self.repeat_one(registry, repeat));
+        } else {
+            return false;
+        }
+        true
+    }
+
     /// Releases slots until nothing is left to release, and waits for what is due later if `may_wait`. A helper waits
     /// first, because the others may finish soon. The caller has counted this thread, and then uncounts it.
     fn run_releases(
@@ -238,9 +251,10 @@ impl LeaseManager {
     ) -> MutexGuard<'a, Registry> {
         lease.cancel_calls();
         let in_flight = self.shared.client.begin(Waiter::Release, lease.release_on_close);
-        let release = self.begin_release(&mut registry, &lease, ReleaseTarget::OwnSlots, &in_flight.call);
+        let release = self.begin_release(&mut registry, &lease, ReleaseTarget::OwnSlots, true, &in_flight.call);
         drop(registry);
-        lease.release_after_close(&in_flight.call);
+        // The host does not hear of the result.
+        let _ = lease.release_after_close(&in_flight.call);
         registry = self.registry();
         let Interruption { reclaimed, is_stopped } = release.end(&mut registry);
         lease.abandon(&reclaimed);
@@ -264,7 +278,7 @@ impl LeaseManager {
     ) -> MutexGuard<'a, Registry> {
         let lease = Arc::clone(&repeat.lease);
         let in_flight = self.shared.client.begin(Waiter::Release, lease.timeout.max(lease.release_on_close));
-        let release = self.begin_release(&mut registry, &lease, repeat.target, &in_flight.call);
+        let release = self.begin_release(&mut registry, &lease, repeat.target, false, &in_flight.call);
         drop(registry);
         let is_final = match repeat.target {
             ReleaseTarget::OwnSlots => {
@@ -284,9 +298,10 @@ impl LeaseManager {
         registry: &mut Registry,
         lease: &Arc<LeaseInner>,
         target: ReleaseTarget,
+        is_first: bool,
         call: &Arc<Call>,
     ) -> ActiveReleaseGuard {
-        registry.releases.begin(lease, target, Arc::clone(call));
+        registry.releases.begin(lease, target, is_first, Arc::clone(call));
         ActiveReleaseGuard { manager: Arc::clone(self), call: Some(Arc::clone(call)) }
     }
 }

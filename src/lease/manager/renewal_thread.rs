@@ -47,6 +47,10 @@ struct ActiveRenewal {
 impl Drop for ActiveRenewal {
     fn drop(&mut self) {
         self.manager.registry().renewals.end(&self.lease);
+        if std::thread::panicking() {
+            // Nothing else would apply the passing of time, if each renewal panics.
+            self.lease.tick();
+        }
         self.manager.changed.notify_all();
     }
 }
@@ -198,12 +202,11 @@ impl LeaseManager {
     /// Does the next thing that is due on this thread, which is the host's. False if nothing is due.
     pub(crate) fn work(self: &Arc<LeaseManager>) -> bool {
         self.tick_host_leases();
-        let mut registry = self.registry();
-        let now = self.shared.clock.now();
-        if registry.release_threads == 0 && registry.releases.is_any_due(now) {
-            drop(self.release_on_this_thread(registry));
+        if self.release_next_due() {
             return true;
         }
+        let mut registry = self.registry();
+        let now = self.shared.clock.now();
         let kept = registry.kept_by_library();
         registry.renewals.add_due(&kept, now);
         if let Some(lease) = registry.renewals.begin(now) {

@@ -1,5 +1,4 @@
 using System;
-using System.Diagnostics;
 
 namespace FloatLease.Unity
 {
@@ -59,20 +58,15 @@ namespace FloatLease.Unity
         internal void Release() => SubmitForLease("lease_release");
 
         /// <summary>
-        /// Gives the slot back and waits for that, at most for this many seconds. A borrow stays.
+        /// Gives the slot back and waits for that, at most for this many seconds. A borrow stays. An acquire that is
+        /// under way is cancelled and takes no slot.
         /// </summary>
         internal void ReleaseWithin(float seconds)
         {
-            if (Lease == null || !Lease.IsLicensed || Lease.State == LeaseState.Borrowed) return;
-            TimeSpan timeout = TimeSpan.FromSeconds(seconds);
-            var waited = Stopwatch.StartNew();
-            Release();
-            // The clock is read once a round. If it were read again for NextEvent, the rest could be exactly -1 ms by
-            // then, which means an endless wait.
-            for (TimeSpan left = timeout; operation != null && left > TimeSpan.Zero; left = timeout - waited.Elapsed)
-            {
-                client.NextEvent(left);
-            }
+            if (seconds <= 0) return;
+            client.ReleaseAll(TimeSpan.FromSeconds(seconds));
+            // Without a lease there is nothing to tell but the acquire's end, which would look like a refusal.
+            if (Lease != null) Pump();
         }
 
         /// <summary>

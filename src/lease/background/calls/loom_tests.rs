@@ -4,6 +4,7 @@
 //! [`LEAVES`] ends at once, so that it may end at any moment of a submit.
 
 use super::*;
+use crate::lease::background::call_queue::{Turn, without_pause};
 use loom::sync::Notify;
 
 const STAYS: Duration = Duration::from_secs(3600);
@@ -34,7 +35,7 @@ fn calls_at_a_time(max_parallel: usize, idle: Duration) -> BackgroundCalls {
 
 /// A call whose reply says whether it saw a cancel.
 fn call() -> BackgroundCall {
-    Box::new(|ticket| Progress::Done(Ok(format!("{}", ticket.is_cancelled()))))
+    without_pause(|ticket| Ok(format!("{}", ticket.is_cancelled())))
 }
 
 impl BackgroundCalls {
@@ -88,9 +89,9 @@ fn cancel_wakes_the_call_at_any_moment() {
             ticket.on_cancel(Box::new(move || wake.notify()));
             // Only a cancel ends this wait, as for a server that never answers.
             woken.wait();
-            Progress::Done(Err(Error::new(Status::Cancelled)))
+            Err(Error::new(Status::Cancelled))
         };
-        let ticket = calls.submit(Priority::Normal, STAYS, Box::new(run)).unwrap();
+        let ticket = calls.submit(Priority::Normal, STAYS, without_pause(run)).unwrap();
         calls.cancel(ticket).unwrap();
         assert!(read(&calls, 1)[0].contains("CANCELLED"));
     });
@@ -139,7 +140,10 @@ fn cancel_ends_a_call_that_pauses_at_any_moment() {
     model(|| {
         let calls = calls(LEAVES);
         // loom's clock stands still, so a pause lasts until the cancel.
-        let run = |_: &Ticket| Progress::PausedUntil(Instant::now() + STAYS);
+        let run = |turn: Turn| match turn {
+            Turn::Run(_) => Progress::PausedUntil(Instant::now() + STAYS),
+            Turn::Stop(error) => Progress::Done(Err(error)),
+        };
         let ticket = calls.submit(Priority::Normal, STAYS, Box::new(run)).unwrap();
         calls.cancel(ticket).unwrap();
         assert!(read(&calls, 1)[0].contains("CANCELLED"));
@@ -153,9 +157,12 @@ fn cancel_of_all_ends_a_call_that_pauses_or_is_about_to() {
         let calls = calls(LEAVES);
         let has_begun = Arc::new(Notify::new());
         let begun = Arc::clone(&has_begun);
-        let run = move |_: &Ticket| {
-            begun.notify();
-            Progress::PausedUntil(Instant::now() + STAYS)
+        let run = move |turn: Turn| match turn {
+            Turn::Run(_) => {
+                begun.notify();
+                Progress::PausedUntil(Instant::now() + STAYS)
+            }
+            Turn::Stop(error) => Progress::Done(Err(error)),
         };
         calls.submit(Priority::Normal, STAYS, Box::new(run)).unwrap();
         has_begun.wait();
@@ -174,9 +181,9 @@ fn urgent_call_needs_no_place_of_another() {
             let wake = Arc::clone(&woken);
             ticket.on_cancel(Box::new(move || wake.notify()));
             woken.wait();
-            Progress::Done(Err(Error::new(Status::Cancelled)))
+            Err(Error::new(Status::Cancelled))
         };
-        let hanging = calls.submit(Priority::Normal, STAYS, Box::new(hanging)).unwrap();
+        let hanging = calls.submit(Priority::Normal, STAYS, without_pause(hanging)).unwrap();
         let urgent = calls.submit(Priority::High, STAYS, call()).unwrap();
         assert_eq!(read(&calls, 1), [completed(urgent, "false")]);
         calls.cancel(hanging).unwrap();

@@ -1,6 +1,7 @@
 //! Tests of submitted calls: each ticket has one completion, whatever its call does, and few threads are used.
 
 use super::*;
+use crate::lease::background::call_queue::{Turn, without_pause};
 use serde_json::Value;
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -40,9 +41,9 @@ impl BackgroundCalls {
         &self,
         priority: Priority,
         time_limit: Duration,
-        mut run: impl FnMut(&Ticket) -> Result<String, Error> + Send + 'static,
+        run: impl FnMut(&Ticket) -> Result<String, Error> + Send + 'static,
     ) -> Result<u64, Error> {
-        self.submit(priority, time_limit, Box::new(move |ticket| Progress::Done(run(ticket))))
+        self.submit(priority, time_limit, without_pause(run))
     }
 
     fn queued(&self) -> usize {
@@ -435,8 +436,11 @@ fn cancel_ends_a_pause_at_once_and_drops_what_the_call_holds() {
     for (cancel, is_all) in [(true, false), (false, true), (false, false)] {
         let ((dropped, drops), (begun, beginning)) = (channel(), channel());
         let held = Held(dropped);
-        let run = move |_: &Ticket| {
+        let run = move |turn: Turn| {
             let _keep = &held;
+            if let Turn::Stop(error) = turn {
+                return Progress::Done(Err(error.with_detail("stopped between two tries")));
+            }
             begun.send(()).unwrap();
             Progress::PausedUntil(Instant::now() + LONG)
         };
@@ -450,6 +454,8 @@ fn cancel_ends_a_pause_at_once_and_drops_what_the_call_holds() {
         }
         let completion = calls.read_value();
         assert_eq!((&completion["ticket"], &completion["error"]["name"]), (&ticket.into(), &"CANCELLED".into()));
+        let message = completion["error"]["message"].as_str().unwrap();
+        assert!(message.ends_with("stopped between two tries"), "the call adds what it knows: {message}");
         assert!(drops.try_recv().is_ok(), "dropped before the completion");
     }
     calls.wait_until(|state| state.threads == 0);
