@@ -41,7 +41,7 @@ use crate::lease::consumption::entry::{EntryState, QueuedConsumption};
 use crate::lease::consumption::queue::Change;
 use crate::lease::consumption::report::Report;
 use crate::lease::consumption::sync::{ConsumptionSync, Own, settled};
-use crate::lease::context::life_ms;
+use crate::lease::context::consumption_life_ms;
 use crate::lease::license_ref::{LicenseRef, take_license_keys};
 use crate::lease::storage::disk::make_folder;
 use crate::operations::{Kind, Operation};
@@ -110,7 +110,7 @@ impl Consumptions {
             state: EntryState::Waiting,
             caller: caller.clone(),
         };
-        let life_ms = outage.is_none().then(|| life_ms(request.timeout));
+        let life_ms = outage.is_none().then(|| consumption_life_ms(request.timeout));
         let added = queue.commit.write(&shared.client, Change::Add { entry: Box::new(entry.clone()), life_ms })?;
         // The outcome of the same request may be unknown from before. Sending it again would not find out more.
         if let Some(error) = settled(&added.state) {
