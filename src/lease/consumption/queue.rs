@@ -111,8 +111,7 @@ impl ConsumptionQueue {
         self.share_with(client, &mut lines);
         let mut results: Vec<_> = changes.iter().map(|change| self.make(client, change, &mut lines)).collect();
         if let Err(error) = self.store(lines) {
-            // The entries are ahead of the file, so they are read again.
-            self.log.forget();
+            self.read_anew();
             results.iter_mut().filter(|result| result.is_ok()).for_each(|result| *result = Err(error.clone()));
         }
         results
@@ -200,6 +199,23 @@ impl ConsumptionQueue {
             }
             Err(Error::because(Status::Storage, "Another process keeps the list of consumptions locked."))
         })?;
+        self.read_changes()?;
+        Ok(guard)
+    }
+
+    /// Makes the entries those of the file, because a write has failed and they are ahead of it. No other call may send
+    /// what its own call is told to be not stored. If the file can't be read, there are no entries until the next write.
+    fn read_anew(&mut self) {
+        self.log.forget();
+        (self.entries, self.server, self.stored_changes) = (Vec::new(), None, 0);
+        if self.read_changes().is_err() {
+            self.log.forget();
+            (self.entries, self.server, self.stored_changes) = (Vec::new(), None, 0);
+        }
+    }
+
+    /// Reads what other processes have written.
+    fn read_changes(&mut self) -> Result<(), Error> {
         let unread = self.log.read()?;
         if unread.was_replaced {
             (self.entries, self.server, self.stored_changes) = (Vec::new(), None, 0);
@@ -212,7 +228,7 @@ impl ConsumptionQueue {
             };
             self.apply(line);
         }
-        Ok(guard)
+        Ok(())
     }
 
     /// Writes lines that are applied already.

@@ -1,5 +1,6 @@
 use super::*;
 use crate::lease::consumption::entry::Rejection;
+use crate::lease::storage::sealed_file::beside;
 use crate::strict::Object;
 use serde_json::{Value, json};
 use std::fs;
@@ -237,6 +238,26 @@ fn failed_write_leaves_the_entries_as_the_file_has_them() {
     assert_eq!(keys(&mut queue), ["first"]);
     assert_eq!(queue.add(too_long).unwrap_err().status, Status::QueueFull);
     assert_eq!(keys(&mut queue), ["first"]);
+}
+
+/// Other threads see the entries between the failure and the next write.
+#[test]
+fn failed_write_leaves_no_entry_in_memory() {
+    let folder = Folder::new("failed-memory");
+    let mut queue = folder.queue();
+    let path = ConsumptionQueue::path(&folder.0, &license_ref(&client("http://127.0.0.1:1")));
+    let draft = beside(&path, "new");
+    fs::create_dir(&draft).unwrap();
+    let client = client("http://127.0.0.1:1");
+    client.set_supports_idempotency(true);
+    let change = Change::Add { entry: Box::new(entry("key", 1)), life_ms: None };
+    assert_eq!(queue.write(&client, &[change]).remove(0).unwrap_err().status, Status::Storage);
+    assert_eq!(queue.entries(), []);
+    assert_eq!(queue.server, None);
+    assert_eq!(queue.stored_changes, 0);
+    fs::remove_dir(&draft).unwrap();
+    queue.add(entry("key", 1)).unwrap();
+    assert_eq!(keys(&mut folder.queue()), ["key"]);
 }
 
 #[test]
