@@ -333,6 +333,35 @@ fn a_host_is_told_what_became_of_his_wish_whoever_else_is_booking() {
     assert_eq!(desk.total_of("COUNT"), 12);
 }
 
+/// The license is refused more than it has while the disk fails. Later it could have as much.
+#[test]
+fn refused_consumption_is_not_booked_after_disk_error() {
+    let demo = Demo::start();
+    let (world, folder) = (world(&demo), Folder::new("disk-error"));
+    let desk = Desk::new(&world, "FEATURES", &folder);
+    let barrier = Barrier::default();
+    let client = desk.by_way_of(&barrier.before(&demo)).start();
+    add(&client, &count(1));
+    let file = ledger_of(&folder);
+    let aside = file.with_extension("aside");
+    add_refusal(&world);
+    let closed = barrier.close();
+    std::thread::scope(|scope| {
+        let refused = scope.spawn(|| client.call("add_feature_consumption", &count(5)));
+        barrier.wait_for_a_request();
+        // The file is a folder for a moment, so it can be neither read nor written.
+        fs::rename(&file, &aside).unwrap();
+        fs::create_dir(&file).unwrap();
+        drop(closed);
+        refused.join().unwrap().failed("LICENSE_NOT_ENABLED", "rejected");
+    });
+    fs::remove_dir(&file).unwrap();
+    fs::rename(&aside, &file).unwrap();
+    desk.end_of_outage();
+    assert_all_booked(&sync(&client));
+    assert_eq!(desk.total_of("COUNT"), 1);
+}
+
 #[test]
 fn mistakes_are_told_before_anything_is_kept() {
     let demo = Demo::start();

@@ -135,6 +135,7 @@ impl Consumptions {
             // If this fails, other processes send the consumptions once this client is closed.
             let _ = queue.commit.write(&shared.client, Change::Release { key: key.clone(), caller });
         }
+        self.keep_if_unfinished(&queue);
         drop(awaited);
         if sent.is_none() || !added.is_first && queue.has_backlog(&mut KnownCallers::new(self.existing_caller_name())) {
             self.sync_later(&license_ref, request.timeout);

@@ -122,7 +122,10 @@ impl<'a> ConsumptionSync<'a> {
             }
             let manner = Manner { is_awaited: true, is_first_try: own.is_first_try };
             let settled = match self.sender.send(&mut own.entry, manner)? {
-                SendResult::Booked(reply) => Ok(reply),
+                SendResult::Booked(reply) => {
+                    self.remove_booked(key);
+                    return Ok(Ok(reply));
+                }
                 SendResult::Waits(error) => {
                     self.result.failure = Some(error.clone());
                     Err(error)
@@ -247,12 +250,20 @@ impl<'a> ConsumptionSync<'a> {
         if keys.is_empty() { Ok(()) } else { self.sender.write(Change::Done(keys)) }
     }
 
-    /// Removes the own consumptions, whose result is known. If a server supports keys, this does not wait until another
+    /// Removes the own consumptions, which the server has booked. If it supports keys, this does not wait until another
     /// call has written that: should it never be written, the server is asked again and repeats its reply.
-    fn remove_own(&mut self, key: String) {
+    fn remove_booked(&mut self, key: String) {
         if self.sender.may_send_many() {
             self.queue.commit.remove_later(&self.sender.context.shared.client, key);
-        } else if let Err(error) = self.remove(vec![key]) {
+        } else {
+            self.remove_own(key);
+        }
+    }
+
+    /// Removes the own consumptions, whose result is known, before the host is told. No server remembers a refusal, so it
+    /// could book them later if they were still in the file after a crash.
+    fn remove_own(&mut self, key: String) {
+        if let Err(error) = self.queue.commit.remove(&self.sender.context.shared.client, key) {
             self.result.failure = Some(error);
         }
     }
