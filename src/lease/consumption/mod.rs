@@ -114,7 +114,7 @@ impl Consumptions {
         let added = queue.commit.write(&shared.client, Change::Add { entry: Box::new(entry.clone()), life_ms })?;
         // The outcome of the same request may be unknown from before. Sending it again would not find out more.
         if let Some(error) = settled(&added.state) {
-            queue.commit.write(&shared.client, Change::Done(vec![key]))?;
+            queue.commit.write(&shared.client, Change::Tell(Some(key)))?;
             return Err(error);
         }
         let mut sync = ConsumptionSync::new(context, &queue, caller.clone());
@@ -183,13 +183,8 @@ impl Consumptions {
         if let Some(error) = result.failure.as_ref().filter(is_for_the_caller) {
             return Err(error.clone());
         }
-        queue.commit.write(&shared.client, Change::Nothing)?;
-        let is_told = |entry: &&QueuedConsumption| !entry.is_open();
-        let results: Vec<_> = queue.commit.with_entries(|entries| entries.iter().filter(is_told).cloned().collect());
-        let report = Report::new(&result, &results, queue.count_open()).text();
-        let keys: Vec<_> = results.into_iter().map(|entry| entry.key).collect();
-        queue.commit.write(&shared.client, Change::Done(keys))?;
-        Ok(report)
+        let told = queue.commit.write(&shared.client, Change::Tell(None))?.told;
+        Ok(Report::new(&result, &told, queue.count_open()).text())
     }
 
     fn folder(&self, operation: &str) -> Result<&Path, Error> {

@@ -42,6 +42,9 @@ pub(crate) enum Change {
     Release { key: String, caller: String },
     /// Removes the consumptions of these keys.
     Done(Vec<String>),
+    /// Removes the consumptions whose result is known, so that the host can be told: all of them, or those of this key.
+    /// Another call may have queued refused ones again meanwhile; these stay.
+    Tell(Option<String>),
     /// Only reads what other processes have written.
     Nothing,
 }
@@ -55,6 +58,14 @@ pub(crate) struct Written {
     pub(crate) is_new: bool,
     /// Nothing is to be sent but what calls of the same client wait for.
     pub(crate) is_first: bool,
+    /// The consumptions that were removed because the host is going to be told of them.
+    pub(crate) told: Vec<QueuedConsumption>,
+}
+
+impl Written {
+    fn new(state: EntryState) -> Written {
+        Written { state, is_new: false, is_first: false, told: Vec::new() }
+    }
 }
 
 /// The queue, as it was when the file was read last.
@@ -131,7 +142,7 @@ impl ConsumptionQueue {
                 }
                 match self.find_same(&entry)? {
                     Some(EntryState::Refused(_)) => note(self, LogLine::Done(vec![entry.key.clone()])),
-                    Some(state) => return Ok(Written { state, is_new: false, is_first: false }),
+                    Some(state) => return Ok(Written::new(state)),
                     None => {}
                 }
                 if self.entries.len() >= MOST_ENTRIES {
@@ -145,7 +156,7 @@ impl ConsumptionQueue {
                 self.log.check_room(added_bytes)?;
                 self.added_bytes = added_bytes;
                 note(self, line);
-                return Ok(Written { state, is_new: true, is_first });
+                return Ok(Written { is_new: true, is_first, ..Written::new(state) });
             }
             Change::States(states) => {
                 states.iter().for_each(|(key, state)| note(self, LogLine::State(key.clone(), state.clone())));
@@ -158,9 +169,18 @@ impl ConsumptionQueue {
             }
             Change::Done(keys) if keys.is_empty() => {}
             Change::Done(keys) => note(self, LogLine::Done(keys.clone())),
+            Change::Tell(key) => {
+                let is_told =
+                    |entry: &&QueuedConsumption| !entry.is_open() && key.as_ref().is_none_or(|key| *key == entry.key);
+                let told: Vec<_> = self.entries.iter().filter(is_told).cloned().collect();
+                if !told.is_empty() {
+                    note(self, LogLine::Done(told.iter().map(|entry| entry.key.clone()).collect()));
+                }
+                return Ok(Written { told, ..Written::new(EntryState::Waiting) });
+            }
             Change::Nothing => {}
         }
-        Ok(Written { state: EntryState::Waiting, is_new: false, is_first: false })
+        Ok(Written::new(EntryState::Waiting))
     }
 
     /// Returns the state of the same request, if it is in the queue.

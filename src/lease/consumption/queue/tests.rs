@@ -261,6 +261,25 @@ fn failed_write_leaves_no_entry_in_memory() {
 }
 
 #[test]
+fn only_settled_entries_are_told_and_removed() {
+    let folder = Folder::new("told");
+    let mut queue = folder.queue();
+    let rejection = Rejection { status: 151, server_code: None, reason: "reason".to_owned() };
+    let settled = |key| QueuedConsumption { state: EntryState::Unknown(rejection.clone()), ..entry(key, 3) };
+    for key in ["one", "two", "three"] {
+        queue.add(entry(key, 3)).unwrap();
+    }
+    queue.set_state(&settled("one")).unwrap();
+    queue.set_state(&settled("three")).unwrap();
+    assert_eq!(queue.change(Change::Tell(Some("two".to_owned()))).unwrap().told, []);
+    assert_eq!(queue.change(Change::Tell(Some("three".to_owned()))).unwrap().told, [settled("three")]);
+    assert_eq!(keys(&mut folder.queue()), ["one", "two"]);
+    assert_eq!(queue.change(Change::Tell(None)).unwrap().told, [settled("one")]);
+    assert_eq!(queue.change(Change::Tell(None)).unwrap().told, []);
+    assert_eq!(keys(&mut folder.queue()), ["two"]);
+}
+
+#[test]
 fn a_full_list_takes_no_more_but_what_becomes_of_those_on_it_is_noted() {
     let folder = Folder::new("full-file");
     let mut queue = folder.queue();
