@@ -11,8 +11,8 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 use support::abi::Client;
 use support::consumption::{
-    Barrier, Desk, Lost, Middle, add, add_refusal, assert_all_booked, assert_may_still_be_booked, count, ledger_of,
-    reach, sync, sync_later, world,
+    Barrier, DAY_MS, Desk, Lost, Middle, add, add_refusal, assert_all_booked, assert_may_still_be_booked, count,
+    ledger_of, reach, sync, sync_later, world,
 };
 use support::folder::Folder;
 use support::{Demo, with};
@@ -360,6 +360,25 @@ fn refused_consumption_is_not_booked_after_disk_error() {
     desk.end_of_outage();
     assert_all_booked(&sync(&client));
     assert_eq!(desk.total_of("COUNT"), 1);
+}
+
+#[test]
+fn consumption_that_was_never_sent_stays_certain() {
+    let demo = Demo::start();
+    let (world, folder) = (world(&demo), Folder::new("never-sent"));
+    let desk = Desk::new(&world, "FEATURES", &folder);
+    let client = Client::open(&with(&desk.config, json!({ "threads": "host" }))).unwrap();
+    add(&client, &count(1));
+    let lock = folder.files("lock").into_iter().find(|path| path.to_str().unwrap().ends_with("sync.lock")).unwrap();
+    let lock = fs::File::options().write(true).open(lock).unwrap();
+    lock.lock().unwrap();
+    let reply = add(&client, &with(&count(2), json!({ "timeout_ms": 300 })));
+    assert_eq!((&reply["queued"], &reply["name"]), (&json!(true), &json!("TIMEOUT")), "{reply}");
+    lock.unlock().unwrap();
+    client.advance(7 * DAY_MS);
+    let report = sync(&client);
+    assert_all_booked(&report);
+    assert_eq!(report["booked"], 1, "{report}");
 }
 
 #[test]

@@ -118,8 +118,9 @@ impl Consumptions {
             return Err(error);
         }
         let mut sync = ConsumptionSync::new(context, &queue, caller.clone());
+        let is_first_try = added.is_new && added.state != EntryState::Waiting;
         let own = Own {
-            is_first_try: added.is_new && added.state != EntryState::Waiting,
+            is_first_try,
             is_first: added.is_first,
             entry: QueuedConsumption { state: added.state.clone(), ..entry },
         };
@@ -130,10 +131,11 @@ impl Consumptions {
             }
             None => sync.send_own(own),
         };
+        let was_sent = sync.has_sent_own || !is_first_try;
         let result = sync.result;
         if let (None, Some(caller)) = (&sent, caller) {
             // If this fails, other processes send the consumptions once this client is closed.
-            let _ = queue.commit.write(&shared.client, Change::Release { key: key.clone(), caller });
+            let _ = queue.commit.write(&shared.client, Change::Release { key: key.clone(), caller, was_sent });
         }
         self.keep_if_unfinished(&queue);
         drop(awaited);

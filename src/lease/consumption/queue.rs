@@ -38,8 +38,9 @@ pub(crate) enum Change {
     },
     /// Stores the states of queued consumptions, by their keys.
     States(Vec<(String, EntryState)>),
-    /// Notes that no call of this client waits for the consumptions of this key any more.
-    Release { key: String, caller: String },
+    /// Notes that no call of this client waits for the consumptions of this key any more. If they were never sent, they are
+    /// not in doubt.
+    Release { key: String, caller: String, was_sent: bool },
     /// Removes the consumptions of these keys.
     Done(Vec<String>),
     /// Removes the consumptions whose result is known, so that the host can be told: all of them, or those of this key.
@@ -161,9 +162,10 @@ impl ConsumptionQueue {
             Change::States(states) => {
                 states.iter().for_each(|(key, state)| note(self, LogLine::State(key.clone(), state.clone())));
             }
-            Change::Release { key, caller } => {
+            Change::Release { key, caller, was_sent } => {
                 let is_meant = |entry: &&QueuedConsumption| entry.key == *key && entry.caller.as_ref() == Some(caller);
                 if let Some(state) = self.entries.iter().find(is_meant).map(|entry| entry.state.clone()) {
+                    let state = if *was_sent { state } else { EntryState::Waiting };
                     note(self, LogLine::State(key.clone(), state));
                 }
             }

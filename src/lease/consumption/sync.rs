@@ -19,6 +19,8 @@ pub(crate) struct ConsumptionSync<'a> {
     queue: &'a LicenseQueue,
     sender: Sender<'a>,
     known: KnownCallers,
+    /// The consumptions that the call waits for may have been sent.
+    pub(crate) has_sent_own: bool,
     pub(crate) result: SyncResult,
 }
 
@@ -52,7 +54,8 @@ impl<'a> ConsumptionSync<'a> {
         caller: Option<String>,
     ) -> ConsumptionSync<'a> {
         let sender = Sender::new(context, &queue.commit);
-        ConsumptionSync { queue, sender, known: KnownCallers::new(caller), result: SyncResult::default() }
+        let (known, result) = (KnownCallers::new(caller), SyncResult::default());
+        ConsumptionSync { queue, sender, known, has_sent_own: false, result }
     }
 
     /// Sends the consumptions that this call waits for. Returns the server's reply, or its refusal, or the error of
@@ -121,6 +124,7 @@ impl<'a> ConsumptionSync<'a> {
                 return Ok(settled);
             }
             let manner = Manner { is_awaited: true, is_first_try: own.is_first_try };
+            self.has_sent_own = true;
             let settled = match self.sender.send(&mut own.entry, manner)? {
                 SendResult::Booked(reply) => {
                     self.remove_booked(key);
