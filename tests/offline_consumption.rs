@@ -382,6 +382,29 @@ fn consumption_that_was_never_sent_stays_certain() {
 }
 
 #[test]
+fn second_call_with_same_key_is_told_that_it_is_queued() {
+    let demo = Demo::start();
+    let (world, folder) = (world(&demo), Folder::new("same-key"));
+    let desk = Desk::new(&world, "FEATURES", &folder);
+    let barrier = Barrier::default();
+    let client = desk.by_way_of(&barrier.before(&demo)).start();
+    add(&client, &count(1));
+    let closed = barrier.close();
+    let named = with(&count(2), json!({ "idempotency_key": "order-1" }));
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| add(&client, &named));
+        barrier.wait_for_a_request();
+        let hurried = json!({ "timeout_ms": 100 });
+        let second = add(&client, &with(&named, hurried.clone()));
+        assert_eq!((&second["queued"], &second["name"]), (&json!(true), &json!("TIMEOUT")), "{second}");
+        let other = with(&with(&named, hurried), json!({ "consumptions": 3 }));
+        client.call("add_feature_consumption", &other).refused("BAD_VALUE");
+        drop(closed);
+        assert_eq!(first.join().unwrap()["total_consumptions"], 3);
+    });
+}
+
+#[test]
 fn mistakes_are_told_before_anything_is_kept() {
     let demo = Demo::start();
     let (world, folder) = (world(&demo), Folder::new("mistakes"));

@@ -38,9 +38,10 @@ use crate::json;
 use crate::lease::background::ticket::Ticket;
 use crate::lease::consumption::caller_lock::KnownCallers;
 use crate::lease::consumption::entry::{EntryState, QueuedConsumption};
-use crate::lease::consumption::queue::Change;
+use crate::lease::consumption::license_queue::LicenseQueue;
+use crate::lease::consumption::queue::{Change, names_other_consumptions};
 use crate::lease::consumption::report::Report;
-use crate::lease::consumption::sync::{ConsumptionSync, Own, settled};
+use crate::lease::consumption::sync::{ConsumptionSync, Own, SyncResult, settled};
 use crate::lease::context::consumption_life_ms;
 use crate::lease::license_ref::{LicenseRef, take_license_keys};
 use crate::lease::storage::disk::make_folder;
@@ -98,18 +99,22 @@ impl Consumptions {
         let in_flight = shared.begin_host_call(request.timeout, ticket);
         let context = shared.context(&license_ref, &in_flight.call, request.timeout);
         let queue = self.queue(folder, &license_ref)?;
-        let awaited = queue.turns.begin(&context, &key)?;
-        let outage = shared.client.reachability().outage();
-        // While the server is away, no call waits for the result.
-        let caller = if outage.is_none() { self.caller_name(folder)? } else { None };
-        let entry = QueuedConsumption {
+        let mut entry = QueuedConsumption {
             key: key.clone(),
             operation: operation.to_owned(),
             parameters: given,
             at_ms: shared.clock.wall().timestamp_millis(),
             state: EntryState::Waiting,
-            caller: caller.clone(),
+            caller: None,
         };
+        let awaited = match queue.turns.begin(&context, &key) {
+            Ok(awaited) => awaited,
+            Err(error) => return reply_without_turn(&queue, &entry, error),
+        };
+        let outage = shared.client.reachability().outage();
+        // While the server is away, no call waits for the result.
+        let caller = if outage.is_none() { self.caller_name(folder)? } else { None };
+        (entry.at_ms, entry.caller) = (shared.clock.wall().timestamp_millis(), caller.clone());
         let life_ms = outage.is_none().then(|| consumption_life_ms(request.timeout));
         let added = queue.commit.write(&shared.client, Change::Add { entry: Box::new(entry.clone()), life_ms })?;
         // The outcome of the same request may be unknown from before. Sending it again would not find out more.
@@ -145,17 +150,7 @@ impl Consumptions {
         if result.count > 0 || !result.results.is_empty() {
             shared.events.push(Report::new(&result, &result.results, queue.count_open()).text());
         }
-        sent.unwrap_or_else(|| {
-            let report = Report::new(&result, &[], queue.count_open());
-            Ok(json::object(&[
-                ("queued", true.into()),
-                ("queued_consumptions", report.waiting.into()),
-                ("idempotency_key", key.into()),
-                ("status", report.status.into()),
-                ("name", report.name.into()),
-                ("reason", report.reason.into()),
-            ]))
-        })
+        sent.unwrap_or_else(|| Ok(queued_reply(&queue, key, &result)))
     }
 
     /// Sends the queued consumptions of a license. Tells of all that were refused, once.
@@ -197,5 +192,31 @@ impl Consumptions {
         })?;
         make_folder(folder)?;
         Ok(folder)
+    }
+}
+
+/// Returns the reply of a call whose consumptions stay queued, because of the failure in `result`.
+fn queued_reply(queue: &LicenseQueue, key: String, result: &SyncResult) -> String {
+    let report = Report::new(result, &[], queue.count_open());
+    json::object(&[
+        ("queued", true.into()),
+        ("queued_consumptions", report.waiting.into()),
+        ("idempotency_key", key.into()),
+        ("status", report.status.into()),
+        ("name", report.name.into()),
+        ("reason", report.reason.into()),
+    ])
+}
+
+/// Returns the reply of a call that is over before an earlier call with the same key has ended. `failure` is why it is
+/// over. The consumptions of the earlier call are queued, or just being queued, or their result is known by now.
+fn reply_without_turn(queue: &LicenseQueue, entry: &QueuedConsumption, failure: Error) -> Result<String, Error> {
+    match queue.find(&entry.key) {
+        Some(known) if !known.is_same_request(entry) => Err(names_other_consumptions()),
+        Some(known) if known.is_open() => {
+            let result = SyncResult { failure: Some(failure), ..SyncResult::default() };
+            Ok(queued_reply(queue, entry.key.clone(), &result))
+        }
+        _ => Err(failure.with_unknown_outcome()),
     }
 }

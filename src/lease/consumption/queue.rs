@@ -188,11 +188,7 @@ impl ConsumptionQueue {
     /// Returns the state of the same request, if it is in the queue.
     fn find_same(&self, entry: &QueuedConsumption) -> Result<Option<EntryState>, Error> {
         match self.entries.iter().find(|known| known.key == entry.key) {
-            Some(known) if !known.is_same_request(entry) => {
-                let message = "\"idempotency_key\" names other consumptions, which wait to be booked or to be told of by \
-                               sync_consumptions; give every new wish a new one.";
-                Err(Error::because(Status::BadValue, message))
-            }
+            Some(known) if !known.is_same_request(entry) => Err(names_other_consumptions()),
             known => Ok(known.map(|known| known.state.clone())),
         }
     }
@@ -303,6 +299,13 @@ impl ConsumptionQueue {
             LogLine::Batch(lines) => lines.into_iter().for_each(|line| self.apply(line)),
         }
     }
+}
+
+/// The error of a request whose key is that of other consumptions in the queue.
+pub(super) fn names_other_consumptions() -> Error {
+    let message = "\"idempotency_key\" names other consumptions, which wait to be booked or to be told of by \
+                   sync_consumptions; give every new wish a new one.";
+    Error::because(Status::BadValue, message)
 }
 
 #[cfg(test)]
