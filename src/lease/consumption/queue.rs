@@ -14,7 +14,8 @@ use crate::status::Status;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// The most consumptions in the queue.
+/// The most consumptions in the queue that are still to be sent or to be asked about. Those whose result the host has not
+/// heard yet are limited by the length of the file only.
 const MOST_ENTRIES: usize = 10_000;
 /// The most outdated changes in the file before it is compacted.
 const MOST_OUTDATED: usize = 1_000;
@@ -146,7 +147,8 @@ impl ConsumptionQueue {
                     Some(state) => return Ok(Written::new(state)),
                     None => {}
                 }
-                if self.entries.len() >= MOST_ENTRIES {
+                let open = self.entries.iter().filter(|entry| entry.is_open());
+                if self.entries.len() >= MOST_ENTRIES && open.count() >= MOST_ENTRIES {
                     return Err(Error::because(Status::QueueFull, format!("They are {MOST_ENTRIES}.")));
                 }
                 let is_of_others = |other: &QueuedConsumption| other.is_open() && other.caller != entry.caller;

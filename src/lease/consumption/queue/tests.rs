@@ -261,6 +261,21 @@ fn failed_write_leaves_no_entry_in_memory() {
 }
 
 #[test]
+fn refused_entries_leave_room_for_open_ones() {
+    let folder = Folder::new("full-of-refused");
+    let mut queue = folder.queue();
+    let rejection = Rejection { status: 151, server_code: None, reason: "reason".to_owned() };
+    let lines = (0..MOST_ENTRIES).map(|number| {
+        let state = if number == 0 { EntryState::Refused(rejection.clone()) } else { EntryState::Waiting };
+        LogLine::Queued(QueuedConsumption { state, ..entry(&format!("key-{number}"), 1) }).text().unwrap()
+    });
+    queue.log.replace(&lines.collect::<Vec<_>>()).unwrap();
+    let mut queue = folder.queue();
+    queue.add(entry("one-more", 1)).unwrap();
+    assert_eq!(queue.add(entry("too-many", 1)).unwrap_err().status, Status::QueueFull);
+}
+
+#[test]
 fn only_settled_entries_are_told_and_removed() {
     let folder = Folder::new("told");
     let mut queue = folder.queue();
