@@ -9,6 +9,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use support::abi::Client;
+use support::consumption::{self, Desk, count, sync};
 use support::folder::Folder;
 use support::holder::{self, Holder};
 use support::sandbox::World;
@@ -75,6 +77,32 @@ fn file_system_that_can_not_flush_folders_holds_records_and_diagnose_says_so() {
     assert_eq!(left.filter(|name| name.starts_with("diagnose")).count(), 0);
     let check = storage_check(&mut Holder::start(&config));
     assert_eq!(check["verdict"], "ok", "{check}");
+}
+
+/// What makes this program a child: its config.
+const CONSUMER: &str = "FLOATLEASE_CONSUMER_ON_BROKEN_DISK";
+
+#[test]
+#[ignore = "a child of the test below"]
+fn program_that_consumes_on_broken_disk() {
+    let Ok(config) = std::env::var(CONSUMER) else { return };
+    let client = Client::open(&serde_json::from_str(&config).unwrap()).unwrap();
+    client.call("add_feature_consumption", &count(5)).refused("STORAGE");
+}
+
+#[test]
+fn consumption_refused_by_broken_disk_is_not_booked_later() {
+    let (demo, folder, shim) = (Demo::start(), Folder::new("broken-flush"), preloaded("broken_folder_flush"));
+    let world = consumption::world(&demo);
+    let desk = Desk::new(&world, "FEATURES", &folder);
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    child.args(["--exact", "program_that_consumes_on_broken_disk", "--ignored"]);
+    run(child.env(CONSUMER, desk.config.to_string()).env("LD_PRELOAD", &shim));
+    fs::remove_file(&shim).unwrap();
+    let report = sync(&desk.start());
+    assert_eq!(report["booked"], 0, "{report}");
+    assert_eq!(report["waiting"], 0, "{report}");
+    assert_eq!(desk.total_of("COUNT"), 0);
 }
 
 #[test]

@@ -11,8 +11,8 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 use support::abi::Client;
 use support::consumption::{
-    Barrier, Desk, Lost, Middle, add, add_refusal, assert_all_booked, assert_may_still_be_booked, count, ledger_of,
-    reach, sync, sync_later, world,
+    Barrier, DAY_MS, Desk, Lost, Middle, add, add_refusal, assert_all_booked, assert_may_still_be_booked, count,
+    ledger_of, reach, sync, sync_later, world,
 };
 use support::folder::Folder;
 use support::{Demo, with};
@@ -218,8 +218,7 @@ fn a_license_that_floats_is_asked_for_its_total_and_left_as_it_was() {
     let (lease, _) = client.acquire(&json!({ "keep_alive": "host" }));
     middle.lose(&[Lost::Request]);
     assert_may_still_be_booked(&client.call("add_consumption", &three).ok());
-    let report = sync_later(&client);
-    assert_eq!(report["booked"], 1, "{report}");
+    assert_all_booked(&sync_later(&client));
     assert_eq!(world.slots_of("laptop"), [(Value::Null, false)]);
     assert_eq!(desk.total_of_license(), 6);
     lease.release().ok();
@@ -332,6 +331,77 @@ fn a_host_is_told_what_became_of_his_wish_whoever_else_is_booking() {
         assert_eq!(syncing.join().unwrap()["booked"], 2);
     });
     assert_eq!(desk.total_of("COUNT"), 12);
+}
+
+/// The license is refused more than it has while the disk fails. Later it could have as much.
+#[test]
+fn refused_consumption_is_not_booked_after_disk_error() {
+    let demo = Demo::start();
+    let (world, folder) = (world(&demo), Folder::new("disk-error"));
+    let desk = Desk::new(&world, "FEATURES", &folder);
+    let barrier = Barrier::default();
+    let client = desk.by_way_of(&barrier.before(&demo)).start();
+    add(&client, &count(1));
+    let file = ledger_of(&folder);
+    let aside = file.with_extension("aside");
+    add_refusal(&world);
+    let closed = barrier.close();
+    std::thread::scope(|scope| {
+        let refused = scope.spawn(|| client.call("add_feature_consumption", &count(5)));
+        barrier.wait_for_a_request();
+        // The file is a folder for a moment, so it can be neither read nor written.
+        fs::rename(&file, &aside).unwrap();
+        fs::create_dir(&file).unwrap();
+        drop(closed);
+        refused.join().unwrap().failed("LICENSE_NOT_ENABLED", "rejected");
+    });
+    fs::remove_dir(&file).unwrap();
+    fs::rename(&aside, &file).unwrap();
+    desk.end_of_outage();
+    assert_all_booked(&sync(&client));
+    assert_eq!(desk.total_of("COUNT"), 1);
+}
+
+#[test]
+fn consumption_that_was_never_sent_stays_certain() {
+    let demo = Demo::start();
+    let (world, folder) = (world(&demo), Folder::new("never-sent"));
+    let desk = Desk::new(&world, "FEATURES", &folder);
+    let client = Client::open(&with(&desk.config, json!({ "threads": "host" }))).unwrap();
+    add(&client, &count(1));
+    let lock = folder.files("lock").into_iter().find(|path| path.to_str().unwrap().ends_with("sync.lock")).unwrap();
+    let lock = fs::File::options().write(true).open(lock).unwrap();
+    lock.lock().unwrap();
+    let reply = add(&client, &with(&count(2), json!({ "timeout_ms": 300 })));
+    assert_eq!((&reply["queued"], &reply["name"]), (&json!(true), &json!("TIMEOUT")), "{reply}");
+    lock.unlock().unwrap();
+    client.advance(7 * DAY_MS);
+    let report = sync(&client);
+    assert_all_booked(&report);
+    assert_eq!(report["booked"], 1, "{report}");
+}
+
+#[test]
+fn second_call_with_same_key_is_told_that_it_is_queued() {
+    let demo = Demo::start();
+    let (world, folder) = (world(&demo), Folder::new("same-key"));
+    let desk = Desk::new(&world, "FEATURES", &folder);
+    let barrier = Barrier::default();
+    let client = desk.by_way_of(&barrier.before(&demo)).start();
+    add(&client, &count(1));
+    let closed = barrier.close();
+    let named = with(&count(2), json!({ "idempotency_key": "order-1" }));
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| add(&client, &named));
+        barrier.wait_for_a_request();
+        let hurried = json!({ "timeout_ms": 100 });
+        let second = add(&client, &with(&named, hurried.clone()));
+        assert_eq!((&second["queued"], &second["name"]), (&json!(true), &json!("TIMEOUT")), "{second}");
+        let other = with(&with(&named, hurried), json!({ "consumptions": 3 }));
+        client.call("add_feature_consumption", &other).refused("BAD_VALUE");
+        drop(closed);
+        assert_eq!(first.join().unwrap()["total_consumptions"], 3);
+    });
 }
 
 #[test]

@@ -213,6 +213,12 @@ pub(crate) fn life_ms(timeout: Duration) -> i64 {
     i64::try_from(timeout.max(LEAST_LIFE).as_millis()).unwrap_or(i64::MAX)
 }
 
+/// How long a request for consumptions may live from before its first attempt. It is repeated within its time limit, and
+/// its last attempt may live as long as any request.
+pub(crate) fn consumption_life_ms(timeout: Duration) -> i64 {
+    i64::try_from((timeout + LEAST_LIFE).as_millis()).unwrap_or(i64::MAX)
+}
+
 /// Returns whether this member of a reply is true.
 pub(crate) fn says(reply: &Object, member: &str) -> bool {
     reply.get(member) == Some(&Value::Bool(true))

@@ -47,8 +47,9 @@ pub fn world_with(demo: &Demo, options: Value) -> World {
     World::new(demo, &with(&json!({ "catalogue": catalogue }), options))
 }
 
-/// Longer than a request of these clients may live after it was sent. Until then no total settles what became of it.
-pub const LIFE_MS: u32 = 31_000;
+/// Longer than a request of these clients may live: its time limit of 15 s, in which it may be sent again, and 30 s after
+/// that. Until then no total settles what became of it.
+pub const LIFE_MS: u32 = 46_000;
 pub const DAY_MS: u32 = 24 * 60 * 60 * 1000;
 
 /// A license on a device with a folder, and what of it is asked.

@@ -15,6 +15,8 @@ pub(crate) struct Consumptions {
     pub(super) shared: Arc<Shared>,
     /// The queues that calls use now, by the beginning of their files' names.
     queues: Mutex<HashMap<String, Weak<LicenseQueue>>>,
+    /// The queues with removals that could not be written. They are kept for the next call, which tries again.
+    unfinished: Mutex<Vec<Arc<LicenseQueue>>>,
     caller: Mutex<Caller>,
     pub(super) schedule: Schedule,
 }
@@ -28,7 +30,13 @@ struct Caller {
 
 impl Consumptions {
     pub(crate) fn new(shared: Arc<Shared>) -> Consumptions {
-        Consumptions { shared, queues: Mutex::default(), caller: Mutex::default(), schedule: Schedule::default() }
+        Consumptions {
+            shared,
+            queues: Mutex::default(),
+            unfinished: Mutex::default(),
+            caller: Mutex::default(),
+            schedule: Schedule::default(),
+        }
     }
 
     /// Ends the thread, and leaves the consumptions of all calls to other processes. Waits for nothing.
@@ -42,6 +50,7 @@ impl Consumptions {
     /// The queue of a license, shared with the other calls that use it now.
     pub(super) fn queue(&self, folder: &Path, license_ref: &LicenseRef) -> Result<Arc<LicenseQueue>, Error> {
         let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        self.unfinished().retain(|queue| queue.commit.has_removals());
         if let Some(queue) = queues.get(&license_ref.file_prefix()).and_then(Weak::upgrade) {
             return Ok(queue);
         }
@@ -49,6 +58,18 @@ impl Consumptions {
         let queue = Arc::new(LicenseQueue::new(folder, license_ref)?);
         queues.insert(license_ref.file_prefix(), Arc::downgrade(&queue));
         Ok(queue)
+    }
+
+    /// Keeps a queue for the next call if it has removals that could not be written.
+    pub(super) fn keep_if_unfinished(&self, queue: &Arc<LicenseQueue>) {
+        let mut unfinished = self.unfinished();
+        if queue.commit.has_removals() && !unfinished.iter().any(|known| Arc::ptr_eq(known, queue)) {
+            unfinished.push(Arc::clone(queue));
+        }
+    }
+
+    fn unfinished(&self) -> MutexGuard<'_, Vec<Arc<LicenseQueue>>> {
+        self.unfinished.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The name by which other processes know that this client has calls that wait. `None` once the client is closed.

@@ -29,6 +29,8 @@ struct Pending {
     leaving: HashSet<String>,
     /// True while a call writes.
     is_writing: bool,
+    /// The last write could not make a removal, so it is tried again with the next write and not at once.
+    has_failed: bool,
 }
 
 /// Ends the writing of a call, whatever becomes of it, so that the others do not wait for ever.
@@ -36,15 +38,37 @@ struct Writing<'a> {
     commit: &'a GroupCommit,
     /// The number of each change, if a call waits for its result.
     awaited: Vec<Option<u64>>,
+    changes: Vec<Change>,
     results: Vec<Result<Written, Error>>,
     /// The keys of consumptions that are removed.
-    leaving: Vec<String>,
+    leaving: HashSet<String>,
+}
+
+impl Writing<'_> {
+    /// Takes the removals that could not be written and leaves their keys to be removed. Their result is known, so the
+    /// consumptions must not be sent again; the next write tries again.
+    fn take_failed_removals(&mut self) -> Vec<(Option<u64>, Change)> {
+        let changes = std::mem::take(&mut self.changes).into_iter().enumerate();
+        let failed = changes.filter(|(at, _)| self.results.get(*at).is_none_or(Result::is_err));
+        let removals = failed.filter_map(|(_, change)| match change {
+            Change::Done(keys) if keys.iter().any(|key| self.leaving.contains(key)) => Some(keys),
+            _ => None,
+        });
+        let removals: Vec<_> = removals.collect();
+        for key in removals.iter().flatten() {
+            self.leaving.remove(key);
+        }
+        removals.into_iter().map(|keys| (None, Change::Done(keys))).collect()
+    }
 }
 
 impl Drop for Writing<'_> {
     fn drop(&mut self) {
+        let failed = self.take_failed_removals();
         let mut pending = self.commit.pending();
         pending.is_writing = false;
+        pending.has_failed = !failed.is_empty();
+        pending.changes.splice(0..0, failed);
         pending.leaving.retain(|key| !self.leaving.contains(key));
         let mut results = std::mem::take(&mut self.results).into_iter();
         for number in &self.awaited {
@@ -65,7 +89,15 @@ impl GroupCommit {
     /// # Errors
     /// The change is refused, or the file can't be read or written.
     pub(crate) fn write(&self, client: &Client, change: Change) -> Result<Written, Error> {
-        let mut pending = self.pending();
+        self.write_awaited(client, self.pending(), change)
+    }
+
+    fn write_awaited<'a>(
+        &'a self,
+        client: &Client,
+        mut pending: MutexGuard<'a, Pending>,
+        change: Change,
+    ) -> Result<Written, Error> {
         pending.last_number += 1;
         let number = pending.last_number;
         pending.changes.push((Some(number), change));
@@ -81,8 +113,24 @@ impl GroupCommit {
         }
     }
 
-    /// Removes the consumptions of this key. If another call is writing, this does not wait until that call has removed
-    /// them. If that never happens because the process is killed, it must do no harm.
+    /// Removes the consumptions of this key, whose result is known, and waits until they are removed. No other call takes
+    /// them for consumptions to be sent. If the file can't be written, the next write tries again.
+    ///
+    /// # Errors
+    /// The file can't be read or written.
+    pub(crate) fn remove(&self, client: &Client, key: String) -> Result<(), Error> {
+        let mut pending = self.pending();
+        pending.leaving.insert(key.clone());
+        self.write_awaited(client, pending, Change::Done(vec![key])).map(drop)
+    }
+
+    /// Returns whether a removal could not be written, or no call has written it yet.
+    pub(crate) fn has_removals(&self) -> bool {
+        !self.pending().leaving.is_empty()
+    }
+
+    /// Does the same, but if another call is writing, this does not wait until that call has removed them. If that never
+    /// happens because the process is killed, it must do no harm.
     pub(crate) fn remove_later(&self, client: &Client, key: String) {
         let mut pending = self.pending();
         pending.leaving.insert(key.clone());
@@ -111,13 +159,14 @@ impl GroupCommit {
         loop {
             pending.is_writing = true;
             let (awaited, changes): (Vec<_>, Vec<_>) = std::mem::take(&mut pending.changes).into_iter().unzip();
-            let leaving = pending.leaving.iter().cloned().collect();
+            let leaving = pending.leaving.clone();
             drop(pending);
-            let mut writing = Writing { commit: self, awaited, results: Vec::new(), leaving };
-            writing.results = self.queue().write(client, &changes);
+            let mut writing = Writing { commit: self, awaited, changes, results: Vec::new(), leaving };
+            writing.results = self.queue().write(client, &writing.changes);
             drop(writing);
             pending = self.pending();
             if pending.is_writing
+                || pending.has_failed
                 || pending.changes.is_empty()
                 || pending.changes.iter().any(|(number, _)| number.is_some())
             {

@@ -38,10 +38,11 @@ use crate::json;
 use crate::lease::background::ticket::Ticket;
 use crate::lease::consumption::caller_lock::KnownCallers;
 use crate::lease::consumption::entry::{EntryState, QueuedConsumption};
-use crate::lease::consumption::queue::Change;
+use crate::lease::consumption::license_queue::LicenseQueue;
+use crate::lease::consumption::queue::{Change, names_other_consumptions};
 use crate::lease::consumption::report::Report;
-use crate::lease::consumption::sync::{ConsumptionSync, Own, settled};
-use crate::lease::context::life_ms;
+use crate::lease::consumption::sync::{ConsumptionSync, Own, SyncResult, settled};
+use crate::lease::context::consumption_life_ms;
 use crate::lease::license_ref::{LicenseRef, take_license_keys};
 use crate::lease::storage::disk::make_folder;
 use crate::operations::{Kind, Operation};
@@ -98,28 +99,33 @@ impl Consumptions {
         let in_flight = shared.begin_host_call(request.timeout, ticket);
         let context = shared.context(&license_ref, &in_flight.call, request.timeout);
         let queue = self.queue(folder, &license_ref)?;
-        let awaited = queue.turns.begin(&context, &key)?;
-        let outage = shared.client.reachability().outage();
-        // While the server is away, no call waits for the result.
-        let caller = if outage.is_none() { self.caller_name(folder)? } else { None };
-        let entry = QueuedConsumption {
+        let mut entry = QueuedConsumption {
             key: key.clone(),
             operation: operation.to_owned(),
             parameters: given,
             at_ms: shared.clock.wall().timestamp_millis(),
             state: EntryState::Waiting,
-            caller: caller.clone(),
+            caller: None,
         };
-        let life_ms = outage.is_none().then(|| life_ms(request.timeout));
+        let awaited = match queue.turns.begin(&context, &key) {
+            Ok(awaited) => awaited,
+            Err(error) => return reply_without_turn(&queue, &entry, error),
+        };
+        let outage = shared.client.reachability().outage();
+        // While the server is away, no call waits for the result.
+        let caller = if outage.is_none() { self.caller_name(folder)? } else { None };
+        (entry.at_ms, entry.caller) = (shared.clock.wall().timestamp_millis(), caller.clone());
+        let life_ms = outage.is_none().then(|| consumption_life_ms(request.timeout));
         let added = queue.commit.write(&shared.client, Change::Add { entry: Box::new(entry.clone()), life_ms })?;
         // The outcome of the same request may be unknown from before. Sending it again would not find out more.
         if let Some(error) = settled(&added.state) {
-            queue.commit.write(&shared.client, Change::Done(vec![key]))?;
+            queue.commit.write(&shared.client, Change::Tell(Some(key)))?;
             return Err(error);
         }
         let mut sync = ConsumptionSync::new(context, &queue, caller.clone());
+        let is_first_try = added.is_new && added.state != EntryState::Waiting;
         let own = Own {
-            is_first_try: added.is_new && added.state != EntryState::Waiting,
+            is_first_try,
             is_first: added.is_first,
             entry: QueuedConsumption { state: added.state.clone(), ..entry },
         };
@@ -130,11 +136,13 @@ impl Consumptions {
             }
             None => sync.send_own(own),
         };
+        let was_sent = sync.has_sent_own || !is_first_try;
         let result = sync.result;
         if let (None, Some(caller)) = (&sent, caller) {
             // If this fails, other processes send the consumptions once this client is closed.
-            let _ = queue.commit.write(&shared.client, Change::Release { key: key.clone(), caller });
+            let _ = queue.commit.write(&shared.client, Change::Release { key: key.clone(), caller, was_sent });
         }
+        self.keep_if_unfinished(&queue);
         drop(awaited);
         if sent.is_none() || !added.is_first && queue.has_backlog(&mut KnownCallers::new(self.existing_caller_name())) {
             self.sync_later(&license_ref, request.timeout);
@@ -142,17 +150,7 @@ impl Consumptions {
         if result.count > 0 || !result.results.is_empty() {
             shared.events.push(Report::new(&result, &result.results, queue.count_open()).text());
         }
-        sent.unwrap_or_else(|| {
-            let report = Report::new(&result, &[], queue.count_open());
-            Ok(json::object(&[
-                ("queued", true.into()),
-                ("queued_consumptions", report.waiting.into()),
-                ("idempotency_key", key.into()),
-                ("status", report.status.into()),
-                ("name", report.name.into()),
-                ("reason", report.reason.into()),
-            ]))
-        })
+        sent.unwrap_or_else(|| Ok(queued_reply(&queue, key, &result)))
     }
 
     /// Sends the queued consumptions of a license. Tells of all that were refused, once.
@@ -182,13 +180,8 @@ impl Consumptions {
         if let Some(error) = result.failure.as_ref().filter(is_for_the_caller) {
             return Err(error.clone());
         }
-        queue.commit.write(&shared.client, Change::Nothing)?;
-        let is_told = |entry: &&QueuedConsumption| !entry.is_open();
-        let results: Vec<_> = queue.commit.with_entries(|entries| entries.iter().filter(is_told).cloned().collect());
-        let report = Report::new(&result, &results, queue.count_open()).text();
-        let keys: Vec<_> = results.into_iter().map(|entry| entry.key).collect();
-        queue.commit.write(&shared.client, Change::Done(keys))?;
-        Ok(report)
+        let told = queue.commit.write(&shared.client, Change::Tell(None))?.told;
+        Ok(Report::new(&result, &told, queue.count_open()).text())
     }
 
     fn folder(&self, operation: &str) -> Result<&Path, Error> {
@@ -199,5 +192,31 @@ impl Consumptions {
         })?;
         make_folder(folder)?;
         Ok(folder)
+    }
+}
+
+/// Returns the reply of a call whose consumptions stay queued, because of the failure in `result`.
+fn queued_reply(queue: &LicenseQueue, key: String, result: &SyncResult) -> String {
+    let report = Report::new(result, &[], queue.count_open());
+    json::object(&[
+        ("queued", true.into()),
+        ("queued_consumptions", report.waiting.into()),
+        ("idempotency_key", key.into()),
+        ("status", report.status.into()),
+        ("name", report.name.into()),
+        ("reason", report.reason.into()),
+    ])
+}
+
+/// Returns the reply of a call that is over before an earlier call with the same key has ended. `failure` is why it is
+/// over. The consumptions of the earlier call are queued, or just being queued, or their result is known by now.
+fn reply_without_turn(queue: &LicenseQueue, entry: &QueuedConsumption, failure: Error) -> Result<String, Error> {
+    match queue.find(&entry.key) {
+        Some(known) if !known.is_same_request(entry) => Err(names_other_consumptions()),
+        Some(known) if known.is_open() => {
+            let result = SyncResult { failure: Some(failure), ..SyncResult::default() };
+            Ok(queued_reply(queue, entry.key.clone(), &result))
+        }
+        _ => Err(failure.with_unknown_outcome()),
     }
 }

@@ -14,7 +14,8 @@ use crate::status::Status;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// The most consumptions in the queue.
+/// The most consumptions in the queue that are still to be sent or to be asked about. Those whose result the host has not
+/// heard yet are limited by the length of the file only.
 const MOST_ENTRIES: usize = 10_000;
 /// The most outdated changes in the file before it is compacted.
 const MOST_OUTDATED: usize = 1_000;
@@ -38,10 +39,14 @@ pub(crate) enum Change {
     },
     /// Stores the states of queued consumptions, by their keys.
     States(Vec<(String, EntryState)>),
-    /// Notes that no call of this client waits for the consumptions of this key any more.
-    Release { key: String, caller: String },
+    /// Notes that no call of this client waits for the consumptions of this key any more. If they were never sent, they are
+    /// not in doubt.
+    Release { key: String, caller: String, was_sent: bool },
     /// Removes the consumptions of these keys.
     Done(Vec<String>),
+    /// Removes the consumptions whose result is known, so that the host can be told: all of them, or those of this key.
+    /// Another call may have queued refused ones again meanwhile; these stay.
+    Tell(Option<String>),
     /// Only reads what other processes have written.
     Nothing,
 }
@@ -55,6 +60,14 @@ pub(crate) struct Written {
     pub(crate) is_new: bool,
     /// Nothing is to be sent but what calls of the same client wait for.
     pub(crate) is_first: bool,
+    /// The consumptions that were removed because the host is going to be told of them.
+    pub(crate) told: Vec<QueuedConsumption>,
+}
+
+impl Written {
+    fn new(state: EntryState) -> Written {
+        Written { state, is_new: false, is_first: false, told: Vec::new() }
+    }
 }
 
 /// The queue, as it was when the file was read last.
@@ -111,8 +124,7 @@ impl ConsumptionQueue {
         self.share_with(client, &mut lines);
         let mut results: Vec<_> = changes.iter().map(|change| self.make(client, change, &mut lines)).collect();
         if let Err(error) = self.store(lines) {
-            // The entries are ahead of the file, so they are read again.
-            self.log.forget();
+            self.read_anew();
             results.iter_mut().filter(|result| result.is_ok()).for_each(|result| *result = Err(error.clone()));
         }
         results
@@ -132,10 +144,11 @@ impl ConsumptionQueue {
                 }
                 match self.find_same(&entry)? {
                     Some(EntryState::Refused(_)) => note(self, LogLine::Done(vec![entry.key.clone()])),
-                    Some(state) => return Ok(Written { state, is_new: false, is_first: false }),
+                    Some(state) => return Ok(Written::new(state)),
                     None => {}
                 }
-                if self.entries.len() >= MOST_ENTRIES {
+                let open = self.entries.iter().filter(|entry| entry.is_open());
+                if self.entries.len() >= MOST_ENTRIES && open.count() >= MOST_ENTRIES {
                     return Err(Error::because(Status::QueueFull, format!("They are {MOST_ENTRIES}.")));
                 }
                 let is_of_others = |other: &QueuedConsumption| other.is_open() && other.caller != entry.caller;
@@ -146,32 +159,38 @@ impl ConsumptionQueue {
                 self.log.check_room(added_bytes)?;
                 self.added_bytes = added_bytes;
                 note(self, line);
-                return Ok(Written { state, is_new: true, is_first });
+                return Ok(Written { is_new: true, is_first, ..Written::new(state) });
             }
             Change::States(states) => {
                 states.iter().for_each(|(key, state)| note(self, LogLine::State(key.clone(), state.clone())));
             }
-            Change::Release { key, caller } => {
+            Change::Release { key, caller, was_sent } => {
                 let is_meant = |entry: &&QueuedConsumption| entry.key == *key && entry.caller.as_ref() == Some(caller);
                 if let Some(state) = self.entries.iter().find(is_meant).map(|entry| entry.state.clone()) {
+                    let state = if *was_sent { state } else { EntryState::Waiting };
                     note(self, LogLine::State(key.clone(), state));
                 }
             }
             Change::Done(keys) if keys.is_empty() => {}
             Change::Done(keys) => note(self, LogLine::Done(keys.clone())),
+            Change::Tell(key) => {
+                let is_told =
+                    |entry: &&QueuedConsumption| !entry.is_open() && key.as_ref().is_none_or(|key| *key == entry.key);
+                let told: Vec<_> = self.entries.iter().filter(is_told).cloned().collect();
+                if !told.is_empty() {
+                    note(self, LogLine::Done(told.iter().map(|entry| entry.key.clone()).collect()));
+                }
+                return Ok(Written { told, ..Written::new(EntryState::Waiting) });
+            }
             Change::Nothing => {}
         }
-        Ok(Written { state: EntryState::Waiting, is_new: false, is_first: false })
+        Ok(Written::new(EntryState::Waiting))
     }
 
     /// Returns the state of the same request, if it is in the queue.
     fn find_same(&self, entry: &QueuedConsumption) -> Result<Option<EntryState>, Error> {
         match self.entries.iter().find(|known| known.key == entry.key) {
-            Some(known) if !known.is_same_request(entry) => {
-                let message = "\"idempotency_key\" names other consumptions, which wait to be booked or to be told of by \
-                               sync_consumptions; give every new wish a new one.";
-                Err(Error::because(Status::BadValue, message))
-            }
+            Some(known) if !known.is_same_request(entry) => Err(names_other_consumptions()),
             known => Ok(known.map(|known| known.state.clone())),
         }
     }
@@ -200,6 +219,23 @@ impl ConsumptionQueue {
             }
             Err(Error::because(Status::Storage, "Another process keeps the list of consumptions locked."))
         })?;
+        self.read_changes()?;
+        Ok(guard)
+    }
+
+    /// Makes the entries those of the file, because a write has failed and they are ahead of it. No other call may send
+    /// what its own call is told to be not stored. If the file can't be read, there are no entries until the next write.
+    fn read_anew(&mut self) {
+        self.log.forget();
+        (self.entries, self.server, self.stored_changes) = (Vec::new(), None, 0);
+        if self.read_changes().is_err() {
+            self.log.forget();
+            (self.entries, self.server, self.stored_changes) = (Vec::new(), None, 0);
+        }
+    }
+
+    /// Reads what other processes have written.
+    fn read_changes(&mut self) -> Result<(), Error> {
         let unread = self.log.read()?;
         if unread.was_replaced {
             (self.entries, self.server, self.stored_changes) = (Vec::new(), None, 0);
@@ -212,7 +248,7 @@ impl ConsumptionQueue {
             };
             self.apply(line);
         }
-        Ok(guard)
+        Ok(())
     }
 
     /// Writes lines that are applied already.
@@ -265,6 +301,13 @@ impl ConsumptionQueue {
             LogLine::Batch(lines) => lines.into_iter().for_each(|line| self.apply(line)),
         }
     }
+}
+
+/// The error of a request whose key is that of other consumptions in the queue.
+pub(super) fn names_other_consumptions() -> Error {
+    let message = "\"idempotency_key\" names other consumptions, which wait to be booked or to be told of by \
+                   sync_consumptions; give every new wish a new one.";
+    Error::because(Status::BadValue, message)
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use crate::error::{Error, Outcome};
 use crate::lease::consumption::entry::{EntryState, QueuedConsumption};
 use crate::lease::consumption::group_commit::GroupCommit;
 use crate::lease::consumption::queue::Change;
-use crate::lease::context::RequestContext;
+use crate::lease::context::{RequestContext, consumption_life_ms};
 use crate::lease::slot::Slot;
 use crate::operations::Operation;
 use crate::status::{Category, Status};
@@ -84,7 +84,11 @@ impl<'a> Sender<'a> {
 
     /// Returns the state of consumptions that are about to be sent to a server that supports idempotency keys.
     pub(crate) fn doubt(&self) -> EntryState {
-        EntryState::InDoubt { total_before: None, at_ms: self.now_ms(), life_ms: self.context.life_ms() }
+        EntryState::InDoubt {
+            total_before: None,
+            at_ms: self.now_ms(),
+            life_ms: consumption_life_ms(self.context.timeout),
+        }
     }
 
     /// Makes a change of the queue, on the disk.
@@ -166,7 +170,9 @@ impl<'a> Sender<'a> {
     /// Stores that a request is about to be sent, with the total before it.
     fn mark_in_doubt(&mut self, entry: &mut QueuedConsumption) -> Result<(), Error> {
         let total_before = self.total_before(entry)?;
-        let (at_ms, life_ms) = (self.now_ms(), self.context.life_ms());
+        // A request about the wrong license of a user is sent once more, with a time limit of its own.
+        let requests = if entry.license_id().is_some() { 2 } else { 1 };
+        let (at_ms, life_ms) = (self.now_ms(), consumption_life_ms(self.context.timeout * requests));
         self.set_state(entry, EntryState::InDoubt { total_before, at_ms, life_ms })
     }
 

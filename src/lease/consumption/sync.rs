@@ -19,6 +19,8 @@ pub(crate) struct ConsumptionSync<'a> {
     queue: &'a LicenseQueue,
     sender: Sender<'a>,
     known: KnownCallers,
+    /// The consumptions that the call waits for may have been sent.
+    pub(crate) has_sent_own: bool,
     pub(crate) result: SyncResult,
 }
 
@@ -52,7 +54,8 @@ impl<'a> ConsumptionSync<'a> {
         caller: Option<String>,
     ) -> ConsumptionSync<'a> {
         let sender = Sender::new(context, &queue.commit);
-        ConsumptionSync { queue, sender, known: KnownCallers::new(caller), result: SyncResult::default() }
+        let (known, result) = (KnownCallers::new(caller), SyncResult::default());
+        ConsumptionSync { queue, sender, known, has_sent_own: false, result }
     }
 
     /// Sends the consumptions that this call waits for. Returns the server's reply, or its refusal, or the error of
@@ -121,8 +124,12 @@ impl<'a> ConsumptionSync<'a> {
                 return Ok(settled);
             }
             let manner = Manner { is_awaited: true, is_first_try: own.is_first_try };
+            self.has_sent_own = true;
             let settled = match self.sender.send(&mut own.entry, manner)? {
-                SendResult::Booked(reply) => Ok(reply),
+                SendResult::Booked(reply) => {
+                    self.remove_booked(key);
+                    return Ok(Ok(reply));
+                }
                 SendResult::Waits(error) => {
                     self.result.failure = Some(error.clone());
                     Err(error)
@@ -247,12 +254,20 @@ impl<'a> ConsumptionSync<'a> {
         if keys.is_empty() { Ok(()) } else { self.sender.write(Change::Done(keys)) }
     }
 
-    /// Removes the own consumptions, whose result is known. If a server supports keys, this does not wait until another
+    /// Removes the own consumptions, which the server has booked. If it supports keys, this does not wait until another
     /// call has written that: should it never be written, the server is asked again and repeats its reply.
-    fn remove_own(&mut self, key: String) {
+    fn remove_booked(&mut self, key: String) {
         if self.sender.may_send_many() {
             self.queue.commit.remove_later(&self.sender.context.shared.client, key);
-        } else if let Err(error) = self.remove(vec![key]) {
+        } else {
+            self.remove_own(key);
+        }
+    }
+
+    /// Removes the own consumptions, whose result is known, before the host is told. No server remembers a refusal, so it
+    /// could book them later if they were still in the file after a crash.
+    fn remove_own(&mut self, key: String) {
+        if let Err(error) = self.queue.commit.remove(&self.sender.context.shared.client, key) {
             self.result.failure = Some(error);
         }
     }

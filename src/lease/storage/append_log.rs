@@ -22,7 +22,7 @@ use crate::random;
 use crate::signal::without_file_size_signal;
 use crate::status::Status;
 use sha2::{Digest, Sha256};
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
 
@@ -96,7 +96,7 @@ impl AppendLog {
         // The first line is written together with the header, so it is never unfinished. A first line that can't be
         // opened therefore shows that the header is damaged, because each line is sealed together with the header.
         if self.lines == 0 {
-            return self.replace(&[content.to_vec()]);
+            return self.replace(&[content.to_vec()]).inspect_err(|_| self.remove_first_line());
         }
         let line = self.seal_line(&self.header, self.lines, content)?;
         self.write_line(&line).map_err(|error| failed(&self.path, "written", &error))?;
@@ -134,6 +134,13 @@ impl AppendLog {
         replace(&self.path, &bytes).map_err(|error| failed(&self.path, "written", &error))?;
         (self.header, self.lines, self.end) = (header, count, bytes.len() as u64);
         Ok(())
+    }
+
+    /// Removes the file after its first line could not be written. The new file may be in place, because only the flush of
+    /// its name has failed; but the caller is told that the line is not in the file. A file without lines is not missed.
+    fn remove_first_line(&self) {
+        // If this fails too, nothing more can be done.
+        let _ = fs::remove_file(&self.path);
     }
 
     /// Makes the next read begin at the first line, because the caller could not understand a line.

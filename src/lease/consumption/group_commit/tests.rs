@@ -107,6 +107,28 @@ fn removal_that_no_call_waits_for_is_written_by_the_call_that_writes() {
 }
 
 #[test]
+fn removal_that_could_not_be_written_is_written_with_next_change() {
+    let (folder, client) = (Folder::new("again"), client());
+    let commit = folder.commit();
+    commit.write(&client, add("key")).unwrap();
+    let path = ConsumptionQueue::path(&folder.0, &license_ref());
+    let aside = path.with_extension("aside");
+    // The file is a folder for a moment, so it can be neither read nor written.
+    fs::rename(&path, &aside).unwrap();
+    fs::create_dir(&path).unwrap();
+    commit.remove_later(&client, "key".to_owned());
+    fs::remove_dir(&path).unwrap();
+    fs::rename(&aside, &path).unwrap();
+    assert_eq!(commit.with_open(|entries| entries.count()), 0, "no call sends it");
+    commit.write(&client, add("another")).unwrap();
+    let stored = folder.commit();
+    stored.write(&client, Change::Nothing).unwrap();
+    let keys = |entries: &[QueuedConsumption]| entries.iter().map(|entry| entry.key.clone()).collect::<Vec<_>>();
+    assert_eq!(stored.with_entries(keys), ["another"]);
+    assert!(commit.pending().leaving.is_empty());
+}
+
+#[test]
 fn each_call_hears_of_its_own_change() {
     let (folder, client) = (Folder::new("own"), client());
     let commit = folder.commit();

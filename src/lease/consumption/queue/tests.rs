@@ -1,5 +1,6 @@
 use super::*;
 use crate::lease::consumption::entry::Rejection;
+use crate::lease::storage::sealed_file::beside;
 use crate::strict::Object;
 use serde_json::{Value, json};
 use std::fs;
@@ -237,6 +238,60 @@ fn failed_write_leaves_the_entries_as_the_file_has_them() {
     assert_eq!(keys(&mut queue), ["first"]);
     assert_eq!(queue.add(too_long).unwrap_err().status, Status::QueueFull);
     assert_eq!(keys(&mut queue), ["first"]);
+}
+
+/// Other threads see the entries between the failure and the next write.
+#[test]
+fn failed_write_leaves_no_entry_in_memory() {
+    let folder = Folder::new("failed-memory");
+    let mut queue = folder.queue();
+    let path = ConsumptionQueue::path(&folder.0, &license_ref(&client("http://127.0.0.1:1")));
+    let draft = beside(&path, "new");
+    fs::create_dir(&draft).unwrap();
+    let client = client("http://127.0.0.1:1");
+    client.set_supports_idempotency(true);
+    let change = Change::Add { entry: Box::new(entry("key", 1)), life_ms: None };
+    assert_eq!(queue.write(&client, &[change]).remove(0).unwrap_err().status, Status::Storage);
+    assert_eq!(queue.entries(), []);
+    assert_eq!(queue.server, None);
+    assert_eq!(queue.stored_changes, 0);
+    fs::remove_dir(&draft).unwrap();
+    queue.add(entry("key", 1)).unwrap();
+    assert_eq!(keys(&mut folder.queue()), ["key"]);
+}
+
+#[test]
+fn refused_entries_leave_room_for_open_ones() {
+    let folder = Folder::new("full-of-refused");
+    let mut queue = folder.queue();
+    let rejection = Rejection { status: 151, server_code: None, reason: "reason".to_owned() };
+    let lines = (0..MOST_ENTRIES).map(|number| {
+        let state = if number == 0 { EntryState::Refused(rejection.clone()) } else { EntryState::Waiting };
+        LogLine::Queued(QueuedConsumption { state, ..entry(&format!("key-{number}"), 1) }).text().unwrap()
+    });
+    queue.log.replace(&lines.collect::<Vec<_>>()).unwrap();
+    let mut queue = folder.queue();
+    queue.add(entry("one-more", 1)).unwrap();
+    assert_eq!(queue.add(entry("too-many", 1)).unwrap_err().status, Status::QueueFull);
+}
+
+#[test]
+fn only_settled_entries_are_told_and_removed() {
+    let folder = Folder::new("told");
+    let mut queue = folder.queue();
+    let rejection = Rejection { status: 151, server_code: None, reason: "reason".to_owned() };
+    let settled = |key| QueuedConsumption { state: EntryState::Unknown(rejection.clone()), ..entry(key, 3) };
+    for key in ["one", "two", "three"] {
+        queue.add(entry(key, 3)).unwrap();
+    }
+    queue.set_state(&settled("one")).unwrap();
+    queue.set_state(&settled("three")).unwrap();
+    assert_eq!(queue.change(Change::Tell(Some("two".to_owned()))).unwrap().told, []);
+    assert_eq!(queue.change(Change::Tell(Some("three".to_owned()))).unwrap().told, [settled("three")]);
+    assert_eq!(keys(&mut folder.queue()), ["one", "two"]);
+    assert_eq!(queue.change(Change::Tell(None)).unwrap().told, [settled("one")]);
+    assert_eq!(queue.change(Change::Tell(None)).unwrap().told, []);
+    assert_eq!(keys(&mut folder.queue()), ["two"]);
 }
 
 #[test]
