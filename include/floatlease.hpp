@@ -479,6 +479,17 @@ public:
     /// leases of "keep_alive":"host" it counts no transition that is due: next_event applies the time first.
     [[nodiscard]] std::uint32_t events_waiting() const noexcept { return floatlease_events_waiting(handle()); }
 
+    /// Does what is due on the calling thread, for a client with "threads":"host", and begins nothing after `longest`.
+    /// `next` becomes the time until something is due again; negative if nothing is.
+    Result work(std::chrono::milliseconds longest, std::chrono::milliseconds &next) const noexcept
+    {
+        std::int64_t next_ms = -1;
+        const floatlease_status status = floatlease_work(handle(), milliseconds_of(longest), &next_ms);
+
+        next = std::chrono::milliseconds(next_ms);
+        return detail::explained(handle(), status);
+    }
+
     /// Moves the clock of this client's leases forward, as a sleep of the machine would. For tests.
     Result advance_clock(std::chrono::milliseconds by) const noexcept
     {

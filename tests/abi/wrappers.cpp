@@ -109,6 +109,9 @@ static void what_is_empty_or_closed_is_a_status_everywhere(const Client &client,
     EXPECT(client.cancel(ticket), FLOATLEASE_E_HANDLE);
     EXPECT(client.advance_clock(1h), FLOATLEASE_E_HANDLE);
     EXPECT(client.release_all(1s), FLOATLEASE_E_HANDLE);
+    std::chrono::milliseconds next{7};
+    EXPECT(client.work(0ms, next), FLOATLEASE_E_HANDLE);
+    HOLD(next.count() == -1);
     HOLD(client.events_waiting() == 0);
     HOLD(ticket == 7 && !other.handle());
     const Event event = client.next_event(1s);
