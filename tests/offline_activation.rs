@@ -12,6 +12,7 @@ use support::{Demo, with};
 /// A world that lives in 2019, so that a license that ends in 2020 can be activated there, and is over on this machine.
 fn world(demo: &Demo) -> World {
     let catalogue = json!({
+        "min_offline_schema": 1,
         "customer_account": [{ "code": "ACME" }],
         "customer": [{ "email": "c", "customer_account": "ACME" }],
         "consumption_pool": [

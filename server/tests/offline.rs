@@ -13,6 +13,8 @@ use floatlease_server::store::SqliteStore;
 use serde_json::{Value, json};
 
 const CATALOGUE: &str = r#"
+min_offline_schema = 1
+
 [[api_key]]
 key = "test-api-key"
 shared_key = "test-shared-key"
@@ -58,6 +60,11 @@ allow_offline_activation = false
 
 fn server() -> TestServer {
     TestServer::start(CATALOGUE, Box::new(SqliteStore::in_memory().unwrap()), false)
+}
+
+/// The catalogue of a server that has not been told to accept schema 1.
+fn unless_set() -> String {
+    CATALOGUE.replace("min_offline_schema = 1", "")
 }
 
 fn activate(client: &mut Client, file: &Value) -> Answer {
@@ -159,15 +166,30 @@ fn file_of_schema_2_respaced_after_signing_is_refused() {
 
 #[test]
 fn request_of_schema_2_does_not_pass_for_schema_1() {
-    let server = server();
-    let json = members("activation", json!({ "schema_version": 2 })).to_string();
-    assert_eq!(activate(&mut server.client(), &schema_1(&json)).code().as_deref(), Some("validation_error"));
-    let strict = format!("min_offline_schema = 2\n{CATALOGUE}");
-    let strict = TestServer::start(&strict, Box::new(SqliteStore::in_memory().unwrap()), false);
-    let json = members("activation", json!({})).to_string();
-    assert_eq!(activate(&mut strict.client(), &schema_1(&json)).code().as_deref(), Some("validation_error"));
-    let json = members("activation", json!({ "schema_version": 2 })).to_string();
-    assert_eq!(activate(&mut strict.client(), &schema_2(&json)).code(), None);
+    let server = TestServer::start(&unless_set(), Box::new(SqliteStore::in_memory().unwrap()), false);
+    let mut client = server.client();
+    let mut request = members("activation", json!({ "schema_version": 2, "os_ver": "linux" }));
+    let file = schema_2(&request.to_string());
+    assert_eq!(activate(&mut client, &schema_1(&request.to_string())).code().as_deref(), Some("validation_error"));
+    // The members of schema 1 are all there, with a signature that does not cover the others.
+    request.as_object_mut().unwrap().shift_remove("schema_version");
+    request["os_ver"] = "altered".into();
+    assert_eq!(activate(&mut client, &schema_1(&request.to_string())).code().as_deref(), Some("validation_error"));
+    request["request"] = "deactivation".into();
+    let deactivation = schema_1(&request.to_string());
+    assert_eq!(activate(&mut client, &file).code(), None);
+    assert_eq!(client.call("deactivate_offline", &deactivation).code().as_deref(), Some("validation_error"));
+}
+
+#[test]
+fn reply_file_is_no_request_of_schema_1() {
+    let server = TestServer::start(&unless_set(), Box::new(SqliteStore::in_memory().unwrap()), false);
+    let mut client = server.client();
+    let reply = activate(&mut client, &schema_2(&members("activation", json!({})).to_string())).json();
+    let mut forged = members("deactivation", json!({ "date": reply["date"] }));
+    forged["signature"] = reply["offline_signature"].clone();
+    let code = client.call("deactivate_offline", &schema_1(&forged.to_string())).code();
+    assert_eq!(code.as_deref(), Some("validation_error"));
 }
 
 #[test]
