@@ -337,6 +337,35 @@ fn reservations_of_features_of_one_pool_add_up() {
     assert_eq!(license["product_features"][0]["pool"].get("reserved"), None);
 }
 
+#[test]
+fn deactivation_uses_its_reservation_in_full_pool() {
+    let mut world = World::new(CATALOGUE, "2026-06-01");
+    let of = |action| command("0", "hw", action);
+    world.activate("1", "other").unwrap();
+    world.ask("1", "other", consume(10)).unwrap();
+    assert_eq!(offline(&mut world, 1, of(activation()), Some(20), 0), Ok(()));
+    // The pool has less than was reserved now. What the device has consumed was taken out of it before.
+    world.restart_with(&CATALOGUE.replace("max_consumptions = 40", "max_consumptions = 5"));
+    assert_eq!(offline(&mut world, 2, of(deactivation()), None, 16), Ok(()));
+    let license = world.check("1", "other").unwrap();
+    assert_eq!(license["pool"]["total_consumptions"], 26);
+    assert_eq!(world.check("0", "hw"), Err("device_not_found"));
+}
+
+#[test]
+fn refused_deactivation_keeps_reservation() {
+    let mut world = World::new(CATALOGUE, "2026-06-01");
+    let of = |action| command("0", "hw", action);
+    assert_eq!(offline(&mut world, 1, of(activation()), Some(20), 0), Ok(()));
+    world.restart_with(&CATALOGUE.replace("max_consumptions = 40", "max_consumptions = 5"));
+    let refused = offline(&mut world, 2, of(deactivation()), None, 21);
+    assert_eq!(refused, Err("license_not_enough_consumptions"));
+    let license = world.check("0", "hw").unwrap();
+    assert_eq!(license["pool"]["reserved"], 20);
+    assert_eq!(license["pool"]["total_consumptions"], 20);
+    assert_eq!(license["total_consumptions"], 0);
+}
+
 /// Adds by several clients at once are all counted, by the members and by their pool.
 #[test]
 fn sums_agree_after_concurrent_adds() {

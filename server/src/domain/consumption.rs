@@ -141,8 +141,14 @@ impl Transition<'_> {
 
     /// Books the whole amount, on the pool too, and returns both totals, or refuses it and books nothing.
     pub(super) fn consume(&mut self, quota: &Quota<'_>, booking: &Booking) -> Result<Totals, Refusal> {
+        let totals = self.totals_after(quota, booking.device_id, booking.amount, 0)?;
+        self.record_totals(quota, booking, &totals);
+        Ok(totals)
+    }
+
+    /// Records a booking that was not refused, with the totals after it.
+    pub(super) fn record_totals(&mut self, quota: &Quota<'_>, booking: &Booking, totals: &Totals) {
         let &Booking { device_id, amount, ref key, sets_overages } = booking;
-        let totals = self.totals_after(quota, device_id, amount, 0)?;
         let entitlement = quota.entitlement();
         let counter = self.state.counter_after(entitlement, quota.terms, totals.own, self.now);
         self.record(Change::Consumed { entitlement, counter });
@@ -155,7 +161,6 @@ impl Transition<'_> {
         if let Some(key) = key.as_ref().filter(|_| amount != 0 || sets_overages) {
             self.mark_used(key, BookedConsumption { entitlement, amount });
         }
-        Ok(totals)
     }
 
     /// Returns the totals after the amount, or refuses the amount. `pending` is by how much the same request changes the

@@ -92,16 +92,19 @@ impl Transition<'_> {
         }
         // One member may have used what was reserved for another.
         let mut pending = self.given_back(license, device_id);
-        for (quota, amount) in &bookings {
+        let mut checked = Vec::new();
+        for (quota, amount) in bookings {
             let of_pool = pending.entry(quota.terms.pool_id.unwrap_or_default()).or_default();
             let pool = self.state.pool_total(quota.entitlement(), quota.terms, device_id, self.now);
             let reserved = pool.map_or(0, |pool| pool.reserved);
-            self.totals_after(quota, device_id, *amount, *of_pool + reserved)?;
+            let totals = self.totals_after(&quota, device_id, amount, *of_pool + reserved)?;
             *of_pool += amount;
+            checked.push((quota, amount, totals));
         }
         self.give_back_reservations(license, device_id);
-        for (quota, amount) in &bookings {
-            self.consume(quota, &Booking::offline(device_id, *amount))?;
+        // These totals hold what was given back. A second check would refuse in a pool that is overdrawn meanwhile.
+        for (quota, amount, totals) in &checked {
+            self.record_totals(quota, &Booking::offline(device_id, *amount), totals);
         }
         Ok(())
     }
