@@ -133,6 +133,9 @@ impl Model {
         if amount > 0 && Model::limit(member).is_some_and(|limit| self.members[member] + amount > limit) {
             return Err("license_not_enough_consumptions");
         }
+        if amount == 0 {
+            return Ok(());
+        }
         self.move_pool(amount - self.held(member, device))?;
         self.members[member] += amount;
         self.reserved.remove(&(member, device));
@@ -364,6 +367,76 @@ fn refused_deactivation_keeps_reservation() {
     assert_eq!(license["pool"]["reserved"], 20);
     assert_eq!(license["pool"]["total_consumptions"], 20);
     assert_eq!(license["total_consumptions"], 0);
+}
+
+/// The catalogue with a third pool, to which the feature A belongs.
+fn moved() -> String {
+    let other = "[[consumption_pool]]\nname = \"Other\"\ncustomer_account = \"ACME\"\nkind = \"feature\"\n\
+                 max_consumptions = 20\n";
+    let from = "code = \"A\", consumption = { max_consumptions = 15, pool = \"Credits\"";
+    format!("{}{other}", CATALOGUE.replace(from, &from.replace("Credits", "Other")))
+}
+
+/// The total of each feature's pool, as another device sees it.
+fn pool_totals(world: &mut World) -> Vec<i64> {
+    let license = world.activate("F", "another").unwrap();
+    let features = license["product_features"].as_array().unwrap().iter();
+    features.filter_map(|feature| feature["pool"]["total_consumptions"].as_i64()).collect()
+}
+
+fn world_with_reservations_of_5() -> World {
+    let mut world = World::new(CATALOGUE, "2026-06-01");
+    assert_eq!(offline(&mut world, 1, command("F", "hw", activation()), Some(5), 0), Ok(()));
+    assert_eq!(pool_totals(&mut world), [10, 10]);
+    world
+}
+
+#[test]
+fn reservation_of_moved_feature_goes_back_to_its_pool() {
+    let mut world = world_with_reservations_of_5();
+    world.restart_with(&moved());
+    assert_eq!(pool_totals(&mut world), [0, 10]);
+    assert_eq!(offline(&mut world, 2, command("F", "hw", deactivation()), None, 0), Ok(()));
+    assert_eq!(pool_totals(&mut world), [0, 0]);
+}
+
+#[test]
+fn consumption_of_moved_feature_settles_its_old_reservation() {
+    let mut world = world_with_reservations_of_5();
+    world.restart_with(&moved());
+    world.ask("F", "hw", consume_feature("A", 2)).unwrap();
+    assert_eq!(pool_totals(&mut world), [2, 5]);
+    world.ask("F", "hw", deactivation()).unwrap();
+    assert_eq!(pool_totals(&mut world), [2, 0]);
+}
+
+#[test]
+fn second_activation_moves_reservation_to_new_pool() {
+    let mut world = world_with_reservations_of_5();
+    world.restart_with(&moved());
+    assert_eq!(offline(&mut world, 2, command("F", "hw", activation()), Some(3), 0), Ok(()));
+    assert_eq!(pool_totals(&mut world), [3, 3]);
+}
+
+#[test]
+fn reservation_of_feature_without_pool_goes_back() {
+    let mut world = world_with_reservations_of_5();
+    world.restart_with(
+        &CATALOGUE.replace(
+            "{ code = \"A\", consumption = { max_consumptions = 15, pool = \"Credits\" } }",
+            "{ code = \"A\" }",
+        ),
+    );
+    world.ask("F", "hw", deactivation()).unwrap();
+    assert_eq!(pool_totals(&mut world), [0]);
+}
+
+#[test]
+fn consumption_of_0_keeps_reservation() {
+    let mut world = world_with_reservations_of_5();
+    let pool = world.ask("F", "hw", consume_feature("A", 0)).unwrap()["pool"].clone();
+    assert_eq!(pool["reserved"], 5);
+    assert_eq!(pool["total_consumptions"], 10);
 }
 
 /// Adds by several clients at once are all counted, by the members and by their pool.

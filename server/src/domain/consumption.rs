@@ -152,7 +152,8 @@ impl Transition<'_> {
         let entitlement = quota.entitlement();
         let counter = self.state.counter_after(entitlement, quota.terms, totals.own, self.now);
         self.record(Change::Consumed { entitlement, counter });
-        if let Some(pool) = &totals.pool {
+        // An amount of 0 asks for the totals. It is no sign that the device has a network again for good.
+        if let Some(pool) = totals.pool.as_ref().filter(|_| amount != 0) {
             self.settle(entitlement, device_id, pool);
         }
         self.note(EventKind::Consumed { amount }, quota.license, quota.feature, device_id);
@@ -183,7 +184,12 @@ impl Transition<'_> {
         if amount > 0 && quota.limit.is_some_and(|limit| own > limit) {
             return Err(quota.too_few());
         }
-        Ok(Totals { own, pool: self.pool_after(quota, device_id, amount, pending)? })
+        let pool = if amount == 0 {
+            self.state.pool_total(quota.entitlement(), quota.terms, device_id, self.now)
+        } else {
+            self.pool_after(quota, device_id, amount, pending)?
+        };
+        Ok(Totals { own, pool })
     }
 }
 

@@ -64,7 +64,7 @@ impl State {
         transition.record(Change::OfflineRequest { license_id, hardware_id, number });
         match transition.active_device(license_id, &command.hardware_id).filter(|_| !reservations.is_empty()) {
             Some(device_id) => {
-                transition.reserve(device_id, reservations);
+                transition.reserve(&subject.license, device_id, reservations);
                 Ok(transition.activation_reply(&subject, command, device_id))
             }
             None => Ok(reply),
