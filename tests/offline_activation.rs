@@ -213,3 +213,15 @@ fn units_of_a_pool_are_reserved_and_settled() {
     assert_eq!(license["total_consumptions"], 7);
     assert_eq!(license["pool"]["total_consumptions"], 7);
 }
+
+#[test]
+fn activation_whose_reply_was_lost_is_sent_again() {
+    let demo = Demo::start();
+    let world = world(&demo);
+    let client = Client::open(&with(&config(&world, "hw"), json!({ "license_key": "POOLED" }))).unwrap();
+    let file = json!({ "file": written(&client, "write_offline_activation", &json!({ "pool_reservation": 12 })) });
+    let first = client.reply_text("activate_offline", &file);
+    let second = client.reply_text("activate_offline", &file);
+    assert_eq!(read(&client, &second).ok()["pool"]["total_consumptions"], 12, "reserved once");
+    assert_eq!(second, first);
+}

@@ -1,7 +1,8 @@
 //! Offline activation and deactivation: requests that devices without a network have written into files.
 //!
 //! A file may be on its way for weeks, and anybody on its way may copy it. So each file has a number that grows with its
-//! date, and a file is carried out only if no later one of the device came first.
+//! date, and a file is carried out only if no later one of the device came first. The latest activation is answered again,
+//! because its reply may have been lost.
 
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use super::refusal::Refusal;
 use super::reply::Outcome;
 use super::state::{State, Transition};
 use super::subject::Subject;
+use crate::catalogue::Catalogue;
 
 /// A request that came as a file, whose signature was verified.
 #[derive(Debug, Clone)]
@@ -43,11 +45,14 @@ impl State {
         let subject = Subject::find(self, command)?;
         let license_id = subject.license.id;
         let record = self.licenses.get(&license_id);
-        let latest = record.and_then(|record| record.offline_requests.get(&command.hardware_id));
-        if latest.is_some_and(|latest| request.number <= *latest) {
+        let latest = record.and_then(|record| record.offline_requests.get(&command.hardware_id)).copied();
+        let catalogue = Arc::clone(&self.catalogue);
+        if latest == Some(request.number) && self.is_active_on(license_id, &command.hardware_id) {
+            return (Transition { state: self, now, changes }).repeat_activation(&catalogue, &subject, command);
+        }
+        if latest.is_some_and(|latest| request.number <= latest) {
             return Err(Refusal::OfflineRequestOutdated);
         }
-        let catalogue = Arc::clone(&self.catalogue);
         let mut transition = Transition { state: self, now, changes };
         let mut reservations = Vec::new();
         match command.action {
@@ -73,6 +78,19 @@ impl State {
 }
 
 impl Transition<'_> {
+    /// Replies again to the latest activation of a device that is active. It changes nothing, because the device's variables
+    /// and reservations may be newer than the file.
+    fn repeat_activation(self, catalogue: &Catalogue, subject: &Subject, command: &Command) -> Outcome {
+        match command.action {
+            Action::Activate { .. } if subject.license.allow_offline_activation => {
+                let action = Action::Activate { variables: Vec::new() };
+                self.run(catalogue, &Command { action, ..command.clone() })
+            }
+            Action::Activate { .. } => Err(Refusal::OfflineActivationNotAllowed),
+            _ => Err(Refusal::OfflineRequestOutdated),
+        }
+    }
+
     /// Books what a device has consumed until its deactivation: all of it, or nothing if the deactivation or any part is
     /// to be refused.
     fn book_offline(&mut self, subject: &Subject, request: &OfflineRequest) -> Result<(), Refusal> {
