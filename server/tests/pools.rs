@@ -439,6 +439,17 @@ fn consumption_of_0_keeps_reservation() {
     assert_eq!(pool["total_consumptions"], 10);
 }
 
+#[test]
+fn overages_of_0_are_unlimited_for_a_license_and_not_its_pool() {
+    let overages = "max_consumptions = 25, allow_overages = true, max_overages = 0";
+    let text = CATALOGUE.replace("max_overages = 10", "max_overages = 0").replace("max_consumptions = 25", overages);
+    let mut world = World::new(&text, "2026-06-01");
+    world.activate("0", "hw").unwrap();
+    assert_eq!(world.ask("0", "hw", consume(41)), Err("license_not_enough_consumptions"));
+    let license = world.ask("0", "hw", consume(40)).unwrap();
+    assert_eq!(license["total_consumptions"], 40, "its own limit of 25 does not count");
+}
+
 /// Adds by several clients at once are all counted, by the members and by their pool.
 #[test]
 fn sums_agree_after_concurrent_adds() {
