@@ -568,7 +568,7 @@ fn files_of_offline_activation_are_named_by_path() {
         format!("file={}", path.display())
     };
     let offline = with(&config, json!({ "base_url": NOWHERE }));
-    let written = done(&offline, &["call", "write_offline_activation", "schema_version=1"]);
+    let written = done(&offline, &["call", "write_offline_activation", "schema_version=2"]);
     let request = save("activation.req", written["file"].as_str().unwrap());
     let reply = say(&config, &["call", "activate_offline", &request, "--format", "json"]);
     assert_eq!(reply.code, 0, "{}", reply.err);

@@ -12,6 +12,7 @@ use support::{Demo, with};
 /// A world that lives in 2019, so that a license that ends in 2020 can be activated there, and is over on this machine.
 fn world(demo: &Demo) -> World {
     let catalogue = json!({
+        "min_offline_schema": 1,
         "customer_account": [{ "code": "ACME" }],
         "customer": [{ "email": "c", "customer_account": "ACME" }],
         "consumption_pool": [
@@ -211,4 +212,16 @@ fn units_of_a_pool_are_reserved_and_settled() {
     let license = online.call("check_license", &Value::Null).ok();
     assert_eq!(license["total_consumptions"], 7);
     assert_eq!(license["pool"]["total_consumptions"], 7);
+}
+
+#[test]
+fn activation_whose_reply_was_lost_is_sent_again() {
+    let demo = Demo::start();
+    let world = world(&demo);
+    let client = Client::open(&with(&config(&world, "hw"), json!({ "license_key": "POOLED" }))).unwrap();
+    let file = json!({ "file": written(&client, "write_offline_activation", &json!({ "pool_reservation": 12 })) });
+    let first = client.reply_text("activate_offline", &file);
+    let second = client.reply_text("activate_offline", &file);
+    assert_eq!(read(&client, &second).ok()["pool"]["total_consumptions"], 12, "reserved once");
+    assert_eq!(second, first);
 }

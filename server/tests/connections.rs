@@ -6,6 +6,8 @@ mod common;
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use common::Client;
 use common::process::{CATALOGUE, Process, Site, about, eventually};
@@ -78,6 +80,38 @@ fn one_address_leaves_others_their_connections() {
         assert_eq!(client.call("check_license", &about("desk")).code(), None, "on the connection that it has kept");
     }
     drop(flood);
+    server.stop();
+}
+
+/// None of its connections is ever silent for long.
+#[test]
+fn address_that_asks_on_all_its_connections_makes_room() {
+    let site = Site::new("connections-busy", CATALOGUE);
+    let server = site.serve_after("ulimit -n 100", &[]);
+    let address = address(&server);
+    // As many as there are places. Those beyond would be in the system's queue, before the other clients.
+    let mut open: Vec<TcpStream> = (0..36).map(|_| connect_from(Ipv4Addr::new(127, 0, 0, 2), address)).collect();
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            open.iter_mut().for_each(|stream| stream.set_nonblocking(true).unwrap());
+            while !stop.load(Ordering::Relaxed) {
+                for stream in &mut open {
+                    let _ = stream.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+                    let _ = stream.read(&mut [0; 4096]);
+                }
+                std::thread::sleep(Duration::from_millis(100));
+            }
+        });
+        std::thread::sleep(Duration::from_millis(500));
+        let begun = Instant::now();
+        let statuses: Vec<_> = (0..5)
+            .map(|_| server.client().send("GET", "/", &[], b"").map(|answer| answer.status).map_err(|e| e.to_string()))
+            .collect();
+        stop.store(true, Ordering::Relaxed);
+        assert_eq!(statuses, vec![Ok(200); 5]);
+        assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+    });
     server.stop();
 }
 

@@ -6,7 +6,7 @@ mod common;
 use aws_lc_rs::signature::{RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use chrono::{TimeDelta, Utc};
-use common::offline::{members, schema_1};
+use common::offline::{members, schema_2};
 use common::{API_KEY, Answer, Client, SHARED_KEY, TestServer, time};
 use floatlease::model::{ORDER, format_http_date, v1_text};
 use floatlease::operations::{Method, OPERATIONS, Reply};
@@ -96,7 +96,7 @@ fn every_operation_answers_as_the_table_says() {
             }
             "activate_offline" | "deactivate_offline" => {
                 let request = if name == "activate_offline" { "activation" } else { "deactivation" };
-                about = schema_1(&members(request, json!({ "license_key": "AMOUNT" })).to_string());
+                about = schema_2(&members(request, json!({ "license_key": "AMOUNT" })).to_string());
             }
             "change_password" | "user_licenses" | "customer_license_users" | "sso_url" => about = everything_of_users(),
             _ => {}

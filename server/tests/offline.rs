@@ -13,6 +13,8 @@ use floatlease_server::store::SqliteStore;
 use serde_json::{Value, json};
 
 const CATALOGUE: &str = r#"
+min_offline_schema = 1
+
 [[api_key]]
 key = "test-api-key"
 shared_key = "test-shared-key"
@@ -58,6 +60,11 @@ allow_offline_activation = false
 
 fn server() -> TestServer {
     TestServer::start(CATALOGUE, Box::new(SqliteStore::in_memory().unwrap()), false)
+}
+
+/// The catalogue of a server that has not been told to accept schema 1.
+fn unless_set() -> String {
+    CATALOGUE.replace("min_offline_schema = 1", "")
 }
 
 fn activate(client: &mut Client, file: &Value) -> Answer {
@@ -159,15 +166,30 @@ fn file_of_schema_2_respaced_after_signing_is_refused() {
 
 #[test]
 fn request_of_schema_2_does_not_pass_for_schema_1() {
-    let server = server();
-    let json = members("activation", json!({ "schema_version": 2 })).to_string();
-    assert_eq!(activate(&mut server.client(), &schema_1(&json)).code().as_deref(), Some("validation_error"));
-    let strict = format!("min_offline_schema = 2\n{CATALOGUE}");
-    let strict = TestServer::start(&strict, Box::new(SqliteStore::in_memory().unwrap()), false);
-    let json = members("activation", json!({})).to_string();
-    assert_eq!(activate(&mut strict.client(), &schema_1(&json)).code().as_deref(), Some("validation_error"));
-    let json = members("activation", json!({ "schema_version": 2 })).to_string();
-    assert_eq!(activate(&mut strict.client(), &schema_2(&json)).code(), None);
+    let server = TestServer::start(&unless_set(), Box::new(SqliteStore::in_memory().unwrap()), false);
+    let mut client = server.client();
+    let mut request = members("activation", json!({ "schema_version": 2, "os_ver": "linux" }));
+    let file = schema_2(&request.to_string());
+    assert_eq!(activate(&mut client, &schema_1(&request.to_string())).code().as_deref(), Some("validation_error"));
+    // The members of schema 1 are all there, with a signature that does not cover the others.
+    request.as_object_mut().unwrap().shift_remove("schema_version");
+    request["os_ver"] = "altered".into();
+    assert_eq!(activate(&mut client, &schema_1(&request.to_string())).code().as_deref(), Some("validation_error"));
+    request["request"] = "deactivation".into();
+    let deactivation = schema_1(&request.to_string());
+    assert_eq!(activate(&mut client, &file).code(), None);
+    assert_eq!(client.call("deactivate_offline", &deactivation).code().as_deref(), Some("validation_error"));
+}
+
+#[test]
+fn reply_file_is_no_request_of_schema_1() {
+    let server = TestServer::start(&unless_set(), Box::new(SqliteStore::in_memory().unwrap()), false);
+    let mut client = server.client();
+    let reply = activate(&mut client, &schema_2(&members("activation", json!({})).to_string())).json();
+    let mut forged = members("deactivation", json!({ "date": reply["date"] }));
+    forged["signature"] = reply["offline_signature"].clone();
+    let code = client.call("deactivate_offline", &schema_1(&forged.to_string())).code();
+    assert_eq!(code.as_deref(), Some("validation_error"));
 }
 
 #[test]
@@ -182,9 +204,7 @@ fn replayed_file_is_refused_also_after_restart() {
         let server = TestServer::start(CATALOGUE, store(), false);
         let mut client = server.client();
         assert_eq!(activate(&mut client, &second).code(), None);
-        for replayed in [&second, &first] {
-            assert_eq!(activate(&mut client, replayed).code().as_deref(), Some("order_outdated"));
-        }
+        assert_eq!(activate(&mut client, &first).code().as_deref(), Some("order_outdated"));
         assert_eq!(client.call("deactivate_offline", &deactivation).body, b"license_deactivated");
     }
     let server = TestServer::start(CATALOGUE, store(), false);
@@ -198,6 +218,26 @@ fn replayed_file_is_refused_also_after_restart() {
     assert_eq!(activate(&mut client, &third).code(), None);
     drop(server);
     std::fs::remove_dir_all(folder).unwrap();
+}
+
+/// Somebody whose connection broke before the reply came sends the file again.
+#[test]
+fn reply_of_active_device_is_had_again() {
+    let server = server();
+    let mut client = server.client();
+    let device = json!({ "product": "P", "license_key": "K", "hardware_id": "hw-1" });
+    let file = schema_2(&members("activation", json!({ "variables": { "room": "12" } })).to_string());
+    let first = activate(&mut client, &file);
+    assert_eq!(first.code(), None);
+    assert_eq!(activate(&mut client, &file).json(), first.json());
+    // It changes nothing, also not what was set meanwhile.
+    let moved = common::with(&device, json!({ "variables": { "room": "13" } }));
+    assert_eq!(client.call("track_device_variables", &moved).code(), None);
+    let again = activate(&mut client, &file).json();
+    assert_eq!(again["variables"][0]["value"], "13");
+    assert_eq!(again["times_activated"], 1);
+    assert_eq!(client.call("deactivate_license", &device).code(), None);
+    assert_eq!(activate(&mut client, &file).code().as_deref(), Some("order_outdated"));
 }
 
 #[test]

@@ -6,7 +6,7 @@ mod common;
 use std::collections::BTreeSet;
 
 use common::description::{check, closed};
-use common::offline::{members, schema_1};
+use common::offline::{members, schema_2};
 use common::{API_KEY, Answer, Client, SHARED_KEY, TestServer, with};
 use floatlease::model::{IDEMPOTENCY_KEY, ORDER};
 use floatlease::operations::{Auth, Method, OPERATIONS, Operation, Reply};
@@ -325,7 +325,7 @@ fn requests() -> Vec<(&'static str, Value)> {
         ),
     ]);
     let key = json!({ "product": "CAD-PRO", "license_key": "CADP-NODE-LOCK-0002" });
-    let file = |request: &str| schema_1(&members(request, key.clone()).to_string());
+    let file = |request: &str| schema_2(&members(request, key.clone()).to_string());
     requests.extend([
         ("activate_offline", file("activation")),
         ("activate_offline", file("activation")),

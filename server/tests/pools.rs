@@ -133,6 +133,9 @@ impl Model {
         if amount > 0 && Model::limit(member).is_some_and(|limit| self.members[member] + amount > limit) {
             return Err("license_not_enough_consumptions");
         }
+        if amount == 0 {
+            return Ok(());
+        }
         self.move_pool(amount - self.held(member, device))?;
         self.members[member] += amount;
         self.reserved.remove(&(member, device));
@@ -335,6 +338,116 @@ fn reservations_of_features_of_one_pool_add_up() {
     assert_eq!(license["product_features"][0]["total_consumptions"], 15);
     assert_eq!(license["product_features"][0]["pool"]["total_consumptions"], 20);
     assert_eq!(license["product_features"][0]["pool"].get("reserved"), None);
+}
+
+#[test]
+fn deactivation_uses_its_reservation_in_full_pool() {
+    let mut world = World::new(CATALOGUE, "2026-06-01");
+    let of = |action| command("0", "hw", action);
+    world.activate("1", "other").unwrap();
+    world.ask("1", "other", consume(10)).unwrap();
+    assert_eq!(offline(&mut world, 1, of(activation()), Some(20), 0), Ok(()));
+    // The pool has less than was reserved now. What the device has consumed was taken out of it before.
+    world.restart_with(&CATALOGUE.replace("max_consumptions = 40", "max_consumptions = 5"));
+    assert_eq!(offline(&mut world, 2, of(deactivation()), None, 16), Ok(()));
+    let license = world.check("1", "other").unwrap();
+    assert_eq!(license["pool"]["total_consumptions"], 26);
+    assert_eq!(world.check("0", "hw"), Err("device_not_found"));
+}
+
+#[test]
+fn refused_deactivation_keeps_reservation() {
+    let mut world = World::new(CATALOGUE, "2026-06-01");
+    let of = |action| command("0", "hw", action);
+    assert_eq!(offline(&mut world, 1, of(activation()), Some(20), 0), Ok(()));
+    world.restart_with(&CATALOGUE.replace("max_consumptions = 40", "max_consumptions = 5"));
+    let refused = offline(&mut world, 2, of(deactivation()), None, 21);
+    assert_eq!(refused, Err("license_not_enough_consumptions"));
+    let license = world.check("0", "hw").unwrap();
+    assert_eq!(license["pool"]["reserved"], 20);
+    assert_eq!(license["pool"]["total_consumptions"], 20);
+    assert_eq!(license["total_consumptions"], 0);
+}
+
+/// The catalogue with a third pool, to which the feature A belongs.
+fn moved() -> String {
+    let other = "[[consumption_pool]]\nname = \"Other\"\ncustomer_account = \"ACME\"\nkind = \"feature\"\n\
+                 max_consumptions = 20\n";
+    let from = "code = \"A\", consumption = { max_consumptions = 15, pool = \"Credits\"";
+    format!("{}{other}", CATALOGUE.replace(from, &from.replace("Credits", "Other")))
+}
+
+/// The total of each feature's pool, as another device sees it.
+fn pool_totals(world: &mut World) -> Vec<i64> {
+    let license = world.activate("F", "another").unwrap();
+    let features = license["product_features"].as_array().unwrap().iter();
+    features.filter_map(|feature| feature["pool"]["total_consumptions"].as_i64()).collect()
+}
+
+fn world_with_reservations_of_5() -> World {
+    let mut world = World::new(CATALOGUE, "2026-06-01");
+    assert_eq!(offline(&mut world, 1, command("F", "hw", activation()), Some(5), 0), Ok(()));
+    assert_eq!(pool_totals(&mut world), [10, 10]);
+    world
+}
+
+#[test]
+fn reservation_of_moved_feature_goes_back_to_its_pool() {
+    let mut world = world_with_reservations_of_5();
+    world.restart_with(&moved());
+    assert_eq!(pool_totals(&mut world), [0, 10]);
+    assert_eq!(offline(&mut world, 2, command("F", "hw", deactivation()), None, 0), Ok(()));
+    assert_eq!(pool_totals(&mut world), [0, 0]);
+}
+
+#[test]
+fn consumption_of_moved_feature_settles_its_old_reservation() {
+    let mut world = world_with_reservations_of_5();
+    world.restart_with(&moved());
+    world.ask("F", "hw", consume_feature("A", 2)).unwrap();
+    assert_eq!(pool_totals(&mut world), [2, 5]);
+    world.ask("F", "hw", deactivation()).unwrap();
+    assert_eq!(pool_totals(&mut world), [2, 0]);
+}
+
+#[test]
+fn second_activation_moves_reservation_to_new_pool() {
+    let mut world = world_with_reservations_of_5();
+    world.restart_with(&moved());
+    assert_eq!(offline(&mut world, 2, command("F", "hw", activation()), Some(3), 0), Ok(()));
+    assert_eq!(pool_totals(&mut world), [3, 3]);
+}
+
+#[test]
+fn reservation_of_feature_without_pool_goes_back() {
+    let mut world = world_with_reservations_of_5();
+    world.restart_with(
+        &CATALOGUE.replace(
+            "{ code = \"A\", consumption = { max_consumptions = 15, pool = \"Credits\" } }",
+            "{ code = \"A\" }",
+        ),
+    );
+    world.ask("F", "hw", deactivation()).unwrap();
+    assert_eq!(pool_totals(&mut world), [0]);
+}
+
+#[test]
+fn consumption_of_0_keeps_reservation() {
+    let mut world = world_with_reservations_of_5();
+    let pool = world.ask("F", "hw", consume_feature("A", 0)).unwrap()["pool"].clone();
+    assert_eq!(pool["reserved"], 5);
+    assert_eq!(pool["total_consumptions"], 10);
+}
+
+#[test]
+fn overages_of_0_are_unlimited_for_a_license_and_not_its_pool() {
+    let overages = "max_consumptions = 25, allow_overages = true, max_overages = 0";
+    let text = CATALOGUE.replace("max_overages = 10", "max_overages = 0").replace("max_consumptions = 25", overages);
+    let mut world = World::new(&text, "2026-06-01");
+    world.activate("0", "hw").unwrap();
+    assert_eq!(world.ask("0", "hw", consume(41)), Err("license_not_enough_consumptions"));
+    let license = world.ask("0", "hw", consume(40)).unwrap();
+    assert_eq!(license["total_consumptions"], 40, "its own limit of 25 does not count");
 }
 
 /// Adds by several clients at once are all counted, by the members and by their pool.

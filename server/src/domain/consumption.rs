@@ -141,12 +141,19 @@ impl Transition<'_> {
 
     /// Books the whole amount, on the pool too, and returns both totals, or refuses it and books nothing.
     pub(super) fn consume(&mut self, quota: &Quota<'_>, booking: &Booking) -> Result<Totals, Refusal> {
+        let totals = self.totals_after(quota, booking.device_id, booking.amount, 0)?;
+        self.record_totals(quota, booking, &totals);
+        Ok(totals)
+    }
+
+    /// Records a booking that was not refused, with the totals after it.
+    pub(super) fn record_totals(&mut self, quota: &Quota<'_>, booking: &Booking, totals: &Totals) {
         let &Booking { device_id, amount, ref key, sets_overages } = booking;
-        let totals = self.totals_after(quota, device_id, amount, 0)?;
         let entitlement = quota.entitlement();
         let counter = self.state.counter_after(entitlement, quota.terms, totals.own, self.now);
         self.record(Change::Consumed { entitlement, counter });
-        if let Some(pool) = &totals.pool {
+        // An amount of 0 asks for the totals. It is no sign that the device has a network again for good.
+        if let Some(pool) = totals.pool.as_ref().filter(|_| amount != 0) {
             self.settle(entitlement, device_id, pool);
         }
         self.note(EventKind::Consumed { amount }, quota.license, quota.feature, device_id);
@@ -155,7 +162,6 @@ impl Transition<'_> {
         if let Some(key) = key.as_ref().filter(|_| amount != 0 || sets_overages) {
             self.mark_used(key, BookedConsumption { entitlement, amount });
         }
-        Ok(totals)
     }
 
     /// Returns the totals after the amount, or refuses the amount. `pending` is by how much the same request changes the
@@ -178,7 +184,12 @@ impl Transition<'_> {
         if amount > 0 && quota.limit.is_some_and(|limit| own > limit) {
             return Err(quota.too_few());
         }
-        Ok(Totals { own, pool: self.pool_after(quota, device_id, amount, pending)? })
+        let pool = if amount == 0 {
+            self.state.pool_total(quota.entitlement(), quota.terms, device_id, self.now)
+        } else {
+            self.pool_after(quota, device_id, amount, pending)?
+        };
+        Ok(Totals { own, pool })
     }
 }
 

@@ -11,7 +11,7 @@ use super::refusal::Refusal;
 use super::reservation::Reservation;
 use super::state::{State, Transition};
 use super::view::PoolTotal;
-use crate::catalogue::{Consumption, Feature, License, MAX_SAFE_INTEGER, Overages};
+use crate::catalogue::{Consumption, ConsumptionPool, Feature, License, MAX_SAFE_INTEGER, Overages};
 
 /// What is consumed from: a license or a feature, with its terms and limit.
 pub(super) struct Quota<'l> {
@@ -60,14 +60,24 @@ impl State {
     ) -> Option<PoolTotal> {
         let pool = Arc::clone(self.catalogue.consumption_pool(terms.pool_id?)?);
         let total = self.total(EntitlementId::of_pool(&pool), &pool.terms, now);
+        let reserved = self.reserved(entitlement, device_id, now).filter(|(of_pool, _)| of_pool.id == pool.id);
+        Some(PoolTotal { pool, total, reserved: reserved.map_or(0, |(_, units)| units) })
+    }
+
+    /// Returns what the device has reserved for a member, and of which pool. An edit of the catalogue may have moved the
+    /// member to another pool since.
+    fn reserved(
+        &self,
+        entitlement: EntitlementId,
+        device_id: u64,
+        now: DateTime<Utc>,
+    ) -> Option<(Arc<ConsumptionPool>, i64)> {
+        let reservation = self.reservations.get(&(entitlement, device_id))?;
+        let pool = Arc::clone(self.catalogue.consumption_pool(reservation.pool_id)?);
         // After the start of a new period, a reservation of the last one is part of no total.
         let begins_at = pool.terms.period.map(|period| period.start(now));
-        let reservation = self.reservations.get(&(entitlement, device_id));
-        let counts = |reservation: &&Reservation| {
-            reservation.pool_id == pool.id && begins_at.is_none_or(|begins_at| reservation.at >= begins_at)
-        };
-        let reserved = reservation.filter(counts).map_or(0, |reservation| reservation.units);
-        Some(PoolTotal { pool, total, reserved })
+        let counts = begins_at.is_none_or(|begins_at| reservation.at >= begins_at);
+        Some((pool, if counts { reservation.units } else { 0 }))
     }
 }
 
@@ -97,13 +107,34 @@ impl Transition<'_> {
 
     /// Keeps the total of a pool, with which the device's reservation is settled.
     pub(super) fn settle(&mut self, entitlement: EntitlementId, device_id: u64, after: &PoolTotal) {
-        let pool = &after.pool;
-        let id = EntitlementId::of_pool(pool);
-        let counter = self.state.counter_after(id, &pool.terms, after.total, self.now);
-        self.record(Change::Consumed { entitlement: id, counter });
+        // What was reserved of the present pool is part of the total, but not what was reserved of an earlier one.
+        let earlier = self.state.reserved(entitlement, device_id, self.now);
+        if earlier.is_some_and(|(pool, _)| pool.id != after.pool.id) {
+            self.give_back(entitlement, device_id);
+        }
+        self.record_pool(&after.pool, after.total);
+        self.end_reservation(entitlement, device_id);
+    }
+
+    fn record_pool(&mut self, pool: &ConsumptionPool, total: i64) {
+        let entitlement = EntitlementId::of_pool(pool);
+        let counter = self.state.counter_after(entitlement, &pool.terms, total, self.now);
+        self.record(Change::Consumed { entitlement, counter });
+    }
+
+    fn end_reservation(&mut self, entitlement: EntitlementId, device_id: u64) {
         if self.state.reservations.contains_key(&(entitlement, device_id)) {
             self.record(Change::Reserved { entitlement, device_id, reservation: None });
         }
+    }
+
+    /// Gives back what the device has reserved for a member, to the pool that it was reserved of.
+    fn give_back(&mut self, entitlement: EntitlementId, device_id: u64) {
+        if let Some((pool, units)) = self.state.reserved(entitlement, device_id, self.now) {
+            let total = self.state.total(EntitlementId::of_pool(&pool), &pool.terms, self.now);
+            self.record_pool(&pool, total - units);
+        }
+        self.end_reservation(entitlement, device_id);
     }
 
     /// Returns the units that an offline activation reserves for each member of a pool, or refuses them: as many as it
@@ -130,8 +161,9 @@ impl Transition<'_> {
         Ok(reservations)
     }
 
-    /// Reserves units for a device.
-    pub(super) fn reserve(&mut self, device_id: u64, reservations: Vec<(EntitlementId, PoolTotal)>) {
+    /// Reserves units for a device, in place of those that it has reserved before.
+    pub(super) fn reserve(&mut self, license: &License, device_id: u64, reservations: Vec<(EntitlementId, PoolTotal)>) {
+        self.give_back_reservations(license, device_id);
         for (entitlement, after) in reservations {
             let (pool_id, units) = (after.pool.id, after.reserved);
             self.settle(entitlement, device_id, &after);
@@ -145,10 +177,9 @@ impl Transition<'_> {
     /// Returns by how much the total of each pool changes once the device's reservations are given back.
     pub(super) fn given_back(&self, license: &License, device_id: u64) -> HashMap<u64, i64> {
         let mut changes = HashMap::new();
-        for quota in self.quotas(license) {
-            let pool = self.state.pool_total(quota.entitlement(), quota.terms, device_id, self.now);
-            if let Some(pool) = pool {
-                *changes.entry(pool.pool.id).or_default() -= pool.reserved;
+        for entitlement in entitlements(license) {
+            if let Some((pool, units)) = self.state.reserved(entitlement, device_id, self.now) {
+                *changes.entry(pool.id).or_default() -= units;
             }
         }
         changes
@@ -156,15 +187,8 @@ impl Transition<'_> {
 
     /// Gives back what the device has reserved of pools and not consumed.
     pub(super) fn give_back_reservations(&mut self, license: &License, device_id: u64) {
-        let entitlements: Vec<_> =
-            self.quotas(license).iter().map(|quota| (quota.entitlement(), *quota.terms)).collect();
-        for (entitlement, terms) in entitlements {
-            let is_reserved = self.state.reservations.contains_key(&(entitlement, device_id));
-            let before = self.state.pool_total(entitlement, &terms, device_id, self.now).filter(|_| is_reserved);
-            if let Some(before) = before {
-                let total = before.total - before.reserved;
-                self.settle(entitlement, device_id, &PoolTotal { total, reserved: 0, ..before });
-            }
+        for entitlement in entitlements(license) {
+            self.give_back(entitlement, device_id);
         }
     }
 
@@ -174,6 +198,12 @@ impl Transition<'_> {
         let of_features = license.features.iter().filter_map(|feature| Quota::of_feature(license, feature).ok());
         of_license.into_iter().chain(of_features).collect()
     }
+}
+
+/// Returns the license and its features, also those that may no longer be consumed from.
+fn entitlements(license: &License) -> impl Iterator<Item = EntitlementId> {
+    let of_features = license.features.iter().map(|feature| EntitlementId::of(license, Some(feature)));
+    std::iter::once(EntitlementId::of(license, None)).chain(of_features)
 }
 
 /// Returns the largest allowed total; `None` if there is no limit.

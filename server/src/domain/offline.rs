@@ -1,7 +1,8 @@
 //! Offline activation and deactivation: requests that devices without a network have written into files.
 //!
 //! A file may be on its way for weeks, and anybody on its way may copy it. So each file has a number that grows with its
-//! date, and a file is carried out only if no later one of the device came first.
+//! date, and a file is carried out only if no later one of the device came first. The latest activation is answered again,
+//! because its reply may have been lost.
 
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use super::refusal::Refusal;
 use super::reply::Outcome;
 use super::state::{State, Transition};
 use super::subject::Subject;
+use crate::catalogue::Catalogue;
 
 /// A request that came as a file, whose signature was verified.
 #[derive(Debug, Clone)]
@@ -43,11 +45,14 @@ impl State {
         let subject = Subject::find(self, command)?;
         let license_id = subject.license.id;
         let record = self.licenses.get(&license_id);
-        let latest = record.and_then(|record| record.offline_requests.get(&command.hardware_id));
-        if latest.is_some_and(|latest| request.number <= *latest) {
+        let latest = record.and_then(|record| record.offline_requests.get(&command.hardware_id)).copied();
+        let catalogue = Arc::clone(&self.catalogue);
+        if latest == Some(request.number) && self.is_active_on(license_id, &command.hardware_id) {
+            return (Transition { state: self, now, changes }).repeat_activation(&catalogue, &subject, command);
+        }
+        if latest.is_some_and(|latest| request.number <= latest) {
             return Err(Refusal::OfflineRequestOutdated);
         }
-        let catalogue = Arc::clone(&self.catalogue);
         let mut transition = Transition { state: self, now, changes };
         let mut reservations = Vec::new();
         match command.action {
@@ -64,7 +69,7 @@ impl State {
         transition.record(Change::OfflineRequest { license_id, hardware_id, number });
         match transition.active_device(license_id, &command.hardware_id).filter(|_| !reservations.is_empty()) {
             Some(device_id) => {
-                transition.reserve(device_id, reservations);
+                transition.reserve(&subject.license, device_id, reservations);
                 Ok(transition.activation_reply(&subject, command, device_id))
             }
             None => Ok(reply),
@@ -73,6 +78,19 @@ impl State {
 }
 
 impl Transition<'_> {
+    /// Replies again to the latest activation of a device that is active. It changes nothing, because the device's variables
+    /// and reservations may be newer than the file.
+    fn repeat_activation(self, catalogue: &Catalogue, subject: &Subject, command: &Command) -> Outcome {
+        match command.action {
+            Action::Activate { .. } if subject.license.allow_offline_activation => {
+                let action = Action::Activate { variables: Vec::new() };
+                self.run(catalogue, &Command { action, ..command.clone() })
+            }
+            Action::Activate { .. } => Err(Refusal::OfflineActivationNotAllowed),
+            _ => Err(Refusal::OfflineRequestOutdated),
+        }
+    }
+
     /// Books what a device has consumed until its deactivation: all of it, or nothing if the deactivation or any part is
     /// to be refused.
     fn book_offline(&mut self, subject: &Subject, request: &OfflineRequest) -> Result<(), Refusal> {
@@ -92,16 +110,19 @@ impl Transition<'_> {
         }
         // One member may have used what was reserved for another.
         let mut pending = self.given_back(license, device_id);
-        for (quota, amount) in &bookings {
+        let mut checked = Vec::new();
+        for (quota, amount) in bookings {
             let of_pool = pending.entry(quota.terms.pool_id.unwrap_or_default()).or_default();
             let pool = self.state.pool_total(quota.entitlement(), quota.terms, device_id, self.now);
             let reserved = pool.map_or(0, |pool| pool.reserved);
-            self.totals_after(quota, device_id, *amount, *of_pool + reserved)?;
+            let totals = self.totals_after(&quota, device_id, amount, *of_pool + reserved)?;
             *of_pool += amount;
+            checked.push((quota, amount, totals));
         }
         self.give_back_reservations(license, device_id);
-        for (quota, amount) in &bookings {
-            self.consume(quota, &Booking::offline(device_id, *amount))?;
+        // These totals hold what was given back. A second check would refuse in a pool that is overdrawn meanwhile.
+        for (quota, amount, totals) in &checked {
+            self.record_totals(quota, &Booking::offline(device_id, *amount), totals);
         }
         Ok(())
     }

@@ -153,7 +153,7 @@ impl Acceptor {
                     self.log(&if lacks_resource { format!("{error}; {advice}") } else { error.to_string() });
                     if lacks_resource {
                         // Every connection has a descriptor and buffers.
-                        self.places.close_one();
+                        self.places.close_one(None);
                     }
                     tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
                 }

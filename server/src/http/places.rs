@@ -18,10 +18,13 @@ const RESERVED_FILES: usize = 64;
 const FEWEST: usize = 8;
 /// Most places, which bounds the memory for bodies and replies that clients leave half read.
 const MOST: usize = 4096;
-/// How long a connection has at least to send its request, or to read its reply, before it must make room.
+/// How long a connection has at least to send its request, or to read its reply, before it must make room for one of a
+/// network that has as many places.
 const LEAST_WAIT: Duration = Duration::from_secs(1);
 /// How often it is looked whether a connection is old enough to make room.
 const RECHECK_INTERVAL: Duration = Duration::from_millis(100);
+/// How long a connection that is being closed may take to leave its place, after the time for waiting is over.
+const CLOSING_TIME: Duration = Duration::from_millis(100);
 /// Number of open files that systems allow by default, in case this one does not tell.
 #[cfg(unix)]
 const USUAL_FILE_LIMIT: u64 = 1024;
@@ -85,11 +88,12 @@ impl Places {
     /// Returns a place for a client. If none is free, waits until a connection that is closed for it has left its own;
     /// `None` if that takes longer than until this moment.
     pub(super) async fn enter(self: &Arc<Self>, address: IpAddr, until: Instant) -> Option<Place> {
+        let until_closed = until.max(Instant::now() + CLOSING_TIME);
         loop {
             if let Some(place) = self.try_enter(address) {
                 return Some(place);
             }
-            self.close_one();
+            let until = if self.close_one(Some(address)) { until_closed } else { until };
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return None;
@@ -113,25 +117,30 @@ impl Places {
         Some(Place { places: Arc::clone(self), number, closing })
     }
 
-    /// Closes a connection that has waited for its client for a while, unless one is being closed already.
+    /// Closes a connection that waits for its client, unless one is being closed already. Returns true if one is.
     ///
     /// It is one of the network that has most places, so that one computer can't take all of them. Of those, it is the one
-    /// whose client has done nothing for longest.
-    pub(super) fn close_one(&self) {
+    /// whose client has done nothing for longest. It must have waited for a while, unless its network will still have as many
+    /// places as that of the newcomer: a client could keep all places by asking often on each of its connections.
+    pub(super) fn close_one(&self, newcomer: Option<IpAddr>) -> bool {
         let mut taken = self.lock();
         let Taken { connections, by_network, .. } = &mut *taken;
         if connections.values().any(|connection| connection.activity == Activity::Closing) {
-            return;
+            return true;
         }
-        let least = self.least_wait;
         let waits = |connection: &&mut Connection| connection.activity != Activity::Answering;
         let most_places = |connection: &Connection| by_network.get(&connection.network).copied().unwrap_or_default();
         let chosen = connections.values_mut().filter(waits);
         let chosen = chosen.min_by_key(|connection| (Reverse(most_places(connection)), connection.since));
-        if let Some(chosen) = chosen.filter(|connection| connection.since.elapsed() >= least) {
-            chosen.activity = Activity::Closing;
-            chosen.closing.notify_one();
+        let Some(chosen) = chosen else { return false };
+        let of_newcomer = newcomer.map(|address| by_network.get(&network(address)).copied().unwrap_or_default() + 1);
+        let takes_more = of_newcomer.is_some_and(|of_newcomer| most_places(chosen) > of_newcomer);
+        if !takes_more && chosen.since.elapsed() < self.least_wait {
+            return false;
         }
+        chosen.activity = Activity::Closing;
+        chosen.closing.notify_one();
+        true
     }
 
     fn lock(&self) -> MutexGuard<'_, Taken> {
@@ -262,8 +271,34 @@ mod tests {
     fn client_that_has_just_connected_makes_no_room() {
         let places = Places::new(1);
         let place = places.try_enter(address("10.0.0.1")).unwrap();
-        places.close_one();
+        places.close_one(None);
         assert_eq!(activity(&place), Activity::Waiting, "its request may be on its way");
+    }
+
+    #[test]
+    fn network_with_more_places_makes_room_at_once() {
+        let places = Places::new(3);
+        let taken: Vec<Place> =
+            ["10.0.0.1", "10.0.0.1", "10.0.0.2"].map(|client| places.try_enter(address(client)).unwrap()).into();
+        for newcomer in ["10.0.0.1", "10.0.0.2"] {
+            assert!(!places.close_one(Some(address(newcomer))), "{newcomer} would have as many");
+        }
+        assert!(places.close_one(Some(address("10.0.0.3"))));
+        assert_eq!(activity(&taken[0]), Activity::Closing);
+    }
+
+    #[test]
+    fn connection_that_is_being_closed_is_waited_for() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            let places = Places::new(2);
+            for _ in 0..2 {
+                let place = places.try_enter(address("10.0.0.1")).unwrap();
+                tokio::spawn(async move { place.is_over(Duration::from_secs(60)).await });
+            }
+            assert!(places.enter(address("10.0.0.1"), Instant::now()).await.is_none());
+            assert!(places.enter(address("10.0.0.2"), Instant::now()).await.is_some());
+        });
     }
 
     #[test]
@@ -271,8 +306,8 @@ mod tests {
         let taken = places(3, &["10.0.0.1"; 3]);
         assert!(taken[0].places.try_enter(address("10.0.0.2")).is_none());
         assert!(taken[0].is_receiving());
-        taken[0].places.close_one();
-        taken[0].places.close_one();
+        taken[0].places.close_one(None);
+        taken[0].places.close_one(None);
         assert_eq!(taken.iter().map(activity).filter(|activity| *activity == Activity::Closing).count(), 1);
         assert_eq!(activity(&taken[1]), Activity::Closing);
         assert!(!taken[1].is_receiving(), "its request is not carried out");
@@ -281,10 +316,10 @@ mod tests {
     #[test]
     fn address_with_most_places_makes_room() {
         let taken = places(5, &["10.0.0.1", "2001:db8::1", "2001:db8::2", "2001:db8::3", "10.0.0.1"]);
-        taken[0].places.close_one();
+        taken[0].places.close_one(None);
         assert_eq!(activity(&taken[1]), Activity::Closing);
         let taken = places(3, &["10.0.0.1", "10.0.0.2", "::ffff:10.0.0.2"]);
-        taken[0].places.close_one();
+        taken[0].places.close_one(None);
         assert_eq!(activity(&taken[1]), Activity::Closing);
     }
 
@@ -292,10 +327,10 @@ mod tests {
     fn connection_is_never_closed_while_its_request_is_carried_out() {
         let taken = places(2, &["10.0.0.1", "10.0.0.1"]);
         assert!(taken.iter().all(Place::is_answering));
-        taken[0].places.close_one();
+        taken[0].places.close_one(None);
         assert!(taken.iter().all(|place| activity(place) == Activity::Answering));
         taken[1].is_waiting();
-        taken[0].places.close_one();
+        taken[0].places.close_one(None);
         assert_eq!(activity(&taken[1]), Activity::Closing);
     }
 

@@ -21,6 +21,8 @@ use reader::{Reader, References};
 
 /// Lifetime of access tokens at the vendor's cloud.
 const DEFAULT_OAUTH_TOKEN_SECONDS: u32 = 480;
+/// The signature of schema 1 covers too little, and may be taken from a file of schema 2 or from a reply file.
+const DEFAULT_MIN_OFFLINE_SCHEMA: u32 = 2;
 
 /// All errors in a catalogue file, a sentence each.
 #[derive(Debug)]
@@ -73,7 +75,7 @@ impl<'n> Reader<'n> {
         let oauth_clients = top.tables("oauth_client", "client_id");
         let (oauth_only, oauth_url) = (top.or("oauth_only", false), top.optional("oauth_url"));
         let oauth_token_seconds = top.or("oauth_token_seconds", DEFAULT_OAUTH_TOKEN_SECONDS);
-        let min_offline_schema = top.or("min_offline_schema", 1);
+        let min_offline_schema = top.or("min_offline_schema", DEFAULT_MIN_OFFLINE_SCHEMA);
         if !(1..=2).contains(&min_offline_schema) {
             top.report("`min_offline_schema` must be 1 or 2");
         }
