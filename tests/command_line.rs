@@ -561,6 +561,7 @@ fn files_of_offline_activation_are_named_by_path() {
     let machine = Machine::new(&demo, "cli-offline");
     let config = with(&machine.config(), json!({ "license_key": "CADP-NODE-LOCK-0002" }));
     let folder = Folder::new("cli-offline-files");
+    fs::create_dir_all(folder.path()).unwrap();
     let save = |name: &str, text: &str| {
         let path = folder.path().join(name);
         fs::write(&path, text).unwrap();
