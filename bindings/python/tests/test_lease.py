@@ -121,7 +121,9 @@ def test_an_outage_is_told_from_beginning_to_end(workplace: Workplace) -> None:
         event = workplace.client.next_event(20_000)
         assert event is not None
         assert event["event"] == "REGAINED"
-        assert workplace.client.next_event() is None
+        # The library's own thread may have asked at the same moment.
+        event = workplace.client.next_event()
+        assert event is None or event["event"] == "RENEWED"
         assert workplace.client.next_event(10) is None
 
 
