@@ -12,7 +12,7 @@ use crate::descriptor;
 use crate::error::Error;
 use crate::lease::storage::lock::{Lock, LockGuard, Mode};
 use crate::random;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -61,7 +61,7 @@ impl CallerLock {
 }
 
 /// Which clients have calls that wait. A client that was alive is not looked at again, so this is for one call only.
-pub(crate) struct KnownCallers(HashMap<String, bool>);
+pub(crate) struct KnownCallers(BTreeMap<String, bool>);
 
 impl KnownCallers {
     /// `own` is the name of this client, whose calls are known otherwise.

@@ -6,7 +6,7 @@ use crate::lease::consumption::license_queue::LicenseQueue;
 use crate::lease::consumption::schedule::Schedule;
 use crate::lease::context::Shared;
 use crate::lease::license_ref::LicenseRef;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 pub(crate) struct Consumptions {
     pub(super) shared: Arc<Shared>,
     /// The queues that calls use now, by the beginning of their files' names.
-    queues: Mutex<HashMap<String, Weak<LicenseQueue>>>,
+    queues: Mutex<BTreeMap<String, Weak<LicenseQueue>>>,
     /// The queues with removals that could not be written. They are kept for the next call, which tries again.
     unfinished: Mutex<Vec<Arc<LicenseQueue>>>,
     caller: Mutex<Caller>,

@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::lease::consumption::entry::QueuedConsumption;
 use crate::lease::consumption::queue::{Change, ConsumptionQueue, Written};
 use crate::status::Status;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// One queue, shared by the calls of a client.
@@ -24,9 +24,9 @@ struct Pending {
     /// The changes that no call is writing yet, each with its number if a call waits for the result.
     changes: Vec<(Option<u64>, Change)>,
     /// The results that their calls have not taken yet, by the number of the change.
-    results: HashMap<u64, Result<Written, Error>>,
+    results: BTreeMap<u64, Result<Written, Error>>,
     /// The keys of consumptions that are going to be removed by changes that no call waits for.
-    leaving: HashSet<String>,
+    leaving: BTreeSet<String>,
     /// True while a call writes.
     is_writing: bool,
     /// The last write could not make a removal, so it is tried again with the next write and not at once.
@@ -41,7 +41,7 @@ struct Writing<'a> {
     changes: Vec<Change>,
     results: Vec<Result<Written, Error>>,
     /// The keys of consumptions that are removed.
-    leaving: HashSet<String>,
+    leaving: BTreeSet<String>,
 }
 
 impl Writing<'_> {

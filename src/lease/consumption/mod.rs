@@ -14,6 +14,9 @@
 //! | `group_commit` | writes of many calls that share one flush to the disk |
 //! | `queue`, `log_line`, `entry` | the file, its lines, and how each consumption stands |
 //! | `caller_lock` | which clients have calls that wait |
+//!
+//! Its maps are sorted: a hash map would open a file for random numbers on an old kernel, which may become a standard stream
+//! of a daemon.
 
 mod caller_lock;
 mod consumptions;

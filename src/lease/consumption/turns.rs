@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::lease::context::RequestContext;
 use crate::lease::storage::process_lock::{ProcessLock, ProcessLockGuard};
 use crate::status::Status;
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -54,7 +54,7 @@ struct State {
     /// The number of calls that wait.
     waiting: usize,
     /// The keys of the consumptions that calls of this client wait for.
-    awaited: HashSet<String>,
+    awaited: BTreeSet<String>,
 }
 
 struct Held {
@@ -134,7 +134,7 @@ impl Turns {
     }
 
     /// Calls `read` with the keys that calls of this client wait for the result of.
-    pub(crate) fn with_awaited<T>(&self, read: impl FnOnce(&HashSet<String>) -> T) -> T {
+    pub(crate) fn with_awaited<T>(&self, read: impl FnOnce(&BTreeSet<String>) -> T) -> T {
         read(&self.state().awaited)
     }
 
