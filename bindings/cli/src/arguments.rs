@@ -16,6 +16,15 @@ use crate::exit_code;
 pub(crate) const SECRETS: [&str; 7] =
     ["license_key", "password", "id_token", "code", "api_key", "shared_key", "client_secret"];
 
+/// The keys that tell how a program runs its calls. They are no flags, and the command ignores them where a config file
+/// that it shares with a program has them: it would wait for ever for a program that runs its calls.
+pub(crate) const OF_PROGRAMS: [&str; 2] = ["max_parallel", "threads"];
+
+/// The keys of the config that the command reads, and their types.
+pub(crate) fn keys() -> impl Iterator<Item = &'static (&'static str, Kind)> {
+    KEYS.iter().filter(|(key, _)| !OF_PROGRAMS.contains(key))
+}
+
 /// The name of a value and the help of each key that has a flag.
 const HELP: &[(&str, &str, &str)] = &[
     ("product", "CODE", "The product's short code"),
@@ -253,7 +262,7 @@ impl Args for ConfigFlags {
             .global(true)
             .help("The config file, one JSON object; - for standard input")
             .help_heading("Config");
-        command.arg(file).args(KEYS.iter().map(|(key, kind)| argument(key, *kind)))
+        command.arg(file).args(keys().map(|(key, kind)| argument(key, *kind)))
     }
 
     fn augment_args_for_update(command: clap::Command) -> clap::Command {
@@ -271,7 +280,7 @@ impl clap::FromArgMatches for ConfigFlags {
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
         self.file = matches.get_one::<PathBuf>("config").cloned();
         let value = |key: &'static str| Some((key, matches.get_one::<String>(key)?.clone()));
-        self.given = KEYS.iter().filter_map(|(key, _)| value(key)).collect();
+        self.given = keys().filter_map(|(key, _)| value(key)).collect();
         Ok(())
     }
 }
@@ -290,7 +299,7 @@ mod tests {
 
     #[test]
     fn each_key_of_config_is_secret_or_has_help() {
-        for (key, _) in KEYS {
+        for (key, _) in keys() {
             let has_help = HELP.iter().any(|(known, _, _)| known == key);
             assert_ne!(has_help, SECRETS.contains(key), "{key}");
         }
@@ -299,7 +308,7 @@ mod tests {
     #[test]
     fn help_is_of_keys_alone() {
         for (key, _, _) in HELP {
-            assert!(KEYS.iter().any(|(known, _)| known == key), "{key}");
+            assert!(keys().any(|(known, _)| known == key), "{key}");
         }
     }
 

@@ -5,12 +5,11 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::{env, fmt, fs, io, path};
 
-use floatlease::config::KEYS;
 use floatlease::operations::Kind;
 use floatlease::{Error, Status};
 use serde_json::{Map, Value};
 
-use crate::arguments::{ConfigFlags, SECRETS, flag_of};
+use crate::arguments::{ConfigFlags, OF_PROGRAMS, SECRETS, flag_of, keys};
 use crate::failure::Failure;
 
 /// The keys that name a license. Exactly one of them does.
@@ -69,6 +68,7 @@ impl Config {
         let (file, warning) = file.map_or_else(Default::default, |file| (file.object, file.warning));
         let sources = [of_flags(flags)?, of_environment(environment)?, file];
         let mut object = merged(sources);
+        object.retain(|key, _| !OF_PROGRAMS.contains(&key.as_str()));
         let storage_dir = settle_storage_dir(&mut object, environment)?;
         object.entry("app_name").or_insert_with(|| "floatlease-cli".into());
         Ok(Config { object, storage_dir, is_without_file, warnings: warning.into_iter().collect() })
@@ -168,7 +168,7 @@ fn absolute(path: &str) -> String {
 
 fn of_environment(environment: &Environment) -> Result<Map<String, Value>, Failure> {
     let mut object = Map::new();
-    for (key, _) in KEYS {
+    for (key, _) in keys() {
         let name = variable_of(key);
         if let Some(text) = environment.get(&name)? {
             object.insert((*key).to_owned(), typed(key, &name, &text)?);
@@ -179,7 +179,7 @@ fn of_environment(environment: &Environment) -> Result<Map<String, Value>, Failu
 
 /// Reads a value as the type of its key. `source` names it for the error, which never shows it.
 fn typed(key: &str, source: &str, text: &str) -> Result<Value, Failure> {
-    let kind = KEYS.iter().find(|(known, _)| *known == key).map(|(_, kind)| *kind);
+    let kind = keys().find(|(known, _)| *known == key).map(|(_, kind)| *kind);
     let invalid =
         |expected: &str| Failure::usage(Status::WrongType, format!("{source} is invalid: expected {expected}."));
     match kind {
@@ -351,6 +351,14 @@ mod tests {
         assert_eq!(refusal(&[("timeout_ms", "5s")], &[]), "--timeout-ms is invalid: expected a number.");
         let message = "FLOATLEASE_ALLOW_HTTP is invalid: expected true or false.";
         assert_eq!(refusal(&[], &[("FLOATLEASE_ALLOW_HTTP", "1")]), message);
+    }
+
+    #[test]
+    fn keys_that_tell_how_a_program_runs_its_calls_are_ignored() {
+        let file = r#"{"product":"XY","threads":"host","max_parallel":1}"#;
+        let config = read(&[], &[("FLOATLEASE_CONFIG", file), ("FLOATLEASE_THREADS", "host")]);
+        assert_eq!(config.text("product"), Some("XY"));
+        assert_eq!(OF_PROGRAMS.map(|key| config.object.contains_key(key)), [false, false]);
     }
 
     #[test]
