@@ -5,15 +5,13 @@ The figures go into data/many_calls.json, which `make bench` puts on its page. R
 it needs.
 """
 
-import datetime
 import json
 import socket
 import statistics
-import subprocess
 import sys
 import threading
 
-from programs import BUILT, C_FLAGS, HERE, LIBRARY, ROOT, commit, measured
+from programs import HERE, commit, compile_test, measured, print_record
 from server_figures import data_directory, license, serving
 
 UNDER_WAY = (1, 64, 1_000)
@@ -36,15 +34,12 @@ def silent_server():
     return f"http://127.0.0.1:{listener.getsockname()[1]}/api/v4"
 
 
-def run(config, *arguments):
-    return measured([BUILT / "many_calls", *arguments], {"FLOATLEASE_CONFIG": json.dumps(config)})
-
-
 def main():
+    def run(config, *arguments):
+        return measured([program, *arguments], {"FLOATLEASE_CONFIG": json.dumps(config)})
+
     rounds, calls = (ROUNDS, CALLS) if len(sys.argv) == 1 else (1, int(sys.argv[1]))
-    BUILT.mkdir(exist_ok=True)
-    flags = [*C_FLAGS, str(LIBRARY), f"-Wl,-rpath,{LIBRARY.parent}"]
-    subprocess.run(["cc", ROOT / "tests/abi/many_calls.c", "-o", BUILT / "many_calls", *flags], check=True)
+    program = compile_test("many_calls")
     silent = license() | {"base_url": silent_server(), "verify": "off", "timeout_ms": 60_000, "hardware_id": "desk"}
     holdings = {str(count): run(silent | {"max_parallel": count}, "holdings", count) for count in UNDER_WAY}
     rates = {at_a_time: [] for at_a_time in AT_A_TIME}
@@ -55,11 +50,7 @@ def main():
                 rates[at_a_time].append(run(config | {"max_parallel": at_a_time}, "rate", calls)["calls_a_second"])
     medians = {str(at_a_time): statistics.median(found) for at_a_time, found in rates.items()}
     figures = {"holdings": holdings, "calls": calls, "rounds": rounds, "calls_a_second": medians}
-    record = {"date": datetime.date.today().isoformat(), "commit": commit(), "figures": figures}
-    text = json.dumps(record, indent=2)
-    print(text)
-    if rounds == ROUNDS:
-        RECORD.write_text(text + "\n")
+    print_record(figures, commit(), RECORD if rounds == ROUNDS else None)
 
 
 main()

@@ -1,6 +1,7 @@
 """The programs that are measured: where they are, how they are compiled, run and told what to do."""
 
 import base64
+import datetime
 import email.utils
 import hashlib
 import hmac
@@ -54,6 +55,23 @@ def compile_all():
         shutil.copy(library, BUILT / f"{library.name}.1")
     for name, libraries in C_PROGRAMS.items():
         subprocess.run(["cc", *C_FLAGS, HERE / f"{name}.c", "-o", BUILT / name, *libraries], check=True)
+
+
+def compile_test(name):
+    """Compiles a program of the tests, and returns where it is."""
+    BUILT.mkdir(exist_ok=True)
+    flags = [*C_FLAGS, str(LIBRARY), f"-Wl,-rpath,{LIBRARY.parent}"]
+    subprocess.run(["cc", ROOT / f"tests/abi/{name}.c", "-o", BUILT / name, *flags], check=True)
+    return BUILT / name
+
+
+def print_record(figures, measured_commit, file=None):
+    """Prints figures that are not measured by each `make bench`; writes them into the file that its page shows."""
+    record = {"date": datetime.date.today().isoformat(), "commit": measured_commit, "figures": figures}
+    text = json.dumps(record, indent=2)
+    print(text)
+    if file:
+        file.write_text(text + "\n")
 
 
 def commit():

@@ -5,38 +5,29 @@ The figures go into data/renewals.json, which `make bench` puts on its page: it 
 be measured with the others. Run by `make soak-renewals`, which builds what it needs.
 """
 
-import datetime
-import json
-import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
 from lease_figures import demo_config
-from programs import BUILT, C_FLAGS, HERE, LIBRARY, ROOT, SERVER, commit, measured, running
+from programs import HERE, SERVER, commit, compile_test, measured, print_record, running
 
 RENEWALS = 1_000_000
 RECORD = HERE / "data/renewals.json"
 
 
-def renewals(how, count):
+def renewals(program, how, count):
     """The program's figures, on a server of its own."""
     with running([SERVER, "demo"]) as (_, line):
-        return measured([BUILT / "renewals", how, count], demo_config(line))
+        return measured([program, how, count], demo_config(line))
 
 
 def main():
     count = int(sys.argv[1]) if len(sys.argv) > 1 else RENEWALS
-    BUILT.mkdir(exist_ok=True)
-    flags = [*C_FLAGS, str(LIBRARY), f"-Wl,-rpath,{LIBRARY.parent}"]
-    subprocess.run(["cc", ROOT / "tests/abi/renewals.c", "-o", BUILT / "renewals", *flags], check=True)
+    program = compile_test("renewals")
     measured_commit = commit()  # now: there may be another when it is done
     with ThreadPoolExecutor() as both:
-        figures = list(both.map(lambda how: renewals(how, count), ("thread", "host")))
-    record = {"date": datetime.date.today().isoformat(), "commit": measured_commit, "figures": figures}
-    text = json.dumps(record, indent=2)
-    print(text)
-    if count == RENEWALS:
-        RECORD.write_text(text + "\n")
+        figures = list(both.map(lambda how: renewals(program, how, count), ("thread", "host")))
+    print_record(figures, measured_commit, RECORD if count == RENEWALS else None)
 
 
 main()

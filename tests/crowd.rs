@@ -6,7 +6,6 @@
 mod support;
 
 use serde_json::{Value, json};
-use std::io::{BufRead, BufReader};
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
@@ -17,6 +16,7 @@ use support::abi::{Client, Lease};
 use support::folder::Folder;
 use support::holder::until;
 use support::sandbox::World;
+use support::site::listening;
 use support::{Demo, server_binary, with};
 
 /// The threads that start clients.
@@ -50,15 +50,11 @@ impl Served {
         command.args(["-c", &format!("{before}\nexec \"$0\" \"$@\"")]).arg(server_binary());
         command.args(["serve", "--listen", "0.0.0.0:0", "--allow-http", "--data"]).arg(folder.path().join("data"));
         command.arg("--catalogue").arg(catalogue);
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let said: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
-        let public_key = std::fs::read_to_string(said["public_key_file"].as_str().unwrap()).unwrap();
+        let (child, said, public_key) = listening(command.stdin(Stdio::null()));
         let port = said["base_url"].as_str().unwrap().rsplit(':').next().unwrap().to_owned();
         let config = json!({
-            "base_url": format!("http://{}:{port}", own_address()), "allow_http": true, "public_key": public_key, "product": "P", "license_key": "K",
-            "api_key": "test-api-key", "shared_key": "test-shared-key",
+            "base_url": format!("http://{}:{port}", own_address()), "allow_http": true, "public_key": public_key,
+            "product": "P", "license_key": "K", "api_key": "test-api-key", "shared_key": "test-shared-key",
         });
         Served { child, config, _folder: folder }
     }

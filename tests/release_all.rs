@@ -200,3 +200,21 @@ fn cancelled_release_of_everything_leaves_the_rest_to_the_background() {
         std::thread::sleep(Duration::from_millis(20));
     }
 }
+
+#[test]
+fn lease_whose_handle_is_closed_meanwhile_is_released_and_told_once() {
+    let demo = Demo::start();
+    let machine = Machine::new(&demo, "release-all-closed-meanwhile");
+    let client = Client::open(&with(&machine.config(), json!({"timeout_ms": 1_000}))).unwrap();
+    let (mesh, number) = acquire(&client, json!({"feature": "MESH"}));
+    hang(&machine, "release_feature");
+    let ticket = client.submit("release_all", &json!({"timeout_ms": 60_000})).unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    mesh.free();
+    std::thread::sleep(Duration::from_millis(300));
+    machine.world.control("DELETE /faults", &Value::Null);
+    let done = client.wait_for("COMPLETED");
+    assert_eq!(done["ticket"], ticket);
+    assert_eq!(done["reply"], json!({"released": [number], "kept": [], "left": []}), "{done}");
+    assert_eq!(machine.count(), 0);
+}

@@ -98,10 +98,16 @@ fn serve_with(folder: &Folder, address: &str, licenses: &str, arguments: &[&str]
         .arg("--catalogue")
         .arg(catalogue)
         .args(arguments);
+    let (child, _, public_key) = listening(&mut command);
+    (child, public_key)
+}
+
+/// Starts a `serve`, and returns what it says when it listens, and its public key.
+pub fn listening(command: &mut Command) -> (Child, Value, String) {
     let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let said: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error} in what serve said: {line}"));
     let public_key = fs::read_to_string(said["public_key_file"].as_str().unwrap()).unwrap();
-    (child, public_key)
+    (child, said, public_key)
 }

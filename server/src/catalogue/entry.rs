@@ -13,9 +13,10 @@ use serde::{Serialize, Serializer};
 use serde_json::Map;
 use toml::{Table, Value};
 
+use super::api_client::OauthScope;
 use super::metadata;
 use super::types::{
-    AuthorizationMethod, Environment, LONGEST_TEXT_BYTES, LicenseType, OauthScope, Period, PoolKind, ProductStatus,
+    AuthorizationMethod, Environment, LONGEST_TEXT_BYTES, LicenseType, Period, PoolKind, ProductStatus,
 };
 
 /// The errors that were found in the file so far.

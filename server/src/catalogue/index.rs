@@ -3,9 +3,9 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use super::api_client::{ApiKey, OauthClient};
 use super::types::{
-    ApiKey, Bundle, ConsumptionPool, Customer, CustomerAccount, Feature, License, OauthClient, Product, Trial,
-    TrialPolicy, User,
+    Bundle, ConsumptionPool, Customer, CustomerAccount, Feature, License, Product, Trial, TrialPolicy, User,
 };
 
 /// The checked contents of a catalogue file, with indexes.

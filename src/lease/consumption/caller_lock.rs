@@ -12,7 +12,6 @@ use crate::descriptor;
 use crate::error::Error;
 use crate::lease::storage::lock::{Lock, LockGuard, Mode};
 use crate::random;
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -61,7 +60,7 @@ impl CallerLock {
 }
 
 /// Which clients have calls that wait. A client that was alive is not looked at again, so this is for one call only.
-pub(crate) struct KnownCallers(BTreeMap<String, bool>);
+pub(crate) struct KnownCallers(Vec<(String, bool)>);
 
 impl KnownCallers {
     /// `own` is the name of this client, whose calls are known otherwise.
@@ -71,7 +70,12 @@ impl KnownCallers {
 
     /// Returns whether the client of this name has calls that wait. If that can't be found out, it may have.
     pub(crate) fn is_alive(&mut self, folder: &Path, name: &str) -> bool {
-        *self.0.entry(name.to_owned()).or_insert_with(|| is_alive(&path_of(folder, name)))
+        if let Some((_, is_alive)) = self.0.iter().find(|(known, _)| known == name) {
+            return *is_alive;
+        }
+        let is_alive = is_alive(&path_of(folder, name));
+        self.0.push((name.to_owned(), is_alive));
+        is_alive
     }
 }
 

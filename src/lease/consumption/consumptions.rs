@@ -6,7 +6,6 @@ use crate::lease::consumption::license_queue::LicenseQueue;
 use crate::lease::consumption::schedule::Schedule;
 use crate::lease::context::Shared;
 use crate::lease::license_ref::LicenseRef;
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -14,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 pub(crate) struct Consumptions {
     pub(super) shared: Arc<Shared>,
     /// The queues that calls use now, by the beginning of their files' names.
-    queues: Mutex<BTreeMap<String, Weak<LicenseQueue>>>,
+    queues: Mutex<Vec<(String, Weak<LicenseQueue>)>>,
     /// The queues with removals that could not be written. They are kept for the next call, which tries again.
     unfinished: Mutex<Vec<Arc<LicenseQueue>>>,
     caller: Mutex<Caller>,
@@ -51,12 +50,13 @@ impl Consumptions {
     pub(super) fn queue(&self, folder: &Path, license_ref: &LicenseRef) -> Result<Arc<LicenseQueue>, Error> {
         let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
         self.unfinished().retain(|queue| queue.commit.has_removals());
-        if let Some(queue) = queues.get(&license_ref.file_prefix()).and_then(Weak::upgrade) {
+        let prefix = license_ref.file_prefix();
+        if let Some(queue) = queues.iter().find(|(known, _)| *known == prefix).and_then(|(_, queue)| queue.upgrade()) {
             return Ok(queue);
         }
-        queues.retain(|_, queue| queue.strong_count() > 0);
+        queues.retain(|(_, queue)| queue.strong_count() > 0);
         let queue = Arc::new(LicenseQueue::new(folder, license_ref)?);
-        queues.insert(license_ref.file_prefix(), Arc::downgrade(&queue));
+        queues.push((prefix, Arc::downgrade(&queue)));
         Ok(queue)
     }
 

@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::lease::consumption::entry::QueuedConsumption;
 use crate::lease::consumption::queue::{Change, ConsumptionQueue, Written};
 use crate::status::Status;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// One queue, shared by the calls of a client.
@@ -24,7 +24,7 @@ struct Pending {
     /// The changes that no call is writing yet, each with its number if a call waits for the result.
     changes: Vec<(Option<u64>, Change)>,
     /// The results that their calls have not taken yet, by the number of the change.
-    results: BTreeMap<u64, Result<Written, Error>>,
+    results: Vec<(u64, Result<Written, Error>)>,
     /// The keys of consumptions that are going to be removed by changes that no call waits for.
     leaving: BTreeSet<String>,
     /// True while a call writes.
@@ -73,7 +73,7 @@ impl Drop for Writing<'_> {
         let mut results = std::mem::take(&mut self.results).into_iter();
         for number in &self.awaited {
             let result = results.next().unwrap_or_else(|| Err(Error::because(Status::Internal, "A write has ended.")));
-            number.map(|number| pending.results.insert(number, result));
+            pending.results.extend(number.map(|number| (number, result)));
         }
         self.commit.written.notify_all();
     }
@@ -102,7 +102,8 @@ impl GroupCommit {
         let number = pending.last_number;
         pending.changes.push((Some(number), change));
         loop {
-            if let Some(result) = pending.results.remove(&number) {
+            if let Some(at) = pending.results.iter().position(|(known, _)| *known == number) {
+                let (_, result) = pending.results.swap_remove(at);
                 return result;
             }
             pending = if pending.is_writing {

@@ -15,7 +15,7 @@
 //! | `queue`, `log_line`, `entry` | the file, its lines, and how each consumption stands |
 //! | `caller_lock` | which clients have calls that wait |
 //!
-//! Its maps are sorted: a hash map would open a file for random numbers on an old kernel, which may become a standard stream
+//! Its sets are sorted: one by hashes would open a file for random numbers on an old kernel, which may become a standard stream
 //! of a daemon.
 
 mod caller_lock;
@@ -45,7 +45,7 @@ use crate::lease::consumption::license_queue::LicenseQueue;
 use crate::lease::consumption::queue::{Change, names_other_consumptions};
 use crate::lease::consumption::report::Report;
 use crate::lease::consumption::sync::{ConsumptionSync, Own, SyncResult, settled};
-use crate::lease::context::consumption_life_ms;
+use crate::lease::context::{Shared, consumption_life_ms};
 use crate::lease::license_ref::{LicenseRef, take_license_keys};
 use crate::lease::storage::disk::make_folder;
 use crate::operations::{Kind, Operation};
@@ -55,6 +55,7 @@ use crate::strict::{self, Object};
 use serde_json::Value;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use zeroize::Zeroizing;
 
 /// The name of the call that sends queued consumptions and tells of those that were refused.
@@ -80,36 +81,17 @@ impl Consumptions {
     pub(crate) fn add(
         self: &Arc<Consumptions>,
         operation: &str,
-        mut given: Object,
+        given: Object,
         license_id: Option<u64>,
         ticket: Option<&Ticket>,
     ) -> Result<String, Error> {
         let shared = &*self.shared;
         let folder = self.folder(operation)?;
-        given.retain(|key, value| !value.is_null() || OF_ONE_LICENSE.contains(&key.as_str()));
-        let text = Zeroizing::new(serde_json::to_string(&given).unwrap_or_default());
-        // An invalid request is refused before anything is queued.
-        let request = shared.client.prepare(operation, &text)?;
-        let key = request.idempotency_key.clone().unwrap_or_default();
-        let extra = given.remove("extra");
-        let license_ref = LicenseRef::new(&shared.client, take_license_keys(&mut given))?;
-        for control in ["timeout_ms", "idempotency_key"] {
-            given.remove(control);
-        }
-        given.extend(license_id.map(|id| ("license_id".to_owned(), id.into())));
-        given.extend(extra.map(|extra| ("extra".to_owned(), extra)));
-
-        let in_flight = shared.begin_host_call(request.timeout, ticket);
-        let context = shared.context(&license_ref, &in_flight.call, request.timeout);
+        let Prepared { license_ref, timeout, mut entry } = prepare(shared, operation, given, license_id)?;
+        let key = entry.key.clone();
+        let in_flight = shared.begin_host_call(timeout, ticket);
+        let context = shared.context(&license_ref, &in_flight.call, timeout);
         let queue = self.queue(folder, &license_ref)?;
-        let mut entry = QueuedConsumption {
-            key: key.clone(),
-            operation: operation.to_owned(),
-            parameters: given,
-            at_ms: shared.clock.wall().timestamp_millis(),
-            state: EntryState::Waiting,
-            caller: None,
-        };
         let awaited = match queue.turns.begin(&context, &key) {
             Ok(awaited) => awaited,
             Err(error) => return reply_without_turn(&queue, &entry, error),
@@ -118,7 +100,7 @@ impl Consumptions {
         // While the server is away, no call waits for the result.
         let caller = if outage.is_none() { self.caller_name(folder)? } else { None };
         (entry.at_ms, entry.caller) = (shared.clock.wall().timestamp_millis(), caller.clone());
-        let life_ms = outage.is_none().then(|| consumption_life_ms(request.timeout));
+        let life_ms = outage.is_none().then(|| consumption_life_ms(timeout));
         let added = queue.commit.write(&shared.client, Change::Add { entry: Box::new(entry.clone()), life_ms })?;
         // The outcome of the same request may be unknown from before. Sending it again would not find out more.
         if let Some(error) = settled(&added.state) {
@@ -148,7 +130,7 @@ impl Consumptions {
         self.keep_if_unfinished(&queue);
         drop(awaited);
         if sent.is_none() || !added.is_first && queue.has_backlog(&mut KnownCallers::new(self.existing_caller_name())) {
-            self.sync_later(&license_ref, request.timeout);
+            self.sync_later(&license_ref, timeout);
         }
         if result.count > 0 || !result.results.is_empty() {
             shared.events.push(Report::new(&result, &result.results, queue.count_open()).text());
@@ -196,6 +178,36 @@ impl Consumptions {
         make_folder(folder)?;
         Ok(folder)
     }
+}
+
+/// A request for consumptions, checked and taken apart.
+struct Prepared {
+    license_ref: LicenseRef,
+    timeout: Duration,
+    entry: QueuedConsumption,
+}
+
+/// Checks a request. One that is invalid is refused before anything is queued.
+fn prepare(shared: &Shared, operation: &str, mut given: Object, license_id: Option<u64>) -> Result<Prepared, Error> {
+    given.retain(|key, value| !value.is_null() || OF_ONE_LICENSE.contains(&key.as_str()));
+    let text = Zeroizing::new(serde_json::to_string(&given).unwrap_or_default());
+    let request = shared.client.prepare(operation, &text)?;
+    let extra = given.remove("extra");
+    let license_ref = LicenseRef::new(&shared.client, take_license_keys(&mut given))?;
+    for control in ["timeout_ms", "idempotency_key"] {
+        given.remove(control);
+    }
+    given.extend(license_id.map(|id| ("license_id".to_owned(), id.into())));
+    given.extend(extra.map(|extra| ("extra".to_owned(), extra)));
+    let entry = QueuedConsumption {
+        key: request.idempotency_key.clone().unwrap_or_default(),
+        operation: operation.to_owned(),
+        parameters: given,
+        at_ms: shared.clock.wall().timestamp_millis(),
+        state: EntryState::Waiting,
+        caller: None,
+    };
+    Ok(Prepared { license_ref, timeout: request.timeout, entry })
 }
 
 /// Returns the reply of a call whose consumptions stay queued, because of the failure in `result`.

@@ -149,7 +149,7 @@ impl LeaseManager {
         let (closed, is_stopping) = registry.releases.take_over();
         drop(registry);
         acquiring.iter().for_each(|lease| lease.cancel_calls());
-        lock(progress).waiting.extend(closed);
+        lock(progress).add_closed(closed);
         is_stopping || !acquiring.is_empty()
     }
 
@@ -208,6 +208,14 @@ impl Progress {
         Some(next)
     }
 
+    /// Adds leases whose handle was closed. One that was closed while it is being released is there already.
+    fn add_closed(&mut self, closed: Vec<Arc<LeaseInner>>) {
+        let is_known =
+            |lease: &Arc<LeaseInner>| self.waiting.iter().chain(&self.under_way).any(|known| Arc::ptr_eq(known, lease));
+        let new: Vec<_> = closed.into_iter().filter(|lease| !is_known(lease)).collect();
+        self.waiting.extend(new);
+    }
+
     /// Returns whether more leases wait than there are threads for, and one more is allowed.
     fn needs_helper(&self, most: usize) -> bool {
         self.waiting.len() > self.helpers.saturating_sub(self.under_way.len()) && self.helpers < most
@@ -231,7 +239,10 @@ impl Progress {
         match result {
             Ok(()) if is_borrowed => self.kept.push(lease.label.id),
             Ok(()) => self.released.push(lease.label.id),
-            Err(error) if error.status == Status::LeaseOver => {}
+            // Its host has released it meanwhile, or has closed its handle: what is left then is released as of a closed one.
+            Err(error) if error.status == Status::LeaseOver => {
+                self.waiting.extend(lease.may_be_held_at_server().then(|| Arc::clone(lease)));
+            }
             Err(error) => {
                 // A helper is cancelled at the deadline.
                 let is_late = error.status == Status::Cancelled;

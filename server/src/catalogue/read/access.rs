@@ -4,10 +4,9 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::reader::{Reader, unknown_name};
+use crate::catalogue::api_client::{ApiKey, ClientSecret, OauthClient, OauthScope};
 use crate::catalogue::entry::Entry;
-use crate::catalogue::types::{
-    ApiKey, ClientSecret, Holder, LONGEST_TEXT_BYTES, License, OauthClient, OauthScope, Product,
-};
+use crate::catalogue::types::{Holder, LONGEST_TEXT_BYTES, License, Product};
 
 impl<'n> Reader<'n> {
     pub(super) fn api_key(&mut self, entry: &mut Entry<'_>) -> (String, ApiKey) {
