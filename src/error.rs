@@ -9,7 +9,7 @@ use std::time::Duration;
 
 /// The outcome of a failed request at the server. A host must know it before it repeats the request.
 ///
-/// A later one leaves more to be done, so that the outcome of several requests is the latest of theirs.
+/// They are in the order of what they leave to find out: the outcome of several requests is the greatest of theirs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Outcome {
     /// Nothing of the request left this machine.

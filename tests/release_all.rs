@@ -26,6 +26,13 @@ fn hang(machine: &Machine, operation: &str) {
     machine.world.control("PUT /faults", &json!({ "faults": [fault] }));
 }
 
+/// Every answer to these operations comes this much later.
+fn delay(machine: &Machine, operations: &[&str], delay_ms: u32) {
+    let late = |operation: &&str| json!({"match": {"operation": operation}, "do": {"before": {"delay": {"fixed_ms": delay_ms}}}});
+    let faults: Vec<_> = operations.iter().map(late).collect();
+    machine.world.control("PUT /faults", &json!({ "faults": faults }));
+}
+
 #[test]
 fn every_lease_is_released_and_borrows_are_kept() {
     let demo = Demo::start();
@@ -56,8 +63,7 @@ fn leases_are_released_side_by_side() {
     let machine = Machine::new(&demo, "release-all-parallel");
     let client = open(&machine);
     let _leases = ["MESH", "SOLVER"].map(|feature| acquire(&client, json!({"feature": feature})));
-    let slow = json!({"match": {"operation": "release_feature"}, "do": {"before": {"delay": {"fixed_ms": 1500}}}});
-    machine.world.control("PUT /faults", &json!({ "faults": [slow] }));
+    delay(&machine, &["release_feature"], 1_500);
     let started = Instant::now();
     assert_eq!(client.release_all(20_000).ok()["left"], json!([]));
     assert!(started.elapsed() < Duration::from_millis(2_800), "one after the other: {:?}", started.elapsed());
@@ -202,19 +208,58 @@ fn cancelled_release_of_everything_leaves_the_rest_to_the_background() {
 }
 
 #[test]
-fn lease_whose_handle_is_closed_meanwhile_is_released_and_told_once() {
+fn lease_whose_handle_is_closed_while_it_is_released_is_told_once() {
     let demo = Demo::start();
     let machine = Machine::new(&demo, "release-all-closed-meanwhile");
-    let client = Client::open(&with(&machine.config(), json!({"timeout_ms": 1_000}))).unwrap();
+    let client = open(&machine);
     let (mesh, number) = acquire(&client, json!({"feature": "MESH"}));
-    hang(&machine, "release_feature");
-    let ticket = client.submit("release_all", &json!({"timeout_ms": 60_000})).unwrap();
+    delay(&machine, &["release_feature"], 800);
+    let ticket = client.submit("release_all", &json!({"timeout_ms": 20_000})).unwrap();
     std::thread::sleep(Duration::from_millis(300));
     mesh.free();
-    std::thread::sleep(Duration::from_millis(300));
-    machine.world.control("DELETE /faults", &Value::Null);
     let done = client.wait_for("COMPLETED");
     assert_eq!(done["ticket"], ticket);
     assert_eq!(done["reply"], json!({"released": [number], "kept": [], "left": []}), "{done}");
     assert_eq!(machine.count(), 0);
+}
+
+/// The release of one lease is refused. Its handle is closed while another lease is being released, so it is tried again.
+#[test]
+fn lease_that_is_closed_after_its_release_was_refused_is_told_once() {
+    let demo = Demo::start();
+    let machine = Machine::new(&demo, "release-all-refused");
+    let client = open(&machine);
+    let (license, first) = acquire(&client, json!({}));
+    let (_mesh, second) = acquire(&client, json!({"feature": "MESH"}));
+    let refused = json!({"match": {"operation": "release_license"}, "when": {"times": 1}, "do": {"before": {"undocumented_code": "unheard_of"}}});
+    let slow = json!({"match": {"operation": "release_feature"}, "do": {"before": {"delay": {"fixed_ms": 1_500}}}});
+    machine.world.control("PUT /faults", &json!({ "faults": [refused, slow] }));
+    client.submit("release_all", &json!({"timeout_ms": 20_000})).unwrap();
+    std::thread::sleep(Duration::from_millis(500));
+    license.free();
+    let done = client.wait_for("COMPLETED");
+    assert_eq!(done["reply"], json!({"released": [first, second], "kept": [], "left": []}), "{done}");
+    assert_eq!(machine.count(), 0);
+}
+
+/// The library releases such leases by itself never, but the host has asked for the release of everything.
+#[test]
+fn lease_that_waits_for_its_release_and_is_closed_is_released() {
+    let demo = Demo::start();
+    for of_lease in [json!({"keep_alive": "host"}), json!({"release_on_close_ms": 0})] {
+        let machine = Machine::new(&demo, "release-all-waiting");
+        let client =
+            Client::open(&with(&machine.config(), json!({"timeout_ms": PATIENT_MS, "max_parallel": 1}))).unwrap();
+        let (license, first) = acquire(&client, of_lease.clone());
+        let (mesh, second) = acquire(&client, with(&of_lease, json!({"feature": "MESH"})));
+        delay(&machine, &["release_license", "release_feature"], 800);
+        let ticket = client.submit("release_all", &json!({"timeout_ms": 20_000})).unwrap();
+        std::thread::sleep(Duration::from_millis(300));
+        license.free();
+        mesh.free();
+        let done = client.wait_for("COMPLETED");
+        assert_eq!(done["ticket"], ticket);
+        assert_eq!(done["reply"], json!({"released": [first, second], "kept": [], "left": []}), "{of_lease}: {done}");
+        assert_eq!(machine.count(), 0, "{of_lease}");
+    }
 }

@@ -432,6 +432,17 @@ fn reservation_of_feature_without_pool_goes_back() {
 }
 
 #[test]
+fn reservation_of_member_that_left_its_pool_goes_back_with_its_next_consumption() {
+    let mut world = world_with_reservations_of_5();
+    let pooled = "code = \"A\", consumption = { max_consumptions = 15, pool = \"Credits\" }";
+    world.restart_with(&CATALOGUE.replace(pooled, "code = \"A\", consumption = { max_consumptions = 15 }"));
+    world.ask("F", "hw", consume_feature("A", 0)).unwrap();
+    assert_eq!(pool_totals(&mut world), [10]);
+    world.ask("F", "hw", consume_feature("A", 1)).unwrap();
+    assert_eq!(pool_totals(&mut world), [5]);
+}
+
+#[test]
 fn consumption_of_0_keeps_reservation() {
     let mut world = world_with_reservations_of_5();
     let pool = world.ask("F", "hw", consume_feature("A", 0)).unwrap()["pool"].clone();

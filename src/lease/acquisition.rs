@@ -29,7 +29,7 @@ pub(crate) struct Acquisition {
     /// Until this moment the acquire waits for slots.
     waits_until: Instant,
     pause: Duration,
-    /// The worst outcome of the tries before, and how many requests they have sent.
+    /// The greatest outcome of the tries before, and how often their last request was sent.
     earlier: (Outcome, u32),
     /// The number of the ticket, if the call was submitted.
     ticket: Option<u64>,
@@ -92,7 +92,7 @@ impl Acquisition {
         }
         // If everything is being released, or the client was closed, dropping this releases the slots.
         if !self.manager.add_lease(&lease) {
-            return Err(Error::new(Status::Cancelled).with_unknown_outcome());
+            return Err(self.ended(Error::new(Status::Cancelled).with_unknown_outcome()));
         }
         self.lease = None;
         self.manager.end_acquire(&lease);
@@ -117,7 +117,9 @@ impl Acquisition {
     pub(crate) fn ended(&mut self, error: Error) -> Error {
         let (outcome, attempts) = self.earlier;
         let mut error = error.after(outcome);
-        error.attempts = error.attempts.max(attempts);
+        if error.attempts == 0 {
+            error.attempts = attempts;
+        }
         self.activation.told_in(error)
     }
 

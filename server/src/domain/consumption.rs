@@ -153,8 +153,11 @@ impl Transition<'_> {
         let counter = self.state.counter_after(entitlement, quota.terms, totals.own, self.now);
         self.record(Change::Consumed { entitlement, counter });
         // An amount of 0 asks for the totals. It is no sign that the device has a network again for good.
-        if let Some(pool) = totals.pool.as_ref().filter(|_| amount != 0) {
-            self.settle(entitlement, device_id, pool);
+        match &totals.pool {
+            Some(pool) if amount != 0 => self.settle(entitlement, device_id, pool),
+            // The member was moved out of the pool that the device has reserved of.
+            None if amount != 0 => self.give_back(entitlement, device_id),
+            _ => {}
         }
         self.note(EventKind::Consumed { amount }, quota.license, quota.feature, device_id);
         // An amount of 0 may be booked twice without harm. But repeated overages would replace newer ones, so a request that

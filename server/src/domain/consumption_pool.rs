@@ -129,7 +129,7 @@ impl Transition<'_> {
     }
 
     /// Gives back what the device has reserved for a member, to the pool that it was reserved of.
-    fn give_back(&mut self, entitlement: EntitlementId, device_id: u64) {
+    pub(super) fn give_back(&mut self, entitlement: EntitlementId, device_id: u64) {
         if let Some((pool, units)) = self.state.reserved(entitlement, device_id, self.now) {
             let total = self.state.total(EntitlementId::of_pool(&pool), &pool.terms, self.now);
             self.record_pool(&pool, total - units);

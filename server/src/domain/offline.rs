@@ -67,7 +67,8 @@ impl State {
         let mut transition = Transition { state: self, now, changes };
         let (hardware_id, number) = (command.hardware_id.clone(), request.number);
         transition.record(Change::OfflineRequest { license_id, hardware_id, number });
-        match transition.active_device(license_id, &command.hardware_id).filter(|_| !reservations.is_empty()) {
+        // A deactivation leaves no active device.
+        match transition.active_device(license_id, &command.hardware_id) {
             Some(device_id) => {
                 transition.reserve(&subject.license, device_id, reservations);
                 Ok(transition.activation_reply(&subject, command, device_id))

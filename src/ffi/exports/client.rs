@@ -99,21 +99,22 @@ pub unsafe extern "C" fn floatlease_client_cancel(client: *mut floatlease_client
 
 /// Releases every lease of a client at once and within a time, for the end of a program. Borrows are kept.
 ///
-/// It cancels acquires that are under way, and refuses new ones with FLOATLEASE_E_CANCELLED meanwhile. It releases up to max_parallel leases side by side, and takes over those that the
-/// library is releasing in the background. If the server can't be reached it tries again as long as timeout_ms lasts, from
-/// 1 to 3600000. The handles of the leases stay, and become RELEASED.
+/// It cancels acquires that are under way, and refuses new ones with FLOATLEASE_E_CANCELLED meanwhile. It releases up to
+/// max_parallel leases side by side, those too whose handle was closed, whatever their keep_alive and
+/// release_on_close_ms. If the server can't be reached it tries again as long as timeout_ms lasts, from 1 to 3600000.
+/// Handles of leases stay, and become RELEASED.
 ///
 /// Reply: the numbers of leases as in floatlease_lease_info.
 ///
 ///     {"released":[1],"kept":[2],"left":[{"lease":3,"status":21,"name":"CONNECT","reason":"…"}]}
 ///
 ///     kept    leases that are borrowed: the slot stays borrowed until its date
-///     left    leases that could not be released in time: the server frees their slots after their timeout, or the next
-///             start does
+///     left    leases that were not released in time, and those whose release was refused: the server frees their slots
+///             after their timeout, or the next start does
 ///
 /// Errors: what is left is no error, because the reply tells it.
 /// - FLOATLEASE_E_BAD_VALUE: timeout_ms is out of range.
-/// - FLOATLEASE_E_CANCELLED: floatlease_client_cancel was called meanwhile.
+/// - FLOATLEASE_E_CANCELLED: floatlease_client_cancel was called meanwhile, or floatlease_cancel with its ticket.
 /// - FLOATLEASE_E_HANDLE: the client is closed.
 ///
 /// Slots that verbs have taken, and not leases, are not known to it: release those by verbs. Blocks until timeout_ms at
@@ -131,8 +132,8 @@ pub unsafe extern "C" fn floatlease_client_release_all(
 /// Closes a client and ends its leases.
 ///
 /// Calls in flight on other threads are cancelled. A call that comes later returns FLOATLEASE_E_HANDLE, and its message
-/// says that the client was closed. The client's connections are closed. The client's leases become RELEASED. The library releases their
-/// slots in the background, each within its release_on_close_ms, except for leases with "keep_alive":"host". The
+/// says that the client was closed. The client's connections are closed. Its leases become RELEASED. The library releases
+/// their slots in the background, each within its release_on_close_ms, except for leases with "keep_alive":"host". The
 /// connections that this takes are closed afterwards. A borrowed slot stays borrowed. You still free the handles of the
 /// leases, before or after.
 ///

@@ -15,8 +15,8 @@
 //! | `queue`, `log_line`, `entry` | the file, its lines, and how each consumption stands |
 //! | `caller_lock` | which clients have calls that wait |
 //!
-//! Its sets are sorted: one by hashes would open a file for random numbers on an old kernel, which may become a standard stream
-//! of a daemon.
+//! Its sets are sorted: one by hashes would open a file for random numbers on an old kernel, and that file may become a
+//! standard stream of a daemon.
 
 mod caller_lock;
 mod consumptions;
@@ -99,8 +99,10 @@ impl Consumptions {
         let outage = shared.client.reachability().outage();
         // While the server is away, no call waits for the result.
         let caller = if outage.is_none() { self.caller_name(folder)? } else { None };
+        // The wait for the turn may have taken long.
         (entry.at_ms, entry.caller) = (shared.clock.wall().timestamp_millis(), caller.clone());
-        let life_ms = outage.is_none().then(|| consumption_life_ms(timeout));
+        // Nor does one whose client was closed meanwhile: it sends nothing.
+        let life_ms = caller.is_some().then(|| consumption_life_ms(timeout));
         let added = queue.commit.write(&shared.client, Change::Add { entry: Box::new(entry.clone()), life_ms })?;
         // The outcome of the same request may be unknown from before. Sending it again would not find out more.
         if let Some(error) = settled(&added.state) {

@@ -142,22 +142,25 @@ impl ConsumptionQueue {
                 if let (Some(true), Some(life_ms)) = (client.supports_idempotency(), *life_ms) {
                     entry.state = EntryState::InDoubt { total_before: None, at_ms: entry.at_ms, life_ms };
                 }
-                match self.find_same(&entry)? {
-                    Some(EntryState::Refused(_)) => note(self, LogLine::Done(vec![entry.key.clone()])),
+                let is_refused = match self.find_same(&entry)? {
+                    Some(EntryState::Refused(_)) => true,
                     Some(state) => return Ok(Written::new(state)),
-                    None => {}
-                }
+                    None => false,
+                };
                 let open = self.entries.iter().filter(|entry| entry.is_open());
                 if self.entries.len() >= MOST_ENTRIES && open.count() >= MOST_ENTRIES {
                     return Err(Error::because(Status::QueueFull, format!("They are {MOST_ENTRIES}.")));
                 }
                 let is_of_others = |other: &QueuedConsumption| other.is_open() && other.caller != entry.caller;
                 let is_first = !self.entries.iter().any(is_of_others);
-                let state = entry.state.clone();
+                let (key, state) = (entry.key.clone(), entry.state.clone());
                 let line = LogLine::Queued(entry);
                 let added_bytes = self.added_bytes + line.text()?.len();
                 self.log.check_room(added_bytes)?;
                 self.added_bytes = added_bytes;
+                if is_refused {
+                    note(self, LogLine::Done(vec![key]));
+                }
                 note(self, line);
                 return Ok(Written { is_new: true, is_first, ..Written::new(state) });
             }

@@ -159,7 +159,8 @@ impl<'a> ConsumptionSync<'a> {
         }
         let settled = settled(&own.entry.state);
         if settled.is_some() {
-            self.remove_own(own.entry.key.clone());
+            // Another process may have queued the same consumptions again since: they stay.
+            self.sender.write(Change::Tell(Some(own.entry.key.clone())))?;
         }
         Ok(settled.map(Err))
     }

@@ -118,6 +118,11 @@ impl LeaseInner {
         self.slot_names.contains(&self.license_ref.file_stem(feature))
     }
 
+    /// Returns whether the host lets the library release the slots by itself.
+    pub(crate) fn may_be_released_in_background(&self) -> bool {
+        self.keep_alive == KeepAlive::Thread && !self.release_on_close.is_zero()
+    }
+
     /// Returns whether the server may count a slot of the lease for this device.
     pub(crate) fn may_be_held_at_server(&self) -> bool {
         self.try_slots().is_none_or(|slots| slots.iter().any(Slot::may_be_held_at_server))

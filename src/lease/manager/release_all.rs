@@ -28,27 +28,46 @@ impl Drop for ReleasingAll {
     }
 }
 
-/// What is still to be released, and what has become of the rest.
+/// What has become of a lease so far.
+enum Progress {
+    Waiting,
+    UnderWay,
+    Released,
+    /// It is borrowed.
+    Kept,
+    Left(Error),
+}
+
+/// A lease that is to be released.
+struct Entry {
+    lease: Arc<LeaseInner>,
+    progress: Progress,
+}
+
+/// The leases that are to be released, each once, and the threads that do it.
 #[derive(Default)]
-struct Progress {
-    waiting: Vec<Arc<LeaseInner>>,
-    under_way: Vec<Arc<LeaseInner>>,
+struct Releases {
+    entries: Vec<Entry>,
     /// How many threads release them, and their calls.
     helpers: usize,
     calls: Vec<Arc<Call>>,
-    released: Vec<u64>,
-    kept: Vec<u64>,
-    left: Vec<(u64, Error)>,
-    /// Those left whose handle was closed: nobody but the threads in the background can release them.
-    closed: Vec<Arc<LeaseInner>>,
-    /// The time is over, and the host was told what is left.
+    /// The time is over, and the host is told what is left.
     is_over: bool,
+}
+
+/// A thread that releases leases, until this is dropped, as by a panic.
+struct Helper(Arc<Mutex<Releases>>);
+
+impl Drop for Helper {
+    fn drop(&mut self) {
+        lock(&self.0).helpers -= 1;
+    }
 }
 
 /// A lease that is being released, until this is dropped, as by a panic.
 struct UnderWay<'a> {
     manager: &'a Arc<LeaseManager>,
-    progress: &'a Mutex<Progress>,
+    releases: &'a Mutex<Releases>,
     lease: Arc<LeaseInner>,
     is_borrowed: bool,
     result: Result<(), Error>,
@@ -57,7 +76,7 @@ struct UnderWay<'a> {
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
         let result = std::mem::replace(&mut self.result, Ok(()));
-        let is_orphaned = lock(self.progress).end(&self.lease, self.is_borrowed, result);
+        let is_orphaned = lock(self.releases).end(&self.lease, self.is_borrowed, result);
         if is_orphaned {
             self.manager.drop_lease(&self.lease);
         }
@@ -104,95 +123,93 @@ impl LeaseManager {
         let deadline = Instant::now() + call.left().unwrap_or_default();
         self.registry().releases.begin_taking_over();
         let _releasing = ReleasingAll(Arc::clone(self));
-        let progress = Arc::new(Mutex::new(Progress::default()));
-        lock(&progress).waiting = self.unreleased_leases();
+        let releases = Arc::new(Mutex::new(Releases::default()));
+        lock(&releases).add(self.unreleased_leases());
         let mut is_cancelled = false;
         loop {
             cancel_paused();
-            let is_ending = self.take_over(&progress);
-            if !self.start_helpers(&progress, deadline) {
-                self.release_waiting(&progress, call);
+            let is_ending = self.take_over(&releases);
+            if !self.start_helpers(&releases, deadline) {
+                self.release_waiting(&releases, call);
             }
-            let is_done = !is_ending && {
-                let progress = lock(&progress);
-                progress.waiting.is_empty() && progress.under_way.is_empty()
-            };
-            match (is_done, call.pause(POLL)) {
-                (true, _) => break,
-                (false, Ok(())) => {}
-                (false, Err(stop)) => {
-                    self.give_up(&progress);
-                    is_cancelled = stop == Stop::Cancelled;
-                    break;
-                }
+            if !is_ending && lock(&releases).is_done() {
+                break;
+            }
+            if let Err(stop) = call.pause(POLL) {
+                self.give_up(&releases);
+                is_cancelled = stop == Stop::Cancelled;
+                break;
             }
         }
-        let closed = std::mem::take(&mut lock(&progress).closed);
-        closed.iter().for_each(|lease| self.drop_lease(lease));
+        let (orphans, told) = {
+            let mut releases = lock(&releases);
+            releases.give_up();
+            (releases.orphans(), releases.told())
+        };
+        orphans.iter().for_each(|lease| self.drop_lease(lease));
         self.wake();
-        let told = lock(&progress).told();
         if is_cancelled { Err(Error::new(Status::Cancelled).with_unknown_outcome()) } else { Ok(told) }
     }
 
     /// The leases that may hold a slot. Others, which their host has released and not closed, are not told as released again.
     fn unreleased_leases(&self) -> Vec<Arc<LeaseInner>> {
-        let may_hold =
-            |lease: &Arc<LeaseInner>| lease.status().state() != State::Released || lease.may_be_held_at_server();
+        let may_hold = |lease: &Arc<LeaseInner>| !is_closed(lease) || lease.may_be_held_at_server();
         self.leases().into_iter().filter(may_hold).collect()
     }
 
     /// Cancels acquires under way, and takes closed leases over from the threads that release them in the background. Returns
     /// whether some of them are still about to end.
-    fn take_over(&self, progress: &Mutex<Progress>) -> bool {
+    fn take_over(&self, releases: &Mutex<Releases>) -> bool {
         let mut registry = self.registry();
         let acquiring = registry.acquiring.clone();
         let (closed, is_stopping) = registry.releases.take_over();
         drop(registry);
         acquiring.iter().for_each(|lease| lease.cancel_calls());
-        lock(progress).add_closed(closed);
+        lock(releases).add(closed);
         is_stopping || !acquiring.is_empty()
     }
 
     /// Starts a thread for each lease that waits. False if there is none and none can be started.
-    fn start_helpers(self: &Arc<LeaseManager>, progress: &Arc<Mutex<Progress>>, deadline: Instant) -> bool {
-        let mut now = lock(progress);
+    fn start_helpers(self: &Arc<LeaseManager>, releases: &Arc<Mutex<Releases>>, deadline: Instant) -> bool {
+        let mut now = lock(releases);
         while now.needs_helper(self.shared.client.config().max_parallel) {
-            let (manager, progress) = (Arc::clone(self), Arc::clone(progress));
+            let (manager, helper) = (Arc::clone(self), Helper(Arc::clone(releases)));
+            now.helpers += 1;
             let run = move || {
                 let timeout = deadline.saturating_duration_since(Instant::now());
                 let in_flight = manager.shared.begin_host_call(timeout, None);
-                lock(&progress).add_call(&in_flight.call);
-                manager.release_waiting(&progress, &in_flight.call);
-                lock(&progress).helpers -= 1;
+                lock(&helper.0).add_call(&in_flight.call);
+                manager.release_waiting(&helper.0, &in_flight.call);
             };
-            if self.shared.start_thread(run).is_err() {
+            drop(now);
+            // Without a thread, the helper is dropped, and so counted no more.
+            let is_started = self.shared.start_thread(run).is_ok();
+            now = lock(releases);
+            if !is_started {
                 break;
             }
-            now.helpers += 1;
         }
-        now.helpers > 0 || now.waiting.is_empty()
+        now.helpers > 0 || now.count_waiting() == 0
     }
 
-    /// The time is over, or the call was cancelled: ends the helpers. What waits or is still under way is left.
-    fn give_up(&self, progress: &Mutex<Progress>) {
+    /// The time is over, or the call was cancelled: ends the helpers, and waits until what they did has ended.
+    fn give_up(&self, releases: &Mutex<Releases>) {
         let end = Instant::now() + AFTER_DEADLINE;
-        lock(progress).calls.iter().for_each(|call| call.cancel());
-        // What was cancelled is about to end.
-        while (self.take_over(progress) || !lock(progress).under_way.is_empty()) && Instant::now() < end {
+        lock(releases).calls.iter().for_each(|call| call.cancel());
+        while (self.take_over(releases) || lock(releases).count_under_way() > 0) && Instant::now() < end {
             std::thread::sleep(POLL);
         }
-        lock(progress).give_up();
     }
 
     /// Releases one lease after the other until none waits.
-    fn release_waiting(self: &Arc<LeaseManager>, progress: &Mutex<Progress>, call: &Call) {
+    fn release_waiting(self: &Arc<LeaseManager>, releases: &Mutex<Releases>, call: &Call) {
         // Not in the loop's head, where the lock would be held until the end of its body.
-        let next = || lock(progress).begin();
+        let next = || lock(releases).begin();
         while let Some(lease) = next() {
-            let is_closed = lease.status().state() == State::Released;
+            let is_closed = is_closed(&lease);
             let is_borrowed = lease.status().has_borrow();
             let by_panic = Err(Error::new(Status::Internal).with_unknown_outcome());
-            let mut under_way = UnderWay { manager: self, progress, lease, is_borrowed, result: by_panic };
+            let mut under_way = UnderWay { manager: self, releases, lease, is_borrowed, result: by_panic };
             let lease = &under_way.lease;
             let result = if is_closed { lease.release_after_close(call) } else { lease.release_with_retry(call) };
             self.repeat_release_later(lease);
@@ -201,24 +218,45 @@ impl LeaseManager {
     }
 }
 
-impl Progress {
-    fn begin(&mut self) -> Option<Arc<LeaseInner>> {
-        let next = self.waiting.pop().filter(|_| !self.is_over)?;
-        self.under_way.push(Arc::clone(&next));
-        Some(next)
+impl Releases {
+    /// Adds leases. One that is there already begins anew if it is done and may still hold a slot: its handle was closed
+    /// meanwhile, and nobody else releases it.
+    fn add(&mut self, leases: Vec<Arc<LeaseInner>>) {
+        for lease in leases {
+            match self.entry(&lease) {
+                Some(entry) if entry.is_done() && lease.may_be_held_at_server() => entry.progress = Progress::Waiting,
+                Some(_) => {}
+                None => self.entries.push(Entry { lease, progress: Progress::Waiting }),
+            }
+        }
     }
 
-    /// Adds leases whose handle was closed. One that was closed while it is being released is there already.
-    fn add_closed(&mut self, closed: Vec<Arc<LeaseInner>>) {
-        let is_known =
-            |lease: &Arc<LeaseInner>| self.waiting.iter().chain(&self.under_way).any(|known| Arc::ptr_eq(known, lease));
-        let new: Vec<_> = closed.into_iter().filter(|lease| !is_known(lease)).collect();
-        self.waiting.extend(new);
+    fn entry(&mut self, lease: &Arc<LeaseInner>) -> Option<&mut Entry> {
+        self.entries.iter_mut().find(|entry| Arc::ptr_eq(&entry.lease, lease))
+    }
+
+    fn begin(&mut self) -> Option<Arc<LeaseInner>> {
+        let is_next = |entry: &&mut Entry| matches!(entry.progress, Progress::Waiting);
+        let next = self.entries.iter_mut().rev().find(is_next).filter(|_| !self.is_over)?;
+        next.progress = Progress::UnderWay;
+        Some(Arc::clone(&next.lease))
+    }
+
+    fn count_waiting(&self) -> usize {
+        self.entries.iter().filter(|entry| matches!(entry.progress, Progress::Waiting)).count()
+    }
+
+    fn count_under_way(&self) -> usize {
+        self.entries.iter().filter(|entry| matches!(entry.progress, Progress::UnderWay)).count()
+    }
+
+    fn is_done(&self) -> bool {
+        self.entries.iter().all(Entry::is_done)
     }
 
     /// Returns whether more leases wait than there are threads for, and one more is allowed.
     fn needs_helper(&self, most: usize) -> bool {
-        self.waiting.len() > self.helpers.saturating_sub(self.under_way.len()) && self.helpers < most
+        self.count_waiting() > self.helpers.saturating_sub(self.count_under_way()) && self.helpers < most
     }
 
     /// Adds the call of a helper, which ends with the release of everything.
@@ -231,57 +269,85 @@ impl Progress {
 
     /// Notes what has become of a lease. Returns whether the caller has to give it to the threads in the background.
     fn end(&mut self, lease: &Arc<LeaseInner>, is_borrowed: bool, result: Result<(), Error>) -> bool {
-        self.under_way.retain(|other| !Arc::ptr_eq(other, lease));
-        let is_closed = lease.status().state() == State::Released;
         if self.is_over {
-            return is_closed && result.is_err();
+            return is_closed(lease) && result.is_err();
         }
-        match result {
-            Ok(()) if is_borrowed => self.kept.push(lease.label.id),
-            Ok(()) => self.released.push(lease.label.id),
-            // Its host has released it meanwhile, or has closed its handle: what is left then is released as of a closed one.
-            Err(error) if error.status == Status::LeaseOver => {
-                self.waiting.extend(lease.may_be_held_at_server().then(|| Arc::clone(lease)));
-            }
-            Err(error) => {
-                // A helper is cancelled at the deadline.
-                let is_late = error.status == Status::Cancelled;
-                let told = if is_late { Error::new(Status::Timeout).with_outcome(error.outcome) } else { error };
-                self.left.push((lease.label.id, told));
-                self.closed.extend(is_closed.then(|| Arc::clone(lease)));
-            }
+        let progress = match result {
+            // Its host has released it meanwhile. What is still held is released as the slots of a closed lease are.
+            Err(error) if error.status == Status::LeaseOver && lease.may_be_held_at_server() => Progress::Waiting,
+            Err(error) if error.status != Status::LeaseOver => Progress::left(error),
+            _ if is_borrowed => Progress::Kept,
+            _ => Progress::Released,
+        };
+        if let Some(entry) = self.entry(lease) {
+            entry.progress = progress;
         }
         false
     }
 
-    /// What waits or is under way is left.
+    /// The release of everything is over. What waits is left, and what is still under way.
     fn give_up(&mut self) {
         self.is_over = true;
-        let waiting = std::mem::take(&mut self.waiting);
-        let all = waiting.iter().chain(&self.under_way);
-        self.left.extend(all.map(|lease| (lease.label.id, Error::new(Status::Timeout))));
-        self.closed.extend(waiting.into_iter().filter(|lease| lease.status().state() == State::Released));
+        for entry in self.entries.iter_mut().filter(|entry| matches!(entry.progress, Progress::Waiting)) {
+            entry.progress = Progress::Left(Error::new(Status::Timeout));
+        }
+    }
+
+    /// The leases that are left and whose handle was closed: only the threads in the background can release them. Those
+    /// still under way are given to them when that has ended.
+    fn orphans(&self) -> Vec<Arc<LeaseInner>> {
+        let left = self.entries.iter().filter(|entry| matches!(entry.progress, Progress::Left(_)));
+        left.filter(|entry| is_closed(&entry.lease)).map(|entry| Arc::clone(&entry.lease)).collect()
     }
 
     fn told(&mut self) -> String {
-        let numbers = |ids: &mut Vec<u64>| -> Value {
-            ids.sort_unstable();
-            ids.drain(..).collect()
-        };
-        self.left.sort_unstable_by_key(|(id, _)| *id);
-        let left = self.left.drain(..).map(|(id, error)| {
-            json::value(&[
-                ("lease", id.into()),
+        self.entries.sort_unstable_by_key(|entry| entry.lease.label.id);
+        let (mut released, mut kept, mut left) = (Vec::new(), Vec::new(), Vec::new());
+        let late = Error::new(Status::Timeout);
+        for entry in &self.entries {
+            let id: Value = entry.lease.label.id.into();
+            let error = match &entry.progress {
+                Progress::Released => {
+                    released.push(id);
+                    continue;
+                }
+                Progress::Kept => {
+                    kept.push(id);
+                    continue;
+                }
+                Progress::Left(error) => error,
+                Progress::Waiting | Progress::UnderWay => &late,
+            };
+            left.push(json::value(&[
+                ("lease", id),
                 ("status", error.status.number().into()),
                 ("name", error.status.row().name.into()),
                 ("reason", error.message().into()),
-            ])
-        });
-        let left: Value = left.collect();
-        json::object(&[("released", numbers(&mut self.released)), ("kept", numbers(&mut self.kept)), ("left", left)])
+            ]));
+        }
+        json::object(&[("released", released.into()), ("kept", kept.into()), ("left", left.into())])
     }
 }
 
-fn lock(progress: &Mutex<Progress>) -> MutexGuard<'_, Progress> {
-    progress.lock().unwrap_or_else(PoisonError::into_inner)
+impl Progress {
+    fn left(error: Error) -> Progress {
+        // A helper is cancelled at the deadline.
+        let is_late = error.status == Status::Cancelled;
+        Progress::Left(if is_late { Error::new(Status::Timeout).with_outcome(error.outcome) } else { error })
+    }
+}
+
+impl Entry {
+    fn is_done(&self) -> bool {
+        !matches!(self.progress, Progress::Waiting | Progress::UnderWay)
+    }
+}
+
+/// Returns whether the host has closed the handle of this lease, or released it.
+fn is_closed(lease: &Arc<LeaseInner>) -> bool {
+    lease.status().state() == State::Released
+}
+
+fn lock(releases: &Mutex<Releases>) -> MutexGuard<'_, Releases> {
+    releases.lock().unwrap_or_else(PoisonError::into_inner)
 }

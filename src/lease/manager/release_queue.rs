@@ -116,9 +116,23 @@ impl ReleaseQueue {
         self.pending.is_empty() && self.repeats.is_empty()
     }
 
-    /// Adds closed leases.
+    /// Adds closed leases. One that must not be released in the background is given up, unless a call releases everything.
     pub(super) fn add_pending(&mut self, leases: Vec<Arc<LeaseInner>>) {
-        self.pending.extend(leases);
+        for lease in leases {
+            let is_known = self.pending.iter().any(|known| Arc::ptr_eq(known, &lease));
+            if !is_known {
+                self.pending.push(lease);
+            }
+        }
+        self.abandon_others();
+    }
+
+    /// Gives up closed leases that must not be released in the background, unless a call releases everything.
+    fn abandon_others(&mut self) {
+        if self.taken_over == 0 {
+            let others = self.pending.extract_if(.., |lease| !lease.may_be_released_in_background());
+            others.for_each(|lease| lease.abandon(&lease.slot_names));
+        }
     }
 
     /// Lets no thread release closed leases, until [`ReleaseQueue::end_taking_over`].
@@ -128,6 +142,7 @@ impl ReleaseQueue {
 
     pub(super) fn end_taking_over(&mut self) {
         self.taken_over -= 1;
+        self.abandon_others();
     }
 
     /// Returns whether a call releases everything.

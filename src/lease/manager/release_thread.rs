@@ -2,7 +2,6 @@
 //! been undone by a late request.
 
 use crate::http::{Call, Waiter};
-use crate::lease::acquire_request::KeepAlive;
 use crate::lease::lease_inner::LeaseInner;
 use crate::lease::manager::registry::{LONGEST_SLEEP, LeaseManager, MainThread, Registry};
 use crate::lease::manager::release_queue::{Interruption, ReleaseTarget, RepeatedRelease, SlotName};
@@ -137,7 +136,7 @@ impl LeaseManager {
     }
 
     fn add_repeat(self: &Arc<LeaseManager>, lease: &Arc<LeaseInner>, target: ReleaseTarget) {
-        if may_release_in_background(lease) {
+        if lease.may_be_released_in_background() {
             let mut registry = self.registry();
             registry.releases.add_repeat(Arc::clone(lease), target, self.shared.clock.now());
             self.start_release_thread(&mut registry);
@@ -145,11 +144,10 @@ impl LeaseManager {
         }
     }
 
-    /// Releases the slots of these leases in the background, if there is a thread for it.
+    /// Releases the slots of these leases in the background, if there is a thread for it, or lets the call do it that
+    /// releases everything.
     fn release_in_background(self: &Arc<LeaseManager>, registry: &mut Registry, leases: Vec<Arc<LeaseInner>>) {
-        let (pending, abandoned): (Vec<_>, Vec<_>) = leases.into_iter().partition(may_release_in_background);
-        abandoned.iter().for_each(|lease| lease.abandon(&lease.slot_names));
-        registry.releases.add_pending(pending);
+        registry.releases.add_pending(leases);
         self.start_release_thread(registry);
         // Without a release thread, the main thread or the host releases slots between renewals.
         let has_other = registry.main_thread != MainThread::Absent || self.shared.has_no_threads() && !registry.closed;
@@ -304,9 +302,4 @@ impl LeaseManager {
         registry.releases.begin(lease, target, is_first, Arc::clone(call));
         ActiveReleaseGuard { manager: Arc::clone(self), call: Some(Arc::clone(call)) }
     }
-}
-
-/// Returns whether the host lets the library release the slots of this lease by itself.
-fn may_release_in_background(lease: &Arc<LeaseInner>) -> bool {
-    lease.keep_alive == KeepAlive::Thread && !lease.release_on_close.is_zero()
 }

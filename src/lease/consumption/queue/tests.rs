@@ -273,6 +273,9 @@ fn refused_entries_leave_room_for_open_ones() {
     let mut queue = folder.queue();
     queue.add(entry("one-more", 1)).unwrap();
     assert_eq!(queue.add(entry("too-many", 1)).unwrap_err().status, Status::QueueFull);
+    // Nor is the refused one replaced, which nobody has been told of.
+    assert_eq!(queue.add(entry("key-0", 1)).unwrap_err().status, Status::QueueFull);
+    assert_eq!(queue.change(Change::Tell(None)).unwrap().told.len(), 1);
 }
 
 #[test]
