@@ -107,6 +107,20 @@ fn its_refusals_are_those_of_the_documentation() {
     assert!(page.contains(&format!("|---|---|\n{table}\n\n")), "the table must be\n{table}");
 }
 
+#[test]
+fn replies_to_what_is_too_long_are_as_it_says() {
+    let server = server();
+    let mut document = openapi::v4(server.server.base_url());
+    closed(&mut document);
+    for (query, headers, status) in [("x".repeat(70_000), 0, 414), (String::new(), 101, 431)] {
+        let headers: Vec<_> = (0..headers).map(|number| (format!("X-{number}"), "x".to_owned())).collect();
+        let target = format!("/api/v4/check_license?{query}");
+        let answer = server.client().send("GET", &target, &headers, b"").unwrap();
+        assert_eq!(answer.status, status);
+        check(&document, "/check_license", "get", &answer);
+    }
+}
+
 /// Parameters that name a user, with those that each requires.
 const OF_USER: [(&str, &str); 4] = [
     ("username", "password"),

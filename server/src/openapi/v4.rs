@@ -18,11 +18,12 @@ const DESCRIPTION: &str = "The LicenseSpring License API v4, as floatlease-serve
     ignored.";
 
 /// The meaning of each error status, whatever the code.
-const REFUSED: [(u16, &str); 5] = [
+const REFUSED: [(u16, &str); 6] = [
     (400, "Refused; the code says why."),
     (404, "The path is unknown, or its method is wrong."),
     (414, "The URL is too long, as by a long token in the query."),
     (429, "Too many requests, or too many passwords to check; `Retry-After` says when the next is allowed."),
+    (431, "The headers are too long, or too many."),
     (503, "The result could not be kept, or there is no place for the connection; ask again in a while."),
 ];
 
