@@ -5,6 +5,7 @@
 mod common;
 
 mod codes;
+mod file_members;
 mod odd_names;
 mod parameters;
 mod provocations;
