@@ -10,6 +10,7 @@ use common::offline::{members, schema_2};
 use common::{API_KEY, Answer, Client, SHARED_KEY, TestServer, with};
 use floatlease::model::{IDEMPOTENCY_KEY, ORDER};
 use floatlease::operations::{Auth, Method, OPERATIONS, Operation, Reply};
+use floatlease_server::domain::Refusal;
 use floatlease_server::store::SqliteStore;
 use floatlease_server::{openapi, sandbox};
 use serde_json::{Map, Value, json};
@@ -86,6 +87,37 @@ fn its_summaries_are_those_of_the_documentation() {
         let summary = document["paths"][operation.path][method]["summary"].as_str().unwrap();
         let row = format!("| `{}` | {} {} | {summary} |", operation.name, method.to_uppercase(), operation.path);
         assert!(page.contains(&row), "{row}");
+    }
+}
+
+/// The codes that each operation adds to those of all.
+#[test]
+fn its_refusals_are_those_of_the_documentation() {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/operations.md")).unwrap();
+    let codes = |operation: &Operation| -> BTreeSet<&str> {
+        Refusal::codes_of(operation.name).into_iter().map(|(_, code)| code).collect()
+    };
+    let quoted = |codes: &BTreeSet<&str>| codes.iter().map(|code| format!("`{code}`")).collect::<Vec<_>>().join(", ");
+    let of_all = OPERATIONS.iter().map(codes).reduce(|one, other| &one & &other).unwrap();
+    let mut rows = vec![format!("| each operation | {} |", quoted(&of_all))];
+    for operation in OPERATIONS.iter().filter(|operation| codes(operation) != of_all) {
+        rows.push(format!("| `{}` | {} |", operation.name, quoted(&(&codes(operation) - &of_all))));
+    }
+    let table = rows.join("\n");
+    assert!(page.contains(&format!("|---|---|\n{table}\n\n")), "the table must be\n{table}");
+}
+
+#[test]
+fn replies_to_what_is_too_long_are_as_it_says() {
+    let server = server();
+    let mut document = openapi::v4(server.server.base_url());
+    closed(&mut document);
+    for (query, headers, status) in [("x".repeat(70_000), 0, 414), (String::new(), 101, 431)] {
+        let headers: Vec<_> = (0..headers).map(|number| (format!("X-{number}"), "x".to_owned())).collect();
+        let target = format!("/api/v4/check_license?{query}");
+        let answer = server.client().send("GET", &target, &headers, b"").unwrap();
+        assert_eq!(answer.status, status);
+        check(&document, "/check_license", "get", &answer);
     }
 }
 

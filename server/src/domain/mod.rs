@@ -26,6 +26,7 @@ mod order;
 mod overages;
 mod pool;
 mod refusal;
+mod refusal_codes;
 pub mod reply;
 mod reservation;
 mod snapshot;

@@ -3,7 +3,7 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 use chrono::{DateTime, TimeDelta, Utc};
 use floatlease::model::{parse_http_date, parse_time};
-use floatlease::operations::Operation;
+use floatlease::operations::{Kind, Operation};
 use floatlease::sign::{is_mac, offline_text, signature};
 use hyper::HeaderMap;
 use hyper::http::header::CONTENT_TYPE;
@@ -12,12 +12,16 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::authorise::Rights;
-use super::parameters::Parameters;
+use super::parameters::{Parameters, checked_value};
 use crate::catalogue::Catalogue;
 use crate::domain::{OfflineRequest, Refusal};
 
 /// The farthest date in the future that a device's clock may have shown.
 const LARGEST_LEAD: TimeDelta = TimeDelta::days(1);
+/// The members of a request file that are no parameters of its row. All are texts.
+const HEAD: [&str; 6] = ["request", "api_key", "client_id", "request_id", "date", "signature"];
+/// Those without which no file is carried out, whoever has signed it.
+const REQUIRED: [&str; 2] = ["request", "date"];
 
 /// A request file whose signature was verified.
 pub(super) struct OfflineFile<'c> {
@@ -67,6 +71,11 @@ impl<'c> OfflineFile<'c> {
         if schema < catalogue.min_offline_schema || whole.is_none() && members.contains_key("schema_version") {
             return invalid("the request file's schema is not accepted; write one of schema 2");
         }
+        for name in HEAD {
+            if let Some(value) = members.get(name).filter(|value| !value.is_null()) {
+                checked_value(name, Kind::Text, value)?;
+            }
+        }
         let text = |name: &str| members.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
         let (client, secrets, rights) = signer(catalogue, &text("api_key"), &text("client_id"), license_time)?;
         let auth = Some(text("license_key")).filter(|key| !key.is_empty()).unwrap_or_else(|| text("username"));
@@ -83,6 +92,10 @@ impl<'c> OfflineFile<'c> {
             "activate_offline" => ("activation", "write_offline_activation"),
             _ => ("deactivation", "write_offline_deactivation"),
         };
+        let missing: Vec<&str> = REQUIRED.into_iter().filter(|name| text(name).is_empty()).collect();
+        if !missing.is_empty() {
+            return Err(Refusal::MissingParameters(missing.join(", ")));
+        }
         if text("request") != kind {
             return invalid("the request file is for the other operation: one activates, the other deactivates");
         }
@@ -158,6 +171,9 @@ fn signer<'c>(
     }
     if catalogue.oauth_only {
         return Err(Refusal::ApiKeysNotAllowed);
+    }
+    if api_key.is_empty() && client_id.is_empty() {
+        return Err(Refusal::MissingParameters("api_key".to_owned()));
     }
     let key = catalogue.api_key(api_key).ok_or(Refusal::InvalidApiKey)?;
     Ok((&key.key, vec![key.shared_key.as_str()], Rights::of_key(key)))

@@ -83,14 +83,8 @@ impl Parameters {
         }
         let mut checked = Map::new();
         for parameter in operation.parameters().filter(|parameter| self.is_given(parameter.name, parameter.kind)) {
-            let (name, given) = (parameter.name, self.0.get(parameter.name));
-            let value = given.and_then(|value| typed(parameter.kind, value));
-            let value = value.map_or_else(|| invalid(format!("{name} must be {}", expected(parameter.kind))), Ok)?;
-            let longest = longest(name);
-            if value.as_str().is_some_and(|text| text.len() > longest) {
-                return invalid(format!("{name} must not be longer than {longest} bytes"));
-            }
-            checked.insert(name.to_owned(), value);
+            let (name, kind) = (parameter.name, parameter.kind);
+            checked.insert(name.to_owned(), checked_value(name, kind, self.0.get(name).unwrap_or(&Value::Null))?);
         }
         Ok(Parameters(checked))
     }
@@ -404,6 +398,17 @@ fn is_utf8(query: &str) -> bool {
 
 fn invalid<T>(message: String) -> Result<T, Refusal> {
     Err(Refusal::ValidationError(message))
+}
+
+/// Converts the value of a parameter to its type, or refuses it by its name.
+pub(super) fn checked_value(name: &str, kind: Kind, given: &Value) -> Result<Value, Refusal> {
+    let value = typed(kind, given);
+    let value = value.map_or_else(|| invalid(format!("{name} must be {}", expected(kind))), Ok)?;
+    let longest = longest(name);
+    if value.as_str().is_some_and(|text| text.len() > longest) {
+        return invalid(format!("{name} must not be longer than {longest} bytes"));
+    }
+    Ok(value)
 }
 
 /// Converts the value to the kind's type, if it is valid. In a query, every value is a text.

@@ -58,21 +58,8 @@ impl Document {
 
     /// Adds an error reply to all operations that are added later: `status`, with one of these codes.
     pub(crate) fn refusal(&mut self, status: u16, description: &str, codes: &[&str], headers: Value) {
-        let schema = json!({
-            "type": "object",
-            "properties": {
-                "status": { "type": "integer", "const": status },
-                "code": { "type": "string", "enum": codes },
-                "message": { "type": "string", "minLength": 1, "description": "For people." },
-            },
-            "required": ["status", "code", "message"],
-            "additionalProperties": false,
-        });
-        self.document["components"]["responses"][status.to_string()] = json!({
-            "description": description,
-            "headers": headers,
-            "content": { "application/json": { "schema": schema } },
-        });
+        self.document["components"]["responses"][status.to_string()] =
+            refusal_reply(status, description, codes, headers);
     }
 
     /// Returns the generator of types' schemas.
@@ -96,6 +83,14 @@ impl Document {
         let (path, method) = (endpoint.path, endpoint.method);
         self.add(endpoint);
         self.document["paths"][path][method]["responses"] = replies.into();
+    }
+
+    /// Adds an operation that has error replies of its own, by status, in place of those of all operations.
+    pub(crate) fn add_refusing(&mut self, endpoint: Endpoint<'_>, refusals: Map<String, Value>) {
+        let (path, method) = (endpoint.path, endpoint.method);
+        self.add(endpoint);
+        let replies = self.document["paths"][path][method]["responses"].as_object_mut();
+        replies.into_iter().for_each(|replies| replies.extend(refusals.clone()));
     }
 
     /// Adds an operation.
@@ -130,6 +125,21 @@ impl Document {
 /// Makes a parameter object for a `place`: "query", "path" or "header".
 pub(crate) fn parameter(place: &str, name: &str, required: bool, schema: Value) -> Value {
     json!({ "name": name, "in": place, "required": required, "schema": schema })
+}
+
+/// Makes the response object of a refusal: `status`, with one of these codes.
+pub(crate) fn refusal_reply(status: u16, description: &str, codes: &[&str], headers: Value) -> Value {
+    let schema = json!({
+        "type": "object",
+        "properties": {
+            "status": { "type": "integer", "const": status },
+            "code": { "type": "string", "enum": codes },
+            "message": { "type": "string", "minLength": 1, "description": "For people." },
+        },
+        "required": ["status", "code", "message"],
+        "additionalProperties": false,
+    });
+    json_reply(description, headers, schema)
 }
 
 /// Makes the request body object of JSON with this media type object.

@@ -6,7 +6,7 @@ use floatlease::model::{IDEMPOTENCY_KEY, MAX_ORDER, ORDER, TOO_MANY_CONNECTIONS}
 use floatlease::operations::{Method, OPERATIONS, Operation, Reply};
 use serde_json::{Map, Value, json};
 
-use super::{Document, Endpoint, json_body, json_reply, parameter};
+use super::{Document, Endpoint, json_body, json_reply, parameter, refusal_reply};
 use crate::domain::{Refusal, reply};
 use crate::http::parameters;
 use crate::http::public_routes::{PUBLIC_ROUTES, PublicRoute};
@@ -18,13 +18,17 @@ const DESCRIPTION: &str = "The LicenseSpring License API v4, as floatlease-serve
     ignored.";
 
 /// The meaning of each error status, whatever the code.
-const REFUSED: [(u16, &str); 5] = [
+const REFUSED: [(u16, &str); 6] = [
     (400, "Refused; the code says why."),
     (404, "The path is unknown, or its method is wrong."),
     (414, "The URL is too long, as by a long token in the query."),
     (429, "Too many requests, or too many passwords to check; `Retry-After` says when the next is allowed."),
+    (431, "The headers are too long, or too many."),
     (503, "The result could not be kept, or there is no place for the connection; ask again in a while."),
 ];
+
+/// The codes with which public routes refuse a wrong query.
+const CODES_OF_PUBLIC_ROUTES: [&str; 2] = ["missing_parameters", "validation_error"];
 
 /// (operation, summary), as in docs/operations.md.
 const SUMMARIES: [(&str, &str); 27] = [
@@ -89,9 +93,11 @@ const EXAMPLES: [(&str, &str, Option<&str>); 21] = [
 pub fn v4(base_url: &str) -> Value {
     let mut document = Document::new("floatlease-server: License API v4", DESCRIPTION, base_url, security());
     document.also_secured_by(bearer(), &["date"]);
-    let codes = Refusal::codes();
     for (status, description) in REFUSED {
-        let mut codes: Vec<&str> = codes.iter().filter(|row| row.0 == status).map(|row| row.1).collect();
+        let mut codes = codes(Refusal::codes(), status);
+        if status == 400 {
+            codes.retain(|code| CODES_OF_PUBLIC_ROUTES.contains(code));
+        }
         // The request was not read so far that it could be refused as the others are.
         if codes.is_empty() {
             codes.push("validation_error");
@@ -103,7 +109,7 @@ pub fn v4(base_url: &str) -> Value {
     }
     for operation in OPERATIONS {
         let reply = reply_to(operation, &mut document);
-        document.add(endpoint(operation, reply));
+        document.add_refusing(endpoint(operation, reply), own_refusals(operation));
     }
     for route in PUBLIC_ROUTES {
         let reply = open_reply(route, &mut document);
@@ -111,6 +117,20 @@ pub fn v4(base_url: &str) -> Value {
     }
     add_token_endpoint(&mut document);
     document.finish()
+}
+
+/// Returns those of the codes that go with this status.
+fn codes(codes: BTreeSet<(u16, &'static str)>, status: u16) -> Vec<&'static str> {
+    codes.into_iter().filter(|row| row.0 == status).map(|row| row.1).collect()
+}
+
+/// Describes the refusals of an operation whose codes are not those of all operations.
+fn own_refusals(operation: &Operation) -> Map<String, Value> {
+    let own = REFUSED.iter().filter(|row| row.0 == 400).map(|(status, description)| {
+        let codes = codes(Refusal::codes_of(operation.name), *status);
+        (status.to_string(), refusal_reply(*status, description, &codes, refusal_headers(*status)))
+    });
+    own.collect()
 }
 
 /// Describes access tokens, which take the place of the API key's signature.
