@@ -11,8 +11,9 @@
 ///     if (client.acquire_lease(lease, "{\"feature\":\"MESH\"}")) ...
 ///     if (lease.is_licensed()) ...        at no cost, in every frame
 ///
-/// A thin layer over floatlease.h, which is the manual: each function here calls the one of a like name there, with the
-/// same requests, replies and statuses. Header-only; no exception, no RTTI, nothing to link but the C library.
+/// A thin layer over floatlease.h, which is the manual: each function here calls the one of a like name there, or
+/// floatlease_call with its own name, with the same requests, replies and statuses. Header-only; no exception, no RTTI,
+/// nothing to link but the C library.
 ///
 /// Failure   Every function that can fail returns a Result, and the compiler warns if the caller ignores it. A client, a
 ///           lease or a ticket is written into an object of yours, and only if the call succeeds. So there is no value
@@ -394,8 +395,34 @@ public:
     {
         return ask(floatlease_add_feature_consumption, request);
     }
-    /// Asks the server about the product.
+    /// Asks the server about the product: its names, its trials, its latest version.
     Result product_details(const Text &request = nullptr) const { return call("product_details", request); }
+    /// Gives this device a trial of the product, or returns the one that it has. "license" of the reply is the key.
+    Result trial_key(const Text &request = nullptr) const { return call("trial_key", request); }
+    /// Lists the versions of the product that the license includes, the newest first, as "items".
+    Result versions(const Text &request = nullptr) const { return call("versions", request); }
+    /// Tells where the file of a version is, by default of the newest.
+    Result installation_file(const Text &request = nullptr) const { return call("installation_file", request); }
+    /// Lists the licenses that are active on this device, as "items".
+    Result device_licenses(const Text &request = nullptr) const { return call("device_licenses", request); }
+    /// Lists the values that the server keeps for this device, as "items".
+    Result get_device_variables(const Text &request = nullptr) const { return call("get_device_variables", request); }
+    /// Keeps values for this device at the server, and returns them as "items". The request needs "variables".
+    Result track_device_variables(const Text &request) const { return call("track_device_variables", request); }
+    /// Changes the password of the user. The request needs "new_password". The client's config keeps the old password,
+    /// so open a new client.
+    Result change_password(const Text &request) const { return call("change_password", request); }
+    /// Lists the licenses of the product that the user may use, as "items". It needs no device and no activation.
+    Result user_licenses(const Text &request = nullptr) const { return call("user_licenses", request); }
+    /// Tells where a user signs in by single sign-on. The request needs "customer_account_code".
+    Result sso_url(const Text &request) const { return call("sso_url", request); }
+    /// Activates the licenses of a bundle on this device, all or none. "product" names the bundle, if the config has
+    /// no "bundle_code".
+    Result activate_bundle(const Text &request = nullptr) const { return call("activate_bundle", request); }
+    /// Checks the licenses of a bundle. It takes this device's slots of those that float, or renews them.
+    Result check_bundle(const Text &request = nullptr) const { return call("check_bundle", request); }
+    /// Makes the licenses of a bundle forget this device. The server frees all its slots of them, borrowed ones too.
+    Result deactivate_bundle(const Text &request = nullptr) const { return call("deactivate_bundle", request); }
     /// Books the consumptions that are queued because the server could not be reached.
     Result sync_consumptions(const Text &request = nullptr) const { return call("sync_consumptions", request); }
 

@@ -5,83 +5,38 @@
 
 mod support;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use std::sync::{Arc, Mutex};
 use support::abi::{Answer, Client};
+use support::odd::{Alteration, VALUES, members};
 use support::stub::{self, Message};
 use support::{Demo, with};
 
-/// What stands in place of each member, as JSON.
-const VALUES: [&str; 14] = [
-    "null",
-    "\"\"",
-    "\"7\"",
-    "\"x\"",
-    "-1",
-    "0",
-    "1.5",
-    "9007199254740993",
-    "18446744073709551616",
-    "1e400",
-    "true",
-    "[]",
-    "{}",
-    "[[[[{\"a\":null}]]]]",
-];
-
-/// A member of a reply: the keys and places that lead to it.
-type Path = Vec<String>;
-
 /// Alters the next replies of a server.
 #[derive(Clone, Default)]
-struct Alteration(Arc<Mutex<Option<(Path, String)>>>);
+struct Altering(Arc<Mutex<Option<Alteration>>>);
 
-impl Alteration {
-    fn of(&self, path: &[String], value: &str) {
-        *self.0.lock().unwrap() = Some((path.to_vec(), value.to_owned()));
+impl Altering {
+    fn by(&self, path: &[String], value: &str) {
+        *self.0.lock().unwrap() = Some(Alteration { path: path.to_vec(), value: value.to_owned() });
+    }
+
+    fn stop(&self) {
+        *self.0.lock().unwrap() = None;
     }
 
     fn apply(&self, reply: Message) -> Vec<u8> {
-        let Some((path, value)) = self.0.lock().unwrap().clone() else { return reply.bytes() };
-        let Ok(mut body) = serde_json::from_slice::<Value>(&reply.body) else { return reply.bytes() };
-        // A mark that is replaced in the text, because not every value can be held by a number of Rust.
-        const MARK: &str = "the value that is put here";
-        if put(&mut body, &path, MARK.into()).is_none() {
-            return reply.bytes();
+        let alteration = self.0.lock().unwrap().clone();
+        match alteration {
+            Some(alteration) => alteration.of(reply).bytes(),
+            None => reply.bytes(),
         }
-        let text = body.to_string().replace(&format!("\"{MARK}\""), &value);
-        Message { head: reply.head, body: text.into_bytes() }.bytes()
-    }
-}
-
-fn put(body: &mut Value, path: &[String], value: Value) -> Option<()> {
-    let (last, before) = path.split_last()?;
-    let pointer: String = before.iter().map(|key| format!("/{key}")).collect();
-    match body.pointer_mut(&pointer)? {
-        Value::Object(object) => *object.get_mut(last)? = value,
-        Value::Array(array) => *array.get_mut(last.parse::<usize>().ok()?)? = value,
-        _ => return None,
-    }
-    Some(())
-}
-
-/// Every member of a reply, those inside others too.
-fn members(reply: &Value, at: &Path, found: &mut Vec<Path>) {
-    let inside: Vec<(String, &Value)> = match reply {
-        Value::Object(object) => object.iter().map(|(key, value)| (key.clone(), value)).collect(),
-        Value::Array(array) => array.iter().enumerate().map(|(place, value)| (place.to_string(), value)).collect(),
-        _ => return,
-    };
-    for (key, value) in inside {
-        let path: Path = at.iter().cloned().chain([key]).collect();
-        found.push(path.clone());
-        members(value, &path, found);
     }
 }
 
 /// A client that believes every reply, and what is done to its replies.
-fn believing_client(demo: &Demo) -> (Client, Alteration) {
-    let alteration = Alteration::default();
+fn believing_client(demo: &Demo) -> (Client, Altering) {
+    let alteration = Altering::default();
     let applied = alteration.clone();
     let address = stub::between(demo.address(), |request| request, move |reply| applied.apply(reply));
     let config = json!({"base_url": format!("http://{address}/api/v4"), "verify": "off", "public_key": null});
@@ -119,16 +74,12 @@ fn every_member_of_every_reply_may_be_odd() {
         ("trial_key", json!({})),
         ("check_bundle", json!({"product": "SUITE"})),
     ] {
-        *alteration.0.lock().unwrap() = None;
+        alteration.stop();
         let whole = client.call(operation, &request).ok();
         let whole = whole.get("items").cloned().unwrap_or(whole);
-        let mut paths = Vec::new();
-        members(&whole, &Vec::new(), &mut paths);
-        // The features and fields of a license are like each other.
-        paths.retain(|path| path.iter().filter_map(|key| key.parse::<usize>().ok()).all(|place| place < 2));
-        for path in paths {
+        for path in members(&whole, 2) {
             for value in VALUES {
-                alteration.of(&path, value);
+                alteration.by(&path, value);
                 let reply = client.call(operation, &request);
                 expect_named(&reply, &format!("{operation} with {value} as {}", path.join(".")));
                 tried += 1;
@@ -147,13 +98,13 @@ fn lease_of_odd_replies_is_refused_or_ends_in_time() {
         assert!(whole.get(member).is_some(), "{member}");
         for value in VALUES {
             let about = format!("{value} as {member}");
-            alteration.of(&[member.to_owned()], value);
+            alteration.by(&[member.to_owned()], value);
             let (lease, answer) = client.try_acquire(&json!({}));
             expect_named(&answer, &about);
             let Some(lease) = lease else { continue };
             let remaining_ms = lease.remaining_ms();
             assert!((0..=367 * 24 * 3_600_000).contains(&remaining_ms), "{about}: {remaining_ms} ms");
-            *alteration.0.lock().unwrap() = None;
+            alteration.stop();
             lease.release().ok();
         }
     }

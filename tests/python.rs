@@ -52,6 +52,7 @@ fn it_is_typed_and_so_are_its_examples() {
         "hatch_build.py",
         "tests",
         "../../tests/drivers/driver.py",
+        "../../tests/drivers/replies.py",
     ];
     let mut mypy = command("mypy");
     mypy.args(["--cache-dir", folder("mypy").to_str().unwrap()]).env("MYPYPATH", ".:tests").args(checked);

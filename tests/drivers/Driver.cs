@@ -312,6 +312,19 @@ internal static class Verbs
             case "add_feature_consumption":
                 return client.AddFeatureConsumption(Filled(new ConsumptionRequest(), json)).Json;
             case "product_details": return client.ProductDetails(Filled(new ProductRequest(), json)).Json;
+            case "trial_key": return client.TrialKey(Filled(new TrialRequest(), json)).Json;
+            case "versions": return client.Versions(Filled(new VersionsRequest(), json)).Json;
+            case "installation_file": return client.InstallationFile(Filled(new InstallationFileRequest(), json)).Json;
+            case "device_licenses": return client.DeviceLicenses(Filled(new Request(), json)).Json;
+            case "get_device_variables": return client.GetDeviceVariables(Filled(new Request(), json)).Json;
+            case "track_device_variables":
+                return client.TrackDeviceVariables(Filled(new DeviceVariablesRequest(), json)).Json;
+            case "change_password": return client.ChangePassword(Filled(new PasswordRequest(), json)).Json;
+            case "user_licenses": return client.UserLicenses(Filled(new Request(), json)).Json;
+            case "sso_url": return client.SsoUrl(Filled(new SsoUrlRequest(), json)).Json;
+            case "activate_bundle": return client.ActivateBundle(Filled(new ActivationRequest(), json)).Json;
+            case "check_bundle": return client.CheckBundle(Filled(new CheckRequest(), json)).Json;
+            case "deactivate_bundle": return client.DeactivateBundle(Filled(new DeactivationRequest(), json)).Json;
             case "sync_consumptions": return client.SyncConsumptions(Filled(new Request(), json)).Json;
             default: return client.Call(operation, json);
         }

@@ -29,6 +29,18 @@ static constexpr Verb verbs[] = {
     {"add_consumption", &Client::add_consumption},
     {"add_feature_consumption", &Client::add_feature_consumption},
     {"product_details", &Client::product_details},
+    {"trial_key", &Client::trial_key},
+    {"versions", &Client::versions},
+    {"installation_file", &Client::installation_file},
+    {"device_licenses", &Client::device_licenses},
+    {"get_device_variables", &Client::get_device_variables},
+    {"track_device_variables", &Client::track_device_variables},
+    {"change_password", &Client::change_password},
+    {"user_licenses", &Client::user_licenses},
+    {"sso_url", &Client::sso_url},
+    {"activate_bundle", &Client::activate_bundle},
+    {"check_bundle", &Client::check_bundle},
+    {"deactivate_bundle", &Client::deactivate_bundle},
     {"sync_consumptions", &Client::sync_consumptions},
 };
 

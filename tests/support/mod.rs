@@ -16,6 +16,7 @@ pub mod holder;
 pub mod lateness;
 pub mod machine;
 pub mod oauth;
+pub mod odd;
 pub mod programs;
 pub mod proxy;
 pub mod sandbox;

@@ -105,6 +105,114 @@ namespace FloatLease
         }
 
         /// <summary>
+        /// Gives this device a trial of the product in the background, or returns the one that it has. The reply names
+        /// the license.
+        /// </summary>
+        public async Task<TrialReply> TrialKeyAsync(
+            TrialRequest request = null, CancellationToken cancellation = default(CancellationToken))
+        {
+            return new TrialReply(await AskAsync("trial_key", request, cancellation).ConfigureAwait(false));
+        }
+
+        /// <summary>
+        /// Lists the versions of the product in the background that the license includes, the newest first.
+        /// </summary>
+        public async Task<VersionsReply> VersionsAsync(
+            VersionsRequest request = null, CancellationToken cancellation = default(CancellationToken))
+        {
+            return new VersionsReply(await AskAsync("versions", request, cancellation).ConfigureAwait(false));
+        }
+
+        /// <summary>Tells in the background where the file of a version is, by default of the newest.</summary>
+        public async Task<InstallationFileReply> InstallationFileAsync(
+            InstallationFileRequest request = null, CancellationToken cancellation = default(CancellationToken))
+        {
+            string reply = await AskAsync("installation_file", request, cancellation).ConfigureAwait(false);
+            return new InstallationFileReply(reply);
+        }
+
+        /// <summary>Lists the licenses in the background that are active on this device.</summary>
+        public async Task<LicensesReply> DeviceLicensesAsync(
+            Request request = null, CancellationToken cancellation = default(CancellationToken))
+        {
+            return new LicensesReply(await AskAsync("device_licenses", request, cancellation).ConfigureAwait(false));
+        }
+
+        /// <summary>Lists the values in the background that the server keeps for this device.</summary>
+        public async Task<DeviceVariablesReply> GetDeviceVariablesAsync(
+            Request request = null, CancellationToken cancellation = default(CancellationToken))
+        {
+            string reply = await AskAsync("get_device_variables", request, cancellation).ConfigureAwait(false);
+            return new DeviceVariablesReply(reply);
+        }
+
+        /// <summary>Keeps values for this device at the server in the background, and returns them.</summary>
+        public async Task<DeviceVariablesReply> TrackDeviceVariablesAsync(
+            DeviceVariablesRequest request, CancellationToken cancellation = default(CancellationToken))
+        {
+            string reply = await AskAsync("track_device_variables", request, cancellation).ConfigureAwait(false);
+            return new DeviceVariablesReply(reply);
+        }
+
+        /// <summary>
+        /// Changes the password of the user in the background. The config of this client keeps the old one, so open a
+        /// new client.
+        /// </summary>
+        public async Task<EmptyReply> ChangePasswordAsync(
+            PasswordRequest request, CancellationToken cancellation = default(CancellationToken))
+        {
+            return new EmptyReply(await AskAsync("change_password", request, cancellation).ConfigureAwait(false));
+        }
+
+        /// <summary>
+        /// Lists the licenses of the product in the background that the user may use. It needs no device and no
+        /// activation.
+        /// </summary>
+        public async Task<UserLicensesReply> UserLicensesAsync(
+            Request request = null, CancellationToken cancellation = default(CancellationToken))
+        {
+            return new UserLicensesReply(await AskAsync("user_licenses", request, cancellation).ConfigureAwait(false));
+        }
+
+        /// <summary>Tells in the background where a user of a customer account signs in by single sign-on.</summary>
+        public async Task<SsoUrlReply> SsoUrlAsync(
+            SsoUrlRequest request, CancellationToken cancellation = default(CancellationToken))
+        {
+            return new SsoUrlReply(await AskAsync("sso_url", request, cancellation).ConfigureAwait(false));
+        }
+
+        /// <summary>
+        /// Activates the licenses of a bundle on this device in the background, all or none.
+        /// <see cref="Request.Product"/> names the bundle, if the config has no
+        /// <see cref="LicenseIdentity.BundleCode"/>.
+        /// </summary>
+        public async Task<LicensesReply> ActivateBundleAsync(
+            ActivationRequest request = null, CancellationToken cancellation = default(CancellationToken))
+        {
+            return new LicensesReply(await AskAsync("activate_bundle", request, cancellation).ConfigureAwait(false));
+        }
+
+        /// <summary>
+        /// Checks the licenses of a bundle in the background. It takes this device's slots of those that float, or
+        /// renews them.
+        /// </summary>
+        public async Task<LicensesReply> CheckBundleAsync(
+            CheckRequest request = null, CancellationToken cancellation = default(CancellationToken))
+        {
+            return new LicensesReply(await AskAsync("check_bundle", request, cancellation).ConfigureAwait(false));
+        }
+
+        /// <summary>
+        /// Makes the licenses of a bundle forget this device in the background. The server frees all its slots of them,
+        /// borrowed ones too.
+        /// </summary>
+        public async Task<EmptyReply> DeactivateBundleAsync(
+            DeactivationRequest request = null, CancellationToken cancellation = default(CancellationToken))
+        {
+            return new EmptyReply(await AskAsync("deactivate_bundle", request, cancellation).ConfigureAwait(false));
+        }
+
+        /// <summary>
         /// Books the consumptions in the background that are queued because the server could not be reached.
         /// </summary>
         public async Task<SyncReply> SyncConsumptionsAsync(

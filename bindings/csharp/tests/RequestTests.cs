@@ -52,7 +52,25 @@ namespace FloatLease.Tests
                 }));
                 IsKnown(() => client.ProductDetails(new ProductRequest
                 {
-                    IncludeLatestVersion = true, IncludeCustomFields = true, Environment = "e",
+                    IncludeLatestVersion = true, IncludeCustomFields = true, Environment = "e", Channel = "c",
+                }));
+                IsKnown(() => client.TrialKey(new TrialRequest
+                {
+                    LicensePolicy = "p", Email = "e", FirstName = "f", LastName = "l", Phone = "1", Address = "a",
+                    Postcode = "1", State = "s", Country = "c", City = "c", Reference = "r", CompanyName = "c",
+                }));
+                IsKnown(() => client.InstallationFile(new InstallationFileRequest
+                {
+                    Environment = "win64", Channel = "c", Version = "1",
+                }));
+                IsKnown(() => client.TrackDeviceVariables(new DeviceVariablesRequest
+                {
+                    Variables = JsonValue.NewObject(), IdempotencyKey = "k-1",
+                }));
+                IsKnown(() => client.ChangePassword(new PasswordRequest { Username = "u", Password = "p", NewPassword = "n" }));
+                IsKnown(() => client.SsoUrl(new SsoUrlRequest
+                {
+                    CustomerAccountCode = "a", RedirectUri = "r", ResponseType = "code",
                 }));
                 var credentials = new Request { Username = "u", Password = "p" };
                 IsKnown(() => client.Call("activate_license", credentials.ToJson()));

@@ -10,8 +10,9 @@ namespace FloatLease.Tests
     {
         private static readonly Type[] Classes =
         {
-            typeof(JsonTests), typeof(RequestTests), typeof(ErrorTests), typeof(VerbTests), typeof(AsyncTests),
-            typeof(ParallelTests), typeof(ReleaseAllTests), typeof(EventTests), typeof(LifetimeTests), typeof(SandboxTests), typeof(HostedServiceTests),
+            typeof(JsonTests), typeof(RequestTests), typeof(ErrorTests), typeof(VerbTests),
+            typeof(OperationTests), typeof(AsyncTests), typeof(ParallelTests), typeof(ReleaseAllTests),
+            typeof(EventTests), typeof(LifetimeTests), typeof(SandboxTests), typeof(HostedServiceTests),
         };
 
         private static int Main(string[] arguments)

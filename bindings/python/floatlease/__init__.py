@@ -31,20 +31,30 @@ from ._errors import (
 from ._replies import (
     BorrowReply,
     ConsumptionReply,
+    DeviceVariable,
+    DeviceVariablesReply,
     DiagnoseReport,
     Event,
     FeatureReply,
     FloatingReply,
+    InstallationFileReply,
     LeaseInfo,
     LicenseReply,
+    LicensesReply,
+    MessageReply,
+    ProductReply,
+    ProductVersion,
     ReleaseAllReply,
     SyncReply,
+    TrialReply,
     UnreleasedLease,
+    VersionsReply,
 )
 from ._requests import Config, LeaseRequest, Request
 from ._session import version
 from ._state import LeaseState
 from ._status import Status
+from ._user_replies import LicenseUser, OpenidConfiguration, OwnedLicense, SsoUrlReply, UserLicense, UserLicensesReply
 
 __version__ = version()
 """The version of the native library, which is also the version of this package."""
@@ -61,6 +71,8 @@ __all__ = [
     "ConsumptionReply",
     "CustomerError",
     "DeviceError",
+    "DeviceVariable",
+    "DeviceVariablesReply",
     "DiagnoseReport",
     "Event",
     "Events",
@@ -68,6 +80,7 @@ __all__ = [
     "FeatureReply",
     "FloatLeaseError",
     "FloatingReply",
+    "InstallationFileReply",
     "InternalError",
     "Lease",
     "LeaseInfo",
@@ -75,17 +88,29 @@ __all__ = [
     "LeaseState",
     "LicenseError",
     "LicenseReply",
+    "LicenseUser",
+    "LicensesReply",
     "LocalError",
+    "MessageReply",
     "NetworkError",
+    "OpenidConfiguration",
+    "OwnedLicense",
     "PendingLease",
     "ProductError",
+    "ProductReply",
+    "ProductVersion",
     "ReleaseAllReply",
     "ReplyError",
     "Request",
     "RequestError",
+    "SsoUrlReply",
     "Status",
     "SyncReply",
+    "TrialReply",
     "UnreleasedLease",
     "UsageError",
+    "UserLicense",
+    "UserLicensesReply",
+    "VersionsReply",
     "version",
 ]

@@ -13,14 +13,22 @@ from ._calls import Call, Converter
 from ._replies import (
     BorrowReply,
     ConsumptionReply,
+    DeviceVariablesReply,
     Event,
     FeatureReply,
+    InstallationFileReply,
     LeaseInfo,
     LicenseReply,
+    LicensesReply,
+    MessageReply,
+    ProductReply,
     ReleaseAllReply,
     SyncReply,
+    TrialReply,
+    VersionsReply,
 )
 from ._session import WITH_RELEASE_MS, Session, left_ms, unchanged
+from ._user_replies import SsoUrlReply, UserLicensesReply
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -39,9 +47,15 @@ if TYPE_CHECKING:
         DeactivateRequest,
         FeatureConsumptionRequest,
         FeatureRequest,
+        InstallationFileRequest,
         LeaseRequest,
+        PasswordRequest,
         ProductRequest,
         Request,
+        SsoUrlRequest,
+        TrackVariablesRequest,
+        TrialRequest,
+        VersionsRequest,
     )
 
 T = TypeVar("T")
@@ -97,9 +111,9 @@ class AsyncClient(ClientBase):
         """
         return cast("LicenseReply", await self.call("check_license", request))
 
-    async def deactivate_license(self, **request: Unpack[DeactivateRequest]) -> dict[str, Any]:
+    async def deactivate_license(self, **request: Unpack[DeactivateRequest]) -> MessageReply:
         """Makes the license forget this device. The server frees all its slots, borrowed ones too."""
-        return await self.call("deactivate_license", request)
+        return cast("MessageReply", await self.call("deactivate_license", request))
 
     async def borrow_license(self, **request: Unpack[BorrowRequest]) -> BorrowReply:
         """Borrows the license: its slot is this device's until a date, with or without a network.
@@ -142,9 +156,69 @@ class AsyncClient(ClientBase):
         """
         return cast("ConsumptionReply", await self.call("add_feature_consumption", request))
 
-    async def product_details(self, **request: Unpack[ProductRequest]) -> dict[str, Any]:
+    async def product_details(self, **request: Unpack[ProductRequest]) -> ProductReply:
         """Asks the server about the product: its names, its environments, its latest version."""
-        return await self.call("product_details", request)
+        return cast("ProductReply", await self.call("product_details", request))
+
+    async def trial_key(self, **request: Unpack[TrialRequest]) -> TrialReply:
+        """Gives this device a trial of the product, or returns the one that it has.
+
+        `license` of the reply is the license key.
+        """
+        return cast("TrialReply", await self.call("trial_key", request))
+
+    async def versions(self, **request: Unpack[VersionsRequest]) -> VersionsReply:
+        """Lists the versions of the product that the license includes, the newest first."""
+        return cast("VersionsReply", await self.call("versions", request))
+
+    async def installation_file(self, **request: Unpack[InstallationFileRequest]) -> InstallationFileReply:
+        """Tells where the file of a version is, by default of the newest."""
+        return cast("InstallationFileReply", await self.call("installation_file", request))
+
+    async def device_licenses(self, **request: Unpack[Request]) -> LicensesReply:
+        """Lists the licenses that are active on this device."""
+        return cast("LicensesReply", await self.call("device_licenses", request))
+
+    async def get_device_variables(self, **request: Unpack[Request]) -> DeviceVariablesReply:
+        """Lists the values that the server keeps for this device."""
+        return cast("DeviceVariablesReply", await self.call("get_device_variables", request))
+
+    async def track_device_variables(self, **request: Unpack[TrackVariablesRequest]) -> DeviceVariablesReply:
+        """Keeps values for this device at the server, and returns them."""
+        return cast("DeviceVariablesReply", await self.call("track_device_variables", request))
+
+    async def change_password(self, **request: Unpack[PasswordRequest]) -> MessageReply:
+        """Changes the password of the user.
+
+        The config of this client keeps the old password, so open a new client.
+        """
+        return cast("MessageReply", await self.call("change_password", request))
+
+    async def user_licenses(self, **request: Unpack[Request]) -> UserLicensesReply:
+        """Lists the licenses of the product that the user may use. It needs no device and no activation."""
+        return cast("UserLicensesReply", await self.call("user_licenses", request))
+
+    async def sso_url(self, **request: Unpack[SsoUrlRequest]) -> SsoUrlReply:
+        """Tells where a user of a customer account signs in by single sign-on."""
+        return cast("SsoUrlReply", await self.call("sso_url", request))
+
+    async def activate_bundle(self, **request: Unpack[ActivateRequest]) -> LicensesReply:
+        """Activates the licenses of a bundle on this device, all or none.
+
+        `product` names the bundle, if the config has no `bundle_code`.
+        """
+        return cast("LicensesReply", await self.call("activate_bundle", request))
+
+    async def check_bundle(self, **request: Unpack[CheckRequest]) -> LicensesReply:
+        """Checks the licenses of a bundle. It takes this device's slots of those that float, or renews them."""
+        return cast("LicensesReply", await self.call("check_bundle", request))
+
+    async def deactivate_bundle(self, **request: Unpack[DeactivateRequest]) -> MessageReply:
+        """Makes the licenses of a bundle forget this device.
+
+        The server frees all its slots of them, borrowed ones too.
+        """
+        return cast("MessageReply", await self.call("deactivate_bundle", request))
 
     async def sync_consumptions(self, **request: Unpack[Request]) -> SyncReply:
         """Books the consumptions that are queued because the server could not be reached.

@@ -14,15 +14,23 @@ from ._json import encoded
 from ._replies import (
     BorrowReply,
     ConsumptionReply,
+    DeviceVariablesReply,
     DiagnoseReport,
     Event,
     FeatureReply,
+    InstallationFileReply,
     LeaseInfo,
     LicenseReply,
+    LicensesReply,
+    MessageReply,
+    ProductReply,
     ReleaseAllReply,
     SyncReply,
+    TrialReply,
+    VersionsReply,
 )
 from ._session import WITH_RELEASE_MS, release_all, unchanged, wait_for_calls
+from ._user_replies import SsoUrlReply, UserLicensesReply
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -41,9 +49,15 @@ if TYPE_CHECKING:
         DeactivateRequest,
         FeatureConsumptionRequest,
         FeatureRequest,
+        InstallationFileRequest,
         LeaseRequest,
+        PasswordRequest,
         ProductRequest,
         Request,
+        SsoUrlRequest,
+        TrackVariablesRequest,
+        TrialRequest,
+        VersionsRequest,
     )
 
 
@@ -86,9 +100,9 @@ class Client(ClientBase):
         """
         return cast("LicenseReply", self._session.call("check_license", request))
 
-    def deactivate_license(self, **request: Unpack[DeactivateRequest]) -> dict[str, Any]:
+    def deactivate_license(self, **request: Unpack[DeactivateRequest]) -> MessageReply:
         """Makes the license forget this device. The server frees all its slots, borrowed ones too."""
-        return self._session.call("deactivate_license", request)
+        return cast("MessageReply", self._session.call("deactivate_license", request))
 
     def borrow_license(self, **request: Unpack[BorrowRequest]) -> BorrowReply:
         """Borrows the license: its slot is this device's until a date, with or without a network.
@@ -131,9 +145,69 @@ class Client(ClientBase):
         """
         return cast("ConsumptionReply", self._session.call("add_feature_consumption", request))
 
-    def product_details(self, **request: Unpack[ProductRequest]) -> dict[str, Any]:
+    def product_details(self, **request: Unpack[ProductRequest]) -> ProductReply:
         """Asks the server about the product: its names, its environments, its latest version."""
-        return self._session.call("product_details", request)
+        return cast("ProductReply", self._session.call("product_details", request))
+
+    def trial_key(self, **request: Unpack[TrialRequest]) -> TrialReply:
+        """Gives this device a trial of the product, or returns the one that it has.
+
+        `license` of the reply is the license key.
+        """
+        return cast("TrialReply", self._session.call("trial_key", request))
+
+    def versions(self, **request: Unpack[VersionsRequest]) -> VersionsReply:
+        """Lists the versions of the product that the license includes, the newest first."""
+        return cast("VersionsReply", self._session.call("versions", request))
+
+    def installation_file(self, **request: Unpack[InstallationFileRequest]) -> InstallationFileReply:
+        """Tells where the file of a version is, by default of the newest."""
+        return cast("InstallationFileReply", self._session.call("installation_file", request))
+
+    def device_licenses(self, **request: Unpack[Request]) -> LicensesReply:
+        """Lists the licenses that are active on this device."""
+        return cast("LicensesReply", self._session.call("device_licenses", request))
+
+    def get_device_variables(self, **request: Unpack[Request]) -> DeviceVariablesReply:
+        """Lists the values that the server keeps for this device."""
+        return cast("DeviceVariablesReply", self._session.call("get_device_variables", request))
+
+    def track_device_variables(self, **request: Unpack[TrackVariablesRequest]) -> DeviceVariablesReply:
+        """Keeps values for this device at the server, and returns them."""
+        return cast("DeviceVariablesReply", self._session.call("track_device_variables", request))
+
+    def change_password(self, **request: Unpack[PasswordRequest]) -> MessageReply:
+        """Changes the password of the user.
+
+        The config of this client keeps the old password, so open a new client.
+        """
+        return cast("MessageReply", self._session.call("change_password", request))
+
+    def user_licenses(self, **request: Unpack[Request]) -> UserLicensesReply:
+        """Lists the licenses of the product that the user may use. It needs no device and no activation."""
+        return cast("UserLicensesReply", self._session.call("user_licenses", request))
+
+    def sso_url(self, **request: Unpack[SsoUrlRequest]) -> SsoUrlReply:
+        """Tells where a user of a customer account signs in by single sign-on."""
+        return cast("SsoUrlReply", self._session.call("sso_url", request))
+
+    def activate_bundle(self, **request: Unpack[ActivateRequest]) -> LicensesReply:
+        """Activates the licenses of a bundle on this device, all or none.
+
+        `product` names the bundle, if the config has no `bundle_code`.
+        """
+        return cast("LicensesReply", self._session.call("activate_bundle", request))
+
+    def check_bundle(self, **request: Unpack[CheckRequest]) -> LicensesReply:
+        """Checks the licenses of a bundle. It takes this device's slots of those that float, or renews them."""
+        return cast("LicensesReply", self._session.call("check_bundle", request))
+
+    def deactivate_bundle(self, **request: Unpack[DeactivateRequest]) -> MessageReply:
+        """Makes the licenses of a bundle forget this device.
+
+        The server frees all its slots of them, borrowed ones too.
+        """
+        return cast("MessageReply", self._session.call("deactivate_bundle", request))
 
     def sync_consumptions(self, **request: Unpack[Request]) -> SyncReply:
         """Books the consumptions that are queued because the server could not be reached.

@@ -6,7 +6,7 @@ In a type that is not total, members that are not `Required` are in some replies
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any, Optional, TypedDict
+from typing import TYPE_CHECKING, Any, Optional, TypedDict, Union
 
 if TYPE_CHECKING:
     from typing_extensions import Required
@@ -122,6 +122,132 @@ class ConsumptionReply(TypedDict, total=False):
     """The name of the status that explains why the consumption was queued, for example `"CONNECT"`."""
     reason: str
     """A sentence that explains why the consumption was queued."""
+
+
+class MessageReply(TypedDict):
+    """The reply of `deactivate_license`, `deactivate_bundle` and `change_password`."""
+
+    message: str
+    """The server's message, for example `"license_deactivated"`."""
+
+
+class LicensesReply(TypedDict):
+    """Several licenses: the reply of `device_licenses`, `activate_bundle` and `check_bundle`."""
+
+    items: list[LicenseReply]
+    """The licenses."""
+
+
+class ProductReply(TypedDict, total=False):
+    """The reply of `product_details`."""
+
+    product_id: Required[int]
+    """The server's number of the product."""
+    product_name: Required[str]
+    """The name of the product, for people."""
+    short_code: Required[str]
+    """The code that names the product in configs and requests."""
+    authorization_method: Required[str]
+    """The way in which licenses of the product are named: `"license-key"` or `"user"`."""
+    allow_trial: Required[bool]
+    """True if the product offers trials: `trial_key` gives one."""
+    trial_days: Required[int]
+    """The number of days that a trial lasts."""
+    floating_timeout: Required[int]
+    """Minutes without a renewal after which the server frees a slot, unless the license says otherwise."""
+    latest_version: Optional[InstallationFileReply]
+    """The latest version, if `include_latest_version` asked for it; None if there is none."""
+    custom_fields: list[dict[str, Any]]
+    """The custom fields of the product, if `include_custom_fields` asked for them."""
+
+
+class TrialReply(TypedDict, total=False):
+    """The trial of a product that this device has: the reply of `trial_key`.
+
+    Only a device that had no trial before gets the members that are not required.
+    """
+
+    license: str
+    """The key of the trial's license, for `license_key`. A device that asks again gets the same."""
+    license_type: Required[str]
+    """The type of the license, for example `"time-limited"`."""
+    is_trial: Required[bool]
+    """True if the license is a trial."""
+    id: int
+    """The server's number of the license."""
+    trial_days: int
+    """The number of days that the trial lasts from its activation on."""
+    created_at: Union[int, str]
+    """The time at which the trial was given: milliseconds since 1970, or a date."""
+    max_activations: int
+    """The number of devices that may activate the license."""
+    is_floating_cloud: bool
+    """True if the server counts slots: `acquire_lease` takes one."""
+
+
+class ProductVersion(TypedDict):
+    """A version of a product, as `versions` lists it."""
+
+    version: str
+    """The name of the version, for example `"1.0.0"`. `installation_file` takes it."""
+    release_date: Optional[str]
+    """The date of the release; None if the server knows none."""
+
+
+class VersionsReply(TypedDict):
+    """The versions that a license includes: the reply of `versions`."""
+
+    items: list[ProductVersion]
+    """The versions, the newest first."""
+
+
+class InstallationFileReply(TypedDict):
+    """The place of a version's file: the reply of `installation_file`."""
+
+    id: int
+    """The server's number of the version."""
+    version: str
+    """The name of the version, for example `"1.0.0"`."""
+    installation_file: str
+    """The address of the file."""
+    release_date: Optional[str]
+    """The date of the release; None if the server knows none."""
+    hash_md5: str
+    """The MD5 hash of the file in hexadecimal digits; empty if the server knows none."""
+    size: Union[int, str, None]
+    """The size of the file in bytes, which some servers write as a text; None or empty if they know none."""
+    requires_version: Optional[str]
+    """The version that must be installed before; None if there is none."""
+    environment: str
+    """The environment that the file is for, for example `"win64"`; empty if it is for any."""
+    eula_link: str
+    """The address of the license agreement; empty if there is none."""
+    release_notes_link: str
+    """The address of the release notes; empty if there are none."""
+    channel: str
+    """The release channel, for example `"beta"`; empty if the version is in none."""
+
+
+class DeviceVariable(TypedDict, total=False):
+    """A value that the server keeps for a device."""
+
+    variable: Required[str]
+    """The name of the variable."""
+    value: Required[str]
+    """The value. The server keeps numbers and booleans as texts."""
+    device_id: Required[int]
+    """The server's number of the device."""
+    created_at: Required[Union[int, str]]
+    """The time at which the value was set: a date, or after `track_device_variables` milliseconds since 1970."""
+    id: int
+    """The server's number of the variable. Only `get_device_variables` has it."""
+
+
+class DeviceVariablesReply(TypedDict):
+    """The reply of `get_device_variables` and `track_device_variables`."""
+
+    items: list[DeviceVariable]
+    """The variables: all of the device, or those that were set."""
 
 
 class SyncReply(TypedDict):

@@ -140,14 +140,14 @@ class DeviceRequest(Request, total=False):
 
 
 class ActivateRequest(ChangeRequest, DeviceRequest, total=False):
-    """The request of `activate_license`. All keys are optional."""
+    """The request of `activate_license` and `activate_bundle`. All keys are optional."""
 
     variables: dict[str, Any]
     """Device variables that the license keeps for this device, by name."""
 
 
 class CheckRequest(DeviceRequest, total=False):
-    """The request of `check_license`. All keys are optional."""
+    """The request of `check_license` and `check_bundle`. All keys are optional."""
 
     include_expired_features: bool
     """True makes the reply list expired features too."""
@@ -158,7 +158,7 @@ class CheckRequest(DeviceRequest, total=False):
 
 
 class DeactivateRequest(ChangeRequest, total=False):
-    """The request of `deactivate_license`. All keys are optional."""
+    """The request of `deactivate_license` and `deactivate_bundle`. All keys are optional."""
 
     variables: dict[str, Any]
     """Device variables that the license keeps for this device, by name."""
@@ -231,6 +231,74 @@ class ProductRequest(Request, total=False):
     """True makes the reply include the product's custom fields."""
     env: str
     """The environment whose latest version the reply names, for example `"win64"` or `"linux64"`."""
+    channel: str
+    """The release channel whose latest version the reply names, for example `"beta"`."""
+
+
+class TrialRequest(Request, total=False):
+    """The request of `trial_key`. All keys are optional; some policies require `email`."""
+
+    license_policy: str
+    """The trial's policy, if the product has several. The default one otherwise."""
+    email: str
+    """The e-mail address of the user."""
+    first_name: str
+    """The first name of the user."""
+    last_name: str
+    """The last name of the user."""
+    phone: str
+    """The phone number of the user."""
+    address: str
+    """The street and house number of the user."""
+    postcode: str
+    """The postcode of the user."""
+    state: str
+    """The state or province of the user."""
+    country: str
+    """The country of the user."""
+    city: str
+    """The city of the user."""
+    reference: str
+    """A text of yours that the vendor sees beside the user."""
+    company_name: str
+    """The company of the user."""
+
+
+class VersionsRequest(Request, total=False):
+    """The request of `versions`. All keys are optional."""
+
+    env: str
+    """The environment whose versions are meant, for example `"win64"`. Every environment without it."""
+    channel: str
+    """The release channel whose versions are meant. Those that are in no channel without it."""
+
+
+class InstallationFileRequest(VersionsRequest, total=False):
+    """The request of `installation_file`. All keys are optional."""
+
+    version: str
+    """The version whose file is meant, for example `"1.0.0"`. The newest without it."""
+
+
+class TrackVariablesRequest(ChangeRequest, total=False):
+    """The request of `track_device_variables`."""
+
+    variables: dict[str, Any]
+    """The values to keep, by name: texts, numbers or booleans. Required."""
+
+
+class PasswordRequest(ChangeRequest, total=False):
+    """The request of `change_password`."""
+
+    new_password: str
+    """The password that replaces `password`. Required."""
+
+
+class SsoUrlRequest(Request, total=False):
+    """The request of `sso_url`. `customer_account_code` is required."""
+
+    response_type: str
+    """`"code"` (default) or `"token"`: what the browser brings back."""
 
 
 class LeaseRequest(Request, total=False):

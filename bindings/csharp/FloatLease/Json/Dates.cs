@@ -17,6 +17,15 @@ namespace FloatLease
                 : (DateTimeOffset?)null;
         }
 
+        // Null for a time that .NET can't express: it ends with the year 9999.
+        internal static DateTimeOffset? OfUnixMilliseconds(long? milliseconds)
+        {
+            if (milliseconds == null) return null;
+            const long Most = 253402300799999;
+            bool isKnown = milliseconds.Value >= 0 && milliseconds.Value <= Most;
+            return isKnown ? DateTimeOffset.FromUnixTimeMilliseconds(milliseconds.Value) : (DateTimeOffset?)null;
+        }
+
         // Without this check .NET would complete a bare time with today's date, and a month with this year.
         private static bool BeginsWithADay(string text)
         {

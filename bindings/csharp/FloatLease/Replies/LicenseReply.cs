@@ -3,10 +3,14 @@ using System;
 
 namespace FloatLease
 {
-    /// <summary>A license as the server describes it: the reply of an activation or a check.</summary>
+    /// <summary>A license as the server describes it, in the replies of activations and checks.</summary>
     public sealed class LicenseReply : FloatingReply
     {
         internal LicenseReply(string json) : base(json)
+        {
+        }
+
+        internal LicenseReply(JsonValue members) : base(members)
         {
         }
 

@@ -1,6 +1,6 @@
 namespace FloatLease
 {
-    /// <summary>The request of <see cref="Client.CheckLicense"/>.</summary>
+    /// <summary>The request of <see cref="Client.CheckLicense"/> and <see cref="Client.CheckBundle"/>.</summary>
     public sealed class CheckRequest : DeviceRequest
     {
         /// <summary>True makes the reply list expired features too.</summary>

@@ -23,5 +23,12 @@ namespace FloatLease
             get => Text("env");
             set => Set("env", value);
         }
+
+        /// <summary>The release channel whose latest version the reply names, for example "beta".</summary>
+        public string Channel
+        {
+            get => Text("channel");
+            set => Set("channel", value);
+        }
     }
 }
