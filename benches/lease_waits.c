@@ -215,7 +215,10 @@ static void at_every_stage(int count, const char *folder)
     cancelled("at_the_gate", outside, acquire, NULL, NULL, count);
     floatlease_client_close(inside);
 
-    faults("");
+    /* The borrows above may have left this device with a slot, and the two colleagues need both. */
+    floatlease_client *tidy = hanging("", "");
+    EXPECT(floatlease_deactivate_license(tidy, NULL, NULL), FLOATLEASE_OK);
+    floatlease_client_close(tidy);
     floatlease_client *colleagues[2];
     for (int i = 0; i < 2; i++) {
         colleagues[i] = client_with(sandbox, i ? "office-1" : "office-2", "");
