@@ -6,7 +6,7 @@ mod support;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use support::{release_dir, root, run, sandbox_dir, server_binary, tool};
+use support::{command_line_binary, release_dir, root, run, sandbox_dir, server_binary, tool};
 
 /// Python with pytest, mypy, ruff and auditwheel, as scripts/environments/python-tools.txt pins them.
 fn tools() -> PathBuf {
@@ -158,7 +158,7 @@ const PLATFORM: &str = "manylinux_2_17_x86_64.manylinux2014_x86_64";
 /// A wheel of these libraries, in a folder of that name.
 fn wheel(name: &str) -> PathBuf {
     let mut script = Command::new(tools().join("python"));
-    script.arg(root().join("scripts/dist/wheel")).arg(PLATFORM).arg(folder(name));
+    script.arg(root().join("scripts/dist/wheel")).args(["python", PLATFORM]).arg(folder(name));
     let libraries = [release_dir().join("libfloatlease.so"), sandbox_dir().join("libfloatlease_sandbox.so")];
     PathBuf::from(run(script.args(libraries)).trim())
 }
@@ -201,6 +201,38 @@ for file in ("py.typed", "libfloatlease.so", "libfloatlease_sandbox.so", "_statu
 assert not any("__pycache__" in file for file in record)
 "#;
 
+/// A program in this folder, to which the environment tells nothing of the checkout.
+fn stranger(program: &Path, home: &Path) -> Command {
+    let mut command = Command::new(program);
+    for name in ["FLOATLEASE_LIBRARY", "FLOATLEASE_SANDBOX_LIBRARY", "PYTHONPATH", "LD_LIBRARY_PATH"] {
+        command.env_remove(name);
+    }
+    command.current_dir(home);
+    command
+}
+
+/// The extra `cli` is the command of the same version, which is found beside the environment's Python.
+#[test]
+fn extra_of_the_wheel_installs_the_command() {
+    let (wheel, home) = (wheel("with-command"), folder("command"));
+    let folder = wheel.parent().unwrap();
+    let mut script = Command::new(tools().join("python"));
+    script.arg(root().join("scripts/dist/wheel")).args(["python-cli", PLATFORM]).arg(folder);
+    let of_command = run(script.arg(command_line_binary()));
+    assert!(
+        of_command.trim().ends_with(&format!("floatlease_cli-{}-py3-none-{PLATFORM}.whl", env!("CARGO_PKG_VERSION")))
+    );
+    let venv = home.join("venv");
+    run(Command::new(tools().join("python")).args(["-m", "venv"]).arg(&venv));
+    let mut pip = stranger(&venv.join("bin/python"), &home);
+    pip.args(["-m", "pip", "install", "--quiet", "--no-index", "--find-links"]).arg(folder);
+    run(pip.arg(format!("floatlease[cli]=={}", env!("CARGO_PKG_VERSION"))));
+    run(stranger(&venv.join("bin/python"), &home).args(["-m", "pip", "check"]));
+    let mut server = stranger(&server_binary(), &home);
+    let said = run(server.args(["exec", "--"]).arg(venv.join("bin/floatlease")).args(["call", "activate_license"]));
+    assert!(said.contains("license_type"), "{said}");
+}
+
 /// In an environment where nothing is but the wheel, and pytest from the tools.
 #[test]
 fn a_stranger_installs_the_wheel_and_runs_an_example_and_its_test() {
@@ -208,14 +240,7 @@ fn a_stranger_installs_the_wheel_and_runs_an_example_and_its_test() {
     let venv = home.join("venv");
     run(Command::new(tools().join("python")).args(["-m", "venv"]).arg(&venv));
     let python = venv.join("bin/python");
-    let stranger = |program: &Path| {
-        let mut command = Command::new(program);
-        for name in ["FLOATLEASE_LIBRARY", "FLOATLEASE_SANDBOX_LIBRARY", "PYTHONPATH", "LD_LIBRARY_PATH"] {
-            command.env_remove(name);
-        }
-        command.current_dir(&home);
-        command
-    };
+    let stranger = |program: &Path| stranger(program, &home);
     run(stranger(&python).args(["-m", "pip", "install", "--quiet", "--no-index"]).arg(wheel));
     run(stranger(&python).args(["-m", "pip", "check"]));
 

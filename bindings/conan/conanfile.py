@@ -70,9 +70,10 @@ class Floatlease(ConanFile):
         copy(self, "*", *programs, excludes=unwanted)
         for paper in ["LICENSE", "THIRD-PARTY-NOTICES", "sbom.cdx.json"]:
             copy(self, paper, self.build_folder, os.path.join(self.package_folder, "licenses"))
-        # Those of the server, which is among the programs and has more linked in.
-        server = os.path.join(self.build_folder, "share", "floatlease-server")
-        copy(self, "*", server, os.path.join(self.package_folder, "licenses", "floatlease-server"))
+        # Those of the programs, which have more linked in.
+        for program in ["floatlease-server", "floatlease-cli"]:
+            beside = os.path.join(self.build_folder, "share", program)
+            copy(self, "*", beside, os.path.join(self.package_folder, "licenses", program))
 
     def package_info(self):
         self.cpp_info.libs = ["floatlease"]

@@ -49,7 +49,7 @@ def build(target, made):
             (made / folder).rmdir()
 
 
-def environment_of(target):
+def environment_of(target, part):
     """Of cargo and the compilers. A folder's name may have a blank in it."""
     c_flags = shlex.join(f"-ffile-prefix-map={path}={name}" for path, name in PATHS)
     return os.environ | dict(target.environment) | {
@@ -59,7 +59,7 @@ def environment_of(target):
         # The standard library is built along, and that is asked for by options that are not stable yet.
         "RUSTC_BOOTSTRAP": "1",
         "CARGO_ENCODED_RUSTFLAGS": "\x1f".join(
-            [*(f"--remap-path-prefix={path}={name}" for path, name in PATHS), *target.flags]
+            [*(f"--remap-path-prefix={path}={name}" for path, name in PATHS), *target.flags, *part.rustc]
         ),
         "CC_SHELL_ESCAPED_FLAGS": "1",
         f"CFLAGS_{target.name.replace('-', '_')}": c_flags,
@@ -68,7 +68,7 @@ def environment_of(target):
 
 
 def compile_part(target, part, *more):
-    environment = environment_of(target)
+    environment = environment_of(target, part)
     linked = LINKED[target.form](target, part)
     if target.form == "macho":
         environment["SDKROOT"] = str(sdk(target))
@@ -76,7 +76,7 @@ def compile_part(target, part, *more):
     run(
         *cargo, "rustc", "--locked", "-q", "-j", JOBS, "-p", part.package, "--profile", part.profile, *part.arguments,
         "--target", target.zig or target.name, "--target-dir", DIST / "build",
-        f"-Zbuild-std=std,{part.panic}", "-Zbuild-std-features=",
+        f"-Zbuild-std=std,{part.panic}", f"-Zbuild-std-features={part.std_features}",
         "--", *linked, *part.flags, *more,
         env=environment,
     )
@@ -84,7 +84,7 @@ def compile_part(target, part, *more):
 
 def lay_out_elf(part, compiled, made):
     if not part.library:
-        shutil.copy(compiled / part.package, made / "bin")
+        shutil.copy(compiled / part.program, made / "bin")
         return
     folder = made / ("sandbox" if "sandbox" in part.library else "lib")
     name = f"lib{part.library}.so"
@@ -95,8 +95,9 @@ def lay_out_elf(part, compiled, made):
 
 def lay_out_pe(part, compiled, made):
     if not part.library:
-        shutil.copy(compiled / f"{part.package}.exe", made / "bin")
-        run("llvm-strip", "--strip-all", made / "bin" / f"{part.package}.exe")
+        program = f"{part.program}.exe"
+        shutil.copy(compiled / program, made / "bin")
+        run("llvm-strip", "--strip-all", made / "bin" / program)
         return
     is_client = "sandbox" not in part.library
     folder = made / ("lib" if is_client else "sandbox")
@@ -179,7 +180,7 @@ def resource(target, part):
     folder = DIST / "build" / target.name
     folder.mkdir(parents=True, exist_ok=True)
     text, compiled = folder / f"{part.package}.rc", folder / f"{part.package}.res.o"
-    file = f"{part.library}.dll" if part.library else f"{part.package}.exe"
+    file = f"{part.library}.dll" if part.library else f"{part.program}.exe"
     numbers = ",".join((version().split("-")[0] + ".0").split("."))
     kind = "VFT_DLL" if part.library else "VFT_APP"
     text.write_text(f"""\

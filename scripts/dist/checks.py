@@ -58,7 +58,7 @@ def foreign(file, needed, known):
 
 def elf(target, part, made):
     if not part.library:
-        file = made / "bin" / part.package
+        file = made / "bin" / part.program
     else:
         file = made / ("sandbox" if "sandbox" in part.library else "lib") / f"lib{part.library}.so.1"
     dynamic = said("readelf", "-W", "-d", file)
@@ -82,7 +82,7 @@ def elf(target, part, made):
 
 def pe(target, part, made):
     if not part.library:
-        file = made / "bin" / f"{part.package}.exe"
+        file = made / "bin" / f"{part.program}.exe"
     else:
         file = made / ("sandbox" if "sandbox" in part.library else "bin") / f"{part.library}.dll"
     headers = said("x86_64-w64-mingw32-objdump", "-p", file)

@@ -25,10 +25,13 @@ class Product:
     kind: str  # of CycloneDX
     package: str
     features: str = ""
+    program: str = ""  # its file's name, if it is one
 
 
 LIBRARY = Product("floatlease", "library", "floatlease", "quiet")
-SERVER = Product("floatlease-server", "application", "floatlease-server")
+SERVER = Product("floatlease-server", "application", "floatlease-server", program="floatlease-server")
+COMMAND = Product("floatlease-cli", "application", "floatlease-cli", program="floatlease")
+PROGRAMS = [SERVER, COMMAND]
 SANDBOX = Product("floatlease-sandbox", "library", "floatlease-sandbox")
 
 

@@ -12,7 +12,7 @@ BUILT = build.DIST.resolve()
 DIST = pathlib.Path(os.environ.get("FLOATLEASE_DIST", ROOT / "dist"))
 TEMPLATES = ROOT / "bindings"
 VERSION = build.version()
-CLIENT, SANDBOX = "floatlease", "floatlease-sandbox"
+CLIENT, SANDBOX, COMMAND = "floatlease", "floatlease-sandbox", "floatlease-cli"
 
 
 class NotMade(Exception):
@@ -92,8 +92,16 @@ def library(triple: str, product: str) -> pathlib.Path:
     return path
 
 
+def program(triple: str) -> pathlib.Path:
+    """The command of a target, where scripts/dist/libraries put it."""
+    path = BUILT / triple / "bin" / ("floatlease.exe" if TARGETS[triple].windows else "floatlease")
+    if not path.exists():
+        raise NotMade(f"{path} is missing: run scripts/dist/libraries {triple}")
+    return path
+
+
 def paper(triple: str, product: str, name: str) -> pathlib.Path:
-    """One of the papers about a target's library, where scripts/dist/archive left it."""
+    """One of the papers about what was built for a target, where scripts/dist/archive left it."""
     path = BUILT / triple / "papers" / product / name
     if not path.exists():
         raise NotMade(f"{path} is missing: run scripts/dist/archive {triple}")

@@ -53,7 +53,7 @@ class Linked(unittest.TestCase):
         self.assertFalse({"cc", "cbindgen", "serde_derive", "syn", "rcgen", "loom"} & names)
 
     def test_every_license_has_its_text(self):
-        for product in [linked.LIBRARY, linked.SERVER, linked.SANDBOX]:
+        for product in [linked.LIBRARY, linked.SANDBOX, *linked.PROGRAMS]:
             for crate in linked.linked(product, HERE).crates.values():
                 self.assertTrue(papers.texts_of(crate), crate.ref)
 
@@ -81,7 +81,7 @@ class Folders(unittest.TestCase):
     def test_one_with_a_blank_in_its_name_is_one_argument_of_the_compilers(self):
         folder = pathlib.Path("/tmp/Müller Projekte/floatlease")
         with mock.patch.object(build, "PATHS", [(folder, "floatlease")]):
-            environment = build.environment_of(targets.TARGETS[HERE])
+            environment = build.environment_of(targets.TARGETS[HERE], targets.CLIENT)
         rust, c = environment["CARGO_ENCODED_RUSTFLAGS"], environment["CFLAGS_x86_64_unknown_linux_gnu"]
         self.assertIn(f"--remap-path-prefix={folder}=floatlease", rust.split("\x1f"))
         self.assertEqual(shlex.split(c), [f"-ffile-prefix-map={folder}=floatlease"])
@@ -332,10 +332,12 @@ class CMake(unittest.TestCase):
 class Conan(unittest.TestCase):
     """What the recipe makes of an archive, with stand-ins for the few functions of Conan that it uses."""
 
-    LINUX = ["lib/libfloatlease.so", "lib/libfloatlease.so.1", "lib/libfloatlease.a", "bin/floatlease-server"]
+    LINUX = ["lib/libfloatlease.so", "lib/libfloatlease.so.1", "lib/libfloatlease.a", "bin/floatlease-server",
+             "bin/floatlease"]  # fmt: skip
     WINDOWS = ["bin/floatlease.dll", "lib/floatlease.lib", "lib/libfloatlease.dll.a", "lib/libfloatlease.a",
-               "bin/floatlease-server.exe"]  # fmt: skip
+               "bin/floatlease-server.exe", "bin/floatlease.exe"]  # fmt: skip
     PAPERS = ["LICENSE", "THIRD-PARTY-NOTICES", "sbom.cdx.json"]
+    PROGRAMS = ["floatlease-server", "floatlease-cli"]
 
     @staticmethod
     def copy(_, pattern: str, source: str, into: str, excludes=()):
@@ -353,7 +355,7 @@ class Conan(unittest.TestCase):
         self.addCleanup(shutil.rmtree, home)
         everywhere = ["include/floatlease.h", "include/floatlease.hpp", "lib/pkgconfig/floatlease.pc",
                       "lib/cmake/floatlease/floatleaseConfig.cmake", "README", *self.PAPERS,
-                      *(f"share/floatlease-server/{paper}" for paper in self.PAPERS)]  # fmt: skip
+                      *(f"share/{program}/{paper}" for program in self.PROGRAMS for paper in self.PAPERS)]  # fmt: skip
         for file in [*files, *everywhere]:
             (home / "build" / file).parent.mkdir(parents=True, exist_ok=True)
             (home / "build" / file).write_text(file)
@@ -371,20 +373,21 @@ class Conan(unittest.TestCase):
 
     def test_static_holds_the_static_library_alone_and_shared_the_others(self):
         for files, static in [(self.LINUX, "lib/libfloatlease.a"), (self.WINDOWS, "lib/libfloatlease.a")]:
-            server = next(file for file in files if "server" in file)
+            programs = {file for file in files if file.removesuffix(".exe").endswith(("floatlease-server", "/floatlease"))}
             for shared in [True, False]:
                 found = self.packed(files, shared)
-                libraries = {file for file in found if file.startswith(("lib/", "bin/"))} - {server}
-                wanted = set(files) - {server, static} if shared else {static}
+                libraries = {file for file in found if file.startswith(("lib/", "bin/"))} - programs
+                wanted = set(files) - programs - {static} if shared else {static}
                 self.assertEqual(libraries, wanted, f"shared={shared}")
-                self.assertIn(server, found)
+                self.assertLessEqual(programs, found)
                 self.assertLessEqual({"include/floatlease.h", "include/floatlease.hpp"}, found)
 
-    def test_the_papers_go_along_and_so_do_the_servers(self):
+    def test_the_papers_go_along_and_so_do_those_of_the_programs(self):
         found = self.packed(self.WINDOWS, True)
         for paper in self.PAPERS:
             self.assertIn(f"licenses/{paper}", found)
-            self.assertIn(f"licenses/floatlease-server/{paper}", found)
+            for program in self.PROGRAMS:
+                self.assertIn(f"licenses/{program}/{paper}", found)
 
 
 class Sizes(unittest.TestCase):

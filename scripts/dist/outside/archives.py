@@ -10,7 +10,7 @@ import linked
 import papers
 import sizes
 from outside.stranger import Stranger, held
-from project import DIST, ROOT, TARGETS, VERSION, Packed
+from project import CLIENT, DIST, ROOT, TARGETS, VERSION, Packed
 
 # The endings of what is made of several archives, or for several targets.
 PACKAGES = {".whl", ".nupkg", ".tgz"}
@@ -28,6 +28,11 @@ def holds_what_it_should(stranger: Stranger, target: Packed) -> None:
             wanted += [f"lib/lib{stem}.dylib", f"lib/lib{stem}.1.dylib"]
         else:
             wanted += [f"lib/lib{stem}.so", f"lib/lib{stem}.so.1"]
+        if product == CLIENT and target.system != "Darwin":
+            ending = ".exe" if target.windows else ""
+            wanted += [f"bin/{one.program}{ending}" for one in linked.PROGRAMS]
+            pages = ["man/man1/floatlease.1", "man/man1/floatlease-lease.1", "bash-completion/completions/floatlease"]
+            wanted += [] if target.windows else [f"share/{page}" for page in pages]
         missing = [path for path in wanted if not (top / path).exists()]
         held(not missing, f"{top.name} lacks {missing}")
     strangers = [path.name for path in stranger.unpack(target).rglob("*") if "sandbox" in path.name]
@@ -95,8 +100,8 @@ def boms(stranger: Stranger, target: Packed) -> list[tuple[linked.Product, pathl
     top = stranger.unpack(target)
     libraries = [product for product in [linked.LIBRARY, linked.SANDBOX] if product.name in target.products]
     found = [(product, stranger.unpack(target, product.name)) for product in libraries]
-    beside = top / "share/floatlease-server"
-    return [*found, (linked.SERVER, beside)] if beside.exists() else found
+    beside = [(product, top / "share" / product.name) for product in linked.PROGRAMS]
+    return [*found, *((product, folder) for product, folder in beside if folder.exists())]
 
 
 def papers_are_right(stranger: Stranger, target: Packed) -> None:
@@ -130,7 +135,7 @@ def papers_are_right(stranger: Stranger, target: Packed) -> None:
 
 
 def stranger_top(folder: pathlib.Path, product: linked.Product) -> pathlib.Path:
-    return folder.parents[1] if product is linked.SERVER else folder
+    return folder.parents[1] if product in linked.PROGRAMS else folder
 
 
 VALIDATE = """
