@@ -4,6 +4,8 @@
 mod common;
 
 use std::collections::BTreeSet;
+use std::io::Write;
+use std::process::{Command, Stdio};
 
 use common::description::{check, closed};
 use common::offline::{members, schema_2};
@@ -378,6 +380,7 @@ fn real_replies_are_as_it_says() {
     closed(&mut document);
     let mut succeeded = BTreeSet::new();
     let mut refused = BTreeSet::new();
+    let mut signed = Vec::new();
     for (number, (name, request)) in (1..).zip(requests()) {
         let operation = Operation::named(name).unwrap();
         let number = number.to_string();
@@ -385,10 +388,14 @@ fn real_replies_are_as_it_says() {
         assert_eq!(answer.headers.contains_key("floatlease-order"), operation.is_ordered(), "{name}");
         check(&document, operation.path, method(operation), &answer);
         match answer.code() {
-            None => succeeded.insert(name),
-            Some(code) => refused.insert(code),
-        };
+            None => {
+                succeeded.insert(name);
+                signed.extend(answer.headers.contains_key("licensesignature").then_some(answer.body));
+            }
+            Some(code) => drop(refused.insert(code)),
+        }
     }
+    survive_javascript(&signed);
     assert_eq!(succeeded, OPERATIONS.iter().map(|operation| operation.name).collect());
     assert!(refused.len() >= 12, "{refused:?}");
     for path in OPEN_ROUTES.into_iter().chain(["/oauth_url?login_type=client_credentials"]) {
@@ -399,6 +406,21 @@ fn real_replies_are_as_it_says() {
         let operation = OPERATIONS.iter().find(|operation| operation.path == path).unwrap();
         check(&document, path, self::method(operation), &answer);
     }
+}
+
+/// Clients in JavaScript verify what their engine writes of the reply that it has read.
+fn survive_javascript(replies: &[Vec<u8>]) {
+    const SCRIPT: &str = "
+        const replies = require('fs').readFileSync(0, 'utf8').trimEnd().split('\\n');
+        const altered = replies.filter((text) => JSON.stringify(JSON.parse(text)) !== text);
+        if (altered.length) throw new Error(altered.join('\\n'));
+        console.log(replies.length);";
+    let mut node = Command::new("node");
+    let mut node = node.args(["-e", SCRIPT]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    node.stdin.take().unwrap().write_all(&replies.join(&b'\n')).unwrap();
+    let output = node.wait_with_output().unwrap();
+    assert!(output.status.success());
+    assert_eq!(String::from_utf8(output.stdout).unwrap().trim(), replies.len().to_string());
 }
 
 #[test]
