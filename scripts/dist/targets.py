@@ -33,7 +33,7 @@ CLIENT = Part(
     "floatlease", "release", ("--features", "quiet", "--lib", "--crate-type", "cdylib,staticlib"),
     "floatlease", "floatlease.h", "Floating licenses: the client",
     # What is called is copied into its callers only where that is shorter: 23 KB, for two in a hundred of a call's time.
-    flags=("-Cllvm-args=-inline-threshold=8",),
+    flags=("-Cllvm-args=-inline-threshold=6",),
     # What stands in no text that anybody sees: the places of panics, which become a status, and the members of what Rust
     # prints for debugging. 108 KB.
     rustc=("-Zlocation-detail=none", "-Zfmt-debug=shallow"),

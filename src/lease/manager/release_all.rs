@@ -47,6 +47,7 @@ struct Entry {
 /// The leases that are to be released, each once, and the threads that do it.
 #[derive(Default)]
 struct Releases {
+    /// In the order of the leases' numbers.
     entries: Vec<Entry>,
     /// How many threads release them, and their calls.
     helpers: usize,
@@ -226,7 +227,10 @@ impl Releases {
             match self.entry(&lease) {
                 Some(entry) if entry.is_done() && lease.may_be_held_at_server() => entry.progress = Progress::Waiting,
                 Some(_) => {}
-                None => self.entries.push(Entry { lease, progress: Progress::Waiting }),
+                None => {
+                    let place = self.entries.partition_point(|entry| entry.lease.label.id < lease.label.id);
+                    self.entries.insert(place, Entry { lease, progress: Progress::Waiting });
+                }
             }
         }
     }
@@ -300,8 +304,7 @@ impl Releases {
         left.filter(|entry| is_closed(&entry.lease)).map(|entry| Arc::clone(&entry.lease)).collect()
     }
 
-    fn told(&mut self) -> String {
-        self.entries.sort_unstable_by_key(|entry| entry.lease.label.id);
+    fn told(&self) -> String {
         let (mut released, mut kept, mut left) = (Vec::new(), Vec::new(), Vec::new());
         let late = Error::new(Status::Timeout);
         for entry in &self.entries {

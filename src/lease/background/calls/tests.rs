@@ -500,5 +500,7 @@ fn what_a_burst_has_needed_is_given_back_once_its_last_thread_has_ended() {
     }
     (0..=FEW_THREADS).for_each(|_| _ = calls.read());
     ends.recv_timeout(LONG).unwrap();
-    assert_eq!(calls.threads(), 0);
+    // One thread may go on waiting for calls.
+    assert!(calls.threads() <= 1, "{}", calls.threads());
+    calls.wait_until(|state| state.threads == 0);
 }
