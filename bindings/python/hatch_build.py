@@ -1,7 +1,8 @@
 """What hatchling can't know: for which platform a wheel is, and what is in its native files.
 
-`scripts/dist/wheel` lays the libraries, or the program, and their papers beside the package, and names the platform. Without
-a platform, as for `pip install bindings/python`, the wheel holds no library, and the package loads the system's.
+`scripts/dist/wheel` lays the libraries, or the program, and their papers beside the package, and names the platform.
+Without a platform, as for `pip install bindings/python`, the wheel holds no library, and the package loads the
+system's.
 """
 
 import os
