@@ -20,13 +20,13 @@ class Part:
     profile: str
     arguments: tuple
     library: str = ""  # its name, if it is one
-    program: str = ""  # its file's name, if it is one
     header: str = ""  # what it exports is declared there
     description: str = ""  # for Windows' property sheet
     panic: str = "panic_unwind"  # the part of the standard library that its profile asks for
     flags: tuple = ()  # rustc's, for the whole of it: it is optimised as one
     rustc: tuple = ()  # rustc's, for each crate of it
     std_features: str = ""  # of the standard library
+    program: str = ""  # its file's name, if it is one
 
 
 CLIENT = Part(
