@@ -280,7 +280,7 @@ impl Releases {
             // Its host has released it meanwhile. What is still held is released as the slots of a closed lease are.
             Err(error) if error.status == Status::LeaseOver && lease.may_be_held_at_server() => Progress::Waiting,
             Err(error) if error.status != Status::LeaseOver => Progress::left(error),
-            _ if is_borrowed => Progress::Kept,
+            Ok(()) if is_borrowed => Progress::Kept,
             _ => Progress::Released,
         };
         if let Some(entry) = self.entry(lease) {

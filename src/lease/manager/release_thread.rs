@@ -151,7 +151,7 @@ impl LeaseManager {
         self.start_release_thread(registry);
         // Without a release thread, the main thread or the host releases slots between renewals.
         let has_other = registry.main_thread != MainThread::Absent || self.shared.has_no_threads() && !registry.closed;
-        if registry.release_threads == 0 && !has_other {
+        if registry.release_threads == 0 && !has_other && !registry.releases.is_taken_over() {
             registry.releases.abandon_pending();
         }
     }
