@@ -416,7 +416,7 @@ public:
     Result user_licenses(const Text &request = nullptr) const { return call("user_licenses", request); }
     /// Tells where a user signs in by single sign-on. The request needs "customer_account_code".
     Result sso_url(const Text &request) const { return call("sso_url", request); }
-    /// Activates the licenses of a bundle on this device, all or none. "product" names the bundle, if the config has
+    /// Activates the licenses of a bundle on this device. "product" names the bundle, if the config has
     /// no "bundle_code".
     Result activate_bundle(const Text &request = nullptr) const { return call("activate_bundle", request); }
     /// Checks the licenses of a bundle. It takes this device's slots of those that float, or renews them.

@@ -102,7 +102,7 @@ namespace FloatLease
             new SsoUrlReply(Call("sso_url", JsonMembers.ToJson(request)));
 
         /// <summary>
-        /// Activates the licenses of a bundle on this device, all or none. <see cref="Request.Product"/> names the
+        /// Activates the licenses of a bundle on this device. <see cref="Request.Product"/> names the
         /// bundle, if the config has no <see cref="LicenseIdentity.BundleCode"/>.
         /// </summary>
         public LicensesReply ActivateBundle(ActivationRequest request = null) =>

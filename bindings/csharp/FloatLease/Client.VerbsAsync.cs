@@ -182,7 +182,7 @@ namespace FloatLease
         }
 
         /// <summary>
-        /// Activates the licenses of a bundle on this device in the background, all or none.
+        /// Activates the licenses of a bundle on this device in the background.
         /// <see cref="Request.Product"/> names the bundle, if the config has no
         /// <see cref="LicenseIdentity.BundleCode"/>.
         /// </summary>

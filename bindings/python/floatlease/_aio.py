@@ -203,7 +203,7 @@ class AsyncClient(ClientBase):
         return cast("SsoUrlReply", await self.call("sso_url", request))
 
     async def activate_bundle(self, **request: Unpack[ActivateRequest]) -> LicensesReply:
-        """Activates the licenses of a bundle on this device, all or none.
+        """Activates the licenses of a bundle on this device.
 
         `product` names the bundle, if the config has no `bundle_code`.
         """

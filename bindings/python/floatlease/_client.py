@@ -192,7 +192,7 @@ class Client(ClientBase):
         return cast("SsoUrlReply", self._session.call("sso_url", request))
 
     def activate_bundle(self, **request: Unpack[ActivateRequest]) -> LicensesReply:
-        """Activates the licenses of a bundle on this device, all or none.
+        """Activates the licenses of a bundle on this device.
 
         `product` names the bundle, if the config has no `bundle_code`.
         """

@@ -100,17 +100,17 @@ pub unsafe extern "C" fn floatlease_client_cancel(client: *mut floatlease_client
 /// Releases every lease of a client at once and within a time, for the end of a program. Borrows are kept.
 ///
 /// It cancels acquires that are under way, and refuses new ones with FLOATLEASE_E_CANCELLED meanwhile. It releases up to
-/// max_parallel leases side by side, those too whose handle was closed, whatever their keep_alive and
-/// release_on_close_ms. If the server can't be reached it tries again as long as timeout_ms lasts, from 1 to 3600000.
-/// Handles of leases stay, and become RELEASED.
+/// max_parallel leases side by side, those too that are being released in the background or whose handle is closed
+/// meanwhile. If the server can't be reached it tries again as long as timeout_ms lasts, from 1 to 3600000. Handles stay;
+/// leases that are released become RELEASED.
 ///
 /// Reply: the numbers of leases as in floatlease_lease_info.
 ///
 ///     {"released":[1],"kept":[2],"left":[{"lease":3,"status":21,"name":"CONNECT","reason":"…"}]}
 ///
 ///     kept    leases that are borrowed: the slot stays borrowed until its date
-///     left    leases that were not released in time, and those whose release was refused: the server frees their slots
-///             after their timeout, or the next start does
+///     left    leases that were not released in time, and those whose release was refused: the library keeps them until
+///             the program ends; then the server frees their slots after their timeout, or the next start does
 ///
 /// Errors: what is left is no error, because the reply tells it.
 /// - FLOATLEASE_E_BAD_VALUE: timeout_ms is out of range.
