@@ -263,3 +263,34 @@ fn lease_that_waits_for_its_release_and_is_closed_is_released() {
         assert_eq!(machine.count(), 0, "{of_lease}");
     }
 }
+
+/// The host's own release returns the borrow, and the release of everything finds nothing left to do.
+#[test]
+fn borrow_that_its_host_returns_meanwhile_is_not_kept() {
+    let demo = Demo::start();
+    let machine = Machine::new(&demo, "release-all-returned");
+    let client = open(&machine);
+    let (lease, number) = acquire(&client, json!({}));
+    lease.borrow(&json!({})).ok();
+    delay(&machine, &["release_license"], 800);
+    let ticket = client.submit("lease_release", &json!({"lease": number})).unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(client.release_all(20_000).ok(), json!({"released": [number], "kept": [], "left": []}));
+    let done = client.wait_for("COMPLETED");
+    assert_eq!((&done["ticket"], &done["status"]), (&json!(ticket), &json!(0)), "{done}");
+    assert_eq!(machine.count(), 0);
+}
+
+#[test]
+fn borrow_whose_date_is_over_is_not_kept() {
+    let demo = Demo::start();
+    let machine = Machine::new(&demo, "release-all-over");
+    let client = open(&machine);
+    let (lease, number) = acquire(&client, json!({}));
+    lease.borrow(&json!({})).ok();
+    // No renewal tells that the server counts the slot still.
+    hang(&machine, "check_license");
+    client.advance(25 * 60 * 60 * 1000);
+    assert_eq!(client.release_all(20_000).ok(), json!({"released": [number], "kept": [], "left": []}));
+    assert_eq!(machine.count(), 0);
+}

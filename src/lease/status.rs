@@ -161,9 +161,9 @@ impl LeaseStatus {
         json::object(&members)
     }
 
-    /// Returns whether the slots are borrowed, also if the lease is over.
-    pub(crate) fn has_borrow(&self) -> bool {
-        self.borrowed_until.is_some()
+    /// Returns whether the slots are surely still borrowed, also if the lease is over.
+    pub(crate) fn has_borrow(&self, clock: &Clock) -> bool {
+        self.borrowed_until.is_some_and(|until| until > clock.earliest_date())
     }
 
     fn borrowed_until(&self) -> Option<String> {

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 /// How often the call looks whether what it has stopped has ended, and whether its helpers are done.
 const POLL: Duration = Duration::from_millis(5);
 
-/// The time that a call needs to end after its deadline.
+/// How long the call waits after its deadline, or after a cancel, for its helpers to end.
 const AFTER_DEADLINE: Duration = Duration::from_millis(30);
 
 /// Keeps leases from being added while everything is released.
@@ -52,7 +52,9 @@ struct Releases {
     /// How many threads release them, and their calls.
     helpers: usize,
     calls: Vec<Arc<Call>>,
-    /// The time is over, and the host is told what is left.
+    /// No release is begun any more, and those under way are cancelled.
+    is_ending: bool,
+    /// The host is told what is left.
     is_over: bool,
 }
 
@@ -196,7 +198,7 @@ impl LeaseManager {
     /// The time is over, or the call was cancelled: ends the helpers, and waits until what they did has ended.
     fn give_up(&self, releases: &Mutex<Releases>) {
         let end = Instant::now() + AFTER_DEADLINE;
-        lock(releases).calls.iter().for_each(|call| call.cancel());
+        lock(releases).cancel();
         while (self.take_over(releases) || lock(releases).count_under_way() > 0) && Instant::now() < end {
             std::thread::sleep(POLL);
         }
@@ -208,7 +210,7 @@ impl LeaseManager {
         let next = || lock(releases).begin();
         while let Some(lease) = next() {
             let is_closed = is_closed(&lease);
-            let is_borrowed = lease.status().has_borrow();
+            let is_borrowed = lease.status().has_borrow(&self.shared.clock);
             let by_panic = Err(Error::new(Status::Internal).with_unknown_outcome());
             let mut under_way = UnderWay { manager: self, releases, lease, is_borrowed, result: by_panic };
             let lease = &under_way.lease;
@@ -241,7 +243,7 @@ impl Releases {
 
     fn begin(&mut self) -> Option<Arc<LeaseInner>> {
         let is_next = |entry: &&mut Entry| matches!(entry.progress, Progress::Waiting);
-        let next = self.entries.iter_mut().rev().find(is_next).filter(|_| !self.is_over)?;
+        let next = self.entries.iter_mut().find(is_next).filter(|_| !self.is_ending)?;
         next.progress = Progress::UnderWay;
         Some(Arc::clone(&next.lease))
     }
@@ -266,9 +268,15 @@ impl Releases {
     /// Adds the call of a helper, which ends with the release of everything.
     fn add_call(&mut self, call: &Arc<Call>) {
         self.calls.push(Arc::clone(call));
-        if self.is_over {
+        if self.is_ending {
             call.cancel();
         }
+    }
+
+    /// Cancels the releases under way, and lets none begin.
+    fn cancel(&mut self) {
+        self.is_ending = true;
+        self.calls.iter().for_each(|call| call.cancel());
     }
 
     /// Notes what has become of a lease. Returns whether the caller has to give it to the threads in the background.

@@ -116,7 +116,7 @@ impl ReleaseQueue {
         self.pending.is_empty() && self.repeats.is_empty()
     }
 
-    /// Adds closed leases. One that must not be released in the background is given up, unless a call releases everything.
+    /// Adds closed leases, each once.
     pub(super) fn add_pending(&mut self, leases: Vec<Arc<LeaseInner>>) {
         for lease in leases {
             let is_known = self.pending.iter().any(|known| Arc::ptr_eq(known, &lease));
