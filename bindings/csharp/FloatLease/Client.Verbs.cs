@@ -55,7 +55,7 @@ namespace FloatLease
         public ConsumptionReply AddFeatureConsumption(ConsumptionRequest request) =>
             new ConsumptionReply(Call("add_feature_consumption", JsonMembers.ToJson(request)));
 
-        /// <summary>Asks the server about the product: its names, its environments, its latest version.</summary>
+        /// <summary>Asks the server about the product: its names, its trials, its latest version.</summary>
         public ProductReply ProductDetails(ProductRequest request = null) =>
             new ProductReply(Call("product_details", JsonMembers.ToJson(request)));
 

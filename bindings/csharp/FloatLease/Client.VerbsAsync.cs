@@ -96,7 +96,7 @@ namespace FloatLease
         }
 
         /// <summary>
-        /// Asks the server about the product in the background: its names, its environments, its latest version.
+        /// Asks the server about the product in the background: its names, its trials, its latest version.
         /// </summary>
         public async Task<ProductReply> ProductDetailsAsync(
             ProductRequest request = null, CancellationToken cancellation = default(CancellationToken))

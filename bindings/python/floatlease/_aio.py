@@ -157,7 +157,7 @@ class AsyncClient(ClientBase):
         return cast("ConsumptionReply", await self.call("add_feature_consumption", request))
 
     async def product_details(self, **request: Unpack[ProductRequest]) -> ProductReply:
-        """Asks the server about the product: its names, its environments, its latest version."""
+        """Asks the server about the product: its names, its trials, its latest version."""
         return cast("ProductReply", await self.call("product_details", request))
 
     async def trial_key(self, **request: Unpack[TrialRequest]) -> TrialReply:

@@ -146,7 +146,7 @@ class Client(ClientBase):
         return cast("ConsumptionReply", self._session.call("add_feature_consumption", request))
 
     def product_details(self, **request: Unpack[ProductRequest]) -> ProductReply:
-        """Asks the server about the product: its names, its environments, its latest version."""
+        """Asks the server about the product: its names, its trials, its latest version."""
         return cast("ProductReply", self._session.call("product_details", request))
 
     def trial_key(self, **request: Unpack[TrialRequest]) -> TrialReply:

@@ -167,7 +167,7 @@ class TrialReply(TypedDict, total=False):
     Only a device that had no trial before gets the members that are not required.
     """
 
-    license: str
+    license: Required[str]
     """The key of the trial's license, for `license_key`. A device that asks again gets the same."""
     license_type: Required[str]
     """The type of the license, for example `"time-limited"`."""
