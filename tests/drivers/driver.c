@@ -1,26 +1,11 @@
 /* Performs scenarios through the C functions: driver FILE.json... */
 #include "steps.h"
+#include "verbs.h"
 
 static floatlease_sandbox *sandbox;
 static floatlease_client *clients[MOST];
 static floatlease_lease *leases[MOST];
 static uint64_t tickets[MOST];
-
-static const struct {
-    const char *name;
-    floatlease_status (*perform)(floatlease_client *, const char *, char **);
-} verbs[] = {
-    {"activate_license", floatlease_activate_license},
-    {"check_license", floatlease_check_license},
-    {"deactivate_license", floatlease_deactivate_license},
-    {"borrow_license", floatlease_borrow_license},
-    {"release_license", floatlease_release_license},
-    {"check_feature", floatlease_check_feature},
-    {"borrow_feature", floatlease_borrow_feature},
-    {"release_feature", floatlease_release_feature},
-    {"add_consumption", floatlease_add_consumption},
-    {"add_feature_consumption", floatlease_add_feature_consumption},
-};
 
 /* Takes a text of the library over. */
 static struct answer answer(floatlease_status status, char *json, void (*free_json)(char *))

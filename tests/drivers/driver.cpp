@@ -1,5 +1,6 @@
 // Performs scenarios through the C++ classes: driver FILE.json...
 #include "steps.h"
+#include "verbs.hpp"
 
 #include <floatlease_sandbox.hpp>
 
@@ -11,38 +12,6 @@ static floatlease::Sandbox sandbox;
 static Client clients[MOST];
 static floatlease::Lease leases[MOST];
 static floatlease::Ticket tickets[MOST];
-
-struct Verb {
-    std::string_view name;
-    Result (Client::*perform)(const Text &) const;
-};
-
-static constexpr Verb verbs[] = {
-    {"activate_license", &Client::activate_license},
-    {"check_license", &Client::check_license},
-    {"deactivate_license", &Client::deactivate_license},
-    {"borrow_license", &Client::borrow_license},
-    {"release_license", &Client::release_license},
-    {"check_feature", &Client::check_feature},
-    {"borrow_feature", &Client::borrow_feature},
-    {"release_feature", &Client::release_feature},
-    {"add_consumption", &Client::add_consumption},
-    {"add_feature_consumption", &Client::add_feature_consumption},
-    {"product_details", &Client::product_details},
-    {"trial_key", &Client::trial_key},
-    {"versions", &Client::versions},
-    {"installation_file", &Client::installation_file},
-    {"device_licenses", &Client::device_licenses},
-    {"get_device_variables", &Client::get_device_variables},
-    {"track_device_variables", &Client::track_device_variables},
-    {"change_password", &Client::change_password},
-    {"user_licenses", &Client::user_licenses},
-    {"sso_url", &Client::sso_url},
-    {"activate_bundle", &Client::activate_bundle},
-    {"check_bundle", &Client::check_bundle},
-    {"deactivate_bundle", &Client::deactivate_bundle},
-    {"sync_consumptions", &Client::sync_consumptions},
-};
 
 static answer answer_of(const Result &result)
 {

@@ -4,24 +4,13 @@
  * CONFIG is a client's config. Each line of the file CASES is an operation, a tab, its request, a tab, and the members to
  * read. For each the program prints the name of the status, a tab, and the JSON.
  */
+#include "verbs.h"
+
 #include <floatlease.h>
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static const struct {
-    const char *name;
-    floatlease_status (*perform)(floatlease_client *, const char *, char **);
-} verbs[] = {
-    {"activate_license", floatlease_activate_license},
-    {"check_license", floatlease_check_license},
-    {"borrow_license", floatlease_borrow_license},
-    {"check_feature", floatlease_check_feature},
-    {"borrow_feature", floatlease_borrow_feature},
-    {"add_consumption", floatlease_add_consumption},
-    {"add_feature_consumption", floatlease_add_feature_consumption},
-};
 
 /* Takes a lease, and gives it back. */
 static floatlease_status acquire(floatlease_client *client, const char *request, char **json)

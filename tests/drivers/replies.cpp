@@ -1,6 +1,8 @@
 // Prints what C++ reads of each reply: replies CONFIG CASES, as replies.c does, and after another tab an object with what
 // text(), number() and member() give for each member that is to be read. It performs all cases twice: by the methods, and
 // in the background.
+#include "verbs.hpp"
+
 #include <floatlease.hpp>
 
 #include <cstdio>
@@ -10,31 +12,6 @@
 #include <vector>
 
 using floatlease::Client, floatlease::Result, floatlease::Text, floatlease::json_string;
-
-struct Verb {
-    std::string_view name;
-    Result (Client::*perform)(const Text &) const;
-};
-
-static constexpr Verb verbs[] = {
-    {"activate_license", &Client::activate_license},
-    {"check_license", &Client::check_license},
-    {"borrow_license", &Client::borrow_license},
-    {"check_feature", &Client::check_feature},
-    {"borrow_feature", &Client::borrow_feature},
-    {"add_consumption", &Client::add_consumption},
-    {"add_feature_consumption", &Client::add_feature_consumption},
-    {"product_details", &Client::product_details},
-    {"trial_key", &Client::trial_key},
-    {"versions", &Client::versions},
-    {"installation_file", &Client::installation_file},
-    {"device_licenses", &Client::device_licenses},
-    {"get_device_variables", &Client::get_device_variables},
-    {"track_device_variables", &Client::track_device_variables},
-    {"user_licenses", &Client::user_licenses},
-    {"sso_url", &Client::sso_url},
-    {"check_bundle", &Client::check_bundle},
-};
 
 struct Case {
     std::string operation, request;
