@@ -89,6 +89,8 @@ def lay_out_elf(part, compiled, made):
     folder = made / ("sandbox" if "sandbox" in part.library else "lib")
     name = f"lib{part.library}.so"
     shutil.copy(compiled / name, folder / f"{name}.1")
+    # rustc has stripped all but the names of compilers.
+    run("llvm-strip", "--strip-all", folder / f"{name}.1")
     (folder / name).symlink_to(f"{name}.1")
     static_library(part, compiled, folder)
 

@@ -192,14 +192,14 @@ impl LeaseManager {
                 break;
             }
         }
-        now.helpers > 0 || now.count_waiting() == 0
+        now.helpers > 0 || now.count(Entry::is_waiting) == 0
     }
 
     /// The time is over, or the call was cancelled: ends the helpers, and waits until what they did has ended.
     fn give_up(&self, releases: &Mutex<Releases>) {
         let end = Instant::now() + AFTER_DEADLINE;
         lock(releases).cancel();
-        while (self.take_over(releases) || lock(releases).count_under_way() > 0) && Instant::now() < end {
+        while (self.take_over(releases) || lock(releases).count(Entry::is_under_way) > 0) && Instant::now() < end {
             std::thread::sleep(POLL);
         }
     }
@@ -242,27 +242,23 @@ impl Releases {
     }
 
     fn begin(&mut self) -> Option<Arc<LeaseInner>> {
-        let is_next = |entry: &&mut Entry| matches!(entry.progress, Progress::Waiting);
-        let next = self.entries.iter_mut().find(is_next).filter(|_| !self.is_ending)?;
+        let next = self.entries.iter_mut().find(|entry| entry.is_waiting()).filter(|_| !self.is_ending)?;
         next.progress = Progress::UnderWay;
         Some(Arc::clone(&next.lease))
     }
 
-    fn count_waiting(&self) -> usize {
-        self.entries.iter().filter(|entry| matches!(entry.progress, Progress::Waiting)).count()
-    }
-
-    fn count_under_way(&self) -> usize {
-        self.entries.iter().filter(|entry| matches!(entry.progress, Progress::UnderWay)).count()
+    fn count(&self, is_counted: fn(&Entry) -> bool) -> usize {
+        self.entries.iter().filter(|entry| is_counted(entry)).count()
     }
 
     fn is_done(&self) -> bool {
-        self.entries.iter().all(Entry::is_done)
+        self.count(Entry::is_done) == self.entries.len()
     }
 
     /// Returns whether more leases wait than there are threads for, and one more is allowed.
     fn needs_helper(&self, most: usize) -> bool {
-        self.count_waiting() > self.helpers.saturating_sub(self.count_under_way()) && self.helpers < most
+        self.count(Entry::is_waiting) > self.helpers.saturating_sub(self.count(Entry::is_under_way))
+            && self.helpers < most
     }
 
     /// Adds the call of a helper, which ends with the release of everything.
@@ -300,7 +296,7 @@ impl Releases {
     /// The release of everything is over. What waits is left, and what is still under way.
     fn give_up(&mut self) {
         self.is_over = true;
-        for entry in self.entries.iter_mut().filter(|entry| matches!(entry.progress, Progress::Waiting)) {
+        for entry in self.entries.iter_mut().filter(|entry| entry.is_waiting()) {
             entry.progress = Progress::Left(Error::new(Status::Timeout));
         }
     }
@@ -349,8 +345,16 @@ impl Progress {
 }
 
 impl Entry {
+    fn is_waiting(&self) -> bool {
+        matches!(self.progress, Progress::Waiting)
+    }
+
+    fn is_under_way(&self) -> bool {
+        matches!(self.progress, Progress::UnderWay)
+    }
+
     fn is_done(&self) -> bool {
-        !matches!(self.progress, Progress::Waiting | Progress::UnderWay)
+        !self.is_waiting() && !self.is_under_way()
     }
 }
 
